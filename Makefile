@@ -1,0 +1,59 @@
+# The commands of the project. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+GROUPS_LOCKED := camera inference explainer trainer dashboard embedded dev
+
+# What the demo plays; every one may be given on the command line: make demo SOURCE=film.mp4 FRAMES=300
+FRAMES ?=
+SOURCE ?=
+RECIPE ?=
+MODEL ?=
+DEMO_ARGS = $(if $(FRAMES),--frames $(FRAMES)) $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(MODEL),--model "$(MODEL)")
+
+.PHONY: help
+help:  ## Show this help
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+# Each set-up is a stamp named after the locked list that it installed.
+$(VENV)/bin/uv: deploy/requirements/uv.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Seamline needs Python 3.11 or 3.12, and {sys.executable} is {v[0]}.{v[1]}: say which with make PYTHON=/path/to/python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements/uv.txt
+	@touch $@
+
+$(VENV)/.%-installed: deploy/requirements/%.txt $(VENV)/bin/uv
+	@echo "Installing the locked packages of '$*' into $(VENV)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: demo
+demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=)
+	@$(BIN)/python -m deploy.embedded $(DEMO_ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev-installed  ## Format, lint, types, import rules
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+.PHONY: format
+format: $(VENV)/.dev-installed  ## Format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+.PHONY: test
+test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are found, started in Docker, or as child processes
+	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
+
+.PHONY: lock
+lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
+	@for group in $(GROUPS_LOCKED); do \
+	  $(BIN)/uv pip compile --quiet pyproject.toml --group $$group --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url -o deploy/requirements/$$group.txt || exit 1; done
+	@$(BIN)/uv pip compile --quiet deploy/requirements/uv.in --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url -o deploy/requirements/uv.txt

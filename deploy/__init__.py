@@ -1,0 +1,1 @@
+"""How Seamline is put to work: one machine, compose, Kubernetes."""

@@ -1,0 +1,1 @@
+"""The five services: camera, inference, explainer, trainer, dashboard."""

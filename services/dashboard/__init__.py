@@ -1,0 +1,1 @@
+"""Counts verdicts and serves the API and the pages."""

@@ -1,0 +1,1 @@
+"""Shows which pixels led to a verdict."""

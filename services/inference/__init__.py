@@ -1,0 +1,1 @@
+"""Judges frames on several labels at once."""

@@ -1,0 +1,1 @@
+"""Builds models from labelled pictures, keeps them, and promotes them."""

@@ -1,0 +1,1 @@
+"""What every service shares: messages, topology, recipe, ports and their adapters."""
