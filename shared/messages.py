@@ -1,0 +1,367 @@
+"""The messages between the services: the only contract they share.
+
+A message on the wire is one line of compact JSON, a newline, and the message's picture, if it has one. Compact JSON
+holds no newline of its own, so the first one ends the line. ``type`` and ``version`` in the JSON name the class below.
+
+Reading is tolerant of fields it does not know (a newer sender) and strict about everything else. A field is never
+renamed or given another meaning: that is a new version.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+PICTURE_LIMIT: Final = 1024 * 1024
+"""The largest picture (bytes) that travels in a message; a larger one goes to object storage and is referred to."""
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""An identity that is part of routing keys, storage keys and addresses: letters, digits, ``_`` and ``-``."""
+
+FrameId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9}$")]
+"""``<session>-<sequence>``: the ULID of one run of a camera, and the number of the frame in it."""
+
+SEQUENCE_LIMIT: Final = 999_999_999
+
+
+class MalformedMessage(ValueError):
+    """Bytes that are no message of ours, or one of a version that this build does not read."""
+
+
+class Message(BaseModel):
+    """One fact or command, immutable. ``picture`` travels beside the JSON, not inside it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64")
+
+    version: ClassVar[int] = 1
+    topic: ClassVar[str]
+    """Template of the routing key, filled from the message (``{0}``); see `shared.topology`."""
+    types: ClassVar[dict[tuple[str, int], type[Message]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.types[cls.__name__, cls.version] = cls
+
+    @property
+    def routing_key(self) -> str:
+        """Where the message goes on its exchange."""
+        return self.topic.format(self)
+
+    def encode(self) -> bytes:
+        """The message as it travels."""
+        picture = getattr(self, "picture", None)
+        fields = self.model_dump(mode="json", exclude={"picture"} if isinstance(picture, bytes) else None)
+        head = {"type": type(self).__name__, "version": self.version, **fields}
+        line = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+        return line + b"\n" + picture if isinstance(picture, bytes) else line + b"\n"
+
+
+def decode(body: bytes) -> Message:
+    """Read a message.
+
+    Raises:
+        MalformedMessage: the bytes are not a message of ours, its version is unknown, or a field has a wrong value.
+    """
+    line, newline, picture = body.partition(b"\n")
+    try:
+        fields = json.loads(line) if newline else None
+    except ValueError as error:
+        raise MalformedMessage(f"not a message of Seamline: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("version"), int):
+        raise MalformedMessage("not a message of Seamline: no type and version in its first line")
+    name, version = str(fields.pop("type", "")), fields.pop("version")
+    kind = Message.types.get((name, version))
+    if kind is None:
+        raise MalformedMessage(
+            f"{name!r} of version {version} is not known here: upgrade this service before the one that sends it"
+        )
+    if picture:
+        fields["picture"] = picture
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MalformedMessage(f"{name} of version {version}: {where}: {first['msg']}") from error
+
+
+# ── the way of a frame ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Verdict(StrEnum):
+    """What the line is told about a frame."""
+
+    OK = "ok"
+    NG = "ng"
+    ERROR = "error"
+    """The frame could not be judged; `FrameInspected.reason` says why."""
+
+
+class FrameIdentity(BaseModel):
+    """Which frame it is and where it comes from: carried unchanged by every message about it, and by every log line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    frame_id: FrameId
+    line: Name
+    camera: Name
+    batch: Name | None = None
+    part: Name | None = None
+    captured_at: AwareDatetime
+
+    @property
+    def session(self) -> str:
+        """The run of the camera that this frame belongs to (a ULID)."""
+        return self.frame_id[:26]
+
+    @property
+    def sequence(self) -> int:
+        """The number of the frame in its session, from 0, without gaps."""
+        return int(self.frame_id[27:])
+
+    @property
+    def storage_key(self) -> str:
+        """The folder of everything kept about this frame: ``frames/<line>/<day>/<frame_id>`` (day in UTC)."""
+        return f"frames/{self.line}/{self.captured_at.astimezone(UTC):%Y-%m-%d}/{self.frame_id}"
+
+
+def frame_id(session: str, sequence: int) -> str:
+    """The identity of the ``sequence``-th frame of a session (a ULID)."""
+    return f"{session}-{sequence:09d}"
+
+
+class FrameCaptured(Message):
+    """A camera took a frame. Exactly one of ``picture`` and ``picture_key`` is set, unless the picture was empty."""
+
+    topic: ClassVar[str] = "captured.{0.frame.line}"
+
+    frame: FrameIdentity
+    encoding: Literal["jpeg", "png"]
+    width: int = Field(gt=0, description="pixels")
+    height: int = Field(gt=0, description="pixels")
+    picture: bytes = b""
+    picture_key: str | None = Field(None, description="key in object storage of a picture above PICTURE_LIMIT")
+
+
+class Finding(BaseModel):
+    """What the model and the recipe say about one label of a frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    score: float = Field(ge=0, le=1, description="probability")
+    threshold: float = Field(ge=0, le=1)
+    present: bool
+    unsure: bool = False
+    fault: bool = Field(False, description="this label made the frame NG: by its presence, or by its absence")
+
+
+class FrameInspected(Message):
+    """A worker judged a frame."""
+
+    topic: ClassVar[str] = "inspected.{0.route}.{0.frame.line}"
+
+    frame: FrameIdentity
+    verdict: Verdict
+    reason: str = Field(description="why, in one line, for people: 'break', 'good is missing', 'not a picture: …'")
+    findings: dict[str, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
+    flagged: bool = Field(description="worth explaining: NG, or unsure")
+    recipe: str
+    model_version: str
+    inspected_at: AwareDatetime
+    latency_ms: float = Field(ge=0, description="from capture to verdict")
+    picture_key: str | None = Field(None, description="where the picture is, or is about to be, in object storage")
+
+    @property
+    def route(self) -> str:
+        """``flagged`` when there is a picture to explain, else ``passed``."""
+        return "flagged" if self.flagged and self.picture_key else "passed"
+
+
+class PictureDeferred(Message):
+    """Object storage was away when a picture had to be kept: here it is, to be stored under ``key`` later."""
+
+    topic: ClassVar[str] = "deferred.{0.frame.line}"
+
+    frame: FrameIdentity
+    key: str
+    content_type: str
+    picture: bytes
+
+
+class Heatmap(BaseModel):
+    """Where a model looked for one label of a frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str = Field(description="8-bit grey PNG of the picture's size in object storage; 255 is the hottest")
+    towards: bool = Field(description="True: evidence for the label; False: evidence for its absence")
+    peak: tuple[int, int] | None = Field(None, description="x, y in pixels of the picture; None for an empty map")
+    box: tuple[int, int, int, int] | None = Field(None, description="x, y, width, height of the hot region, in pixels")
+
+
+class FrameExplained(Message):
+    """The explainer kept the heatmaps of a frame."""
+
+    topic: ClassVar[str] = "explained.{0.frame.line}"
+
+    frame: FrameIdentity
+    model_version: str
+    method: str
+    heatmaps: dict[str, Heatmap] = Field(description="by label; empty when the reason says why there are none")
+    overlay_key: str | None = None
+    reason: str = ""
+    explained_at: AwareDatetime
+
+
+# ── what the services say about themselves ───────────────────────────────────────────────────────────────────────────
+
+
+class CameraState(StrEnum):
+    """What a camera is doing."""
+
+    RUNNING = "running"
+    RECONNECTING = "reconnecting"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class CameraReported(Message):
+    """A camera tells how it is, every few seconds and at each change. The counts are of its session, never reset."""
+
+    topic: ClassVar[str] = "camera.{0.line}"
+
+    session: str
+    line: Name
+    camera: Name
+    state: CameraState
+    reason: str = ""
+    captured: int = Field(ge=0, description="frames taken: published, waiting in the outbox, or refused")
+    refused: int = Field(ge=0, description="frames that neither the broker nor the outbox would take")
+    waiting: int = Field(ge=0, description="frames in the outbox, not yet confirmed by the broker")
+    frames_per_second: float = Field(ge=0)
+    reported_at: AwareDatetime
+
+
+class WorkerReported(Message):
+    """An inference worker or explainer tells how it is, every few seconds."""
+
+    topic: ClassVar[str] = "worker.{0.service}"
+
+    service: Name
+    worker: str
+    model_version: str | None
+    handled: int = Field(ge=0, description="messages since it started")
+    reported_at: AwareDatetime
+
+
+# ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TrainingRequested(Message):
+    """Train a model. The trainer owns everything after this; ``training_id`` makes a repeated request harmless."""
+
+    topic: ClassVar[str] = "requested.training.{0.recipe}"
+
+    training_id: Name
+    recipe: Name
+    recipe_yaml: str | None = Field(None, description="the recipe itself; None for the one of the model in production")
+    dataset: str = Field(description="prefix in object storage, or a folder where the trainer may read folders")
+    architecture: Name = "compact"
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="epochs, seed, batch size…: see the trainer"
+    )
+    promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
+    requested_by: str
+    requested_at: AwareDatetime
+
+
+class TrainingCancelled(Message):
+    """Stop a training; what it learned so far is dropped."""
+
+    topic: ClassVar[str] = "requested.cancellation"
+
+    training_id: Name
+    cancelled_by: str
+    cancelled_at: AwareDatetime
+
+
+class TrainingState(StrEnum):
+    """Where a training is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrainingProgressed(Message):
+    """How far a training is."""
+
+    topic: ClassVar[str] = "happened.training.{0.recipe}"
+
+    training_id: Name
+    recipe: Name
+    state: TrainingState
+    epoch: int = Field(0, ge=0)
+    epochs: int = Field(0, ge=0)
+    metrics: dict[str, float] = Field(default_factory=dict, description="of the last epoch: loss, val_loss, …")
+    reason: str = ""
+    model_version: str | None = Field(None, description="set when it finished")
+    progressed_at: AwareDatetime
+
+
+class ModelTrained(Message):
+    """A bundle is in object storage."""
+
+    topic: ClassVar[str] = "happened.trained.{0.recipe}"
+
+    training_id: Name
+    recipe: Name
+    model_version: Name
+    evaluation: dict[str, JsonValue]
+    trained_at: AwareDatetime
+
+
+class PromotionRequested(Message):
+    """Make a model version the one in production. Rolling back is promoting an earlier version."""
+
+    topic: ClassVar[str] = "requested.promotion.{0.recipe}"
+
+    promotion_id: Name
+    recipe: Name
+    model_version: Name
+    reason: str = ""
+    force: bool = Field(False, description="promote although the gate refuses; needs a reason")
+    requested_by: str
+    requested_at: AwareDatetime
+
+
+class PromotionRefused(Message):
+    """The trainer would not promote."""
+
+    topic: ClassVar[str] = "happened.refused.{0.recipe}"
+
+    promotion_id: Name
+    recipe: Name
+    model_version: str
+    reason: str
+    refused_at: AwareDatetime
+
+
+class ModelPromoted(Message):
+    """The pointer to the model in production moved."""
+
+    topic: ClassVar[str] = "happened.promoted.{0.recipe}"
+
+    promotion_id: Name
+    recipe: Name
+    model_version: Name
+    previous_version: str | None
+    reason: str
+    promoted_by: str
+    promoted_at: AwareDatetime

@@ -1,0 +1,125 @@
+"""The messaging port: what a service may ask of a broker.
+
+A publish is done when the broker has the message on disk in every queue that wants it. A delivery is done when it is
+acknowledged; until then it belongs to the broker, which gives it to another reader when this one goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.messages import Message
+from shared.topology import Broadcast, Queue
+
+
+class MessagingError(Exception):
+    """Whatever goes wrong between a service and its broker."""
+
+
+class BrokerUnavailable(MessagingError):
+    """The broker can't be reached, or went away. Trying again later may help."""
+
+
+class BrokerRefusedLogin(MessagingError):
+    """The broker is there and does not accept the user or the password. Trying again does not help."""
+
+
+class PublishRefused(MessagingError):
+    """The broker did not take a message: a queue is full. The publisher still has it."""
+
+
+class UnroutableMessage(MessagingError):
+    """No queue wants the message: the topology is not there, or is another one."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as it arrived. ``body`` may be anything: reading it is the receiver's part."""
+
+    body: bytes
+    tag: object
+    """The adapter's own handle; it means nothing to anyone else."""
+    redelivered: bool = False
+    queue: str = ""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How many messages a queue holds."""
+
+    ready: int
+    unacknowledged: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.ready + self.unacknowledged
+
+
+class Publisher(Protocol):
+    """Sends messages, many at a time under way."""
+
+    def publish(self, message: Message) -> Future[None]:
+        """Hand a message over; the future is done when the broker has confirmed it.
+
+        The future fails with `PublishRefused`, `UnroutableMessage` or `BrokerUnavailable`. Never blocks for the broker,
+        except that it waits while the window of unconfirmed messages is full.
+        """
+        ...
+
+    def close(self) -> None:
+        """Wait for what is under way (a few seconds at most), then go."""
+        ...
+
+
+class Subscription(Protocol):
+    """Receives the messages of one queue and of its suspects, or of a broadcast."""
+
+    def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
+        """Up to ``most`` messages; waits for the first one at most ``wait_seconds``, then takes what is there.
+
+        A suspect is always given alone.
+
+        Raises:
+            BrokerUnavailable: the connection is gone, and with it every delivery that was not acknowledged.
+        """
+        ...
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """These are done. A delivery of a connection that has gone is passed over: the broker gives it out again."""
+        ...
+
+    def park(self, delivery: Delivery, reason: str) -> None:
+        """This one will never succeed: put it, with the reason, into the queue's ``parked``; then it is done."""
+        ...
+
+    def close(self) -> None:
+        """Stop receiving, send the acknowledgements that are waiting, give back what was not acknowledged."""
+        ...
+
+
+class Broker(Protocol):
+    """One connection's worth of everything above. Building one creates the topology if it is not there."""
+
+    def publisher(self) -> Publisher:
+        """A publisher of its own connection."""
+        ...
+
+    def subscribe(self, source: Queue | Broadcast, prefetch: int) -> Subscription:
+        """Start receiving, with at most ``prefetch`` messages unacknowledged."""
+        ...
+
+    def depth(self, queue: str) -> Depth:
+        """How many messages a queue (or its ``suspects`` or ``parked``) holds.
+
+        Raises:
+            KeyError: there is no such queue.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close every publisher and subscription that is still open."""
+        ...

@@ -1,0 +1,99 @@
+"""Structured logs that carry a frame's identity through all services, health, and metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.settings import ServiceSettings
+
+SILENCE_SECONDS: Final = 30.0
+"""A service whose loop has not turned for so long is not well."""
+
+
+def configure_logging(service: str, settings: ServiceSettings) -> None:
+    """Send every log line, the libraries' too, to standard error as one event with the service's name.
+
+    Bind a frame to the lines about it with ``structlog.contextvars.bound_contextvars(frame_id=…)`` or as a field.
+    """
+    shared_steps: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        lambda _logger, _method, event: {"service": service, **event},
+    ]
+    last: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared_steps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    finish: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if settings.log_format == "json":
+        finish.append(structlog.processors.format_exc_info)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared_steps, processors=[*finish, last])
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports what our adapter raises, with a stack each
+
+
+class Health:
+    """Whether a service's loop turns. ``beat`` is called by the loop; ``/healthz`` says 200 or 503."""
+
+    def __init__(self, silence_seconds: float = SILENCE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._silence_seconds = silence_seconds
+        self._clock = clock
+        self._last_beat = clock()
+
+    def beat(self) -> None:
+        """The loop turned."""
+        self._last_beat = self._clock()
+
+    @property
+    def well(self) -> bool:
+        """Whether the loop turned lately."""
+        return self._clock() - self._last_beat < self._silence_seconds
+
+
+def serve_health(health: Health, settings: ServiceSettings) -> None:
+    """Serve ``/healthz`` and ``/metrics`` from a thread of their own, if the settings give a port."""
+    if not settings.health_port:
+        return
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            elif self.path == "/healthz":
+                self._answer(
+                    200 if health.well else 503, "text/plain", b"ok\n" if health.well else b"the loop stands\n"
+                )
+            else:
+                self._answer(404, "text/plain", b"try /healthz or /metrics\n")
+
+        def _answer(self, status: int, content_type: str, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """A health check every few seconds is no event."""
+
+    server = ThreadingHTTPServer((settings.health_host, settings.health_port), Handler)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

@@ -1,0 +1,267 @@
+"""The recipe: what is inspected on a product, as one YAML file.
+
+It names the labels, and for each its key for labelling, its colour in heatmaps, its threshold and its role. Everything
+that differs from product to product is here; no service knows a label by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from shared.messages import Name
+
+NAMED_COLOURS: Final = {
+    "blue": (30, 90, 255),
+    "green": (0, 170, 60),
+    "red": (230, 30, 40),
+    "orange": (255, 140, 0),
+    "yellow": (240, 210, 0),
+    "cyan": (0, 190, 210),
+    "magenta": (220, 30, 200),
+    "purple": (130, 60, 200),
+    "white": (255, 255, 255),
+    "grey": (128, 128, 128),
+}
+
+RESERVED_KEYS: Final = {"n": "next", "p": "previous", "s": "save", "u": "undo", "q": "quit"}
+"""Keys of the labelling tool itself."""
+
+Colour = tuple[int, int, int]
+"""Red, green, blue; 0 to 255."""
+
+
+class RecipeError(ValueError):
+    """A recipe that can't be used; the message names the file, the line and the label, and says what to do."""
+
+
+class Task(StrEnum):
+    """How the labels of a picture relate."""
+
+    MULTI_LABEL = "multi-label"
+    """Each label is true or false by itself (sigmoid, binary cross-entropy)."""
+    EXCLUSIVE = "exclusive"
+    """Exactly one label is true (softmax, categorical cross-entropy)."""
+
+
+class Role(StrEnum):
+    """What a label says about the product."""
+
+    QUALITY = "quality"
+    """True is ok."""
+    DEFECT = "defect"
+    """True is NG."""
+    ATTRIBUTE = "attribute"
+    """Neither, unless the recipe expects a value: NG where it differs."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Label(_Section):
+    """One thing that is true or false of a picture."""
+
+    name: Name
+    key: str = Field(pattern=r"^[a-z0-9]$", description="for labelling by keyboard")
+    colour: Colour = Field(description="red, green, blue, 0 to 255; a name or #rrggbb in the file")
+    role: Role
+    threshold: float = Field(0.5, gt=0, lt=1, description="present from this score on (multi-label)")
+    expected: bool | None = Field(None, description="what the product should have (attributes)")
+
+    @field_validator("colour", mode="before")
+    @classmethod
+    def _read_colour(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value in NAMED_COLOURS:
+                return NAMED_COLOURS[value]
+            if len(value) == 7 and value.startswith("#"):
+                return tuple(bytes.fromhex(value[1:]))
+            raise ValueError(f"is one of {', '.join(NAMED_COLOURS)}, or #rrggbb")
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_free(cls, value: str) -> str:
+        if value in RESERVED_KEYS:
+            raise ValueError(f"{value!r} is the labelling tool's own key for {RESERVED_KEYS[value]!r}: choose another")
+        return value
+
+    @model_validator(mode="after")
+    def _only_attributes_expect(self) -> Self:
+        if self.expected is not None and self.role is not Role.ATTRIBUTE:
+            raise ValueError(f"'expected' is for attributes, and this label is a {self.role.value}: remove it")
+        return self
+
+
+class PictureSpec(_Section):
+    """What the network sees. A picture is decoded, resized to this size and normalised by itself."""
+
+    height: int = Field(128, ge=16, le=1024, description="pixels")
+    width: int = Field(128, ge=16, le=1024, description="pixels")
+    colour: Literal["rgb", "grey"] = "rgb"
+    normalisation: Literal["picture", "unit", "imagenet"] = Field(
+        "picture", description="by the picture's own mean and deviation; to 0..1; or by ImageNet's statistics"
+    )
+
+
+class Augmentation(_Section):
+    """What a training may do to a picture without making its labels untrue."""
+
+    brightness: bool = True
+    moved_strip: bool = False
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    shift: float = Field(0.0, ge=0, le=0.5, description="at most this part of the picture")
+    rotation: float = Field(0.0, ge=0, le=45, description="degrees, at most")
+    blur: bool = False
+    noise: bool = False
+
+
+class Costs(_Section):
+    """What a wrong verdict costs, in any unit."""
+
+    escape: float = Field(10.0, gt=0, description="an NG part judged ok")
+    overkill: float = Field(1.0, gt=0, description="an ok part judged NG")
+
+
+class Keeping(_Section):
+    """Which pictures stay in object storage. Those of flagged frames always do."""
+
+    every_nth_passed: int = Field(0, ge=0, description="also every n-th frame judged ok; 0 for none")
+
+
+class Recipe(_Section):
+    """What is inspected on one product."""
+
+    name: Name
+    task: Task
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=64)]
+    description: str = ""
+    picture: PictureSpec = PictureSpec()
+    unsure_margin: float = Field(
+        0.1, ge=0, le=0.5, description="a score this near its threshold (or a lead this small) is unsure"
+    )
+    explain: Literal["flagged", "all"] = Field("flagged", description="which frames are flagged for heatmaps")
+    keeping: Keeping = Keeping()
+    augmentation: Augmentation = Augmentation()
+    costs: Costs = Costs()
+
+    @model_validator(mode="after")
+    def _labels_agree(self) -> Self:
+        for what in ("name", "key", "colour"):
+            counts = Counter(getattr(label, what) for label in self.labels)
+            twice = next((value for value, count in counts.items() if count > 1), None)
+            if twice is not None:
+                names = " and ".join(label.name for label in self.labels if getattr(label, what) == twice)
+                raise ValueError(f"labels {names} have the same {what} {twice!r}: give each its own")
+        if self.task is Task.EXCLUSIVE and len(self.labels) < 2:
+            raise ValueError("an exclusive recipe chooses between labels: name at least two")
+        return self
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """In the order of the network's outputs."""
+        return tuple(label.name for label in self.labels)
+
+    def label(self, name: str) -> Label:
+        """The label of that name.
+
+        Raises:
+            KeyError: the recipe has no such label.
+        """
+        for label in self.labels:
+            if label.name == name:
+                return label
+        raise KeyError(name)
+
+    def to_yaml(self) -> str:
+        """The recipe as a file; reading it again gives an equal recipe."""
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        for label, written in zip(self.labels, document["labels"], strict=True):
+            written["colour"] = "#" + bytes(label.colour).hex()
+        labels = {written.pop("name"): written for written in document.pop("labels")}
+        return yaml.safe_dump({**document, "labels": labels}, sort_keys=False, allow_unicode=True)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        RecipeError: it is missing, is not YAML, or says something a recipe can't; the error says where.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: can't be read ({error}): give the path of a recipe, a YAML file") from error
+    return parse_recipe(text, source=str(path))
+
+
+def parse_recipe(text: str, source: str = "recipe") -> Recipe:
+    """Read a recipe from YAML. ``source`` names it in errors.
+
+    Raises:
+        RecipeError: as `read_recipe`.
+    """
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"{source}, line {line}: not YAML: {error.problem}") from error
+    if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
+        raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
+    _refuse_repeated_keys(tree, source)
+    labels = [{"name": str(name), **_as_mapping(entry)} for name, entry in document["labels"].items()]
+    try:
+        return Recipe.model_validate({**document, "labels": labels})
+    except ValidationError as error:
+        raise RecipeError(_explain(error, tree, list(document["labels"]), source)) from error
+
+
+def _as_mapping(entry: object) -> dict[str, Any]:
+    return entry if isinstance(entry, dict) else {"role": entry}
+
+
+def _refuse_repeated_keys(tree: yaml.Node, source: str) -> None:
+    """YAML lets a later key replace an earlier one without a word: a label would vanish."""
+    if not isinstance(tree, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in tree.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            raise RecipeError(f"{source}, line {line}: {key.value!r} is already on line {seen[key.value]}: keep one")
+        seen[key.value] = line
+        _refuse_repeated_keys(value, source)
+
+
+def _explain(error: ValidationError, tree: yaml.Node, labels: list[str], source: str) -> str:
+    problem = error.errors()[0]
+    where = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    if len(where) > 1 and where[0] == "labels" and isinstance(where[1], int):
+        where[1] = labels[where[1]]
+    line = _line_of(tree, where)
+    text = problem["msg"].removeprefix("Value error, ")
+    place = f"label {where[1]}, " if len(where) > 1 and where[0] == "labels" else ""
+    field = f"{where[-1]}: " if where and where[-1] != "labels" and not (place and len(where) == 2) else ""
+    given = f" (is {problem['input']!r})" if isinstance(problem["input"], str | int | float | bool) else ""
+    return f"{source}, line {line}: {place}{field}{text}{given}"
+
+
+def _line_of(node: yaml.Node, path: list[Any]) -> int:
+    """The line (from 1) of the deepest part of ``path`` that the file has."""
+    line = node.start_mark.line + 1
+    for part in path:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

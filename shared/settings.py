@@ -1,0 +1,70 @@
+"""Settings of a service: from the environment, under the service's own prefix, read once in its ``main``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BROKERS = ("sqlite", "amqp", "amqps")
+STORES = ("file", "s3", "s3s")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs to know. A subclass sets ``env_prefix`` to the service's name and adds its own."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
+
+    broker_url: str = Field("sqlite:///var/broker", description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][/VHOST]")
+    broker_user: str = ""
+    broker_password: SecretStr = SecretStr("")
+    storage_url: str = Field("file:///var/objects", description="file:///FOLDER, or s3[s]://HOST:PORT/BUCKET")
+    storage_access_key: str = ""
+    storage_secret_key: SecretStr = SecretStr("")
+    log_format: Literal["json", "console"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    health_host: str = Field("127.0.0.1", description="address of /healthz and /metrics")
+    health_port: int = Field(0, ge=0, le=65535, description="0: do not serve them")
+
+    @model_validator(mode="after")
+    def _addresses_are_complete(self) -> Self:
+        prefix = str(self.model_config.get("env_prefix", "")).upper()
+        for field, url, schemes in (
+            ("BROKER_URL", self.broker_url, BROKERS),
+            ("STORAGE_URL", self.storage_url, STORES),
+        ):
+            parts = urlsplit(url)
+            if parts.scheme not in schemes:
+                raise ValueError(f"{prefix}{field} starts with one of {', '.join(s + '://' for s in schemes)}")
+            if parts.username or parts.password:
+                raise ValueError(f"{prefix}{field} holds a password: give it in a variable of its own")
+        if self.broker_url.startswith("amqp") and not (self.broker_user and self.broker_password.get_secret_value()):
+            raise ValueError(f"set {prefix}BROKER_USER and {prefix}BROKER_PASSWORD: RabbitMQ asks for them")
+        if self.storage_url.startswith("s3") and not (
+            self.storage_access_key and self.storage_secret_key.get_secret_value()
+        ):
+            raise ValueError(
+                f"set {prefix}STORAGE_ACCESS_KEY and {prefix}STORAGE_SECRET_KEY: the object store asks for them"
+            )
+        return self
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def read_settings(kind: type[Settings], **overrides: Any) -> Settings:
+    """The settings of a service, or the end of the program with one line per wrong setting.
+
+    A wrong value is never printed: it may be a secret.
+    """
+    try:
+        return kind(**overrides)
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", "")).upper()
+        for problem in error.errors():
+            name = prefix + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "settings"
+            sys.stderr.write(f"{name}: {problem['msg'].removeprefix('Value error, ')}\n")
+        raise SystemExit(2) from None

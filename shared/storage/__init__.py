@@ -1,0 +1,1 @@
+"""Pictures, heatmaps, models and verdicts as objects: the port and its adapters."""

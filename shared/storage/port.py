@@ -1,0 +1,76 @@
+"""The storage port: named bytes in a bucket or a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+KEY: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.=-]*(/[A-Za-z0-9_][A-Za-z0-9_.=-]*)*$")
+"""What a key looks like: parts of letters, digits and ``_ . = -``, none starting with a dot, between slashes."""
+
+KEY_LENGTH: Final = 512
+
+
+class StorageError(Exception):
+    """Whatever goes wrong between a service and its object storage."""
+
+
+class ObjectNotFound(StorageError):
+    """There is no object of that key."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage can't be reached, or failed. Trying again later may help."""
+
+
+class StorageRefusedLogin(StorageError):
+    """The storage is there and does not accept the keys. Trying again does not help."""
+
+
+class InvalidKey(StorageError, ValueError):
+    """A key that is no key (``..``, a leading slash, a control character…)."""
+
+
+def checked_key(key: str) -> str:
+    """The key itself.
+
+    Raises:
+        InvalidKey: it would mean something else to a file system or a server.
+    """
+    if len(key) > KEY_LENGTH or not KEY.match(key):
+        raise InvalidKey(f"{key[:80]!r} is no storage key: use letters, digits and _ . = - between slashes")
+    return key
+
+
+class ObjectStore(Protocol):
+    """Named bytes. A put is whole or not at all, and replaces what was there."""
+
+    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        """Keep ``content`` under ``key``.
+
+        Raises:
+            StorageUnavailable: it was not kept.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """What is under ``key``.
+
+        Raises:
+            ObjectNotFound: nothing is.
+            StorageUnavailable: nobody knows.
+        """
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether something is under ``key``."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that start with ``prefix``, in order."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove what is under ``key``, if anything is."""
+        ...

@@ -1,0 +1,111 @@
+"""Exchanges, queues, bindings and limits, as data. Both messaging adapters build exactly this.
+
+Every queue ``q`` brings two more: ``q.suspects``, where a message goes that was redelivered `DELIVERY_LIMIT` times
+without an answer, to be read one at a time so that a poison message takes no innocent neighbour with it; and
+``q.parked``, where a message rests that was rejected, or that failed alone as well, until a person replays or
+discards it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from shared import messages
+
+DELIVERY_LIMIT: Final = 2
+"""How many redeliveries a queue allows before a message becomes a suspect."""
+
+
+class WhenFull(StrEnum):
+    """What a queue at its limit does."""
+
+    REFUSE = "reject-publish"
+    """The publisher is told, and keeps the message."""
+    SHED = "drop-head"
+    """The oldest message goes: for what can be made again on demand."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A durable queue, named ``<service>.<what it holds>``."""
+
+    name: str
+    exchange: str
+    binding: str
+    limit: int = 100_000
+    """messages"""
+    limit_bytes: int = 2 * 1024**3
+    when_full: WhenFull = WhenFull.REFUSE
+    one_reader: bool = False
+    """Only one consumer at a time is served; another takes over when it goes."""
+
+    @property
+    def suspects(self) -> str:
+        """Where messages go whose readers died."""
+        return f"{self.name}.suspects"
+
+    @property
+    def parked(self) -> str:
+        """Where messages rest that will never succeed."""
+        return f"{self.name}.parked"
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """An exchange on which every running worker hears every message, through a queue of its own that ends with it."""
+
+    name: str
+    exchange: str
+    binding: str
+
+
+FRAMES: Final = "seamline.frames"
+VERDICTS: Final = "seamline.verdicts"
+MODELS: Final = "seamline.models"
+REPORTS: Final = "seamline.reports"
+DEAD: Final = "seamline.dead"
+EXCHANGES: Final = (FRAMES, VERDICTS, MODELS, REPORTS)
+"""All of type topic and durable. `DEAD` is direct: its routing keys are the names of the queues it feeds."""
+
+INFERENCE_FRAMES: Final = Queue("inference.frames", FRAMES, "captured.#", limit=20_000)
+INFERENCE_PICTURES: Final = Queue("inference.pictures", FRAMES, "deferred.#", limit=20_000)
+EXPLAINER_FLAGGED: Final = Queue(
+    "explainer.flagged", VERDICTS, "inspected.flagged.#", limit=10_000, when_full=WhenFull.SHED
+)
+TRAINER_COMMANDS: Final = Queue("trainer.commands", MODELS, "requested.#", one_reader=True)
+DASHBOARD_VERDICTS: Final = Queue("dashboard.verdicts", VERDICTS, "inspected.#", limit=1_000_000)
+DASHBOARD_EXPLANATIONS: Final = Queue("dashboard.explanations", VERDICTS, "explained.#")
+DASHBOARD_MODELS: Final = Queue("dashboard.models", MODELS, "happened.#")
+DASHBOARD_REPORTS: Final = Queue("dashboard.reports", REPORTS, "#", limit=10_000, when_full=WhenFull.SHED)
+
+QUEUES: Final = (
+    INFERENCE_FRAMES,
+    INFERENCE_PICTURES,
+    EXPLAINER_FLAGGED,
+    TRAINER_COMMANDS,
+    DASHBOARD_VERDICTS,
+    DASHBOARD_EXPLANATIONS,
+    DASHBOARD_MODELS,
+    DASHBOARD_REPORTS,
+)
+
+PROMOTIONS: Final = Broadcast("promotions", MODELS, "happened.promoted.#")
+
+EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
+    messages.FrameCaptured: FRAMES,
+    messages.PictureDeferred: FRAMES,
+    messages.FrameInspected: VERDICTS,
+    messages.FrameExplained: VERDICTS,
+    messages.TrainingRequested: MODELS,
+    messages.TrainingCancelled: MODELS,
+    messages.PromotionRequested: MODELS,
+    messages.TrainingProgressed: MODELS,
+    messages.ModelTrained: MODELS,
+    messages.ModelPromoted: MODELS,
+    messages.PromotionRefused: MODELS,
+    messages.CameraReported: REPORTS,
+    messages.WorkerReported: REPORTS,
+}
+"""Where each message is published, under its own ``routing_key``."""

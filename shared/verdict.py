@@ -1,0 +1,115 @@
+"""From scores to a verdict: the rule of the recipe, the same on the line and in an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.messages import Finding, Verdict
+from shared.recipe import Label, Recipe, Role, Task
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the recipe makes of the scores of one picture."""
+
+    verdict: Verdict
+    reason: str
+    findings: dict[str, Finding]
+    flagged: bool
+
+
+def scores_of(logits: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
+    """Probabilities of logits: a sigmoid per label, or a softmax over the labels.
+
+    Args:
+        logits: (frames, labels).
+        task: how the labels relate.
+
+    Returns:
+        (frames, labels), 0 to 1.
+    """
+    exact = logits.astype(np.float64)
+    if task is Task.EXCLUSIVE:
+        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    # by the sign, so that neither exp overflows
+    decay = np.exp(-np.abs(exact))
+    return np.asarray(np.where(exact >= 0, 1 / (1 + decay), decay / (1 + decay)), np.float32)
+
+
+def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judgement:
+    """Apply a recipe to the scores of one picture.
+
+    Args:
+        recipe: says what each label means.
+        scores: one per label, in the recipe's order, 0 to 1.
+
+    Raises:
+        ValueError: not one score per label, or a score that is no number from 0 to 1.
+    """
+    values = [float(score) for score in scores]
+    if len(values) != len(recipe.labels):
+        raise ValueError(f"{len(values)} scores for the {len(recipe.labels)} labels of recipe {recipe.name!r}")
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError(f"scores are numbers from 0 to 1, and these are {values}")
+    decide = _decide_exclusive if recipe.task is Task.EXCLUSIVE else _decide_multi_label
+    findings = decide(recipe, values)
+    faults = [_fault_in_words(recipe.label(name), found) for name, found in findings.items() if found.fault]
+    unsure = [name for name, found in findings.items() if found.unsure]
+    verdict = Verdict.NG if faults else Verdict.OK
+    doubt = f"unsure of {', '.join(unsure)}" if unsure else ""
+    reason = "; ".join(filter(None, [", ".join(faults), doubt])) or "no fault"
+    flagged = bool(faults or unsure) or recipe.explain == "all"
+    return Judgement(verdict, reason, findings, flagged)
+
+
+def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
+    return {
+        label.name: Finding(
+            score=score,
+            threshold=label.threshold,
+            present=score >= label.threshold,
+            unsure=abs(score - label.threshold) < recipe.unsure_margin,
+            fault=_is_fault(label, present=score >= label.threshold),
+        )
+        for label, score in zip(recipe.labels, scores, strict=True)
+    }
+
+
+def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
+    """The highest score is the one; the threshold shown is the score that it had to beat."""
+    first, second = sorted(range(len(scores)), key=lambda index: -scores[index])[:2]
+    unsure = scores[first] - scores[second] < recipe.unsure_margin
+    expects = any(label.expected for label in recipe.labels)
+    findings = {}
+    for index, (label, score) in enumerate(zip(recipe.labels, scores, strict=True)):
+        won = index == first
+        unexpected = expects and label.role is Role.ATTRIBUTE and not label.expected
+        findings[label.name] = Finding(
+            score=score,
+            threshold=scores[second] if won else scores[first],
+            present=won,
+            unsure=unsure and index in (first, second),
+            fault=won and (label.role is Role.DEFECT or label.expected is False or unexpected),
+        )
+    return findings
+
+
+def _is_fault(label: Label, *, present: bool) -> bool:
+    match label.role:
+        case Role.QUALITY:
+            return not present
+        case Role.DEFECT:
+            return present
+        case Role.ATTRIBUTE:
+            return label.expected is not None and present is not label.expected
+
+
+def _fault_in_words(label: Label, found: Finding) -> str:
+    if label.role is Role.ATTRIBUTE:
+        return f"{label.name} is {'present' if found.present else 'absent'} and is expected otherwise"
+    return label.name if found.present else f"not {label.name}"

@@ -1,0 +1,186 @@
+"""The model bundle: one immutable folder of object storage with everything that a model is and comes from.
+
+``models/<recipe>/<version>/manifest.json`` lists the other files with their SHA-256; it is written last, so a bundle is
+there whole or not at all. ``models/<recipe>/production/<sequence>.json`` are the moves of the pointer to the model in
+production: the one with the highest sequence is in force, and none is ever changed or deleted.
+
+Nobody but the trainer writes either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from shared.messages import Name
+from shared.recipe import Recipe, parse_recipe
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+MANIFEST: Final = "manifest.json"
+KERAS: Final = "model.keras"
+OPENVINO: Final = "openvino_fp32.xml"
+OPENVINO_WEIGHTS: Final = "openvino_fp32.bin"
+RECIPE: Final = "recipe.yaml"
+EVALUATION: Final = "evaluation.json"
+
+
+class BundleError(ValueError):
+    """A bundle that must not be used: incomplete, changed since it was made, or of another recipe."""
+
+
+class Manifest(BaseModel):
+    """What a bundle holds and comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = 1
+    recipe: Name
+    version: Name
+    architecture: str
+    target_layer: str = Field(description="the last convolutional features: what Grad-CAM looks at")
+    created_at: AwareDatetime
+    dataset: str = Field(description="what it learned from: a dataset version, or the digest of its table")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="of the training, with the seed")
+    libraries: dict[str, str] = Field(default_factory=dict, description="name to version")
+    files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(
+        description="name to SHA-256, in hexadecimal"
+    )
+
+
+class ProductionPointer(BaseModel):
+    """One move of the pointer to the model in production."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sequence: int = Field(ge=1)
+    recipe: Name
+    version: Name
+    previous: str | None
+    reason: str
+    by: str
+    at: AwareDatetime
+
+
+class Bundle:
+    """A bundle that was read: its manifest and recipe, and its files, each checked against its digest."""
+
+    def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
+        self.manifest = manifest
+        self.files = files
+        self.recipe: Recipe = parse_recipe(self.file(RECIPE).decode(), source=f"recipe of model {manifest.version}")
+        if self.recipe.name != manifest.recipe:
+            raise BundleError(
+                f"model {manifest.version} says recipe {manifest.recipe!r} and holds {self.recipe.name!r}"
+            )
+
+    @property
+    def version(self) -> str:
+        """The name of the model version."""
+        return self.manifest.version
+
+    def file(self, name: str) -> bytes:
+        """The content of one file.
+
+        Raises:
+            BundleError: it is not there, or is not what the manifest says.
+        """
+        content = self.files.get(name)
+        if content is None or name not in self.manifest.files:
+            raise BundleError(f"model {self.manifest.version} has no {name}: train it again, or copy it again whole")
+        if hashlib.sha256(content).hexdigest() != self.manifest.files[name]:
+            raise BundleError(f"model {self.manifest.version}: {name} has changed since it was made: do not use it")
+        return content
+
+
+def folder_of(recipe: str, version: str) -> str:
+    """The prefix of a bundle's keys, without the last slash."""
+    return f"models/{recipe}/{version}"
+
+
+def read_bundle(store: ObjectStore, recipe: str, version: str) -> Bundle:
+    """Read a bundle from object storage and check its digests.
+
+    Raises:
+        BundleError: it is incomplete or changed.
+        StorageError: of the storage itself; `ObjectNotFound` when there is no such bundle.
+    """
+    folder = folder_of(recipe, version)
+    manifest = _read_manifest(store.get(f"{folder}/{MANIFEST}"), folder)
+    try:
+        files = {name: store.get(f"{folder}/{name}") for name in manifest.files}
+    except ObjectNotFound as error:
+        raise BundleError(f"{folder} is incomplete: {error}") from error
+    return _checked(Bundle(manifest, files))
+
+
+def read_bundle_folder(path: Path) -> Bundle:
+    """Read a bundle from a folder of this machine and check its digests.
+
+    Raises:
+        BundleError: there is none, or it is incomplete or changed.
+    """
+    try:
+        manifest = _read_manifest((path / MANIFEST).read_bytes(), str(path))
+        files = {name: (path / Path(name).name).read_bytes() for name in manifest.files}
+    except OSError as error:
+        raise BundleError(f"{path} is no model: {error.strerror}: {error.filename}") from error
+    return _checked(Bundle(manifest, files))
+
+
+def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+    """Keep a bundle; the manifest's digests are made here. Returns the manifest as written."""
+    folder = folder_of(manifest.recipe, manifest.version)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = manifest.model_copy(update={"files": digests})
+    for name, content in files.items():
+        store.put(f"{folder}/{name}", content)
+    store.put(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode(), "application/json")
+    return manifest
+
+
+def write_bundle_folder(path: Path, bundle: Bundle) -> None:
+    """Keep a bundle as a folder of this machine."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name, content in bundle.files.items():
+        (path / name).write_bytes(content)
+    (path / MANIFEST).write_text(bundle.manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def versions(store: ObjectStore, recipe: str) -> list[str]:
+    """The model versions of a recipe, in the order of their names."""
+    keys = store.keys(f"models/{recipe}/")
+    return [key.split("/")[2] for key in keys if key.endswith(f"/{MANIFEST}") and key.count("/") == 3]
+
+
+def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointer]:
+    """Every move of the pointer, oldest first; empty when nothing was ever promoted."""
+    keys = sorted(store.keys(f"models/{recipe}/production/"))
+    return [ProductionPointer.model_validate_json(store.get(key)) for key in keys]
+
+
+def production_version(store: ObjectStore, recipe: str) -> str | None:
+    """The model version in production; None when nothing was ever promoted."""
+    keys = sorted(store.keys(f"models/{recipe}/production/"))
+    return ProductionPointer.model_validate_json(store.get(keys[-1])).version if keys else None
+
+
+def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
+    """Append a move of the pointer. The trainer alone calls this, from one thread."""
+    key = f"models/{pointer.recipe}/production/{pointer.sequence:08d}.json"
+    store.put(key, pointer.model_dump_json(indent=2).encode(), "application/json")
+
+
+def _read_manifest(content: bytes, where: str) -> Manifest:
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise BundleError(f"{where}/{MANIFEST} is no manifest: {error.errors()[0]['msg']}") from error
+
+
+def _checked(bundle: Bundle) -> Bundle:
+    for name in bundle.manifest.files:
+        bundle.file(name)
+    return bundle
