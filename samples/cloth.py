@@ -1,0 +1,113 @@
+"""Cloth: what it is woven like, and its texture by procedural noise on a lattice of yarns."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from samples.raster import Array, Raster, vector
+
+ClothKind: TypeAlias = Literal["plain", "woven", "twill", "denim"]
+CLOTH_KINDS: tuple[ClothKind, ...] = get_args(ClothKind)
+Colour: TypeAlias = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Weave:
+    """How warp (running down the picture) and weft (running along it) cross.
+
+    In a repeat of `repeat` warps the weft lies on top of `floats` of them, moved on by `step` in the next row.
+    """
+
+    repeat: int
+    floats: int
+    step: int
+
+
+WEAVES: dict[ClothKind, Weave] = {
+    "plain": Weave(repeat=2, floats=1, step=1),
+    "woven": Weave(repeat=2, floats=1, step=1),
+    "twill": Weave(repeat=4, floats=2, step=1),
+    "denim": Weave(repeat=3, floats=1, step=1),
+}
+
+
+@dataclass(frozen=True)
+class Cloth:
+    """One cloth as bought from the weaver. Colours are BGR, 0..255."""
+
+    kind: ClothKind
+    colour_name: str
+    colour: Colour
+    weft_colour: Colour
+    warp_mm: float
+    """Distance of neighbouring warp yarns."""
+    weft_mm: float
+    """Distance of neighbouring weft yarns."""
+    depth: float
+    """How dark it is between the yarns, 0..1 of the brightness."""
+    grain: float
+    """Contrast of the fine unordered grain (crepe, pile, leatherette), 0..1 of the brightness."""
+    grain_mm: float
+    slub: float
+    """How uneven the single yarns are, 0..1 of the brightness."""
+
+    @property
+    def name(self) -> str:
+        """Kind and colour, as the tables name it: `denim indigo`."""
+        return f"{self.kind} {self.colour_name}"
+
+
+def draw_cloth(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator) -> Array:
+    """The bare cloth, float32 BGR (H, W, 3), 0..255 (not clipped), its warp turned by `angle` radians."""
+    light, weft = _yarns(cloth, raster, angle, rng)
+    light *= _grain(cloth, raster, rng)
+    light *= 1 + np.float32(0.02) * raster.noise(rng, 9.0, 9.0)
+    warp_colour, weft_colour = vector(*cloth.colour), vector(*cloth.weft_colour)
+    return (warp_colour + weft[..., None] * (weft_colour - warp_colour)) * light[..., None]
+
+
+def _yarns(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Brightness (about 1) and share of the weft's colour (0..1) by the lattice of yarns, each (H, W)."""
+    u, v = _lattice(cloth, raster, angle, rng)
+    warp, weft = np.floor(u), np.floor(v)
+    across_warp, across_weft = _hump(u - warp), _hump(v - weft)
+    i, j = warp.astype(np.int32), weft.astype(np.int32)
+    weave = WEAVES[cloth.kind]
+    weft_on_top = ((i + weave.step * j) % weave.repeat) < weave.floats
+    height = np.where(weft_on_top, across_weft * (0.55 + 0.45 * across_warp), across_warp * (0.7 + 0.3 * across_weft))
+    crossings = rng.standard_normal((64, 64), dtype=np.float32)[j % 64, i % 64]
+    warps = rng.standard_normal(251, dtype=np.float32)[i % 251]
+    wefts = rng.standard_normal(241, dtype=np.float32)[j % 241]
+    uneven = np.float32(cloth.slub) * (np.where(weft_on_top, wefts, warps) + 0.8 * crossings)
+    light = 1 + np.float32(cloth.depth) * (height - np.float32(0.62)) + uneven
+    return light.astype(np.float32), _weft_share(weft_on_top, height, crossings)
+
+
+def _lattice(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Number of the warp and of the weft at each pixel, fractions across the yarn, each (H, W)."""
+    x, y = raster.grid()
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    u = (x * cosine + y * sine) / np.float32(cloth.warp_mm) + 0.22 * raster.noise(rng, 3.0, 5.0)
+    v = (y * cosine - x * sine) / np.float32(cloth.weft_mm) + 0.22 * raster.noise(rng, 5.0, 3.0)
+    return u + 4096, v + 4096
+
+
+def _hump(fraction: Array) -> Array:
+    """Roundness of a yarn across itself: 0 at its edges, 1 in its middle."""
+    return 1 - (2 * fraction - 1) ** 2
+
+
+def _weft_share(on_top: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], height: Array, crossings: Array) -> Array:
+    """How much of the weft's colour shows, 0..1: soft at its edges, and some crossings are worn or buried."""
+    strength = np.clip(0.95 + 0.22 * crossings, 0.1, 1.15)
+    return np.where(on_top, np.clip(height * 1.9 - 0.35, 0, 1) * strength, 0).astype(np.float32)
+
+
+def _grain(cloth: Cloth, raster: Raster, rng: np.random.Generator) -> Array:
+    """Brightness by fibres, pores and pile, (H, W), about 1; pores are dark, nothing is as bright as they are dark."""
+    size = cloth.grain_mm
+    fine = raster.noise(rng, size, size * 0.8)
+    coarse = raster.noise(rng, 2.3 * size, 1.4 * size)
+    pores = np.minimum(fine + 0.6 * coarse, 0.7)
+    return 1 + np.float32(cloth.grain) * pores

@@ -1,0 +1,67 @@
+"""A rectangle of cloth in millimetres, and the numpy pictures drawn of it."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float32]
+Picture: TypeAlias = npt.NDArray[np.uint8]
+
+
+def vector(*numbers: float) -> Array:
+    """Those numbers as an array, shape (n,)."""
+    return np.array(numbers, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Where millimetres land in pixels: x runs along the seam, y across it, both from the upper left corner."""
+
+    width_mm: float
+    height_mm: float
+    pixels_per_mm: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a picture of this rectangle."""
+        return round(self.height_mm * self.pixels_per_mm), round(self.width_mm * self.pixels_per_mm)
+
+    def grid(self) -> tuple[Array, Array]:
+        """The x of each column, shape (1, W), and the y of each row, shape (H, 1), in mm."""
+        height, width = self.shape
+        x = (np.arange(width, dtype=np.float32) + 0.5) / np.float32(self.pixels_per_mm)
+        y = (np.arange(height, dtype=np.float32) + 0.5) / np.float32(self.pixels_per_mm)
+        return x[None, :], y[:, None]
+
+    def noise(self, rng: np.random.Generator, along_mm: float, across_mm: float) -> Array:
+        """Smooth noise, shape (H, W), mean 0 and deviation near 1, its grains `along_mm` x `across_mm` big."""
+        height, width = self.shape
+        rows = max(4, int(self.height_mm / across_mm) + 2)
+        columns = max(4, int(self.width_mm / along_mm) + 2)
+        grains = rng.standard_normal((min(rows, height), min(columns, width)), dtype=np.float32)
+        return np.asarray(cv2.resize(grains, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32) * 1.3
+
+    def splat(self, points: Array, values: Array) -> Array:
+        """Sum `values`, shape (n, k), into the four pixels around each of `points`, shape (n, 2) in mm: (H, W, k)."""
+        height, width = self.shape
+        at = points * np.float32(self.pixels_per_mm) - np.float32(0.5)
+        corner = np.floor(at).astype(np.int64)
+        part = at - corner
+        total = np.zeros((height * width, values.shape[1]), dtype=np.float32)
+        for down in (0, 1):
+            for right in (0, 1):
+                column, row = corner[:, 0] + right, corner[:, 1] + down
+                inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+                share = np.abs(1 - right - part[:, 0]) * np.abs(1 - down - part[:, 1])
+                pixel = (row * width + column)[inside]
+                for k in range(values.shape[1]):
+                    weights = (share * values[:, k])[inside]
+                    total[:, k] += np.bincount(pixel, weights, minlength=height * width)
+        return total.reshape(height, width, -1)
+
+    def blur(self, picture: Array, deviation_mm: float) -> Array:
+        """`picture` under a Gaussian of that deviation; same shape."""
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation_mm * self.pixels_per_mm), dtype=np.float32)
