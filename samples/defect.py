@@ -1,0 +1,231 @@
+"""What goes wrong in a seam: each kind of defect as thread that lies elsewhere, or is missing.
+
+Harmless and therefore never a defect: lint, chalk, folds, puckering, slubs in the cloth, needle holes, and the small
+natural unevenness of good stitches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from samples.lots import chance, one_of, side
+from samples.raster import Array, vector
+from samples.thread import Path, bezier
+
+DefectLabel: TypeAlias = Literal["error", "break"]
+DefectKind: TypeAlias = Literal["loop", "slack", "skip", "bunch", "crooked", "cut", "loose-end"]
+DEFECT_KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
+KINDS_OF: dict[DefectLabel, tuple[DefectKind, ...]] = {
+    "error": ("loop", "slack", "skip", "bunch", "crooked"),
+    "break": ("cut", "loose-end"),
+}
+
+
+def label_of(kind: DefectKind) -> DefectLabel:
+    """The label that is true where a defect of this kind is in view."""
+    return "break" if kind in KINDS_OF["break"] else "error"
+
+
+VISIBLY_BENT_MM = 0.4
+"""A stitch this far off its line counts as crooked."""
+MOST_STITCHES = 9
+"""No defect takes the place of more good stitches than this."""
+
+
+@dataclass(frozen=True)
+class PlannedDefect:
+    """A defect to be sewn."""
+
+    kind: DefectKind
+    at_mm: float
+    """Where it begins, from the left end of the strip."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A defect as sewn: it takes the place of `stitches` good ones."""
+
+    kind: DefectKind
+    stitches: int
+    paths: tuple[Path, ...]
+    gap: Array | None = None
+    """Where thread is missing: points (n, 2) in mm along the seam."""
+    filled: bool = False
+    """Whether the area between the thread and the seam belongs to it."""
+
+
+def loop(holes: Array, rng: np.random.Generator) -> Damage:
+    """One stitch pulled wide: an arc or a drop of thread, 1.2 to 5 mm out."""
+    span = int(rng.integers(1, 3))
+    start, end = holes[0], holes[span]
+    out = side(rng) * rng.uniform(1.2, 5.0)
+    wide = rng.uniform(-0.4, 1.0) * (end[0] - start[0])
+    lean = rng.normal(0, 0.25) * abs(out)
+    pull = 1.33 * out
+    curve = bezier(start, start + vector(lean - wide, pull), end + vector(lean + wide, pull), end)
+    return Damage("loop", span, (Path(curve, lift_mm=0.25 + 0.12 * abs(out)),), filled=True)
+
+
+def slack(holes: Array, rng: np.random.Generator) -> Damage:
+    """A few stitches without tension: each a small arc of its own height, 0.4 to 1.3 mm out."""
+    count = int(rng.integers(3, 8))
+    toward = side(rng)
+    paths = []
+    for start, end in pairwise(holes[: count + 1]):
+        out = toward * rng.uniform(0.4, 1.3) * (1 if chance(rng, 0.8) else -1)
+        paths.append(_arc(start, end, out))
+    return Damage("slack", count, tuple(paths))
+
+
+def skip(holes: Array, rng: np.random.Generator) -> Damage:
+    """The hook missed the thread: one stitch lies over two to four lengths."""
+    count = int(rng.integers(2, 5))
+    return Damage("skip", count, (_arc(holes[0], holes[count], rng.normal(0, 0.3)),))
+
+
+def bunch(holes: Array, rng: np.random.Generator) -> Damage:
+    """Stitches on top of each other over 4 to 10 mm, now and then with a nest of thread on them."""
+    count = _stitches_in(holes, rng.uniform(4.0, 10.0))
+    start, end = holes[0], holes[count]
+    paths = []
+    x = start[0]
+    while x < end[0] - 0.5:
+        length = rng.uniform(1.2, 3.0)
+        share = (x - start[0]) / (end[0] - start[0])
+        y = start[1] + share * (end[1] - start[1]) + rng.normal(0, 0.3)
+        paths.append(_arc(vector(x, y), vector(x + length, y + rng.normal(0, 0.35)), rng.normal(0, 0.2)))
+        x += rng.uniform(0.25, 0.8)
+    if chance(rng, 0.5):
+        paths.append(_nest(holes[count // 2], rng))
+    return Damage("bunch", count, tuple(paths))
+
+
+def cut(holes: Array, rng: np.random.Generator) -> Damage:
+    """The thread is gone for 1.5 to 5 stitches; its ends are frayed, and lie where they were sewn."""
+    count, left, right = _gap(holes, rng)
+    paths = [*_stub(holes[0], left, rng), *_stub(holes[count], right, rng)]
+    return Damage("cut", count, tuple(paths), gap=np.stack([left, right]))
+
+
+def loose_end(holes: Array, rng: np.random.Generator) -> Damage:
+    """The thread is gone for 1.5 to 5 stitches, and one end, or both, hangs off the seam."""
+    count, left, right = _gap(holes, rng)
+    sides = [(holes[0], 1.0), (holes[count], -1.0)]
+    hanging = [one_of(rng, sides)] if chance(rng, 0.8) else sides
+    paths: list[Path] = []
+    for hole, forward in hanging:
+        paths += _tail(hole, forward, rng)
+    return Damage("loose-end", count, tuple(paths), gap=np.stack([left, right]))
+
+
+DEFECTS: dict[DefectKind, Callable[[Array, np.random.Generator], Damage]] = {
+    "loop": loop,
+    "slack": slack,
+    "skip": skip,
+    "bunch": bunch,
+    "cut": cut,
+    "loose-end": loose_end,
+}
+"""How each kind is sewn over the holes that follow, shape (n, 2) in mm; `crooked` bends the line itself."""
+
+
+@dataclass(frozen=True)
+class Bend:
+    """How a crooked run leaves the line, at each needle hole."""
+
+    offset_mm: Array
+    """(n,)"""
+    crooked: npt.NDArray[np.bool_]
+    """(n,), whether the hole is visibly out of line."""
+
+
+def bend(xs: Array, at_mm: float, rng: np.random.Generator) -> Bend:
+    """A crooked run from `at_mm` on: a bump off the line and back, or a jump to another line."""
+    out = side(rng) * rng.uniform(0.9, 2.8)
+    return _bump(xs, at_mm, out, rng) if chance(rng, 0.6) else _jump(xs, at_mm, out, rng)
+
+
+def _bump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend:
+    half = rng.uniform(2.5, 5.5)
+    bump = out * np.exp(-(((xs - at_mm - half) / half) ** 2) * 2)
+    crooked = np.abs(bump) > VISIBLY_BENT_MM
+    unsteady = np.where(crooked, rng.normal(0, 0.15, len(xs)), 0)
+    return Bend((bump + unsteady).astype(np.float32), crooked)
+
+
+def _jump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend:
+    """The line comes back so slowly, over 80 mm, that only the jump itself is crooked."""
+    width = rng.uniform(1.0, 4.0)
+    step = np.clip((xs - at_mm) / width, 0, 1)
+    back = np.clip((xs - at_mm - 8) / 80, 0, 1)
+    offset = out * step * (1 - back**2 * (3 - 2 * back))
+    return Bend(offset.astype(np.float32), (xs > at_mm - 2.5) & (xs < at_mm + width + 1.0))
+
+
+def _stitches_in(holes: Array, length_mm: float) -> int:
+    """How many stitches cover that length, at least two."""
+    return max(2, int(np.searchsorted(holes[:, 0], holes[0, 0] + length_mm)))
+
+
+def _arc(start: Array, end: Array, out: float) -> Path:
+    pull = vector(0, 1.33 * out)
+    near, far = (2 * start + end) / 3 + pull, (start + 2 * end) / 3 + pull
+    return Path(bezier(start, near, far, end), lift_mm=0.3 * abs(out))
+
+
+def _gap(holes: Array, rng: np.random.Generator) -> tuple[int, Array, Array]:
+    """Stitches touched by a gap, and where its thread ends on the left and on the right, each (2,) in mm."""
+    missing = rng.uniform(1.5, 5.0)
+    count = int(np.ceil(missing))
+    stub = (count - missing) * rng.uniform(0.1, 0.9)
+    left = holes[0] + stub * (holes[1] - holes[0])
+    right = holes[count] - (count - missing - stub) * (holes[count] - holes[count - 1])
+    return count, left, right
+
+
+def _stub(hole: Array, end: Array, rng: np.random.Generator) -> list[Path]:
+    """What is left of a cut stitch: the thread up to its end, and the fibres sticking out there."""
+    forward = float(np.sign(end[0] - hole[0])) or 1.0
+    left_over = Path(np.stack([hole, end]), dips=(True, False))
+    return [left_over, *_fray(end, 0.0 if forward > 0 else np.pi, rng)]
+
+
+def _fray(end: Array, heading: float, rng: np.random.Generator) -> list[Path]:
+    fibres = []
+    for _ in range(int(rng.integers(2, 6))):
+        curve = _wander(end, heading + rng.normal(0, 0.5), rng.uniform(0.4, 1.3), 0.5, rng)
+        fibres.append(Path(curve, lift_mm=0.1, width=0.28, dips=(False, False)))
+    return fibres
+
+
+def _tail(hole: Array, forward: float, rng: np.random.Generator) -> list[Path]:
+    """A loose end from `hole`, 2 to 11 mm long, straight or curling, leaving the seam by 10 to 75 degrees."""
+    angle = np.deg2rad(rng.uniform(10, 75)) * side(rng)
+    heading = angle if forward > 0 else np.pi - angle
+    curve = _wander(hole, heading, rng.uniform(2.0, 11.0), one_of(rng, (0.05, 0.2, 0.5)), rng)
+    last = curve[-1] - curve[-4]
+    return [
+        Path(curve, lift_mm=0.35, dips=(True, False)),
+        *_fray(curve[-1], float(np.arctan2(last[1], last[0])), rng),
+    ]
+
+
+def _nest(centre: Array, rng: np.random.Generator) -> Path:
+    start = centre + rng.normal(0, 0.5, 2).astype(np.float32)
+    return Path(_wander(start, rng.uniform(-3, 3), rng.uniform(5, 10), 1.6, rng), lift_mm=0.3, dips=(False, False))
+
+
+def _wander(start: Array, heading: float, length_mm: float, curl: float, rng: np.random.Generator) -> Array:
+    """A thread that lies as it fell: (n, 2) in mm, its heading drifting by about `curl` radians per mm."""
+    step = 0.15
+    count = max(5, int(length_mm / step))
+    bias = rng.normal(0, curl)
+    turns = np.cumsum(rng.normal(0, curl * 0.25, count)) * 0.25 + bias
+    headings = heading + np.cumsum(turns) * step
+    moves = np.stack([np.cos(headings), np.sin(headings)], axis=1) * step
+    way = start + np.concatenate([[[0.0, 0.0]], np.cumsum(moves, axis=0)])
+    return np.asarray(way, dtype=np.float32)

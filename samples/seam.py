@@ -1,0 +1,103 @@
+"""The seam: needle holes along a wandering line, and the thread between them, good or damaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samples.defect import DEFECTS, MOST_STITCHES, Bend, Damage, PlannedDefect, bend
+from samples.raster import Array
+from samples.thread import Path
+
+
+@dataclass(frozen=True)
+class StitchStyle:
+    """How a machine lays its stitches: set once, and kept for a whole piece."""
+
+    cover: float
+    """Share of the way from hole to hole over which thread lies on top, 0.6..1."""
+    lean_mm: float
+    """How much higher a stitch ends than it begins: the saw-tooth look of a lockstitch, -0.6..0.6."""
+    bow_mm: float
+    """How far its middle lies off the straight way, -0.2..0.2."""
+    uneven_mm: float
+    """Deviation of each end of a good stitch, 0..0.1."""
+    wander_mm: float
+    """How far the line itself swings over a piece, 0..2."""
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A sewn seam, in mm from the upper left corner of its strip."""
+
+    holes: Array
+    """(n, 2)"""
+    stitches: tuple[Path, ...]
+    damages: tuple[Damage, ...]
+
+
+def sew(
+    *,
+    style: StitchStyle,
+    stitch_mm: float,
+    length_mm: float,
+    middle_mm: float,
+    planned: Sequence[PlannedDefect],
+    rng: np.random.Generator,
+) -> Seam:
+    """Sew from end to end of a strip `length_mm` long, along y = `middle_mm`, with the planned defects in it."""
+    xs = _hole_positions(stitch_mm, length_mm, rng)
+    ys = middle_mm + _wander(xs, style.wander_mm, rng)
+    bends = [bend(xs, defect.at_mm, rng) for defect in planned if defect.kind == "crooked"]
+    holes = np.stack([xs, ys + np.sum([bent.offset_mm for bent in bends], axis=0)], axis=1).astype(np.float32)
+    stitches = {i: _stitch(holes[i], holes[i + 1], style, rng) for i in range(len(holes) - 1)}
+    damages = [_crooked_run(stitches, bent) for bent in bends]
+    for defect in planned:
+        if defect.kind != "crooked":
+            damages += _damage(stitches, holes, defect, rng)
+    return Seam(holes, tuple(stitches.values()), tuple(damages))
+
+
+def _hole_positions(stitch_mm: float, length_mm: float, rng: np.random.Generator) -> Array:
+    """The x of each needle hole, (n,), a little beyond both ends of the strip."""
+    count = int(length_mm / stitch_mm) + 6
+    steps = stitch_mm * (1 + rng.normal(0, 0.025, count))
+    return (np.cumsum(steps) - stitch_mm * (2 + rng.random())).astype(np.float32)
+
+
+def _wander(xs: Array, swing_mm: float, rng: np.random.Generator) -> Array:
+    """The line's own slow swing, (n,) in mm around 0."""
+    waves = [(rng.uniform(70, 220), 0.75), (rng.uniform(25, 60), 0.2)]
+    swings = [share * swing_mm * np.sin(2 * np.pi * (xs / wave + rng.random())) for wave, share in waves]
+    return np.asarray(np.sum(swings, axis=0), dtype=np.float32)
+
+
+def _stitch(start: Array, end: Array, style: StitchStyle, rng: np.random.Generator) -> Path:
+    """A good stitch from hole to hole."""
+    bare = (1 - style.cover) * (0.5 + rng.normal(0, 0.12)) * (end - start)
+    ends = rng.normal(0, style.uneven_mm, 2)
+    low = start + bare + (0, style.lean_mm / 2 + ends[0])
+    high = end - bare + (0, -style.lean_mm / 2 + ends[1])
+    share = np.linspace(0, 1, 9, dtype=np.float32)[:, None]
+    points = low + share * (high - low)
+    points[:, 1] += style.bow_mm * 4 * (share * (1 - share))[:, 0]
+    return Path(points.astype(np.float32), lift_mm=0.05)
+
+
+def _crooked_run(stitches: dict[int, Path], bent: Bend) -> Damage:
+    """The stitches between holes that are out of line."""
+    moved = [stitches[int(i)] for i in np.flatnonzero(bent.crooked[:-1] & bent.crooked[1:])]
+    return Damage("crooked", 0, tuple(moved))
+
+
+def _damage(stitches: dict[int, Path], holes: Array, defect: PlannedDefect, rng: np.random.Generator) -> list[Damage]:
+    """Take good stitches out for a defect, from where it was planned, or the next free place behind."""
+    first = int(np.searchsorted(holes[:, 0], defect.at_mm))
+    for begin in range(first, len(holes) - MOST_STITCHES):
+        damage = DEFECTS[defect.kind](holes[begin:], rng)
+        touched = range(begin, begin + damage.stitches)
+        if all(i in stitches for i in touched):
+            for i in touched:
+                del stitches[i]
+            return [damage]
+    return []

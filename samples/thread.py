@@ -1,0 +1,114 @@
+"""Thread: its colour, and how it is drawn lying on cloth along a path."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from samples.cloth import Colour
+from samples.raster import Array, Raster, vector
+
+LIGHT = (-0.35, -0.55)
+"""Where the light comes from over the cloth: x, y of its direction; the rest comes from above."""
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One thread as it comes from the spool. Colours are BGR, 0..255."""
+
+    colour_name: str
+    colour: Colour
+    width_mm: float
+    gloss: float
+    """How much brighter its ridge is than its flanks, 0..1."""
+    twist: float
+    """Contrast of the plies that wind around it, 0..1."""
+    sink: float
+    """How far it drowns in the cloth, 0..1: pile and soft cloth cover the thread in places."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A piece of thread on top of the cloth, `points` of shape (n, 2) in mm from the upper left corner of the strip."""
+
+    points: Array
+    lift_mm: float = 0.0
+    """Height over the cloth: a lifted thread throws its shadow farther, and crosses over the sewn ones."""
+    width: float = 1.0
+    """Share of the thread's width: a frayed fibre is 0.2."""
+    dips: tuple[bool, bool] = (True, True)
+    """Whether its two ends go down through a needle hole."""
+
+
+@dataclass(frozen=True)
+class Ribbon:
+    """Samples all over paths: where, the share of the thread's light there, the area that each stands for."""
+
+    points: Array
+    """(n, 2) in mm."""
+    light: Array
+    """(n,), about 1."""
+    cover: Array
+    """(n,) in pixels of the raster."""
+
+
+def bezier(*corners: npt.NDArray[np.floating]) -> Array:
+    """Forty points of the cubic curve with those four corners, shape (40, 2)."""
+    t = np.linspace(0, 1, 40)[:, None]
+    weights = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
+    return (weights @ np.stack(corners)).astype(np.float32)
+
+
+def ribbon(thread: Thread, paths: Sequence[Path], raster: Raster) -> Ribbon:
+    """Cover `paths` with samples close enough to leave no hole in a picture of `raster`."""
+    spacing = 0.5 / raster.pixels_per_mm
+    parts = [_path_samples(thread, path, spacing, raster) for path in paths]
+    if not parts:
+        return Ribbon(np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    return Ribbon(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _path_samples(thread: Thread, path: Path, spacing: float, raster: Raster) -> tuple[Array, Array, Array]:
+    spine, along = _resample(path.points, spacing)
+    heading = np.gradient(spine, axis=0)
+    heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
+    normal = np.stack([-heading[:, 1], heading[:, 0]], axis=1)
+    dip = _dip(along, path.dips, thread.width_mm)
+    half_width = 0.5 * thread.width_mm * path.width * (0.55 + 0.45 * dip)
+    across_count = max(3, int(np.ceil(thread.width_mm * path.width / spacing)))
+    across = vector(*((np.arange(across_count) + 0.5) * 2 / across_count - 1))
+    points = spine[:, None, :] + normal[:, None, :] * (half_width[:, None] * across[None, :])[..., None]
+    step = along[-1] / max(1, len(along) - 1)
+    cover = np.repeat(step * 2 * half_width / across_count, across_count) * raster.pixels_per_mm**2
+    light = _light(thread, along, across, normal) * (0.5 + 0.5 * dip[:, None])
+    return points.reshape(-1, 2).astype(np.float32), light.reshape(-1).astype(np.float32), cover.astype(np.float32)
+
+
+def _resample(points: Array, spacing: float) -> tuple[Array, Array]:
+    """The path at even distances: points (m, 2) and their way along it (m,), both in mm."""
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    way = np.concatenate([[0.0], np.cumsum(steps)])
+    along = np.linspace(0, way[-1], max(3, int(way[-1] / spacing) + 1))
+    spine = np.stack([np.interp(along, way, points[:, axis]) for axis in (0, 1)], axis=1)
+    return spine.astype(np.float32), along.astype(np.float32)
+
+
+def _dip(along: Array, dips: tuple[bool, bool], width_mm: float) -> Array:
+    """1 where the thread lies on top, falling to 0 at an end that goes down through a hole; shape (m,)."""
+    depth = np.ones_like(along)
+    reach = np.float32(0.9 * width_mm)
+    if dips[0]:
+        depth = np.minimum(depth, along / reach)
+    if dips[1]:
+        depth = np.minimum(depth, (along[-1] - along) / reach)
+    return np.sqrt(np.clip(depth, 0, 1))
+
+
+def _light(thread: Thread, along: Array, across: Array, normal: Array) -> Array:
+    """Light on a round, twisted thread at each place along and across it: (m, a), about 1."""
+    ridge = np.sqrt(np.clip(1 - across**2, 0, 1))[None, :]
+    side = (normal @ vector(*LIGHT))[:, None] * across[None, :]
+    plies = np.sin(2 * np.pi * along[:, None] / (1.6 * thread.width_mm) + 2.2 * across[None, :])
+    light = 0.62 + 0.42 * ridge + 0.3 * side + thread.gloss * 0.35 * ridge**6 + thread.twist * 0.25 * plies
+    return np.asarray(light, dtype=np.float32)
