@@ -1,0 +1,153 @@
+"""The swatch book: numbered pairs of a cloth and the thread it is sewn with, the same in every run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from samples.cloth import CLOTH_KINDS, Cloth, ClothKind, Colour
+from samples.lots import chance
+from samples.seam import StitchStyle
+from samples.thread import Thread
+
+BOOK = 20_517
+"""Seeds the book: another number, and every swatch looks different."""
+LEAST_CONTRAST = 24.0
+"""Distance of thread and cloth in BGR below which nobody could see the seam, 0..441."""
+
+TONAL = 0.35
+"""Share of threads that match their cloth in tone, as tailors prefer."""
+DARK = 240
+"""Cloth whose channels sum up to less is too dark for a still darker thread."""
+
+CLOTH_COLOURS: dict[str, Colour] = {
+    "grey": (140, 136, 136),
+    "beige": (140, 160, 172),
+    "purple": (172, 99, 164),
+    "red": (51, 13, 218),
+    "white": (214, 218, 220),
+    "black": (42, 38, 38),
+    "navy": (84, 48, 36),
+    "olive": (62, 104, 100),
+    "sand": (128, 168, 192),
+    "teal": (132, 120, 40),
+    "brown": (50, 74, 108),
+    "pink": (168, 148, 214),
+    "sky": (204, 170, 124),
+    "mauve": (146, 128, 140),
+    "green": (78, 128, 58),
+    "yellow": (60, 178, 216),
+}
+DENIM_COLOURS: dict[str, Colour] = {
+    "indigo": (94, 62, 62),
+    "black": (52, 46, 46),
+    "blue": (128, 84, 58),
+    "stonewash": (150, 118, 98),
+}
+THREAD_COLOURS: dict[str, Colour] = {
+    "white": (228, 232, 234),
+    "black": (34, 28, 30),
+    "orange": (52, 140, 240),
+    "green": (88, 150, 70),
+    "dark purple": (72, 34, 60),
+    "red": (44, 36, 196),
+    "navy": (92, 52, 34),
+    "gold": (70, 164, 206),
+    "grey": (122, 120, 120),
+    "brown": (46, 66, 96),
+    "sky": (212, 164, 92),
+    "ecru": (178, 206, 216),
+}
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """A cloth, its thread and the way they are sewn. Pictures of one swatch look alike: they form a group."""
+
+    number: int
+    cloth: Cloth
+    thread: Thread
+    style: StitchStyle
+
+    @property
+    def name(self) -> str:
+        """The group that its pictures belong to: `swatch-007`."""
+        return f"swatch-{self.number:03d}"
+
+
+def swatch(number: int, kind: ClothKind | None = None) -> Swatch:
+    """Swatch `number` (0 and up) of the book; kinds of cloth take turns unless `kind` says which."""
+    kind = kind or CLOTH_KINDS[number % len(CLOTH_KINDS)]
+    rng = np.random.default_rng([BOOK, number, CLOTH_KINDS.index(kind)])
+    cloth = _cloth(kind, rng)
+    return Swatch(number, cloth, _thread(cloth, rng), _style(rng))
+
+
+def swatches(first: int, count: int, kind: ClothKind | None = None) -> list[Swatch]:
+    """`count` swatches from number `first` on, all of one `kind` if it is given."""
+    return [swatch(number, kind) for number in range(first, first + count)]
+
+
+def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
+    colours = DENIM_COLOURS if kind == "denim" else CLOTH_COLOURS
+    name = str(rng.choice(list(colours)))
+    colour = _dyed(colours[name], rng)
+    near = _dyed(colour, rng, 4.0)
+    if kind == "denim":
+        undyed = _dyed((206, 212, 214), rng, 6.0)
+        yarn = rng.uniform(0.38, 0.6)
+        return Cloth(kind, name, colour, undyed, yarn, yarn * rng.uniform(1.3, 1.8), 0.5, 0.12, 0.35, 0.1)
+    if kind == "twill":
+        yarn = rng.uniform(0.22, 0.42)
+        return Cloth(kind, name, colour, near, yarn, yarn * 1.1, rng.uniform(0.12, 0.35), 0.03, 0.3, 0.02)
+    if kind == "woven":
+        yarn = rng.uniform(0.35, 0.75)
+        depth, grain = rng.uniform(0.08, 0.3), rng.uniform(0.06, 0.13)
+        return Cloth(kind, name, colour, near, yarn, yarn * 1.15, depth, grain, rng.uniform(0.3, 0.55), 0.035)
+    grain, grain_mm = rng.choice([0.012, 0.05]), rng.uniform(0.3, 0.5)
+    return Cloth("plain", name, colour, near, 0.38, 0.4, rng.uniform(0.01, 0.05), grain, grain_mm, 0.008)
+
+
+def _dyed(colour: Colour, rng: np.random.Generator, deviation: float = 9.0) -> Colour:
+    """A colour as one dye lot gives it."""
+    blue, green, red = np.clip(np.asarray(colour) + rng.normal(0, deviation, 3), 8, 245)
+    return float(blue), float(green), float(red)
+
+
+def _thread(cloth: Cloth, rng: np.random.Generator) -> Thread:
+    """A thread for that cloth, in its tone or to be seen."""
+    name = str(rng.choice(list(THREAD_COLOURS)))
+    colour = THREAD_COLOURS[name]
+    if chance(rng, TONAL):
+        name = "tonal"
+        colour = _shaded(cloth.colour, float(rng.choice([0.62, 0.72, 1.3])))
+    colour = _apart(_dyed(colour, rng, 5.0), cloth.colour)
+    soft = cloth.kind in ("woven", "denim")
+    return Thread(
+        name,
+        colour,
+        width_mm=rng.uniform(0.42, 0.72),
+        gloss=rng.uniform(0, 0.8),
+        twist=rng.uniform(0.1, 0.8),
+        sink=rng.uniform(0.0, 0.55) if soft else rng.uniform(0, 0.15),
+    )
+
+
+def _shaded(colour: Colour, share: float) -> Colour:
+    return min(colour[0] * share, 245), min(colour[1] * share, 245), min(colour[2] * share, 245)
+
+
+def _apart(thread: Colour, cloth: Colour) -> Colour:
+    """The thread, darker or lighter where it would vanish on the cloth."""
+    if np.linalg.norm(np.subtract(thread, cloth)) >= LEAST_CONTRAST:
+        return thread
+    return _shaded(thread, 0.7 if sum(cloth) > DARK else 1.6)
+
+
+def _style(rng: np.random.Generator) -> StitchStyle:
+    return StitchStyle(
+        cover=rng.uniform(0.66, 1.0),
+        lean_mm=float(rng.choice([-1, 1])) * rng.uniform(0.0, 0.5),
+        bow_mm=rng.normal(0, 0.07),
+        uneven_mm=rng.uniform(0.02, 0.08),
+        wander_mm=rng.uniform(0.2, 1.8),
+    )
