@@ -1,0 +1,146 @@
+"""A strip of sewn cloth, drawn once, long enough to pass under the camera; and where its defects are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from samples.cloth import draw_cloth
+from samples.defect import Damage, DefectKind, DefectLabel, PlannedDefect, label_of
+from samples.litter import scatter
+from samples.raster import Array, Picture, Raster, vector
+from samples.relief import light_on_relief
+from samples.seam import Seam, sew
+from samples.swatch import Swatch
+from samples.thread import LIGHT, Path, Thread, ribbon
+
+FINENESS = 2
+"""The strip is drawn this many times finer than it is kept, so that no yarn or thread has a jagged edge."""
+AROUND_DEFECT_MM = 0.5
+"""A mask reaches this far around the thread that lies wrong, or is missing."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One sewn piece, before it is drawn."""
+
+    swatch: Swatch
+    stitch_mm: float
+    """2 or 4."""
+    length_mm: float
+    height_mm: float
+    seam_mm: float
+    """How far below the upper edge the seam runs."""
+    defects: tuple[PlannedDefect, ...] = ()
+
+
+@dataclass(frozen=True)
+class DefectMask:
+    """Where one defect lies on its strip."""
+
+    kind: DefectKind
+    left: int
+    top: int
+    mask: Picture
+    """0 or 255, of the bounding box alone; its upper left pixel lies at (`left`, `top`) of the strip."""
+
+    @property
+    def label(self) -> DefectLabel:
+        """The label that is true where this is in view."""
+        return label_of(self.kind)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A drawn piece: `picture` uint8 BGR (H, W, 3)."""
+
+    picture: Picture
+    pixels_per_mm: float
+    defects: tuple[DefectMask, ...]
+
+
+def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> Strip:
+    """Sew `piece` and draw it."""
+    raster = Raster(piece.length_mm, piece.height_mm, pixels_per_mm * FINENESS)
+    seam = sew(
+        style=piece.swatch.style,
+        stitch_mm=piece.stitch_mm,
+        length_mm=piece.length_mm,
+        middle_mm=piece.seam_mm,
+        planned=piece.defects,
+        rng=rng,
+    )
+    colours = draw_cloth(piece.swatch.cloth, raster, _grain_angle(piece.swatch, rng), rng)
+    colours *= light_on_relief(raster, seam, rng)[..., None]
+    colours *= _needle_holes(raster, seam, piece.swatch.thread)[..., None]
+    scatter(colours, raster, rng)
+    _lay_thread(colours, raster, piece.swatch.thread, seam, rng)
+    rows, columns = Raster(piece.length_mm, piece.height_mm, pixels_per_mm).shape
+    small = cv2.resize(colours, (columns, rows), interpolation=cv2.INTER_AREA)
+    picture = np.clip(small, 0, 255).astype(np.uint8)
+    kept = Raster(piece.length_mm, piece.height_mm, pixels_per_mm)
+    masks = [_defect_mask(damage, piece.swatch.thread, kept) for damage in seam.damages]
+    return Strip(picture, pixels_per_mm, tuple(mask for mask in masks if mask is not None))
+
+
+def _grain_angle(swatch: Swatch, rng: np.random.Generator) -> float:
+    """Radians by which the cloth was cut off its grain: denim on the bias, fine cloth nearly straight."""
+    return float(rng.normal(0, 0.3 if swatch.cloth.kind == "denim" else 0.05))
+
+
+def _needle_holes(raster: Raster, seam: Seam, thread: Thread) -> Array:
+    """Brightness by the holes that the needle left, (H, W), 0..1."""
+    dots = np.zeros(raster.shape, dtype=np.float32)
+    for x, y in seam.holes * raster.pixels_per_mm:
+        centre = (round(float(x) * 16), round(float(y) * 16))
+        cv2.circle(dots, centre, round(0.32 * thread.width_mm * raster.pixels_per_mm * 16), 1.0, -1, cv2.LINE_AA, 4)
+    return 1 - np.float32(0.75) * np.clip(raster.blur(dots, 0.12), 0, 1)
+
+
+def _lay_thread(colours: Array, raster: Raster, thread: Thread, seam: Seam, rng: np.random.Generator) -> None:
+    """Draw the sewn stitches, and over them what is damaged."""
+    covering = np.clip(0.75 + raster.noise(rng, 1.0, 0.5), 0, 1)
+    buried = 1 - np.float32(thread.sink) * covering
+    _lay(colours, raster, thread, seam.stitches, buried)
+    damaged = [path for damage in seam.damages if damage.kind != "crooked" for path in damage.paths]
+    _lay(colours, raster, thread, damaged, np.maximum(buried, 0.75))
+
+
+def _lay(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
+    """Draw `paths` with their shadows into `colours` (H, W, 3); `shown`, (H, W) 0..1, is what the cloth lets see."""
+    if not paths:
+        return
+    colours *= (1 - _shadow(raster, thread, paths))[..., None]
+    samples = ribbon(thread, paths, raster)
+    sums = raster.splat(samples.points, np.stack([samples.cover, samples.cover * samples.light], axis=1))
+    cover = np.minimum(sums[..., 0], 1) * shown
+    light = sums[..., 1] / np.maximum(sums[..., 0], 1e-3)
+    colours += cover[..., None] * (light[..., None] * vector(*thread.colour) - colours)
+
+
+def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
+    """How much light the thread takes from the cloth beside it, (H, W), 0..0.45."""
+    dark = np.zeros(raster.shape, dtype=np.float32)
+    for path in paths:
+        away = -vector(*LIGHT) * (0.25 * thread.width_mm + path.lift_mm)
+        points = ((path.points + away) * raster.pixels_per_mm * 16).round().astype(np.int32)
+        thick = max(1, round(thread.width_mm * path.width * raster.pixels_per_mm))
+        cv2.polylines(dark, [points.reshape(-1, 1, 2)], isClosed=False, color=1.0, thickness=thick, shift=4)
+    return np.float32(0.45) * raster.blur(dark, 0.22)
+
+
+def _defect_mask(damage: Damage, thread: Thread, raster: Raster) -> DefectMask | None:
+    """The mask of a damage; None where nothing of it lies on the strip."""
+    canvas = np.zeros(raster.shape, dtype=np.uint8)
+    lines = [path.points for path in damage.paths] + ([damage.gap] if damage.gap is not None else [])
+    width = max(1, round((thread.width_mm + 2 * AROUND_DEFECT_MM) * raster.pixels_per_mm))
+    for line in lines:
+        points = (line * raster.pixels_per_mm * 16).round().astype(np.int32).reshape(-1, 1, 2)
+        if damage.filled:
+            cv2.fillPoly(canvas, [points], 255, shift=4)
+        cv2.polylines(canvas, [points], isClosed=False, color=255, thickness=width, shift=4)
+    left, top, columns, rows = cv2.boundingRect(canvas)
+    if columns == 0 or rows == 0:
+        return None
+    return DefectMask(damage.kind, left, top, canvas[top : top + rows, left : left + columns].copy())
