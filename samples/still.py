@@ -1,0 +1,83 @@
+"""Single pictures of a seam with the defects asked for."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from itertools import count
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from samples.camera import FIELD_OF_VIEW_MM, Camera
+from samples.defect import KINDS_OF, DefectKind, DefectLabel, PlannedDefect, label_of
+from samples.lots import one_of
+from samples.strip import Piece, draw_strip
+from samples.swatch import Swatch, swatch
+from samples.truth import LONG_STITCH_MM, SHORT_STITCH_MM, Frame, judge
+
+Stitch: TypeAlias = Literal["2mm", "4mm"]
+STITCHES: tuple[Stitch, ...] = get_args(Stitch)
+STITCH_MM: dict[Stitch, float] = {"2mm": SHORT_STITCH_MM, "4mm": LONG_STITCH_MM}
+MARGIN_MM = 3.0
+"""Cloth beyond the view on every side, for the shake and the tilt of the camera."""
+ZOOM = (0.88, 1.12)
+"""Cameras are not mounted equally high: stitches look up to an eighth shorter or longer."""
+
+
+def draw_seam(
+    seed: int,
+    *,
+    cloth: Swatch | None = None,
+    defects: Collection[DefectLabel | DefectKind] = (),
+    stitch: Stitch = "4mm",
+    size: int = 224,
+    part: int = 0,
+) -> Frame:
+    """A picture of a seam, `size` x `size`, with each of `defects` in view and no other label of a defect true.
+
+    A label stands for any kind of it: `{"break"}` draws a `cut` or a `loose-end`. The same arguments draw the same
+    picture.
+    """
+    sewn = cloth or swatch(seed)
+    for attempt in count():
+        rng = np.random.default_rng([seed, attempt])
+        kinds = [_kind(defect, rng) for defect in sorted(defects)]
+        frame = _take(sewn=sewn, stitch_mm=STITCH_MM[stitch], kinds=kinds, size=size, part=part, rng=rng)
+        if set(frame.truth.masks) == {label_of(kind) for kind in kinds}:
+            return frame
+    raise AssertionError("unreachable: attempts do not end")
+
+
+def cut_piece(sewn: Swatch, stitch_mm: float, view_mm: float, travel_mm: float, rng: np.random.Generator) -> Piece:
+    """A piece, without defects yet, that is long enough for a view of `view_mm` to travel along it."""
+    height = view_mm + 2 * MARGIN_MM
+    return Piece(sewn, stitch_mm, travel_mm + height, height, seam_mm=height * rng.uniform(0.4, 0.6))
+
+
+def _kind(defect: DefectLabel | DefectKind, rng: np.random.Generator) -> DefectKind:
+    match defect:
+        case "error" | "break":
+            return one_of(rng, KINDS_OF[defect])
+        case kind:
+            return kind
+
+
+def _take(
+    *, sewn: Swatch, stitch_mm: float, kinds: list[DefectKind], size: int, part: int, rng: np.random.Generator
+) -> Frame:
+    zoom = rng.uniform(*ZOOM)
+    view_mm = FIELD_OF_VIEW_MM / zoom
+    blank = cut_piece(sewn, stitch_mm, view_mm, 0.0, rng)
+    planned = tuple(PlannedDefect(kind, at) for kind, at in zip(kinds, _places(len(kinds), view_mm, rng), strict=True))
+    piece = replace(blank, defects=planned)
+    strip = draw_strip(piece, size / view_mm, rng)
+    camera = Camera(size, rng)
+    view = camera.look(strip, piece.length_mm / 2, piece.height_mm / 2, rng)
+    picture = camera.shoot(strip, view, rng.exponential(0.1), rng)
+    return Frame(picture, judge(view, strip.defects, stitch_mm, part, sewn))
+
+
+def _places(number: int, view_mm: float, rng: np.random.Generator) -> list[float]:
+    """Where defects begin on the strip, in random order, each in its own share of the view."""
+    share = (view_mm - 4) / max(1, number)
+    places = [MARGIN_MM + i * share + rng.uniform(0, 0.75) * share for i in range(number)]
+    return [places[int(i)] for i in rng.permutation(number)]
