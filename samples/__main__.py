@@ -1,0 +1,81 @@
+"""Draw seams: `python -m samples video|pictures|sheet`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import typer
+from rich.progress import track
+
+from samples.cloth import ClothKind
+from samples.film import SeamFilm, Stitches
+from samples.pictures import draw_pictures, write_pictures
+from samples.sheet import draw_sheet
+from samples.swatch import swatches
+from samples.video import UnwritableVideoError, VideoFiles, write_video
+
+app = typer.Typer(help="Draw sewing seams with the truth beside them.", no_args_is_help=True)
+
+Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same pixels.")]
+Size = Annotated[int, typer.Option(min=64, max=1024, help="Side of the square picture, in pixels.")]
+FirstCloth = Annotated[int, typer.Option(min=0, help="Number of the first swatch of the book to use.")]
+Cloths = Annotated[int, typer.Option(min=1, help="How many swatches, from the first on.")]
+Kind = Annotated[ClothKind | None, typer.Option(help="Only this kind of cloth.")]
+Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of the pictures with a defect.")]
+
+
+@app.command()
+def video(
+    out: Annotated[Path, typer.Argument(help="OUT.mp4; OUT.csv and OUT_masks/ go beside it.")],
+    *,
+    frames: Annotated[int, typer.Option(min=1)] = 1500,
+    size: Size = 224,
+    fps: Annotated[float, typer.Option(min=1)] = 25,
+    seed: Seed = 0,
+    defect_rate: Rate = 0.05,
+    stitch: Stitches = "mixed",
+    first_cloth: FirstCloth = 0,
+    cloths: Cloths = 40,
+    kind: Kind = None,
+) -> None:
+    """Film sewn pieces passing under a camera."""
+    book = swatches(first_cloth, cloths, kind)
+    film = SeamFilm(seed, frames, size, defect_rate, stitch, book)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_video(track(film, "Filming seams", total=frames), VideoFiles(out), size, fps)
+    except UnwritableVideoError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@app.command()
+def pictures(
+    out_dir: Annotated[Path, typer.Argument(help="Gets images/, masks/, masks_by_label/, labels.csv, groups.csv.")],
+    *,
+    count: Annotated[int, typer.Option(min=1)] = 2000,
+    seed: Seed = 0,
+    size: Size = 224,
+    defect_rate: Rate = 0.5,
+    first_cloth: FirstCloth = 0,
+    cloths: Cloths = 40,
+    kind: Kind = None,
+) -> None:
+    """Draw single pictures to train on; sets with other swatches share no cloth and no thread."""
+    book = swatches(first_cloth, cloths, kind)
+    drawn = draw_pictures(count, seed, size, defect_rate, book)
+    write_pictures(iter(track(drawn, "Drawing seams", total=count)), out_dir)
+
+
+@app.command()
+def sheet(
+    out: Annotated[Path, typer.Argument(help="A png, or a jpg.")],
+    seed: Seed = 0,
+    size: Size = 112,
+) -> None:
+    """Draw a contact sheet: two rows of good seams, two rows with each kind of defect."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out), draw_sheet(seed, size))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,23 @@
+"""A contact sheet: good seams on top, every kind of defect below."""
+
+import cv2
+import numpy as np
+
+from samples.defect import DEFECT_KINDS, DefectKind
+from samples.raster import Picture
+from samples.still import draw_seam
+from samples.swatch import swatch
+
+COLUMNS = 7
+
+
+def draw_sheet(seed: int, size: int) -> Picture:
+    """Four rows of seven pictures, uint8 BGR: two rows of good seams, then each kind of defect twice."""
+    kinds: list[tuple[DefectKind, ...]] = [*[()] * 2 * COLUMNS, *[(kind,) for kind in DEFECT_KINDS] * 2]
+    pictures = [
+        draw_seam(seed + i, cloth=swatch(seed + i), defects=kind, stitch="2mm" if i % 2 else "4mm", size=size).picture
+        for i, kind in enumerate(kinds)
+    ]
+    framed = [cv2.copyMakeBorder(p, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pictures]
+    rows = [np.hstack(framed[i : i + COLUMNS]) for i in range(0, len(framed), COLUMNS)]
+    return np.vstack(rows)

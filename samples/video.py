@@ -1,0 +1,71 @@
+"""A film written to disk: the mp4, the table of its truth and the masks of its defects."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from samples.truth import LABELS, Frame, Truth
+
+COLUMNS = ("name", *LABELS, "frame", "part", "cloth", "thread")
+
+
+class UnwritableVideoError(Exception):
+    """OpenCV could not open the file for writing, or has no encoder for mp4."""
+
+
+@dataclass(frozen=True)
+class VideoFiles:
+    """The three places that belong to one video: OUT.mp4, OUT.csv and OUT_masks/."""
+
+    video: Path
+
+    @property
+    def table(self) -> Path:
+        """One row per frame."""
+        return self.video.with_suffix(".csv")
+
+    @property
+    def masks(self) -> Path:
+        """One picture per true label of a defect: `000123_break.png`."""
+        return self.video.with_name(f"{self.video.stem}_masks")
+
+    def row(self, number: int, truth: Truth) -> dict[str, str | int | bool]:
+        """The row of frame `number` (0 and up) in the table."""
+        name = f"{self.video.stem}_{number:06d}.png"
+        return {
+            "name": name,
+            **truth.labels,
+            "frame": number,
+            "part": truth.part,
+            "cloth": truth.cloth,
+            "thread": truth.thread,
+        }
+
+
+def write_video(frames: Iterable[Frame], files: VideoFiles, size: int, fps: float) -> None:
+    """Encode `frames`, each `size` x `size`, and write the truth beside them."""
+    files.masks.mkdir(parents=True, exist_ok=True)
+    for stale in files.masks.glob("*.png"):
+        stale.unlink()
+    # The codec's name as four characters is what VideoWriter.fourcc packs.
+    encoder = cv2.VideoWriter(str(files.video), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
+    if not encoder.isOpened():
+        raise UnwritableVideoError(f"cannot write {files.video}: can its folder be written to, and is its suffix .mp4?")
+    try:
+        with files.table.open("w", newline="") as table:
+            rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+            rows.writeheader()
+            for number, (picture, truth) in enumerate(frames):
+                encoder.write(picture)
+                rows.writerow(files.row(number, truth))
+                _write_masks(files.masks, number, truth)
+    finally:
+        encoder.release()
+
+
+def _write_masks(folder: Path, number: int, truth: Truth) -> None:
+    for label, mask in truth.masks.items():
+        cv2.imwrite(str(folder / f"{number:06d}_{label}.png"), mask)

@@ -1,0 +1,167 @@
+"""Drawn seams: repeatable by seed, and their truth agrees with what is drawn."""
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from samples import LABELS, Frame, SeamFilm, draw_seam, swatch, swatches
+from samples.__main__ import app
+from samples.defect import DEFECT_KINDS, DefectKind, label_of
+from samples.pictures import draw_pictures, write_pictures
+from samples.video import VideoFiles, write_video
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def digest(frames: Iterable[Frame]) -> str:
+    """Of every pixel and every label."""
+    total = hashlib.sha256()
+    for picture, truth in frames:
+        total.update(picture.tobytes())
+        total.update(repr((truth.labels, truth.part, truth.cloth, truth.thread)).encode())
+    return total.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def film() -> list[Frame]:
+    return list(SeamFilm(seed=3, frames=400, size=64, defect_rate=0.3))
+
+
+def test_the_same_seed_films_the_same_pixels_and_labels() -> None:
+    film = SeamFilm(seed=5, frames=40, size=96, defect_rate=0.5)
+    assert digest(film) == digest(film)
+    assert digest(film) == digest(SeamFilm(seed=5, frames=40, size=96, defect_rate=0.5))
+
+
+def test_another_seed_films_another_seam() -> None:
+    assert digest(SeamFilm(seed=5, frames=10, size=64)) != digest(SeamFilm(seed=6, frames=10, size=64))
+
+
+def test_a_frame_is_a_colour_picture_of_the_size_asked_for(film: list[Frame]) -> None:
+    assert {(frame.picture.shape, frame.picture.dtype) for frame in film} == {((64, 64, 3), np.dtype(np.uint8))}
+
+
+def test_good_is_neither_error_nor_break(film: list[Frame]) -> None:
+    for _, truth in film:
+        assert tuple(truth.labels) == LABELS
+        assert truth.labels["good"] == (not truth.labels["error"] and not truth.labels["break"])
+
+
+def test_each_true_label_of_a_defect_has_a_mask_and_no_other_has(film: list[Frame]) -> None:
+    for picture, truth in film:
+        assert set(truth.masks) == {label for label in ("error", "break") if truth.labels[label]}
+        for mask in truth.masks.values():
+            assert mask.shape == picture.shape[:2]
+            assert set(np.unique(mask)) == {0, 255}
+
+
+def test_a_film_has_about_the_share_of_defects_asked_for(film: list[Frame]) -> None:
+    defective = sum(not frame.truth.labels["good"] for frame in film)
+    assert 0.2 < defective / len(film) < 0.4
+
+
+def test_a_film_without_defects_is_good() -> None:
+    assert all(frame.truth.labels["good"] for frame in SeamFilm(frames=80, size=64, defect_rate=0))
+
+
+def test_a_film_shows_every_label_and_some_at_once(film: list[Frame]) -> None:
+    seen = [frame.truth.labels for frame in film]
+    for label in LABELS:
+        assert {labels[label] for labels in seen} == {True, False}
+    assert any(labels["error"] and labels["break"] for labels in seen)
+
+
+def test_a_part_keeps_its_cloth_and_thread_and_stitch(film: list[Frame]) -> None:
+    made = {(frame.truth.part, frame.truth.swatch, frame.truth.labels["length"]) for frame in film}
+    assert len(made) == len({part for part, _, _ in made}) == film[-1].truth.part
+
+
+def test_a_film_keeps_to_the_stitch_asked_for() -> None:
+    assert all(frame.truth.labels["length"] for frame in SeamFilm(frames=70, size=64, stitch="2mm"))
+
+
+@pytest.mark.parametrize("kind", DEFECT_KINDS)
+def test_a_defect_asked_for_is_in_the_picture(kind: DefectKind) -> None:
+    truth = draw_seam(11, cloth=swatch(4), defects={kind}, size=96).truth
+    assert set(truth.masks) == {label_of(kind)}
+
+
+def test_a_defect_changes_the_picture_where_its_mask_is() -> None:
+    """Drawn on smooth cloth, the gap shows the cloth's colour where the good seam shows its thread."""
+    cut = draw_seam(2, cloth=swatch(4, "plain"), defects={"cut"})
+    rows, columns = np.nonzero(cut.truth.masks["break"])
+    inside = slice(columns.min() + 8, columns.max() - 8)
+    band = cut.picture[rows.min() : rows.max(), :].astype(float).std(axis=(0, 2))
+    assert band[inside].mean() < np.delete(band, np.arange(columns.min(), columns.max())).mean()
+
+
+def test_both_labels_can_be_drawn_at_once() -> None:
+    labels = draw_seam(7, defects={"error", "break"}, size=96).truth.labels
+    assert labels == {"good": False, "error": True, "break": True, "length": False}
+
+
+def test_a_swatch_is_the_same_in_every_run_and_others_differ() -> None:
+    assert swatch(12) == swatch(12)
+    assert len({(made.cloth, made.thread) for made in swatches(0, 60)}) == 60
+
+
+def test_a_video_has_a_row_for_each_frame_and_masks_for_the_defective_ones(tmp_path: Path) -> None:
+    film = SeamFilm(seed=1, frames=60, size=96, defect_rate=0.6)
+    files = VideoFiles(tmp_path / "line.mp4")
+    write_video(film, files, film.size, fps=25)
+    rows = rows_of(files.table)
+    assert list(rows[0]) == ["name", *LABELS, "frame", "part", "cloth", "thread"]
+    assert rows[59]["name"] == "line_000059.png"
+    expected = {f"{int(row['frame']):06d}_{label}.png" for row in rows for label in LABELS[1:3] if row[label] == "True"}
+    assert {path.name for path in files.masks.iterdir()} == expected != set()
+    assert frames_in(files.video) == len(rows) == 60
+
+
+def frames_in(video: Path) -> int:
+    reader = cv2.VideoCapture(str(video))
+    count = 0
+    while reader.read()[0]:
+        count += 1
+    return count
+
+
+def test_pictures_come_with_labels_and_groups_and_masks(tmp_path: Path) -> None:
+    write_pictures(draw_pictures(24, 0, 64, 0.5, swatches(0, 5)), tmp_path)
+    labels, groups = rows_of(tmp_path / "labels.csv"), rows_of(tmp_path / "groups.csv")
+    assert list(labels[0]) == ["name", *LABELS]
+    assert list(groups[0]) == ["name", "group", "cloth", "thread"]
+    names = [row["name"] for row in labels]
+    assert names == [row["name"] for row in groups] == sorted(path.name for path in (tmp_path / "images").iterdir())
+    defective = {row["name"] for row in labels if row["good"] == "False"}
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == defective != set()
+    assert {row[label] for row in labels for label in LABELS} == {"True", "False"}
+
+
+def test_sets_of_other_swatches_share_no_group() -> None:
+    train = {frame.truth.swatch.name for _, frame in draw_pictures(8, 0, 64, 0.5, swatches(0, 4))}
+    test = {frame.truth.swatch.name for _, frame in draw_pictures(8, 0, 64, 0.5, swatches(4, 4))}
+    assert len(train) == len(test) == 4
+    assert not train & test
+
+
+def test_the_commands_write_the_same_tables_for_the_same_seed(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        options = ["--frames", "30", "--size", "64", "--seed", "9", "--defect-rate", "0.5"]
+        assert CliRunner().invoke(app, ["video", str(tmp_path / name / "line.mp4"), *options]).exit_code == 0
+    assert (tmp_path / "first" / "line.csv").read_text() == (tmp_path / "second" / "line.csv").read_text()
+
+
+def test_the_sheet_is_a_picture(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["sheet", str(tmp_path / "sheet.png"), "--size", "64"]).exit_code == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    assert sheet.shape == (4 * 68, 7 * 68, 3)
