@@ -6,13 +6,13 @@ that differs from product to product is here; no service knows a label by name.
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.messages import Name
 
@@ -155,11 +155,15 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:
         for what in ("name", "key", "colour"):
-            counts = Counter(getattr(label, what) for label in self.labels)
-            twice = next((value for value, count in counts.items() if count > 1), None)
-            if twice is not None:
-                names = " and ".join(label.name for label in self.labels if getattr(label, what) == twice)
-                raise ValueError(f"labels {names} have the same {what} {twice!r}: give each its own")
+            first: dict[object, Label] = {}
+            for label in self.labels:
+                other = first.setdefault(getattr(label, what), label)
+                if other is not label:
+                    raise PydanticCustomError(
+                        "conflict",
+                        "the same {what} as label {other}: give each its own",
+                        {"what": what, "other": other.name, "label": label.name},
+                    )
         if self.task is Task.EXCLUSIVE and len(self.labels) < 2:
             raise ValueError("an exclusive recipe chooses between labels: name at least two")
         return self
@@ -243,8 +247,10 @@ def _refuse_repeated_keys(tree: yaml.Node, source: str) -> None:
 
 def _explain(error: ValidationError, tree: yaml.Node, labels: list[str], source: str) -> str:
     problem = error.errors()[0]
-    where = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
-    if len(where) > 1 and where[0] == "labels" and isinstance(where[1], int):
+    where: list[Any] = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    if problem["type"] == "conflict":
+        where = ["labels", problem["ctx"]["label"], problem["ctx"]["what"]]
+    elif len(where) > 1 and where[0] == "labels" and isinstance(where[1], int):
         where[1] = labels[where[1]]
     line = _line_of(tree, where)
     text = problem["msg"].removeprefix("Value error, ")

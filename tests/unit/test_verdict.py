@@ -1,0 +1,72 @@
+"""From scores to a verdict, as the recipe says."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.messages import Verdict
+from shared.recipe import Task, parse_recipe
+from shared.verdict import judge, scores_of
+from tests.unit.test_recipe import SEAM
+
+RECIPE = parse_recipe(SEAM)
+FRUIT = parse_recipe(
+    """\
+name: fruit
+task: exclusive
+labels:
+  apple: {key: a, colour: green, role: attribute}
+  orange: {key: o, colour: blue, role: attribute, expected: true}
+  rotten: {key: r, colour: red, role: defect}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict", "reason", "flagged"),
+    [
+        ((0.9, 0.1, 0.1, 0.9), Verdict.OK, "no fault", False),
+        ((0.9, 0.9, 0.1, 0.9), Verdict.NG, "error", True),
+        ((0.1, 0.1, 0.1, 0.9), Verdict.NG, "not good", True),
+        ((0.1, 0.9, 0.9, 0.9), Verdict.NG, "not good, error, break", True),
+        ((0.9, 0.1, 0.1, 0.1), Verdict.NG, "length is absent and is expected otherwise", True),
+        ((0.9, 0.1, 0.35, 0.9), Verdict.OK, "unsure of break", True),
+        ((0.9, 0.5, 0.1, 0.9), Verdict.NG, "error; unsure of error", True),
+    ],
+)
+def test_roles_make_the_verdict(scores: tuple[float, ...], verdict: Verdict, reason: str, flagged: bool) -> None:
+    judgement = judge(RECIPE, scores)
+    assert (judgement.verdict, judgement.reason, judgement.flagged) == (verdict, reason, flagged)
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict", "reason"),
+    [
+        ((0.1, 0.8, 0.1), Verdict.OK, "no fault"),
+        ((0.8, 0.1, 0.1), Verdict.NG, "apple is present and is expected otherwise"),
+        ((0.1, 0.1, 0.8), Verdict.NG, "rotten"),
+        ((0.05, 0.5, 0.45), Verdict.OK, "unsure of orange, rotten"),
+    ],
+)
+def test_an_exclusive_recipe_judges_the_winner(scores: tuple[float, ...], verdict: Verdict, reason: str) -> None:
+    judgement = judge(FRUIT, scores)
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
+    assert sum(finding.present for finding in judgement.findings.values()) == 1
+
+
+@pytest.mark.parametrize("scores", [(0.1,), (0.1, 0.2, 0.3, float("nan")), (0.1, 0.2, 0.3, 1.5)])
+def test_scores_that_are_none_are_refused(scores: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="scores"):
+        judge(RECIPE, scores)
+
+
+@given(
+    st.lists(st.floats(-(2.0**99), 2.0**99, width=32, allow_subnormal=False), min_size=3, max_size=3),
+    st.sampled_from(Task),
+)
+def test_any_logits_become_probabilities(logits: list[float], task: Task) -> None:
+    scores = scores_of(np.array([logits], np.float32), task)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    if task is Task.EXCLUSIVE:
+        assert scores.sum() == pytest.approx(1, abs=1e-5)

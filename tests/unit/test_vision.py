@@ -1,0 +1,111 @@
+"""Pictures as bytes and as a network's numbers; bundles read whole or not at all."""
+
+import struct
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from shared.recipe import PictureSpec
+from shared.vision.bundle import RECIPE, Bundle, BundleError, Manifest, read_bundle_folder, write_bundle_folder
+from shared.vision.codec import UnreadablePicture, decode, encode, size_of
+from shared.vision.preprocessing import prepare
+from tests.unit.test_recipe import SEAM
+
+NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+def test_the_size_is_read_from_the_header(encoding: Literal["jpeg", "png"]) -> None:
+    assert size_of(encode(NOISE, encoding)) == (80, 60)
+
+
+def test_a_png_keeps_every_pixel() -> None:
+    assert np.array_equal(decode(encode(NOISE, "png")), NOISE)
+
+
+def _png_header(width: int, height: int) -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "zero bytes"),
+        (b"GIF89a", "neither a JPEG nor a PNG"),
+        (b"\xff\xd8\xff", "no start of frame"),
+        (encode(NOISE, "png")[:200], "broken picture"),
+        (_png_header(10_000, 10_000), "100 megapixels, and the limit is 50"),
+    ],
+)
+def test_what_is_no_picture_is_named(content: bytes, complaint: str) -> None:
+    with pytest.raises(UnreadablePicture, match=complaint):
+        decode(content)
+
+
+def test_a_picture_is_normalised_by_itself() -> None:
+    spec = PictureSpec(height=32, width=48)
+    prepared = prepare(NOISE, spec)
+    assert prepared.shape == (32, 48, 3)
+    assert prepared.mean() == pytest.approx(0, abs=1e-4)
+    assert prepared.std() == pytest.approx(1, abs=1e-3)
+    brighter = np.clip(NOISE * 0.5 + 20, 0, 255).astype(np.uint8)
+    assert np.abs(prepare(brighter, spec) - prepared).mean() < 0.05
+
+
+def test_a_picture_of_one_colour_is_no_division_by_zero() -> None:
+    assert np.abs(prepare(np.full((20, 20, 3), 7, np.uint8), PictureSpec())).max() < 1e-3
+
+
+def test_grey_has_one_channel_and_colours_are_red_green_blue() -> None:
+    blue = np.zeros((16, 16, 3), np.uint8)
+    blue[..., 0] = 255
+    assert prepare(blue, PictureSpec(height=16, width=16, normalisation="unit"))[0, 0].tolist() == [0, 0, 1]
+    assert prepare(blue, PictureSpec(height=16, width=16, colour="grey")).shape == (16, 16, 1)
+
+
+@pytest.fixture
+def bundle_folder(tmp_path: Path) -> Path:
+    import hashlib
+
+    files = {RECIPE: SEAM.encode(), "model.keras": b"weights"}
+    manifest = Manifest(
+        recipe="seam",
+        version="v1",
+        architecture="compact",
+        target_layer="features",
+        created_at=datetime.now(UTC),
+        dataset="none",
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    write_bundle_folder(tmp_path / "bundle", Bundle(manifest, files))
+    return tmp_path / "bundle"
+
+
+def test_a_bundle_is_read_as_it_was_written(bundle_folder: Path) -> None:
+    bundle = read_bundle_folder(bundle_folder)
+    assert bundle.recipe.label_names == ("good", "error", "break", "length")
+    assert bundle.file("model.keras") == b"weights"
+
+
+def test_a_changed_bundle_is_refused(bundle_folder: Path) -> None:
+    (bundle_folder / "model.keras").write_bytes(b"other weights")
+    with pytest.raises(BundleError, match=r"model\.keras has changed"):
+        read_bundle_folder(bundle_folder)
+
+
+def test_an_incomplete_bundle_is_refused(bundle_folder: Path) -> None:
+    (bundle_folder / "model.keras").unlink()
+    with pytest.raises(BundleError, match="is no model"):
+        read_bundle_folder(bundle_folder)
+
+
+def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path) -> None:
+    manifest = bundle_folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"model.keras"', '"../model.keras"'))
+    with pytest.raises(BundleError, match="is no manifest"):
+        read_bundle_folder(bundle_folder)
