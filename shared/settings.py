@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -50,6 +51,21 @@ class ServiceSettings(BaseSettings):
                 f"set {prefix}STORAGE_ACCESS_KEY and {prefix}STORAGE_SECRET_KEY: the object store asks for them"
             )
         return self
+
+
+def folder_of(url: str) -> Path:
+    """The folder that a ``sqlite:`` or ``file:`` address names: of ``file:///var/x`` it is ``var/x``.
+
+    Three slashes name a folder below the working directory and four an absolute one, as SQLAlchemy has it.
+
+    Raises:
+        ValueError: there are two slashes, or no folder follows.
+    """
+    parts = urlsplit(url)
+    folder = parts.path.removeprefix("/")
+    if parts.netloc or not folder:
+        raise ValueError(f"{parts.scheme}:///FOLDER has three slashes and a folder; four for an absolute folder")
+    return Path(folder)
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

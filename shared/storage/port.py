@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-KEY: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.=-]*(/[A-Za-z0-9_][A-Za-z0-9_.=-]*)*$")
+KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*(/[A-Za-z0-9_][A-Za-z0-9_.=-]*)*")
 """What a key looks like: parts of letters, digits and ``_ . = -``, none starting with a dot, between slashes."""
 
 KEY_LENGTH: Final = 512
@@ -38,9 +38,20 @@ def checked_key(key: str) -> str:
     Raises:
         InvalidKey: it would mean something else to a file system or a server.
     """
-    if len(key) > KEY_LENGTH or not KEY.match(key):
+    if len(key) > KEY_LENGTH or not KEY.fullmatch(key):
         raise InvalidKey(f"{key[:80]!r} is no storage key: use letters, digits and _ . = - between slashes")
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix itself: empty, a key, a key and a slash, or the beginning of a key.
+
+    Raises:
+        InvalidKey: no key can start so.
+    """
+    if prefix:
+        checked_key(prefix.removesuffix("/"))
+    return prefix
 
 
 class ObjectStore(Protocol):
@@ -68,7 +79,7 @@ class ObjectStore(Protocol):
         ...
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that start with ``prefix``, in order."""
+        """The keys that start with ``prefix``, in the order of their bytes."""
         ...
 
     def delete(self, key: str) -> None:
