@@ -1,1 +1,41 @@
 """Pictures, heatmaps, models and verdicts as objects: the port and its adapters."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import structlog
+
+from shared.settings import ServiceSettings, folder_of
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.minio import MinioStore
+from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+def open_store(settings: ServiceSettings) -> ObjectStore:
+    """The object storage that the settings name: a folder, or a bucket, which is made if it is not there.
+
+    A server that can't be reached is no reason not to start: it is warned of, and calls fail until it is there.
+
+    Raises:
+        StorageRefusedLogin: the server does not accept the keys.
+        StorageError: the address is wrong, or the folder can't be made.
+    """
+    parts = urlsplit(settings.storage_url)
+    if parts.scheme == "file":
+        try:
+            return FilesystemStore(folder_of(settings.storage_url))
+        except ValueError as error:
+            raise StorageError(f"storage address: {error}") from None
+    bucket = parts.path.strip("/")
+    if not parts.netloc or not bucket or "/" in bucket:
+        raise StorageError(f"storage address: {parts.scheme}://HOST:PORT/BUCKET names one bucket")
+    secret = settings.storage_secret_key.get_secret_value()
+    store = MinioStore(parts.netloc, bucket, settings.storage_access_key, secret, secure=parts.scheme == "s3s")
+    try:
+        store.ensure_bucket()
+    except StorageUnavailable as error:
+        log.warning("starting without object storage", reason=str(error))
+    return store

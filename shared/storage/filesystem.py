@@ -1,0 +1,159 @@
+"""Object storage in a folder of this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
+from shared.storage.port import (
+    KEY,
+    InvalidKey,
+    ObjectNotFound,
+    StorageUnavailable,
+    checked_key,
+    checked_prefix,
+)
+
+
+class FilesystemStore:
+    """Each object is a file named by its key. Files that start with a dot are being written, and are no objects."""
+
+    def __init__(self, folder: Path) -> None:
+        with _storage_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._root = folder.resolve()
+
+    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002
+        """Keep ``content`` under ``key``; a file system has no place for the content type."""
+        path = self._path(key)
+        with _storage_errors():
+            self._write(path, content)
+
+    def get(self, key: str) -> bytes:
+        """What is under ``key``."""
+        path = self._path(key)
+        with _storage_errors():
+            if not _is_object(path):
+                raise ObjectNotFound(f"there is no object {key}")
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                raise ObjectNotFound(f"there is no object {key}") from None
+
+    def exists(self, key: str) -> bool:
+        """Whether something is under ``key``."""
+        path = self._path(key)
+        with _storage_errors():
+            return _is_object(path)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that start with ``prefix``, in the order of their bytes."""
+        folder = checked_prefix(prefix).rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
+        return self._walk(start, f"{folder}/" if folder else "", prefix)
+
+    def delete(self, key: str) -> None:
+        """Remove what is under ``key``, if anything is, and the folders that this leaves empty."""
+        path = self._path(key)
+        with _storage_errors():
+            if not _is_object(path):
+                return
+            path.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break
+
+    def _path(self, key: str) -> Path:
+        """Where ``key`` is.
+
+        Raises:
+            InvalidKey: it is no key, or a symbolic link leads it out of the folder.
+        """
+        path = self._root / checked_key(key)
+        with _storage_errors():
+            if not path.parent.resolve().is_relative_to(self._root):
+                raise InvalidKey(f"{key} leads out of the storage folder through a symbolic link: remove the link")
+        return path
+
+    # a delete may remove the folder between its making and its use
+    @retry(
+        retry=retry_if_exception_type((FileNotFoundError, FileExistsError)), stop=stop_after_attempt(5), reraise=True
+    )
+    def _write(self, path: Path, content: bytes) -> None:
+        """Write beside the place, then rename: a reader sees the old content or the new, and so does a power cut."""
+        self._make_folder(path.parent)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)  # noqa: PTH105 - no Path needed
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(name)  # noqa: PTH108
+            raise
+        _sync_folder(path.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+    def _walk(self, folder: Path, below: str, prefix: str) -> Iterator[str]:
+        """The keys in ``folder``. A folder sorts with its slash, so that the whole is in the order of the keys."""
+        with _storage_errors():
+            try:
+                entries = list(os.scandir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            folders = {entry.name + "/" for entry in entries if entry.is_dir(follow_symlinks=False)}
+            files = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+        for name in sorted(folders | files):
+            key = below + name
+            if not KEY.fullmatch(name.removesuffix("/")):
+                continue
+            if name in folders and (key.startswith(prefix) or prefix.startswith(key)):
+                yield from self._walk(folder / name, key, prefix)
+            elif name in files and key.startswith(prefix):
+                yield key
+
+
+def _is_object(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make what happened in the folder survive a power cut."""
+    with suppress(FileNotFoundError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """What the operating system says, in the words of the port."""
+    try:
+        yield
+    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        raise InvalidKey(f"{error.filename}: a file is in the way of a folder, or a folder of a file") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidKey("a part of the key is longer than the file system takes") from error
+        raise StorageUnavailable(f"the storage folder failed: {error.strerror}: {error.filename}") from error

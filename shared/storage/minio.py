@@ -1,0 +1,176 @@
+"""Object storage in a bucket of a server that speaks S3."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from xml.etree.ElementTree import ParseError
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.helpers import check_bucket_name
+from urllib3.exceptions import HTTPError
+
+from shared.storage.port import (
+    ObjectNotFound,
+    StorageError,
+    StorageRefusedLogin,
+    StorageUnavailable,
+    checked_key,
+    checked_prefix,
+)
+
+CONNECT_SECONDS: Final = 1.5
+READ_SECONDS: Final = 10.0
+TRIES: Final = urllib3.Retry(
+    connect=1, read=1, status=2, redirect=0, other=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)
+)
+"""Enough for a hiccup; waiting for an absent server is the caller's part, who knows what to do meanwhile."""
+
+
+class NoSuchBucket(StorageError):
+    """The bucket is not there yet; the first put makes it."""
+
+
+class MinioStore:
+    """Objects of one bucket. Nothing is asked of the server before the first call, so it may start later."""
+
+    def __init__(self, address: str, bucket: str, access_key: str, secret_key: str, *, secure: bool) -> None:
+        self._address = address
+        self._bucket = bucket
+        http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            retries=TRIES.new(raise_on_status=False),
+            maxsize=8,
+        )
+        try:
+            check_bucket_name(bucket, strict=True)
+            self._client = Minio(address, access_key=access_key, secret_key=secret_key, secure=secure, http_client=http)
+        except ValueError as error:
+            raise StorageError(f"{address!r} and {bucket!r} name no bucket of an object store: {error}") from None
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket if it is not there. Several services may do so at once.
+
+        Raises:
+            StorageRefusedLogin: the server does not accept the keys.
+            StorageUnavailable: nobody knows.
+        """
+        try:
+            with self._storage_errors():
+                there = self._client.bucket_exists(self._bucket)
+        except NoSuchBucket:
+            there = False
+        if not there:
+            self._make_bucket()
+
+    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        """Keep ``content`` under ``key``."""
+        checked_key(key)
+        try:
+            self._put(key, content, content_type)
+        except NoSuchBucket:
+            self.ensure_bucket()
+            self._put(key, content, content_type)
+
+    def get(self, key: str) -> bytes:
+        """What is under ``key``."""
+        checked_key(key)
+        try:
+            with self._storage_errors(key), self._client.get_object(self._bucket, key) as response:
+                return bytes(response.read())
+        except NoSuchBucket:
+            raise ObjectNotFound(f"there is no object {key}") from None
+
+    def exists(self, key: str) -> bool:
+        """Whether something is under ``key``."""
+        checked_key(key)
+        try:
+            with self._storage_errors(key):
+                self._client.stat_object(self._bucket, key)
+        except (ObjectNotFound, NoSuchBucket):
+            return False
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that start with ``prefix``, in the order of their bytes."""
+        return self._list(checked_prefix(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove what is under ``key``, if anything is."""
+        checked_key(key)
+        try:
+            with self._storage_errors(key):
+                self._client.remove_object(self._bucket, key)
+        except (ObjectNotFound, NoSuchBucket):
+            return
+
+    def _make_bucket(self) -> None:
+        with self._storage_errors():
+            try:
+                self._client.make_bucket(self._bucket)
+            except MinioException as error:
+                if _status_and_code(error)[1] not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
+                    raise
+
+    def _put(self, key: str, content: bytes, content_type: str) -> None:
+        with self._storage_errors(key):
+            self._client.put_object(self._bucket, key, io.BytesIO(content), len(content), content_type)
+
+    def _list(self, prefix: str) -> Iterator[str]:
+        try:
+            with self._storage_errors():
+                for entry in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
+                    if entry.object_name:
+                        yield entry.object_name
+        except NoSuchBucket:
+            return
+
+    @contextmanager
+    def _storage_errors(self, key: str = "") -> Iterator[None]:
+        """What the server or the way to it says, in the words of the port. The cause is cut off: it quotes requests."""
+        try:
+            yield
+        except MinioException as error:
+            raise self._in_words(*_status_and_code(error), key) from None
+        except ParseError:
+            raise StorageUnavailable(f"what answers at {self._address} is no object storage") from None
+        except HTTPError as error:
+            reason = getattr(error, "reason", None) or error
+            raise StorageUnavailable(
+                f"object storage at {self._address} can't be reached ({type(reason).__name__})"
+            ) from None
+
+    def _in_words(self, status: int, code: str, key: str) -> StorageError:
+        said = f"{status} {code}".strip()
+        if code == "NoSuchBucket":
+            return NoSuchBucket(f"object storage at {self._address} has no bucket {self._bucket}")
+        if status == 404:
+            return ObjectNotFound(f"there is no object {key}")
+        if status in (401, 403):
+            return StorageRefusedLogin(
+                f"object storage at {self._address} does not accept the access key and the secret key, "
+                f"or they may not use bucket {self._bucket} ({said})"
+            )
+        if status in (408, 429) or status >= 500:
+            return StorageUnavailable(f"object storage at {self._address} failed ({said})")
+        return StorageError(f"object storage at {self._address} refused a request ({said})")
+
+
+def _status_and_code(error: MinioException) -> tuple[int, str]:
+    """The HTTP status and S3's own code for it.
+
+    Errors that servers send as ``text/xml`` or plain text (rclone, some gateways) come as `InvalidResponseError`, which
+    tells status and body in its text alone.
+    """
+    if isinstance(error, S3Error):
+        return error.response.status, error.code or ""
+    if isinstance(error, ServerError):
+        return error.status_code, ""
+    status = re.search(r"Response code: (\d{3})", str(error)) if isinstance(error, InvalidResponseError) else None
+    code = re.search(r"<Code>(\w+)</Code>", str(error))
+    return int(status[1]) if status else 500, code[1] if code else ""

@@ -1,0 +1,147 @@
+"""What every object store promises, over a folder and over a real S3 server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shared.settings import ServiceSettings
+from shared.storage import open_store
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore
+
+from .conftest import ACCESS_KEY, SECRET_KEY, S3Server
+
+
+@pytest.fixture(params=["filesystem", "s3"])
+def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], ObjectStore]:
+    """Opens the same storage each time it is called, as several services do."""
+    if request.param == "filesystem":
+        settings = ServiceSettings(storage_url=f"file:///{tmp_path}/objects")
+    else:
+        server: S3Server = request.getfixturevalue("s3_server")
+        settings = ServiceSettings(
+            storage_url=f"s3://{server.address}/pictures",
+            storage_access_key=ACCESS_KEY,
+            storage_secret_key=SECRET_KEY,
+        )
+    return lambda: open_store(settings)
+
+
+@pytest.fixture
+def store(open_it: Callable[[], ObjectStore]) -> ObjectStore:
+    return open_it()
+
+
+def test_what_was_put_is_got(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 4096
+    store.put("frames/line-1/2026-01-31/picture.jpg", content, "image/jpeg")
+    assert store.get("frames/line-1/2026-01-31/picture.jpg") == content
+    assert store.exists("frames/line-1/2026-01-31/picture.jpg")
+
+
+def test_an_object_may_be_empty(store: ObjectStore) -> None:
+    store.put("nothing", b"")
+    assert store.get("nothing") == b""
+    assert store.exists("nothing")
+
+
+def test_a_put_replaces_what_was_there(store: ObjectStore) -> None:
+    store.put("model", b"the longer first one")
+    store.put("model", b"second")
+    assert store.get("model") == b"second"
+
+
+def test_what_was_never_put_is_not_found(store: ObjectStore) -> None:
+    store.put("folder/object", b"x")
+    for key in ("object", "folder", "folder/objec", "other/object"):
+        with pytest.raises(ObjectNotFound, match=key):
+            store.get(key)
+        assert not store.exists(key)
+
+
+def test_a_deleted_object_is_gone_and_its_neighbour_stays(store: ObjectStore) -> None:
+    store.put("folder/one", b"1")
+    store.put("folder/two", b"2")
+    store.delete("folder/one")
+    assert list(store.keys("")) == ["folder/two"]
+    with pytest.raises(ObjectNotFound):
+        store.get("folder/one")
+
+
+def test_deleting_nothing_is_no_error(store: ObjectStore) -> None:
+    store.delete("folder/never-there")
+    store.put("folder/there", b"x")
+    store.delete("folder/there")
+    store.delete("folder/there")
+    assert list(store.keys("")) == []
+
+
+def test_keys_come_in_the_order_of_their_bytes(store: ObjectStore) -> None:
+    keys = ["a-b/z", "a.b", "a/B", "a/b.c/d", "a/b/c", "a0", "ab", "b/10", "b/9"]
+    for key in reversed(keys):
+        store.put(key, b"x")
+    assert list(store.keys("")) == keys
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        ("models/", ["models/fabric/1", "models/fabric-2/1"]),
+        ("models/fabric/", ["models/fabric/1"]),
+        ("models/fab", ["models/fabric/1", "models/fabric-2/1"]),
+        ("models/fabric/1", ["models/fabric/1"]),
+        ("models/fabric/1/", []),
+        ("m", ["models/fabric/1", "models/fabric-2/1"]),
+        ("nowhere/", []),
+    ],
+)
+def test_keys_are_those_that_start_with_the_prefix(store: ObjectStore, prefix: str, found: list[str]) -> None:
+    for key in ("frames/1", "models/fabric/1", "models/fabric-2/1"):
+        store.put(key, b"x")
+    assert list(store.keys(prefix)) == sorted(found)
+
+
+def test_a_listing_is_longer_than_a_page_of_the_server(store: ObjectStore) -> None:
+    keys = [f"many/{number:05d}" for number in range(1100)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: store.put(key, b""), keys))
+    assert list(store.keys("many/")) == keys
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/a", "a/", "a//b", "../a", "a/../../b", "a/./b", ".hidden", "a b", "a\n", "ä", "\0"]
+)
+def test_a_key_that_would_mean_something_else_is_refused(store: ObjectStore, key: str) -> None:
+    for use in (store.get, store.exists, store.delete, lambda key: store.put(key, b"x")):
+        with pytest.raises(InvalidKey):
+            use(key)
+
+
+@pytest.mark.parametrize("prefix", ["../", "/", "a/../..", "a//"])
+def test_a_prefix_of_no_key_is_refused(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(InvalidKey):
+        store.keys(prefix)
+
+
+def test_two_services_open_a_new_storage_at_once(open_it: Callable[[], ObjectStore]) -> None:
+    def open_and_put(number: int) -> None:
+        open_it().put(f"frames/{number}", b"x")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(open_and_put, range(6)))
+    assert list(open_it().keys("frames/")) == [f"frames/{number}" for number in range(6)]
+
+
+def test_deleting_and_putting_side_by_side_loses_no_put(store: ObjectStore) -> None:
+    def put_and_delete(number: int) -> None:
+        for turn in range(25):
+            store.put(f"shared/folder/{number}-{turn}", b"x")
+            store.delete(f"shared/folder/{number}-{turn}")
+        store.put(f"shared/folder/{number}", b"x")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put_and_delete, range(4)))
+    assert list(store.keys("")) == [f"shared/folder/{number}" for number in range(4)]
