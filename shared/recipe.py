@@ -109,6 +109,11 @@ class PictureSpec(_Section):
         "picture", description="by the picture's own mean and deviation; to 0..1; or by ImageNet's statistics"
     )
 
+    @property
+    def channels(self) -> int:
+        """Of a picture as the network sees it."""
+        return 1 if self.colour == "grey" else 3
+
 
 class Augmentation(_Section):
     """What a training may do to a picture without making its labels untrue."""

@@ -1,0 +1,1 @@
+"""Promises that one module keeps alone."""

@@ -1,0 +1,75 @@
+"""The networks that can be trained, by name. Each gives logits; `shared.verdict.scores_of` makes scores of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import keras
+
+from services.trainer.architectures.compact import build_compact
+from services.trainer.architectures.fruit_convnet import build_fruit_convnet
+from services.trainer.architectures.seam_resnet import build_seam_resnet
+from shared.recipe import PictureSpec
+
+FEATURES: Final = "features"
+"""The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
+
+Shape = tuple[int, int, int]
+"""Height, width, channels."""
+
+
+class UnfitArchitecture(ValueError):
+    """No network has that name, or it can't take such pictures; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, and how it is best trained where nobody says otherwise."""
+
+    name: str
+    summary: str
+    builder: Callable[[Shape, int], keras.Model]
+    smallest: int
+    """The least height and width, in pixels."""
+    learning_rate: float
+    weight_decay: float
+
+    def build(self, picture: PictureSpec, labels: int) -> keras.Model:
+        """The network, not yet trained.
+
+        Its input is (frames, height, width, channels) float32 as `shared.vision.preprocessing.normalise` gives it, its
+        output (frames, labels) float32 logits.
+
+        Raises:
+            UnfitArchitecture: the pictures are too small for it.
+        """
+        if min(picture.height, picture.width) < self.smallest:
+            raise UnfitArchitecture(
+                f"{self.name} takes pictures from {self.smallest} x {self.smallest} on, and the recipe's are "
+                f"{picture.height} x {picture.width}: make them larger in the recipe, or take another architecture"
+            )
+        return self.builder((picture.height, picture.width, picture.channels), labels)
+
+
+ARCHITECTURES: Final = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture("compact", "a small residual network, trained from nothing", build_compact, 16, 2e-3, 1e-3),
+        Architecture("seam-resnet", "the network of the first seam inspection", build_seam_resnet, 16, 1e-3, 0.0),
+        Architecture("fruit-convnet", "four convolutions and two dense layers", build_fruit_convnet, 32, 1e-3, 0.0),
+    )
+}
+
+
+def architecture_of(name: str) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        UnfitArchitecture: there is none.
+    """
+    try:
+        return ARCHITECTURES[name]
+    except KeyError:
+        raise UnfitArchitecture(f"no architecture is called {name!r}: take {', '.join(ARCHITECTURES)}") from None

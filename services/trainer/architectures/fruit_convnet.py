@@ -1,0 +1,33 @@
+"""The network for exclusive classes on a clean background, such as fruit on a belt."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import keras
+from keras import layers
+
+FILTERS: Final = (32, 64, 64, 128)
+"""Of the four convolutions; each is followed by a halving of the picture but the last, whose map is explained."""
+UNITS: Final = 128
+POOL: Final = 4
+DROPOUT: Final = 0.3
+
+
+def build_fruit_convnet(shape: tuple[int, int, int], labels: int) -> keras.Model:
+    """Four convolutions with batch normalisation, then two dense layers.
+
+    Args:
+        shape: (height, width, channels) of a picture; at least 32 x 32.
+        labels: how many logits to give.
+    """
+    inputs = outputs = layers.Input(shape)
+    for number, filters in enumerate(FILTERS):
+        if number:
+            outputs = layers.MaxPooling2D(2)(outputs)
+        outputs = layers.Conv2D(filters, 3, padding="same", use_bias=False)(outputs)
+        outputs = layers.ReLU()(layers.BatchNormalization()(outputs))
+    features = layers.Activation("linear", name="features")(outputs)
+    flat = layers.Flatten()(layers.AveragePooling2D(POOL)(features))
+    hidden = layers.Dropout(DROPOUT)(layers.Dense(UNITS, activation="relu")(flat))
+    return keras.Model(inputs, layers.Dense(labels, name="logits")(hidden), name="fruit-convnet")

@@ -1,0 +1,113 @@
+"""From a trained network to a bundle: every file that the model is and comes from, with its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import keras
+from pydantic import JsonValue
+
+from services.trainer.architectures import FEATURES
+from services.trainer.compile import CompiledForm
+from shared.recipe import Recipe
+from shared.vision.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest
+
+LIBRARIES: Final = ("keras", "tensorflow-cpu", "tensorflow", "openvino", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from."""
+
+    version: str
+    """What the model will be called: see `version_name`."""
+    architecture: str
+    dataset: str
+    """A dataset version, or the digest of its table."""
+    created_at: datetime
+    options: dict[str, JsonValue] = field(default_factory=dict)
+    """Of the training, with the seed."""
+
+
+def pack(
+    network: keras.Model,
+    *,
+    compiled: CompiledForm,
+    recipe: Recipe,
+    evaluation: bytes,
+    provenance: Provenance,
+    extra: dict[str, bytes] | None = None,
+) -> Bundle:
+    """Make a bundle.
+
+    Args:
+        network: the trained network.
+        compiled: its form for inference.
+        recipe: with the thresholds that were chosen for it.
+        evaluation: JSON.
+        provenance: where it comes from.
+        extra: further files, by name.
+    """
+    files = {
+        KERAS: keras_file(network),
+        OPENVINO: compiled.xml,
+        OPENVINO_WEIGHTS: compiled.weights,
+        RECIPE: recipe.to_yaml().encode(),
+        EVALUATION: evaluation,
+        **(extra or {}),
+    }
+    manifest = Manifest(
+        recipe=recipe.name,
+        version=provenance.version,
+        architecture=provenance.architecture,
+        target_layer=FEATURES,
+        created_at=provenance.created_at,
+        dataset=provenance.dataset,
+        options=provenance.options,
+        libraries=library_versions(),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    return Bundle(manifest, files)
+
+
+def version_name(moment: datetime, training_id: str) -> str:
+    """``20261123-0850-3f9a2c``: sorts by time, and is the same again for a training that is resumed."""
+    return f"{moment.astimezone(UTC):%Y%m%d-%H%M}-{hashlib.sha256(training_id.encode()).hexdigest()[:6]}"
+
+
+def keras_file(network: keras.Model) -> bytes:
+    """A network in Keras's own format, without the state of its optimizer."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, KERAS)
+        network.save(path, include_optimizer=False)
+        return path.read_bytes()
+
+
+def network_of(bundle: Bundle) -> keras.Model:
+    """The Keras network of a bundle; nothing in it is run while it is loaded.
+
+    Raises:
+        BundleError: it is missing or changed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, KERAS)
+        path.write_bytes(bundle.file(KERAS))
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def library_versions() -> dict[str, str]:
+    """What made the model, by name."""
+    return {name: found for name in LIBRARIES if (found := _installed(name))}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""What the trainer promises, room by room."""

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from services.trainer.architectures import ARCHITECTURES, FEATURES, UnfitArchitecture, architecture_of
+from services.trainer.architectures.cost import cost_of
+from shared.recipe import PictureSpec
+
+SMALL = PictureSpec(height=48, width=32)
+
+
+def test_the_first_network_has_the_size_it_always_had() -> None:
+    cost = cost_of(architecture_of("seam-resnet").build(PictureSpec(height=100, width=100), 4))
+    assert cost.parameters == 3_409_552
+    assert cost.macs == pytest.approx(5.59e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_each_network_gives_a_logit_per_label_and_names_its_features(name: str) -> None:
+    network = architecture_of(name).build(SMALL, 3)
+    assert network.input_shape == (None, 48, 32, 3)
+    assert network.output_shape == (None, 3)
+    assert len(network.get_layer(FEATURES).output.shape) == 4
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_output_is_not_squashed(name: str) -> None:
+    network = architecture_of(name).build(SMALL, 3)
+    network.get_layer("logits").bias.assign([-5.0, 0.0, 5.0])
+    logits = np.asarray(network(np.zeros((1, 48, 32, 3), np.float32), training=False))
+    assert logits.min() < -1
+    assert logits.max() > 1
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_parameters_are_counted_as_keras_counts_them(name: str) -> None:
+    network = architecture_of(name).build(SMALL, 3)
+    assert cost_of(network).parameters == network.count_params()
+
+
+def test_the_small_network_is_small() -> None:
+    cost = cost_of(architecture_of("compact").build(PictureSpec(), 4))
+    assert cost.parameters < 350_000
+    assert cost.macs < 0.1e9
+
+
+def test_an_unknown_name_is_told_the_known_ones() -> None:
+    with pytest.raises(UnfitArchitecture, match="'resnet': take compact, seam-resnet"):
+        architecture_of("resnet")
+
+
+def test_pictures_that_are_too_small_are_refused() -> None:
+    with pytest.raises(UnfitArchitecture, match="from 32 x 32 on, and the recipe's are 16 x 64"):
+        architecture_of("fruit-convnet").build(PictureSpec(height=16, width=64), 3)

@@ -1,0 +1,96 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
+from services.trainer.compile import Equality, compare, compile_for_openvino
+from services.trainer.packing import Provenance, network_of, pack, version_name
+from shared.recipe import PictureSpec, Recipe, parse_recipe
+from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
+
+RECIPE = """
+name: strokes
+task: multi-label
+picture: {height: 48, width: 32}
+labels:
+  good: {key: g, colour: white, role: quality}
+  dark: {key: d, colour: blue, role: defect}
+"""
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return parse_recipe(RECIPE)
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(40, 48, 32, 3)).astype(np.float32)
+
+
+def bundle_of(recipe: Recipe) -> Bundle:
+    network = architecture_of("compact").build(recipe.picture, 2)
+    provenance = Provenance("20261123-0850-000000", "compact", "sha256:0", datetime(2026, 11, 23, tzinfo=UTC))
+    return pack(
+        network,
+        compiled=compile_for_openvino(network),
+        recipe=recipe,
+        evaluation=b"{}",
+        provenance=provenance,
+    )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe, pictures: np.ndarray) -> None:
+    network = architecture_of(name).build(PictureSpec(height=48, width=32), 2)
+    compiled = compile_for_openvino(network)
+    trained = np.asarray(network(pictures, training=False))
+    equality = compare(recipe, trained, compiled.logits(pictures))
+    assert equality.pictures == 40
+    assert equality.largest_score_difference < 1e-4
+    assert equality.changed_verdicts == 0
+
+
+def test_a_form_that_changes_verdicts_is_found(recipe: Recipe) -> None:
+    trained = np.tile(np.array([4, -4], np.float32), (50, 1))
+    changed = trained.copy()
+    changed[:2, 1] = 4
+    equality = compare(recipe, trained, changed)
+    assert equality.changed_verdicts == 2
+    assert not equality.holds
+
+
+@pytest.mark.parametrize(
+    ("pictures", "changed", "holds"), [(50, 1, True), (50, 2, False), (3000, 3, True), (3000, 4, False)]
+)
+def test_one_verdict_in_a_thousand_may_change(pictures: int, changed: int, holds: bool) -> None:
+    equality = Equality(pictures=pictures, largest_score_difference=0.1, changed_verdicts=changed)
+    assert equality.holds is holds
+
+
+def test_a_bundle_is_read_back_as_it_was_packed(recipe: Recipe, pictures: np.ndarray, tmp_path: Path) -> None:
+    bundle = bundle_of(recipe)
+    write_bundle_folder(tmp_path, bundle)
+    again = read_bundle_folder(tmp_path)
+    assert again.manifest == bundle.manifest
+    assert again.recipe == recipe
+    assert again.manifest.target_layer == FEATURES
+    expected = np.asarray(network_of(bundle)(pictures, training=False))
+    assert np.array_equal(expected, np.asarray(network_of(again)(pictures, training=False)))
+
+
+def test_a_changed_bundle_is_not_read(recipe: Recipe, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path, bundle_of(recipe))
+    (tmp_path / OPENVINO_WEIGHTS).write_bytes(b"other weights")
+    with pytest.raises(BundleError, match=f"{OPENVINO_WEIGHTS} has changed"):
+        read_bundle_folder(tmp_path)
+
+
+def test_a_version_sorts_by_time_and_is_the_same_for_the_same_training() -> None:
+    early = version_name(datetime(2026, 11, 23, 8, 50, tzinfo=UTC), "a")
+    late = version_name(datetime(2026, 11, 23, 8, 51, tzinfo=UTC), "a")
+    assert early == version_name(datetime(2026, 11, 23, 8, 50, tzinfo=UTC), "a")
+    assert early < late
+    assert early != version_name(datetime(2026, 11, 23, 8, 50, tzinfo=UTC), "b")
