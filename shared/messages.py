@@ -147,6 +147,12 @@ class FrameCaptured(Message):
     picture_key: str | None = Field(None, description="key in object storage of a picture above PICTURE_LIMIT")
 
 
+class FrameDeferred(FrameCaptured):
+    """Object storage was away when the picture of this frame had to be fetched: judge it when storage is back."""
+
+    topic: ClassVar[str] = "deferred.{0.frame.line}"
+
+
 class Finding(BaseModel):
     """What the model and the recipe say about one label of a frame."""
 
@@ -255,6 +261,7 @@ class WorkerReported(Message):
     worker: str
     model_version: str | None
     handled: int = Field(ge=0, description="messages since it started")
+    reason: str = Field("", description="what hinders it, in one line; empty when all is well")
     reported_at: AwareDatetime
 
 

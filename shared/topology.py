@@ -71,6 +71,7 @@ EXCHANGES: Final = (FRAMES, VERDICTS, MODELS, REPORTS)
 
 INFERENCE_FRAMES: Final = Queue("inference.frames", FRAMES, "captured.#", limit=20_000)
 INFERENCE_PICTURES: Final = Queue("inference.pictures", FRAMES, "deferred.#", limit=20_000)
+"""What waits for object storage: pictures to keep, and frames whose pictures are there."""
 EXPLAINER_FLAGGED: Final = Queue(
     "explainer.flagged", VERDICTS, "inspected.flagged.#", limit=10_000, when_full=WhenFull.SHED
 )
@@ -95,6 +96,7 @@ PROMOTIONS: Final = Broadcast("promotions", MODELS, "happened.promoted.#")
 
 EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameCaptured: FRAMES,
+    messages.FrameDeferred: FRAMES,
     messages.PictureDeferred: FRAMES,
     messages.FrameInspected: VERDICTS,
     messages.FrameExplained: VERDICTS,
