@@ -104,11 +104,13 @@ def read_bundle(store: ObjectStore, recipe: str, version: str) -> Bundle:
     """Read a bundle from object storage and check its digests.
 
     Raises:
-        BundleError: it is incomplete or changed.
+        BundleError: it is incomplete or changed, or is another model.
         StorageError: of the storage itself; `ObjectNotFound` when there is no such bundle.
     """
     folder = folder_of(recipe, version)
     manifest = _read_manifest(store.get(f"{folder}/{MANIFEST}"), folder)
+    if (manifest.recipe, manifest.version) != (recipe, version):
+        raise BundleError(f"{folder} holds model {manifest.version} of recipe {manifest.recipe}: it was copied there")
     try:
         files = {name: store.get(f"{folder}/{name}") for name in manifest.files}
     except ObjectNotFound as error:

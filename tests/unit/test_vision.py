@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from shared.recipe import PictureSpec
-from shared.vision.bundle import RECIPE, Bundle, BundleError, Manifest, read_bundle_folder, write_bundle_folder
+from shared.storage.filesystem import FilesystemStore
+from shared.vision.bundle import (
+    RECIPE,
+    Bundle,
+    BundleError,
+    Manifest,
+    read_bundle,
+    read_bundle_folder,
+    write_bundle_folder,
+)
 from shared.vision.codec import UnreadablePicture, decode, encode, size_of
 from shared.vision.preprocessing import prepare
 from tests.unit.test_recipe import SEAM
@@ -39,6 +48,7 @@ def _png_header(width: int, height: int) -> bytes:
         (b"GIF89a", "neither a JPEG nor a PNG"),
         (b"\xff\xd8\xff", "no start of frame"),
         (encode(NOISE, "png")[:200], "broken picture"),
+        (encode(NOISE, "jpeg")[:-400], "broken picture"),
         (_png_header(10_000, 10_000), "100 megapixels, and the limit is 50"),
     ],
 )
@@ -109,3 +119,11 @@ def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path
     manifest.write_text(manifest.read_text().replace('"model.keras"', '"../model.keras"'))
     with pytest.raises(BundleError, match="is no manifest"):
         read_bundle_folder(bundle_folder)
+
+
+def test_a_bundle_copied_into_the_folder_of_another_recipe_is_refused(bundle_folder: Path, tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path / "objects")
+    for file in bundle_folder.iterdir():
+        store.put(f"models/fruit/v1/{file.name}", file.read_bytes())
+    with pytest.raises(BundleError, match="holds model v1 of recipe seam"):
+        read_bundle(store, "fruit", "v1")
