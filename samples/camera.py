@@ -27,9 +27,9 @@ class Camera:
         self.size = size
         self._scale = size / 224
         self._light = _lamp(size, rng)
-        self._focus = rng.uniform(0.25, 0.75) * self._scale
-        self._read_noise = rng.uniform(0.5, 1.8)
-        self._shot_noise = rng.uniform(0.04, 0.16)
+        self._focus = rng.uniform(0.35, 0.85) * self._scale
+        self._read_noise = rng.uniform(0.4, 1.4)
+        self._shot_noise = rng.uniform(0.03, 0.12)
         self._tilt = rng.normal(0, 0.012)
 
     def look(self, strip: Strip, x_mm: float, y_mm: float, rng: np.random.Generator) -> View:
@@ -79,4 +79,4 @@ def _lamp(size: int, rng: np.random.Generator) -> Array:
     corners = (x - 0.5) ** 2 + (y - 0.5) ** 2
     light = 1 + rng.uniform(0.05, 0.3) * (near - near.mean()) - rng.uniform(0, 0.25) * (corners - corners.mean())
     tint = 1 + rng.normal(0, 0.025, 3)
-    return np.asarray(light[..., None] * tint * rng.uniform(0.88, 1.1), dtype=np.float32)
+    return np.asarray(light[..., None] * tint * rng.uniform(0.82, 1.02), dtype=np.float32)

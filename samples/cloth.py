@@ -101,13 +101,13 @@ def _hump(fraction: Array) -> Array:
 def _weft_share(on_top: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], height: Array, crossings: Array) -> Array:
     """How much of the weft's colour shows, 0..1: soft at its edges, and some crossings are worn or buried."""
     strength = np.clip(0.95 + 0.22 * crossings, 0.1, 1.15)
-    return np.where(on_top, np.clip(height * 1.9 - 0.35, 0, 1) * strength, 0).astype(np.float32)
+    return np.where(on_top, np.clip(height * 2.4 - 0.3, 0, 1) * strength, 0).astype(np.float32)
 
 
 def _grain(cloth: Cloth, raster: Raster, rng: np.random.Generator) -> Array:
     """Brightness by fibres, pores and pile, (H, W), about 1; pores are dark, nothing is as bright as they are dark."""
     size = cloth.grain_mm
-    fine = raster.noise(rng, size, size * 0.8)
-    coarse = raster.noise(rng, 2.3 * size, 1.4 * size)
-    pores = np.minimum(fine + 0.6 * coarse, 0.7)
+    fine = raster.noise(rng, size, 0.55 * size)
+    coarse = raster.noise(rng, 1.6 * size, size)
+    pores = np.minimum(0.8 * fine + 0.6 * coarse, 0.9)
     return 1 + np.float32(cloth.grain) * pores

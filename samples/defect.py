@@ -25,9 +25,9 @@ KINDS_OF: dict[DefectLabel, tuple[DefectKind, ...]] = {
 }
 
 
-def label_of(kind: DefectKind) -> DefectLabel:
-    """The label that is true where a defect of this kind is in view."""
-    return "break" if kind in KINDS_OF["break"] else "error"
+def label_of(defect: DefectKind | DefectLabel) -> DefectLabel:
+    """The label that is true where a defect of this kind is in view; of a label, itself."""
+    return "break" if defect in ("break", *KINDS_OF["break"]) else "error"
 
 
 VISIBLY_BENT_MM = 0.4
@@ -64,9 +64,9 @@ def loop(holes: Array, rng: np.random.Generator) -> Damage:
     start, end = holes[0], holes[span]
     out = side(rng) * rng.uniform(1.2, 5.0)
     wide = rng.uniform(-0.4, 1.0) * (end[0] - start[0])
-    lean = rng.normal(0, 0.25) * abs(out)
-    pull = 1.33 * out
-    curve = bezier(start, start + vector(lean - wide, pull), end + vector(lean + wide, pull), end)
+    lean = rng.normal(0, 0.3) * abs(out)
+    pulls = 1.33 * out * rng.uniform(0.7, 1.3, 2)
+    curve = bezier(start, start + vector(lean - wide, pulls[0]), end + vector(lean + wide, pulls[1]), end)
     return Damage("loop", span, (Path(curve, lift_mm=0.25 + 0.12 * abs(out)),), filled=True)
 
 
@@ -82,9 +82,9 @@ def slack(holes: Array, rng: np.random.Generator) -> Damage:
 
 
 def skip(holes: Array, rng: np.random.Generator) -> Damage:
-    """The hook missed the thread: one stitch lies over two to four lengths."""
-    count = int(rng.integers(2, 5))
-    return Damage("skip", count, (_arc(holes[0], holes[count], rng.normal(0, 0.3)),))
+    """The hook missed the thread: one slack stitch lies over 6 to 14 mm, at least two lengths."""
+    count = _stitches_in(holes, rng.uniform(6.0, 14.0))
+    return Damage("skip", count, (_arc(holes[0], holes[count], side(rng) * rng.uniform(0.15, 0.7)),))
 
 
 def bunch(holes: Array, rng: np.random.Generator) -> Damage:
@@ -135,12 +135,12 @@ DEFECTS: dict[DefectKind, Callable[[Array, np.random.Generator], Damage]] = {
 
 @dataclass(frozen=True)
 class Bend:
-    """How a crooked run leaves the line, at each needle hole."""
+    """How a crooked run leaves the line."""
 
     offset_mm: Array
-    """(n,)"""
+    """(n,), of each needle hole."""
     crooked: npt.NDArray[np.bool_]
-    """(n,), whether the hole is visibly out of line."""
+    """(n - 1,), whether the stitch from each hole to the next is visibly out of line."""
 
 
 def bend(xs: Array, at_mm: float, rng: np.random.Generator) -> Bend:
@@ -152,9 +152,9 @@ def bend(xs: Array, at_mm: float, rng: np.random.Generator) -> Bend:
 def _bump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend:
     half = rng.uniform(2.5, 5.5)
     bump = out * np.exp(-(((xs - at_mm - half) / half) ** 2) * 2)
-    crooked = np.abs(bump) > VISIBLY_BENT_MM
-    unsteady = np.where(crooked, rng.normal(0, 0.15, len(xs)), 0)
-    return Bend((bump + unsteady).astype(np.float32), crooked)
+    off = np.abs(bump) > VISIBLY_BENT_MM
+    unsteady = np.where(off, rng.normal(0, 0.15, len(xs)), 0)
+    return Bend((bump + unsteady).astype(np.float32), off[:-1] | off[1:])
 
 
 def _jump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend:
@@ -163,7 +163,7 @@ def _jump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend
     step = np.clip((xs - at_mm) / width, 0, 1)
     back = np.clip((xs - at_mm - 8) / 80, 0, 1)
     offset = out * step * (1 - back**2 * (3 - 2 * back))
-    return Bend(offset.astype(np.float32), (xs > at_mm - 2.5) & (xs < at_mm + width + 1.0))
+    return Bend(offset.astype(np.float32), np.abs(np.diff(out * step)) > VISIBLY_BENT_MM / 2)
 
 
 def _stitches_in(holes: Array, length_mm: float) -> int:

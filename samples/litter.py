@@ -32,7 +32,7 @@ def _chalk(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
     angle = rng.uniform(0, np.pi)
     end = start + rng.uniform(8, 25) * np.array([np.cos(angle), np.sin(angle)])
     way = np.stack([start, end]).astype(np.float32)
-    _stroke(colours, raster, way, width_mm=0.8, tone=220.0, strength=rng.uniform(0.05, 0.18))
+    _stroke(colours, raster, way, width_mm=1.3, tone=220.0, strength=rng.uniform(0.04, 0.16))
 
 
 def _stroke(colours: Array, raster: Raster, way: Array, *, width_mm: float, tone: float, strength: float) -> None:
@@ -47,5 +47,5 @@ def _stroke(colours: Array, raster: Raster, way: Array, *, width_mm: float, tone
     cover = np.zeros(patch.shape[:2], dtype=np.float32)
     thick = max(1, round(width_mm * raster.pixels_per_mm))
     cv2.polylines(cover, [(points - (left, top)).astype(np.int32)], isClosed=False, color=1.0, thickness=thick)
-    cover = cv2.GaussianBlur(cover, (0, 0), 0.8) * strength
+    cover = cv2.GaussianBlur(cover, (0, 0), max(0.8, 0.35 * thick)) * strength
     patch += cover[..., None] * (tone - patch)

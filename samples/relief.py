@@ -25,7 +25,7 @@ def _folds(raster: Raster, rng: np.random.Generator) -> Array:
     """Height in mm of soft folds, mostly across the seam; some cloth lies flat, some is rumpled."""
     soft = raster.noise(rng, rng.uniform(12, 30), rng.uniform(30, 70))
     rumples = raster.noise(rng, rng.uniform(6, 12), rng.uniform(6, 16))
-    return rng.uniform(0.1, 0.9) * soft + rng.exponential(0.06) * rumples
+    return rng.exponential(0.35) * soft + rng.exponential(0.03) * rumples
 
 
 def _seam_relief(raster: Raster, seam: Seam, rng: np.random.Generator) -> Array:

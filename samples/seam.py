@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from samples.defect import DEFECTS, MOST_STITCHES, Bend, Damage, PlannedDefect, bend
 from samples.raster import Array
 from samples.thread import Path
+
+TURN = 0.72
+"""Where on its way a hooked stitch turns back."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,12 @@ class StitchStyle:
     """Share of the way from hole to hole over which thread lies on top, 0.6..1."""
     lean_mm: float
     """How much higher a stitch ends than it begins: the saw-tooth look of a lockstitch, -0.6..0.6."""
+    hook: float
+    """How much of the way back it makes by itself, 0..1: from slanted strokes to one wavy line."""
     bow_mm: float
     """How far its middle lies off the straight way, -0.2..0.2."""
+    bite: float
+    """How dark its needle holes are, 0..1."""
     uneven_mm: float
     """Deviation of each end of a good stitch, 0..0.1."""
     wander_mm: float
@@ -76,17 +84,23 @@ def _stitch(start: Array, end: Array, style: StitchStyle, rng: np.random.Generat
     """A good stitch from hole to hole."""
     bare = (1 - style.cover) * (0.5 + rng.normal(0, 0.12)) * (end - start)
     ends = rng.normal(0, style.uneven_mm, 2)
-    low = start + bare + (0, style.lean_mm / 2 + ends[0])
-    high = end - bare + (0, -style.lean_mm / 2 + ends[1])
-    share = np.linspace(0, 1, 9, dtype=np.float32)[:, None]
-    points = low + share * (high - low)
-    points[:, 1] += style.bow_mm * 4 * (share * (1 - share))[:, 0]
-    return Path(points.astype(np.float32), lift_mm=0.05)
+    share = np.linspace(0, 1, 13)
+    points = (start + bare) + share[:, None] * (end - start - 2 * bare)
+    points[:, 1] += style.lean_mm * _lean(share, style.hook) + style.bow_mm * 4 * share * (1 - share)
+    points[:, 1] += ends[0] + share * (ends[1] - ends[0])
+    return Path(points.astype(np.float32), lift_mm=0.05, tone=1 + rng.normal(0, 0.05))
+
+
+def _lean(share: npt.NDArray[np.float64], hook: float) -> npt.NDArray[np.float64]:
+    """Height of a leaning stitch at each share of its way, both (n,): from 0.5 to -0.5, or nearly there and back."""
+    there = 0.5 - share
+    and_back = 0.5 * np.where(share < TURN, np.cos(np.pi * share / TURN), -np.cos(np.pi * (share - TURN) / (1 - TURN)))
+    return there + hook * (and_back - there)
 
 
 def _crooked_run(stitches: dict[int, Path], bent: Bend) -> Damage:
     """The stitches between holes that are out of line."""
-    moved = [stitches[int(i)] for i in np.flatnonzero(bent.crooked[:-1] & bent.crooked[1:])]
+    moved = [stitches[int(i)] for i in np.flatnonzero(bent.crooked)]
     return Damage("crooked", 0, tuple(moved))
 
 

@@ -73,7 +73,7 @@ def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> 
     )
     colours = draw_cloth(piece.swatch.cloth, raster, _grain_angle(piece.swatch, rng), rng)
     colours *= light_on_relief(raster, seam, rng)[..., None]
-    colours *= _needle_holes(raster, seam, piece.swatch.thread)[..., None]
+    colours *= _needle_holes(raster, seam, piece.swatch.thread, piece.swatch.style.bite)[..., None]
     scatter(colours, raster, rng)
     _lay_thread(colours, raster, piece.swatch.thread, seam, rng)
     rows, columns = Raster(piece.length_mm, piece.height_mm, pixels_per_mm).shape
@@ -89,13 +89,13 @@ def _grain_angle(swatch: Swatch, rng: np.random.Generator) -> float:
     return float(rng.normal(0, 0.3 if swatch.cloth.kind == "denim" else 0.05))
 
 
-def _needle_holes(raster: Raster, seam: Seam, thread: Thread) -> Array:
+def _needle_holes(raster: Raster, seam: Seam, thread: Thread, bite: float) -> Array:
     """Brightness by the holes that the needle left, (H, W), 0..1."""
     dots = np.zeros(raster.shape, dtype=np.float32)
     for x, y in seam.holes * raster.pixels_per_mm:
         centre = (round(float(x) * 16), round(float(y) * 16))
         cv2.circle(dots, centre, round(0.32 * thread.width_mm * raster.pixels_per_mm * 16), 1.0, -1, cv2.LINE_AA, 4)
-    return 1 - np.float32(0.75) * np.clip(raster.blur(dots, 0.12), 0, 1)
+    return 1 - np.float32(bite) * np.clip(raster.blur(dots, 0.12), 0, 1)
 
 
 def _lay_thread(colours: Array, raster: Raster, thread: Thread, seam: Seam, rng: np.random.Generator) -> None:
@@ -120,14 +120,14 @@ def _lay(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], 
 
 
 def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
-    """How much light the thread takes from the cloth beside it, (H, W), 0..0.45."""
+    """How much light the thread takes from the cloth beside it, (H, W), 0..0.3."""
     dark = np.zeros(raster.shape, dtype=np.float32)
     for path in paths:
         away = -vector(*LIGHT) * (0.25 * thread.width_mm + path.lift_mm)
         points = ((path.points + away) * raster.pixels_per_mm * 16).round().astype(np.int32)
         thick = max(1, round(thread.width_mm * path.width * raster.pixels_per_mm))
         cv2.polylines(dark, [points.reshape(-1, 1, 2)], isClosed=False, color=1.0, thickness=thick, shift=4)
-    return np.float32(0.45) * raster.blur(dark, 0.22)
+    return np.float32(0.3) * raster.blur(dark, 0.25)
 
 
 def _defect_mask(damage: Damage, thread: Thread, raster: Raster) -> DefectMask | None:

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from samples.cloth import CLOTH_KINDS, Cloth, ClothKind, Colour
-from samples.lots import chance
+from samples.lots import chance, one_of, side
 from samples.seam import StitchStyle
 from samples.thread import Thread
 
 BOOK = 20_517
 """Seeds the book: another number, and every swatch looks different."""
-LEAST_CONTRAST = 24.0
-"""Distance of thread and cloth in BGR below which nobody could see the seam, 0..441."""
 
 TONAL = 0.35
 """Share of threads that match their cloth in tone, as tailors prefer."""
-DARK = 240
+DARK = 300
 """Cloth whose channels sum up to less is too dark for a still darker thread."""
 
 CLOTH_COLOURS: dict[str, Colour] = {
@@ -38,10 +36,10 @@ CLOTH_COLOURS: dict[str, Colour] = {
     "yellow": (60, 178, 216),
 }
 DENIM_COLOURS: dict[str, Colour] = {
-    "indigo": (94, 62, 62),
-    "black": (52, 46, 46),
-    "blue": (128, 84, 58),
-    "stonewash": (150, 118, 98),
+    "indigo": (92, 66, 66),
+    "black": (56, 50, 50),
+    "blue": (118, 88, 70),
+    "stonewash": (146, 122, 106),
 }
 THREAD_COLOURS: dict[str, Colour] = {
     "white": (228, 232, 234),
@@ -56,6 +54,25 @@ THREAD_COLOURS: dict[str, Colour] = {
     "brown": (46, 66, 96),
     "sky": (212, 164, 92),
     "ecru": (178, 206, 216),
+}
+
+
+@dataclass(frozen=True)
+class Suits:
+    """What thread suits a kind of cloth."""
+
+    width_mm: tuple[float, float]
+    sink: float
+    """How far it may drown, 0..1."""
+    contrast: float
+    """Distance from the cloth in BGR below which nobody could see the seam, 0..441."""
+
+
+SUITS: dict[ClothKind, Suits] = {
+    "plain": Suits((0.38, 0.62), sink=0.15, contrast=40),
+    "woven": Suits((0.38, 0.62), sink=0.5, contrast=45),
+    "twill": Suits((0.38, 0.62), sink=0.2, contrast=40),
+    "denim": Suits((0.48, 0.75), sink=0.35, contrast=65),
 }
 
 
@@ -90,24 +107,25 @@ def swatches(first: int, count: int, kind: ClothKind | None = None) -> list[Swat
 def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
     colours = DENIM_COLOURS if kind == "denim" else CLOTH_COLOURS
     name = str(rng.choice(list(colours)))
-    colour = _dyed(colours[name], rng)
+    colour = _dyed(colours[name], rng, 3.0 if kind == "denim" else 7.0)
     near = _dyed(colour, rng, 4.0)
     if kind == "denim":
         undyed = _dyed((206, 212, 214), rng, 6.0)
         yarn = rng.uniform(0.38, 0.6)
         return Cloth(kind, name, colour, undyed, yarn, yarn * rng.uniform(1.3, 1.8), 0.5, 0.12, 0.35, 0.1)
     if kind == "twill":
-        yarn = rng.uniform(0.22, 0.42)
-        return Cloth(kind, name, colour, near, yarn, yarn * 1.1, rng.uniform(0.12, 0.35), 0.03, 0.3, 0.02)
+        yarn = rng.uniform(0.3, 0.5)
+        depth = rng.uniform(0.15, 0.4)
+        return Cloth(kind, name, colour, near, yarn, yarn * rng.uniform(0.8, 1.2), depth, 0.025, 0.3, 0.02)
     if kind == "woven":
-        yarn = rng.uniform(0.35, 0.75)
-        depth, grain = rng.uniform(0.08, 0.3), rng.uniform(0.06, 0.13)
-        return Cloth(kind, name, colour, near, yarn, yarn * 1.15, depth, grain, rng.uniform(0.3, 0.55), 0.035)
-    grain, grain_mm = rng.choice([0.012, 0.05]), rng.uniform(0.3, 0.5)
+        yarn = one_of(rng, (rng.uniform(0.35, 0.6), rng.uniform(0.7, 1.0)))
+        depth, grain = rng.uniform(0.08, 0.28), rng.uniform(0.04, 0.09)
+        return Cloth(kind, name, colour, near, yarn, yarn * 1.15, depth, grain, rng.uniform(0.24, 0.34), 0.03)
+    grain, grain_mm = one_of(rng, (0.01, 0.035)), rng.uniform(0.34, 0.5)
     return Cloth("plain", name, colour, near, 0.38, 0.4, rng.uniform(0.01, 0.05), grain, grain_mm, 0.008)
 
 
-def _dyed(colour: Colour, rng: np.random.Generator, deviation: float = 9.0) -> Colour:
+def _dyed(colour: Colour, rng: np.random.Generator, deviation: float) -> Colour:
     """A colour as one dye lot gives it."""
     blue, green, red = np.clip(np.asarray(colour) + rng.normal(0, deviation, 3), 8, 245)
     return float(blue), float(green), float(red)
@@ -120,15 +138,14 @@ def _thread(cloth: Cloth, rng: np.random.Generator) -> Thread:
     if chance(rng, TONAL):
         name = "tonal"
         colour = _shaded(cloth.colour, float(rng.choice([0.62, 0.72, 1.3])))
-    colour = _apart(_dyed(colour, rng, 5.0), cloth.colour)
-    soft = cloth.kind in ("woven", "denim")
+    suits = SUITS[cloth.kind]
     return Thread(
         name,
-        colour,
-        width_mm=rng.uniform(0.42, 0.72),
-        gloss=rng.uniform(0, 0.8),
-        twist=rng.uniform(0.1, 0.8),
-        sink=rng.uniform(0.0, 0.55) if soft else rng.uniform(0, 0.15),
+        _apart(_dyed(colour, rng, 5.0), cloth.colour, suits.contrast),
+        width_mm=rng.uniform(*suits.width_mm),
+        gloss=rng.uniform(0, 0.7),
+        twist=rng.uniform(0.0, 0.6),
+        sink=rng.uniform(0, suits.sink),
     )
 
 
@@ -136,18 +153,20 @@ def _shaded(colour: Colour, share: float) -> Colour:
     return min(colour[0] * share, 245), min(colour[1] * share, 245), min(colour[2] * share, 245)
 
 
-def _apart(thread: Colour, cloth: Colour) -> Colour:
-    """The thread, darker or lighter where it would vanish on the cloth."""
-    if np.linalg.norm(np.subtract(thread, cloth)) >= LEAST_CONTRAST:
+def _apart(thread: Colour, cloth: Colour, contrast: float) -> Colour:
+    """The thread; or one of the cloth's own colour, darker or lighter, where it would vanish on the cloth."""
+    if np.linalg.norm(np.subtract(thread, cloth)) >= contrast:
         return thread
-    return _shaded(thread, 0.7 if sum(cloth) > DARK else 1.6)
+    return _shaded(cloth, 0.6 if sum(cloth) > DARK else 2.0)
 
 
 def _style(rng: np.random.Generator) -> StitchStyle:
     return StitchStyle(
-        cover=rng.uniform(0.66, 1.0),
-        lean_mm=float(rng.choice([-1, 1])) * rng.uniform(0.0, 0.5),
+        cover=rng.uniform(0.7, 0.94),
+        lean_mm=side(rng) * rng.uniform(0.1, 0.65),
+        hook=one_of(rng, (0.0, rng.uniform(0.4, 1.0))),
         bow_mm=rng.normal(0, 0.07),
+        bite=rng.uniform(0.25, 0.75),
         uneven_mm=rng.uniform(0.02, 0.08),
         wander_mm=rng.uniform(0.2, 1.8),
     )

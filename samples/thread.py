@@ -37,6 +37,8 @@ class Path:
     """Height over the cloth: a lifted thread throws its shadow farther, and crosses over the sewn ones."""
     width: float = 1.0
     """Share of the thread's width: a frayed fibre is 0.2."""
+    tone: float = 1.0
+    """Its own share of the thread's light: no stitch catches exactly as much as the next."""
     dips: tuple[bool, bool] = (True, True)
     """Whether its two ends go down through a needle hole."""
 
@@ -81,7 +83,7 @@ def _path_samples(thread: Thread, path: Path, spacing: float, raster: Raster) ->
     points = spine[:, None, :] + normal[:, None, :] * (half_width[:, None] * across[None, :])[..., None]
     step = along[-1] / max(1, len(along) - 1)
     cover = np.repeat(step * 2 * half_width / across_count, across_count) * raster.pixels_per_mm**2
-    light = _light(thread, along, across, normal) * (0.5 + 0.5 * dip[:, None])
+    light = path.tone * _light(thread, along, across, normal) * (0.58 + 0.42 * dip[:, None])
     return points.reshape(-1, 2).astype(np.float32), light.reshape(-1).astype(np.float32), cover.astype(np.float32)
 
 
@@ -110,5 +112,5 @@ def _light(thread: Thread, along: Array, across: Array, normal: Array) -> Array:
     ridge = np.sqrt(np.clip(1 - across**2, 0, 1))[None, :]
     side = (normal @ vector(*LIGHT))[:, None] * across[None, :]
     plies = np.sin(2 * np.pi * along[:, None] / (1.6 * thread.width_mm) + 2.2 * across[None, :])
-    light = 0.62 + 0.42 * ridge + 0.3 * side + thread.gloss * 0.35 * ridge**6 + thread.twist * 0.25 * plies
+    light = 0.68 + 0.34 * ridge + 0.22 * side + thread.gloss * 0.25 * ridge**6 + thread.twist * 0.2 * plies
     return np.asarray(light, dtype=np.float32)
