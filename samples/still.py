@@ -30,21 +30,17 @@ def draw_seam(
     defects: Collection[DefectLabel | DefectKind] = (),
     stitch: Stitch = "4mm",
     size: int = 224,
-    part: int = 0,
 ) -> Frame:
-    """A picture of a seam, `size` x `size`, with each of `defects` in view and no other label of a defect true.
+    """A picture of a seam, `size` x `size`, with `defects` sewn into it, and true to their labels and no others.
 
     A label stands for any kind of it: `{"break"}` draws a `cut` or a `loose-end`. The same arguments draw the same
-    picture.
+    picture. Without `cloth` it is the swatch of the same number as the seed.
     """
     sewn = cloth or swatch(seed)
-    for attempt in count():
-        rng = np.random.default_rng([seed, attempt])
-        kinds = [_kind(defect, rng) for defect in sorted(defects)]
-        frame = _take(sewn=sewn, stitch_mm=STITCH_MM[stitch], kinds=kinds, size=size, part=part, rng=rng)
-        if set(frame.truth.masks) == {label_of(kind) for kind in kinds}:
-            return frame
-    raise AssertionError("unreachable: attempts do not end")
+    labels = {label_of(defect) for defect in defects}
+    rngs = (np.random.default_rng([seed, attempt]) for attempt in count())
+    takes = (_take(sewn=sewn, stitch_mm=STITCH_MM[stitch], defects=defects, size=size, rng=rng) for rng in rngs)
+    return next(take for take in takes if set(take.truth.masks) == labels)
 
 
 def cut_piece(sewn: Swatch, stitch_mm: float, view_mm: float, travel_mm: float, rng: np.random.Generator) -> Piece:
@@ -62,8 +58,15 @@ def _kind(defect: DefectLabel | DefectKind, rng: np.random.Generator) -> DefectK
 
 
 def _take(
-    *, sewn: Swatch, stitch_mm: float, kinds: list[DefectKind], size: int, part: int, rng: np.random.Generator
+    *,
+    sewn: Swatch,
+    stitch_mm: float,
+    defects: Collection[DefectLabel | DefectKind],
+    size: int,
+    rng: np.random.Generator,
 ) -> Frame:
+    """One attempt: a defect may come to lie out of view, or find no room."""
+    kinds = [_kind(defect, rng) for defect in sorted(defects)]
     zoom = rng.uniform(*ZOOM)
     view_mm = FIELD_OF_VIEW_MM / zoom
     blank = cut_piece(sewn, stitch_mm, view_mm, 0.0, rng)
@@ -73,7 +76,7 @@ def _take(
     camera = Camera(size, rng)
     view = camera.look(strip, piece.length_mm / 2, piece.height_mm / 2, rng)
     picture = camera.shoot(strip, view, rng.exponential(0.1), rng)
-    return Frame(picture, judge(view, strip.defects, stitch_mm, part, sewn))
+    return Frame(picture, judge(view, strip.defects, stitch_mm, 0, sewn))
 
 
 def _places(number: int, view_mm: float, rng: np.random.Generator) -> list[float]:
