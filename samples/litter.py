@@ -37,15 +37,12 @@ def _chalk(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
 
 def _stroke(colours: Array, raster: Raster, way: Array, *, width_mm: float, tone: float, strength: float) -> None:
     """Tint the cloth along `way`, (n, 2) in mm, towards the grey `tone`, 0..255, by `strength`, 0..1."""
-    points = (way * raster.pixels_per_mm).round().astype(np.int32)
-    pad = max(2, round(width_mm * raster.pixels_per_mm) + 2)
-    left, top = np.maximum(points.min(axis=0) - pad, 0)
-    right, bottom = points.max(axis=0) + pad
-    patch = colours[top:bottom, left:right]
-    if patch.size == 0:
+    window = raster.window(way, width_mm + 0.5)
+    if window.empty:
         return
-    cover = np.zeros(patch.shape[:2], dtype=np.float32)
+    points = ((way - window.corner_mm) * raster.pixels_per_mm).round().astype(np.int32)
     thick = max(1, round(width_mm * raster.pixels_per_mm))
-    cv2.polylines(cover, [(points - (left, top)).astype(np.int32)], isClosed=False, color=1.0, thickness=thick)
-    cover = cv2.GaussianBlur(cover, (0, 0), max(0.8, 0.35 * thick)) * strength
-    patch += cover[..., None] * (tone - patch)
+    cover = np.zeros(window.raster.shape, dtype=np.float32)
+    cv2.polylines(cover, [points], isClosed=False, color=strength, thickness=thick)
+    patch = window.of(colours)
+    patch += cv2.GaussianBlur(cover, (0, 0), max(0.8, 0.35 * thick))[..., None] * (tone - patch)

@@ -29,6 +29,15 @@ class Raster:
         """Rows and columns of a picture of this rectangle."""
         return round(self.height_mm * self.pixels_per_mm), round(self.width_mm * self.pixels_per_mm)
 
+    def window(self, points: Array, margin_mm: float) -> "Window":
+        """The part of this raster around `points`, shape (n, 2) in mm; it may be empty."""
+        height, width = self.shape
+        first = (points.min(axis=0) - margin_mm) * self.pixels_per_mm
+        last = (points.max(axis=0) + margin_mm) * self.pixels_per_mm
+        left, right = (int(np.clip(x, 0, width)) for x in (first[0], last[0]))
+        top, bottom = (int(np.clip(y, 0, height)) for y in (first[1], last[1]))
+        return Window(top, bottom, left, right, self.pixels_per_mm)
+
     def grid(self) -> tuple[Array, Array]:
         """The x of each column, shape (1, W), and the y of each row, shape (H, 1), in mm."""
         height, width = self.shape
@@ -65,3 +74,34 @@ class Raster:
     def blur(self, picture: Array, deviation_mm: float) -> Array:
         """`picture` under a Gaussian of that deviation; same shape."""
         return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation_mm * self.pixels_per_mm), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows `top`..`bottom` and columns `left`..`right` of a raster, their ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    pixels_per_mm: float
+
+    def of(self, picture: Array) -> Array:
+        """That part of `picture`, to draw into."""
+        return picture[self.top : self.bottom, self.left : self.right]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing lies in it."""
+        return self.top >= self.bottom or self.left >= self.right
+
+    @property
+    def corner_mm(self) -> Array:
+        """Its upper left corner, (2,)."""
+        return vector(self.left, self.top) / np.float32(self.pixels_per_mm)
+
+    @property
+    def raster(self) -> Raster:
+        """A raster of its own."""
+        width, height = self.right - self.left, self.bottom - self.top
+        return Raster(width / self.pixels_per_mm, height / self.pixels_per_mm, self.pixels_per_mm)

@@ -1,6 +1,5 @@
 """A strip of sewn cloth, drawn once, long enough to pass under the camera; and where its defects are."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,11 +8,11 @@ import numpy as np
 from samples.cloth import draw_cloth
 from samples.defect import Damage, DefectKind, DefectLabel, PlannedDefect, label_of
 from samples.litter import scatter
-from samples.raster import Array, Picture, Raster, vector
+from samples.raster import Array, Picture, Raster
 from samples.relief import light_on_relief
 from samples.seam import Seam, sew
 from samples.swatch import Swatch
-from samples.thread import LIGHT, Path, Thread, ribbon
+from samples.thread import Thread, lay
 
 FINENESS = 2
 """The strip is drawn this many times finer than it is kept, so that no yarn or thread has a jagged edge."""
@@ -75,13 +74,16 @@ def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> 
     colours *= light_on_relief(raster, seam, rng)[..., None]
     colours *= _needle_holes(raster, seam, piece.swatch.thread, piece.swatch.style.bite)[..., None]
     scatter(colours, raster, rng)
-    _lay_thread(colours, raster, piece.swatch.thread, seam, rng)
-    rows, columns = Raster(piece.length_mm, piece.height_mm, pixels_per_mm).shape
-    small = cv2.resize(colours, (columns, rows), interpolation=cv2.INTER_AREA)
-    picture = np.clip(small, 0, 255).astype(np.uint8)
+    _lay_seam(colours, raster, piece.swatch.thread, seam, rng)
     kept = Raster(piece.length_mm, piece.height_mm, pixels_per_mm)
     masks = [_defect_mask(damage, piece.swatch.thread, kept) for damage in seam.damages]
-    return Strip(picture, pixels_per_mm, tuple(mask for mask in masks if mask is not None))
+    return Strip(_shrunk(colours, kept), pixels_per_mm, tuple(mask for mask in masks if mask is not None))
+
+
+def _shrunk(colours: Array, kept: Raster) -> Picture:
+    """The finely drawn strip as it is kept, uint8 BGR."""
+    rows, columns = kept.shape
+    return np.clip(cv2.resize(colours, (columns, rows), interpolation=cv2.INTER_AREA), 0, 255).astype(np.uint8)
 
 
 def _grain_angle(swatch: Swatch, rng: np.random.Generator) -> float:
@@ -98,36 +100,14 @@ def _needle_holes(raster: Raster, seam: Seam, thread: Thread, bite: float) -> Ar
     return 1 - np.float32(bite) * np.clip(raster.blur(dots, 0.12), 0, 1)
 
 
-def _lay_thread(colours: Array, raster: Raster, thread: Thread, seam: Seam, rng: np.random.Generator) -> None:
+def _lay_seam(colours: Array, raster: Raster, thread: Thread, seam: Seam, rng: np.random.Generator) -> None:
     """Draw the sewn stitches, and over them what is damaged."""
     covering = np.clip(0.75 + raster.noise(rng, 1.0, 0.5), 0, 1)
     buried = 1 - np.float32(thread.sink) * covering
-    _lay(colours, raster, thread, seam.stitches, buried)
-    damaged = [path for damage in seam.damages if damage.kind != "crooked" for path in damage.paths]
-    _lay(colours, raster, thread, damaged, np.maximum(buried, 0.75))
-
-
-def _lay(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
-    """Draw `paths` with their shadows into `colours` (H, W, 3); `shown`, (H, W) 0..1, is what the cloth lets see."""
-    if not paths:
-        return
-    colours *= (1 - _shadow(raster, thread, paths))[..., None]
-    samples = ribbon(thread, paths, raster)
-    sums = raster.splat(samples.points, np.stack([samples.cover, samples.cover * samples.light], axis=1))
-    cover = np.minimum(sums[..., 0], 1) * shown
-    light = sums[..., 1] / np.maximum(sums[..., 0], 1e-3)
-    colours += cover[..., None] * (light[..., None] * vector(*thread.colour) - colours)
-
-
-def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
-    """How much light the thread takes from the cloth beside it, (H, W), 0..0.3."""
-    dark = np.zeros(raster.shape, dtype=np.float32)
-    for path in paths:
-        away = -vector(*LIGHT) * (0.25 * thread.width_mm + path.lift_mm)
-        points = ((path.points + away) * raster.pixels_per_mm * 16).round().astype(np.int32)
-        thick = max(1, round(thread.width_mm * path.width * raster.pixels_per_mm))
-        cv2.polylines(dark, [points.reshape(-1, 1, 2)], isClosed=False, color=1.0, thickness=thick, shift=4)
-    return np.float32(0.3) * raster.blur(dark, 0.25)
+    lay(colours, raster, thread, seam.stitches, buried)
+    for damage in seam.damages:
+        if damage.kind != "crooked":
+            lay(colours, raster, thread, damage.paths, np.maximum(buried, 0.75))
 
 
 def _defect_mask(damage: Damage, thread: Thread, raster: Raster) -> DefectMask | None:

@@ -1,8 +1,9 @@
 """Thread: its colour, and how it is drawn lying on cloth along a path."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +12,9 @@ from samples.raster import Array, Raster, vector
 
 LIGHT = (-0.35, -0.55)
 """Where the light comes from over the cloth: x, y of its direction; the rest comes from above."""
+
+SHADOW_REACH_MM = 2.0
+"""No thread throws its shadow farther."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,44 @@ class Path:
     """Whether its two ends go down through a needle hole."""
 
 
+def bezier(*corners: npt.NDArray[np.floating]) -> Array:
+    """Forty points of the cubic curve with those four corners, shape (40, 2)."""
+    t = np.linspace(0, 1, 40)[:, None]
+    weights = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
+    return (weights @ np.stack(corners)).astype(np.float32)
+
+
+def lay(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
+    """Draw `paths` with their shadows into `colours` (H, W, 3); `shown`, (H, W) 0..1, is what the cloth lets see."""
+    if not paths:
+        return
+    window = raster.window(np.concatenate([path.points for path in paths]), SHADOW_REACH_MM)
+    if window.empty:
+        return
+    moved = [replace(path, points=path.points - window.corner_mm) for path in paths]
+    _draw(window.of(colours), window.raster, thread, moved, window.of(shown))
+
+
+def _draw(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
+    colours *= (1 - _shadow(raster, thread, paths))[..., None]
+    samples = _ribbon(thread, paths, raster)
+    sums = raster.splat(samples.points, np.stack([samples.cover, samples.cover * samples.light], axis=1))
+    cover = np.minimum(sums[..., 0], 1) * shown
+    light = sums[..., 1] / np.maximum(sums[..., 0], 1e-3)
+    colours += cover[..., None] * (light[..., None] * vector(*thread.colour) - colours)
+
+
+def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
+    """How much light the thread takes from the cloth beside it, (H, W), 0..0.3."""
+    dark = np.zeros(raster.shape, dtype=np.float32)
+    for path in paths:
+        away = -vector(*LIGHT) * (0.25 * thread.width_mm + path.lift_mm)
+        points = ((path.points + away) * raster.pixels_per_mm * 16).round().astype(np.int32)
+        thick = max(1, round(thread.width_mm * path.width * raster.pixels_per_mm))
+        cv2.polylines(dark, [points.reshape(-1, 1, 2)], isClosed=False, color=1.0, thickness=thick, shift=4)
+    return np.float32(0.3) * raster.blur(dark, 0.25)
+
+
 @dataclass(frozen=True)
 class Ribbon:
     """Samples all over paths: where, the share of the thread's light there, the area that each stands for."""
@@ -55,19 +97,10 @@ class Ribbon:
     """(n,) in pixels of the raster."""
 
 
-def bezier(*corners: npt.NDArray[np.floating]) -> Array:
-    """Forty points of the cubic curve with those four corners, shape (40, 2)."""
-    t = np.linspace(0, 1, 40)[:, None]
-    weights = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
-    return (weights @ np.stack(corners)).astype(np.float32)
-
-
-def ribbon(thread: Thread, paths: Sequence[Path], raster: Raster) -> Ribbon:
+def _ribbon(thread: Thread, paths: Sequence[Path], raster: Raster) -> Ribbon:
     """Cover `paths` with samples close enough to leave no hole in a picture of `raster`."""
     spacing = 0.5 / raster.pixels_per_mm
     parts = [_path_samples(thread, path, spacing, raster) for path in paths]
-    if not parts:
-        return Ribbon(np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32))
     return Ribbon(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
