@@ -27,7 +27,7 @@ class Camera:
         self.size = size
         self._scale = size / 224
         self._light = _lamp(size, rng)
-        self._focus = rng.uniform(0.35, 0.85) * self._scale
+        self._focus = rng.uniform(0.2, 0.65) * self._scale
         self._read_noise = rng.uniform(0.4, 1.4)
         self._shot_noise = rng.uniform(0.03, 0.12)
         self._tilt = rng.normal(0, 0.012)

@@ -101,7 +101,7 @@ def _hump(fraction: Array) -> Array:
 def _weft_share(on_top: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], height: Array, crossings: Array) -> Array:
     """How much of the weft's colour shows, 0..1: soft at its edges, and some crossings are worn or buried."""
     strength = np.clip(0.95 + 0.22 * crossings, 0.1, 1.15)
-    return np.where(on_top, np.clip(height * 2.4 - 0.3, 0, 1) * strength, 0).astype(np.float32)
+    return np.where(on_top, np.clip(height * 2.8 - 0.3, 0, 1) * strength, 0).astype(np.float32)
 
 
 def _grain(cloth: Cloth, raster: Raster, rng: np.random.Generator) -> Array:

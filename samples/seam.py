@@ -10,6 +10,8 @@ from samples.defect import DEFECTS, MOST_STITCHES, Bend, Damage, PlannedDefect, 
 from samples.raster import Array
 from samples.thread import Path
 
+LEAST_BARE_MM = 0.3
+"""Between two stitches at least so much of the line is bare: otherwise nobody could tell their length."""
 TURN = 0.72
 """Where on its way a hooked stitch turns back."""
 
@@ -82,7 +84,7 @@ def _wander(xs: Array, swing_mm: float, rng: np.random.Generator) -> Array:
 
 def _stitch(start: Array, end: Array, style: StitchStyle, rng: np.random.Generator) -> Path:
     """A good stitch from hole to hole."""
-    bare = (1 - style.cover) * (0.5 + rng.normal(0, 0.12)) * (end - start)
+    bare = max(1 - style.cover, LEAST_BARE_MM / float(end[0] - start[0])) * (0.5 + rng.normal(0, 0.12)) * (end - start)
     ends = rng.normal(0, style.uneven_mm, 2)
     share = np.linspace(0, 1, 13)
     points = (start + bare) + share[:, None] * (end - start - 2 * bare)

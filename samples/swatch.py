@@ -19,6 +19,9 @@ DARK = 300
 
 CLOTH_COLOURS: dict[str, Colour] = {
     "grey": (140, 136, 136),
+    "silver": (176, 174, 170),
+    "charcoal": (78, 74, 72),
+    "stone": (128, 138, 142),
     "beige": (140, 160, 172),
     "purple": (172, 99, 164),
     "red": (51, 13, 218),
@@ -112,17 +115,17 @@ def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
     if kind == "denim":
         undyed = _dyed((206, 212, 214), rng, 6.0)
         yarn = rng.uniform(0.38, 0.6)
-        return Cloth(kind, name, colour, undyed, yarn, yarn * rng.uniform(1.3, 1.8), 0.5, 0.12, 0.35, 0.1)
+        return Cloth(kind, name, colour, undyed, yarn, yarn * rng.uniform(1.3, 1.8), 0.6, 0.16, 0.3, 0.12)
     if kind == "twill":
         yarn = rng.uniform(0.3, 0.5)
-        depth = rng.uniform(0.15, 0.4)
+        depth = rng.uniform(0.25, 0.65)
         return Cloth(kind, name, colour, near, yarn, yarn * rng.uniform(0.8, 1.2), depth, 0.025, 0.3, 0.02)
     if kind == "woven":
         yarn = one_of(rng, (rng.uniform(0.35, 0.6), rng.uniform(0.7, 1.0)))
-        depth, grain = rng.uniform(0.08, 0.28), rng.uniform(0.04, 0.09)
+        depth, grain = rng.uniform(0.12, 0.4), rng.uniform(0.06, 0.14)
         return Cloth(kind, name, colour, near, yarn, yarn * 1.15, depth, grain, rng.uniform(0.24, 0.34), 0.03)
-    grain, grain_mm = one_of(rng, (0.01, 0.035)), rng.uniform(0.34, 0.5)
-    return Cloth("plain", name, colour, near, 0.38, 0.4, rng.uniform(0.01, 0.05), grain, grain_mm, 0.008)
+    grain, grain_mm = one_of(rng, (0.015, 0.06)), rng.uniform(0.34, 0.5)
+    return Cloth("plain", name, colour, near, 0.38, 0.4, rng.uniform(0.02, 0.09), grain, grain_mm, 0.008)
 
 
 def _dyed(colour: Colour, rng: np.random.Generator, deviation: float) -> Colour:
