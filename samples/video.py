@@ -13,7 +13,7 @@ COLUMNS = ("name", *LABELS, "frame", "part", "cloth", "thread")
 
 
 class UnwritableVideoError(Exception):
-    """OpenCV could not open the file for writing, or has no encoder for mp4."""
+    """OpenCV cannot encode such a video, or not there."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,10 @@ class VideoFiles:
 
 def write_video(frames: Iterable[Frame], files: VideoFiles, size: int, fps: float) -> None:
     """Encode `frames`, each `size` x `size`, and write the truth beside them."""
-    files.masks.mkdir(parents=True, exist_ok=True)
-    for stale in files.masks.glob("*.png"):
+    encoder = _encoder(files.video, size, fps)
+    files.masks.mkdir(exist_ok=True)
+    for stale in files.masks.glob("[0-9]*_*.png"):
         stale.unlink()
-    # The codec's name as four characters is what VideoWriter.fourcc packs.
-    encoder = cv2.VideoWriter(str(files.video), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
-    if not encoder.isOpened():
-        raise UnwritableVideoError(f"cannot write {files.video}: can its folder be written to, and is its suffix .mp4?")
     try:
         with files.table.open("w", newline="") as table:
             rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
@@ -64,6 +61,16 @@ def write_video(frames: Iterable[Frame], files: VideoFiles, size: int, fps: floa
                 _write_masks(files.masks, number, truth)
     finally:
         encoder.release()
+
+
+def _encoder(video: Path, size: int, fps: float) -> cv2.VideoWriter:
+    # An odd row would be lost without a word, and the masks would no longer fit.
+    if size % 2:
+        raise UnwritableVideoError(f"an mp4 of {size} pixels: its size must be even")
+    encoder = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
+    if not encoder.isOpened():
+        raise UnwritableVideoError(f"cannot write {video}: can its folder be written to, and is its suffix .mp4?")
+    return encoder
 
 
 def _write_masks(folder: Path, number: int, truth: Truth) -> None:

@@ -126,6 +126,12 @@ def test_a_video_has_a_row_for_each_frame_and_masks_for_the_defective_ones(tmp_p
     assert frames_in(files.video) == len(rows) == 60
 
 
+@pytest.mark.parametrize(("name", "size"), [("line.mp4", "65"), ("line.abc", "64")])
+def test_a_video_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, name: str, size: str) -> None:
+    assert CliRunner().invoke(app, ["video", str(tmp_path / name), "--size", size]).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def frames_in(video: Path) -> int:
     reader = cv2.VideoCapture(str(video))
     count = 0
