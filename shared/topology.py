@@ -17,6 +17,12 @@ from shared import messages
 DELIVERY_LIMIT: Final = 2
 """How many redeliveries a queue allows before a message becomes a suspect."""
 
+SUSPECT_DELIVERY_LIMIT: Final = 1
+"""How many redeliveries a suspect, read alone, is allowed before it is parked: one death may be a coincidence."""
+
+BROADCAST_LIMIT: Final = 1_000
+"""How many messages wait for one hearer of a broadcast; beyond it the oldest goes."""
+
 
 class WhenFull(StrEnum):
     """What a queue at its limit does."""

@@ -1,1 +1,24 @@
 """Messages between processes: the port, its adapters, and the loop that keeps the order publish, confirm, ack."""
+
+from __future__ import annotations
+
+from shared.messaging.port import Broker, MessagingError
+from shared.settings import ServiceSettings, folder_of
+
+__all__ = ["open_broker"]
+
+
+def open_broker(settings: ServiceSettings) -> Broker:
+    """The broker that the settings name, with its topology there.
+
+    Raises:
+        BrokerUnavailable: nothing answers; `shared.service.await_broker` waits for it.
+        BrokerRefusedLogin: the user or the password is wrong.
+        MessagingError: the broker is there and can't be used; its message says what to do.
+    """
+    # An adapter is imported when it is chosen: nobody loads the driver of the other one.
+    if settings.broker_url.startswith("sqlite:"):
+        from shared.messaging.sqlite import SqliteBroker  # noqa: PLC0415
+
+        return SqliteBroker(folder_of(settings.broker_url))
+    raise MessagingError(f"no adapter for {settings.broker_url}: use sqlite:///FOLDER")

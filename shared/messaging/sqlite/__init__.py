@@ -1,0 +1,61 @@
+"""The embedded broker: one SQLite file in a folder, shared by the processes of one machine, without a server."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from shared import topology
+from shared.messaging.port import Depth
+from shared.messaging.sqlite.publisher import SqlitePublisher
+from shared.messaging.sqlite.readers import bury_the_dead
+from shared.messaging.sqlite.subscription import SqliteSubscription
+from shared.messaging.sqlite.tables import connect, create, plain_errors
+from shared.topology import Broadcast, Queue
+
+__all__ = ["SqliteBroker"]
+
+FILE: Final = "messages.sqlite"
+
+
+class SqliteBroker:
+    """See `shared.messaging.port.Broker`. The folder is on a disk of this machine: not a network share."""
+
+    def __init__(self, folder: Path, queues: Sequence[Queue] = topology.QUEUES) -> None:
+        self._path = folder / FILE
+        create(self._path, queues)
+        self._connection: sqlite3.Connection = connect(self._path, durable=False)
+        self._lock = threading.Lock()
+        self._open: list[SqlitePublisher | SqliteSubscription] = []
+
+    def publisher(self) -> SqlitePublisher:
+        """See the port."""
+        publisher = SqlitePublisher(self._path)
+        self._open.append(publisher)
+        return publisher
+
+    def subscribe(self, source: Queue | Broadcast, prefetch: int) -> SqliteSubscription:
+        """See the port."""
+        subscription = SqliteSubscription(self._path, source, prefetch)
+        self._open.append(subscription)
+        return subscription
+
+    def depth(self, queue: str) -> Depth:
+        """See the port."""
+        with self._lock, plain_errors(self._path):
+            bury_the_dead(self._path.parent, self._connection)
+            found = self._connection.execute("SELECT ready, held FROM queue WHERE name = ?", (queue,)).fetchone()
+        if found is None:
+            raise KeyError(queue)
+        return Depth(ready=found[0], unacknowledged=found[1])
+
+    def close(self) -> None:
+        """See the port."""
+        for part in reversed(self._open):
+            part.close()
+        self._open.clear()
+        with self._lock:
+            self._connection.close()

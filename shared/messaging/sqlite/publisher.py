@@ -1,0 +1,159 @@
+"""Publishing into the embedded broker: what arrives while one commit is written shares the next one."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared import topology
+from shared.messages import Message
+from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
+from shared.messaging.sqlite.routing import matches
+from shared.messaging.sqlite.tables import connect, plain_errors, transaction
+from shared.messaging.window import Window
+
+CLOSING_SECONDS: Final = 5.0
+GROUP: Final = 256
+"""The most messages of one commit: readers wait for the end of it."""
+
+
+@dataclass
+class _Parcel:
+    exchange: str
+    routing_key: str
+    body: bytes
+    confirmed: Future[None]
+
+
+@dataclass
+class _Target:
+    """A queue, as full as it is in this transaction."""
+
+    name: str
+    exchange: str
+    binding: str
+    most: int | None
+    most_bytes: int | None
+    sheds: bool
+    ready: int
+    ready_bytes: int
+
+    def wants(self, parcel: _Parcel) -> bool:
+        return self.exchange == parcel.exchange and matches(self.binding, parcel.routing_key)
+
+    def overflows(self, messages: int = 0, size: int = 0) -> bool:
+        """Whether it is beyond a limit, with so many messages more."""
+        too_many = self.most is not None and self.ready + messages > self.most
+        return too_many or (self.most_bytes is not None and self.ready_bytes + size > self.most_bytes)
+
+
+class SqlitePublisher:
+    """See `shared.messaging.port.Publisher`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with plain_errors(path):
+            self._connection = connect(path, durable=True)
+        self._window = Window()
+        self._parcels: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
+        self._closed = False
+        self._writer = threading.Thread(target=self._write, name="publisher", daemon=True)
+        self._writer.start()
+
+    def publish(self, message: Message) -> Future[None]:
+        """See the port."""
+        confirmed: Future[None] = Future()
+        confirmed.set_running_or_notify_cancel()
+        if self._closed:
+            confirmed.set_exception(MessagingError("this publisher is closed"))
+            return confirmed
+        parcel = _Parcel(topology.EXCHANGE_OF[type(message)], message.routing_key, message.encode(), confirmed)
+        self._window.enter(len(parcel.body))
+        self._parcels.put(parcel)
+        return confirmed
+
+    def close(self) -> None:
+        """See the port."""
+        if self._closed:
+            return
+        self._closed = True
+        self._parcels.put(None)
+        self._writer.join(CLOSING_SECONDS)
+
+    def _write(self) -> None:
+        while (first := self._parcels.get()) is not None:
+            parcels = [first]
+            closing = False
+            while len(parcels) < GROUP and not self._parcels.empty():
+                parcel = self._parcels.get()
+                if parcel is None:
+                    closing = True
+                    break
+                parcels.append(parcel)
+            self._confirm(parcels)
+            if closing:
+                break
+        self._connection.close()
+
+    def _confirm(self, parcels: Sequence[_Parcel]) -> None:
+        outcomes: Sequence[MessagingError | None]
+        try:
+            with plain_errors(self._path):
+                outcomes = self._commit(parcels)
+        except MessagingError as error:
+            outcomes = [BrokerUnavailable(str(error))] * len(parcels)
+        for parcel, failure in zip(parcels, outcomes, strict=True):
+            self._window.leave(len(parcel.body))
+            if failure:
+                parcel.confirmed.set_exception(failure)
+            else:
+                parcel.confirmed.set_result(None)
+
+    def _commit(self, parcels: Sequence[_Parcel]) -> list[MessagingError | None]:
+        with transaction(self._connection):
+            targets = [
+                _Target(*row)
+                for row in self._connection.execute(
+                    "SELECT name, exchange, binding, most, most_bytes, sheds, ready, ready_bytes "
+                    "FROM queue WHERE exchange != ''"
+                )
+            ]
+            return [_enqueue(self._connection, parcel, targets) for parcel in parcels]
+
+
+def _enqueue(connection: sqlite3.Connection, parcel: _Parcel, targets: Sequence[_Target]) -> MessagingError | None:
+    """Put a message into every queue that wants it, or into none."""
+    size = len(parcel.body)
+    wanting = [target for target in targets if target.wants(parcel)]
+    if not wanting:
+        return UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
+    full = [target.name for target in wanting if not target.sheds and target.overflows(1, size)]
+    if full:
+        return PublishRefused(f"queue {', '.join(full)} is full")
+    for target in wanting:
+        _insert(connection, target.name, parcel.body)
+        target.ready += 1
+        target.ready_bytes += size
+        while target.sheds and target.overflows():
+            _shed(connection, target)
+    return None
+
+
+def _insert(connection: sqlite3.Connection, queue_name: str, body: bytes) -> None:
+    cursor = connection.execute("INSERT INTO message (queue, size) VALUES (?, ?)", (queue_name, len(body)))
+    connection.execute("INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, body))
+
+
+def _shed(connection: sqlite3.Connection, target: _Target) -> None:
+    oldest, size = connection.execute(
+        "SELECT id, size FROM message WHERE queue = ? AND reader IS NULL ORDER BY id LIMIT 1", (target.name,)
+    ).fetchone()
+    connection.execute("DELETE FROM message WHERE id = ?", (oldest,))
+    target.ready -= 1
+    target.ready_bytes -= size

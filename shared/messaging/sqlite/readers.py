@@ -1,0 +1,89 @@
+"""Who reads, and whether they live: every reader holds the lock of a file of its own until its process ends.
+
+The operating system lets go of the lock however the process ends, so nobody has to send a sign of life, and a reader
+that computes for an hour is not taken for dead.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from filelock import BaseFileLock, FileLock, Timeout
+from ulid import ULID
+
+from shared.messaging.sqlite.tables import transaction
+
+REASON: Final = "its reader died each time it was read, the last times alone"
+
+
+class Reader:
+    """One reader of one queue, alive until `leave` or the end of the process."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, queue: str) -> None:
+        self.id = str(ULID())
+        self._connection = connection
+        self._lock = _lock_of(folder, self.id)
+        self._lock.acquire(timeout=0)
+        with transaction(connection):
+            connection.execute("INSERT INTO reader (id, queue) VALUES (?, ?)", (self.id, queue))
+
+    def leave(self) -> None:
+        """Give back what is held, as if it had never been handed out, and go."""
+        try:
+            with transaction(self._connection):
+                self._connection.execute("UPDATE message SET reader = NULL WHERE reader = ?", (self.id,))
+                _forget(self._connection, self.id)
+        finally:
+            _release(self._lock)
+
+
+def bury_the_dead(folder: Path, connection: sqlite3.Connection) -> None:
+    """Give back what dead readers held; what came back too often goes to the suspects, and from there to the parked."""
+    for (reader,) in connection.execute("SELECT id FROM reader").fetchall():
+        lock = _lock_of(folder, reader)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        try:
+            with transaction(connection):
+                _give_back(connection, reader)
+                _forget(connection, reader)
+        finally:
+            _release(lock)
+
+
+def _lock_of(folder: Path, reader: str) -> BaseFileLock:
+    return FileLock(folder / f"reader-{reader}.lock", thread_local=False)
+
+
+def _release(lock: BaseFileLock) -> None:
+    """Let go of the lock of a reader that is no more; its name is never used again."""
+    lock.release()
+    with suppress(OSError):
+        Path(lock.lock_file).unlink()
+
+
+def _give_back(connection: sqlite3.Connection, reader: str) -> None:
+    held = connection.execute(
+        "SELECT message.id, failures + 1, redeliveries, next FROM message JOIN queue ON queue.name = message.queue "
+        "WHERE reader = ?",
+        (reader,),
+    ).fetchall()
+    for message, failures, redeliveries, next_queue in held:
+        if failures > redeliveries and next_queue:
+            connection.execute(
+                "UPDATE message SET reader = NULL, failures = 0, queue = ?, reason = ? WHERE id = ?",
+                (next_queue, REASON, message),
+            )
+        else:
+            connection.execute("UPDATE message SET reader = NULL, failures = ? WHERE id = ?", (failures, message))
+
+
+def _forget(connection: sqlite3.Connection, reader: str) -> None:
+    connection.execute("DELETE FROM reader WHERE id = ?", (reader,))
+    connection.execute("DELETE FROM message WHERE queue IN (SELECT name FROM queue WHERE owner = ?)", (reader,))
+    connection.execute("DELETE FROM queue WHERE owner = ?", (reader,))
