@@ -114,6 +114,11 @@ class PictureSpec(_Section):
         """Of a picture as the network sees it."""
         return 1 if self.colour == "grey" else 3
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a picture as the network sees it."""
+        return self.height, self.width, self.channels
+
 
 class Augmentation(_Section):
     """What a training may do to a picture without making its labels untrue."""

@@ -13,6 +13,7 @@ from shared.vision.codec import Picture
 
 IMAGENET_MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32)
+"""Of red, green and blue, as parts of 255."""
 LEAST_DEVIATION: Final = 1e-3
 """Of a picture of one colour: it becomes zeros, not a division by zero."""
 
@@ -51,9 +52,17 @@ def normalise(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.float3
         case "unit":
             return np.asarray(values, np.float32)
         case "imagenet":
-            return np.asarray((values - IMAGENET_MEAN) / IMAGENET_DEVIATION, np.float32)
+            mean, deviation = imagenet_statistics(spec)
+            return np.asarray((values - mean) / deviation, np.float32)
         case "picture":
             return np.asarray((values - values.mean()) / max(float(values.std()), LEAST_DEVIATION), np.float32)
+
+
+def imagenet_statistics(spec: PictureSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation by channel, as parts of 255; of grey pictures, the means of the three colours'."""
+    if spec.colour == "grey":
+        return IMAGENET_MEAN.mean(keepdims=True), IMAGENET_DEVIATION.mean(keepdims=True)
+    return IMAGENET_MEAN, IMAGENET_DEVIATION
 
 
 def prepare(picture: Picture, spec: PictureSpec) -> NDArray[np.float32]:

@@ -57,6 +57,16 @@ def test_what_is_no_picture_is_named(content: bytes, complaint: str) -> None:
         decode(content)
 
 
+def test_every_normalisation_gives_the_channels_of_the_recipe() -> None:
+    picture = np.full((16, 16, 3), 255, np.uint8)
+    for colour in ("rgb", "grey"):
+        for normalisation in ("picture", "unit", "imagenet"):
+            spec = PictureSpec.model_validate(
+                {"height": 16, "width": 24, "colour": colour, "normalisation": normalisation}
+            )
+            assert prepare(picture, spec).shape == spec.shape
+
+
 def test_a_picture_is_normalised_by_itself() -> None:
     spec = PictureSpec(height=32, width=48)
     prepared = prepare(NOISE, spec)
