@@ -16,9 +16,6 @@ from shared.recipe import PictureSpec
 FEATURES: Final = "features"
 """The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
 
-Shape = tuple[int, int, int]
-"""Height, width, channels."""
-
 
 class UnfitArchitecture(ValueError):
     """No network has that name, or it can't take such pictures; the message says what to do."""
@@ -30,7 +27,7 @@ class Architecture:
 
     name: str
     summary: str
-    builder: Callable[[Shape, int], keras.Model]
+    builder: Callable[[PictureSpec, int], keras.Model]
     smallest: int
     """The least height and width, in pixels."""
     learning_rate: float
@@ -50,7 +47,7 @@ class Architecture:
                 f"{self.name} takes pictures from {self.smallest} x {self.smallest} on, and the recipe's are "
                 f"{picture.height} x {picture.width}: make them larger in the recipe, or take another architecture"
             )
-        return self.builder((picture.height, picture.width, picture.channels), labels)
+        return self.builder(picture, labels)
 
 
 ARCHITECTURES: Final = {

@@ -7,6 +7,8 @@ from typing import Final
 import keras
 from keras import layers
 
+from shared.recipe import PictureSpec
+
 STEM: Final = 16
 STAGES: Final = ((32, 2), (64, 2))
 """Filters and blocks of each stage. A stage halves the picture, so features end at an eighth of its side: small defects
@@ -14,16 +16,16 @@ need resolution more than depth."""
 DROPOUT: Final = 0.2
 
 
-def build_compact(shape: tuple[int, int, int], labels: int) -> keras.Model:
+def build_compact(picture: PictureSpec, labels: int) -> keras.Model:
     """Residual blocks (He et al. 2015, doi 10.1109/CVPR.2016.90) under average and maximum pooling.
 
     The maximum keeps a defect of a few pixels from drowning in the average of a whole picture.
 
     Args:
-        shape: (height, width, channels) of a picture.
+        picture: what the network sees.
         labels: how many logits to give.
     """
-    inputs = layers.Input(shape)
+    inputs = layers.Input(picture.shape)
     outputs = layers.ReLU()(_convolution(inputs, STEM, stride=2))
     for filters, blocks in STAGES:
         for block in range(blocks):
