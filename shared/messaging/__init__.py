@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.messaging.port import Broker, MessagingError
+from shared.messaging.port import Broker
 from shared.settings import ServiceSettings, folder_of
 
 __all__ = ["open_broker"]
@@ -21,4 +21,11 @@ def open_broker(settings: ServiceSettings) -> Broker:
         from shared.messaging.sqlite import SqliteBroker  # noqa: PLC0415
 
         return SqliteBroker(folder_of(settings.broker_url))
-    raise MessagingError(f"no adapter for {settings.broker_url}: use sqlite:///FOLDER")
+    from shared.messaging.rabbitmq import RabbitBroker  # noqa: PLC0415
+
+    return RabbitBroker(
+        settings.broker_url,
+        user=settings.broker_user,
+        password=settings.broker_password.get_secret_value(),
+        service=str(settings.model_config.get("env_prefix", "")).rstrip("_").lower(),
+    )

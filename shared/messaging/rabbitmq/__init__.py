@@ -1,0 +1,71 @@
+"""The broker of a plant: RabbitMQ 3.10 or later, or 4. Nothing outside this package imports its driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pika import exceptions
+
+from shared import topology
+from shared.messaging.port import Depth
+from shared.messaging.rabbitmq.connecting import HEARTBEAT_SECONDS, Address, connect
+from shared.messaging.rabbitmq.publisher import RabbitPublisher
+from shared.messaging.rabbitmq.subscription import RabbitSubscription
+from shared.topology import Broadcast, Queue
+
+__all__ = ["RabbitBroker"]
+
+
+class RabbitBroker:
+    """See `shared.messaging.port.Broker`."""
+
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        password: str,
+        *,
+        service: str = "seamline",
+        queues: Sequence[Queue] = topology.QUEUES,
+        heartbeat_seconds: int = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._address = Address(url, user, password, heartbeat_seconds, service)
+        self._queues = queues
+        self._publishers: list[RabbitPublisher] = []
+        self._subscriptions: list[RabbitSubscription] = []
+        connect(self._address, "topology", queues).close()
+
+    def publisher(self) -> RabbitPublisher:
+        """See the port."""
+        publisher = RabbitPublisher(self._address, self._queues)
+        self._publishers.append(publisher)
+        return publisher
+
+    def subscribe(self, source: Queue | Broadcast, prefetch: int) -> RabbitSubscription:
+        """See the port."""
+        subscription = RabbitSubscription(self._address, source, prefetch, self._queues)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def depth(self, queue: str) -> Depth:
+        """See the port. RabbitMQ's protocol tells what is ready; unacknowledged is what this broker's readers hold."""
+        connection = connect(self._address, "depth", self._queues)
+        with self._address.plain_errors():
+            try:
+                ready = connection.channel().queue_declare(queue, passive=True).method.message_count
+            except exceptions.ChannelClosedByBroker as error:
+                if error.reply_code == 404:
+                    raise KeyError(queue) from None
+                raise
+            finally:
+                connection.close()
+        return Depth(ready, sum(subscription.held(queue) for subscription in self._subscriptions))
+
+    def close(self) -> None:
+        """See the port."""
+        for subscription in self._subscriptions:
+            subscription.close()
+        for publisher in self._publishers:
+            publisher.close()
+        self._subscriptions.clear()
+        self._publishers.clear()

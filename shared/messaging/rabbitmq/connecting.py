@@ -1,0 +1,193 @@
+"""Reaching RabbitMQ: where it is, what its refusals mean, and the topology it must have."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import pika
+from pika import exceptions
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from shared import topology
+from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable, MessagingError
+from shared.topology import Queue, WhenFull
+
+HEARTBEAT_SECONDS: Final = 20
+BLOCKED_SECONDS: Final = 30
+"""How long a broker may refuse to read (its disk or memory is full) before the connection is given up."""
+ATTEMPT_SECONDS: Final = 10
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two attempts to connect."""
+NO_LIMIT: Final = 1_000_000_000
+"""Of redeliveries. RabbitMQ 4 has a limit of its own unless one is set, and 3 does not know -1 for none."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a RabbitMQ is, and who is asking."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    heartbeat_seconds: int = HEARTBEAT_SECONDS
+    service: str = "seamline"
+
+    @property
+    def host(self) -> str:
+        """Name or number of the machine."""
+        return urlsplit(self.url).hostname or "localhost"
+
+    @property
+    def port(self) -> int:
+        """5672, or 5671 with TLS, unless the address says another."""
+        return urlsplit(self.url).port or (5671 if self._encrypted else 5672)
+
+    @property
+    def virtual_host(self) -> str:
+        """``/`` unless the address says another."""
+        return unquote(urlsplit(self.url).path[1:]) or "/"
+
+    @property
+    def _encrypted(self) -> bool:
+        return urlsplit(self.url).scheme == "amqps"
+
+    def parameters(self, part: str) -> pika.ConnectionParameters:
+        """For pika; ``part`` is how the connection is named in RabbitMQ's lists."""
+        tls = pika.SSLOptions(ssl.create_default_context(), self.host) if self._encrypted else None
+        return pika.ConnectionParameters(
+            self.host,
+            self.port,
+            self.virtual_host,
+            pika.PlainCredentials(self.user, self.password),
+            heartbeat=self.heartbeat_seconds,
+            blocked_connection_timeout=BLOCKED_SECONDS,
+            socket_timeout=ATTEMPT_SECONDS,
+            stack_timeout=ATTEMPT_SECONDS,
+            ssl_options=tls,
+            client_properties={"connection_name": f"{self.service} {part}"},
+        )
+
+    def failure(self, error: BaseException) -> MessagingError:
+        """What an error of pika means here, and what to do."""
+        where = f"RabbitMQ at {self.host}:{self.port}"
+        code, text = getattr(error, "reply_code", 0), getattr(error, "reply_text", "")
+        match error:
+            case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
+                return BrokerRefusedLogin(f"{where} refuses user {self.user!r} or the password: check both")
+            case exceptions.ProbableAccessDeniedError():
+                return MessagingError(
+                    f"{where} does not let {self.user!r} into virtual host {self.virtual_host!r}: "
+                    "create it, or give the user its permissions"
+                )
+            case exceptions.ChannelClosedByBroker() if code == 406:
+                return MessagingError(
+                    f"{where} has another topology than this version of Seamline: {text}. Let the queue run empty and "
+                    "delete it, or give this version a virtual host of its own"
+                )
+            case exceptions.ChannelClosedByBroker() if code == 403:
+                return MessagingError(f"{where} does not permit what Seamline needs: {text}")
+            case ssl.SSLCertVerificationError():
+                return MessagingError(f"{where} has a certificate that is not trusted here: {error.verify_message}")
+        reason = text or " ".join(str(error).split()) or type(error).__name__
+        return BrokerUnavailable(f"{where}: {reason}")
+
+    @contextmanager
+    def plain_errors(self) -> Iterator[None]:
+        """Turn pika's errors into the port's."""
+        try:
+            yield
+        except (exceptions.AMQPError, OSError, socket.gaierror) as error:
+            raise self.failure(error) from error
+
+
+def patiently(stop: threading.Event, attempt: Callable[[], Result]) -> Result:
+    """What ``attempt`` returns; tried again, with longer and longer pauses, while the broker is unavailable.
+
+    Raises:
+        BrokerUnavailable: ``stop`` was set.
+    """
+    return Retrying(
+        retry=retry_if_exception_type(BrokerUnavailable),
+        wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
+        stop=stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
+        reraise=True,
+    )(attempt)
+
+
+def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
+    """A connection to a broker that has the topology.
+
+    Raises:
+        BrokerUnavailable: nothing answers.
+        BrokerRefusedLogin: the user or the password is wrong.
+        MessagingError: the virtual host, the permissions or the topology are others than they must be.
+    """
+    with address.plain_errors():
+        connection = pika.BlockingConnection(address.parameters(part))
+        try:
+            channel = connection.channel()
+            declare(channel, queues)
+            channel.close()
+        except BaseException:
+            if connection.is_open:
+                connection.close()
+            raise
+        return connection
+
+
+def declare(channel: Any, queues: Sequence[Queue]) -> None:
+    """Create the exchanges, queues and bindings that are not there."""
+    for exchange in topology.EXCHANGES:
+        channel.exchange_declare(exchange, "topic", durable=True)
+    channel.exchange_declare(topology.DEAD, "direct", durable=True)
+    for queue in queues:
+        for name, arguments in arguments_of(queue).items():
+            channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **arguments})
+            channel.queue_bind(name, topology.DEAD, name)
+        channel.queue_bind(queue.name, queue.exchange, queue.binding)
+
+
+def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
+    """What RabbitMQ is told of a queue, its suspects and its parked.
+
+    A queue that sheds has no dead letters: RabbitMQ would send what it sheds there. Its reader makes the suspects.
+    """
+    limits: dict[str, object] = {
+        "x-max-length": queue.limit,
+        "x-max-length-bytes": queue.limit_bytes,
+        "x-overflow": queue.when_full.value,
+    }
+    if queue.one_reader:
+        limits["x-single-active-consumer"] = True
+    sheds = queue.when_full is WhenFull.SHED
+    return {
+        queue.name: {**limits, **({} if sheds else _dead_letters(queue.suspects, topology.DELIVERY_LIMIT))},
+        queue.suspects: _dead_letters(queue.parked, topology.SUSPECT_DELIVERY_LIMIT),
+        queue.parked: {"x-delivery-limit": NO_LIMIT},
+    }
+
+
+def _dead_letters(to: str, redeliveries: int) -> dict[str, object]:
+    return {
+        "x-delivery-limit": redeliveries,
+        "x-dead-letter-exchange": topology.DEAD,
+        "x-dead-letter-routing-key": to,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": WhenFull.REFUSE.value,  # at-least-once asks for it
+    }

@@ -1,0 +1,202 @@
+"""Publishing to RabbitMQ: a connection in a thread of its own, and a window of messages on their way to the disk.
+
+`pika.BlockingConnection` waits for the confirm of each message; a camera is faster than that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pika
+
+from shared import topology
+from shared.messages import Message
+from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
+from shared.messaging.rabbitmq.connecting import ATTEMPT_SECONDS, Address, connect, patiently
+from shared.messaging.window import Window
+from shared.topology import Queue
+
+CLOSING_SECONDS: Final = 5.0
+BREATH_SECONDS: Final = 0.2
+"""Between losing a connection and asking for the next one."""
+
+
+@dataclass(eq=False)
+class _Parcel:
+    exchange: str
+    routing_key: str
+    body: bytes
+    confirmed: Future[None]
+    returned: bool = False
+
+
+class RabbitPublisher:
+    """See `shared.messaging.port.Publisher`. While there is no connection, a publish fails at once."""
+
+    def __init__(self, address: Address, queues: Sequence[Queue]) -> None:
+        self._address = address
+        self._queues = queues
+        self._window = Window()
+        self._closing = threading.Event()
+        self._connected_once = threading.Event()
+        self._unavailable: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.host}: not connected yet")
+        self._make_topology()
+        self._session = _Session(address, self._settle, self._connected_once.set)
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+        self._connected_once.wait(ATTEMPT_SECONDS)
+
+    def publish(self, message: Message) -> Future[None]:
+        """See the port."""
+        confirmed: Future[None] = Future()
+        confirmed.set_running_or_notify_cancel()
+        exchange = topology.EXCHANGE_OF[type(message)]
+        parcel = _Parcel(exchange, message.routing_key, message.encode(), confirmed)
+        self._window.enter(len(parcel.body))
+        if not self._session.send(parcel):
+            self._settle(parcel, self._unavailable)
+        return confirmed
+
+    def close(self) -> None:
+        """See the port."""
+        if self._closing.is_set():
+            return
+        self._window.wait_empty(CLOSING_SECONDS)
+        self._closing.set()
+        self._session.hang_up()
+        self._thread.join(CLOSING_SECONDS)
+
+    def _settle(self, parcel: _Parcel, failure: MessagingError | None) -> None:
+        self._window.leave(len(parcel.body))
+        if failure:
+            parcel.confirmed.set_exception(failure)
+        else:
+            parcel.confirmed.set_result(None)
+
+    def _run(self) -> None:
+        while True:
+            self._unavailable = self._session.run()
+            self._connected_once.set()
+            if self._closing.wait(BREATH_SECONDS):
+                return
+            try:
+                patiently(self._closing, self._make_topology)
+            except MessagingError as error:
+                # closed, or what no patience helps: whoever publishes next is told
+                self._unavailable = error
+                return
+            self._session = _Session(self._address, self._settle, self._connected_once.set)
+
+    def _make_topology(self) -> None:
+        """A broker that comes back may have lost it; and a refusal is plainer here than in a callback."""
+        with self._address.plain_errors():
+            connect(self._address, "topology", self._queues).close()
+
+
+class _Session:
+    """One connection, from its opening to its loss. All callbacks run in the thread that called `run`."""
+
+    def __init__(
+        self,
+        address: Address,
+        settle: Callable[[_Parcel, MessagingError | None], None],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._address = address
+        self._settle = settle
+        self._on_ready = on_ready
+        self._lock = threading.Lock()
+        self._ready = False
+        self._outgoing: deque[_Parcel] = deque()
+        self._unconfirmed: dict[int, _Parcel] = {}
+        self._failure: MessagingError | None = None
+        self._channel: Any = None
+        self._last_tag = 0
+        self._connection = pika.SelectConnection(
+            address.parameters("publisher"),
+            on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
+            on_open_error_callback=self._on_closed,
+            on_close_callback=self._on_closed,
+        )
+
+    def run(self) -> MessagingError:
+        """Serve until the connection is gone; why it went."""
+        self._connection.ioloop.start()
+        with self._lock:
+            self._ready = False
+            self._connection.ioloop.close()
+        failure = self._failure or BrokerUnavailable("closed")
+        for parcel in [*self._unconfirmed.values(), *self._outgoing]:
+            self._settle(parcel, failure)
+        return failure
+
+    def send(self, parcel: _Parcel) -> bool:
+        """Hand a message over, from any thread; False when there is no connection to take it."""
+        with self._lock:
+            if self._ready:
+                self._outgoing.append(parcel)
+                if len(self._outgoing) == 1:
+                    self._connection.ioloop.add_callback_threadsafe(self._send)
+            return self._ready
+
+    def hang_up(self) -> None:
+        """Close the connection, from any thread."""
+        with self._lock:
+            if self._ready:
+                self._connection.ioloop.add_callback_threadsafe(self._connection.close)
+
+    def _on_channel(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm, callback=self._on_confirming)
+
+    def _on_confirming(self, _frame: Any) -> None:
+        with self._lock:
+            self._ready = True
+        self._on_ready()
+
+    def _send(self) -> None:
+        with self._lock:
+            parcels = list(self._outgoing)
+            self._outgoing.clear()
+        for parcel in parcels:
+            tag = self._last_tag = self._last_tag + 1
+            self._unconfirmed[tag] = parcel
+            if self._channel.is_open:
+                # a message that no queue wants comes back with its properties, and only then is it confirmed
+                properties = pika.BasicProperties(delivery_mode=2, message_id=str(tag))
+                self._channel.basic_publish(
+                    parcel.exchange, parcel.routing_key, parcel.body, properties, mandatory=True
+                )
+
+    def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        self._unconfirmed[int(properties.message_id)].returned = True
+
+    def _on_confirm(self, frame: Any) -> None:
+        refused = isinstance(frame.method, pika.spec.Basic.Nack)
+        last = frame.method.delivery_tag
+        tags = [tag for tag in self._unconfirmed if tag <= last] if frame.method.multiple else [last]
+        for tag in tags:
+            parcel = self._unconfirmed.pop(tag)
+            self._settle(parcel, _refusal(parcel) if refused or parcel.returned else None)
+
+    def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
+        if self._connection.is_open:
+            self._failure = self._address.failure(reason)
+            self._connection.close()
+
+    def _on_closed(self, connection: Any, reason: BaseException) -> None:
+        self._failure = self._failure or self._address.failure(reason)
+        connection.ioloop.stop()
+
+
+def _refusal(parcel: _Parcel) -> MessagingError:
+    if parcel.returned:
+        return UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
+    return PublishRefused(f"a queue for {parcel.routing_key!r} on {parcel.exchange} is full")

@@ -1,0 +1,174 @@
+"""One connection of a subscription, from its opening to its loss."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import pika
+from pika import exceptions
+
+from shared import topology
+from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError, PublishRefused
+from shared.messaging.rabbitmq.connecting import Address, connect
+from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, Broadcast, Queue, WhenFull
+
+TURN_SECONDS: Final = 1.0
+"""The longest the thread listens without looking up; whoever asks for something wakes it."""
+REASON_HEADER: Final = "x-seamline-reason"
+REASON_LENGTH: Final = 1_000
+"""characters; a header has to fit into a frame"""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Tag:
+    """A delivery tag, which means something on its own channel alone."""
+
+    channel: Any
+    number: int
+
+
+class Session:
+    """Everything but `ask` and `held` belongs to the thread that calls `run`."""
+
+    def __init__(
+        self,
+        address: Address,
+        source: Queue | Broadcast,
+        prefetch: int,
+        queues: Sequence[Queue],
+        arrive: Callable[[Delivery], None],
+    ) -> None:
+        self.held: dict[Tag, str] = {}
+        """What was handed out and is not acknowledged, with the queue it is from."""
+        self._address = address
+        self._source = source
+        self._arrive = arrive
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self._alive = True
+        self._connection = connect(address, "subscription", queues)
+        with address.plain_errors():
+            self._channel = self._connection.channel()
+            self._channel.basic_qos(prefetch_count=prefetch)
+            self._channel.add_on_cancel_callback(self._on_cancelled)
+            # for what is read or written one at a time: suspects, parked
+            self._aside = self._connection.channel()
+            self._aside.confirm_delivery()
+            self._queue = source.name if isinstance(source, Queue) else self._listen(source)
+            self._consumer = self._channel.basic_consume(self._queue, self._on_message)
+
+    def run(self, closing: threading.Event) -> MessagingError | None:
+        """Serve until the connection is lost (why it was), or until ``closing`` is set (None)."""
+        try:
+            with self._address.plain_errors():
+                while not closing.is_set():
+                    self._connection.process_data_events(TURN_SECONDS)
+                    self._do_jobs()
+                self._channel.basic_cancel(self._consumer)
+                self._do_jobs()
+                self._connection.process_data_events(0)
+        except MessagingError as error:
+            return None if closing.is_set() else error
+        finally:
+            self._end()
+        return None
+
+    def ask(self, job: Callable[[], Result]) -> Future[Result]:
+        """Have something done by the session's thread, from any other."""
+        answer: Future[Result] = Future()
+
+        def do() -> None:
+            try:
+                with self._address.plain_errors():
+                    answer.set_result(job())
+            except MessagingError as error:
+                answer.set_exception(error)
+
+        with self._lock:
+            if self._alive:
+                self._jobs.append(do)
+                with suppress(exceptions.ConnectionWrongStateError):  # then `run` is about to find out
+                    self._connection.add_callback_threadsafe(_wake)
+                return answer
+        answer.set_exception(BrokerUnavailable(f"RabbitMQ at {self._address.host}: the connection is gone"))
+        return answer
+
+    def acknowledge(self, tags: Sequence[object]) -> None:
+        """Tell the broker that these are done; those of an earlier session are passed over."""
+        for tag in tags:
+            if isinstance(tag, Tag) and tag in self.held:
+                del self.held[tag]
+                tag.channel.basic_ack(tag.number)
+
+    def move(self, tag: object, body: bytes, queue: str, reason: str) -> None:
+        """Put a copy into another queue, and acknowledge when the broker has it."""
+        properties = pika.BasicProperties(delivery_mode=2, headers={REASON_HEADER: reason[:REASON_LENGTH]})
+        if tag not in self.held:
+            return
+        try:
+            self._aside.basic_publish(topology.DEAD, queue, body, properties, mandatory=True)
+        except (exceptions.UnroutableError, exceptions.NackError) as error:
+            raise PublishRefused(f"{queue} did not take a message") from error
+        self.acknowledge([tag])
+
+    def next_suspect(self) -> Delivery | None:
+        """The next suspect, unless one is being handled."""
+        if isinstance(self._source, Broadcast) or self._source.suspects in self.held.values():
+            return None
+        method, _, body = self._aside.basic_get(self._source.suspects)
+        return self._hold(self._aside, method, body, self._source.suspects) if method else None
+
+    def _listen(self, source: Broadcast) -> str:
+        """A queue that ends with this connection."""
+        arguments = {"x-max-length": BROADCAST_LIMIT}
+        declared = self._channel.queue_declare("", exclusive=True, auto_delete=True, arguments=arguments)
+        name: str = declared.method.queue
+        self._channel.queue_bind(name, source.exchange, source.binding)
+        return name
+
+    def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        delivery = self._hold(channel, method, body, self._queue)
+        if self._is_suspect(properties):
+            suspects = f"{self._queue}.suspects"
+            self._jobs.append(lambda: self.move(delivery.tag, body, suspects, "its readers died"))
+        else:
+            self._arrive(delivery)
+
+    def _is_suspect(self, properties: Any) -> bool:
+        """Whether its readers died too often: of a queue that sheds, RabbitMQ leaves that to us."""
+        sheds = isinstance(self._source, Queue) and self._source.when_full is WhenFull.SHED
+        return sheds and (properties.headers or {}).get("x-delivery-count", 0) > DELIVERY_LIMIT
+
+    def _hold(self, channel: Any, method: Any, body: bytes, queue: str) -> Delivery:
+        tag = Tag(channel, method.delivery_tag)
+        self.held[tag] = queue
+        again = method.redelivered or queue != self._queue
+        return Delivery(body, tag, again, queue)
+
+    def _on_cancelled(self, _method: Any) -> None:
+        """The queue was deleted: begin again, with the topology."""
+        self._jobs.append(self._connection.close)
+
+    def _do_jobs(self) -> None:
+        while self._jobs:
+            self._jobs.popleft()()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._alive = False
+        self._do_jobs()  # what waits for an answer gets the connection's error
+        self.held.clear()
+        with suppress(exceptions.AMQPError, OSError):
+            self._connection.close()
+
+
+def _wake() -> None:
+    """Called by a connection's thread, it ends its wait."""

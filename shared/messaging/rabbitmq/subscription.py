@@ -1,0 +1,133 @@
+"""Reading from RabbitMQ: a thread talks to the broker, so that whoever computes may take minutes for a batch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
+from shared.messaging.rabbitmq.connecting import Address, patiently
+from shared.messaging.rabbitmq.session import Session
+from shared.topology import Broadcast, Queue
+
+CLOSING_SECONDS: Final = 5.0
+BREATH_SECONDS: Final = 0.2
+"""Between losing a connection and asking for the next one."""
+SUSPECTS_SECONDS: Final = 1.0
+"""Between two looks for a suspect, while there are none."""
+
+
+class RabbitSubscription:
+    """See `shared.messaging.port.Subscription`.
+
+    A lost connection is told once, by `receive`; the calls after it wait for the next connection as for a message. The
+    queue of a broadcast ends with its connection: what is said before the next one is not heard.
+    """
+
+    def __init__(self, address: Address, source: Queue | Broadcast, prefetch: int, queues: Sequence[Queue]) -> None:
+        self._address = address
+        self._source = source
+        self._prefetch = prefetch
+        self._queues = queues
+        self._closing = threading.Event()
+        self._changed = threading.Condition()
+        self._inbox: deque[Delivery] = deque()
+        self._trouble: MessagingError | None = None
+        self._suspects_at = 0.0
+        self._suspect_was_last = False
+        self._session = self._open()
+        self._thread = threading.Thread(target=self._run, name="subscription", daemon=True)
+        self._thread.start()
+
+    def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
+        """See the port."""
+        deadline = time.monotonic() + wait_seconds
+        suspect = self._suspect_in_turn()
+        if suspect:
+            return [suspect]
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._inbox or self._trouble or self._closing.is_set(), max(0.0, deadline - time.monotonic())
+            )
+            if self._trouble:
+                raise self._take_trouble()
+            return [self._inbox.popleft() for _ in range(min(most, len(self._inbox)))]
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """See the port."""
+        session, tags = self._session, [delivery.tag for delivery in deliveries]
+        session.ask(lambda: session.acknowledge(tags))
+
+    def park(self, delivery: Delivery, reason: str) -> None:
+        """See the port."""
+        if isinstance(self._source, Broadcast):  # nobody comes back for one hearer's copy
+            self.acknowledge([delivery])
+            return
+        session, parked = self._session, self._source.parked
+        session.ask(lambda: session.move(delivery.tag, delivery.body, parked, reason)).result()
+
+    def held(self, queue: str) -> int:
+        """How many messages of a queue are with this reader."""
+        return list(self._session.held.values()).count(queue)
+
+    def close(self) -> None:
+        """See the port."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._session.ask(lambda: None)
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(CLOSING_SECONDS)
+
+    def _suspect_in_turn(self) -> Delivery | None:
+        """A suspect now and then: in turn with the others when there are some, and else once in a while."""
+        in_turn = not (self._suspect_was_last and self._inbox) and time.monotonic() >= self._suspects_at
+        self._suspect_was_last = False
+        if not in_turn or self._trouble or self._closing.is_set():
+            return None
+        session = self._session
+        try:
+            suspect = session.ask(session.next_suspect).result()
+        except MessagingError:
+            return None  # the connection is gone: that is told as soon as it is known why
+        if suspect:
+            self._suspect_was_last = True
+        else:
+            self._suspects_at = time.monotonic() + SUSPECTS_SECONDS
+        return suspect
+
+    def _take_trouble(self) -> MessagingError:
+        trouble, self._trouble = self._trouble, None
+        assert trouble is not None  # noqa: S101
+        return trouble
+
+    def _arrive(self, delivery: Delivery) -> None:
+        with self._changed:
+            self._inbox.append(delivery)
+            self._changed.notify_all()
+
+    def _open(self) -> Session:
+        return Session(self._address, self._source, self._prefetch, self._queues, self._arrive)
+
+    def _run(self) -> None:
+        while True:
+            failure = self._session.run(self._closing)
+            if failure:
+                self._lose(BrokerUnavailable(str(failure)))
+            if self._closing.wait(BREATH_SECONDS):
+                return
+            try:
+                self._session = patiently(self._closing, self._open)
+            except MessagingError as error:
+                self._lose(error)
+                return
+
+    def _lose(self, failure: MessagingError) -> None:
+        with self._changed:
+            self._inbox.clear()
+            self._trouble = failure
+            self._changed.notify_all()
