@@ -32,6 +32,10 @@ LONGEST_PAUSE: Final = 10.0
 _log = structlog.stdlib.get_logger("service")
 
 
+class CannotStart(Exception):
+    """A service can't do what its settings ask; the message says in one line what to do. Services name their own."""
+
+
 def run_service(main: Callable[[threading.Event], None]) -> None:
     """Run a service's ``main`` with the event that a signal sets.
 
@@ -40,7 +44,7 @@ def run_service(main: Callable[[threading.Event], None]) -> None:
     """
     try:
         main(install_stop_signals())
-    except (MessagingError, StorageError, RecipeError, BundleError) as error:
+    except (CannotStart, MessagingError, StorageError, RecipeError, BundleError) as error:
         sys.stderr.write(f"{' '.join(str(error).split())}\n")
         raise SystemExit(2) from None
 

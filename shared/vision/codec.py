@@ -30,9 +30,14 @@ def encode(picture: Picture, encoding: Literal["jpeg", "png"], quality: int = 90
         picture: (height, width, 3) or (height, width), uint8.
         encoding: PNG keeps every pixel; JPEG is a tenth of its size.
         quality: of JPEG, 1 to 100.
+
+    Raises:
+        ValueError: the encoding has no room for its size (JPEG ends at 65,500 pixels in a row).
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if encoding == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    _, content = cv2.imencode(f".{SUFFIXES[encoding]}", picture, options)
+    done, content = cv2.imencode(f".{SUFFIXES[encoding]}", picture, options)
+    if not done:
+        raise ValueError(f"a picture of {picture.shape[1]} x {picture.shape[0]} can't be encoded as {encoding}")
     return content.tobytes()
 
 
