@@ -1,0 +1,46 @@
+"""``python -m services.camera``."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from functools import partial
+
+from services.camera.handler import Handler
+from services.camera.loop import Loop
+from services.camera.outbox import Outbox
+from services.camera.pulse import Pulse
+from services.camera.recorder import open_recorder
+from services.camera.reporter import Reporter
+from services.camera.sender import Sender
+from services.camera.session import Session
+from services.camera.settings import CameraSettings
+from services.camera.source import open_source
+from shared.messaging import open_broker
+from shared.observability import Health, configure_logging, serve_health
+from shared.service import run_service
+from shared.settings import read_settings
+from shared.storage import open_store
+
+
+def main(stop: threading.Event) -> None:
+    """Film, until the source ends or ``stop`` is set."""
+    settings = read_settings(CameraSettings)
+    configure_logging("camera", settings)
+    health = Health()
+    serve_health(health, settings)
+
+    session = Session.of(settings)
+    with Outbox.of(settings, session.id) as outbox:
+        reporter = Reporter(session, outbox, settings.report_seconds)
+        with (
+            closing(open_source(settings, reporter.tell)) as source,
+            closing(open_recorder(settings, source)) as recorder,
+        ):
+            handler = Handler(settings, session, outbox, recorder)
+            sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
+            Loop(source, handler, outbox, sender, settings).run(Pulse(stop, health))
+
+
+if __name__ == "__main__":
+    run_service(main)

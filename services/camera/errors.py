@@ -1,0 +1,7 @@
+"""What the people who run a camera can put right."""
+
+from shared.service import CannotStart
+
+
+class CameraError(CannotStart):
+    """The source, the region or the outbox can't be used; the message says in one line what to do."""

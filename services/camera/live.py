@@ -1,0 +1,138 @@
+"""Cameras that do not wait: USB and network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import cv2
+import numpy as np
+import structlog
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from services.camera.capture import open_capture, shown, speed_of
+from services.camera.errors import CameraError
+from services.camera.pulse import Pulse
+from services.camera.sampling import Sampling
+from services.camera.settings import Resolution
+from services.camera.shot import Shot
+from shared.messages import CameraState
+from shared.vision.codec import Picture
+
+BUFFER: Final = 16
+"""Pictures between the camera and the disk. One that finds it full is refused, and counted."""
+SHORTEST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 15.0
+"""Seconds between two tries to open a camera that went away."""
+
+log = structlog.get_logger(__name__)
+
+
+class LiveCamera:
+    """A camera, read by a thread of its own at the camera's speed, and opened again whenever it goes away."""
+
+    patient = False
+
+    def __init__(
+        self,
+        address: str | int,
+        sampling: Sampling,
+        on_state: Callable[[CameraState, str], None],
+        *,
+        resolution: Resolution | None = None,
+        speed_otherwise: float = 25,
+    ) -> None:
+        self._address = address
+        self._name = f"USB camera {address}" if isinstance(address, int) else shown(address)
+        self._sampling = sampling
+        self._on_state = on_state
+        self._resolution = resolution
+        self._closed = threading.Event()
+        self._shots: queue.SimpleQueue[Shot | BaseException] = queue.SimpleQueue()
+        capture, picture = self._open()
+        self.size = (picture.shape[1], picture.shape[0])
+        self.frames_per_second = sampling.rate_of(speed_of(capture, speed_otherwise))
+        self._thread = threading.Thread(target=self._film, args=(capture,), name="live camera", daemon=True)
+
+    def shots(self, pulse: Pulse) -> Iterator[Shot]:
+        """The pictures that sampling takes, as they come, until the service is to stop."""
+        self._thread.start()
+        while pulse.beat():
+            try:
+                shot = self._shots.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if isinstance(shot, BaseException):
+                raise shot
+            yield shot
+
+    def close(self) -> None:
+        """Let the camera go."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def _film(self, capture: cv2.VideoCapture) -> None:
+        try:
+            while True:
+                self._read(capture)
+                capture.release()
+                if self._closed.is_set():
+                    return
+                self._on_state(CameraState.RECONNECTING, f"{self._name} stopped sending")
+                capture = self._opened_again()
+                self._on_state(CameraState.RUNNING, "")
+        except BaseException as error:  # noqa: BLE001 - the loop raises it, and the service starts anew
+            if not self._closed.is_set():
+                self._shots.put(error)
+
+    def _read(self, capture: cv2.VideoCapture) -> None:
+        """Until the camera stops sending."""
+        while not self._closed.is_set() and capture.grab():
+            taken_at = datetime.now(UTC)
+            if not self._sampling.takes(time.monotonic()):
+                continue
+            if self._shots.qsize() >= BUFFER:
+                self._shots.put(Shot(taken_at, problem="the camera is faster than this machine"))
+                continue
+            readable, picture = capture.retrieve()
+            if readable:
+                self._shots.put(Shot(taken_at, np.asarray(picture, np.uint8)))
+            else:
+                self._shots.put(Shot(taken_at, problem=f"{self._name} sent a broken picture"))
+
+    def _open(self) -> tuple[cv2.VideoCapture, Picture]:
+        """An open camera, and the picture that proves it."""
+        capture = open_capture(self._address, self._resolution)
+        readable, picture = capture.read()
+        if not readable:
+            capture.release()
+            raise CameraError(f"{self._name} opens and sends no picture: see whether something else is using it")
+        return capture, np.asarray(picture, np.uint8)
+
+    def _opened_again(self) -> cv2.VideoCapture:
+        self._closed.wait(SHORTEST_PAUSE)
+        capture, _ = Retrying(
+            retry=retry_if_exception_type(CameraError),
+            wait=wait_random_exponential(multiplier=SHORTEST_PAUSE, max=LONGEST_PAUSE),
+            stop=stop_when_event_set(self._closed),
+            sleep=sleep_using_event(self._closed),
+            before_sleep=self._tell,
+            reraise=True,
+        )(self._open)
+        return capture
+
+    def _tell(self, state: RetryCallState) -> None:
+        reason = str(state.outcome.exception()) if state.outcome else ""
+        self._on_state(CameraState.RECONNECTING, reason)

@@ -1,0 +1,107 @@
+"""Films of what the camera saw."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import cv2
+import structlog
+
+from services.camera.errors import CameraError
+from services.camera.settings import CameraSettings
+from services.camera.source import Source
+from shared.vision.codec import Picture
+
+LEAST_ROOM: Final = 1024**3
+"""Bytes that a film leaves on its disk: the outbox may need them."""
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder(Protocol):
+    """Keeps what the camera saw, or does not."""
+
+    def write(self, picture: Picture) -> None:
+        """Add a frame."""
+        ...
+
+    def close(self) -> None:
+        """No more frames come."""
+        ...
+
+
+class NoRecorder:
+    """Keeps nothing."""
+
+    def write(self, picture: Picture) -> None:
+        """Let it pass."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class FilmRecorder:
+    """Writes the frames as MPEG-4 files, a new one every few minutes: a film that was not ended can't be read."""
+
+    def __init__(self, folder: Path, name: str, frames_per_second: float, minutes: float) -> None:
+        self._folder = folder
+        self._name = name
+        self._frames_per_second = frames_per_second
+        self._frames_per_film = max(1, round(frames_per_second * 60 * minutes))
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._written = 0
+        self._pausing = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CameraError(f"CAMERA_RECORD: {folder} can't be made: {error.strerror}") from error
+
+    def write(self, picture: Picture) -> None:
+        """Add a frame. A picture of another size begins a new film; of an odd size it loses a row or a column."""
+        size = (picture.shape[1], picture.shape[0])
+        if self._writer is None or size != self._size or self._written >= self._frames_per_film:
+            self._begin(size)
+        if self._writer is not None:
+            self._writer.write(picture)
+        self._written += 1
+
+    def close(self) -> None:
+        """End the film, so that it can be read."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def _begin(self, size: tuple[int, int]) -> None:
+        self.close()
+        self._size, self._written = size, 0
+        if not self._has_room():
+            return
+        path = self._folder / f"{self._name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.mp4"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), self._frames_per_second, size)
+        if writer.isOpened():
+            self._writer = writer
+        else:
+            log.error("a film can't be written; inspection goes on without it", path=str(path))
+
+    def _has_room(self) -> bool:
+        room = shutil.disk_usage(self._folder).free >= LEAST_ROOM
+        if not room and not self._pausing:
+            log.error("no film is written: its disk is almost full", folder=str(self._folder))
+        self._pausing = not room
+        return room
+
+
+def open_recorder(settings: CameraSettings, source: Source) -> Recorder:
+    """The recorder that the settings ask for.
+
+    Raises:
+        CameraError: its folder can't be made.
+    """
+    if settings.record is None:
+        return NoRecorder()
+    name = f"{settings.line}.{settings.name}"
+    return FilmRecorder(settings.record, name, source.frames_per_second, settings.record_minutes)

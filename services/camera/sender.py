@@ -1,0 +1,269 @@
+"""From the outbox to the broker, oldest first, with many frames under way at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from services.camera.outbox import Outbox, Waiting
+from services.camera.pulse import Pulse
+from services.camera.reporter import Reporter
+from shared.messages import PICTURE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
+from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Publisher
+from shared.storage.port import ObjectStore, StorageError
+from shared.vision.codec import CONTENT_TYPES, SUFFIXES
+
+PATIENCE_SECONDS: Final = 0.2
+"""How long the sender waits for something to happen before it looks at the clock."""
+LONGEST_PAUSE: Final = 2.0
+"""Seconds between two tries while the broker or its queue does not take a frame."""
+FAREWELL_SECONDS: Final = 3.0
+"""How long the last report may take."""
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
+
+
+class Abandoned(Exception):
+    """The time for sending is over; what waits, waits on the disk for the next start."""
+
+
+class Sender:
+    """Sends in a thread of its own, so that a broker that is away stops neither the camera nor its loop.
+
+    After a failure it sends the oldest frame alone until that is taken, and then opens the window again, doubling it
+    with each confirm: a full queue is not flooded with frames that it will refuse.
+    """
+
+    def __init__(
+        self, outbox: Outbox, store: ObjectStore, reporter: Reporter, connect: Callable[[], Broker], window: int
+    ) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._reporter = reporter
+        self._connect = connect
+        self._window = window
+        self._allowed = 1
+        self._position = 0
+        self._under_way: dict[Waiting, Future[None]] = {}
+        self._behind = False
+        self._ending = threading.Event()
+        self._abandoned = threading.Event()
+        self._farewell = (CameraState.FINISHED, "")
+        self._failure: BaseException | None = None
+        self._broker: Broker | None = None
+        self._publisher: Publisher | None = None
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send. A broker that is away is waited for.
+
+        Raises:
+            MessagingError: the broker is there and can't be used.
+        """
+        try:
+            self._open()
+        except BrokerUnavailable as error:
+            log.warning("the broker is away; frames wait in the outbox", reason=str(error))
+            self._behind = True
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ended the sender, if something did."""
+        if self._failure:
+            raise self._failure
+
+    def finish(self, pulse: Pulse, drain_seconds: float, state: CameraState, reason: str = "") -> None:
+        """Send what waits, then the last report.
+
+        Waits as long as it takes; once the service is to stop, or when it failed, ``drain_seconds`` at most.
+        """
+        self._farewell = (state, reason)
+        self._ending.set()
+        while self._thread.is_alive() and state is not CameraState.FAILED and pulse.beat():
+            self._thread.join(PATIENCE_SECONDS)
+        self._join(pulse, drain_seconds)
+        self._abandoned.set()
+        self._join(pulse, 2 * FAREWELL_SECONDS)
+        self.check()
+        if waiting := self._outbox.waiting:
+            log.warning("frames wait in the outbox for the next start", waiting=waiting)
+
+    def _join(self, pulse: Pulse, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._thread.is_alive() and time.monotonic() < until:
+            pulse.beat()
+            self._thread.join(PATIENCE_SECONDS)
+
+    # ── in the sender's thread ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        try:
+            with suppress(Abandoned):
+                publisher = self._publisher or self._patiently(self._open)
+                while not self._done():
+                    self._turn(publisher)
+            self._say_farewell()
+        except BaseException as error:  # noqa: BLE001 - the camera's loop raises it
+            self._failure = error
+        finally:
+            if self._broker:
+                self._broker.close()
+
+    def _open(self) -> Publisher:
+        self._broker = self._broker or self._connect()
+        self._publisher = self._broker.publisher()
+        return self._publisher
+
+    def _done(self) -> bool:
+        if self._abandoned.is_set():
+            raise Abandoned
+        return self._ending.is_set() and not self._under_way and not self._outbox.waiting
+
+    def _turn(self, publisher: Publisher) -> None:
+        self._report_if_due(publisher)
+        try:
+            self._collect()
+            self._fill(publisher)
+        except (MessagingError, StorageError) as trouble:
+            self._begin_again(publisher, trouble)
+            return
+        if self._behind and self._outbox.waiting <= self._window:
+            log.info("the outbox has caught up")
+            self._behind = False
+        if self._under_way:
+            _settled(next(iter(self._under_way.values())))
+        else:
+            self._outbox.wait_for_frames(self._position, PATIENCE_SECONDS)
+
+    def _collect(self) -> None:
+        """Forget the frames that are confirmed.
+
+        Raises:
+            MessagingError: one of the others failed.
+        """
+        done = {frame: future.exception() for frame, future in self._under_way.items() if future.done()}
+        confirmed = [frame for frame, failure in done.items() if failure is None]
+        for frame in done:
+            del self._under_way[frame]
+        if confirmed:
+            self._outbox.confirm(confirmed)
+            self._allowed = min(self._window, self._allowed + len(confirmed))
+        for failure in filter(None, done.values()):
+            raise failure
+
+    def _fill(self, publisher: Publisher) -> None:
+        while len(self._under_way) < self._allowed and (frame := self._outbox.after(self._position)):
+            if message := self._message(frame):
+                self._under_way[frame] = publisher.publish(message)
+            self._position = frame.position
+
+    def _begin_again(self, publisher: Publisher, trouble: Exception) -> None:
+        """Hear what became of everything under way, then send the oldest frame until it is taken."""
+        if not self._behind:
+            log.warning("frames wait in the outbox", reason=str(trouble))
+            self._behind = True
+        while self._under_way:
+            if self._abandoned.is_set():
+                raise Abandoned
+            _settled(next(iter(self._under_way.values())))
+            with suppress(MessagingError):
+                self._collect()
+        self._position = 0
+        self._allowed = 1
+        self._patiently(partial(self._send_oldest, publisher))
+
+    def _send_oldest(self, publisher: Publisher) -> None:
+        self._report_if_due(publisher)
+        frame = self._outbox.after(0)
+        if frame and (message := self._message(frame)):
+            confirmed = publisher.publish(message)
+            while not _settled(confirmed):
+                if self._abandoned.is_set():
+                    raise Abandoned
+            confirmed.result()
+            self._outbox.confirm([frame])
+
+    def _message(self, frame: Waiting) -> FrameCaptured | None:
+        """The frame as it travels: a large picture goes to object storage first."""
+        try:
+            message = decode(frame.body)
+        except MalformedMessage as error:
+            self._outbox.set_aside(frame, str(error))
+            return None
+        if not isinstance(message, FrameCaptured) or len(message.picture) <= PICTURE_LIMIT:
+            return message if isinstance(message, FrameCaptured) else None
+        key = f"{message.frame.storage_key}/captured.{SUFFIXES[message.encoding]}"
+        self._store.put(key, message.picture, CONTENT_TYPES[message.encoding])
+        return message.model_copy(update={"picture": b"", "picture_key": key})
+
+    def _patiently(self, attempt: Callable[[], Result]) -> Result:
+        """Try until it succeeds or the time for sending is over."""
+        try:
+            return Retrying(
+                retry=retry_if_exception_type((MessagingError, StorageError)),
+                wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE),
+                stop=stop_when_event_set(self._abandoned),
+                sleep=sleep_using_event(self._abandoned),
+                before_sleep=_tell_refusals,
+                reraise=True,
+            )(attempt)
+        except (MessagingError, StorageError):
+            raise Abandoned from None
+
+    # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _report_if_due(self, publisher: Publisher) -> None:
+        """Nobody waits for a report: one that is lost is followed by another."""
+        if not self._reporter.due():
+            return
+        for session, counts in self._outbox.ended_sessions().items():
+            told = publisher.publish(self._reporter.end_of(session, counts))
+            told.add_done_callback(partial(self._forget, session))
+        publisher.publish(self._reporter.report())
+
+    def _forget(self, session: str, told: Future[None]) -> None:
+        if told.exception() is None:
+            self._outbox.forget(session)
+
+    def _say_farewell(self) -> None:
+        """The last report; a later run says it if this one can't."""
+        self._reporter.tell(*self._farewell)
+        if self._publisher is None:
+            return
+        report = self._reporter.report()
+        told = self._publisher.publish(report)
+        with suppress(MessagingError, TimeoutError):
+            told.result(FAREWELL_SECONDS)
+            if not report.waiting:
+                self._outbox.forget(report.session)
+
+
+def _settled(future: Future[None]) -> bool:
+    """Wait a moment for a confirm; whether it, or a failure, has come."""
+    with suppress(TimeoutError):
+        future.exception(PATIENCE_SECONDS)
+    return future.done()
+
+
+def _tell_refusals(state: RetryCallState) -> None:
+    """A server that refuses the login won't change its mind: somebody has to know."""
+    error = state.outcome.exception() if state.outcome else None
+    if state.attempt_number == 1 and type(error).__name__.endswith("RefusedLogin"):
+        log.error("frames wait until somebody puts this right", reason=str(error))

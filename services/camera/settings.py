@@ -1,0 +1,106 @@
+"""Settings of the camera: ``CAMERA_…`` in the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from shared.messages import Name
+from shared.settings import ServiceSettings
+
+
+class Region(NamedTuple):
+    """A part of the picture, in pixels from its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Resolution(NamedTuple):
+    """The size of a picture, in pixels."""
+
+    width: int
+    height: int
+
+
+def _region(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    numbers = _whole_numbers(value, ",", 4)
+    if numbers is None or min(numbers) < 0 or 0 in numbers[2:]:
+        raise ValueError("a region is x,y,width,height in pixels, such as 100,0,640,480")
+    return Region(*numbers)
+
+
+def _resolution(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    numbers = _whole_numbers(value, "x", 2)
+    if numbers is None or min(numbers) < 1:
+        raise ValueError("a resolution is WIDTHxHEIGHT in pixels, such as 1920x1080")
+    return Resolution(*numbers)
+
+
+def _whole_numbers(value: str, separator: str, count: int) -> list[int] | None:
+    parts = value.split(separator)
+    try:
+        return [int(part) for part in parts] if len(parts) == count else None
+    except ValueError:
+        return None
+
+
+class CameraSettings(ServiceSettings):
+    """What the camera needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="CAMERA_", env_ignore_empty=True)
+
+    source: str = Field(
+        repr=False,
+        description="a video file, a folder of JPEG and PNG pictures, the index of a USB camera (`0`), "
+        "or an `rtsp://` or `http://` address",
+    )
+    line: Name = Field("line-1", description="the production line that the camera looks at")
+    name: Name = Field("camera-1", description="the camera's name on its line")
+    batch: Name | None = Field(None, description="the batch that is being made")
+    part: Annotated[Name, Field(max_length=32)] | None = Field(
+        None, description="the part that is looked at, or the beginning of its name where parts are counted"
+    )
+    frames_per_part: int = Field(0, ge=0, description="count parts: a new one every so many frames; 0: do not count")
+
+    roi: Annotated[Region | None, NoDecode, BeforeValidator(_region)] = Field(
+        None, description="region of interest `x,y,width,height` in pixels; unset: the whole picture"
+    )
+    every_nth: int = Field(1, ge=1, description="take every n-th picture of the source")
+    most_per_second: float = Field(0, ge=0, description="take at most so many pictures per second; 0: all")
+    frames: int = Field(0, ge=0, description="stop after so many frames; 0: never")
+    pace: Literal["source", "fast"] = Field(
+        "source", description="play a video at its own speed (`source`), or as fast as the line takes it (`fast`)"
+    )
+    at_end: Literal["stop", "loop"] = Field("stop", description="at the end of a video or folder")
+    frames_per_second: float = Field(
+        10, gt=0, le=1000, description="speed of a source that has none of its own, such as a folder"
+    )
+    resolution: Annotated[Resolution | None, NoDecode, BeforeValidator(_resolution)] = Field(
+        None, description="`WIDTHxHEIGHT` to ask of a USB camera; unset: what it gives by itself"
+    )
+
+    encoding: Literal["jpeg", "png"] = Field("jpeg", description="`png` keeps every pixel and takes ten times the room")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="of JPEG")
+    record: Path | None = Field(None, description="folder for mp4 films of the frames as they were sent; unset: none")
+    record_minutes: float = Field(5, gt=0, description="length of each film; a power cut costs the last one")
+
+    outbox_folder: Path = Field(
+        Path("var/outbox"), description="folder of the outbox; on a disk that survives a restart"
+    )
+    outbox_frames: int = Field(
+        10_000, ge=1, description="frames that may wait in the outbox; more are refused, and counted"
+    )
+    outbox_bytes: int = Field(2 * 1024**3, ge=1, description="bytes that may wait in the outbox")
+    window: int = Field(64, ge=1, le=512, description="frames on their way to the broker without a confirm")
+    report_seconds: float = Field(3, gt=0, description="time between two reports")
+    drain_seconds: float = Field(8, ge=0, description="how long a stop waits for frames that are not confirmed yet")
