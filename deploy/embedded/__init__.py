@@ -1,0 +1,1 @@
+"""The whole line on one machine: the five services as child processes of one command, and no server beside them."""

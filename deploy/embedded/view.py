@@ -1,0 +1,56 @@
+"""What the terminal shows while the line runs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from deploy.embedded.line import Accounts
+
+WINDOW_SECONDS = 5.0
+
+
+class View:
+    """A table of the line's counts, their pace over the last seconds, and the defect rate of each label."""
+
+    def __init__(self, address: str, stop_hint: str) -> None:
+        self._address = address
+        self._stop_hint = stop_hint
+        self._past: deque[tuple[float, Accounts]] = deque()
+
+    def draw(self, accounts: Accounts) -> Group:
+        """The table of this moment."""
+        now = time.monotonic()
+        self._past.append((now, accounts))
+        while now - self._past[0][0] > WINDOW_SECONDS:
+            self._past.popleft()
+        counts = Table(title="Seamline", title_justify="left", title_style="bold", min_width=44)
+        for heading in ("", "frames", "per second"):
+            counts.add_column(heading, justify="right" if heading else "left")
+        for name in ("captured", "judged", "flagged", "explained"):
+            counts.add_row(name, f"{getattr(accounts, name):,}", f"{self._pace(name, now):,.1f}")
+        for name in ("refused", "parked", "in_flight"):
+            counts.add_row(name.replace("_", " "), f"{getattr(accounts, name):,}", "", style="dim")
+        return Group(
+            counts,
+            _rates(accounts),
+            Text(f"Dashboard {self._address}   Model {accounts.model_version or '…'}"),
+            Text(self._stop_hint, style="dim"),
+        )
+
+    def _pace(self, name: str, now: float) -> float:
+        then, accounts = self._past[0]
+        return (getattr(self._past[-1][1], name) - getattr(accounts, name)) / (now - then) if now > then else 0.0
+
+
+def _rates(accounts: Accounts) -> Table:
+    table = Table(min_width=44)
+    table.add_column("defect rate", justify="left")
+    table.add_column("of judged frames", justify="right")
+    for label, rate in (accounts.defect_rates or {}).items():
+        table.add_row(label, f"{rate:.2%}")
+    return table
