@@ -1,0 +1,108 @@
+"""The whole line on one machine, as `make demo` runs it, with the model and the film that it ships."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from samples.still import draw_seam
+from shared.vision.codec import encode
+
+FRAMES = 60
+
+
+def _demo(folder: Path, *words: str) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.embedded", "--state", str(folder / "state"), *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of seam pictures, every third with a cut thread, and one file that is no picture."""
+    folder = tmp_path_factory.mktemp("seams")
+    for number in range(20):
+        picture, _ = draw_seam(number, defects={"break"} if number % 3 == 0 else set())
+        (folder / f"{number:03}.png").write_bytes(encode(picture, "png"))
+    (folder / "013.png").write_bytes(b"")
+    return folder
+
+
+def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_path: Path, seams: Path) -> None:
+    line = _demo(tmp_path, "--frames", str(FRAMES), "--source", str(seams))
+    out, err = line.communicate(timeout=240)
+    assert line.returncode == 0, err[-3000:]
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["captured"] == FRAMES == summary["judged"] + summary["refused"] + summary["parked"]
+    assert summary["in_flight"] == 0
+    assert summary["explained"] == summary["flagged"] > 0
+    assert set(summary["defect_rates"]) == {"good", "error", "break", "length"}
+    assert summary["model_version"]
+
+
+@pytest.fixture
+def running_line(tmp_path: Path, seams: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    line = _demo(tmp_path, "--source", str(seams))
+    yield line, tmp_path / "state"
+    if line.poll() is None:
+        line.kill()
+        line.communicate()
+
+
+def test_ctrl_c_stops_every_service(running_line: tuple[subprocess.Popen[str], Path], wait_until: object) -> None:
+    line, state = running_line
+    assert callable(wait_until)
+    children = wait_until(lambda: _children(line.pid) if len(_children(line.pid)) == 5 else None)
+    wait_until(lambda: (state / "logs" / "dashboard.log").exists() and "demo" in _lines(state))
+    line.send_signal(signal.SIGINT)
+    line.communicate(timeout=90)
+    assert line.returncode == 0
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _lines(state: Path) -> list[str]:
+    """The lines that the dashboard knows; its port is in its log."""
+    for text in (state / "logs" / "dashboard.log").read_text().splitlines():
+        if "port" in text:
+            port = json.loads(text).get("port")
+            if port:
+                answer = httpx.get(f"http://127.0.0.1:{port}/api/lines", timeout=5)
+                return [line["line"] for line in answer.json()]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--source", "nowhere.mp4"], "nowhere.mp4 does not exist"),
+        (["--model", "nowhere"], "nowhere is no model"),
+        (["--recipe", "other.yaml"], "is not the recipe of model"),
+        (["--recipe", "missing.yaml"], "missing.yaml: can't be read"),
+    ],
+)
+def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[str], complaint: str) -> None:
+    (tmp_path / "other.yaml").write_text(
+        "name: fruit\ntask: exclusive\nlabels:\n"
+        "  apple: {key: a, colour: green, role: attribute}\n  orange: {key: o, colour: blue, role: attribute}\n"
+    )
+    refused = _demo(tmp_path, *words)
+    _, err = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert complaint in err
+    assert len(err.strip().splitlines()) == 1
