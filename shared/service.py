@@ -23,7 +23,7 @@ from shared.messaging import open_broker
 from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
 from shared.recipe import RecipeError
 from shared.settings import ServiceSettings
-from shared.storage.port import StorageError
+from shared.storage.port import StorageError, StorageUnavailable
 from shared.vision.bundle import BundleError
 
 LONGEST_PAUSE: Final = 10.0
@@ -39,11 +39,14 @@ class CannotStart(Exception):
 def run_service(main: Callable[[threading.Event], None]) -> None:
     """Run a service's ``main`` with the event that a signal sets.
 
-    What the people who run it can put right is told in one line, with exit code 2. Anything else is a defect: it keeps
-    its traceback, and the service is started again by whoever watches it.
+    What the people who run it can put right is told in one line, with exit code 2; what may pass by itself likewise, with
+    exit code 1, so that whoever watches the service starts it again. Anything else is a defect and keeps its traceback.
     """
     try:
         main(install_stop_signals())
+    except (BrokerUnavailable, StorageUnavailable) as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        raise SystemExit(1) from None
     except (CannotStart, MessagingError, StorageError, RecipeError, BundleError) as error:
         sys.stderr.write(f"{' '.join(str(error).split())}\n")
         raise SystemExit(2) from None
