@@ -39,8 +39,8 @@ class CannotStart(Exception):
 def run_service(main: Callable[[threading.Event], None]) -> None:
     """Run a service's ``main`` with the event that a signal sets.
 
-    What the people who run it can put right is told in one line, with exit code 2; what may pass by itself likewise, with
-    exit code 1, so that whoever watches the service starts it again. Anything else is a defect and keeps its traceback.
+    What the people who run it can put right is told in one line, with exit code 2; what may pass by itself, with
+    exit code 1, so that whoever watches the service starts it again. Anything else is a defect, with its traceback.
     """
     try:
         main(install_stop_signals())

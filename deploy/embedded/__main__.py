@@ -17,13 +17,13 @@ import httpx
 import typer
 from rich.console import Console
 from rich.live import Live
-from shared.messaging.sqlite import SqliteBroker
 
 from deploy.embedded.film import seam_film
 from deploy.embedded.line import Accounts, Wishes, free_port, is_live, read_accounts, services
 from deploy.embedded.model import first_model
 from deploy.embedded.processes import CONFIGURATION_ERROR, Service, ServiceFailed
 from deploy.embedded.view import View
+from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import RecipeError
 from shared.vision.bundle import BundleError
 
