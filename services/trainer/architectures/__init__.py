@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import keras
 
 from services.trainer.architectures.compact import build_compact
+from services.trainer.architectures.efficientnet_lite import build_efficientnet_lite0, load_efficientnet_lite0
 from services.trainer.architectures.fruit_convnet import build_fruit_convnet
+from services.trainer.architectures.pretraining import Origin, WeightsError
 from services.trainer.architectures.seam_resnet import build_seam_resnet
 from shared.recipe import PictureSpec
 
@@ -32,6 +35,8 @@ class Architecture:
     """The least height and width, in pixels."""
     learning_rate: float
     weight_decay: float
+    loader: Callable[[keras.Model, Path | None], Origin | None] | None = None
+    """Fills a network with weights of a file; without one, with those that are installed."""
 
     def build(self, picture: PictureSpec, labels: int) -> keras.Model:
         """The network, not yet trained.
@@ -49,10 +54,38 @@ class Architecture:
             )
         return self.builder(picture, labels)
 
+    def load_weights(self, network: keras.Model, file: Path | None = None) -> Origin | None:
+        """Start a network from weights that were trained on many pictures; its last layer stays as it is.
+
+        Args:
+            network: as `build` made it.
+            file: by default, what is installed.
+
+        Returns:
+            Where the weights come from; None when the network starts from nothing.
+
+        Raises:
+            WeightsError: the file is not what this network takes.
+        """
+        if self.loader is not None:
+            return self.loader(network, file)
+        if file is not None:
+            raise WeightsError(f"{self.name} is trained from nothing: give no weights, or take another architecture")
+        return None
+
 
 ARCHITECTURES: Final = {
     architecture.name: architecture
     for architecture in (
+        Architecture(
+            "efficientnet-lite0",
+            "a deep network that starts from ImageNet's weights",
+            build_efficientnet_lite0,
+            32,
+            1e-3,
+            1e-4,
+            load_efficientnet_lite0,
+        ),
         Architecture("compact", "a small residual network, trained from nothing", build_compact, 16, 2e-3, 1e-3),
         Architecture("seam-resnet", "the network of the first seam inspection", build_seam_resnet, 16, 1e-3, 0.0),
         Architecture("fruit-convnet", "four convolutions and two dense layers", build_fruit_convnet, 32, 1e-3, 0.0),

@@ -44,7 +44,7 @@ def test_the_small_network_is_small() -> None:
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(UnfitArchitecture, match="'resnet': take compact, seam-resnet"):
+    with pytest.raises(UnfitArchitecture, match="'resnet': take efficientnet-lite0, compact, seam-resnet"):
         architecture_of("resnet")
 
 

@@ -1,0 +1,85 @@
+"""Starting from weights that were trained on millions of pictures: where they come from, what they expect."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import keras
+from keras import layers
+
+from shared.recipe import PictureSpec
+from shared.vision.preprocessing import imagenet_statistics
+
+Colours = tuple[float, float, float]
+
+
+class WeightsError(ValueError):
+    """Weights that can't be used for this network; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network's first weights come from."""
+
+    source: str
+    """A package with its version, or the name of a file."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """What weights were trained on: bytes, less a mean, by a deviation."""
+
+    mean: Colours
+    deviation: Colours
+    order: Literal["rgb", "bgr"] = "rgb"
+    """The mean and deviation are in this order too."""
+
+
+BYTES: Final = PixelScale((0, 0, 0), (1, 1, 1))
+
+
+def rescale(pictures: keras.KerasTensor, spec: PictureSpec, scale: PixelScale) -> keras.KerasTensor:
+    """From pictures as the recipe normalises them to what the weights were trained on, within the network.
+
+    A picture normalised by itself is taken for one with ImageNet's statistics. A grey one gets three equal channels.
+
+    Args:
+        pictures: (frames, height, width, channels), as `shared.vision.preprocessing.normalise` gives them.
+        spec: the recipe's picture.
+        scale: what the weights were trained on.
+
+    Returns:
+        (frames, height, width, 3).
+    """
+    if spec.channels == 1:
+        pictures = layers.Concatenate()([pictures] * 3)
+    elif scale.order == "bgr":
+        pictures = keras.ops.flip(pictures, axis=-1)
+    mean, deviation = _statistics(spec, scale.order)
+    factors = [255 * was / becomes for was, becomes in zip(deviation, scale.deviation, strict=True)]
+    offsets = [(255 * was - less) / by for was, less, by in zip(mean, scale.mean, scale.deviation, strict=True)]
+    return layers.Rescaling(factors, offsets, name="pixels")(pictures)
+
+
+def sha256_of(file: Path) -> str:
+    """The digest of a file of weights, in hexadecimal.
+
+    Raises:
+        WeightsError: the file can't be read.
+    """
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{file}: can't be read ({error.strerror}): give the path of a file of weights") from error
+
+
+def _statistics(spec: PictureSpec, order: str) -> tuple[list[float], list[float]]:
+    if spec.normalisation == "unit":
+        return [0.0] * 3, [1.0] * 3
+    mean, deviation = (values.tolist() * (3 // spec.channels) for values in imagenet_statistics(spec))
+    return (mean, deviation) if order == "rgb" else (mean[::-1], deviation[::-1])
