@@ -19,7 +19,9 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
-    broker_url: str = Field("sqlite:///var/broker", description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][/VHOST]")
+    broker_url: str = Field(
+        "sqlite:///var/broker", description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][/VHOST][?topology=given]"
+    )
     broker_user: str = ""
     broker_password: SecretStr = SecretStr("")
     storage_url: str = Field("file:///var/objects", description="file:///FOLDER, or s3[s]://HOST:PORT/BUCKET")

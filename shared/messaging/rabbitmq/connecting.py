@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pika
 from pika import exceptions
@@ -61,6 +61,11 @@ class Address:
     def virtual_host(self) -> str:
         """``/`` unless the address says another."""
         return unquote(urlsplit(self.url).path[1:]) or "/"
+
+    @property
+    def topology_is_given(self) -> bool:
+        """``?topology=given``: exchanges and queues are there already, and the user has no right to make any."""
+        return parse_qs(urlsplit(self.url).query).get("topology") == ["given"]
 
     @property
     def _encrypted(self) -> bool:
@@ -142,7 +147,7 @@ def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.Blocki
         connection = pika.BlockingConnection(address.parameters(part))
         try:
             channel = connection.channel()
-            declare(channel, queues)
+            (look_for if address.topology_is_given else declare)(channel, queues)
             channel.close()
         except BaseException:
             if connection.is_open:
@@ -161,6 +166,27 @@ def declare(channel: Any, queues: Sequence[Queue]) -> None:
             channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **arguments})
             channel.queue_bind(name, topology.DEAD, name)
         channel.queue_bind(queue.name, queue.exchange, queue.binding)
+
+
+def look_for(channel: Any, queues: Sequence[Queue]) -> None:
+    """Ask for each exchange and queue: every user may.
+
+    Raises:
+        MessagingError: one is not there.
+    """
+    try:
+        for exchange in (*topology.EXCHANGES, topology.DEAD):
+            channel.exchange_declare(exchange, passive=True)
+        for queue in queues:
+            for name in arguments_of(queue):
+                channel.queue_declare(name, passive=True)
+    except exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != 404:
+            raise
+        raise MessagingError(
+            f"RabbitMQ has not the topology that it was said to have: {error.reply_text}. Import "
+            "deploy/rabbitmq/definitions.json into it, or leave ?topology=given out of its address"
+        ) from error
 
 
 def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
