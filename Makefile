@@ -5,7 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-GROUPS_LOCKED := camera inference explainer trainer dashboard embedded dev
+GROUPS_LOCKED := camera inference explainer trainer dashboard samples embedded dev
+FILM := var/films/seams.mp4
 
 # What the demo plays; every one may be given on the command line: make demo SOURCE=film.mp4 FRAMES=300
 FRAMES ?=
@@ -34,6 +35,30 @@ $(VENV)/.%-installed: deploy/requirements/%.txt $(VENV)/bin/uv
 demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=)
 	@$(BIN)/python -m deploy.embedded $(DEMO_ARGS)
 
+.PHONY: env
+env:  ## Write .env, which `make up` reads, with random secrets
+	@deploy/make-env .env.example .env
+
+.env:
+	@echo "There is no .env: run 'make env' to write one with random secrets, or copy .env.example and fill it in" >&2; exit 2
+
+# Drawn aside and then moved, so that a film is whole or not there.
+$(FILM): | $(VENV)/.samples-installed
+	@echo "Drawing a film of seams for the camera: $@"
+	@rm -rf $(@D).new && mkdir -p $(@D) $(@D).new
+	@$(BIN)/python -m samples video --seed 20 --first-cloth 1000 $(@D).new/$(@F) >/dev/null
+	@mv $(@D).new/* $(@D)/ && rmdir $(@D).new
+
+.PHONY: up
+up: .env $(FILM)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
+	@docker compose up --build --detach --wait
+	@echo "The dashboard: http://$$(docker compose port dashboard 8000)  (any user name; DASHBOARD_PASSWORD is in .env)"
+
+.PHONY: down
+down: .env  ## Stop docker compose; what it knows stays in its volumes
+	@docker compose down
+	@echo "Stopped. The volumes are kept; to remove them and all they hold: docker compose down --volumes"
+
 .PHONY: check
 check: $(VENV)/.dev-installed  ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -49,6 +74,10 @@ format: $(VENV)/.dev-installed  ## Format the code
 .PHONY: test
 test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are found, started in Docker, or as child processes
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
+
+.PHONY: e2e
+e2e: $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
+	@$(BIN)/pytest -m e2e tests/e2e
 
 .PHONY: lock
 lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes

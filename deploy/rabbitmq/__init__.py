@@ -1,0 +1,1 @@
+"""RabbitMQ of a plant: its configuration, users and topology."""

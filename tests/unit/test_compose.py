@@ -1,0 +1,85 @@
+"""docker-compose.yml and .env.example say what the code says."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from shared.settings import ServiceSettings
+
+ROOT: Final = Path(__file__).parents[2]
+FLOW: Final = ["camera", "inference", "explainer", "trainer", "dashboard"]
+TEXT: Final = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load(TEXT)
+SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+EXAMPLE: Final = (ROOT / ".env.example").read_text()
+SECRETS: Final = set(re.findall(r"^([A-Z_]+)=$", EXAMPLE, re.MULTILINE))
+DEFAULTS: Final = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
+
+
+def _settings_of(service: str) -> type[ServiceSettings]:
+    module = importlib.import_module(f"services.{service}.settings")
+    kind: type[ServiceSettings] = getattr(module, f"{service.capitalize()}Settings")
+    assert issubclass(kind, ServiceSettings)
+    return kind
+
+
+def test_the_services_are_the_folders_in_the_order_of_the_flow() -> None:
+    folders = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
+    assert set(FLOW) == folders
+    assert [name for name in SERVICES if name in folders] == FLOW
+    assert list(SERVICES)[: -len(FLOW)] == ["rabbitmq", "redis", "object-store"]
+
+
+@pytest.mark.parametrize("service", FLOW)
+def test_an_image_is_named_and_built_for_its_service(service: str) -> None:
+    assert SERVICES[service]["image"].startswith(f"seamline-{service}:")
+    assert SERVICES[service]["build"]["args"]["SERVICE"] == service
+
+
+@pytest.mark.parametrize("service", [s for s in FLOW if (ROOT / "services" / s / "settings.py").exists()])
+def test_every_variable_of_a_service_is_one_of_its_settings(service: str) -> None:
+    prefix = f"{service.upper()}_"
+    variables = SERVICES[service]["environment"]
+    assert all(name.startswith(prefix) for name in variables)
+    assert {name.removeprefix(prefix).lower() for name in variables} <= set(_settings_of(service).model_fields)
+
+
+def test_every_variable_of_compose_is_explained_and_every_explained_one_is_used() -> None:
+    assert set(re.findall(r"\$\{([A-Z_]+)", TEXT)) == SECRETS | set(DEFAULTS)
+
+
+def test_a_default_is_the_same_in_compose_and_in_the_example() -> None:
+    used = re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT)
+    assert {name: {value} for name, value in DEFAULTS.items()} == {
+        name: {value for other, value in used if other == name} for name, _ in used
+    }
+
+
+def test_a_missing_secret_is_refused_with_what_to_do() -> None:
+    refused = dict(re.findall(r"\$\{([A-Z_]+):\?([^}]*)\}", TEXT))
+    assert set(refused) == SECRETS
+    assert all("make env" in message for message in refused.values())
+
+
+def test_only_the_dashboard_is_published_and_only_where_told() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert list(published) == ["dashboard"]
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in published["dashboard"])
+    assert COMPOSE["networks"]["backend"]["internal"] is True
+
+
+def test_any_service_may_run_more_than_once() -> None:
+    assert not [name for name, service in SERVICES.items() if "container_name" in service]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_runs_without_limits_or_may_gain_rights(name: str) -> None:
+    service = SERVICES[name]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["restart"] == "unless-stopped"
