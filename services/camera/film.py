@@ -164,7 +164,7 @@ class Player:
 
 def natural_order(path: Path) -> tuple[list[str | int], str]:
     """Sorts names by the numbers in them."""
-    parts = re.split(r"(\d+)", path.name.casefold())
+    parts = re.split(r"(\d+)", path.stem.casefold())
     return [int(part) if position % 2 else part for position, part in enumerate(parts)], path.name
 
 

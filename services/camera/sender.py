@@ -24,7 +24,7 @@ from services.camera.outbox import Outbox, Waiting
 from services.camera.pulse import Pulse
 from services.camera.reporter import Reporter
 from shared.messages import PICTURE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
-from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Publisher
+from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Publisher, PublishRefused
 from shared.storage.port import ObjectStore, StorageError
 from shared.vision.codec import CONTENT_TYPES, SUFFIXES
 
@@ -116,9 +116,10 @@ class Sender:
     def _run(self) -> None:
         try:
             with suppress(Abandoned):
-                publisher = self._publisher or self._patiently(self._open)
+                if self._publisher is None:
+                    self._patiently(self._open)
                 while not self._done():
-                    self._turn(publisher)
+                    self._turn()
             self._say_farewell()
         except BaseException as error:  # noqa: BLE001 - the camera's loop raises it
             self._failure = error
@@ -136,13 +137,14 @@ class Sender:
             raise Abandoned
         return self._ending.is_set() and not self._under_way and not self._outbox.waiting
 
-    def _turn(self, publisher: Publisher) -> None:
-        self._report_if_due(publisher)
+    def _turn(self) -> None:
         try:
+            publisher = self._publisher or self._open()
+            self._report_if_due(publisher)
             self._collect()
             self._fill(publisher)
         except (MessagingError, StorageError) as trouble:
-            self._begin_again(publisher, trouble)
+            self._begin_again(trouble)
             return
         if self._behind and self._outbox.waiting <= self._window:
             log.info("the outbox has caught up")
@@ -174,7 +176,7 @@ class Sender:
                 self._under_way[frame] = publisher.publish(message)
             self._position = frame.position
 
-    def _begin_again(self, publisher: Publisher, trouble: Exception) -> None:
+    def _begin_again(self, trouble: Exception) -> None:
         """Hear what became of everything under way, then send the oldest frame until it is taken."""
         if not self._behind:
             log.warning("frames wait in the outbox", reason=str(trouble))
@@ -187,9 +189,10 @@ class Sender:
                 self._collect()
         self._position = 0
         self._allowed = 1
-        self._patiently(partial(self._send_oldest, publisher))
+        self._patiently(self._send_oldest)
 
-    def _send_oldest(self, publisher: Publisher) -> None:
+    def _send_oldest(self) -> None:
+        publisher = self._publisher or self._open()
         self._report_if_due(publisher)
         frame = self._outbox.after(0)
         if frame and (message := self._message(frame)):
@@ -197,7 +200,14 @@ class Sender:
             while not _settled(confirmed):
                 if self._abandoned.is_set():
                     raise Abandoned
-            confirmed.result()
+            try:
+                confirmed.result()
+            except (PublishRefused, BrokerUnavailable):
+                raise
+            except MessagingError:
+                # a publisher that gave up, after a refused login say, does not try again: the next one may succeed
+                self._publisher = None
+                raise
             self._outbox.confirm([frame])
 
     def _message(self, frame: Waiting) -> FrameCaptured | None:
