@@ -1,0 +1,177 @@
+"""What tests of every kind share: real servers, and both brokers behind one port."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ulid import ULID
+
+from shared import topology
+from shared.messaging.port import Broker
+from shared.messaging.rabbitmq import RabbitBroker
+from shared.messaging.sqlite import SqliteBroker
+from shared.settings import folder_of
+from shared.topology import Queue
+from tests import servers
+from tests.processes import Server
+from tests.servers import Endpoint
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """What a service is told of its broker."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite:")
+
+    def environment(self, prefix: str) -> dict[str, str]:
+        """For a service in a process of its own; ``prefix`` is like ``CAMERA_``."""
+        user = {f"{prefix}BROKER_USER": self.user, f"{prefix}BROKER_PASSWORD": self.password} if self.user else {}
+        return {f"{prefix}BROKER_URL": self.url, **user}
+
+    def open(self, queues: Sequence[Queue] = topology.QUEUES, heartbeat_seconds: int = 20) -> Broker:
+        if self.is_sqlite:
+            return SqliteBroker(folder_of(self.url), queues)
+        return RabbitBroker(self.url, self.user, self.password, queues=queues, heartbeat_seconds=heartbeat_seconds)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket on a real S3 server, for one test."""
+
+    endpoint: Endpoint
+    name: str
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.endpoint.host}:{self.endpoint.port}/{self.name}"
+
+    @property
+    def access_key(self) -> str:
+        return self.endpoint.user
+
+    @property
+    def secret_key(self) -> str:
+        return self.endpoint.password
+
+
+@dataclass(frozen=True)
+class PrivateRabbit:
+    """A RabbitMQ that belongs to one test, which may stop, kill, pause and start it."""
+
+    address: BrokerAddress
+    endpoint: Endpoint
+    server: Server
+
+
+def _address(endpoint: Endpoint, virtual_host: str) -> BrokerAddress:
+    return BrokerAddress(f"amqp://{endpoint.host}:{endpoint.port}/{virtual_host}", endpoint.user, endpoint.password)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of a run."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(run_folder: Path) -> Endpoint:
+    return servers.shared_server(run_folder, "rabbitmq", servers.find_rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(run_folder: Path) -> Endpoint:
+    return servers.shared_server(run_folder, "s3", servers.find_s3)
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: Endpoint) -> Iterator[BrokerAddress]:
+    """A virtual host of a real RabbitMQ, for one test."""
+    name = f"test-{ULID()}"
+    servers.make_virtual_host(rabbitmq_server, name)
+    yield _address(rabbitmq_server, name)
+    servers.drop_virtual_host(rabbitmq_server, name)
+
+
+@pytest.fixture
+def private_rabbitmq(tmp_path: Path) -> Iterator[PrivateRabbit]:
+    """A RabbitMQ of the test's own."""
+    endpoint, server = servers.start_rabbitmq(tmp_path / "rabbitmq")
+    yield PrivateRabbit(_address(endpoint, ""), endpoint, server)
+    server.remove()
+
+
+@pytest.fixture
+def redis_url(run_folder: Path) -> str:
+    """A database of a real Redis, for one test at a time: each worker has one, and it is empty."""
+    import redis
+
+    endpoint = servers.shared_server(run_folder, "redis", servers.find_redis)
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    assert number < 16, "Redis has 16 databases: run with fewer workers"
+    login = f":{endpoint.password}@" if endpoint.password else ""
+    url = f"redis://{login}{endpoint.host}:{endpoint.port}/{number}"
+    redis.Redis.from_url(url).flushdb()
+    return url
+
+
+@pytest.fixture
+def s3(s3_endpoint: Endpoint) -> Bucket:
+    """The name of a bucket that is nobody else's, on a real S3 server; `shared.storage.open_store` makes it."""
+    return Bucket(s3_endpoint, f"test-{str(ULID()).lower()}")
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> BrokerAddress:
+    return BrokerAddress(f"sqlite:///{tmp_path}/broker")
+
+
+@pytest.fixture(params=["sqlite", "rabbitmq"])
+def broker_address(request: pytest.FixtureRequest) -> BrokerAddress:
+    """Each test that asks for it runs twice: on the embedded broker, and on a real RabbitMQ."""
+    address: BrokerAddress = request.getfixturevalue(request.param)
+    return address
+
+
+@pytest.fixture
+def open_broker(broker_address: BrokerAddress) -> Iterator[Callable[..., Broker]]:
+    """Opens the same broker each time it is called, as several services do; closes them with the test."""
+    opened: list[Broker] = []
+
+    def open_another(queues: Sequence[Queue] = topology.QUEUES) -> Broker:
+        opened.append(broker_address.open(queues))
+        return opened[-1]
+
+    yield open_another
+    for broker in opened:
+        broker.close()
+
+
+@pytest.fixture
+def broker(open_broker: Callable[..., Broker]) -> Broker:
+    """A broker with the whole topology."""
+    return open_broker()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers the tests had, and how long they took to start."""
+    factory = getattr(terminalreporter.config, "_tmp_path_factory", None)
+    if factory is None:
+        return
+    for kind in ("rabbitmq", "redis", "s3"):
+        note = factory.getbasetemp() / f"{kind}.json"
+        if note.exists():
+            told = json.loads(note.read_text())
+            how = told.get("failure") or f"{told['how']}, there after {told['seconds']} s"
+            terminalreporter.write_line(f"{kind}: {how}")
