@@ -1,0 +1,60 @@
+"""The application: the services of each feature, and the paths that lead to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from services.dashboard import documents, events, watching
+from services.dashboard.frames import endpoints as frames_endpoints
+from services.dashboard.frames.service import FramesService
+from services.dashboard.guard import Guard
+from services.dashboard.lines import endpoints as lines_endpoints
+from services.dashboard.lines.service import LinesService
+from services.dashboard.live import Hub
+from services.dashboard.models import endpoints as models_endpoints
+from services.dashboard.models.service import ModelsService
+from services.dashboard.pages import endpoints as pages_endpoints
+from services.dashboard.problems import install_problems
+from services.dashboard.readiness import Readiness
+from services.dashboard.settings import DashboardSettings
+from services.dashboard.trainings import endpoints as trainings_endpoints
+from services.dashboard.trainings.service import TrainingsService
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What the endpoints find in ``app.state`` under the same names."""
+
+    lines: LinesService
+    frames: FramesService
+    models: ModelsService
+    trainings: TrainingsService
+    hub: Hub
+    readiness: Readiness
+
+
+def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
+    """The API and the pages."""
+    app = FastAPI(
+        title="Seamline",
+        summary="Visual quality control: lines, defect rates, frames with their heatmaps, models and trainings.",
+        description=documents.DESCRIPTION,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    for name, room in vars(rooms).items():
+        setattr(app.state, name, room)
+    for feature in (lines_endpoints, frames_endpoints, models_endpoints, trainings_endpoints, events):
+        app.include_router(feature.router)
+    app.include_router(watching.router)
+    app.include_router(documents.router)
+    app.include_router(pages_endpoints.router)
+    app.mount("/static", StaticFiles(packages=[("services.dashboard.pages", "static")]), name="static")
+    install_problems(app)
+    app.add_middleware(Guard, settings=settings)
+    return app

@@ -1,0 +1,46 @@
+"""Compaction: the many small segments of an hour that is over become one."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ulid import ULID
+
+from services.dashboard.archive import FOLDER, merge, segments
+from shared.storage.port import ObjectStore
+
+AFTER: Final = timedelta(minutes=10)
+"""How long an hour is over before it is compacted: clocks differ, and a slow write may still arrive."""
+
+_KEY: Final = re.compile(rf"^{FOLDER}/(\d{{4}}-\d\d-\d\d)/(\d\d)(?:\d\d)?-[0-9A-Z]{{26}}\.jsonl\.gz$")
+
+
+def compact(store: ObjectStore, now: datetime, days: int | None = 2) -> int:
+    """Merge the segments of each hour that is over, of the last ``days`` (None: of all); how many segments went.
+
+    Raises:
+        DamagedSegment, StorageError: the hours before it are done.
+    """
+    gone = 0
+    for (day, hour), keys in sorted(_by_hour(store, now, days).items()):
+        over = datetime.fromisoformat(f"{day}T{hour}:00:00+00:00") + timedelta(hours=1) + AFTER
+        if len(keys) > 1 and over < now:
+            merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz")
+            gone += len(keys) - 1
+    return gone
+
+
+def _by_hour(store: ObjectStore, now: datetime, days: int | None) -> dict[tuple[str, str], list[str]]:
+    if days is None:
+        prefixes = [f"{FOLDER}/"]
+    else:
+        prefixes = [f"{FOLDER}/{now.astimezone(UTC) - timedelta(days=age):%Y-%m-%d}/" for age in range(days)]
+    hours = defaultdict(list)
+    for prefix in prefixes:
+        for key in segments(store, prefix):
+            if match := _KEY.match(key):
+                hours[match.group(1), match.group(2)].append(key)
+    return hours

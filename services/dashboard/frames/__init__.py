@@ -1,0 +1,1 @@
+"""Single frames: which were judged lately, how, and why."""

@@ -1,0 +1,82 @@
+"""``/api/frames``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from services.dashboard.frames.schemas import FramePage, FrameView
+from services.dashboard.frames.service import FramesService, Picture, Wanted
+from services.dashboard.problems import documented
+from shared.messages import FrameId as FrameIdRule
+from shared.messages import Name, Verdict
+
+router = APIRouter(prefix="/api/frames", tags=["frames"])
+
+KEPT = "private, max-age=86400"
+"""For pictures: what is under a frame's address does not change, but for a heatmap that is made again."""
+
+
+def _frames(request: Request) -> FramesService:
+    frames: FramesService = request.app.state.frames
+    return frames
+
+
+Frames = Annotated[FramesService, Depends(_frames)]
+FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042"])]
+Label = Annotated[Name, Path(examples=["break"])]
+
+
+@router.get("", responses=documented(401, 422, 503))
+def search_frames(
+    frames: Frames,
+    *,
+    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    verdict: Annotated[Verdict | None, Query()] = None,
+    label: Annotated[Name | None, Query(description="present, or at fault")] = None,
+    flagged: Annotated[bool | None, Query(description="worth explaining: NG, or unsure")] = None,
+    before: Annotated[str | None, Query(max_length=200, description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> FramePage:
+    """The newest frames that fit, a page at a time.
+
+    A page may hold fewer than `limit`, even none, and still have a `next`: a request looks at 2,000 frames at most.
+    """
+    return frames.search(Wanted(line, verdict, label, flagged), before, limit)
+
+
+@router.get("/{frame_id}", responses=documented(401, 404, 422, 503))
+def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
+    """One frame: what was found, by which model, and where the pictures are."""
+    return frames.get(frame_id)
+
+
+IMAGE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"}
+}
+
+
+@router.get("/{frame_id}/picture", response_class=Response, responses={**IMAGE, **documented(401, 404, 422, 503)})
+def get_picture(frames: Frames, frame_id: FrameId) -> Response:
+    """What the camera saw."""
+    return _show(frames.picture(frame_id))
+
+
+@router.get("/{frame_id}/overlay", response_class=Response, responses={**IMAGE, **documented(401, 404, 422, 503)})
+def get_overlay(frames: Frames, frame_id: FrameId) -> Response:
+    """The picture with the heatmaps over it, in the recipe's colours."""
+    return _show(frames.overlay(frame_id))
+
+
+@router.get(
+    "/{frame_id}/heatmaps/{label}", response_class=Response, responses={**IMAGE, **documented(401, 404, 422, 503)}
+)
+def get_heatmap(frames: Frames, frame_id: FrameId, label: Label) -> Response:
+    """The heatmap of one label."""
+    return _show(frames.heatmap(frame_id, label))
+
+
+def _show(picture: Picture) -> Response:
+    headers = {"Cache-Control": KEPT, "Content-Disposition": "inline"}
+    return Response(picture.content, media_type=picture.content_type, headers=headers)

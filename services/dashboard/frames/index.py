@@ -1,0 +1,155 @@
+"""The frames that can be looked up: the newest of each line, in Redis.
+
+The verdict and the explanation of a frame may come in any order, and more than once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, cast
+
+from redis import Redis
+
+from services.dashboard.projection import Keys
+from services.dashboard.settings import DashboardSettings
+from shared.messages import FrameExplained, FrameInspected, Verdict, decode
+
+PAGE: Final = 100
+"""Frames read from Redis in one round trip."""
+
+Scored = list[tuple[str, float]]
+"""Members of a sorted set with their scores, as Redis gives them."""
+
+
+class Kind(StrEnum):
+    """In which of a line's lists a frame is. Each has a limit of its own: no flood of one kind pushes another out."""
+
+    FLAGGED = "flagged"
+    PASSED = "passed"
+    ERROR = "error"
+
+    @classmethod
+    def of(cls, verdict: FrameInspected) -> Kind:
+        """The list that a verdict belongs to."""
+        if verdict.verdict is Verdict.ERROR:
+            return cls.ERROR
+        return cls.FLAGGED if verdict.flagged or verdict.verdict is Verdict.NG else cls.PASSED
+
+
+@dataclass(frozen=True)
+class KnownFrame:
+    """What is known about a frame."""
+
+    verdict: FrameInspected
+    explanation: FrameExplained | None
+
+    @property
+    def moment(self) -> tuple[int, str]:
+        """Its place among others: capture time (ms), then identity."""
+        return _milliseconds(self.verdict), self.verdict.frame.frame_id
+
+
+class FrameIndex:
+    """The frames in Redis."""
+
+    def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._seconds = settings.frame_days * 86_400
+        self._limits = {
+            Kind.FLAGGED: settings.flagged_frames,
+            Kind.PASSED: settings.passed_frames,
+            Kind.ERROR: settings.error_frames,
+        }
+
+    def keep(self, verdicts: Iterable[FrameInspected]) -> None:
+        """Make frames known by their verdicts."""
+        oldest = (time.time() - self._seconds) * 1000
+        recent = [verdict for verdict in verdicts if _milliseconds(verdict) > oldest]
+        if not recent:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for verdict in recent:
+            key = self._keys.frame(verdict.frame.frame_id)
+            pipeline.hset(key, "verdict", verdict.encode())
+            pipeline.expire(key, self._seconds)
+            pipeline.zadd(
+                self._keys.frames(verdict.frame.line, Kind.of(verdict)),
+                {verdict.frame.frame_id: _milliseconds(verdict)},
+            )
+        pipeline.execute()
+        for line, kind in {(verdict.frame.line, Kind.of(verdict)) for verdict in recent}:
+            self._trim(line, kind)
+
+    def explain(self, explanations: Sequence[FrameExplained]) -> None:
+        """Add explanations to frames, whether their verdicts have come or not."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for explanation in explanations:
+            key = self._keys.frame(explanation.frame.frame_id)
+            pipeline.hset(key, "explanation", explanation.encode())
+            pipeline.expire(key, self._seconds)
+        pipeline.execute()
+
+    def find(self, frame_id: str) -> KnownFrame | None:
+        """One frame; None when it is not known (any more)."""
+        return self._read([frame_id])[0]
+
+    def newest(
+        self, line: str, kinds: Sequence[Kind] = tuple(Kind), before: tuple[int, str] | None = None
+    ) -> Iterator[KnownFrame]:
+        """The frames of a line, newest first, from just before a frame's `KnownFrame.moment` on."""
+        yield from newest_first(self._walk(self._keys.frames(line, kind), before) for kind in kinds)
+
+    def size(self, line: str, kind: Kind) -> int:
+        """How many frames of a kind are known."""
+        return int(self._redis.zcard(self._keys.frames(line, kind)))
+
+    def _walk(self, key: str, before: tuple[int, str] | None) -> Iterator[KnownFrame]:
+        """One list, newest first, a page at a time; frames that arrive meanwhile shift nothing."""
+        while True:
+            highest = before[0] if before else "+inf"
+            page = self._redis.zrevrangebyscore(key, highest, "-inf", start=0, num=PAGE, withscores=True)
+            moments = [(int(score), frame_id) for frame_id, score in cast("Scored", page)]
+            wanted = [moment for moment in moments if before is None or moment < before]
+            if not wanted:
+                return
+            yield from (frame for frame in self._read([frame_id for _, frame_id in wanted]) if frame)
+            before = wanted[-1]
+
+    def _read(self, frame_ids: Sequence[str]) -> list[KnownFrame | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for frame_id in frame_ids:
+            pipeline.hgetall(self._keys.frame(frame_id))
+        return [_known(fields) for fields in pipeline.execute()]
+
+    def _trim(self, line: str, kind: Kind) -> None:
+        key = self._keys.frames(line, kind)
+        too_many = self._redis.zcard(key) - self._limits[kind]
+        if too_many > 0:
+            popped = cast("Scored", self._redis.zpopmin(key, too_many))
+            gone = [self._keys.frame(frame_id) for frame_id, _ in popped]
+            self._redis.delete(*gone)
+
+
+def newest_first(lists: Iterable[Iterator[KnownFrame]]) -> Iterator[KnownFrame]:
+    """Several lists that are newest first as one."""
+    return heapq.merge(*lists, key=lambda frame: frame.moment, reverse=True)
+
+
+def _milliseconds(verdict: FrameInspected) -> int:
+    return int(verdict.frame.captured_at.timestamp() * 1000)
+
+
+def _known(fields: dict[str, str]) -> KnownFrame | None:
+    """From the hash of a frame; None while only its explanation has come."""
+    if "verdict" not in fields:
+        return None
+    verdict = decode(fields["verdict"].encode())
+    explanation = decode(fields["explanation"].encode()) if "explanation" in fields else None
+    if not isinstance(verdict, FrameInspected) or not isinstance(explanation, FrameExplained | None):
+        return None
+    return KnownFrame(verdict, explanation)

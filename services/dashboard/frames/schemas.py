@@ -1,0 +1,92 @@
+"""What the API says about frames."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from services.dashboard.frames.index import KnownFrame
+from shared.messages import FrameExplained, Verdict
+
+
+class FindingView(BaseModel):
+    """What was found about one label."""
+
+    score: float = Field(description="probability, 0 to 1")
+    threshold: float
+    present: bool
+    unsure: bool
+    fault: bool = Field(description="this label made the frame NG: by its presence, or by its absence")
+
+
+class HeatmapView(BaseModel):
+    """Where the model looked for one label."""
+
+    url: str = Field(description="8-bit grey PNG of the picture's size; 255 is the hottest")
+    towards: bool = Field(description="true: evidence for the label; false: for its absence")
+    peak: tuple[int, int] | None = Field(description="x, y in pixels")
+    box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
+
+
+class FrameView(BaseModel):
+    """One frame: the verdict, and the proof of it."""
+
+    frame_id: str
+    line: str
+    camera: str
+    batch: str | None
+    part: str | None
+    captured_at: datetime
+    verdict: Verdict
+    reason: str
+    flagged: bool
+    faults: list[str] = Field(description="labels that made the frame NG")
+    unsure: list[str] = Field(description="labels whose score is near its threshold")
+    findings: dict[str, FindingView]
+    recipe: str
+    model_version: str
+    inspected_at: datetime
+    latency_ms: float
+    picture_url: str | None = Field(description="null when the picture was not kept")
+    overlay_url: str | None
+    heatmaps: dict[str, HeatmapView]
+    explained: bool = Field(description="the explainer has answered")
+    explanation: str = Field(description="by which method, or why there are no heatmaps")
+
+    @classmethod
+    def of(cls, frame: KnownFrame) -> Self:
+        """A known frame as the API shows it."""
+        verdict, explanation = frame.verdict, frame.explanation
+        identity, folder = verdict.frame, f"/api/frames/{verdict.frame.frame_id}"
+        return cls(
+            **identity.model_dump(include={"frame_id", "line", "camera", "batch", "part", "captured_at"}),
+            **verdict.model_dump(
+                include={"verdict", "reason", "flagged", "recipe", "model_version", "inspected_at", "latency_ms"}
+            ),
+            faults=[label for label, found in verdict.findings.items() if found.fault],
+            unsure=[label for label, found in verdict.findings.items() if found.unsure],
+            findings={label: FindingView(**found.model_dump()) for label, found in verdict.findings.items()},
+            picture_url=f"{folder}/picture" if verdict.picture_key else None,
+            overlay_url=f"{folder}/overlay" if explanation and explanation.overlay_key else None,
+            heatmaps=_heatmaps(explanation, folder),
+            explained=explanation is not None,
+            explanation=(explanation.reason or explanation.method) if explanation else "",
+        )
+
+
+class FramePage(BaseModel):
+    """Frames, newest first, and where the next page starts."""
+
+    frames: list[FrameView]
+    next: str | None = Field(description="give it as `before` to get the next page; null when there is none")
+
+
+def _heatmaps(explanation: FrameExplained | None, folder: str) -> dict[str, HeatmapView]:
+    if explanation is None:
+        return {}
+    return {
+        label: HeatmapView(url=f"{folder}/heatmaps/{label}", **heatmap.model_dump(include={"towards", "peak", "box"}))
+        for label, heatmap in explanation.heatmaps.items()
+    }

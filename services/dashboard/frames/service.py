@@ -1,0 +1,151 @@
+"""Finding frames, and the pictures that prove their verdicts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.dashboard.frames.index import FrameIndex, Kind, KnownFrame, newest_first
+from services.dashboard.frames.schemas import FramePage, FrameView
+from services.dashboard.lines.register import LineRegister
+from services.dashboard.problems import Problem
+from shared.messages import FrameExplained, Verdict
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+MOST_LOOKED_AT: Final = 2_000
+"""Frames that one page looks at: a rare label takes several pages to find, and no request takes long."""
+CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which frames are looked for."""
+
+    line: str | None = None
+    verdict: Verdict | None = None
+    label: str | None = None
+    flagged: bool | None = None
+
+    def fits(self, frame: KnownFrame) -> bool:
+        """Whether a frame is one of them."""
+        verdict = frame.verdict
+        found = verdict.findings.get(self.label) if self.label else None
+        return (
+            (self.verdict is None or verdict.verdict is self.verdict)
+            and (self.flagged is None or verdict.flagged is self.flagged)
+            and (self.label is None or (found is not None and (found.present or found.fault)))
+        )
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """The lists that may have such frames."""
+        kinds = {None: set(Kind), Verdict.NG: {Kind.FLAGGED}, Verdict.ERROR: {Kind.ERROR}}.get(
+            self.verdict, {Kind.FLAGGED, Kind.PASSED}
+        )
+        return sorted(kinds - {Kind.PASSED} if self.flagged else kinds)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that a browser shows."""
+
+    content: bytes
+    content_type: str
+
+
+class FramesService:
+    """Frames by what they are, and one by one."""
+
+    def __init__(self, index: FrameIndex, lines: LineRegister, store: ObjectStore) -> None:
+        self._index = index
+        self._lines = lines
+        self._store = store
+
+    def search(self, wanted: Wanted, before: str | None, limit: int) -> FramePage:
+        """A page of the frames that are wanted, newest first."""
+        page: list[KnownFrame] = []
+        last: KnownFrame | None = None
+        looked_at = 0
+        for looked_at, last in enumerate(self._walk(wanted, _moment_of(before)), start=1):
+            if wanted.fits(last):
+                page.append(last)
+            if len(page) == limit or looked_at == MOST_LOOKED_AT:
+                break
+        more = last is not None and (len(page) == limit or looked_at == MOST_LOOKED_AT)
+        return FramePage(
+            frames=[FrameView.of(frame) for frame in page], next=_cursor_of(last.moment) if more and last else None
+        )
+
+    def newest(self, wanted: Wanted, limit: int) -> list[FrameView]:
+        """The newest of the frames that are wanted."""
+        return self.search(wanted, None, limit).frames
+
+    def get(self, frame_id: str) -> FrameView:
+        """One frame.
+
+        Raises:
+            Problem: 404.
+        """
+        return FrameView.of(self._known(frame_id))
+
+    def picture(self, frame_id: str) -> Picture:
+        """What the camera saw.
+
+        Raises:
+            Problem: 404.
+            StorageError: it can't be had now.
+        """
+        key = self._known(frame_id).verdict.picture_key
+        return self._file(key, "the picture of this frame was not kept")
+
+    def overlay(self, frame_id: str) -> Picture:
+        """The picture with the heatmaps of its faults in the recipe's colours; raises as `picture`."""
+        explanation = self._explanation(frame_id)
+        return self._file(explanation.overlay_key if explanation else None, "this frame has no overlay")
+
+    def heatmap(self, frame_id: str, label: str) -> Picture:
+        """The heatmap of one label; raises as `picture`."""
+        explanation = self._explanation(frame_id)
+        found = explanation.heatmaps.get(label) if explanation else None
+        return self._file(found.key if found else None, "this frame has no heatmap of that label")
+
+    def _explanation(self, frame_id: str) -> FrameExplained | None:
+        return self._known(frame_id).explanation
+
+    def _known(self, frame_id: str) -> KnownFrame:
+        frame = self._index.find(frame_id)
+        if frame is None:
+            raise Problem(404, "no such frame is known: it never was, or it is older than what is kept")
+        return frame
+
+    def _file(self, key: str | None, otherwise: str) -> Picture:
+        """The keys come from messages of our services, never from a client."""
+        if key is None:
+            raise Problem(404, otherwise)
+        try:
+            content = self._store.get(key)
+        except ObjectNotFound as error:
+            raise Problem(404, "it is not in object storage yet, or no longer") from error
+        return Picture(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
+
+    def _walk(self, wanted: Wanted, before: tuple[int, str] | None) -> Iterator[KnownFrame]:
+        names = [wanted.line] if wanted.line else self._lines.all()
+        return newest_first(self._index.newest(line, wanted.kinds, before) for line in names)
+
+
+def _cursor_of(moment: tuple[int, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(moment).encode()).decode().rstrip("=")
+
+
+def _moment_of(cursor: str | None) -> tuple[int, str] | None:
+    if cursor is None:
+        return None
+    try:
+        milliseconds, frame_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return int(milliseconds), str(frame_id)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise Problem(422, "before: take it from `next` of the page before") from error

@@ -1,0 +1,134 @@
+"""Messages in, knowledge out: a table says which part of the projection takes which message."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from prometheus_client import Counter, Histogram
+from redis import Redis
+
+from services.dashboard.announcer import Announcer
+from services.dashboard.counting import Counting, fact_of_explanation, fact_of_verdict
+from services.dashboard.frames.index import FrameIndex
+from services.dashboard.lines.cameras import Cameras
+from services.dashboard.lines.pulse import Pulse
+from services.dashboard.lines.workers import Workers
+from services.dashboard.models.moves import Moves
+from services.dashboard.projection import Keys
+from services.dashboard.settings import DashboardSettings
+from services.dashboard.trainings.register import Trainings
+from shared.messages import (
+    CameraReported,
+    FrameExplained,
+    FrameInspected,
+    Message,
+    ModelPromoted,
+    ModelTrained,
+    PromotionRefused,
+    PromotionRequested,
+    TrainingProgressed,
+    TrainingRequested,
+    WorkerReported,
+)
+
+FLEETING: Final = frozenset({WorkerReported})
+"""Messages that nobody needs tomorrow: they do not go into the archive."""
+
+COUNTED: Final = Counter("dashboard_verdicts", "Verdicts counted", ["line", "verdict"])
+REPEATED: Final = Counter("dashboard_verdicts_repeated", "Verdicts that came again and changed nothing")
+DELAY: Final = Histogram(
+    "dashboard_capture_to_verdict_seconds",
+    "From capture to verdict",
+    ["line"],
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+
+
+class UnwantedMessage(ValueError):
+    """A message that has no business with the dashboard."""
+
+
+class Handler:
+    """Applies messages to the projection. Applying one again, or out of order, changes nothing."""
+
+    def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings, *, live: bool = True) -> None:
+        """``live``: what is applied happens now. When it is read from the archive, nobody is told and nothing timed."""
+        self._live = live
+        self.counting = Counting(redis, keys, settings)
+        self.frames = FrameIndex(redis, keys, settings)
+        self.cameras = Cameras(redis, keys, settings)
+        self.pulse = Pulse(redis, keys)
+        self.workers = Workers(redis, keys)
+        self.trainings = Trainings(redis, keys)
+        self.moves = Moves(redis, keys)
+        self.announcer = Announcer(redis, keys)
+        self._appliers: dict[type[Message], Callable[[Any], None]] = {
+            FrameInspected: self._apply_verdicts,
+            FrameExplained: self._apply_explanations,
+            CameraReported: self.cameras.report,
+            WorkerReported: self.workers.report,
+            TrainingRequested: self._apply_trainings,
+            TrainingProgressed: self._apply_trainings,
+            ModelTrained: self._apply_trainings,
+            PromotionRequested: self._apply_moves,
+            PromotionRefused: self._apply_moves,
+            ModelPromoted: self._apply_moves,
+        }
+
+    def check(self, message: Message) -> None:
+        """Say whether a message is one of the dashboard's.
+
+        Raises:
+            UnwantedMessage: it is not.
+        """
+        if type(message) not in self._appliers:
+            raise UnwantedMessage(f"{type(message).__name__} is not for the dashboard: see the bindings of its queues")
+
+    def apply(self, messages: Sequence[Message]) -> None:
+        """Apply messages, those of one type together.
+
+        Raises:
+            UnwantedMessage: one is not the dashboard's.
+            redis.exceptions.RedisError: some may have been applied; apply all of them again.
+        """
+        for message in messages:
+            self.check(message)
+        by_type: dict[type[Message], list[Message]] = defaultdict(list)
+        for message in messages:
+            by_type[type(message)].append(message)
+        for kind, group in by_type.items():
+            self._appliers[kind](group)
+
+    def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> None:
+        counted = self.counting.count([fact_of_verdict(verdict) for verdict in verdicts])
+        self.cameras.saw([verdict.frame for verdict in verdicts])
+        self.frames.keep(verdicts)
+        if self._live:
+            self._tell_of_verdicts(verdicts, counted)
+
+    def _tell_of_verdicts(self, verdicts: Sequence[FrameInspected], counted: Sequence[bool]) -> None:
+        fresh = [verdict for verdict, first in zip(verdicts, counted, strict=True) if first]
+        self.pulse.beat(fresh)
+        self.announcer.frames([verdict.frame for verdict in fresh if verdict.flagged])
+        REPEATED.inc(len(verdicts) - len(fresh))
+        for verdict in fresh:
+            COUNTED.labels(verdict.frame.line, verdict.verdict.value).inc()
+            DELAY.labels(verdict.frame.line).observe(verdict.latency_ms / 1000)
+
+    def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> None:
+        self.counting.count([fact_of_explanation(explanation) for explanation in explanations])
+        self.frames.explain(explanations)
+        if self._live:
+            self.announcer.frames([explanation.frame for explanation in explanations])
+
+    def _apply_trainings(self, words: Sequence[TrainingRequested | TrainingProgressed | ModelTrained]) -> None:
+        self.trainings.note(words)
+        if self._live:
+            self.announcer.trainings({word.training_id for word in words})
+
+    def _apply_moves(self, words: Sequence[PromotionRequested | PromotionRefused | ModelPromoted]) -> None:
+        self.moves.note(words)
+        if self._live:
+            self.announcer.models({word.recipe for word in words})

@@ -1,0 +1,1 @@
+"""Lines as a whole: their state, their rates, and where every frame went."""

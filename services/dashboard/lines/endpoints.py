@@ -1,0 +1,63 @@
+"""``/api/lines`` and ``/api/workers``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import AwareDatetime
+
+from services.dashboard.counting import Step
+from services.dashboard.lines.schemas import Accounting, LineList, LineState, Rates, WorkerView
+from services.dashboard.lines.service import LinesService
+from services.dashboard.problems import documented
+from shared.messages import Name
+
+router = APIRouter(prefix="/api", tags=["lines"])
+
+
+def _lines(request: Request) -> LinesService:
+    lines: LinesService = request.app.state.lines
+    return lines
+
+
+Lines = Annotated[LinesService, Depends(_lines)]
+Line = Annotated[Name, Path(examples=["line-1"])]
+
+
+@router.get("/lines", responses=documented(401, 503))
+def list_lines(lines: Lines) -> LineList:
+    """All lines as they are right now."""
+    return LineList(lines=lines.states())
+
+
+@router.get("/lines/{line}", responses=documented(401, 404, 422, 503))
+def get_line(lines: Lines, line: Line) -> LineState:
+    """A line as it is right now."""
+    return lines.state(line)
+
+
+@router.get("/lines/{line}/accounting", responses=documented(401, 404, 422, 503))
+def get_accounting(lines: Lines, line: Line) -> Accounting:
+    """Where every frame of a line went, since ever: captured = judged + refused + parked + in flight."""
+    return lines.accounting(line)
+
+
+@router.get("/lines/{line}/rates", responses=documented(401, 404, 422, 503))
+def get_rates(
+    lines: Lines,
+    line: Line,
+    first: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
+    last: Annotated[AwareDatetime | None, Query(alias="to", description="now when left out")] = None,
+    step: Step = Step.MINUTE,
+) -> Rates:
+    """Defect rates over time, by line and by label, from counts by capture time (UTC)."""
+    last = last or datetime.now(UTC)
+    return lines.rates(line, step, first or last - timedelta(hours=1), last)
+
+
+@router.get("/workers", responses=documented(401, 503))
+def list_workers(lines: Lines) -> list[WorkerView]:
+    """The inference workers and explainers that were heard of in the last hour."""
+    return lines.workers()

@@ -1,0 +1,139 @@
+"""What the API says about lines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from services.dashboard.counting import Step
+from services.dashboard.rates import Rate
+from shared.messages import CameraState, Verdict
+
+
+class Condition(StrEnum):
+    """What an operator must know of a line at a glance."""
+
+    OK = "ok"
+    NG = "ng"
+    NOT_INSPECTED = "not_inspected"
+    """Product passes, or may pass, and nobody judges it."""
+    CAMERA_LOST = "camera_lost"
+    STOPPED = "stopped"
+    """No camera is running, and nothing waits to be judged."""
+
+
+class CameraView(BaseModel):
+    """A camera, as it said last."""
+
+    camera: str
+    state: CameraState
+    lost: bool = Field(description="it should be running, and has said nothing for too long, or says that it can't")
+    reason: str
+    frames_per_second: float
+    captured: int = Field(description="of this run of the camera")
+    refused: int
+    waiting: int = Field(description="frames in its outbox")
+    reported_at: datetime
+
+
+class WorkerView(BaseModel):
+    """An inference worker or explainer, as it said last."""
+
+    service: str
+    worker: str
+    model_version: str | None
+    handled: int
+    lost: bool = Field(description="it has said nothing for too long")
+    reported_at: datetime
+
+
+class LastFrame(BaseModel):
+    """The frame that was captured last among those judged."""
+
+    frame_id: str
+    verdict: Verdict
+    reason: str
+    captured_at: datetime
+    inspected_at: datetime
+
+
+class LabelRate(BaseModel):
+    """One label in a bucket."""
+
+    scored: int = Field(description="frames that a model scored on this label")
+    present: int
+    faults: int = Field(description="frames that this label made NG")
+    rate: Rate | None = Field(description="faults of scored")
+
+
+class Accounting(BaseModel):
+    """Where every frame of a line went: captured = judged + refused + parked + in flight."""
+
+    captured: int
+    judged: int
+    ok: int
+    ng: int
+    error: int = Field(description="judged, and found to be no picture that can be inspected")
+    refused: int = Field(description="neither the broker nor the camera's outbox would take them")
+    parked: int | None = Field(
+        description="put aside by the broker; it does not say of which line, so null when it may be of another: "
+        "then they are among those in flight"
+    )
+    in_flight: int = Field(description="captured, and not heard of since")
+    waiting: int = Field(description="of those in flight: in an outbox of a camera, as far as it said")
+    flagged: int
+    explained: int = Field(description="flagged frames that got heatmaps")
+    unexplained: int = Field(description="flagged frames that the explainer answered without a heatmap")
+    defect_rate: Rate | None = Field(description="NG of those found ok or NG; null when there are none")
+    defect_rates: dict[str, float] = Field(description="by label: frames made NG by it, of those scored on it")
+    labels: dict[str, LabelRate] = Field(description="the same with counts and intervals")
+    model_versions: list[str] = Field(description="that judged; the one that judged the last frame first")
+
+
+class LineState(BaseModel):
+    """A line right now."""
+
+    line: str
+    condition: Condition
+    because: str = Field(description="why, in one line, for people")
+    last_frame: LastFrame | None
+    frames_per_second: float = Field(description="judged, over the last 10 s")
+    delay_ms: float | None = Field(description="median from capture to verdict of the last 100 frames")
+    model_version: str | None = Field(description="of the last frame")
+    cameras: list[CameraView]
+    accounting: Accounting
+    at: datetime
+
+
+class LineList(BaseModel):
+    """All lines."""
+
+    lines: list[LineState]
+
+
+class Bucket(BaseModel):
+    """The frames captured in a stretch of time."""
+
+    start: datetime
+    judged: int
+    ok: int
+    ng: int
+    error: int
+    flagged: int
+    explained: int
+    defect_rate: Rate | None
+    labels: dict[str, LabelRate]
+    models: dict[str, int] = Field(description="frames by the model version that judged them")
+
+
+class Rates(BaseModel):
+    """Defect rates of a line over time, and over the whole of it. Buckets without a frame are left out."""
+
+    line: str
+    step: Step
+    start: datetime
+    end: datetime
+    total: Bucket
+    buckets: list[Bucket]

@@ -1,0 +1,202 @@
+"""Lines: their state, their rates over time, and the accounting of their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from services.dashboard.counting import Counts, Step, starts_between
+from services.dashboard.frames.index import Kind, KnownFrame
+from services.dashboard.handler import Handler
+from services.dashboard.lines.condition import Signs, judge_line
+from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.schemas import (
+    Accounting,
+    Bucket,
+    CameraView,
+    LabelRate,
+    LastFrame,
+    LineState,
+    Rates,
+    WorkerView,
+)
+from services.dashboard.problems import Problem
+from services.dashboard.rates import rate
+from services.dashboard.settings import DashboardSettings
+from shared.messages import CameraReported, FrameInspected, Verdict
+
+MOST_BUCKETS: Final = 2_000
+NG_LOOKED_AT: Final = 20
+"""Flagged frames among which the last NG one is looked for: the others are ok and unsure."""
+
+
+class LinesService:
+    """What is known of lines."""
+
+    def __init__(
+        self,
+        register: LineRegister,
+        handler: Handler,
+        parked_frames: Callable[[], int | None],
+        settings: DashboardSettings,
+    ) -> None:
+        """``parked_frames`` asks the broker how many frames it put aside; None when it can't be asked."""
+        self._register = register
+        self._counting = handler.counting
+        self._cameras = handler.cameras
+        self._workers = handler.workers
+        self._pulse = handler.pulse
+        self._frames = handler.frames
+        self._parked_frames = parked_frames
+        self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
+        self._silence = timedelta(seconds=settings.silence_seconds)
+
+    def states(self) -> list[LineState]:
+        """All lines right now."""
+        return [self._state(line) for line in self._register.all()]
+
+    def state(self, line: str) -> LineState:
+        """A line right now.
+
+        Raises:
+            Problem: 404.
+        """
+        self._register.check(line)
+        return self._state(line)
+
+    def accounting(self, line: str) -> Accounting:
+        """Where the frames of a line went.
+
+        Raises:
+            Problem: 404.
+        """
+        self._register.check(line)
+        return self._account(line, self._cameras.of_line(line))
+
+    def rates(self, line: str, step: Step, first: datetime, last: datetime) -> Rates:
+        """Defect rates of the frames captured from ``first`` to ``last``, widened to whole buckets.
+
+        Raises:
+            Problem: 404; 422 when there are too many buckets, or none.
+        """
+        self._register.check(line)
+        if first >= last:
+            raise Problem(422, "from: give a time before `to`")
+        if (last - first) / step.length > MOST_BUCKETS:
+            raise Problem(422, f"step: more than {MOST_BUCKETS} of these; take a longer step or a shorter time")
+        starts = starts_between(step, first, last)
+        total, buckets = Counts(), []
+        for start, counts in zip(starts, self._counting.buckets(line, step, starts), strict=True):
+            total.add(counts)
+            if counts.judged or counts.explained:
+                buckets.append(bucket_of(start, counts))
+        end = starts[-1] + step.length
+        return Rates(line=line, step=step, start=starts[0], end=end, total=bucket_of(starts[0], total), buckets=buckets)
+
+    def workers(self) -> list[WorkerView]:
+        """The workers, as they said last."""
+        now = datetime.now(UTC)
+        return [
+            WorkerView(
+                **report.model_dump(include={"service", "worker", "model_version", "handled", "reported_at"}),
+                lost=now - report.reported_at > self._silence,
+            )
+            for report in self._workers.all()
+        ]
+
+    def _state(self, line: str) -> LineState:
+        now = datetime.now(UTC)
+        cameras = self._cameras.of_line(line)
+        accounting = self._account(line, cameras)
+        last = next(self._frames.newest(line), None)
+        signs = Signs(
+            now=now,
+            cameras=cameras,
+            last=last.verdict if last else None,
+            last_ng=self._last_ng(line),
+            in_flight=accounting.in_flight,
+            ng_hold=self._ng_hold,
+            silence=self._silence,
+        )
+        condition, because = judge_line(signs)
+        return LineState(
+            line=line,
+            condition=condition,
+            because=because,
+            last_frame=_last_frame(last) if last else None,
+            frames_per_second=self._pulse.frames_per_second(line),
+            delay_ms=self._pulse.delay_ms(line),
+            model_version=last.verdict.model_version if last else None,
+            cameras=[_camera_view(camera, lost=signs.lost(camera)) for camera in cameras],
+            accounting=accounting,
+            at=now,
+        )
+
+    def _last_ng(self, line: str) -> FrameInspected | None:
+        flagged = islice(self._frames.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT)
+        return next((frame.verdict for frame in flagged if frame.verdict.verdict is Verdict.NG), None)
+
+    def _account(self, line: str, cameras: list[CameraReported]) -> Accounting:
+        counts = self._counting.total(line)
+        parked = self._parked_of(line)
+        return Accounting(
+            captured=counts.captured,
+            judged=counts.judged,
+            ok=counts.ok,
+            ng=counts.ng,
+            error=counts.error,
+            refused=counts.refused,
+            parked=parked,
+            in_flight=max(0, counts.captured - counts.judged - counts.refused - (parked or 0)),
+            waiting=sum(camera.waiting for camera in cameras),
+            flagged=counts.flagged,
+            explained=counts.explained,
+            unexplained=counts.unexplained,
+            defect_rate=rate(counts.ng, counts.inspected),
+            defect_rates={
+                label: found for label in sorted(counts.scored) if (found := _label_rate(counts, label).rate)
+            },
+            model_versions=sorted(counts.model),
+        )
+
+    def _parked_of(self, line: str) -> int | None:
+        parked = self._parked_frames()
+        return parked if parked == 0 or self._register.all() == [line] else None
+
+
+def bucket_of(start: datetime, counts: Counts) -> Bucket:
+    """Counts as the API shows them."""
+    return Bucket(
+        start=start,
+        judged=counts.judged,
+        ok=counts.ok,
+        ng=counts.ng,
+        error=counts.error,
+        flagged=counts.flagged,
+        explained=counts.explained,
+        defect_rate=rate(counts.ng, counts.inspected),
+        labels={label: _label_rate(counts, label) for label in sorted(counts.scored)},
+        models=counts.model,
+    )
+
+
+def _label_rate(counts: Counts, label: str) -> LabelRate:
+    scored, faults = counts.scored.get(label, 0), counts.fault.get(label, 0)
+    return LabelRate(scored=scored, present=counts.present.get(label, 0), faults=faults, rate=rate(faults, scored))
+
+
+def _last_frame(frame: KnownFrame) -> LastFrame:
+    verdict = frame.verdict
+    return LastFrame(
+        frame_id=verdict.frame.frame_id,
+        verdict=verdict.verdict,
+        reason=verdict.reason,
+        captured_at=verdict.frame.captured_at,
+        inspected_at=verdict.inspected_at,
+    )
+
+
+def _camera_view(camera: CameraReported, *, lost: bool) -> CameraView:
+    return CameraView(**camera.model_dump(exclude={"session", "line"}), lost=lost)

@@ -1,0 +1,172 @@
+"""The live stream: server-sent events about lines, frames, workers, trainings and models.
+
+A note on Redis' channel says what is new; each dashboard process looks it up and tells its own pages. The state of the
+lines changes all the time, so it is looked at twice a second, and told when it changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import ServerSentEvent
+from prometheus_client import Gauge
+from pydantic import BaseModel
+from redis import Redis
+
+from services.dashboard.problems import Problem
+from services.dashboard.projection import AWAY, Keys
+from shared.messaging.port import MessagingError
+from shared.storage.port import StorageError
+
+TICK_SECONDS: Final = 0.25
+STATES_EVERY: Final = 0.5
+MOST_NOTES: Final = 12
+"""Of one tick and kind: nobody can follow more, and the next tick brings the next."""
+MOST_WAITING: Final = 200
+"""Events for one page; of a page that does not read them the oldest are dropped."""
+MOST_PAGES: Final = 200
+RETRY_MS: Final = 2_000
+
+PAGES: Final = Gauge("dashboard_live_pages", "Pages that listen to the live stream")
+
+_log = structlog.stdlib.get_logger("live")
+
+
+@dataclass(eq=False)
+class _Page:
+    """One listener."""
+
+    loop: asyncio.AbstractEventLoop
+    events: asyncio.Queue[ServerSentEvent | None] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+
+    def tell(self, event: ServerSentEvent | None) -> None:
+        """Hand an event over, from any thread."""
+        with suppress(RuntimeError):  # its loop has ended
+            self.loop.call_soon_threadsafe(self._put, event)
+
+    def _put(self, event: ServerSentEvent | None) -> None:
+        if self.events.full():
+            self.events.get_nowait()
+        self.events.put_nowait(event)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the hub looks up what is new. Each may raise `Problem` when it is gone again."""
+
+    states: Callable[[], dict[str, BaseModel]]
+    """What a page should always know: by a name that is stable, with the event's name before the first slash."""
+    by_id: dict[str, Callable[[str], BaseModel]]
+    """By the name of the event."""
+
+
+class Hub:
+    """Looks for what is new in a thread of its own, and tells every page."""
+
+    def __init__(self, redis: Redis, keys: Keys, sources: Sources) -> None:
+        self._redis = redis
+        self._channel = keys.events
+        self._sources = sources
+        self._pages: set[_Page] = set()
+        self._told: dict[str, str] = {}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+        self._thread.start()
+
+    async def stream(self) -> AsyncIterator[ServerSentEvent]:
+        """The events for one page: first what it should know, then what is new, until it goes.
+
+        Raises:
+            Problem: 503: too many pages listen.
+        """
+        if len(self._pages) >= MOST_PAGES or self._closed.is_set():
+            raise Problem(503, f"{MOST_PAGES} pages listen already: close some")
+        page = _Page(asyncio.get_running_loop())
+        self._pages.add(page)
+        PAGES.set(len(self._pages))
+        try:
+            yield ServerSentEvent(comment="seamline", retry=RETRY_MS)
+            for name, text in (await run_in_threadpool(self._look)).items():
+                yield _event(name.partition("/")[0], text)
+            while (event := await page.events.get()) is not None:
+                yield event
+        finally:
+            self._pages.discard(page)
+            PAGES.set(len(self._pages))
+
+    def close(self) -> None:
+        """Send every page away."""
+        self._closed.set()
+        for page in list(self._pages):
+            page.tell(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._listen()
+            except (*AWAY, StorageError, MessagingError) as error:
+                _log.warning("the live pages have to wait", reason=str(error))
+                self._closed.wait(1.0)
+
+    def _listen(self) -> None:
+        looked_at = 0.0
+        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
+            channel.subscribe(self._channel)
+            while not self._closed.is_set():
+                notes = self._collect(channel)
+                if not self._pages:
+                    continue
+                self._tell_notes(notes)
+                if time.monotonic() - looked_at >= STATES_EVERY:
+                    looked_at = time.monotonic()
+                    self._tell_states()
+
+    def _collect(self, channel: Any) -> dict[str, dict[str, None]]:
+        """The notes of one tick: ids by event, each once, the newest last."""
+        notes: dict[str, dict[str, None]] = {}
+        until = time.monotonic() + TICK_SECONDS
+        while (left := until - time.monotonic()) > 0 and not self._closed.is_set():
+            message = channel.get_message(timeout=left)
+            if message:
+                note = json.loads(message["data"])
+                ids = notes.setdefault(note["event"], {})
+                ids.pop(note["id"], None)
+                ids[note["id"]] = None
+        return notes
+
+    def _tell_notes(self, notes: dict[str, dict[str, None]]) -> None:
+        for event, ids in notes.items():
+            look_up = self._sources.by_id[event]
+            for known in list(ids)[-MOST_NOTES:]:
+                try:
+                    self._tell(_event(event, look_up(known).model_dump_json()))
+                except Problem:
+                    continue  # only its explanation has come, or it is gone again
+
+    def _tell_states(self) -> None:
+        for name, text in self._look().items():
+            if self._told.get(name) != text:
+                self._told[name] = text
+                self._tell(_event(name.partition("/")[0], text))
+
+    def _look(self) -> dict[str, str]:
+        """Everything that a page should know; the time of looking is no news."""
+        return {name: state.model_dump_json(exclude={"at"}) for name, state in self._sources.states().items()}
+
+    def _tell(self, event: ServerSentEvent) -> None:
+        for page in list(self._pages):
+            page.tell(event)
+
+
+def _event(name: str, text: str) -> ServerSentEvent:
+    return ServerSentEvent(event=name, raw_data=text)

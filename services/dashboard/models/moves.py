@@ -1,0 +1,60 @@
+"""Moves of the pointer to the model in production: what was asked for, and what the trainer answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from redis import Redis
+
+from services.dashboard.latest import Latest
+from services.dashboard.projection import Keys
+from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested, decode
+
+Word = PromotionRequested | PromotionRefused | ModelPromoted
+
+
+@dataclass
+class Move:
+    """One move: the request, and its answer when there is one."""
+
+    promotion_id: str
+    requested: PromotionRequested | None = None
+    refused: PromotionRefused | None = None
+    promoted: ModelPromoted | None = None
+
+
+class Moves:
+    """The moves in Redis."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._keys = keys
+        self._latest = Latest(redis)
+
+    def note(self, words: Iterable[Word]) -> None:
+        """Take in requests and answers."""
+        for word in words:
+            match word:
+                case PromotionRequested():
+                    at = word.requested_at
+                case PromotionRefused():
+                    at = word.refused_at
+                case ModelPromoted():
+                    at = word.promoted_at
+            field = f"{word.promotion_id}/{type(word).__name__}"
+            self._latest.put(self._keys.promotions(word.recipe), field, at, word.encode().decode())
+
+    def of_recipe(self, recipe: str) -> list[Move]:
+        """The moves of a recipe, by their ids."""
+        moves: dict[str, Move] = {}
+        for field, text in self._latest.all(self._keys.promotions(recipe)).items():
+            promotion_id = field.partition("/")[0]
+            move = moves.setdefault(promotion_id, Move(promotion_id))
+            match decode(text.encode()):
+                case PromotionRequested() as requested:
+                    move.requested = requested
+                case PromotionRefused() as refused:
+                    move.refused = refused
+                case ModelPromoted() as promoted:
+                    move.promoted = promoted
+        return list(moves.values())

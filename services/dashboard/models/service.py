@@ -1,0 +1,142 @@
+"""Models: read from object storage, where the trainer keeps them; promoted by asking the trainer."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from pydantic import JsonValue, ValidationError
+from ulid import ULID
+
+from services.dashboard.commands import Commands
+from services.dashboard.models.moves import Moves
+from services.dashboard.models.schemas import (
+    LabelView,
+    ModelList,
+    ModelView,
+    MoveView,
+    Production,
+    PromotionList,
+    PromotionOrder,
+    PromotionView,
+)
+from services.dashboard.problems import Problem
+from shared.messages import PromotionRequested
+from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.vision import bundle
+
+
+class ModelsService:
+    """What people may know of models, and do with them."""
+
+    def __init__(self, store: ObjectStore, moves: Moves, commands: Commands) -> None:
+        self._store = store
+        self._moves = moves
+        self._commands = commands
+        # bundles never change
+        self._model = lru_cache(maxsize=500)(self._read_model)
+        self._recipe = lru_cache(maxsize=500)(self._read_recipe)
+
+    def newest(self, recipe: str | None) -> ModelList:
+        """The versions of a recipe, or of all, newest first."""
+        recipes = [recipe] if recipe else self.recipes()
+        models = [model for name in recipes for model in self._of_recipe(name)]
+        return ModelList(models=sorted(models, key=lambda model: model.created_at, reverse=True))
+
+    def recipes(self) -> list[str]:
+        """The recipes that have models."""
+        return sorted({key.split("/")[1] for key in self._store.keys("models/") if key.count("/") > 1})
+
+    def labels(self, recipe: str, version: str) -> list[LabelView]:
+        """The labels of a model; none when its bundle can't be read."""
+        try:
+            found = self._recipe(recipe, version)
+        except (ObjectNotFound, RecipeError):
+            return []
+        return [_label_view(found, name) for name in found.label_names]
+
+    def production(self, recipe: str) -> Production:
+        """The model in production.
+
+        Raises:
+            Problem: 404: there are no models of that recipe.
+        """
+        if not bundle.versions(self._store, recipe):
+            raise Problem(404, f"there are no models of a recipe {recipe!r}")
+        history = bundle.production_history(self._store, recipe)
+        moves = [MoveView(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
+        return Production(recipe=recipe, version=moves[0].version if moves else None, history=moves)
+
+    def promote(self, recipe: str, version: str, order: PromotionOrder, by: str) -> PromotionView:
+        """Ask the trainer to put a version into production.
+
+        Raises:
+            Problem: 404: no such version; 422: forced without a reason.
+            MessagingError: nobody was asked.
+        """
+        if version not in bundle.versions(self._store, recipe):
+            raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
+        if order.force and not order.reason:
+            raise Problem(422, "reason: say why the gate should be overruled")
+        request = PromotionRequested(
+            promotion_id=f"promotion-{ULID()}",
+            recipe=recipe,
+            model_version=version,
+            reason=order.reason,
+            force=order.force,
+            requested_by=by,
+            requested_at=datetime.now(UTC),
+        )
+        self._commands.give(request)
+        return next(move for move in self.promotions(recipe).promotions if move.promotion_id == request.promotion_id)
+
+    def promotions(self, recipe: str) -> PromotionList:
+        """The promotions of a recipe that were ordered or happened, newest first."""
+        views = [PromotionView.of(move) for move in self._moves.of_recipe(recipe)]
+        return PromotionList(promotions=sorted(views, key=lambda view: view.at, reverse=True))
+
+    def _of_recipe(self, recipe: str) -> list[ModelView]:
+        in_production = bundle.production_version(self._store, recipe)
+        models = []
+        for version in bundle.versions(self._store, recipe):
+            model = self._model(recipe, version)
+            if model:
+                models.append(model.model_copy(update={"in_production": version == in_production}))
+        return models
+
+    def _read_model(self, recipe: str, version: str) -> ModelView | None:
+        folder = bundle.folder_of(recipe, version)
+        try:
+            manifest = bundle.Manifest.model_validate_json(self._store.get(f"{folder}/{bundle.MANIFEST}"))
+        except (ObjectNotFound, ValidationError):
+            return None
+        return ModelView(
+            **manifest.model_dump(include={"recipe", "version", "architecture", "created_at", "dataset", "options"}),
+            in_production=False,
+            labels=self.labels(recipe, version),
+            evaluation=self._read_evaluation(folder),
+        )
+
+    def _read_evaluation(self, folder: str) -> dict[str, JsonValue] | None:
+        try:
+            evaluation = json.loads(self._store.get(f"{folder}/{bundle.EVALUATION}"))
+        except (ObjectNotFound, ValueError):
+            return None
+        return evaluation if isinstance(evaluation, dict) else None
+
+    def _read_recipe(self, recipe: str, version: str) -> Recipe:
+        content = self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}")
+        return parse_recipe(content.decode(errors="replace"), source=f"recipe of model {version}")
+
+
+def _label_view(recipe: Recipe, name: str) -> LabelView:
+    label = recipe.label(name)
+    return LabelView(
+        name=name,
+        role=label.role,
+        threshold=label.threshold,
+        expected=label.expected,
+        colour="#" + bytes(label.colour).hex(),
+    )

@@ -1,0 +1,153 @@
+"""The projection: what the dashboard knows, in Redis. All of it can be made again from the archive.
+
+Every key is named here; README.md has the same as a table. Redis Cluster is not supported: one script touches the
+keys of several frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, cast
+
+import fakeredis
+from redis import Redis
+from redis import exceptions as errors
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from services.dashboard.settings import DashboardSettings
+from shared.storage.port import StorageRefusedLogin
+
+AWAY: Final = (
+    errors.ConnectionError,
+    errors.TimeoutError,
+    errors.ReadOnlyError,
+    errors.OutOfMemoryError,
+    errors.TryAgainError,
+)
+"""Redis can't be reached, is loading, has failed over or is full: trying again later may help."""
+
+
+class ProjectionRefusedLogin(StorageRefusedLogin):
+    """Redis is there and does not accept the user or the password."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The names of the keys in Redis."""
+
+    prefix: str
+
+    @property
+    def built(self) -> str:
+        """String: set once the projection holds what the archive held."""
+        return f"{self.prefix}:built"
+
+    @property
+    def building(self) -> str:
+        """String: who is building the projection from the archive; expires when that process dies."""
+        return f"{self.prefix}:building"
+
+    @property
+    def events(self) -> str:
+        """Channel: what the live pages are told."""
+        return f"{self.prefix}:events"
+
+    @property
+    def lines(self) -> str:
+        """Set: the lines that anything was ever heard of."""
+        return f"{self.prefix}:lines"
+
+    @property
+    def workers(self) -> str:
+        """Hash ``<service>/<worker>`` → last `WorkerReported`."""
+        return f"{self.prefix}:workers"
+
+    @property
+    def trainings(self) -> str:
+        """Sorted set of training ids by the time of their request."""
+        return f"{self.prefix}:trainings"
+
+    def seen(self, kind: str, session: str, chunk: int) -> str:
+        """Bitmap: which frames (sequence modulo 65,536) of a session were counted as ``inspected`` or ``explained``."""
+        return f"{self.prefix}:seen:{kind}:{session}:{chunk}"
+
+    def total(self, line: str) -> str:
+        """Hash of counts: the line since ever."""
+        return f"{self.prefix}:counts:{line}:total"
+
+    def bucket(self, line: str, step: str, start: str) -> str:
+        """Hash of counts: the frames captured in one minute, hour or day (UTC)."""
+        return f"{self.prefix}:counts:{line}:{step}:{start}"
+
+    def frames(self, line: str, kind: str) -> str:
+        """Sorted set of frame ids by capture time (ms), for each of ``flagged``, ``passed`` and ``error``."""
+        return f"{self.prefix}:frames:{line}:{kind}"
+
+    def frame(self, frame_id: str) -> str:
+        """Hash: ``verdict`` and ``explanation``, each the message as it came."""
+        return f"{self.prefix}:frame:{frame_id}"
+
+    def session(self, session: str) -> str:
+        """Hash: ``captured`` and ``refused`` of one run of a camera, as far as the line's total knows of them."""
+        return f"{self.prefix}:session:{session}"
+
+    def cameras(self, line: str) -> str:
+        """Hash camera → last `CameraReported`."""
+        return f"{self.prefix}:cameras:{line}"
+
+    def pulse(self, line: str, second: int) -> str:
+        """String: frames judged in one second."""
+        return f"{self.prefix}:pulse:{line}:{second}"
+
+    def latencies(self, line: str) -> str:
+        """List: milliseconds from capture to verdict of the last frames."""
+        return f"{self.prefix}:latencies:{line}"
+
+    def training(self, training_id: str) -> str:
+        """Hash message type → the last message of that type about a training."""
+        return f"{self.prefix}:training:{training_id}"
+
+    def promotions(self, recipe: str) -> str:
+        """Hash promotion id → the last message about it."""
+        return f"{self.prefix}:promotions:{recipe}"
+
+
+def open_redis(settings: DashboardSettings) -> Redis:
+    """The Redis of the settings; ``embedded://`` is one inside this process, empty at first.
+
+    Connecting happens with the first command.
+    """
+    if settings.embedded:
+        return cast("Redis", fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
+    return Redis.from_url(
+        settings.redis_url,
+        username=settings.redis_user or None,
+        password=settings.redis_password.get_secret_value() or None,
+        decode_responses=True,
+        socket_timeout=5,
+        socket_connect_timeout=5,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries=3),
+    )
+
+
+def read_hash(redis: Redis, key: str) -> dict[str, str]:
+    """A hash as text: what `open_redis` gives, which the driver's types do not know."""
+    return cast("dict[str, str]", redis.hgetall(key))
+
+
+def check_login(redis: Redis) -> None:
+    """Talk to Redis once.
+
+    Raises:
+        ProjectionRefusedLogin: it does not accept the user or the password.
+    """
+    try:
+        redis.ping()
+    except errors.AuthenticationError as error:
+        raise ProjectionRefusedLogin(
+            f"Redis refuses the login ({error}): check DASHBOARD_REDIS_USER and DASHBOARD_REDIS_PASSWORD"
+        ) from error
+    except AWAY:
+        return

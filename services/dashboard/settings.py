@@ -1,0 +1,100 @@
+"""Settings of the dashboard."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import ServiceSettings
+
+EMBEDDED: Final = "embedded"
+"""Scheme of `DashboardSettings.redis_url` for the Redis inside this process."""
+
+
+class DashboardSettings(ServiceSettings):
+    """Where the dashboard listens and what it keeps for how long."""
+
+    model_config = SettingsConfigDict(env_prefix="DASHBOARD_")
+
+    host: str = Field("127.0.0.1", description="address of the pages and the API; any but loopback needs a password")
+    port: int = Field(8000, ge=1, le=65535)
+    password: SecretStr = Field(SecretStr(""), description="asked of everyone when set (user name: any)")
+    allowed_hosts: str = Field(
+        "", description="names by which browsers may call it, with commas; on loopback: localhost and 127.0.0.1"
+    )
+
+    redis_url: str = Field(
+        "embedded://", description="redis[s]://HOST[:PORT][/NUMBER], or embedded://: in this process"
+    )
+    redis_user: str = ""
+    redis_password: SecretStr = SecretStr("")
+    redis_prefix: str = Field("seamline", pattern=r"^[a-z0-9_-]+$", description="of every key of the dashboard")
+
+    prefetch: int = Field(5_000, ge=1, le=65_000, description="verdicts counted and not yet kept, at most")
+    segment_seconds: float = Field(1.0, gt=0, le=60, description="a segment of the archive is closed after so long")
+    segment_messages: int = Field(500, ge=1, le=10_000, description="or when it holds so many messages")
+
+    seen_days: int = Field(30, ge=1, description="a redelivery is recognised for so long")
+    minute_hours: int = Field(48, ge=1, description="counts by minute are kept for so long")
+    hour_days: int = Field(400, ge=1, description="counts by hour are kept for so long; those by day, for ever")
+    frame_days: int = Field(30, ge=1, description="a frame can be looked up for so long")
+    flagged_frames: int = Field(20_000, ge=1, description="flagged frames that can be looked up, per line")
+    passed_frames: int = Field(5_000, ge=1, description="frames that passed, per line")
+    error_frames: int = Field(2_000, ge=1, description="frames that could not be judged, per line")
+
+    ng_hold_seconds: float = Field(5.0, gt=0, description="a line shows NG for so long after the last NG frame")
+    silence_seconds: float = Field(
+        15.0, gt=0, description="a camera or worker that has said nothing for so long is lost"
+    )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only programs of this machine can reach it."""
+        return is_loopback(self.host)
+
+    @property
+    def asks_password(self) -> bool:
+        """Whether everyone must give the password."""
+        return bool(self.password.get_secret_value())
+
+    @property
+    def address(self) -> str:
+        """Where browsers of this machine find it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Redis is inside this process."""
+        return urlsplit(self.redis_url).scheme == EMBEDDED
+
+    @model_validator(mode="after")
+    def _is_not_open_to_strangers(self) -> Self:
+        if not self.loopback and not self.asks_password:
+            raise ValueError(
+                f"set DASHBOARD_PASSWORD to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _redis_address_is_complete(self) -> Self:
+        parts = urlsplit(self.redis_url)
+        if parts.scheme not in (EMBEDDED, "redis", "rediss"):
+            raise ValueError("DASHBOARD_REDIS_URL starts with redis://, rediss:// or embedded://")
+        if parts.username or parts.password:
+            raise ValueError("DASHBOARD_REDIS_URL holds a password: give it in DASHBOARD_REDIS_PASSWORD")
+        if not self.embedded and not self.redis_password.get_secret_value() and not is_loopback(parts.hostname or ""):
+            raise ValueError("set DASHBOARD_REDIS_PASSWORD: a Redis that others can reach must ask for one")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name means this machine alone."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,50 @@
+"""``/api/trainings``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from services.dashboard.problems import documented
+from services.dashboard.trainings.schemas import TrainingList, TrainingOrder, TrainingView
+from services.dashboard.trainings.service import TrainingsService
+from services.dashboard.visitor import Visitor
+from shared.messages import Name
+
+router = APIRouter(prefix="/api/trainings", tags=["trainings"])
+
+
+def _trainings(request: Request) -> TrainingsService:
+    trainings: TrainingsService = request.app.state.trainings
+    return trainings
+
+
+Trainings = Annotated[TrainingsService, Depends(_trainings)]
+TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB"])]
+
+
+@router.post("", status_code=202, responses=documented(401, 403, 422, 503))
+def order_training(trainings: Trainings, order: TrainingOrder, visitor: Visitor, response: Response) -> TrainingView:
+    """Order a training. The answer comes when the trainer's queue has it; `Location` shows how far it is."""
+    training = trainings.order(order, by=visitor)
+    response.headers["Location"] = f"/api/trainings/{training.training_id}"
+    return training
+
+
+@router.get("", responses=documented(401, 422, 503))
+def list_trainings(trainings: Trainings, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> TrainingList:
+    """The last trainings, newest first."""
+    return trainings.newest(limit)
+
+
+@router.get("/{training_id}", responses=documented(401, 404, 422, 503))
+def get_training(trainings: Trainings, training_id: TrainingId) -> TrainingView:
+    """One training: how far it is, or what came of it."""
+    return trainings.get(training_id)
+
+
+@router.delete("/{training_id}", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
+def cancel_training(trainings: Trainings, training_id: TrainingId, visitor: Visitor) -> TrainingView:
+    """Ask the trainer to stop; what was learned so far is dropped. The state changes when the trainer has stopped."""
+    return trainings.cancel(training_id, by=visitor)

@@ -1,0 +1,97 @@
+"""What the API says about trainings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from services.dashboard.trainings.register import KnownTraining
+from shared.messages import Name, TrainingState
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class TrainingOrder(BaseModel):
+    """What to train."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "recipe": "seam",
+                "dataset": "datasets/seam-2026-01",
+                "architecture": "compact",
+                "options": {"epochs": 30, "seed": 1},
+                "promote": False,
+            }
+        },
+    )
+
+    recipe: Name
+    dataset: Text = Field(description="prefix in object storage, or a folder where the trainer may read folders")
+    recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
+        None, description="the recipe itself; left out: the one of the model in production"
+    )
+    architecture: Name = "compact"
+    options: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, description="epochs, seed, batch size…")
+    promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
+
+
+class TrainingView(BaseModel):
+    """A training, as far as is known."""
+
+    training_id: str
+    recipe: str
+    dataset: str | None
+    architecture: str | None
+    options: dict[str, JsonValue]
+    promote: bool
+    requested_by: str | None
+    requested_at: datetime | None
+    state: TrainingState
+    epoch: int
+    epochs: int
+    metrics: dict[str, float] = Field(description="of the last epoch")
+    reason: str
+    model_version: str | None
+    evaluation: dict[str, JsonValue] | None
+    changed_at: datetime | None
+
+    @classmethod
+    def of(cls, known: KnownTraining) -> Self:
+        """A known training as the API shows it; whatever is not known yet is null."""
+        requested, progressed, trained = known.requested, known.progressed, known.trained
+        said = progressed or trained or requested
+        version = (progressed.model_version if progressed else None) or (trained.model_version if trained else None)
+        return cls(
+            training_id=known.training_id,
+            recipe=said.recipe if said else "",
+            dataset=requested.dataset if requested else None,
+            architecture=requested.architecture if requested else None,
+            options=requested.options if requested else {},
+            promote=requested.promote if requested else False,
+            requested_by=requested.requested_by if requested else None,
+            requested_at=requested.requested_at if requested else None,
+            state=_state_of(known),
+            epoch=progressed.epoch if progressed else 0,
+            epochs=progressed.epochs if progressed else 0,
+            metrics=progressed.metrics if progressed else {},
+            reason=progressed.reason if progressed else "",
+            model_version=version,
+            evaluation=trained.evaluation if trained else None,
+            changed_at=progressed.progressed_at if progressed else None,
+        )
+
+
+class TrainingList(BaseModel):
+    """Trainings, newest first."""
+
+    trainings: list[TrainingView]
+
+
+def _state_of(known: KnownTraining) -> TrainingState:
+    if known.progressed:
+        return known.progressed.state
+    return TrainingState.FINISHED if known.trained else TrainingState.QUEUED

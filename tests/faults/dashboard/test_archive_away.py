@@ -1,0 +1,81 @@
+"""The dashboard while object storage is stopped: counting goes on, nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.dashboard.archive import Archive, read_segment, segments
+from services.dashboard.handler import Handler
+from shared.messages import Message
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore, StorageUnavailable
+from shared.topology import DASHBOARD_VERDICTS
+from tests.contract.conftest import S3Server
+from tests.integration.dashboard.conftest import encoded, kept, publish, taking_in, wait_until
+from tests.verdicts import Line
+
+
+def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S3Server) -> None:
+    s3_server.stop()
+    archive = Archive(store, seconds=0.02, messages=5)
+    verdicts = list(Line().verdicts(60))
+    kept = [archive.keep(verdicts[start : start + 3]) for start in range(0, 60, 3)]
+    with pytest.raises(TimeoutError):
+        kept[0].result(0.3)
+    s3_server.start()
+    for future in kept:
+        future.result(30)
+    assert [message for key in segments(store) for message in read_segment(store, key)] == verdicts
+    archive.close()
+
+
+def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectStore, s3_server: S3Server) -> None:
+    s3_server.stop()
+    archive = Archive(store, seconds=0.02, messages=5)
+    kept = archive.keep(list(Line().verdicts(3)))
+    archive.close(patience=0.2)
+    late = archive.keep(list(Line().verdicts(1)))
+    for future in (kept, late):
+        with pytest.raises(StorageUnavailable):
+            future.result(0)
+
+
+def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
+    broker: Broker, handler: Handler, store: ObjectStore, s3_server: S3Server
+) -> None:
+    s3_server.stop()
+    verdicts: list[Message] = list(Line().verdicts(300))
+    publish(broker, *verdicts)
+    with taking_in(broker, handler, store):
+        wait_until(lambda: handler.counting.total("line-1").judged == 300)
+        assert broker.depth(DASHBOARD_VERDICTS.name).total == 300
+        s3_server.start()
+        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0, 30)
+    assert handler.counting.total("line-1").judged == 300
+    assert kept(store) == encoded(verdicts)
+
+
+def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
+    broker: Broker, handler: Handler, store: ObjectStore, s3_server: S3Server
+) -> None:
+    s3_server.stop()
+    publish(broker, *Line().verdicts(300))
+    with taking_in(broker, handler, store, prefetch=120):
+        wait_until(lambda: handler.counting.total("line-1").judged == 120)
+        assert broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 120
+
+
+def test_stopping_while_the_archive_is_away_leaves_the_verdicts_in_the_queue(
+    broker: Broker, handler: Handler, store: ObjectStore, s3_server: S3Server
+) -> None:
+    s3_server.stop()
+    verdicts: list[Message] = list(Line().verdicts(50))
+    publish(broker, *verdicts)
+    with taking_in(broker, handler, store):
+        wait_until(lambda: handler.counting.total("line-1").judged == 50)
+    assert broker.depth(DASHBOARD_VERDICTS.name).total == 50
+    s3_server.start()
+    with taking_in(broker, handler, store):
+        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0, 30)
+    assert handler.counting.total("line-1").judged == 50
+    assert kept(store) == encoded(verdicts)

@@ -1,0 +1,54 @@
+"""From the queue into Redis and the archive: nothing is lost and nothing counted twice, whatever is away."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.dashboard.handler import Handler
+from shared.messages import FrameCaptured, FrameInspected, Message
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from shared.topology import DASHBOARD_VERDICTS
+from tests.integration.dashboard.conftest import encoded, kept, publish, taking_in, wait_until
+from tests.verdicts import Line
+
+
+def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, handler: Handler, store: ObjectStore) -> None:
+    verdicts: list[Message] = list(Line().verdicts(700))
+    publish(broker, *verdicts)
+    with taking_in(broker, handler, store):
+        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    assert handler.counting.total("line-1").judged == 700
+    assert kept(store) == encoded(verdicts)
+
+
+def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
+    broker: Broker, handler: Handler, store: ObjectStore
+) -> None:
+    verdicts: list[Message] = list(Line().verdicts(100))
+    publish(broker, *verdicts)
+    dying = broker.subscribe(DASHBOARD_VERDICTS, 100)
+    taken = dying.receive(60, 1.0)
+    handler.apply(verdicts[: len(taken)])
+    dying.close()
+    with taking_in(broker, handler, store):
+        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    assert handler.counting.total("line-1").judged == 100
+    assert kept(store) == encoded(verdicts)
+
+
+def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
+    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line()
+    before, stranger, after = line.verdict(), line.verdict(), line.verdict()
+    captured = FrameCaptured(frame=stranger.frame, encoding="jpeg", width=10, height=10, picture=b"x")
+    publish(broker, before)
+    with monkeypatch.context() as patched:
+        patched.setattr(FrameInspected, "encode", lambda _verdict: captured.encode())
+        publish(broker, stranger)
+    publish(broker, after)
+    with taking_in(broker, handler, store):
+        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    assert handler.counting.total("line-1").judged == 2
+    assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1

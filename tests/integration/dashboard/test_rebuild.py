@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+
+from services.dashboard.archive import Archive, segments
+from services.dashboard.compaction import compact
+from services.dashboard.counting import Counts, Step, starts_between
+from services.dashboard.frames.index import Kind
+from services.dashboard.handler import Handler
+from services.dashboard.projection import Keys
+from services.dashboard.rebuild import Rebuilder
+from services.dashboard.settings import DashboardSettings
+from shared.messages import Message, TrainingProgressed, TrainingRequested, TrainingState
+from shared.storage.port import ObjectStore
+from tests.verdicts import Line, explanation_of
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def rebuilder(redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore) -> Rebuilder:
+    return Rebuilder(redis, keys, settings.model_copy(update={"segment_seconds": 0.01}), store)
+
+
+def lived_through() -> list[Message]:
+    """An hour of two lines, as it comes from the broker: some of it twice."""
+    messages: list[Message] = []
+    for name in ("line-1", "line-2"):
+        line = Line(name, start=NOW)
+        verdicts = list(line.verdicts(150, seed=len(messages)))
+        messages += verdicts
+        messages += [explanation_of(verdict) for verdict in verdicts if verdict.flagged]
+        messages += [line.report(refused=2, captured=155), *verdicts[:20]]
+    messages.append(
+        TrainingRequested(
+            training_id="training-1", recipe="seam", dataset="datasets/seam", requested_by="eva", requested_at=NOW
+        )
+    )
+    messages.append(
+        TrainingProgressed(
+            training_id="training-1", recipe="seam", state=TrainingState.RUNNING, epoch=3, epochs=9, progressed_at=NOW
+        )
+    )
+    return messages
+
+
+def keep_in_segments(store: ObjectStore, messages: list[Message], at_once: int = 40) -> None:
+    archive = Archive(store, seconds=0.01, messages=1)
+    for start in range(0, len(messages), at_once):
+        archive.keep(messages[start : start + at_once]).result(10)
+    archive.close()
+
+
+def everything(handler: Handler) -> dict[str, object]:
+    """What can be asked of a projection."""
+    known: dict[str, object] = {"training": handler.trainings.find("training-1")}
+    for line in ("line-1", "line-2"):
+        known[f"total of {line}"] = handler.counting.total(line)
+        for step in Step:
+            starts = starts_between(step, NOW - step.length, NOW + step.length * 2)
+            known[f"{step} of {line}"] = handler.counting.buckets(line, step, starts)
+        for kind in Kind:
+            known[f"{kind} of {line}"] = list(handler.frames.newest(line, [kind]))
+        known[f"cameras of {line}"] = handler.cameras.of_line(line)
+    return known
+
+
+def test_a_rebuilt_projection_equals_the_one_that_was_lived(
+    handler: Handler, rebuilder: Rebuilder, store: ObjectStore
+) -> None:
+    messages = lived_through()
+    keep_in_segments(store, messages)
+    handler.apply(messages)
+    lived = everything(handler)
+    rebuilder.build(from_nothing=True)
+    assert everything(handler) == lived
+    assert rebuilder.built
+
+
+def test_a_rebuild_forgets_what_is_wrong(
+    handler: Handler, rebuilder: Rebuilder, store: ObjectStore, redis: Redis, keys: Keys
+) -> None:
+    messages = lived_through()
+    keep_in_segments(store, messages)
+    redis.hset(keys.total("line-1"), mapping={"ok": 7_000_000, "ng": -3})
+    found = rebuilder.build(from_nothing=True)
+    assert found is not None
+    assert (found.messages, found.damaged) == (len(messages), 0)
+    assert handler.counting.total("line-1").judged == 150
+
+
+def test_verdicts_that_arrive_during_a_rebuild_are_counted_once(
+    another_handler: Callable[[], Handler], rebuilder: Rebuilder, store: ObjectStore
+) -> None:
+    messages = lived_through()
+    keep_in_segments(store, messages, at_once=100)
+    live = another_handler()
+    rebuilder.build(lambda done, of: live.apply(messages[done * 3 :]), from_nothing=True)
+    live.apply(messages)
+    assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
+
+
+def test_a_compacted_archive_rebuilds_to_the_same(handler: Handler, rebuilder: Rebuilder, store: ObjectStore) -> None:
+    keep_in_segments(store, lived_through())
+    rebuilder.build()
+    before = everything(handler)
+    many = len(segments(store))
+    compact(store, datetime.max.replace(tzinfo=UTC), days=None)
+    assert len(segments(store)) < many
+    rebuilder.build(from_nothing=True)
+    assert everything(handler) == before
+
+
+def test_a_damaged_segment_is_told_and_the_others_are_read(
+    handler: Handler, rebuilder: Rebuilder, store: ObjectStore
+) -> None:
+    keep_in_segments(store, lived_through())
+    store.put("verdicts/2020-01-01/1200-01JF6Z6TX4W8E1V2M6C3N9Q7RB.jsonl.gz", b"no gzip")
+    found = rebuilder.build()
+    assert found is not None
+    assert found.damaged == 1
+    assert handler.counting.total("line-1").judged == 150
+
+
+def test_only_one_process_rebuilds(rebuilder: Rebuilder, redis: Redis, keys: Keys) -> None:
+    redis.set(keys.building, "another")
+    assert rebuilder.build(from_nothing=True) is None
+    assert not rebuilder.built
+
+
+def test_an_empty_archive_makes_an_empty_projection(handler: Handler, rebuilder: Rebuilder) -> None:
+    assert rebuilder.build() is not None
+    assert rebuilder.built
+    assert handler.counting.total("line-1") == Counts()
