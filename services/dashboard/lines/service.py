@@ -73,7 +73,7 @@ class LinesService:
             Problem: 404.
         """
         self._register.check(line)
-        return self._account(line, self._cameras.of_line(line))
+        return self._account(line, self._cameras.of_line(line), next(self._frames.newest(line), None))
 
     def rates(self, line: str, step: Step, first: datetime, last: datetime) -> Rates:
         """Defect rates of the frames captured from ``first`` to ``last``, widened to whole buckets.
@@ -109,8 +109,8 @@ class LinesService:
     def _state(self, line: str) -> LineState:
         now = datetime.now(UTC)
         cameras = self._cameras.of_line(line)
-        accounting = self._account(line, cameras)
         last = next(self._frames.newest(line), None)
+        accounting = self._account(line, cameras, last)
         signs = Signs(
             now=now,
             cameras=cameras,
@@ -138,8 +138,10 @@ class LinesService:
         flagged = islice(self._frames.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT)
         return next((frame.verdict for frame in flagged if frame.verdict.verdict is Verdict.NG), None)
 
-    def _account(self, line: str, cameras: list[CameraReported]) -> Accounting:
+    def _account(self, line: str, cameras: list[CameraReported], last: KnownFrame | None) -> Accounting:
         counts = self._counting.total(line)
+        labels = {label: _label_rate(counts, label) for label in sorted(counts.scored)}
+        latest = last.verdict.model_version if last else ""
         parked = self._parked_of(line)
         return Accounting(
             captured=counts.captured,
@@ -155,10 +157,9 @@ class LinesService:
             explained=counts.explained,
             unexplained=counts.unexplained,
             defect_rate=rate(counts.ng, counts.inspected),
-            defect_rates={
-                label: found for label in sorted(counts.scored) if (found := _label_rate(counts, label).rate)
-            },
-            model_versions=sorted(counts.model),
+            defect_rates={label: found.rate.value for label, found in labels.items() if found.rate},
+            labels=labels,
+            model_versions=sorted(counts.model, key=lambda version: (version != latest, version)),
         )
 
     def _parked_of(self, line: str) -> int | None:

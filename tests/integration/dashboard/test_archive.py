@@ -62,7 +62,7 @@ def test_a_line_of_a_newer_version_is_passed_over(store: ObjectStore) -> None:
     assert list(read_segment(store, "verdicts/2026-01-01/1200-x.jsonl.gz")) == [verdict]
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-9]])
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-9]], ids=["empty", "foreign", "cut"])
 def test_a_damaged_segment_is_named(store: ObjectStore, content: bytes) -> None:
     key = "verdicts/2026-01-01/1200-x.jsonl.gz"
     store.put(key, content)
