@@ -1,0 +1,81 @@
+"""What a training needs to go on after it was killed."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = list[NDArray[np.generic]]
+
+GROUPS: Final = ("network", "optimizer", "best")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint of another network, or no checkpoint at all."""
+
+
+@dataclass
+class Checkpoint:
+    """A training between two epochs."""
+
+    epoch: int = 0
+    """Epochs done."""
+    best_epoch: int = 0
+    best_score: tuple[float, float] = (-np.inf, -np.inf)
+    history: list[dict[str, float]] = field(default_factory=list)
+    """The metrics of each epoch."""
+    network: Arrays = field(default_factory=list)
+    optimizer: Arrays = field(default_factory=list)
+    best: Arrays = field(default_factory=list)
+    """The network's weights after the best epoch."""
+
+    def encode(self) -> bytes:
+        """The checkpoint as a file of plain arrays."""
+        state = {
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+            "history": self.history,
+        }
+        arrays = {
+            f"{group}_{number:04d}": array for group in GROUPS for number, array in enumerate(getattr(self, group))
+        }
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, state=np.array(json.dumps(state)), **arrays)
+        return content.getvalue()
+
+
+def decode_checkpoint(content: bytes) -> Checkpoint:
+    """Read what `Checkpoint.encode` wrote. Nothing in it is run.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            state: dict[str, Any] = json.loads(str(arrays["state"]))
+            groups: dict[str, Any] = {
+                group: [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}_")]
+                for group in GROUPS
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"not a checkpoint: {error}") from error
+    average_precision, loss = state.pop("best_score")
+    return Checkpoint(**state, best_score=(average_precision, loss), **groups)
+
+
+class CheckpointStore(Protocol):
+    """Where the checkpoint of one training is kept."""
+
+    def load(self) -> bytes | None:
+        """The last one; None before the first."""
+        ...
+
+    def save(self, content: bytes) -> None:
+        """Replace the last one."""
+        ...

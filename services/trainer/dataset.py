@@ -1,0 +1,187 @@
+"""Labelled pictures: a folder of tables, of pictures beside them, and of the groups that must not be split.
+
+A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the picture's file, and one column per label
+with True or False. A leading column without a name (or named ``index``) is an index that some tool wrote, and is passed
+over. Several tables in one folder are read together. Pictures lie in ``images/``, or beside the tables. ``groups.csv``
+says which pictures belong together (``name,group``); without it, those of a ``<video>_data.csv`` are one group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from services.trainer.tables import DatasetError, Place, Problem, Row, Table, read_table
+
+LABELS: Final = "labels.csv"
+VIDEO_TABLE: Final = "_data.csv"
+GROUPS: Final = "groups.csv"
+PICTURES: Final = "images"
+NAME: Final = "name"
+INDEX_COLUMNS: Final = ("", "index", "unnamed: 0")
+BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+OnProblem = Literal["stop", "skip"]
+"""Whether a row that is wrong ends the reading, or is passed over and listed."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled picture."""
+
+    name: str
+    picture: Path
+    labels: tuple[bool, ...]
+    """In the order of the dataset's label names."""
+    group: str
+    place: Place
+    """The row that says so."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled pictures of one product."""
+
+    label_names: tuple[str, ...]
+    examples: tuple[Example, ...]
+    problems: tuple[Problem, ...] = ()
+    """Rows that were passed over."""
+
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return len({example.group for example in self.examples})
+
+
+def read_dataset(
+    folder: Path, label_names: Sequence[str] = (), *, exclusive: bool = False, on_problem: OnProblem = "stop"
+) -> Dataset:
+    """Read a folder of labelled pictures. The pictures themselves are not opened.
+
+    Args:
+        folder: with the tables.
+        label_names: the recipe's labels, in its order; empty for those of the first table.
+        exclusive: exactly one label of each picture must be true.
+        on_problem: what a row that is wrong does.
+
+    Raises:
+        DatasetError: there is no table, a label of the recipe has no column, no picture is left, or (``stop``) a row is
+            wrong.
+    """
+    tables = [read_table(path) for path in find_tables(folder)]
+    names = tuple(label_names) or label_columns(tables[0])
+    reader = _Reader(folder, names, exclusive=exclusive)
+    for table in tables:
+        reader.read(table)
+    if reader.problems and on_problem == "stop":
+        raise DatasetError(reader.problems)
+    if not reader.examples:
+        raise DatasetError([*reader.problems, f"{folder}: no picture to learn from"])
+    return Dataset(names, tuple(reader.examples.values()), tuple(reader.problems))
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """The tables of a folder, in the order of their names.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = sorted(path for path in folder.glob("*.csv") if path.name == LABELS or path.name.endswith(VIDEO_TABLE))
+    if not found:
+        what = "no table" if folder.is_dir() else "no such folder"
+        raise DatasetError([f"{folder}: {what}: put {LABELS} or <video>{VIDEO_TABLE} there, with name and labels"])
+    return found
+
+
+def label_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table that are labels."""
+    leading = 1 if table.columns and table.columns[0].lower() in INDEX_COLUMNS else 0
+    return tuple(column for column in table.columns[leading:] if column != NAME)
+
+
+class _WrongRow(ValueError):
+    """Why one row can't be used."""
+
+
+class _Reader:
+    """Gathers the examples of one folder, and what is wrong with its tables."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...], *, exclusive: bool) -> None:
+        self.examples: dict[str, Example] = {}
+        self.problems: list[Problem] = []
+        self._names = names
+        self._exclusive = exclusive
+        self._pictures = folder / PICTURES if (folder / PICTURES).is_dir() else folder
+        self._groups = self._read_groups(folder / GROUPS)
+
+    def read(self, table: Table) -> None:
+        """Add the rows of a table."""
+        self._check_columns(table)
+        for row in table.rows:
+            try:
+                self._add(row, table)
+            except _WrongRow as wrong:
+                self.problems.append(Problem(row.place, str(wrong)))
+
+    def _check_columns(self, table: Table) -> None:
+        missing = [name for name in (NAME, *self._names) if name not in table.columns]
+        if missing or not self._names:
+            wanted = ", ".join(missing) or "a label"
+            raise DatasetError(
+                [Problem(table.top, f"no column for {wanted}: the first line names {NAME} and each label")]
+            )
+        unknown = [name for name in label_columns(table) if name not in self._names]
+        if unknown:
+            text = f"the recipe has no label {', '.join(unknown)}: remove the column, or add the label to the recipe"
+            self.problems.append(Problem(table.top, text))
+
+    def _add(self, row: Row, table: Table) -> None:
+        name = row.cells[NAME]
+        labels = self._labels(row)
+        before = self.examples.get(name)
+        if before:
+            what = "is listed twice" if before.labels == labels else "is labelled otherwise"
+            raise _WrongRow(f"{name} {what}, see {before.place}: keep one of the two")
+        self.examples[name] = Example(name, self._picture(name), labels, self._group(name, table), row.place)
+
+    def _labels(self, row: Row) -> tuple[bool, ...]:
+        for label in self._names:
+            if row.cells[label].lower() not in BOOLEANS:
+                raise _WrongRow(f"{label} is {row.cells[label]!r}: write True or False")
+        labels = tuple(BOOLEANS[row.cells[label].lower()] for label in self._names)
+        if self._exclusive and sum(labels) != 1:
+            true = [name for name, value in zip(self._names, labels, strict=True) if value]
+            raise _WrongRow(f"{' and '.join(true) or 'no label'} is true, and the recipe wants exactly one")
+        return labels
+
+    def _picture(self, name: str) -> Path:
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts:
+            raise _WrongRow(f"{name!r} is no name of a picture in {self._pictures.name}")
+        picture = self._pictures / path
+        if not picture.is_file():
+            raise _WrongRow(f"{name} is not there: put it into {self._pictures}, or remove the row")
+        return picture
+
+    def _group(self, name: str, table: Table) -> str:
+        if self._groups is None:
+            return table.file.removesuffix(VIDEO_TABLE) if table.file.endswith(VIDEO_TABLE) else name
+        if name not in self._groups:
+            raise _WrongRow(f"{name} has no group: add it to {GROUPS}")
+        return self._groups[name]
+
+    def _read_groups(self, path: Path) -> dict[str, str] | None:
+        if not path.is_file():
+            return None
+        table = read_table(path)
+        if not {NAME, "group"} <= set(table.columns):
+            raise DatasetError([Problem(table.top, "no column for name or group: the first line is name,group")])
+        groups: dict[str, str] = {}
+        for row in table.rows:
+            name, group = row.cells[NAME], row.cells["group"]
+            if groups.setdefault(name, group) != group or not group:
+                what = f"is in {groups[name]!r} already" if group else "has no group"
+                self.problems.append(Problem(row.place, f"{name} {what}: give it one group"))
+        return groups

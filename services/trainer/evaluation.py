@@ -1,0 +1,180 @@
+"""How good a model is, on pictures that it never learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from services.trainer.intervals import Interval, bootstrap, draws, proportion
+from shared.messages import Verdict
+from shared.recipe import Recipe
+from shared.verdict import judge
+
+Truth = NDArray[np.float32]
+"""(pictures, labels), 0 or 1."""
+Scores = NDArray[np.float32]
+"""(pictures, labels), 0 to 1."""
+
+
+class Confusion(BaseModel):
+    """Pictures by what is true of a label and what was said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    true_positive: int
+    false_positive: int
+    false_negative: int
+    true_negative: int
+
+
+class LabelEvaluation(BaseModel):
+    """One label. A number is None where it is not defined: no precision where nothing was found."""
+
+    model_config = ConfigDict(frozen=True)
+
+    n: int = Field(description="pictures")
+    positives: int = Field(description="of them, those that have the label")
+    threshold: float
+    accuracy: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    roc_auc: float | None
+    average_precision: float | None
+    brier: float = Field(description="mean squared error of the score; 0 is best")
+    confusion: Confusion
+    intervals: dict[str, Interval] = Field(description="95 %, by the name of the number")
+
+
+class Evaluation(BaseModel):
+    """A model on one set of pictures."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int
+    groups: int
+    labels: dict[str, LabelEvaluation]
+    verdict_accuracy: float
+    escape_rate: float | None = Field(description="of the NG parts, those judged ok")
+    overkill_rate: float | None = Field(description="of the ok parts, those judged NG")
+    macro_average_precision: float
+    cost: float = Field(description="of escapes and overkills by the recipe's costs, per picture")
+    intervals: dict[str, Interval]
+
+
+def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]) -> Evaluation:
+    """Measure a model label by label, and by its verdicts.
+
+    Args:
+        recipe: with the thresholds that judge.
+        truth: what is in each picture.
+        scores: what the model says of each.
+        groups: of each picture; pictures of one group are resampled together.
+    """
+    judged = [judge(recipe, score) for score in scores]
+    present = np.array([[finding.present for finding in each.findings.values()] for each in judged])
+    said_ng = np.array([each.verdict is Verdict.NG for each in judged])
+    is_ng = np.array([judge(recipe, true).verdict is Verdict.NG for true in truth])
+    samples = draws(groups)
+    labels = {
+        label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column], samples).evaluation(
+            label.threshold
+        )
+        for column, label in enumerate(recipe.labels)
+    }
+    return _whole(recipe, labels, is_ng, said_ng, groups)
+
+
+@dataclass(frozen=True)
+class _Label:
+    """One label of all pictures: whether it is there, whether it was found, and its score."""
+
+    true: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+    scores: Scores
+    samples: list[NDArray[np.int64]]
+    """Bootstrap samples of the pictures."""
+
+    def evaluation(self, threshold: float) -> LabelEvaluation:
+        hits, alarms = int((self.true & self.found).sum()), int((~self.true & self.found).sum())
+        misses, rest = int((self.true & ~self.found).sum()), int((~self.true & ~self.found).sum())
+        everything = np.arange(len(self.true))
+        intervals = {
+            "accuracy": proportion(hits + rest, len(self.true)),
+            "precision": proportion(hits, hits + alarms),
+            "recall": proportion(hits, hits + misses),
+            "f1": bootstrap(self._f1, self.samples),
+            "roc_auc": bootstrap(self._roc_auc, self.samples),
+            "average_precision": bootstrap(self._average_precision, self.samples),
+        }
+        return LabelEvaluation(
+            n=len(self.true),
+            positives=int(self.true.sum()),
+            threshold=threshold,
+            accuracy=(hits + rest) / len(self.true),
+            precision=_share(hits, hits + alarms),
+            recall=_share(hits, hits + misses),
+            f1=self._f1(everything),
+            roc_auc=self._roc_auc(everything),
+            average_precision=self._average_precision(everything),
+            brier=float(brier_score_loss(self.true, np.clip(self.scores, 0, 1), labels=[False, True])),
+            confusion=Confusion(true_positive=hits, false_positive=alarms, false_negative=misses, true_negative=rest),
+            intervals={name: found for name, found in intervals.items() if found},
+        )
+
+    def _f1(self, rows: NDArray[np.int64]) -> float | None:
+        true, found = self.true[rows], self.found[rows]
+        return _share(2 * int((true & found).sum()), int(true.sum()) + int(found.sum()))
+
+    def _roc_auc(self, rows: NDArray[np.int64]) -> float | None:
+        true = self.true[rows]
+        return None if true.all() or not true.any() else float(roc_auc_score(true, self.scores[rows]))
+
+    def _average_precision(self, rows: NDArray[np.int64]) -> float | None:
+        true = self.true[rows]
+        return float(average_precision_score(true, self.scores[rows])) if true.any() else None
+
+
+def _whole(
+    recipe: Recipe,
+    labels: dict[str, LabelEvaluation],
+    is_ng: NDArray[np.bool_],
+    said_ng: NDArray[np.bool_],
+    groups: Sequence[str],
+) -> Evaluation:
+    right, escapes, overkills = (int(which.sum()) for which in (is_ng == said_ng, is_ng & ~said_ng, ~is_ng & said_ng))
+    bad, fine = int(is_ng.sum()), int((~is_ng).sum())
+    precisions = [found for label in labels.values() if (found := label.average_precision) is not None]
+    intervals = {
+        "verdict_accuracy": proportion(right, len(is_ng)),
+        "escape_rate": proportion(escapes, bad),
+        "overkill_rate": proportion(overkills, fine),
+    }
+    return Evaluation(
+        pictures=len(is_ng),
+        groups=len(set(groups)),
+        labels=labels,
+        verdict_accuracy=right / len(is_ng),
+        escape_rate=_share(escapes, bad),
+        overkill_rate=_share(overkills, fine),
+        macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
+        cost=(escapes * recipe.costs.escape + overkills * recipe.costs.overkill) / len(is_ng),
+        intervals={name: found for name, found in intervals.items() if found},
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def table_of(evaluation: Evaluation) -> str:
+    """The share of right answers per label, in percent, in one row."""
+    width = max(9, *(len(name) + 2 for name in evaluation.labels))
+    names = "".join(f"{name:>{width}}" for name in evaluation.labels)
+    shares = "".join(f"{100 * label.accuracy:>{width - 2}.1f} %" for label in evaluation.labels.values())
+    return f"{'label':<9}{names}\n{'correct':<9}{shares}"

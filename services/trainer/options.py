@@ -1,0 +1,43 @@
+"""What may be chosen for a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from services.trainer.split import Shares
+
+
+class WrongOption(ValueError):
+    """An option that a training does not have, or a value that it can't take."""
+
+
+class TrainingOptions(BaseModel):
+    """Options of one training; kept in its bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(30, ge=1, le=1000)
+    patience: int = Field(10, ge=1, description="epochs without a better validation before it stops early")
+    batch_size: int = Field(32, ge=1, le=1024)
+    learning_rate: float | None = Field(None, gt=0, description="at its highest; None for the architecture's own")
+    weight_decay: float | None = Field(None, ge=0, description="None for the architecture's own")
+    seed: int = Field(0, ge=0)
+    shares: Shares = Shares()
+    skip_problems: bool = Field(False, description="pass over wrong rows and unreadable pictures")
+
+
+def read_options(given: Mapping[str, JsonValue]) -> TrainingOptions:
+    """Options as a message or a command brings them.
+
+    Raises:
+        WrongOption: the first that is wrong.
+    """
+    try:
+        return TrainingOptions.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        known = f"; there are {', '.join(TrainingOptions.model_fields)}" if problem["type"] == "extra_forbidden" else ""
+        raise WrongOption(f"option {name}: {problem['msg'].removeprefix('Value error, ')}{known}") from error

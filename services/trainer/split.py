@@ -1,0 +1,159 @@
+"""Train, valid and test: whole groups, labels in like shares, and the same again for the same seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from services.trainer.dataset import Dataset, Example
+from services.trainer.tables import DatasetError
+
+PARTS: Final = ("train", "valid", "test")
+RUNS: Final = 20
+"""Into how many runs of neighbours the pictures are cut where there are too few groups."""
+HANDINGS: Final = 20_000
+"""How many times a group is handed out, over all tries."""
+FEWEST_ATTEMPTS: Final = 5
+FEW: Final = 10
+"""Examples with (or without) a label below which a part can't measure it."""
+
+
+class Shares(BaseModel):
+    """How the pictures are shared out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train: float = 0.78
+    valid: float = 0.20
+    test: float = 0.02
+
+    @model_validator(mode="after")
+    def _make_one(self) -> Shares:
+        if min(self.train, self.valid, self.test) <= 0 or abs(self.train + self.valid + self.test - 1) > 1e-6:
+            raise ValueError("the shares of train, valid and test are above 0 and make 1 together")
+        return self
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where each picture went."""
+
+    train: tuple[Example, ...]
+    valid: tuple[Example, ...]
+    test: tuple[Example, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def parts(self) -> dict[str, tuple[Example, ...]]:
+        """By name."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
+    """Share out a dataset, a group to one side as a whole.
+
+    Groups are handed out from the largest to the smallest, each to the part that lacks most of what it brings (after
+    Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10); of many tries, the one counts that comes nearest to the
+    shares of every label. Where there are fewer groups than parts, the pictures are cut into runs of neighbours, and a
+    warning says so.
+
+    Raises:
+        DatasetError: there are fewer pictures than parts.
+    """
+    if len(dataset.examples) < len(PARTS):
+        raise DatasetError([f"{len(dataset.examples)} picture(s) can't be split into {', '.join(PARTS)}: label more"])
+    groups, warnings = _groups(dataset)
+    parts = _best_of(groups, np.array([shares.train, shares.valid, shares.test]), np.random.default_rng(seed))
+    train, valid, test = (tuple(example for index in sorted(part) for example in groups[index]) for part in parts)
+    found = Split(train, valid, test, tuple(warnings))
+    return replace(found, warnings=(*warnings, *_scarce(dataset.label_names, found)))
+
+
+def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
+    """``train.csv``, ``valid.csv`` and ``test.csv``: the labels of each part, as a labelling tool writes them."""
+    return {f"{part}.csv": _table(examples, label_names) for part, examples in parts.parts.items()}
+
+
+def _table(examples: Sequence[Example], label_names: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", *label_names))
+    writer.writerows((example.name, *example.labels) for example in examples)
+    return text.getvalue().encode()
+
+
+def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
+    together: dict[str, list[Example]] = defaultdict(list)
+    for example in dataset.examples:
+        together[example.group].append(example)
+    if len(together) >= len(PARTS):
+        return list(together.values()), []
+    cuts = np.array_split(np.arange(len(dataset.examples)), RUNS)
+    runs = [[dataset.examples[index] for index in run] for run in cuts if len(run)]
+    return runs, [
+        f"{len(together)} group(s) can't be split into {', '.join(PARTS)}: neighbouring pictures may be on both sides, "
+        "and the evaluation flatters; add pictures of other parts, batches or videos"
+    ]
+
+
+def _best_of(groups: list[list[Example]], shares: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:
+    """Hand out the groups in many orders; the numbers of each part's groups, in the order that came nearest."""
+    brings = np.array([_weight(group) for group in groups], np.float64)
+    attempts = max(FEWEST_ATTEMPTS, HANDINGS // len(groups))
+    found = [_hand_out(brings, shares, rng) for _ in range(attempts)]
+    return min(found, key=lambda handed: handed[0])[1]
+
+
+def _hand_out(
+    brings: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[float, list[list[int]]]:
+    """Large groups first, each to the part that lacks most of it. Returns how far off the result is, and the parts.
+
+    Args:
+        brings: (groups, quantities), see `_weight`.
+        shares: (parts,).
+        rng: shuffles groups of like size.
+    """
+    wanted = np.maximum(shares[:, np.newaxis] * brings.sum(axis=0), 1e-9)
+    got = np.zeros_like(wanted)
+    parts: list[list[int]] = [[] for _ in shares]
+    sizes = brings[:, 0] * rng.uniform(0.6, 1.4, len(brings))
+    for index in np.argsort(-sizes):
+        gain = (((got - wanted) ** 2 - (got + brings[index] - wanted) ** 2) / wanted).sum(axis=1)
+        chosen = int(np.argmax(gain))
+        parts[chosen].append(int(index))
+        got[chosen] += brings[index]
+    for empty in (number for number, part in enumerate(parts) if not part):
+        largest = max(range(len(parts)), key=lambda number: len(parts[number]))
+        moved = parts[largest].pop()
+        parts[empty].append(moved)
+        got[largest] -= brings[moved]
+        got[empty] += brings[moved]
+    return float(((got - wanted) ** 2 / wanted).sum()), parts
+
+
+def _weight(group: list[Example]) -> list[int]:
+    """Of a group: its pictures, and how many have each label."""
+    return [len(group), *np.sum([example.labels for example in group], axis=0)]
+
+
+def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
+    warnings = []
+    for part, examples in found.parts.items():
+        true = np.sum([example.labels for example in examples], axis=0)
+        few = [
+            f"{name} ({count} of {len(examples)})"
+            for name, count in zip(label_names, true, strict=True)
+            if min(count, len(examples) - count) < FEW
+        ]
+        if few:
+            warnings.append(f"{part} has too few pictures with or without {', '.join(few)} to measure them well")
+    return warnings

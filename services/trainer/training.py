@@ -1,0 +1,174 @@
+"""Fitting a network: from labelled pictures to the weights that did best on the validation part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import keras
+import numpy as np
+
+from services.trainer.architectures import Architecture
+from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
+from services.trainer.feeding import Feed
+from services.trainer.loss import loss_of
+from services.trainer.options import TrainingOptions
+from services.trainer.pixels import PixelStore, Rows
+from services.trainer.validation import Validator
+from shared.recipe import Recipe
+
+WARM_UP: Final = 0.05
+"""Of all steps, in which the learning rate rises."""
+
+
+class Listener(Protocol):
+    """Whom a training tells how far it is."""
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        """In epoch ``epoch`` (from 1), ``share`` (0 to 1) of it done, with the mean ``loss`` of the epoch so far."""
+        ...
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        """An epoch (from 1) of ``epochs`` is done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gives."""
+
+    network: keras.Model
+    """With the best epoch's weights."""
+    best_epoch: int
+    history: list[dict[str, float]]
+
+
+def fit(
+    architecture: Architecture,
+    recipe: Recipe,
+    store: PixelStore,
+    train: Rows,
+    valid: Rows,
+    *,
+    options: TrainingOptions,
+    listener: Listener,
+    checkpoints: CheckpointStore | None = None,
+) -> Trained:
+    """Train a network, or go on where a checkpoint left off.
+
+    Args:
+        architecture: what to train.
+        recipe: the task, the picture and the augmentation.
+        store: the pictures of all parts.
+        train: the rows to learn from.
+        valid: the rows that choose the best epoch.
+        options: epochs, seed and the like.
+        listener: is told how far it is.
+        checkpoints: where each epoch is kept; None to keep nothing.
+
+    Raises:
+        UnfitArchitecture: the network can't take such pictures.
+        CheckpointError: the checkpoint is of another training.
+    """
+    keras.utils.set_random_seed(options.seed)
+    network = architecture.build(recipe.picture, len(recipe.labels))
+    feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed)
+    optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs)
+    # the network itself is never compiled: its file would ask for our loss when it is loaded
+    learner = keras.Model(network.inputs, network.outputs)
+    learner.compile(optimizer, loss_of(recipe.task, store.labels[train]), jit_compile=False)
+    optimizer.build(learner.trainable_variables)
+    validator = Validator(store, valid, recipe.task)
+    keeper = _Keeper(network, validator, options, listener, checkpoints)
+    first = keeper.resume(optimizer)
+    if first < options.epochs and not keeper.exhausted:
+        learner.fit(
+            feed.epochs(first, options.epochs),
+            initial_epoch=first,
+            epochs=options.epochs,
+            steps_per_epoch=feed.batches_per_epoch,
+            callbacks=[keeper],
+            verbose=0,
+        )
+    return keeper.finish()
+
+
+def _optimizer(architecture: Architecture, options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
+    """Adam with decoupled weight decay, its rate rising a little while and then falling as a cosine to zero."""
+    warm_up = max(1, round(WARM_UP * steps))
+    peak = options.learning_rate or architecture.learning_rate
+    decay = architecture.weight_decay if options.weight_decay is None else options.weight_decay
+    rate = keras.optimizers.schedules.CosineDecay(
+        peak / warm_up, max(1, steps - warm_up), warmup_target=peak, warmup_steps=warm_up
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+    """After each epoch: validates, remembers the best weights, keeps a checkpoint, reports, and may stop early."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        validator: Validator,
+        options: TrainingOptions,
+        listener: Listener,
+        checkpoints: CheckpointStore | None,
+    ) -> None:
+        super().__init__()
+        self._network = network
+        self._validator = validator
+        self._options = options
+        self._listener = listener
+        self._checkpoints = checkpoints
+        self._state = Checkpoint()
+
+    def resume(self, optimizer: keras.Optimizer) -> int:
+        """Take up the last checkpoint, if there is one. Returns how many epochs are done."""
+        content = self._checkpoints.load() if self._checkpoints else None
+        if content:
+            self._state = decode_checkpoint(content)
+            _assign(self._network.variables, self._state.network)
+            _assign(optimizer.variables, self._state.optimizer)
+        return self._state.epoch
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last epochs brought nothing better."""
+        return self._state.epoch - self._state.best_epoch >= self._options.patience
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Keras calls this."""
+        share = (batch + 1) / self.params["steps"]
+        self._listener.on_batch(self._state.epoch + 1, share, float((logs or {}).get("loss", np.nan)))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keras calls this."""
+        metrics = {"loss": float((logs or {})["loss"]), **self._validator(self._network)}
+        state = self._state
+        state.epoch = epoch + 1
+        state.history.append(metrics)
+        state.network = [np.asarray(variable) for variable in self._network.variables]
+        score = (round(metrics["val_average_precision"], 4), -metrics["val_loss"])
+        if score > state.best_score:
+            state.best_score, state.best_epoch, state.best = score, epoch + 1, state.network
+        if self._checkpoints:
+            state.optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
+            self._checkpoints.save(state.encode())
+        self._listener.on_epoch(epoch + 1, self._options.epochs, metrics)
+        self.model.stop_training = self.exhausted
+
+    def finish(self) -> Trained:
+        """The network with its best weights."""
+        _assign(self._network.variables, self._state.best)
+        return Trained(self._network, self._state.best_epoch, self._state.history)
+
+
+def _assign(variables: list[keras.Variable], values: Arrays) -> None:
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [value.shape for value in values]:
+        raise CheckpointError("the checkpoint is of another network: start the training anew, under another id")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,61 @@
+"""How good a network is between two epochs, in two numbers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from services.trainer.pixels import PixelStore, Rows
+from shared.recipe import Task
+from shared.verdict import scores_of
+
+BATCH: Final = 64
+
+
+def logits_of(network: keras.Model, store: PixelStore, rows: Rows) -> NDArray[np.float32]:
+    """What a network says about some pictures: (rows, labels)."""
+    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+    return np.concatenate([np.asarray(network.predict_on_batch(store.prepared(batch))) for batch in batches])
+
+
+def macro_average_precision(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
+    """The mean over the labels of the area under precision and recall; a label that no picture has is left out.
+
+    Args:
+        truth: (pictures, labels), 0 or 1.
+        scores: (pictures, labels).
+
+    Returns:
+        0 to 1; 0 where no picture has any label.
+    """
+    seen = np.flatnonzero(truth.any(axis=0))
+    found = [average_precision_score(truth[:, label], scores[:, label]) for label in seen]
+    return float(np.mean(found)) if found else 0.0
+
+
+class Validator:
+    """Judges a network on the validation part."""
+
+    def __init__(self, store: PixelStore, rows: Rows, task: Task) -> None:
+        self._store = store
+        self._rows = rows
+        self._task = task
+        self._truth = store.labels[rows]
+
+    def __call__(self, network: keras.Model) -> dict[str, float]:
+        """``val_loss`` (cross-entropy, unweighted) and ``val_average_precision`` (over the labels)."""
+        scores = scores_of(logits_of(network, self._store, self._rows), self._task)
+        return {
+            "val_loss": self._cross_entropy(scores.astype(np.float64)),
+            "val_average_precision": macro_average_precision(self._truth, scores),
+        }
+
+    def _cross_entropy(self, scores: NDArray[np.float64]) -> float:
+        likely = np.clip(np.where(self._truth > 0, scores, 1 - scores), 1e-7, 1)
+        if self._task is Task.EXCLUSIVE:
+            return float(-np.log(likely[self._truth > 0]).mean())
+        return float(-np.log(likely).mean())
