@@ -10,12 +10,15 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.trainer.errors import TrainerError
+
 Arrays = list[NDArray[np.generic]]
+
 
 GROUPS: Final = ("network", "optimizer", "best")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(TrainerError):
     """A checkpoint of another network, or no checkpoint at all."""
 
 

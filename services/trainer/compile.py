@@ -8,19 +8,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import openvino
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.recipe import Recipe
 from shared.verdict import judge, scores_of
-
-Pictures = NDArray[np.float32]
-"""(frames, height, width, channels), as `shared.vision.preprocessing.normalise` gives them."""
-Logits = NDArray[np.float32]
-"""(frames, labels)."""
-
-BATCH = 32
+from shared.vision.engine import Logits
+from shared.vision.openvino_engine import openvino
 
 
 @dataclass(frozen=True)
@@ -29,14 +22,6 @@ class CompiledForm:
 
     xml: bytes
     weights: bytes
-
-    def logits(self, pictures: Pictures) -> Logits:
-        """Run the network on the CPU in full precision."""
-        core = openvino.Core()
-        network = core.read_model(self.xml, self.weights)
-        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        batches = [compiled(pictures[at : at + BATCH])[0].copy() for at in range(0, len(pictures), BATCH)]
-        return np.concatenate(batches)
 
 
 class Equality(BaseModel):

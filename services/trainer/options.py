@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from services.trainer.errors import TrainerError
 from services.trainer.split import Shares
 
 
-class WrongOption(ValueError):
+class WrongOption(TrainerError):
     """An option that a training does not have, or a value that it can't take."""
 
 

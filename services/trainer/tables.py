@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services.trainer.errors import TrainerError
+
 SHOWN: Final = 20
 """Problems that an error lists; the rest are counted."""
 
@@ -35,7 +37,7 @@ class Problem:
         return f"{self.place}: {self.text}"
 
 
-class DatasetError(ValueError):
+class DatasetError(TrainerError):
     """Labelled pictures that can't be learned from; the message names each file and line."""
 
     def __init__(self, problems: Sequence[Problem | str]) -> None:

@@ -12,14 +12,23 @@ from sklearn.metrics import average_precision_score
 from services.trainer.pixels import PixelStore, Rows
 from shared.recipe import Task
 from shared.verdict import scores_of
+from shared.vision.engine import Engine, Logits
 
 BATCH: Final = 64
 
 
-def logits_of(network: keras.Model, store: PixelStore, rows: Rows) -> NDArray[np.float32]:
+def logits_of(network: keras.Model, store: PixelStore, rows: Rows) -> Logits:
     """What a network says about some pictures: (rows, labels)."""
-    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
-    return np.concatenate([np.asarray(network.predict_on_batch(store.prepared(batch))) for batch in batches])
+    return np.concatenate([np.asarray(network.predict_on_batch(store.prepared(batch))) for batch in _batches(rows)])
+
+
+def engine_logits(engine: Engine, store: PixelStore, rows: Rows) -> Logits:
+    """What an engine of the line says about the same pictures: (rows, labels)."""
+    return np.concatenate([engine.logits(store.prepared(batch)) for batch in _batches(rows)])
+
+
+def _batches(rows: Rows) -> list[Rows]:
+    return [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
 
 
 def macro_average_precision(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> float:

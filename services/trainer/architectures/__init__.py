@@ -14,13 +14,14 @@ from services.trainer.architectures.efficientnet_lite import build_efficientnet_
 from services.trainer.architectures.fruit_convnet import build_fruit_convnet
 from services.trainer.architectures.pretraining import Origin, WeightsError
 from services.trainer.architectures.seam_resnet import build_seam_resnet
+from services.trainer.errors import TrainerError
 from shared.recipe import PictureSpec
 
 FEATURES: Final = "features"
 """The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
 
 
-class UnfitArchitecture(ValueError):
+class UnfitArchitecture(TrainerError):
     """No network has that name, or it can't take such pictures; the message says what to do."""
 
 

@@ -9,6 +9,7 @@ from services.trainer.compile import Equality, compare, compile_for_openvino
 from services.trainer.packing import Provenance, network_of, pack, version_name
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
+from shared.vision.openvino_engine import OpenVinoEngine
 
 RECIPE = """
 name: strokes
@@ -47,7 +48,7 @@ def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe,
     network = architecture_of(name).build(PictureSpec(height=48, width=32), 2)
     compiled = compile_for_openvino(network)
     trained = np.asarray(network(pictures, training=False))
-    equality = compare(recipe, trained, compiled.logits(pictures))
+    equality = compare(recipe, trained, OpenVinoEngine(compiled.xml, compiled.weights).logits(pictures))
     assert equality.pictures == 40
     assert equality.largest_score_difference < 1e-4
     assert equality.changed_verdicts == 0

@@ -1,0 +1,174 @@
+"""The whole way of a model: labelled pictures in, a bundle out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from services.trainer.architectures import architecture_of
+from services.trainer.checkpoint import CheckpointStore
+from services.trainer.compile import CompiledForm, Equality, compare, compile_for_openvino
+from services.trainer.dataset import OnProblem, read_dataset
+from services.trainer.errors import TrainerError
+from services.trainer.evaluation import Evaluation, evaluate
+from services.trainer.options import TrainingOptions
+from services.trainer.packing import Provenance, pack
+from services.trainer.pixels import PixelStore, Rows, decode_pictures
+from services.trainer.split import Split, split, tables
+from services.trainer.tables import Problem
+from services.trainer.thresholds import choose_thresholds
+from services.trainer.training import Listener, Trained, fit
+from services.trainer.validation import engine_logits, logits_of
+from shared.recipe import Recipe, Task
+from shared.verdict import scores_of
+from shared.vision.bundle import Bundle
+from shared.vision.engine import Logits
+from shared.vision.openvino_engine import OpenVinoEngine
+
+HISTORY: Final = "history.json"
+FORM: Final = "openvino_fp32"
+
+
+class UnequalForm(TrainerError):
+    """The compiled network does not judge as the trained one does: it must not be used."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to build."""
+
+    version: str
+    folder: Path
+    """Of the labelled pictures."""
+    recipe: Recipe
+    architecture: str
+    options: TrainingOptions
+    ordered_at: datetime
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model, and what was noticed on the way."""
+
+    bundle: Bundle
+    evaluation: Evaluation
+    """On the test part."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a training works on."""
+
+    store: PixelStore
+    parts: Split
+    rows: dict[str, Rows]
+    """By part."""
+    problems: tuple[Problem, ...]
+    """What was passed over."""
+
+
+def build(order: Order, listener: Listener, checkpoints: CheckpointStore | None = None) -> Built:
+    """Read, split, train, choose thresholds, compile, evaluate and pack.
+
+    Args:
+        order: what to build.
+        listener: is told how far the training is.
+        checkpoints: where it is kept after each epoch, and taken up again; None to keep nothing.
+
+    Raises:
+        DatasetError: the pictures can't be learned from.
+        UnfitArchitecture: there is no such network, or not for such pictures.
+        CheckpointError: the checkpoint is of another training.
+        UnequalForm: the compiled network judges otherwise than the trained one.
+    """
+    architecture = architecture_of(order.architecture)
+    with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
+        material = _gather(order, Path(scratch))
+        trained = fit(
+            architecture,
+            order.recipe,
+            material.store,
+            train=material.rows["train"],
+            valid=material.rows["valid"],
+            options=order.options,
+            listener=listener,
+            checkpoints=checkpoints,
+        )
+        return _finish(order, material, trained)
+
+
+def _gather(order: Order, scratch: Path) -> _Material:
+    recipe, options = order.recipe, order.options
+    on_problem: OnProblem = "skip" if options.skip_problems else "stop"
+    exclusive = recipe.task is Task.EXCLUSIVE
+    dataset = read_dataset(order.folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
+    dataset, store = decode_pictures(dataset, recipe.picture, scratch, on_problem)
+    parts = split(dataset, options.shares, options.seed)
+    number = {example.name: row for row, example in enumerate(dataset.examples)}
+    rows = {
+        part: np.array([number[example.name] for example in examples], np.int64)
+        for part, examples in parts.parts.items()
+    }
+    return _Material(store, parts, rows, dataset.problems)
+
+
+def _finish(order: Order, material: _Material, trained: Trained) -> Built:
+    """Thresholds and the compiled form's proof on the validation part, the evaluation on the test part."""
+    store, rows, task = material.store, material.rows, order.recipe.task
+    logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
+    truth = {part: store.labels[rows[part]] for part in logits}
+    recipe = choose_thresholds(order.recipe, truth["valid"], scores_of(logits["valid"], task))
+    compiled = compile_for_openvino(trained.network)
+    equality = _prove(recipe, compiled, store, rows["valid"], logits["valid"])
+    evaluations = {
+        part: evaluate(recipe, truth[part], scores_of(logits[part], task), _groups(material.parts, part))
+        for part in logits
+    }
+    warnings = (*(str(problem) for problem in material.problems), *material.parts.warnings)
+    report = {
+        "part": "test",
+        **evaluations["test"].model_dump(mode="json"),
+        "valid": evaluations["valid"].model_dump(mode="json"),
+        "compiled": {FORM: equality.model_dump(mode="json")},
+        "best_epoch": trained.best_epoch,
+        "warnings": warnings,
+    }
+    bundle = pack(
+        trained.network,
+        compiled=compiled,
+        recipe=recipe,
+        evaluation=json.dumps(report, indent=1).encode(),
+        provenance=_provenance(order, store),
+        extra={
+            HISTORY: json.dumps(trained.history, indent=1).encode(),
+            **tables(material.parts, recipe.label_names),
+        },
+    )
+    return Built(bundle, evaluations["test"], warnings)
+
+
+def _prove(recipe: Recipe, compiled: CompiledForm, store: PixelStore, rows: Rows, trained: Logits) -> Equality:
+    engine = OpenVinoEngine(compiled.xml, compiled.weights)
+    equality = compare(recipe, trained, engine_logits(engine, store, rows))
+    if not equality.holds:
+        raise UnequalForm(
+            f"the compiled network changes {equality.changed_verdicts} of {equality.pictures} verdicts "
+            f"(scores differ by up to {equality.largest_score_difference:.3f}): not usable for inference"
+        )
+    return equality
+
+
+def _groups(parts: Split, part: str) -> list[str]:
+    return [example.group for example in parts.parts[part]]
+
+
+def _provenance(order: Order, store: PixelStore) -> Provenance:
+    options = order.options.model_dump(mode="json")
+    return Provenance(order.version, order.architecture, store.digest, order.ordered_at, options)

@@ -1,0 +1,127 @@
+"""The trainer's commands for people. What needs TensorFlow is imported when it is asked for: that takes seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from services.trainer.errors import TrainerError
+from services.trainer.options import TrainingOptions, WrongOption, read_options
+from services.trainer.quiet import import_quietly
+from shared.messaging.port import MessagingError
+from shared.recipe import PictureSpec, RecipeError, Task
+from shared.storage.port import StorageError
+from shared.vision.bundle import MANIFEST, BundleError
+from shared.vision.engine import EngineError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+app = typer.Typer(
+    help="Train models from labelled pictures, evaluate and promote them. Without a command: the service.",
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+WRONG_INPUT: Final = 2
+DEFAULTS: Final = TrainingOptions()
+
+Data = Annotated[Path, typer.Option(help="Folder with images/ and labels.csv, and groups.csv where known.")]
+Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
+SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
+
+
+@contextmanager
+def complaints() -> Iterator[None]:
+    """What people can put right is told in a line, with exit code 2 and without a traceback."""
+    try:
+        yield
+    except (TrainerError, RecipeError, BundleError, EngineError, StorageError, MessagingError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(WRONG_INPUT) from None
+
+
+def workbench() -> ModuleType:
+    """The commands that need TensorFlow or OpenVINO."""
+    return import_quietly("services.trainer.workbench")
+
+
+@app.command()
+def train(
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Gets the bundle: model, recipe, evaluation.")],
+    recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
+    task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
+    size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's picture.")] = None,
+    architecture: Annotated[str, typer.Option(help="See `describe`.")] = "compact",
+    epochs: Annotated[int, typer.Option(min=1)] = DEFAULTS.epochs,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without anything better.")] = DEFAULTS.patience,
+    batch_size: Annotated[int, typer.Option(min=1)] = DEFAULTS.batch_size,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = DEFAULTS.seed,
+    split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
+    model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
+    skip_problems: SkipProblems = False,
+) -> None:
+    """Train on a folder, without any server."""
+    with complaints():
+        given: dict[str, Any] = {
+            "epochs": epochs,
+            "patience": patience,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "shares": _shares(split),
+            "skip_problems": skip_problems,
+        }
+        options = read_options(given)
+        if (out / MANIFEST).exists():
+            raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
+        bench = workbench()
+        chosen = bench.recipe_for(data, recipe, task, size)
+        bench.train(bench.order_of(data, chosen, architecture, options, model_version), out)
+
+
+@app.command()
+def evaluate(
+    *,
+    model: Model,
+    data: Data,
+    report: Annotated[Path | None, typer.Option(help="Gets the evaluation as JSON.")] = None,
+    skip_problems: SkipProblems = False,
+) -> None:
+    """Measure a model on a folder of labelled pictures."""
+    with complaints():
+        bench = workbench()
+        version, evaluation = bench.evaluate_folder(model, data, skip_problems=skip_problems)
+        typer.echo(bench.summary_of(evaluation))
+        if report:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(bench.report_of(version, data, evaluation), encoding="utf-8")
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="Of an architecture.")],
+    *,
+    height: Annotated[int, typer.Option(min=16, max=1024)] = 100,
+    width: Annotated[int, typer.Option(min=16, max=1024)] = 100,
+    labels: Annotated[int, typer.Option(min=1)] = 4,
+) -> None:
+    """Print an architecture's layers, parameters and multiply-accumulates."""
+    with complaints():
+        workbench().describe(name, PictureSpec(height=height, width=width), labels)
+
+
+def _shares(text: str) -> dict[str, float]:
+    try:
+        train, valid, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
+    return {"train": train, "valid": valid, "test": test}

@@ -1,0 +1,49 @@
+"""A training as the terminal shows it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+class ProgressBar:
+    """A bar over all epochs, with the loss and the metric beside it; one line per epoch where there is no terminal."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}  validation {task.fields[metric]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=epochs, epoch=0, loss=float("nan"), metric="-")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=epoch - 1 + share, epoch=epoch, loss=loss)
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        """Show the epoch's metrics."""
+        metric = f"{metrics['val_average_precision']:.3f}"
+        self._progress.update(self._task, completed=epoch, metric=metric)
+        if not self._console.is_terminal:
+            self._console.print(
+                f"epoch {epoch}/{epochs}  loss {metrics['loss']:.4f}  validation loss {metrics['val_loss']:.4f}  "
+                f"average precision {metrics['val_average_precision']:.4f}"
+            )

@@ -1,0 +1,31 @@
+"""TensorFlow without its greetings."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import Final
+
+ENVIRONMENT: Final = {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+
+
+def import_quietly(name: str) -> ModuleType:
+    """Import a module that imports TensorFlow.
+
+    While it loads, TensorFlow writes to the file descriptor of standard error, past every setting of its own. Errors
+    are raised as ever.
+    """
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        return importlib.import_module(name)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,33 @@
+"""Settings of the trainer, from the environment: ``TRAINER_…``."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import ServiceSettings
+
+
+class TrainerSettings(ServiceSettings):
+    """What the trainer needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="TRAINER_")
+
+    name: str = Field(
+        default_factory=socket.gethostname,
+        description="of this trainer: a training that it left is taken up at once by the trainer of the same name, and "
+        "after the lease by another",
+    )
+    work_folder: Path = Field(Path("var/trainings"), description="gets the pictures of the training under way")
+    dataset_folder: Path | None = Field(
+        None, description="requests may name folders below this one as datasets; without it, object storage alone"
+    )
+    initial_model: Path | None = Field(
+        None, description="folder of a bundle that is promoted at the start where its recipe has no model yet"
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="how long a training stays with a trainer that is not heard of any more"
+    )
