@@ -158,15 +158,25 @@ def versions(store: ObjectStore, recipe: str) -> list[str]:
 
 
 def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointer]:
-    """Every move of the pointer, oldest first; empty when nothing was ever promoted."""
+    """Every move of the pointer, oldest first; empty when nothing was ever promoted.
+
+    Raises:
+        BundleError: a move can't be read.
+        StorageError: of the storage itself.
+    """
     keys = sorted(store.keys(f"models/{recipe}/production/"))
-    return [ProductionPointer.model_validate_json(store.get(key)) for key in keys]
+    return [_read_pointer(store, key) for key in keys]
 
 
 def production_version(store: ObjectStore, recipe: str) -> str | None:
-    """The model version in production; None when nothing was ever promoted."""
+    """The model version in production; None when nothing was ever promoted.
+
+    Raises:
+        BundleError: the last move can't be read.
+        StorageError: of the storage itself.
+    """
     keys = sorted(store.keys(f"models/{recipe}/production/"))
-    return ProductionPointer.model_validate_json(store.get(keys[-1])).version if keys else None
+    return _read_pointer(store, keys[-1]).version if keys else None
 
 
 def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
@@ -180,6 +190,13 @@ def _read_manifest(content: bytes, where: str) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise BundleError(f"{where}/{MANIFEST} is no manifest: {error.errors()[0]['msg']}") from error
+
+
+def _read_pointer(store: ObjectStore, key: str) -> ProductionPointer:
+    try:
+        return ProductionPointer.model_validate_json(store.get(key))
+    except ValidationError as error:
+        raise BundleError(f"{key} does not say which model is in production: {error.errors()[0]['msg']}") from error
 
 
 def _checked(bundle: Bundle) -> Bundle:
