@@ -1,0 +1,62 @@
+"""Judges frames: ``python -m services.inference``."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from functools import partial
+
+from services.inference.deferred import Deferred
+from services.inference.handler import Inspector
+from services.inference.microbatch import MicroBatches
+from services.inference.model import load_model
+from services.inference.pictures import Pictures
+from services.inference.production import Production
+from services.inference.settings import InferenceSettings
+from shared.companions import running_beside
+from shared.messaging.loop import consume
+from shared.observability import Health, configure_logging, serve_health
+from shared.reporter import Reporter
+from shared.service import await_broker, run_service
+from shared.settings import read_settings
+from shared.storage import open_store
+from shared.topology import INFERENCE_FRAMES, INFERENCE_PICTURES, PROMOTIONS
+
+
+def main(stop: threading.Event) -> None:
+    """Settings, adapters, handlers, loops."""
+    settings = read_settings(InferenceSettings)
+    configure_logging("inference", settings)
+    health = Health()
+    serve_health(health, settings)
+
+    store = open_store(settings)
+    load = partial(load_model, kind=settings.engine, threads=settings.threads, largest_batch=settings.batch)
+    production = Production(store, settings.recipe, load)
+    pictures = Pictures(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
+    inspector = Inspector(production.model, pictures)
+
+    with closing(await_broker(settings, stop)) as broker:
+        publisher = broker.publisher()
+        reporter = Reporter(
+            "inference", publisher, model_version=lambda: production.version, trouble=lambda: production.trouble
+        )
+        promotions = broker.subscribe(PROMOTIONS, prefetch=100)
+        catch_up = partial(
+            consume, broker.subscribe(INFERENCE_PICTURES, prefetch=16), publisher, Deferred(store).catch_up
+        )
+        with running_beside(
+            stop,
+            partial(production.follow, promotions, settings.model_check_seconds, stop),
+            partial(reporter.run, settings.report_seconds, stop),
+            partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=Health()),
+        ):
+            production.wait(stop, health)
+            frames = broker.subscribe(INFERENCE_FRAMES, prefetch=2 * settings.batch)
+            batches = MicroBatches(frames, settings.batch_wait_ms / 1000, INFERENCE_FRAMES.suspects)
+            inspect = reporter.counting(inspector.inspect)
+            consume(batches, publisher, inspect, most=settings.batch, wait_seconds=0.5, stop=stop, health=health)
+
+
+if __name__ == "__main__":
+    run_service(main)

@@ -1,0 +1,59 @@
+"""What had to wait for object storage: pictures to keep, and frames whose pictures are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from services.inference import metrics
+from services.inference.pictures import HANDS
+from shared.messages import FrameCaptured, FrameDeferred, Message, PictureDeferred
+from shared.messaging.loop import Reject, RetryLater
+from shared.storage.port import InvalidKey, ObjectStore, StorageError
+
+
+class Deferred:
+    """Does it as soon as storage is back; until then the broker keeps it."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="deferred")
+
+    def catch_up(self, messages: Sequence[Message]) -> list[Message]:
+        """Keep the pictures, and send the frames to be judged after all.
+
+        Raises:
+            RetryLater: object storage is still away.
+            Reject: a message is neither, or would write where it must not.
+        """
+        return [frame for frame in self._hands.map(self._one, messages) if frame]
+
+    def _one(self, message: Message) -> FrameCaptured | None:
+        match message:
+            case PictureDeferred():
+                self._keep(message)
+                return None
+            case FrameDeferred():
+                return self._readmit(message)
+            case _:
+                raise Reject(f"a {type(message).__name__} does not wait for object storage: it is in the wrong queue")
+
+    def _keep(self, picture: PictureDeferred) -> None:
+        if not picture.key.startswith(f"{picture.frame.storage_key}/"):
+            raise Reject(f"{picture.key} is no place for a picture of frame {picture.frame.frame_id}")
+        _ask(lambda: self._store.put(picture.key, picture.picture, picture.content_type))
+        metrics.PICTURES.labels("kept late").inc()
+
+    def _readmit(self, frame: FrameDeferred) -> FrameCaptured:
+        """Whether its picture is there is for the inspector to say; that storage answers is enough."""
+        _ask(lambda: self._store.exists(frame.picture_key or ""))
+        return FrameCaptured.model_validate(frame.model_dump())
+
+
+def _ask(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except InvalidKey as error:
+        raise Reject(str(error)) from error
+    except StorageError as error:
+        raise RetryLater(str(error)) from error

@@ -1,0 +1,99 @@
+"""A model that judges: loaded from its bundle, proven to answer, asked, unloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.messages import Verdict
+from shared.recipe import Recipe
+from shared.verdict import Judgement, judge, scores_of
+from shared.vision.bundle import KERAS, OPENVINO, OPENVINO_WEIGHTS, Bundle
+from shared.vision.engine import Engine, EngineError, Logits
+from shared.vision.preprocessing import prepare
+
+Prepared = NDArray[np.float32]
+"""(height, width, channels): one picture as the network sees it."""
+
+SAME_SCORE: Final = 0.01
+"""How far a score may move with the size of the batch: by rounding, and not by looking at the neighbours."""
+
+
+def unjudged(reason: str) -> Judgement:
+    """What is said of a frame that can't be judged."""
+    return Judgement(Verdict.ERROR, reason, {}, flagged=False)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and the recipe that says what its answers mean."""
+
+    version: str
+    recipe: Recipe
+    engine: Engine
+
+    def judge(self, pictures: Sequence[Prepared]) -> list[Judgement]:
+        """Judge pictures, all in one run of the network. One that it has no number for gets an error."""
+        if not pictures:
+            return []
+        scores = scores_of(self.engine.logits(np.stack(pictures)), self.recipe.task)
+        return [self._judge(row) for row in scores]
+
+    def _judge(self, scores: NDArray[np.float32]) -> Judgement:
+        if not np.isfinite(scores).all():
+            return unjudged(f"model {self.version} answers with something that is no number: promote another one")
+        return judge(self.recipe, scores)
+
+    def unload(self) -> None:
+        """Give the network's memory back."""
+        self.engine.close()
+
+
+def load_model(bundle: Bundle, kind: Literal["openvino", "tensorflow"], threads: int, largest_batch: int) -> Model:
+    """Load a bundle, and run its network once at the smallest and once at the largest batch.
+
+    Raises:
+        BundleError: the bundle does not hold what the engine needs.
+        EngineError: the network can't be loaded, or does not answer as its recipe says.
+    """
+    engine = _open_engine(bundle, kind, threads)
+    try:
+        _prove(engine, bundle.recipe, largest_batch)
+    except EngineError:
+        engine.close()
+        raise
+    return Model(bundle.version, bundle.recipe, engine)
+
+
+def _open_engine(bundle: Bundle, kind: Literal["openvino", "tensorflow"], threads: int) -> Engine:
+    # an engine is imported when it is chosen: a worker loads one of them
+    if kind == "tensorflow":
+        from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
+
+        return TensorFlowEngine(bundle.file(KERAS), threads)
+    from shared.vision.openvino_engine import OpenVinoEngine  # noqa: PLC0415
+
+    return OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS), threads)
+
+
+def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (largest_batch, 64, 64, 3), np.uint8)
+    pictures = np.stack([prepare(picture, recipe.picture) for picture in noise])
+    alone, together = _checked(engine, recipe, pictures[:1]), _checked(engine, recipe, pictures)
+    moved = np.abs(scores_of(alone, recipe.task)[0] - scores_of(together, recipe.task)[0]).max()
+    if moved > SAME_SCORE:
+        raise EngineError(f"the network judges a picture by its neighbours: alone, a score moves by {moved:.2g}")
+
+
+def _checked(engine: Engine, recipe: Recipe, pictures: NDArray[np.float32]) -> Logits:
+    logits = engine.logits(pictures)
+    expected = (len(pictures), len(recipe.labels))
+    if logits.shape != expected:
+        raise EngineError(f"the network answers {logits.shape} numbers, and recipe {recipe.name} asks for {expected}")
+    if not np.isfinite(logits).all():
+        raise EngineError("the network answers with something that is no number")
+    return logits

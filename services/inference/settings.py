@@ -1,0 +1,41 @@
+"""What an inference worker needs to know."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.messages import Name
+from shared.settings import ServiceSettings
+
+
+class InferenceSettings(ServiceSettings):
+    """From the environment, with the prefix ``INFERENCE_``."""
+
+    model_config = SettingsConfigDict(env_prefix="INFERENCE_", env_ignore_empty=True)
+
+    recipe: Name = Field(description="name of the recipe whose model in production judges")
+    engine: Literal["openvino", "tensorflow"] = Field("openvino", description="what runs the network")
+    threads: int = Field(0, ge=0, le=1024, description="for the network; 0: one on each physical core")
+    batch: int = Field(16, ge=1, le=256, description="frames judged at once, at most")
+    batch_wait_ms: float = Field(5.0, ge=0, le=1000, description="how long a batch waits for more frames")
+    model_check_seconds: float = Field(
+        10.0, gt=0, le=3600, description="between two looks at which model is in production"
+    )
+    storage_wait_seconds: float = Field(
+        2.0, gt=0, le=60, description="how long a batch waits for object storage before its pictures are kept later"
+    )
+    storage_pause_seconds: float = Field(
+        5.0, gt=0, le=600, description="how long object storage is left alone after it failed"
+    )
+    report_seconds: float = Field(5.0, gt=0, le=60, description="between two reports of the worker about itself")
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_is_installed(cls, engine: str) -> str:
+        if find_spec(engine) is None:
+            raise ValueError(f"{engine} is not installed here: install its packages, or choose another engine")
+        return engine

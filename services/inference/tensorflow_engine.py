@@ -1,0 +1,60 @@
+"""Networks on TensorFlow: the second engine, in the only module of inference that imports it."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from shared.vision.bundle import KERAS
+from shared.vision.engine import EngineError, Logits, Pictures
+
+
+class TensorFlowEngine:
+    """A network in Keras's own format, as it was trained."""
+
+    def __init__(self, content: bytes, threads: int = 0) -> None:
+        """Load a network.
+
+        Args:
+            content: the ``.keras`` file.
+            threads: at most so many; 0 for TensorFlow's own choice. The first network of a process decides.
+
+        Raises:
+            EngineError: this is no network of Keras's, or one that would run code of its own when loaded.
+        """
+        with suppress(RuntimeError):  # TensorFlow is running already, with the threads of the first network
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        self._network = _read(content)
+        signature = tf.TensorSpec((None, *self._network.input_shape[1:]), tf.float32)
+        self._run = tf.function(lambda pictures: self._network(pictures, training=False), input_signature=[signature])
+
+    @property
+    def name(self) -> str:
+        """The library and its version."""
+        return f"tensorflow {tf.__version__}"
+
+    def logits(self, pictures: Pictures) -> Logits:
+        """Run the network."""
+        try:
+            return np.asarray(self._run(pictures), np.float32)
+        except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+            raise EngineError(f"TensorFlow can't run the network: {str(error).splitlines()[0]}") from error
+
+    def close(self) -> None:
+        """Give its memory back."""
+        del self._run, self._network
+
+
+def _read(content: bytes) -> keras.Model:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, KERAS)
+        path.write_bytes(content)
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise EngineError(f"Keras can't load the network: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,165 @@
+"""Models that are made in a moment, for tests: they look at the colour of a picture, and so their verdicts are known.
+
+A blue picture shows `error`, a green one `break`, a red one `length`; `good` is true where neither blue nor green is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted, frame_id
+from shared.recipe import Recipe, parse_recipe
+from shared.storage.port import ObjectStore
+from shared.vision.bundle import (
+    KERAS,
+    OPENVINO,
+    OPENVINO_WEIGHTS,
+    RECIPE,
+    Bundle,
+    Manifest,
+    ProductionPointer,
+    move_production,
+    production_history,
+    write_bundle,
+)
+from shared.vision.codec import Picture, encode
+
+PAINT: Final = """
+name: paint
+task: multi-label
+picture: {height: 32, width: 32, normalisation: unit}
+labels:
+  good: {key: g, colour: white, role: quality}
+  error: {key: e, colour: blue, role: defect}
+  break: {key: b, colour: green, role: defect}
+  length: {key: l, colour: red, role: attribute}
+"""
+WEIGHTS: Final = np.array([[0, 0, 0, 40], [-40, 0, 40, 0], [-40, 40, 0, 0]], np.float32)
+"""(red green blue, labels): by the mean of each colour, 0 to 1."""
+BIAS: Final = np.array([2, -2, -2, -2], np.float32)
+SESSION: Final = "01JD0000000000000000000000"
+
+COLOURS: Final = {"black": (0, 0, 0), "blue": (255, 0, 0), "green": (0, 255, 0), "red": (0, 0, 255)}
+"""Blue green red."""
+
+
+def paint_recipe(extra: str = "") -> Recipe:
+    """The recipe of these models, with further lines of YAML."""
+    return parse_recipe(PAINT + extra)
+
+
+def paint_bundle(
+    version: str, *, recipe: Recipe | None = None, bias: NDArray[np.float32] = BIAS, keras: bool = False
+) -> Bundle:
+    """A model for OpenVINO, and with ``keras`` for TensorFlow too."""
+    recipe = recipe or paint_recipe()
+    weights = WEIGHTS if recipe.picture.colour == "rgb" else WEIGHTS.mean(axis=0, keepdims=True)
+    files = {**_compiled(recipe, weights, bias), RECIPE: recipe.to_yaml().encode()}
+    if keras:
+        files[KERAS] = keras_file(_network(recipe, weights, bias))
+    return pack(files, recipe, version, target_layer="features")
+
+
+def pack(files: dict[str, bytes], recipe: Recipe, version: str, target_layer: str) -> Bundle:
+    """A bundle of these files."""
+    manifest = Manifest(
+        recipe=recipe.name,
+        version=version,
+        architecture="paint",
+        target_layer=target_layer,
+        created_at=datetime.now(UTC),
+        dataset="none",
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    return Bundle(manifest, files)
+
+
+def keras_file(network: Any) -> bytes:
+    """A network as a ``.keras`` file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, KERAS)
+        network.save(path)
+        return path.read_bytes()
+
+
+def promote(store: ObjectStore, bundle: Bundle) -> None:
+    """Keep a bundle, and make it the one in production."""
+    write_bundle(store, bundle.manifest, bundle.files)
+    history = production_history(store, bundle.recipe.name)
+    pointer = ProductionPointer(
+        sequence=len(history) + 1,
+        recipe=bundle.recipe.name,
+        version=bundle.version,
+        previous=history[-1].version if history else None,
+        reason="test",
+        by="test",
+        at=datetime.now(UTC),
+    )
+    move_production(store, pointer)
+
+
+def promoted(recipe: str, version: str) -> ModelPromoted:
+    """What the trainer says when it has moved the pointer."""
+    return ModelPromoted(
+        promotion_id="promotion-1",
+        recipe=recipe,
+        model_version=version,
+        previous_version=None,
+        reason="test",
+        promoted_by="test",
+        promoted_at=datetime.now(UTC),
+    )
+
+
+def painted(colour: str, height: int = 48, width: int = 64) -> Picture:
+    """A picture of one colour."""
+    return np.full((height, width, 3), COLOURS[colour], np.uint8)
+
+
+def captured(
+    sequence: int, picture: Picture | bytes, *, line: str = "line-1", picture_key: str | None = None
+) -> FrameCaptured:
+    """A frame as a camera sends it, as PNG."""
+    return FrameCaptured(
+        frame=FrameIdentity(
+            frame_id=frame_id(SESSION, sequence), line=line, camera="camera-1", captured_at=datetime.now(UTC)
+        ),
+        encoding="png",
+        width=64,
+        height=48,
+        picture=b"" if picture_key else picture if isinstance(picture, bytes) else encode(picture, "png"),
+        picture_key=picture_key,
+    )
+
+
+def _compiled(recipe: Recipe, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> dict[str, bytes]:
+    from shared.vision.openvino_engine import openvino
+
+    ops, spec = openvino.opset13, recipe.picture
+    pictures = ops.parameter([-1, spec.height, spec.width, len(weights)], np.float32, name="pictures")
+    means = ops.reduce_mean(pictures, np.array([1, 2]), keep_dims=False)
+    logits = ops.add(ops.matmul(means, ops.constant(weights), False, False), ops.constant(bias))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, OPENVINO)
+        openvino.serialize(openvino.Model([logits], [pictures]), path)
+        return {OPENVINO: path.read_bytes(), OPENVINO_WEIGHTS: path.with_suffix(".bin").read_bytes()}
+
+
+def _network(recipe: Recipe, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
+    import keras
+
+    spec, channels = recipe.picture, len(weights)
+    pictures = keras.Input((spec.height, spec.width, channels))
+    features = keras.layers.Conv2D(channels, 1, use_bias=False, activation="relu", name="features")
+    head = keras.layers.Dense(len(bias), name="logits")
+    network = keras.Model(pictures, head(keras.layers.GlobalAveragePooling2D()(features(pictures))))
+    features.set_weights([np.eye(channels, dtype=np.float32)[np.newaxis, np.newaxis]])
+    head.set_weights([weights, bias])
+    return network

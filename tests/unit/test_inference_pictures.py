@@ -1,0 +1,141 @@
+"""Object storage that fails, hangs and comes back, as seen by the inference worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from services.inference.deferred import Deferred
+from services.inference.pictures import Breaker, Pictures
+from shared.messages import FrameCaptured, FrameDeferred, PictureDeferred
+from shared.messaging.loop import Reject, RetryLater
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
+from tests.models import captured, painted
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class HangingStore(FilesystemStore):
+    """A folder on a share that does not answer."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.answers = threading.Event()
+        self.asked = 0
+
+    def put(self, key: str, content: bytes, content_type: str = "") -> None:
+        self.asked += 1
+        if not self.answers.wait(20):
+            raise StorageUnavailable("no answer")
+        super().put(key, content, content_type)
+
+
+def test_a_failed_storage_is_left_alone_then_asked_once_then_as_often_as_one_likes() -> None:
+    clock = Clock()
+    breaker = Breaker(5, clock)
+    assert breaker.admits(8) == 8
+    breaker.failed("no answer")
+    assert breaker.admits(8) == 0
+    clock.now = 5.1
+    assert breaker.admits(8) == 1
+    assert breaker.admits(8) == 0
+    breaker.failed("still no answer")
+    clock.now = 10.3
+    assert breaker.admits(8) == 1
+    breaker.succeeded()
+    assert breaker.admits(8) == 8
+
+
+def test_a_storage_that_hangs_costs_one_wait_and_not_one_for_each_frame(tmp_path: Path) -> None:
+    store = HangingStore(tmp_path)
+    pictures = Pictures(store, wait_seconds=0.3, pause_seconds=60)
+    frames = [captured(number, painted("blue")) for number in range(4)]
+    started = time.monotonic()
+    left = [pictures.keep(frames) for _ in range(10)]
+    assert time.monotonic() - started < 2
+    assert [len(batch) for batch in left] == [4] * 10
+    assert store.asked == 4
+    store.answers.set()
+
+
+def test_the_pictures_of_a_batch_are_kept_side_by_side(tmp_path: Path) -> None:
+    class Slow(FilesystemStore):
+        def put(self, key: str, content: bytes, content_type: str = "") -> None:
+            time.sleep(0.2)
+            super().put(key, content, content_type)
+
+    pictures = Pictures(Slow(tmp_path), wait_seconds=10, pause_seconds=60)
+    started = time.monotonic()
+    assert pictures.keep([captured(number, painted("blue")) for number in range(8)]) == []
+    assert time.monotonic() - started < 1
+
+
+def test_storage_that_is_back_is_used_again(tmp_path: Path) -> None:
+    store = HangingStore(tmp_path)
+    pictures = Pictures(store, wait_seconds=0.05, pause_seconds=0.1)
+    frames = [captured(number, painted("blue")) for number in range(4)]
+    assert len(pictures.keep(frames)) == 4
+    store.answers.set()
+    time.sleep(0.15)
+    assert len(pictures.keep(frames)) == 3
+    assert pictures.keep(frames) == []
+
+
+def _deferred_picture(key: str | None = None) -> PictureDeferred:
+    frame = captured(3, painted("blue"))
+    return PictureDeferred(
+        frame=frame.frame,
+        key=key or f"{frame.frame.storage_key}/picture.png",
+        content_type="image/png",
+        picture=frame.picture,
+    )
+
+
+def test_a_deferred_picture_is_kept_under_its_key(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    picture = _deferred_picture()
+    assert Deferred(store).catch_up([picture]) == []
+    assert store.get(picture.key) == picture.picture
+
+
+def test_a_deferred_frame_goes_back_to_be_judged_when_storage_answers(tmp_path: Path) -> None:
+    frame = captured(3, b"", picture_key="frames/large.png")
+    (again,) = Deferred(FilesystemStore(tmp_path)).catch_up([FrameDeferred.model_validate(frame.model_dump())])
+    assert type(again) is FrameCaptured
+    assert again == frame
+
+
+def test_what_is_deferred_stays_so_while_storage_is_away(tmp_path: Path) -> None:
+    class Away(FilesystemStore):
+        def put(self, key: str, content: bytes, content_type: str = "") -> None:
+            raise StorageUnavailable("away")
+
+        def exists(self, key: str) -> bool:
+            raise StorageUnavailable("away")
+
+    deferred = Deferred(Away(tmp_path))
+    with pytest.raises(RetryLater, match="away"):
+        deferred.catch_up([_deferred_picture()])
+    with pytest.raises(RetryLater, match="away"):
+        deferred.catch_up([FrameDeferred.model_validate(captured(1, b"", picture_key="a.png").model_dump())])
+
+
+@pytest.mark.parametrize("key", ["models/paint/v1/manifest.json", "frames/line-1/other/picture.png", "../etc/passwd"])
+def test_a_stranger_can_not_write_where_no_picture_of_the_frame_belongs(tmp_path: Path, key: str) -> None:
+    with pytest.raises(Reject, match="is no place for a picture"):
+        Deferred(FilesystemStore(tmp_path)).catch_up([_deferred_picture(key)])
+    assert list(FilesystemStore(tmp_path).keys("")) == []
+
+
+def test_what_does_not_wait_for_storage_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(Reject, match="FrameCaptured does not wait"):
+        Deferred(FilesystemStore(tmp_path)).catch_up([captured(0, painted("blue"))])

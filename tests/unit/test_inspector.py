@@ -1,0 +1,207 @@
+"""Frames in, verdicts out: judged by a real engine, kept in a real folder."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.inference.handler import Inspector
+from services.inference.model import Model, load_model
+from services.inference.pictures import Pictures
+from shared.messages import FrameDeferred, FrameInspected, Message, PictureDeferred, Verdict
+from shared.messaging.loop import Reject
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import ObjectStore, StorageUnavailable
+from shared.vision.codec import encode
+from tests.models import captured, paint_bundle, paint_recipe, painted
+
+
+class AwayStore(FilesystemStore):
+    """A folder whose disk can be taken away."""
+
+    away = False
+
+    def put(self, key: str, content: bytes, content_type: str = "") -> None:
+        self._check()
+        super().put(key, content, content_type)
+
+    def get(self, key: str) -> bytes:
+        self._check()
+        return super().get(key)
+
+    def _check(self) -> None:
+        if self.away:
+            raise StorageUnavailable("the disk was taken away")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model(paint_bundle("v1"), "openvino", threads=1, largest_batch=4)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AwayStore:
+    return AwayStore(tmp_path / "objects")
+
+
+def _inspector(model: Model, store: ObjectStore) -> Inspector:
+    return Inspector(lambda: model, Pictures(store, wait_seconds=5, pause_seconds=60))
+
+
+def _verdicts(answers: list[Message]) -> list[FrameInspected]:
+    return [answer for answer in answers if isinstance(answer, FrameInspected)]
+
+
+def test_each_frame_gets_its_own_verdict_in_the_order_of_the_batch(model: Model, store: AwayStore) -> None:
+    colours = ["black", "blue", "red", "green", "black"]
+    frames = [captured(number, painted(colour)) for number, colour in enumerate(colours)]
+    answers = _verdicts(_inspector(model, store).inspect(frames))
+    assert [answer.frame for answer in answers] == [frame.frame for frame in frames]
+    assert [answer.verdict for answer in answers] == [Verdict.OK, Verdict.NG, Verdict.OK, Verdict.NG, Verdict.OK]
+    assert [answer.reason for answer in answers] == [
+        "no fault",
+        "not good, error",
+        "no fault",
+        "not good, break",
+        "no fault",
+    ]
+    assert answers[2].findings["length"].present
+    assert answers[1].findings["error"].score > 0.99
+    assert {answer.model_version for answer in answers} == {"v1"}
+    assert {answer.recipe for answer in answers} == {"paint"}
+    assert all(answer.latency_ms > 0 for answer in answers)
+
+
+def test_a_verdict_does_not_depend_on_the_neighbours(model: Model, store: AwayStore) -> None:
+    inspector = _inspector(model, store)
+    frames = [captured(number, painted(colour)) for number, colour in enumerate(["black", "blue", "green", "red"])]
+    together = _verdicts(inspector.inspect(frames))
+    alone = [_verdicts(inspector.inspect([frame]))[0] for frame in frames]
+    for one, other in zip(together, alone, strict=True):
+        assert one.findings.keys() == other.findings.keys()
+        for label, found in one.findings.items():
+            assert found.score == pytest.approx(other.findings[label].score, abs=1e-5)
+
+
+def _png_of(width: int, height: int) -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a picture: the picture has zero bytes"),
+        (b"hello", "neither a JPEG nor a PNG"),
+        (encode(painted("blue"), "png")[:100], "not a picture: broken"),
+        (_png_of(10_000, 10_000), "100 megapixels, and the limit is 50"),
+    ],
+    ids=["empty", "text", "cut off", "100 megapixels"],
+)
+def test_a_frame_that_cant_be_decoded_gets_an_error_verdict(
+    model: Model, store: AwayStore, content: bytes, reason: str
+) -> None:
+    frames = [captured(0, painted("blue")), captured(1, content), captured(2, painted("black"))]
+    before, broken, after = _verdicts(_inspector(model, store).inspect(frames))
+    assert broken.verdict is Verdict.ERROR
+    assert reason in broken.reason
+    assert not broken.flagged
+    assert broken.findings == {}
+    assert broken.picture_key is None
+    assert (before.verdict, after.verdict) == (Verdict.NG, Verdict.OK)
+
+
+def test_a_batch_of_nothing_but_broken_pictures_is_answered(model: Model, store: AwayStore) -> None:
+    answers = _verdicts(_inspector(model, store).inspect([captured(0, b""), captured(1, b"x")]))
+    assert [answer.verdict for answer in answers] == [Verdict.ERROR, Verdict.ERROR]
+
+
+def test_a_model_that_answers_no_number_gives_error_verdicts(model: Model, store: AwayStore) -> None:
+    class Broken:
+        name = "broken"
+
+        def logits(self, pictures: np.ndarray) -> np.ndarray:
+            answer = model.engine.logits(pictures)
+            answer[0] = np.nan
+            return answer
+
+        def close(self) -> None: ...
+
+    broken = Model("v2", model.recipe, Broken())
+    first, second = _verdicts(
+        _inspector(broken, store).inspect([captured(0, painted("blue")), captured(1, painted("blue"))])
+    )
+    assert first.verdict is Verdict.ERROR
+    assert "model v2 answers with something that is no number" in first.reason
+    assert second.verdict is Verdict.NG
+
+
+def test_the_picture_of_a_flagged_frame_is_kept_as_it_came_and_of_a_passed_one_not(
+    model: Model, store: AwayStore
+) -> None:
+    frames = [captured(0, painted("blue")), captured(1, painted("black"))]
+    flagged, passed = _verdicts(_inspector(model, store).inspect(frames))
+    assert flagged.flagged
+    assert flagged.picture_key == f"{frames[0].frame.storage_key}/picture.png"
+    assert store.get(flagged.picture_key) == frames[0].picture
+    assert passed.picture_key is None
+    assert list(store.keys("frames/")) == [flagged.picture_key]
+
+
+def test_every_nth_passed_frame_is_kept_by_its_number(model: Model, store: AwayStore) -> None:
+    sampling = Model("v1", paint_recipe("keeping: {every_nth_passed: 3}"), model.engine)
+    inspector = _inspector(sampling, store)
+    frames = [captured(number, painted("black")) for number in range(7)]
+    answers = _verdicts([*inspector.inspect(frames[:2]), *inspector.inspect(frames[2:])])
+    assert [answer.frame.sequence for answer in answers if answer.picture_key] == [0, 3, 6]
+    assert {answer.route for answer in answers} == {"passed"}
+    assert len(list(store.keys("frames/"))) == 3
+
+
+def test_while_storage_is_away_frames_are_judged_and_the_broker_gets_their_pictures(
+    model: Model, store: AwayStore
+) -> None:
+    store.away = True
+    frames = [captured(0, painted("blue")), captured(1, painted("black")), captured(2, painted("green"))]
+    answers = _inspector(model, store).inspect(frames)
+    assert [answer.verdict for answer in _verdicts(answers)] == [Verdict.NG, Verdict.OK, Verdict.NG]
+    deferred = [answer for answer in answers if isinstance(answer, PictureDeferred)]
+    assert [one.key for one in deferred] == [answer.picture_key for answer in _verdicts(answers) if answer.flagged]
+    assert [one.picture for one in deferred] == [frames[0].picture, frames[2].picture]
+
+
+def test_a_large_picture_is_fetched_from_storage_and_stays_where_it_is(model: Model, store: AwayStore) -> None:
+    store.put("frames/line-1/large.png", encode(painted("blue"), "png"))
+    frame = captured(0, b"", picture_key="frames/line-1/large.png")
+    answers = _inspector(model, store).inspect([frame])
+    assert len(answers) == 1
+    (verdict,) = _verdicts(answers)
+    assert verdict.verdict is Verdict.NG
+    assert verdict.picture_key == "frames/line-1/large.png"
+    assert list(store.keys("")) == ["frames/line-1/large.png"]
+
+
+def test_a_large_picture_that_is_gone_gets_an_error_verdict(model: Model, store: AwayStore) -> None:
+    (verdict,) = _verdicts(_inspector(model, store).inspect([captured(0, b"", picture_key="frames/gone.png")]))
+    assert verdict.verdict is Verdict.ERROR
+    assert "gone" in verdict.reason
+
+
+def test_a_large_picture_waits_for_storage_and_its_neighbours_do_not(model: Model, store: AwayStore) -> None:
+    store.away = True
+    large = captured(1, b"", picture_key="frames/large.png")
+    answers = _inspector(model, store).inspect([captured(0, painted("black")), large, captured(2, painted("black"))])
+    assert [answer.frame.sequence for answer in _verdicts(answers)] == [0, 2]
+    (deferred,) = [answer for answer in answers if isinstance(answer, FrameDeferred)]
+    assert deferred.model_dump() == large.model_dump()
+
+
+def test_what_is_no_frame_is_rejected(model: Model, store: AwayStore) -> None:
+    with pytest.raises(Reject, match="PictureDeferred is no frame"):
+        _inspector(model, store).inspect(
+            [PictureDeferred(frame=captured(0, b"").frame, key="a", content_type="image/png", picture=b"x")]
+        )

@@ -1,0 +1,83 @@
+"""Batches that gather, on the embedded broker."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from services.inference.microbatch import MicroBatches
+from shared.messages import FrameCaptured, decode
+from shared.messaging.port import Delivery
+from shared.messaging.sqlite import SqliteBroker
+from shared.topology import INFERENCE_FRAMES
+from tests.models import captured
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[SqliteBroker]:
+    broker = SqliteBroker(tmp_path / "broker")
+    yield broker
+    broker.close()
+
+
+def _send(broker: SqliteBroker, *sequences: int) -> None:
+    publisher = broker.publisher()
+    for confirm in [publisher.publish(captured(sequence, b"x")) for sequence in sequences]:
+        confirm.result(5)
+
+
+def _sequences(batch: Sequence[Delivery]) -> list[int]:
+    messages = [decode(delivery.body) for delivery in batch]
+    return [message.frame.sequence for message in messages if isinstance(message, FrameCaptured)]
+
+
+def _batches(broker: SqliteBroker, gather_seconds: float, prefetch: int = 32) -> MicroBatches:
+    return MicroBatches(
+        broker.subscribe(INFERENCE_FRAMES, prefetch), gather_seconds, suspects=INFERENCE_FRAMES.suspects
+    )
+
+
+def test_a_full_batch_waits_for_nothing(broker: SqliteBroker) -> None:
+    _send(broker, *range(10))
+    batches = _batches(broker, gather_seconds=30)
+    started = time.monotonic()
+    assert _sequences(batches.receive(4, 5)) == [0, 1, 2, 3]
+    assert _sequences(batches.receive(4, 5)) == [4, 5, 6, 7]
+    assert time.monotonic() - started < 5
+
+
+def test_a_batch_takes_what_comes_in_its_time_and_then_goes(broker: SqliteBroker) -> None:
+    batches = _batches(broker, gather_seconds=1.0)
+    _send(broker, 0)
+    later = threading.Timer(0.2, _send, (broker, 1, 2))
+    later.start()
+    assert _sequences(batches.receive(8, 5)) == [0, 1, 2]
+    later.join()
+
+
+def test_an_empty_queue_gives_an_empty_batch(broker: SqliteBroker) -> None:
+    assert _batches(broker, gather_seconds=30).receive(8, 0.05) == []
+
+
+def test_a_suspect_that_turns_up_while_a_batch_gathers_is_judged_alone(broker: SqliteBroker, tmp_path: Path) -> None:
+    batches = _batches(broker, gather_seconds=0.3)
+    _send(broker, 0)
+
+    def make_a_suspect() -> None:
+        _send(broker, 1)
+        with sqlite3.connect(tmp_path / "broker" / "messages.sqlite", timeout=5) as file:
+            file.execute("UPDATE message SET queue = 'inference.frames.suspects' WHERE reader IS NULL")
+
+    later = threading.Timer(0.1, make_a_suspect)
+    later.start()
+    first = batches.receive(8, 5)
+    later.join()
+    second = batches.receive(8, 5)
+    assert sorted([_sequences(first), _sequences(second)]) == [[0], [1]]
+    batches.acknowledge([*first, *second])
+    assert broker.depth("inference.frames").total == broker.depth("inference.frames.suspects").total == 0

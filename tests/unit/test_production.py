@@ -1,0 +1,218 @@
+"""The model in production: followed, proven, swapped between batches, refused when it can't be used."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.inference.model import Model, load_model
+from services.inference.production import NoModel, Production
+from shared.messaging.sqlite import SqliteBroker
+from shared.observability import Health
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
+from shared.topology import PROMOTIONS
+from shared.vision.bundle import RECIPE, Bundle, write_bundle
+from shared.vision.engine import EngineError
+from tests.models import BIAS, paint_bundle, paint_recipe, promote
+
+LOAD = partial(load_model, kind="openvino", threads=1, largest_batch=2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    return FilesystemStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def production(store: FilesystemStore) -> Production:
+    return Production(store, "paint", LOAD)
+
+
+def test_before_the_first_promotion_there_is_no_model_and_it_says_so(production: Production) -> None:
+    production.look()
+    assert production.version is None
+    assert production.trouble == "no model of recipe paint is in production: train one and promote it"
+    with pytest.raises(NoModel, match="train one and promote it"):
+        production.model()
+
+
+def test_a_promoted_model_judges_the_next_batch_and_the_one_before_it_is_unloaded(
+    production: Production, store: FilesystemStore
+) -> None:
+    promote(store, paint_bundle("v1"))
+    production.look()
+    first = production.model()
+    promote(store, paint_bundle("v2"))
+    production.look()
+    assert len(first.judge([np.zeros((32, 32, 3), np.float32)])) == 1  # the batch at hand goes on with its model
+    assert production.model().version == "v2"
+    with pytest.raises(AttributeError):
+        first.judge([np.zeros((32, 32, 3), np.float32)])
+    assert production.trouble == ""
+
+
+def test_rolling_back_is_a_promotion_too(production: Production, store: FilesystemStore) -> None:
+    for version in ("v1", "v2", "v1"):
+        promote(store, paint_bundle(version))
+        production.look()
+    assert production.model().version == "v1"
+
+
+def test_a_model_is_loaded_once_however_often_one_looks(store: FilesystemStore) -> None:
+    loaded: list[str] = []
+
+    def load(bundle: Bundle) -> Model:
+        loaded.append(bundle.version)
+        return LOAD(bundle)
+
+    production = Production(store, "paint", load)
+    promote(store, paint_bundle("v1"))
+    production.look()
+    production.look()
+    production.model()
+    production.look()
+    assert loaded == ["v1"]
+
+
+def _changed(store: FilesystemStore) -> None:
+    promote(store, paint_bundle("v2"))
+    store.put("models/paint/v2/openvino_fp32.bin", b"changed")
+
+
+def _incomplete(store: FilesystemStore) -> None:
+    promote(store, paint_bundle("v2"))
+    store.delete("models/paint/v2/openvino_fp32.xml")
+
+
+def _of_another_recipe(store: FilesystemStore) -> None:
+    other = paint_bundle("v2")
+    promote(store, other)
+    fruit = other.recipe.model_copy(update={"name": "fruit"})
+    files = {**other.files, RECIPE: fruit.to_yaml().encode()}
+    elsewhere = FilesystemStore(store._root.parent / "elsewhere")
+    write_bundle(elsewhere, other.manifest.model_copy(update={"recipe": "fruit"}), files)
+    for key in elsewhere.keys("models/fruit/v2/"):
+        store.put(key.replace("fruit", "paint"), elsewhere.get(key))
+
+
+def _answers_no_number(store: FilesystemStore) -> None:
+    promote(store, paint_bundle("v2", bias=np.full(4, np.nan, np.float32)))
+
+
+def _answers_too_few_labels(store: FilesystemStore) -> None:
+    recipe = paint_recipe("  more: {key: m, colour: cyan, role: defect}\n")
+    promote(store, paint_bundle("v2", recipe=recipe, bias=BIAS))
+
+
+def _never_was(store: FilesystemStore) -> None:
+    promote(store, paint_bundle("v2"))
+    for key in list(store.keys("models/paint/v2/")):
+        store.delete(key)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_changed, "openvino_fp32.bin has changed"),
+        (_incomplete, "is incomplete"),
+        (_of_another_recipe, "holds model v2 of recipe fruit"),
+        (_answers_no_number, "something that is no number"),
+        (_answers_too_few_labels, "answers"),
+        (_never_was, "there is no object"),
+    ],
+)
+def test_a_model_that_cant_be_used_is_refused_and_the_old_one_goes_on(
+    production: Production, store: FilesystemStore, spoil: object, reason: str
+) -> None:
+    promote(store, paint_bundle("v1"))
+    production.look()
+    assert callable(spoil)
+    spoil(store)
+    production.look()
+    assert production.model().version == "v1"
+    assert production.trouble.startswith("model v2 can't be used: ")
+    assert reason in production.trouble
+    promote(store, paint_bundle("v3"))
+    production.look()
+    assert production.model().version == "v3"
+    assert production.trouble == ""
+
+
+def test_storage_that_is_away_changes_nothing_and_is_asked_again(tmp_path: Path) -> None:
+    class Away(FilesystemStore):
+        away = False
+
+        def keys(self, prefix: str) -> Iterator[str]:
+            if self.away:
+                raise StorageUnavailable("the disk was taken away")
+            return super().keys(prefix)
+
+    store = Away(tmp_path)
+    production = Production(store, "paint", LOAD)
+    promote(store, paint_bundle("v1"))
+    production.look()
+    promote(store, paint_bundle("v2"))
+    store.away = True
+    production.look()
+    assert production.model().version == "v1"
+    assert "the disk was taken away" in production.trouble
+    store.away = False
+    production.look()
+    assert production.model().version == "v2"
+
+
+def test_a_network_that_judges_a_picture_by_its_neighbours_is_refused() -> None:
+    from services.inference.model import _prove
+
+    class ByTheBatch:
+        name = "by the batch"
+
+        def logits(self, pictures: np.ndarray) -> np.ndarray:
+            mean = pictures.mean(axis=(1, 2, 3), keepdims=True)
+            return np.repeat((mean - mean.mean()).reshape(-1, 1) * 1000, 4, axis=1)
+
+        def close(self) -> None: ...
+
+    with pytest.raises(EngineError, match="by its neighbours"):
+        _prove(ByTheBatch(), paint_recipe(), largest_batch=4)
+
+
+@contextmanager
+def _following(production: Production, broker: SqliteBroker, every_seconds: float) -> Iterator[threading.Event]:
+    stop = threading.Event()
+    follower = threading.Thread(
+        target=production.follow, args=(broker.subscribe(PROMOTIONS, 10), every_seconds, stop), daemon=True
+    )
+    follower.start()
+    yield stop
+    stop.set()
+    follower.join(10)
+    assert not follower.is_alive()
+
+
+@pytest.mark.parametrize(("every_seconds", "is_broadcast"), [(60.0, True), (0.2, False)])
+def test_a_promotion_is_heard_and_one_that_was_not_heard_is_seen(
+    production: Production, store: FilesystemStore, tmp_path: Path, every_seconds: float, is_broadcast: bool
+) -> None:
+    from tests.models import promoted
+
+    broker = SqliteBroker(tmp_path / "broker")
+    with _following(production, broker, every_seconds) as stop:
+        time.sleep(0.3)
+        promote(store, paint_bundle("v1"))
+        if is_broadcast:
+            broker.publisher().publish(promoted("paint", "v1")).result(5)
+        patience = threading.Timer(10, stop.set)
+        patience.start()
+        production.wait(stop, Health())
+        patience.cancel()
+        assert production.version == "v1"
+    broker.close()
