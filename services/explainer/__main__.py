@@ -1,0 +1,47 @@
+"""Explains flagged frames: ``python -m services.explainer``."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from functools import partial
+
+import tensorflow as tf
+
+from services.explainer.gallery import Gallery
+from services.explainer.handler import Explainer
+from services.explainer.model import Models
+from services.explainer.settings import ExplainerSettings
+from shared.companions import running_beside
+from shared.messaging.loop import consume
+from shared.observability import Health, configure_logging, serve_health
+from shared.reporter import Reporter
+from shared.service import await_broker, run_service
+from shared.settings import read_settings
+from shared.storage import open_store
+from shared.topology import EXPLAINER_FLAGGED
+
+
+def main(stop: threading.Event) -> None:
+    """Settings, adapters, handler, loops."""
+    settings = read_settings(ExplainerSettings)
+    configure_logging("explainer", settings)
+    tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
+    health = Health()
+    serve_health(health, settings)
+
+    store = open_store(settings)
+    models = Models(store, settings.models)
+    explainer = Explainer(models, Gallery(store, settings.picture_wait_seconds))
+
+    with closing(await_broker(settings, stop)) as broker:
+        publisher = broker.publisher()
+        reporter = Reporter("explainer", publisher, model_version=lambda: models.last)
+        flagged = broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch)
+        with running_beside(stop, partial(reporter.run, settings.report_seconds, stop)):
+            explain = reporter.counting(explainer.explain)
+            consume(flagged, publisher, explain, most=settings.batch, wait_seconds=0.5, stop=stop, health=health)
+
+
+if __name__ == "__main__":
+    run_service(main)

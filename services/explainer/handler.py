@@ -1,0 +1,147 @@
+"""Flagged frames in, explanations out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from services.explainer import metrics
+from services.explainer.gallery import Gallery, Unexplained
+from services.explainer.heat import Heat, heat_of
+from services.explainer.model import Model, Models
+from services.explainer.overlay import overlay
+from services.explainer.questions import Question, questions_about
+from shared.messages import FrameExplained, FrameInspected, Heatmap, Message
+from shared.messaging.loop import Reject, RetryLater
+from shared.recipe import RecipeError
+from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
+from shared.vision.bundle import BundleError
+from shared.vision.codec import CONTENT_TYPES, Picture, encode
+from shared.vision.preprocessing import prepare
+
+METHOD: Final = "grad-cam"
+
+
+@dataclass
+class Case:
+    """A frame on its way from its picture to its heatmaps."""
+
+    frame: FrameInspected
+    picture: Picture | None = None
+    reason: str = ""
+    """Why there is no picture, or nothing to say about it."""
+    answers: list[tuple[Question, Heat]] = field(default_factory=list)
+
+
+class Explainer:
+    """Explains batches of flagged frames."""
+
+    def __init__(
+        self, models: Models, gallery: Gallery, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._models = models
+        self._gallery = gallery
+        self._clock = clock
+
+    def explain(self, messages: Sequence[Message]) -> list[Message]:
+        """Explain frames.
+
+        Returns:
+            For each frame, in their order, where its heatmaps are, or why there are none.
+
+        Raises:
+            RetryLater: object storage is away, or a picture may still arrive there.
+            Reject: a message is no verdict on a frame.
+        """
+        frames = [_as_inspected(message) for message in messages]
+        metrics.BATCH.observe(len(frames))
+        with metrics.STEP_SECONDS.labels("fetch").time():
+            cases = [_open(*entry) for entry in zip(frames, self._gallery.pictures(frames), strict=True)]
+        with metrics.STEP_SECONDS.labels("explain").time():
+            for (recipe, version), of_model in _by_model(cases).items():
+                self._answer(of_model, recipe, version)
+        with metrics.STEP_SECONDS.labels("keep").time():
+            return list(self._gallery.at_once(self._close, cases))
+
+    def _answer(self, cases: Sequence[Case], recipe: str, version: str) -> None:
+        """Ask the model that judged these frames about all of them at once."""
+        try:
+            model = self._models.get(recipe, version)
+        except ObjectNotFound:
+            _give_up(cases, f"model {version}, which judged it, is gone")
+        except (BundleError, RecipeError, InvalidKey) as error:
+            _give_up(cases, f"model {version}, which judged it, can't be used: {error}")
+        except StorageError as error:
+            raise RetryLater(str(error)) from error
+        else:
+            _ask(model, [(case, case.picture) for case in cases if case.picture is not None])
+
+    def _close(self, case: Case) -> FrameExplained:
+        """Keep what was found, and tell of it."""
+        folder = case.frame.frame.storage_key
+        heatmaps = {question.label.name: self._keep(folder, question, heat) for question, heat in case.answers}
+        metrics.FRAMES.labels(case.frame.frame.line, "explained" if heatmaps else "unexplained").inc()
+        return FrameExplained(
+            frame=case.frame.frame,
+            model_version=case.frame.model_version,
+            method=METHOD,
+            heatmaps=heatmaps,
+            overlay_key=self._keep_overlay(folder, case) if heatmaps else None,
+            reason="" if heatmaps else case.reason or "none of its findings is a label of the recipe",
+            explained_at=self._clock(),
+        )
+
+    def _keep(self, folder: str, question: Question, heat: Heat) -> Heatmap:
+        key = f"{folder}/heatmap.{question.label.name}.png"
+        self._gallery.put(key, encode(heat.pixels, "png"), CONTENT_TYPES["png"])
+        return Heatmap(key=key, towards=question.towards, peak=heat.peak, box=heat.box)
+
+    def _keep_overlay(self, folder: str, case: Case) -> str | None:
+        if case.picture is None:
+            return None
+        key = f"{folder}/overlay.jpg"
+        coloured = overlay(case.picture, [(heat.pixels, question.label.colour) for question, heat in case.answers])
+        self._gallery.put(key, encode(coloured, "jpeg"), CONTENT_TYPES["jpeg"])
+        return key
+
+
+def _as_inspected(message: Message) -> FrameInspected:
+    if not isinstance(message, FrameInspected):
+        raise Reject(f"a {type(message).__name__} is no verdict on a frame: it was sent to the wrong queue")
+    return message
+
+
+def _open(frame: FrameInspected, picture: Picture | Unexplained) -> Case:
+    if isinstance(picture, Unexplained):
+        return Case(frame, reason=picture.reason)
+    return Case(frame, picture)
+
+
+def _by_model(cases: Sequence[Case]) -> dict[tuple[str, str], list[Case]]:
+    groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.frame.recipe, case.frame.model_version].append(case)
+    return groups
+
+
+def _give_up(cases: Sequence[Case], reason: str) -> None:
+    for case in cases:
+        case.reason = case.reason or reason
+
+
+def _ask(model: Model, cases: Sequence[tuple[Case, Picture]]) -> None:
+    """One run of the network over all pictures, then one of its head over all questions about them."""
+    questions = [questions_about(case.frame.findings, model.recipe) for case, _ in cases]
+    asked = [(row, question) for row, of_frame in enumerate(questions) for question in of_frame]
+    if not asked:
+        return
+    pictures = np.stack([prepare(picture, model.recipe.picture) for _, picture in cases])
+    maps = model.explanation.maps(pictures, [(row, question.output, question.towards) for row, question in asked])
+    for (row, question), map_ in zip(asked, maps, strict=True):
+        case, picture = cases[row]
+        case.answers.append((question, heat_of(map_, *picture.shape[:2])))

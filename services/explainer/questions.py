@@ -1,0 +1,47 @@
+"""What is asked about a frame: which labels, and whether for their presence or for their absence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.messages import Finding
+from shared.recipe import Label, Recipe, Role, Task
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which pixels speak for a label, or against it?"""
+
+    label: Label
+    output: int
+    """The label's place among the network's outputs."""
+    towards: bool
+    """True: what speaks for the label; False: for its absence."""
+
+
+def questions_about(findings: Mapping[str, Finding], recipe: Recipe) -> list[Question]:
+    """What to ask about a frame: the labels that flagged it, each towards the fault.
+
+    A frame that no label flagged (the recipe explains all of them) is asked about what it shows.
+    """
+    found = [
+        (place, label, findings[label.name]) for place, label in enumerate(recipe.labels) if label.name in findings
+    ]
+    flagging = [
+        Question(label, place, _points_at_presence(label, recipe))
+        for place, label, finding in found
+        if finding.fault or finding.unsure
+    ]
+    if flagging or not found:
+        return flagging
+    present = [Question(label, place, towards=True) for place, label, finding in found if finding.present]
+    place, label, _ = max(found, key=lambda entry: entry[2].score)
+    return present or [Question(label, place, towards=True)]
+
+
+def _points_at_presence(label: Label, recipe: Recipe) -> bool:
+    """Whether the fault of a label is its presence. Of labels that exclude each other, one is always there to see."""
+    if recipe.task is Task.EXCLUSIVE:
+        return True
+    return label.role is not Role.QUALITY and label.expected is not True

@@ -1,0 +1,255 @@
+"""Flagged frames in, heatmaps out: with a real network, in a real folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.explainer.gallery import Gallery
+from services.explainer.handler import Explainer
+from services.explainer.model import Models
+from shared.messages import FrameExplained, FrameInspected, Message
+from shared.messaging.loop import Reject, RetryLater
+from shared.recipe import Recipe
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
+from shared.verdict import judge
+from shared.vision.bundle import Bundle, write_bundle
+from shared.vision.codec import Picture, decode, encode
+from tests.models import captured, paint_bundle, paint_recipe, painted
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return paint_bundle("v1", keras=True)
+
+
+class Disk(FilesystemStore):
+    away = False
+
+    def get(self, key: str) -> bytes:
+        if self.away:
+            raise StorageUnavailable("the disk was taken away")
+        return super().get(key)
+
+    def put(self, key: str, content: bytes, content_type: str = "") -> None:
+        if self.away:
+            raise StorageUnavailable("the disk was taken away")
+        super().put(key, content)
+
+
+@pytest.fixture
+def store(tmp_path: Path, bundle: Bundle) -> Disk:
+    store = Disk(tmp_path)
+    write_bundle(store, bundle.manifest, bundle.files)
+    return store
+
+
+@pytest.fixture
+def explainer(store: Disk) -> Explainer:
+    return Explainer(Models(store, most=2), Gallery(store, picture_wait_seconds=0))
+
+
+def _flagged(
+    sequence: int, scores: list[float], *, recipe: Recipe | None = None, version: str = "v1", key: str | None = None
+) -> FrameInspected:
+    frame, recipe = captured(sequence, b"").frame, recipe or paint_recipe()
+    judgement = judge(recipe, scores)
+    return FrameInspected(
+        frame=frame,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        findings=judgement.findings,
+        flagged=judgement.flagged,
+        recipe=recipe.name,
+        model_version=version,
+        inspected_at=datetime.now(UTC),
+        latency_ms=1,
+        picture_key=key or f"{frame.storage_key}/picture.png",
+    )
+
+
+def _kept(store: Disk, frame: FrameInspected, picture: Picture) -> FrameInspected:
+    assert frame.picture_key
+    store.put(frame.picture_key, encode(picture, "png"))
+    return frame
+
+
+def _with_spots(*spots: tuple[str, int, int], height: int = 48, width: int = 96) -> Picture:
+    """A black picture with squares of 12 pixels, by colour and corner."""
+    picture = painted("black", height, width)
+    for colour, x, y in spots:
+        picture[y : y + 12, x : x + 12] = painted(colour, 12, 12)
+    return picture
+
+
+def _explained(answers: list[Message]) -> list[FrameExplained]:
+    return [answer for answer in answers if isinstance(answer, FrameExplained)]
+
+
+def test_each_label_that_flagged_a_frame_is_hot_where_its_colour_is(explainer: Explainer, store: Disk) -> None:
+    picture = _with_spots(("blue", 6, 6), ("green", 72, 30))
+    frame = _kept(store, _flagged(0, [0.1, 0.9, 0.9, 0.1]), picture)
+    (answer,) = _explained(explainer.explain([frame]))
+    assert answer.reason == ""
+    assert answer.method == "grad-cam"
+    assert answer.model_version == "v1"
+    assert {label: heatmap.towards for label, heatmap in answer.heatmaps.items()} == {
+        "good": False,
+        "error": True,
+        "break": True,
+    }
+    for label, (x, y) in {"error": (6, 6), "break": (72, 30)}.items():
+        heatmap = answer.heatmaps[label]
+        assert heatmap.peak is not None
+        assert x <= heatmap.peak[0] < x + 12
+        assert y <= heatmap.peak[1] < y + 12
+        map_ = decode(store.get(heatmap.key))[..., 0]
+        assert map_.shape == (48, 96)
+        assert map_.max() == 255
+        assert map_[y + 6, x + 6] > 200
+    against_good = decode(store.get(answer.heatmaps["good"].key))[..., 0]
+    assert against_good[12, 12] > 200
+    assert against_good[36, 78] > 200
+
+
+def test_the_overlay_shows_each_label_in_the_colour_of_the_recipe(explainer: Explainer, store: Disk) -> None:
+    recipe = paint_recipe()
+    picture = _with_spots(("blue", 6, 6), ("green", 72, 30))
+    frame = _kept(store, _flagged(0, [0.9, 0.9, 0.9, 0.1]), picture)
+    (answer,) = _explained(explainer.explain([frame]))
+    assert answer.overlay_key == f"{frame.frame.storage_key}/overlay.jpg"
+    shown = decode(store.get(answer.overlay_key)).astype(int)
+    assert shown.shape == picture.shape
+    red, green, blue = recipe.label("break").colour
+    at_the_break = shown[36, 78]
+    assert np.abs(at_the_break - np.array([0, 255, 0]) * 0.4 - np.array([blue, green, red]) * 0.6).max() < 40
+    assert shown[24, 48].max() < 40
+
+
+def test_frames_of_a_batch_are_answered_in_their_order_each_by_the_model_that_judged_it(
+    explainer: Explainer, store: Disk, bundle: Bundle
+) -> None:
+    for version in ("v2", "v3"):
+        write_bundle(store, bundle.manifest.model_copy(update={"version": version}), bundle.files)
+    frames = [
+        _kept(store, _flagged(number, [0.1, 0.9, 0.1, 0.1], version=version), _with_spots(("blue", 6 * number, 6)))
+        for number, version in enumerate(["v2", "v1", "v3", "v2"])
+    ]
+    answers = _explained(explainer.explain(frames))
+    assert [answer.frame for answer in answers] == [frame.frame for frame in frames]
+    assert [answer.model_version for answer in answers] == ["v2", "v1", "v3", "v2"]
+    peaks = [answer.heatmaps["error"].peak for answer in answers]
+    assert [6 * number <= peak[0] < 6 * number + 12 for number, peak in enumerate(peaks) if peak] == [True] * 4
+
+
+def test_a_frame_whose_model_is_gone_is_answered_with_the_reason(explainer: Explainer, store: Disk) -> None:
+    old = _kept(store, _flagged(0, [0.1, 0.9, 0.1, 0.1], version="v0"), painted("blue"))
+    new = _kept(store, _flagged(1, [0.1, 0.9, 0.1, 0.1]), painted("blue"))
+    gone, explained = _explained(explainer.explain([old, new]))
+    assert gone.heatmaps == {}
+    assert gone.overlay_key is None
+    assert gone.reason == "model v0, which judged it, is gone"
+    assert explained.heatmaps
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("model.keras", b"changed", "model.keras has changed"),
+        ("recipe.yaml", b"name: paint", "recipe.yaml has changed"),
+        ("manifest.json", b"{}", "is no manifest"),
+    ],
+)
+def test_a_frame_whose_model_cant_be_used_is_answered_with_the_reason(
+    explainer: Explainer, store: Disk, file: str, content: bytes, reason: str
+) -> None:
+    store.put(f"models/paint/v1/{file}", content)
+    (answer,) = _explained(explainer.explain([_kept(store, _flagged(0, [0.1, 0.9, 0.1, 0.1]), painted("blue"))]))
+    assert reason in answer.reason
+
+
+def test_a_frame_without_any_activation_gets_an_empty_map(explainer: Explainer, store: Disk) -> None:
+    frame = _kept(store, _flagged(0, [0.9, 0.9, 0.1, 0.1]), painted("black"))
+    (answer,) = _explained(explainer.explain([frame]))
+    heatmap = answer.heatmaps["error"]
+    assert heatmap.peak is None
+    assert heatmap.box is None
+    assert not decode(store.get(heatmap.key)).any()
+
+
+def test_grey_pictures_are_explained(store: Disk) -> None:
+    recipe = paint_recipe().model_copy(
+        update={"name": "grey", "picture": paint_recipe().picture.model_copy(update={"colour": "grey", "width": 64})}
+    )
+    grey = paint_bundle("v1", recipe=recipe, keras=True)
+    write_bundle(store, grey.manifest, grey.files)
+    frame = _kept(store, _flagged(0, [0.9, 0.1, 0.1, 0.9], recipe=recipe), _with_spots(("red", 60, 20)))
+    (answer,) = _explained(Explainer(Models(store, 1), Gallery(store, 0)).explain([frame]))
+    assert answer.reason == ""
+    assert answer.heatmaps["length"].peak is not None
+    assert 60 <= answer.heatmaps["length"].peak[0] < 72
+
+
+def test_a_picture_that_is_not_there_yet_is_waited_for_and_then_given_up(store: Disk) -> None:
+    class Clock:
+        now = 0.0
+
+        def __call__(self) -> float:
+            return self.now
+
+    clock = Clock()
+    explainer = Explainer(Models(store, 1), Gallery(store, picture_wait_seconds=30, clock=clock))
+    late, never = _flagged(0, [0.1, 0.9, 0.1, 0.1]), _flagged(1, [0.1, 0.9, 0.1, 0.1])
+    with pytest.raises(RetryLater, match="is not in object storage yet"):
+        explainer.explain([late, never])
+    _kept(store, late, painted("blue"))
+    clock.now = 29
+    with pytest.raises(RetryLater, match="is not in object storage yet"):
+        explainer.explain([late, never])
+    clock.now = 31
+    explained, given_up = _explained(explainer.explain([late, never]))
+    assert explained.heatmaps
+    assert given_up.heatmaps == {}
+    assert "did not arrive" in given_up.reason
+
+
+def test_while_storage_is_away_frames_wait(explainer: Explainer, store: Disk) -> None:
+    frame = _kept(store, _flagged(0, [0.1, 0.9, 0.1, 0.1]), painted("blue"))
+    store.away = True
+    with pytest.raises(RetryLater, match="the disk was taken away"):
+        explainer.explain([frame])
+    store.away = False
+    assert _explained(explainer.explain([frame]))[0].heatmaps
+
+
+def test_a_picture_that_cant_be_read_is_answered_with_the_reason(explainer: Explainer, store: Disk) -> None:
+    frame = _flagged(0, [0.1, 0.9, 0.1, 0.1])
+    assert frame.picture_key
+    store.put(frame.picture_key, b"no picture")
+    unreadable, bad_key = _explained(explainer.explain([frame, _flagged(1, [0.1, 0.9, 0.1, 0.1], key="../secret")]))
+    assert "neither a JPEG nor a PNG" in unreadable.reason
+    assert "is no storage key" in bad_key.reason
+
+
+def test_what_is_no_verdict_is_rejected(explainer: Explainer) -> None:
+    with pytest.raises(Reject, match="FrameCaptured is no verdict"):
+        explainer.explain([captured(0, b"")])
+
+
+def test_models_that_were_not_used_lately_are_let_go_and_read_again(store: Disk, bundle: Bundle) -> None:
+    for version in ("v2", "v3"):
+        write_bundle(store, bundle.manifest.model_copy(update={"version": version}), bundle.files)
+    models = Models(store, most=2)
+    first = models.get("paint", "v1")
+    assert models.get("paint", "v2") is not first
+    assert models.get("paint", "v1") is first
+    models.get("paint", "v3")
+    assert models.get("paint", "v1") is first
+    assert models.last == "v1"
+    assert len(models._loaded) == 2

@@ -1,0 +1,198 @@
+"""Grad-CAM against the slow way: a gradient tape through the whole network, one picture and one label at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from services.explainer.gradcam import Explanation
+from services.explainer.network import cut
+from shared.vision.bundle import BundleError
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+LABELS = 4
+
+
+def _backbone(inputs: Any, filters: int = 8) -> Any:
+    outputs = keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(inputs)
+    shortcut = outputs
+    outputs = keras.layers.BatchNormalization()(outputs)
+    outputs = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(outputs)
+    outputs = keras.layers.Add()([outputs, shortcut])
+    return keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name="features")(outputs)
+
+
+def _head(features: Any) -> Any:
+    outputs = keras.layers.Conv2D(6, 3, padding="same", activation="tanh")(features)
+    outputs = keras.layers.BatchNormalization()(outputs)
+    outputs = keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(outputs))
+    return keras.layers.Dense(LABELS, name="logits")(keras.layers.Dropout(0.5)(outputs))
+
+
+def _flat(shape: tuple[int, int, int] = (24, 32, 3)) -> keras.Model:
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, _head(_backbone(inputs)))
+
+
+def _nested() -> keras.Model:
+    inner = keras.Input((24, 32, 3))
+    backbone = keras.Model(inner, _backbone(inner), name="backbone")
+    inputs = keras.Input((24, 32, 3))
+    return keras.Model(inputs, _head(backbone(keras.layers.Rescaling(2.0)(inputs))))
+
+
+def _nested_twice() -> keras.Model:
+    inner = keras.Input((24, 32, 3))
+    backbone = keras.Model(inner, _backbone(inner), name="backbone")
+    middle = keras.Input((24, 32, 3))
+    trunk = keras.Model(middle, keras.layers.ReLU()(backbone(keras.layers.Rescaling(0.5)(middle))), name="trunk")
+    return keras.Sequential(
+        [keras.Input((24, 32, 3)), trunk, keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(LABELS)]
+    )
+
+
+def _sequential() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((24, 32, 3)),
+            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu", name="features"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(LABELS),
+        ]
+    )
+
+
+def _trained(network: keras.Model, loss: keras.losses.Loss) -> keras.Model:
+    """A few steps on noise: weights and batch statistics as no initialiser leaves them."""
+    noise = np.random.default_rng(1)
+    pictures = noise.normal(size=(16, *network.input_shape[1:])).astype(np.float32)
+    truth = keras.utils.to_categorical(noise.integers(0, LABELS, 16), LABELS)
+    network.compile("adam", loss)
+    network.fit(pictures, truth, epochs=3, verbose=0)
+    return network
+
+
+def _replayed(network: keras.Model, layer: str, picture: Any) -> tuple[Any, Any]:
+    """Features and logits of one picture, by running the layers with the target's output noted on its way."""
+    noted: list[Any] = []
+    target = next(found for found in network._flatten_layers() if found.name == layer)
+    original = target.call
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        noted.append(original(*args, **kwargs))
+        return noted[-1]
+
+    target.call = call
+    try:
+        return network(picture, training=False), noted[-1]
+    finally:
+        target.call = original
+
+
+def _slowly(network: keras.Model, layer: str, pictures: NDArray[np.float32], label: int, towards: bool) -> Any:
+    maps = []
+    for picture in pictures:
+        with tf.GradientTape() as tape:
+            logits, features = _replayed(network, layer, picture[np.newaxis])
+            answer = logits[0, label] * (1 if towards else -1)
+        weights = tape.gradient(answer, features).numpy()[0].mean(axis=(0, 1))
+        maps.append(np.maximum((features.numpy()[0] * weights).sum(axis=-1), 0))
+    return np.stack(maps)
+
+
+@pytest.mark.parametrize(
+    ("build", "loss"),
+    [
+        (_flat, "sigmoid"),
+        (_flat, "softmax"),
+        (_nested, "sigmoid"),
+        (_nested_twice, "softmax"),
+        (_sequential, "sigmoid"),
+    ],
+)
+def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss: str) -> None:
+    keras.utils.set_random_seed(3)
+    objective = (
+        keras.losses.BinaryCrossentropy(from_logits=True)
+        if loss == "sigmoid"
+        else keras.losses.CategoricalCrossentropy(from_logits=True)
+    )
+    network = _trained(build(), objective)
+    pictures = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
+    explanation = Explanation(network, "features")
+    asked = [(row, label, towards) for row in range(2) for label in range(LABELS) for towards in (True, False)]
+    maps = explanation.maps(pictures, asked)
+    assert maps.max() > 1e-3
+    for label in range(LABELS):
+        for towards in (True, False):
+            slow = _slowly(network, "features", pictures, label, towards)
+            rows = [asked.index((row, label, towards)) for row in range(2)]
+            assert np.abs(maps[rows] - slow).max() < 1e-4
+
+
+def test_the_halves_of_a_network_make_the_whole() -> None:
+    network = _nested_twice()
+    features, head = cut(network, "features")
+    pictures = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
+    assert np.allclose(head(features(pictures)), network(pictures), atol=1e-6)
+
+
+def test_a_network_within_can_be_the_target() -> None:
+    features, _ = cut(_nested(), "backbone")
+    assert features.output_shape[1:] == (12, 16, 8)
+
+
+def test_batches_and_questions_of_any_number_share_one_trace() -> None:
+    explanation = Explanation(_flat(), "features")
+    for pictures, questions in ((1, 1), (3, 5), (2, 4)):
+        batch = np.ones((pictures, 24, 32, 3), np.float32)
+        maps = explanation.maps(batch, [(number % pictures, number % LABELS, True) for number in range(questions)])
+        assert maps.shape == (questions, 12, 16)
+    assert explanation._run.experimental_get_tracing_count() == 1
+
+
+def test_features_that_are_all_zero_give_an_empty_map() -> None:
+    network = _flat()
+    target = network.get_layer("features")
+    target.set_weights([np.zeros_like(target.get_weights()[0]), np.full(8, -1, np.float32)])
+    maps = Explanation(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True)])
+    assert not maps.any()
+
+
+def test_a_logit_that_no_feature_moves_gives_an_empty_map() -> None:
+    network = _flat()
+    head = network.get_layer("logits")
+    head.set_weights([np.zeros_like(head.get_weights()[0]), np.ones(LABELS, np.float32)])
+    maps = Explanation(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True), (0, 1, False)])
+    assert not maps.any()
+
+
+def test_grey_pictures_have_maps_too() -> None:
+    maps = Explanation(_flat((40, 24, 1)), "features").maps(np.ones((2, 40, 24, 1), np.float32), [(1, 0, True)])
+    assert maps.shape == (1, 20, 12)
+
+
+def _with_a_way_around() -> keras.Model:
+    inputs = keras.Input((24, 32, 3))
+    features = keras.layers.Conv2D(3, 3, padding="same", name="features")(inputs)
+    outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([features, inputs]))
+    return keras.Model(inputs, keras.layers.Dense(LABELS)(outputs))
+
+
+@pytest.mark.parametrize(
+    ("build", "layer", "complaint"),
+    [
+        (_flat, "nowhere", "has no layer nowhere"),
+        (_flat, "logits", "needs features of a convolution"),
+        (_with_a_way_around, "features", "something passes by it"),
+    ],
+)
+def test_a_network_that_cant_be_cut_there_is_refused(build: Any, layer: str, complaint: str) -> None:
+    with pytest.raises(BundleError, match=complaint):
+        cut(build(), layer)
