@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ def services(wishes: Wishes, port: int) -> dict[str, Service]:
 
 def _common(name: str, state: Path) -> dict[str, str]:
     settings = {
-        "BROKER_URL": f"sqlite://{state / 'broker'}",
-        "STORAGE_URL": f"file://{state / 'objects'}",
+        "BROKER_URL": f"sqlite:///{state / 'broker'}",
+        "STORAGE_URL": f"file:///{state / 'objects'}",
         "LOG_FORMAT": "json",
     }
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "KERAS_BACKEND": "tensorflow"}
@@ -68,9 +69,10 @@ def _common(name: str, state: Path) -> dict[str, str]:
 def free_port() -> int:
     """`FIRST_PORT`, or the next one that nobody listens on."""
     for port in range(FIRST_PORT, FIRST_PORT + 100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener that has just gone does not count
+            probe.bind(("127.0.0.1", port))
+            return port
     raise RuntimeError(f"ports {FIRST_PORT} to {FIRST_PORT + 99} are all taken: stop what listens there")
 
 
