@@ -17,8 +17,9 @@ router = APIRouter(prefix="/api", tags=["live"])
 async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     """What happens, as it happens (server-sent events).
 
-    `line` and `workers` come at once and whenever they change; `frame` when a flagged frame is judged, and again when
-    it is explained; `training` and `model` when something moves. The data is the JSON of `/api/lines/{line}`,
+    `beat` comes every two seconds with the time of the server. `line` and `workers` come at once and whenever they
+    change; `frame` when a flagged frame is judged, and again when it is explained; `training` and `model` when
+    something moves. The data is the JSON of `/api/lines/{line}`,
     `/api/workers`, `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and `/api/models/{recipe}/production`.
     After a break, connecting again is enough: the state comes first.
     """

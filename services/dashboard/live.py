@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -29,6 +30,8 @@ from shared.storage.port import StorageError
 
 TICK_SECONDS: Final = 0.25
 STATES_EVERY: Final = 0.5
+BEAT_EVERY: Final = 2.0
+"""A page that hears nothing for a few of these must not go on showing that all is well."""
 MOST_NOTES: Final = 12
 """Of one tick and kind: nobody can follow more, and the next tick brings the next."""
 MOST_WAITING: Final = 200
@@ -119,7 +122,7 @@ class Hub:
                 self._closed.wait(1.0)
 
     def _listen(self) -> None:
-        looked_at = 0.0
+        looked_at = beat_at = 0.0
         with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(self._channel)
             while not self._closed.is_set():
@@ -130,6 +133,9 @@ class Hub:
                 if time.monotonic() - looked_at >= STATES_EVERY:
                     looked_at = time.monotonic()
                     self._tell_states()
+                if time.monotonic() - beat_at >= BEAT_EVERY:
+                    beat_at = time.monotonic()
+                    self._tell(_event("beat", json.dumps({"at": datetime.now(UTC).isoformat()})))
 
     def _collect(self, channel: Any) -> dict[str, dict[str, None]]:
         """The notes of one tick: ids by event, each once, the newest last."""

@@ -84,9 +84,13 @@ class Keys:
         """Sorted set of frame ids by capture time (ms), for each of ``flagged``, ``passed`` and ``error``."""
         return f"{self.prefix}:frames:{line}:{kind}"
 
-    def frame(self, frame_id: str) -> str:
-        """Hash: ``verdict`` and ``explanation``, each the message as it came."""
-        return f"{self.prefix}:frame:{frame_id}"
+    def verdict(self, frame_id: str) -> str:
+        """String: the `FrameInspected` of a frame, as it came."""
+        return f"{self.prefix}:verdict:{frame_id}"
+
+    def explanation(self, frame_id: str) -> str:
+        """String: the `FrameExplained` of a frame, as it came."""
+        return f"{self.prefix}:explanation:{frame_id}"
 
     def session(self, session: str) -> str:
         """Hash: ``captured`` and ``refused`` of one run of a camera, as far as the line's total knows of them."""

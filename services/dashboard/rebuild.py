@@ -46,7 +46,7 @@ class Rebuilder:
         self._redis = redis
         self._keys = keys
         self._store = store
-        self._settle_seconds = settings.segment_seconds + 1
+        self._settle_seconds = 3 * settings.segment_seconds
         self._handler = Handler(redis, keys, settings, live=False)
 
     @property

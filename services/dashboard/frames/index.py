@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,26 +73,23 @@ class FrameIndex:
         recent = [verdict for verdict in verdicts if _milliseconds(verdict) > oldest]
         if not recent:
             return
+        lists: dict[tuple[str, Kind], dict[str, int]] = defaultdict(dict)
         pipeline = self._redis.pipeline(transaction=False)
         for verdict in recent:
-            key = self._keys.frame(verdict.frame.frame_id)
-            pipeline.hset(key, "verdict", verdict.encode())
-            pipeline.expire(key, self._seconds)
-            pipeline.zadd(
-                self._keys.frames(verdict.frame.line, Kind.of(verdict)),
-                {verdict.frame.frame_id: _milliseconds(verdict)},
-            )
+            frame = verdict.frame
+            pipeline.set(self._keys.verdict(frame.frame_id), verdict.encode(), ex=self._seconds)
+            lists[frame.line, Kind.of(verdict)][frame.frame_id] = _milliseconds(verdict)
+        for (line, kind), moments in lists.items():
+            pipeline.zadd(self._keys.frames(line, kind), moments)
         pipeline.execute()
-        for line, kind in {(verdict.frame.line, Kind.of(verdict)) for verdict in recent}:
+        for line, kind in lists:
             self._trim(line, kind)
 
     def explain(self, explanations: Sequence[FrameExplained]) -> None:
         """Add explanations to frames, whether their verdicts have come or not."""
         pipeline = self._redis.pipeline(transaction=False)
         for explanation in explanations:
-            key = self._keys.frame(explanation.frame.frame_id)
-            pipeline.hset(key, "explanation", explanation.encode())
-            pipeline.expire(key, self._seconds)
+            pipeline.set(self._keys.explanation(explanation.frame.frame_id), explanation.encode(), ex=self._seconds)
         pipeline.execute()
 
     def find(self, frame_id: str) -> KnownFrame | None:
@@ -121,17 +119,21 @@ class FrameIndex:
             before = wanted[-1]
 
     def _read(self, frame_ids: Sequence[str]) -> list[KnownFrame | None]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for frame_id in frame_ids:
-            pipeline.hgetall(self._keys.frame(frame_id))
-        return [_known(fields) for fields in pipeline.execute()]
+        names = [self._keys.verdict(frame_id) for frame_id in frame_ids]
+        names += [self._keys.explanation(frame_id) for frame_id in frame_ids]
+        texts = cast("list[str | None]", self._redis.mget(names))
+        return [_known(*pair) for pair in zip(texts[: len(frame_ids)], texts[len(frame_ids) :], strict=True)]
 
     def _trim(self, line: str, kind: Kind) -> None:
         key = self._keys.frames(line, kind)
         too_many = self._redis.zcard(key) - self._limits[kind]
         if too_many > 0:
             popped = cast("Scored", self._redis.zpopmin(key, too_many))
-            gone = [self._keys.frame(frame_id) for frame_id, _ in popped]
+            gone = [
+                key
+                for frame_id, _ in popped
+                for key in (self._keys.verdict(frame_id), self._keys.explanation(frame_id))
+            ]
             self._redis.delete(*gone)
 
 
@@ -144,12 +146,10 @@ def _milliseconds(verdict: FrameInspected) -> int:
     return int(verdict.frame.captured_at.timestamp() * 1000)
 
 
-def _known(fields: dict[str, str]) -> KnownFrame | None:
-    """From the hash of a frame; None while only its explanation has come."""
-    if "verdict" not in fields:
+def _known(verdict: str | None, explanation: str | None) -> KnownFrame | None:
+    """A frame from its messages; None while only its explanation has come."""
+    judged = decode(verdict.encode()) if verdict else None
+    explained = decode(explanation.encode()) if explanation else None
+    if not isinstance(judged, FrameInspected) or not isinstance(explained, FrameExplained | None):
         return None
-    verdict = decode(fields["verdict"].encode())
-    explanation = decode(fields["explanation"].encode()) if "explanation" in fields else None
-    if not isinstance(verdict, FrameInspected) or not isinstance(explanation, FrameExplained | None):
-        return None
-    return KnownFrame(verdict, explanation)
+    return KnownFrame(judged, explained)

@@ -101,6 +101,7 @@ class LineState(BaseModel):
     last_frame: LastFrame | None
     frames_per_second: float = Field(description="judged, over the last 10 s")
     delay_ms: float | None = Field(description="median from capture to verdict of the last 100 frames")
+    recipe: str | None = Field(description="of the last frame")
     model_version: str | None = Field(description="of the last frame")
     cameras: list[CameraView]
     accounting: Accounting

@@ -128,6 +128,7 @@ class LinesService:
             last_frame=_last_frame(last) if last else None,
             frames_per_second=self._pulse.frames_per_second(line),
             delay_ms=self._pulse.delay_ms(line),
+            recipe=last.verdict.recipe if last else None,
             model_version=last.verdict.model_version if last else None,
             cameras=[_camera_view(camera, lost=signs.lost(camera)) for camera in cameras],
             accounting=accounting,

@@ -6,7 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
-from services.dashboard.models.schemas import ModelList, Production, PromotionList, PromotionOrder, PromotionView
+from services.dashboard.models.schemas import (
+    ModelList,
+    ModelView,
+    Production,
+    PromotionList,
+    PromotionOrder,
+    PromotionView,
+)
 from services.dashboard.models.service import ModelsService
 from services.dashboard.problems import documented
 from services.dashboard.visitor import Visitor
@@ -31,6 +38,12 @@ def list_models(
 ) -> ModelList:
     """The model versions, newest first, each with its labels, its evaluation and what it was trained on."""
     return models.newest(recipe)
+
+
+@router.get("/{recipe}/versions/{version}", responses=documented(401, 404, 422, 503))
+def get_model(models: Models, recipe: RecipeName, version: Version) -> ModelView:
+    """One model version."""
+    return models.get(recipe, version)
 
 
 @router.get("/{recipe}/production", responses=documented(401, 404, 422, 503))

@@ -45,6 +45,18 @@ class ModelsService:
         models = [model for name in recipes for model in self._of_recipe(name)]
         return ModelList(models=sorted(models, key=lambda model: model.created_at, reverse=True))
 
+    def get(self, recipe: str, version: str) -> ModelView:
+        """One version.
+
+        Raises:
+            Problem: 404.
+        """
+        model = self._model(recipe, version)
+        if model is None:
+            raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
+        in_production = bundle.production_version(self._store, recipe)
+        return model.model_copy(update={"in_production": version == in_production})
+
     def recipes(self) -> list[str]:
         """The recipes that have models."""
         return sorted({key.split("/")[1] for key in self._store.keys("models/") if key.count("/") > 1})

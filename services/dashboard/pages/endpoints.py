@@ -1,12 +1,22 @@
-"""The pages."""
+"""The pages. What they show comes from the same services as the API's answers."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
+
+from services.dashboard.counting import Step
+from services.dashboard.frames.endpoints import FrameId, Frames
+from services.dashboard.lines.endpoints import Line, Lines
+from services.dashboard.models.endpoints import Models
+from services.dashboard.pages.charts import draw_ng_rate
+
+CHART_MINUTES = 60
 
 router = APIRouter(include_in_schema=False)
 templates = Jinja2Templates(directory=Path(__file__).with_name("templates"))
@@ -14,5 +24,26 @@ templates = Jinja2Templates(directory=Path(__file__).with_name("templates"))
 
 @router.get("/")
 def show_lines(request: Request) -> HTMLResponse:
-    """The lines, live."""
-    return templates.TemplateResponse(request, "lines.html", {"lines": request.app.state.lines.states()})
+    """The lines, live: the page itself is always the same, the stream of events fills it."""
+    return templates.TemplateResponse(request, "lines.html", {"page": "lines"})
+
+
+@router.get("/lines/{line}/chart")
+def show_chart(
+    lines: Lines,
+    line: Line,
+    utc_offset: Annotated[int, Query(ge=-1080, le=1080, description="minutes, of the clock on the wall")] = 0,
+) -> HTMLResponse:
+    """The share of NG frames over the last hour, to be put into the page of the lines."""
+    now = datetime.now(UTC)
+    rates = lines.rates(line, Step.MINUTE, now - timedelta(minutes=CHART_MINUTES - 1), now)
+    drawing = draw_ng_rate(rates.buckets, rates.start, CHART_MINUTES, timedelta(minutes=utc_offset))
+    return HTMLResponse(drawing, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/frames/{frame_id}")
+def show_frame(request: Request, frames: Frames, models: Models, frame_id: FrameId) -> HTMLResponse:
+    """One frame: the picture, the heatmap of each label, and the scores against their thresholds."""
+    frame = frames.get(frame_id)
+    labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
+    return templates.TemplateResponse(request, "frame.html", {"frame": frame, "labels": labels})

@@ -1,0 +1,365 @@
+// The live page: what the stream of events says, shown as it comes. No state of its own beyond what is on the screen.
+
+const WORDS = {
+  ok: "OK",
+  ng: "NG",
+  not_inspected: "Not inspected",
+  camera_lost: "Camera lost",
+  stopped: "Stopped",
+  waiting: "No connection",
+};
+const SHOTS = 9; // the newest large, the others in a strip
+const HERO_HOLDS_MS = 1500; // nobody can look at a picture for less
+const SILENCE_MS = 7000; // after which nothing on the screen may look alive
+const RATES_EVERY_MS = 5000;
+
+const number = new Intl.NumberFormat(undefined);
+const decimal = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+const formats = {
+  count: (value) => number.format(value),
+  decimal: (value) => decimal.format(value),
+  duration: (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${decimal.format(ms / 1000)} s`),
+};
+
+const sections = new Map(); // by line: its section, its last state, its shots
+const models = new Map(); // by recipe/version: a promise of its labels by name
+let heardAt = 0;
+let serverAhead = 0; // ms
+
+const element = (id) => document.getElementById(id);
+const now = () => Date.now() + serverAhead;
+
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function ago(moment) {
+  const seconds = Math.max(0, Math.round((now() - Date.parse(moment)) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} d ago`;
+}
+
+function tell(time, moment, format = clockTime) {
+  time.dateTime = moment;
+  time.title = fullTime.format(new Date(moment));
+  write(time, format.format(new Date(moment)));
+}
+
+async function get(path) {
+  const answer = await fetch(path, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+function labelsOf(recipe, version) {
+  const key = `${recipe}/versions/${version}`;
+  if (!models.has(key)) {
+    const labels = get(`/api/models/${key}`).then((model) => new Map(model.labels.map((label) => [label.name, label])));
+    models.set(key, labels.catch(() => new Map()));
+  }
+  return models.get(key);
+}
+
+// that a frame is not good says nothing where it says what is wrong
+function faultsOf(frame, labels) {
+  const named = frame.faults.filter((label) => labels.get(label)?.role !== "quality");
+  return named.length > 0 ? named : frame.faults;
+}
+
+const nameOf = (label, labels) => (labels.get(label)?.role === "quality" ? `not ${label}` : label);
+
+function chip(label, labels) {
+  const made = document.createElement("span");
+  made.className = "chip";
+  made.textContent = nameOf(label, labels);
+  made.style.setProperty("--colour", labels.get(label)?.colour ?? "var(--muted)");
+  return made;
+}
+
+// ── lines ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function sectionOf(name) {
+  if (!sections.has(name)) sections.set(name, addSection(name));
+  return sections.get(name);
+}
+
+function addSection(name) {
+  const section = element("line-template").content.cloneNode(true).querySelector("section");
+  section.id = `line-${name}`;
+  section.querySelector("h1").id = `title-${name}`;
+  section.setAttribute("aria-labelledby", `title-${name}`);
+  const after = [...sections.keys()].filter((other) => other < name).length;
+  element("lines").insertBefore(section, element("lines").children[after] ?? null);
+  element("empty").hidden = true;
+  const known = { name, section, state: null, shots: [], heroAt: 0, since: null };
+  get(`/api/frames?line=${name}&verdict=ng&limit=${SHOTS}`).then((page) => page.frames.forEach((frame) => keepShot(known, frame)));
+  refreshRates(known);
+  return known;
+}
+
+function showLine(state) {
+  const known = sectionOf(state.line);
+  const changed = known.state?.condition !== state.condition;
+  known.state = state;
+  if (changed) {
+    known.since = known.since === null && state.last_frame ? state.last_frame.inspected_at : new Date(now()).toISOString();
+    tell(known.section.querySelector("[data-since]"), known.since);
+  }
+  showCondition(known, state.condition);
+  for (const node of known.section.querySelectorAll("[data-field]")) {
+    const value = node.dataset.field.split(".").reduce((of, name) => of?.[name], state);
+    write(node, value === null || value === undefined ? "–" : (formats[node.dataset.format] ?? String)(value));
+  }
+  for (const row of known.section.querySelectorAll(".alarming")) {
+    row.classList.toggle("alarm", (Number(row.querySelector("dd").textContent.replace(/\D/g, "")) || 0) > 0);
+  }
+  showCameras(known, state.cameras);
+  showOverview();
+}
+
+function showCondition(known, condition) {
+  if (known.section.dataset.condition === condition) return;
+  known.section.dataset.condition = condition;
+  write(known.section.querySelector("[data-word]"), WORDS[condition]);
+}
+
+function showCameras(known, cameras) {
+  fill(known.section.querySelector("[data-cameras]"), cameras, (camera) => [
+    camera.camera,
+    health(camera.lost ? "lost" : camera.state, camera.reason),
+    decimal.format(camera.frames_per_second),
+    number.format(camera.captured),
+    number.format(camera.waiting),
+    ago(camera.reported_at),
+  ]);
+}
+
+function showWorkers(workers) {
+  element("workers").hidden = workers.length === 0;
+  fill(element("workers").querySelector("tbody"), workers, (worker) => [
+    worker.service,
+    worker.worker,
+    health(worker.lost ? "lost" : "running", ""),
+    worker.model_version ?? "–",
+    number.format(worker.handled),
+    ago(worker.reported_at),
+  ]);
+  element("workers").reported = workers;
+}
+
+function health(state, reason) {
+  const marks = { running: "●", finished: "■", reconnecting: "▲", failed: "▲", lost: "▲" };
+  const made = document.createElement("span");
+  made.className = `health ${state === "running" || state === "finished" ? state : "lost"}`;
+  made.textContent = `${marks[state]} ${state}`;
+  made.title = reason;
+  return made;
+}
+
+function fill(body, entries, cellsOf) {
+  while (body.rows.length > entries.length) body.deleteRow(-1);
+  entries.forEach((entry, index) => {
+    const cells = cellsOf(entry);
+    const row = body.rows[index] ?? body.insertRow();
+    while (row.cells.length < cells.length) row.insertCell();
+    cells.forEach((cell, column) => {
+      const place = row.cells[column];
+      if (typeof cell === "string") write(place, cell);
+      else if (place.textContent !== cell.textContent) place.replaceChildren(cell);
+      place.className = body.closest("table").tHead.rows[0].cells[column].className;
+    });
+  });
+}
+
+function showOverview() {
+  const overview = element("overview");
+  overview.hidden = sections.size < 2;
+  const names = [...sections.keys()].sort();
+  names.forEach((name, index) => {
+    const item = overview.children[index] ?? overview.appendChild(document.createElement("li"));
+    const link = item.firstChild ?? item.appendChild(document.createElement("a"));
+    const condition = sections.get(name).section.dataset.condition;
+    link.href = `#line-${name}`;
+    link.dataset.condition = condition;
+    write(link, `${name}: ${WORDS[condition]}`);
+  });
+}
+
+// ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function keepShot(known, frame) {
+  if (frame.verdict !== "ng") return;
+  const others = known.shots.filter((shot) => shot.frame_id !== frame.frame_id);
+  known.shots = [...others, frame]
+    .sort((one, other) => Date.parse(other.captured_at) - Date.parse(one.captured_at))
+    .slice(0, SHOTS);
+  showShots(known);
+}
+
+function showShots(known) {
+  if (known.shots.length === 0) return;
+  const shown = known.section.querySelector("[data-hero]").dataset.frame;
+  const wait = known.heroAt + HERO_HOLDS_MS - Date.now();
+  if (shown && shown !== known.shots[0].frame_id && wait > 0) {
+    clearTimeout(known.later);
+    known.later = setTimeout(() => showShots(known), wait);
+    const held = known.shots.find((shot) => shot.frame_id === shown);
+    if (held) showHero(known, held);
+    return;
+  }
+  if (shown !== known.shots[0].frame_id) known.heroAt = Date.now();
+  showHero(known, known.shots[0]);
+  showStrip(known, known.shots.slice(1));
+}
+
+const pictureOf = (frame) => frame.overlay_url ?? frame.picture_url;
+
+function show(image, frame) {
+  const url = pictureOf(frame);
+  if (image.getAttribute("src") === url) return;
+  image.classList.toggle("missing", !url);
+  image.onerror = () => image.classList.add("missing");
+  image.onload = () => image.classList.remove("missing");
+  image.src = url ?? "";
+  image.alt = `Frame with ${frame.faults.join(", ")}`;
+}
+
+async function showHero(known, frame) {
+  const hero = known.section.querySelector("[data-hero]");
+  const labels = await labelsOf(frame.recipe, frame.model_version);
+  hero.hidden = false;
+  known.section.querySelector("[data-none]").hidden = true;
+  hero.dataset.frame = frame.frame_id;
+  hero.href = `/frames/${frame.frame_id}`;
+  show(hero.querySelector("[data-picture]"), frame);
+  hero.querySelector("[data-chips]").replaceChildren(...faultsOf(frame, labels).map((label) => chip(label, labels)));
+  tell(hero.querySelector("[data-time]"), frame.captured_at);
+  hero.querySelector("[data-ago]").dataset.of = frame.captured_at;
+  write(hero.querySelector("[data-ago]"), ago(frame.captured_at));
+  write(hero.querySelector("[data-explained]"), frame.explained ? "" : "heatmap to come");
+}
+
+async function showStrip(known, frames) {
+  const strip = known.section.querySelector("[data-strip]");
+  for (const [index, frame] of frames.entries()) {
+    const labels = await labelsOf(frame.recipe, frame.model_version);
+    const item = strip.children[index] ?? strip.appendChild(element("shot-template").content.cloneNode(true).firstElementChild);
+    const link = item.querySelector("a");
+    link.href = `/frames/${frame.frame_id}`;
+    show(item.querySelector("img"), frame);
+    item.querySelector(".chips").replaceChildren(...faultsOf(frame, labels).map((label) => chip(label, labels)));
+    tell(item.querySelector("time"), frame.captured_at);
+  }
+}
+
+function showFrame(frame) {
+  keepShot(sectionOf(frame.line), frame);
+}
+
+// ── rates ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function refreshRates(known) {
+  const rates = await get(`/api/lines/${known.name}/rates?step=minute`);
+  const labels = known.state?.recipe ? await labelsOf(known.state.recipe, known.state.model_version) : new Map();
+  const entries = Object.entries(rates.total.labels).filter(([, label]) => label.rate);
+  const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(([, label]) => label.rate.high));
+  const rows = entries.map(([name, label]) => [
+    chip(name, labels),
+    bar(label.rate, most, labels.get(name)?.colour),
+    percent.format(label.rate.value),
+    `${number.format(label.faults)} of ${number.format(label.scored)}`,
+  ]);
+  fillRates(known.section.querySelector("[data-rates]"), rows);
+  showTotal(known.section, rates.total, most);
+  if (rates.buckets.length > 0) await refreshChart(known);
+}
+
+function fillRates(body, rows) {
+  const made = rows.map((cells) => {
+    const row = document.createElement("tr");
+    cells.forEach((cell, column) => {
+      const place = row.appendChild(document.createElement(column === 0 ? "th" : "td"));
+      place.append(cell);
+      if (column > 1) place.className = "number";
+    });
+    return row;
+  });
+  body.replaceChildren(...made);
+}
+
+function showTotal(section, total, most) {
+  if (!total.defect_rate) return;
+  section.querySelector("[data-bar-total]").replaceChildren(bar(total.defect_rate, most, "var(--ink)"));
+  write(section.querySelector("[data-rate-total]"), percent.format(total.defect_rate.value));
+  write(section.querySelector("[data-frames-total]"), `${number.format(total.ng)} of ${number.format(total.ok + total.ng)}`);
+}
+
+function bar(rate, most, colour) {
+  const made = document.createElement("span");
+  made.className = "rate";
+  made.style.setProperty("--value", rate.value / most);
+  made.style.setProperty("--low", rate.low / most);
+  made.style.setProperty("--high", rate.high / most);
+  made.style.setProperty("--colour", colour ?? "var(--muted)");
+  made.title = `${percent.format(rate.low)} to ${percent.format(rate.high)}`;
+  return made;
+}
+
+async function refreshChart(known) {
+  const answer = await fetch(`/lines/${known.name}/chart?utc_offset=${-new Date().getTimezoneOffset()}`);
+  if (answer.ok) known.section.querySelector("[data-chart]").innerHTML = await answer.text();
+}
+
+// ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: what you see is old" };
+
+function showLink(state) {
+  if (element("link").dataset.link === state) return;
+  element("link").dataset.link = state;
+  write(element("link").querySelector("span"), LINKS[state]);
+  document.body.classList.toggle("stale", state === "lost");
+  for (const known of sections.values()) {
+    if (state === "lost") showCondition(known, "waiting");
+    else if (known.state) showCondition(known, known.state.condition);
+  }
+  showOverview();
+}
+
+function listen() {
+  const stream = new EventSource("/api/events");
+  const on = (event, act) =>
+    stream.addEventListener(event, (message) => {
+      heardAt = Date.now();
+      act(JSON.parse(message.data));
+      showLink("live");
+    });
+  on("beat", (beat) => { serverAhead = Date.parse(beat.at) - Date.now(); });
+  on("line", showLine);
+  on("frame", showFrame);
+  on("workers", showWorkers);
+  on("model", () => models.clear());
+  stream.onerror = () => {
+    if (stream.readyState !== EventSource.CLOSED) return; // it connects again by itself
+    setTimeout(listen, 3000);
+  };
+}
+
+function everySecond() {
+  write(element("clock"), clockTime.format(new Date(now())));
+  if (heardAt && Date.now() - heardAt > SILENCE_MS) showLink("lost");
+  for (const node of document.querySelectorAll("[data-ago][data-of]")) write(node, ago(node.dataset.of));
+  for (const known of sections.values()) if (known.state) showCameras(known, known.state.cameras);
+  if (element("workers").reported) showWorkers(element("workers").reported);
+}
+
+listen();
+everySecond();
+setInterval(everySecond, 1000);
+setInterval(() => sections.forEach((known) => refreshRates(known).catch(() => {})), RATES_EVERY_MS);
