@@ -1,8 +1,53 @@
-"""The trainer."""
+"""``python -m services.trainer``: the service; with a command, see `services.trainer.cli`."""
 
 from __future__ import annotations
 
+import sys
+import threading
+from contextlib import closing
+
 from services.trainer.cli import app
+from services.trainer.handler import Commands
+from services.trainer.registry import Registry
+from services.trainer.runner import Runner
+from services.trainer.settings import TrainerSettings
+from services.trainer.trainings import Trainings
+from shared.companions import running_beside
+from shared.messaging.loop import consume
+from shared.observability import Health, configure_logging, serve_health
+from shared.service import await_broker, run_service
+from shared.settings import read_settings
+from shared.storage import open_store
+from shared.topology import TRAINER_COMMANDS
+
+
+def main(stop: threading.Event) -> None:
+    """Settings, adapters, handler, loops."""
+    settings = read_settings(TrainerSettings)
+    configure_logging("trainer", settings)
+    health = Health()
+    serve_health(health, settings)
+
+    store = open_store(settings)
+    news = threading.Event()
+    registry = Registry(store)
+    trainings = Trainings(store, settings.name, settings.lease_seconds)
+
+    with closing(await_broker(settings, stop)) as broker:
+        publisher = broker.publisher()
+        if promoted := settings.initial_model and registry.start_with(settings.initial_model):
+            publisher.publish(promoted).result()
+        runner = Runner(
+            trainings, store, broker.publisher(), news=news, stop=stop, lease_seconds=settings.lease_seconds
+        )
+        commands = Commands(trainings, registry, news)
+        with running_beside(stop, runner.run):
+            subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
+            consume(subscription, publisher, commands.handle, most=1, wait_seconds=0.5, stop=stop, health=health)
+
 
 if __name__ == "__main__":
-    app()
+    if sys.argv[1:] in ([], ["serve"]):
+        run_service(main)
+    else:
+        app()

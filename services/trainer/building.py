@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 
 from services.trainer.architectures import architecture_of
 from services.trainer.checkpoint import CheckpointStore
-from services.trainer.compile import CompiledForm, Equality, compare, compile_for_openvino
+from services.trainer.compile import CompiledForm, compile_for_openvino
 from services.trainer.dataset import OnProblem, read_dataset
+from services.trainer.equality import Equality, compare
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation import Evaluation, evaluate
 from services.trainer.options import TrainingOptions
@@ -74,11 +74,12 @@ class _Material:
     """What was passed over."""
 
 
-def build(order: Order, listener: Listener, checkpoints: CheckpointStore | None = None) -> Built:
+def build(order: Order, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None = None) -> Built:
     """Read, split, train, choose thresholds, compile, evaluate and pack.
 
     Args:
         order: what to build.
+        scratch: a folder of this machine for the decoded pictures.
         listener: is told how far the training is.
         checkpoints: where it is kept after each epoch, and taken up again; None to keep nothing.
 
@@ -89,19 +90,18 @@ def build(order: Order, listener: Listener, checkpoints: CheckpointStore | None 
         UnequalForm: the compiled network judges otherwise than the trained one.
     """
     architecture = architecture_of(order.architecture)
-    with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
-        material = _gather(order, Path(scratch))
-        trained = fit(
-            architecture,
-            order.recipe,
-            material.store,
-            train=material.rows["train"],
-            valid=material.rows["valid"],
-            options=order.options,
-            listener=listener,
-            checkpoints=checkpoints,
-        )
-        return _finish(order, material, trained)
+    material = _gather(order, scratch)
+    trained = fit(
+        architecture,
+        order.recipe,
+        material.store,
+        train=material.rows["train"],
+        valid=material.rows["valid"],
+        options=order.options,
+        listener=listener,
+        checkpoints=checkpoints,
+    )
+    return _finish(order, material, trained)
 
 
 def _gather(order: Order, scratch: Path) -> _Material:

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from ulid import ULID
 
 from services.trainer.errors import TrainerError
 from services.trainer.options import TrainingOptions, WrongOption, read_options
 from services.trainer.quiet import import_quietly
+from services.trainer.registry import Decision, Registry
+from services.trainer.settings import TrainerSettings
+from shared.messages import PromotionRefused, PromotionRequested
+from shared.messaging import open_broker
 from shared.messaging.port import MessagingError
 from shared.recipe import PictureSpec, RecipeError, Task
+from shared.settings import read_settings
+from shared.storage import open_store
 from shared.storage.port import StorageError
-from shared.vision.bundle import MANIFEST, BundleError
+from shared.vision.bundle import (
+    MANIFEST,
+    BundleError,
+    production_version,
+    read_bundle,
+    read_bundle_folder,
+    versions,
+    write_bundle,
+    write_bundle_folder,
+)
 from shared.vision.engine import EngineError
 
 if TYPE_CHECKING:
@@ -28,6 +46,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+REFUSED: Final = 1
 WRONG_INPUT: Final = 2
 DEFAULTS: Final = TrainingOptions()
 
@@ -125,3 +144,78 @@ def _shares(text: str) -> dict[str, float]:
     except ValueError:
         raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
     return {"train": train, "valid": valid, "test": test}
+
+
+@app.command(hidden=True)
+def work(training_id: str) -> None:
+    """Do a training that was asked for by message: the trainer starts this."""
+    settings = read_settings(TrainerSettings)
+    import_quietly("services.trainer.work").work(training_id, settings)
+
+
+@app.command()
+def models(recipe: Annotated[str, typer.Argument(help="Name of the recipe.")]) -> None:
+    """List the models of a recipe, oldest first, and which one is in production."""
+    with complaints():
+        store = open_store(read_settings(TrainerSettings))
+        current = production_version(store, recipe)
+        for version in versions(store, recipe):
+            typer.echo(f"{version}{'  in production' if version == current else ''}")
+
+
+@app.command()
+def promote(
+    recipe: Annotated[str, typer.Argument(help="Name of the recipe.")],
+    model_version: Annotated[str, typer.Argument(help="To roll back, name an earlier one.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Kept in the history.")] = "",
+    by: Annotated[str, typer.Option(envvar="USER", help="Who asks; kept in the history.")] = "command line",
+    force: Annotated[bool, typer.Option(help="Although it is worse; needs a reason.")] = False,
+    wait_seconds: Annotated[float, typer.Option(min=0, help="For the trainer's answer.")] = 30.0,
+) -> None:
+    """Ask the running trainer to make a model the one in production."""
+    with complaints():
+        settings = read_settings(TrainerSettings)
+        asked = PromotionRequested(
+            promotion_id=str(ULID()),
+            recipe=recipe,
+            model_version=model_version,
+            reason=reason,
+            force=force,
+            requested_by=by,
+            requested_at=datetime.now(UTC),
+        )
+        with closing(open_broker(settings)) as broker:
+            broker.publisher().publish(asked).result()
+        answer = _answer(Registry(open_store(settings)), asked.promotion_id, wait_seconds)
+    if isinstance(answer, PromotionRefused):
+        typer.echo(f"refused: {answer.reason}", err=True)
+        raise typer.Exit(REFUSED)
+    typer.echo(f"{model_version} is in production" if answer else "asked; the trainer has not answered yet")
+
+
+@app.command("import")
+def import_model(model: Model) -> None:
+    """Put a bundle of a folder into object storage; `promote` it afterwards."""
+    with complaints():
+        bundle = read_bundle_folder(model)
+        write_bundle(open_store(read_settings(TrainerSettings)), bundle.manifest, bundle.files)
+        typer.echo(f"model {bundle.version} of recipe {bundle.manifest.recipe} is in object storage")
+
+
+@app.command("export")
+def export_model(
+    recipe: Annotated[str, typer.Argument(help="Name of the recipe.")],
+    model_version: Annotated[str, typer.Argument()],
+    out: Annotated[Path, typer.Option(help="Gets the bundle.")],
+) -> None:
+    """Copy a bundle from object storage into a folder."""
+    with complaints():
+        write_bundle_folder(out, read_bundle(open_store(read_settings(TrainerSettings)), recipe, model_version))
+
+
+def _answer(registry: Registry, promotion_id: str, wait_seconds: float) -> Decision | None:
+    end = time.monotonic() + wait_seconds
+    while not (decision := registry.decision(promotion_id)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return decision

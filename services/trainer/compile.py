@@ -1,4 +1,4 @@
-"""The compiled form of a network for inference, and the proof that it judges as the trained one does."""
+"""The compiled form of a network: what inference runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from shared.recipe import Recipe
-from shared.verdict import judge, scores_of
-from shared.vision.engine import Logits
 from shared.vision.openvino_engine import openvino
 
 
@@ -22,21 +17,6 @@ class CompiledForm:
 
     xml: bytes
     weights: bytes
-
-
-class Equality(BaseModel):
-    """How near a compiled form comes to the trained network, on pictures it was not trained on."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pictures: int = Field(gt=0)
-    largest_score_difference: float = Field(ge=0)
-    changed_verdicts: int = Field(ge=0)
-
-    @property
-    def holds(self) -> bool:
-        """Whether at most one verdict in a thousand changed (or one, among fewer pictures)."""
-        return self.changed_verdicts <= max(1, self.pictures // 1000)
 
 
 def compile_for_openvino(network: keras.Model) -> CompiledForm:
@@ -52,23 +32,3 @@ def compile_for_openvino(network: keras.Model) -> CompiledForm:
         form.outputs[0].get_tensor().set_names({"logits"})
         openvino.serialize(form, compiled)
         return CompiledForm(compiled.read_bytes(), compiled.with_suffix(".bin").read_bytes())
-
-
-def compare(recipe: Recipe, trained: Logits, compiled: Logits) -> Equality:
-    """Compare the logits of the same pictures: by their scores, and by what the recipe makes of them.
-
-    Args:
-        recipe: with the thresholds that will judge on the line.
-        trained: (pictures, labels), of the trained network.
-        compiled: (pictures, labels), of the compiled form.
-    """
-    expected, found = scores_of(trained, recipe.task), scores_of(compiled, recipe.task)
-    changed = sum(
-        judge(recipe, before).verdict is not judge(recipe, after).verdict
-        for before, after in zip(expected, found, strict=True)
-    )
-    return Equality(
-        pictures=len(expected),
-        largest_score_difference=float(np.abs(expected - found).max()),
-        changed_verdicts=changed,
-    )

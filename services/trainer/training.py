@@ -88,6 +88,7 @@ def fit(
             epochs=options.epochs,
             steps_per_epoch=feed.batches_per_epoch,
             callbacks=[keeper],
+            shuffle=False,  # the feed has done it
             verbose=0,
         )
     return keeper.finish()

@@ -38,8 +38,11 @@ def order_of(data: Path, recipe: Recipe, architecture: str, options: TrainingOpt
 def train(order: Order, out: Path) -> None:
     """Train, show the progress, and write the bundle."""
     console = Console(stderr=True)
-    with ProgressBar(console, order.options.epochs) as bar:
-        built = build(order, bar)
+    with (
+        tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
+        ProgressBar(console, order.options.epochs) as bar,
+    ):
+        built = build(order, Path(scratch), bar)
     write_bundle_folder(out, built.bundle)
     _show(built, out, console)
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
-from services.trainer.compile import Equality, compare, compile_for_openvino
+from services.trainer.compile import compile_for_openvino
+from services.trainer.equality import Equality, compare
 from services.trainer.packing import Provenance, network_of, pack, version_name
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder

@@ -1,0 +1,79 @@
+"""One try of one training: follows its process, tells of each epoch, and holds the claim."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from pydantic import BaseModel
+
+from services.trainer.announcement import running
+from services.trainer.child import Child, EpochDone, Event
+from services.trainer.trainings import Claim, Trainings
+from shared.messages import Message, TrainingRequested
+from shared.storage.port import StorageUnavailable
+
+EVENT_SECONDS: Final = 0.5
+"""How long a stop or a cancellation may wait."""
+
+_log = structlog.stdlib.get_logger("attempt")
+
+
+class Cancelled(BaseModel):
+    """Somebody does not want the model any more."""
+
+
+class Stopped(BaseModel):
+    """The trainer ends; the training goes on later."""
+
+
+End = Event | Cancelled | Stopped
+
+
+class Attempt:
+    """A training that this trainer has claimed."""
+
+    def __init__(
+        self, request: TrainingRequested, claim: Claim, trainings: Trainings, mention: Callable[[Message], None]
+    ) -> None:
+        self.request = request
+        self.claim = claim
+        self._trainings = trainings
+        self._mention = mention
+
+    def follow(self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float) -> End:
+        """Wait for the end of the child, of the training, or of the trainer; tell of each epoch meanwhile.
+
+        Args:
+            child: the running process.
+            news: set when a training may have been cancelled.
+            stop: set when the trainer ends.
+            lease_seconds: how long a claim holds; it is renewed three times as often.
+        """
+        renewal = time.monotonic() + lease_seconds / 3
+        while not stop.is_set():
+            event = child.next_event(EVENT_SECONDS)
+            if isinstance(event, EpochDone):
+                # it gets on: whatever ends it now, it deserves all its attempts again
+                self.claim = self.claim.model_copy(update={"attempts": 0})
+                self._mention(running(self.request, event.epoch, event.epochs, event.metrics))
+            elif event is not None:
+                return event
+            if news.is_set() or time.monotonic() > renewal:
+                news.clear()
+                renewal = time.monotonic() + lease_seconds / 3
+                if self._is_cancelled():
+                    return Cancelled()
+        return Stopped()
+
+    def _is_cancelled(self) -> bool:
+        """Ask, and renew the claim by the way. While object storage is away, the training goes on."""
+        try:
+            self._trainings.renew(self.request.training_id, self.claim)
+            return self._trainings.is_cancelled(self.request.training_id)
+        except StorageUnavailable as error:
+            _log.warning("could not renew the claim of a training", reason=str(error))
+            return False

@@ -1,0 +1,162 @@
+"""The trainings that were asked for: what is known of each, in object storage, so that none is lost with its trainer.
+
+``trainings/<id>/`` holds ``request.json``, as it was asked; ``claim.json``, who works on it, and until when that holds
+unless it is renewed; ``checkpoint.npz``, how far it is; ``cancelled.json``, that it shall stop; and ``outcome.json``,
+how it ended. A training without an outcome is to be done, and trainings are done in the order in which they were asked
+for.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from shared.messages import TrainingCancelled, TrainingRequested, TrainingState, decode
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+FOLDER: Final = "trainings"
+REQUEST: Final = "request.json"
+CLAIM: Final = "claim.json"
+CHECKPOINT: Final = "checkpoint.npz"
+CANCELLED: Final = "cancelled.json"
+OUTCOME: Final = "outcome.json"
+
+
+class Claim(BaseModel):
+    """Who works on a training."""
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str
+    until: AwareDatetime
+    attempts: int
+    """How many times it was taken up; a training that brings its trainer down is not taken up for ever."""
+
+
+class Outcome(BaseModel):
+    """How a training ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: TrainingState
+    reason: str = ""
+    model_version: str | None = None
+    at: AwareDatetime
+
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class Trainings:
+    """All trainings, as one trainer sees them."""
+
+    def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
+        self._store = store
+        self._holder = holder
+        self._lease = timedelta(seconds=lease_seconds)
+
+    def add(self, request: TrainingRequested) -> bool:
+        """Take a request in; False if it is there already."""
+        key = _key(request.training_id, REQUEST)
+        if self._store.exists(key):
+            return False
+        self._store.put(key, request.encode(), "application/json")
+        return True
+
+    def request(self, training_id: str) -> TrainingRequested:
+        """As it was asked.
+
+        Raises:
+            ObjectNotFound: nobody asked for it.
+        """
+        found = decode(self._store.get(_key(training_id, REQUEST)))
+        if not isinstance(found, TrainingRequested):
+            raise ObjectNotFound(f"{_key(training_id, REQUEST)} is no request for a training")
+        return found
+
+    def open(self) -> list[TrainingRequested]:
+        """Those without an outcome, oldest first."""
+        known: dict[str, set[str]] = {}
+        for key in self._store.keys(f"{FOLDER}/"):
+            _, training_id, name = key.split("/", 2)
+            known.setdefault(training_id, set()).add(name)
+        waiting = [name for name, records in known.items() if REQUEST in records and OUTCOME not in records]
+        return sorted((self.request(name) for name in waiting), key=lambda request: request.requested_at)
+
+    def claim(self, training_id: str) -> Claim | None:
+        """Take a training up; None while another trainer holds it."""
+        before = self._claim(training_id)
+        if before and before.holder != self._holder and before.until > datetime.now(UTC):
+            return None
+        self._write(training_id, CLAIM, self._renewed(before.attempts + 1 if before else 1))
+        # two trainers may have written: the last one has it
+        after = self._claim(training_id)
+        return after if after and after.holder == self._holder else None
+
+    def renew(self, training_id: str, claim: Claim) -> None:
+        """Hold on to a training."""
+        self._write(training_id, CLAIM, self._renewed(claim.attempts))
+
+    def release(self, training_id: str) -> None:
+        """Let go of a training that is not done, and that did not fail."""
+        self._write(training_id, CLAIM, Claim(holder=self._holder, until=datetime.now(UTC), attempts=0))
+
+    def cancel(self, cancelled: TrainingCancelled) -> bool:
+        """Let a training be stopped; False if nobody asked for it, or it has ended."""
+        if self.outcome(cancelled.training_id) or not self._store.exists(_key(cancelled.training_id, REQUEST)):
+            return False
+        self._store.put(_key(cancelled.training_id, CANCELLED), cancelled.encode(), "application/json")
+        return True
+
+    def is_cancelled(self, training_id: str) -> bool:
+        """Whether it shall stop."""
+        return self._store.exists(_key(training_id, CANCELLED))
+
+    def finish(self, training_id: str, outcome: Outcome) -> None:
+        """A training ended; what was needed to go on with it is dropped."""
+        self._write(training_id, OUTCOME, outcome)
+        self._store.delete(_key(training_id, CHECKPOINT))
+
+    def outcome(self, training_id: str) -> Outcome | None:
+        """How it ended; None while it has not."""
+        return self._read(training_id, OUTCOME, Outcome)
+
+    def _renewed(self, attempts: int) -> Claim:
+        return Claim(holder=self._holder, until=datetime.now(UTC) + self._lease, attempts=attempts)
+
+    def _claim(self, training_id: str) -> Claim | None:
+        return self._read(training_id, CLAIM, Claim)
+
+    def _read(self, training_id: str, name: str, kind: type[Record]) -> Record | None:
+        try:
+            return kind.model_validate_json(self._store.get(_key(training_id, name)))
+        except ObjectNotFound:
+            return None
+
+    def _write(self, training_id: str, name: str, record: BaseModel) -> None:
+        self._store.put(_key(training_id, name), record.model_dump_json().encode(), "application/json")
+
+
+class StoredCheckpoint:
+    """The checkpoint of one training, in object storage."""
+
+    def __init__(self, store: ObjectStore, training_id: str) -> None:
+        self._store = store
+        self._key = _key(training_id, CHECKPOINT)
+
+    def load(self) -> bytes | None:
+        """The last one; None before the first."""
+        try:
+            return self._store.get(self._key)
+        except ObjectNotFound:
+            return None
+
+    def save(self, content: bytes) -> None:
+        """Replace the last one."""
+        self._store.put(self._key, content)
+
+
+def _key(training_id: str, name: str) -> str:
+    return f"{FOLDER}/{training_id}/{name}"

@@ -1,0 +1,75 @@
+"""One training that was asked for by message, in the child process."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from services.trainer.building import Order, build
+from services.trainer.child import EpochDone, Failed, Finished, Postponed, end_with_parent, tell
+from services.trainer.download import folder_of
+from services.trainer.errors import TrainerError
+from services.trainer.options import read_options
+from services.trainer.packing import version_name
+from services.trainer.settings import TrainerSettings
+from services.trainer.trainings import StoredCheckpoint, Trainings
+from shared.messages import TrainingRequested
+from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.storage import open_store
+from shared.storage.port import ObjectStore, StorageUnavailable
+from shared.vision import bundle as bundles
+
+
+class _Teller:
+    """Tells the trainer about each epoch."""
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        """Too often to tell."""
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        """Tell."""
+        tell(EpochDone(epoch=epoch, epochs=epochs, metrics=metrics))
+
+
+def work(training_id: str, settings: TrainerSettings) -> None:
+    """Train, and put the bundle into object storage; tell the trainer how it goes."""
+    end_with_parent()
+    store = open_store(settings)
+    folder = settings.work_folder / training_id
+    try:
+        request = Trainings(store, settings.name, settings.lease_seconds).request(training_id)
+        tell(Finished(model_version=_trained(request, store, folder, settings)))
+    except (TrainerError, RecipeError, bundles.BundleError) as error:
+        tell(Failed(reason=str(error)))
+    except StorageUnavailable as error:
+        tell(Postponed(reason=str(error)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _trained(request: TrainingRequested, store: ObjectStore, folder: Path, settings: TrainerSettings) -> str:
+    """The version of the model; a training that was done, but not told, is not done again."""
+    version = version_name(request.requested_at, request.training_id)
+    if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
+        return version
+    options, recipe = read_options(request.options), _recipe(request, store)
+    data = folder_of(request.dataset, store, folder / "dataset", settings.dataset_folder)
+    scratch = folder / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    order = Order(version, data, recipe, request.architecture, options, request.requested_at)
+    built = build(order, scratch, _Teller(), StoredCheckpoint(store, request.training_id))
+    bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
+    return version
+
+
+def _recipe(request: TrainingRequested, store: ObjectStore) -> Recipe:
+    """The recipe that was sent, or that of the model in production."""
+    if request.recipe_yaml is None:
+        version = bundles.production_version(store, request.recipe)
+        if version is None:
+            raise RecipeError(f"recipe {request.recipe!r} has no model in production: send the recipe with the request")
+        return bundles.read_bundle(store, request.recipe, version).recipe
+    recipe = parse_recipe(request.recipe_yaml)
+    if recipe.name != request.recipe:
+        raise RecipeError(f"the request is for recipe {request.recipe!r}, and brings {recipe.name!r}")
+    return recipe
