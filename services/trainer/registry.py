@@ -106,12 +106,11 @@ class Registry:
         if asked.force and not asked.reason.strip():
             raise Refusal("to force a promotion, give the reason")
         try:
-            bundle = read_bundle(self._store, asked.recipe, asked.model_version)
+            _refuse_unproven(read_bundle(self._store, asked.recipe, asked.model_version))
         except ObjectNotFound:
             raise Refusal(f"recipe {asked.recipe!r} has no model {asked.model_version}") from None
         except BundleError as error:
             raise Refusal(str(error)) from None
-        _refuse_unproven(bundle)
 
     def _move(self, asked: PromotionRequested) -> ModelPromoted:
         """Move the pointer; where it points there already, a move before was not confirmed to whoever asked."""
