@@ -20,6 +20,9 @@ DELIVERY_LIMIT: Final = 2
 SUSPECT_DELIVERY_LIMIT: Final = 1
 """How many redeliveries a suspect, read alone, is allowed before it is parked: one death may be a coincidence."""
 
+DIED: Final = "its reader died each time it was read, the last times alone"
+"""The reason of what was parked because of `SUSPECT_DELIVERY_LIMIT`."""
+
 BROADCAST_LIMIT: Final = 1_000
 """How many messages wait for one hearer of a broadcast; beyond it the oldest goes."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,36 +13,11 @@ from ulid import ULID
 
 from shared import topology
 from shared.messaging.port import Broker
-from shared.messaging.rabbitmq import RabbitBroker
-from shared.messaging.sqlite import SqliteBroker
-from shared.settings import folder_of
 from shared.topology import Queue
 from tests import servers
+from tests.broker_address import BrokerAddress
 from tests.processes import Server
 from tests.servers import Endpoint
-
-
-@dataclass(frozen=True)
-class BrokerAddress:
-    """What a service is told of its broker."""
-
-    url: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-
-    @property
-    def is_sqlite(self) -> bool:
-        return self.url.startswith("sqlite:")
-
-    def environment(self, prefix: str) -> dict[str, str]:
-        """For a service in a process of its own; ``prefix`` is like ``CAMERA_``."""
-        user = {f"{prefix}BROKER_USER": self.user, f"{prefix}BROKER_PASSWORD": self.password} if self.user else {}
-        return {f"{prefix}BROKER_URL": self.url, **user}
-
-    def open(self, queues: Sequence[Queue] = topology.QUEUES, heartbeat_seconds: int = 20) -> Broker:
-        if self.is_sqlite:
-            return SqliteBroker(folder_of(self.url), queues)
-        return RabbitBroker(self.url, self.user, self.password, queues=queues, heartbeat_seconds=heartbeat_seconds)
 
 
 @dataclass(frozen=True)

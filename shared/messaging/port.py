@@ -6,9 +6,11 @@ acknowledged; until then it belongs to the broker, which gives it to another rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
 from shared.messages import Message
@@ -59,6 +61,26 @@ class Depth:
         return self.ready + self.unacknowledged
 
 
+@dataclass(frozen=True)
+class ParkedMessage:
+    """One message that was put aside."""
+
+    queue: str
+    """where it was parked from"""
+    body: bytes
+    reason: str
+    parked_at: datetime
+
+
+class Fate(Enum):
+    """What becomes of a parked message."""
+
+    KEEP = "keep"
+    REPLAY = "replay"
+    """It goes back into its queue, as if it were new."""
+    DISCARD = "discard"
+
+
 class Publisher(Protocol):
     """Sends messages, many at a time under way."""
 
@@ -66,7 +88,8 @@ class Publisher(Protocol):
         """Hand a message over; the future is done when the broker has confirmed it.
 
         The future fails with `PublishRefused`, `UnroutableMessage` or `BrokerUnavailable`. Never blocks for the broker,
-        except that it waits while the window of unconfirmed messages is full.
+        except that it waits while the window of unconfirmed messages is full. What failed may be in some of the queues
+        that want it, so publishing it again may repeat it there.
         """
         ...
 
@@ -117,6 +140,16 @@ class Broker(Protocol):
 
         Raises:
             KeyError: there is no such queue.
+        """
+        ...
+
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
+        """Go through the parked messages of a queue, the oldest first, and do with each what ``decide`` says.
+
+        While one review goes on, others may not see the same messages. `Fate.KEEP` for all makes it a look.
+
+        Raises:
+            PublishRefused: the queue is full, and a message that was to be replayed stays parked.
         """
         ...
 

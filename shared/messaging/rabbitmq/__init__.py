@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pika import exceptions
 
 from shared import topology
-from shared.messaging.port import Depth
+from shared.messaging.port import Depth, Fate, ParkedMessage
 from shared.messaging.rabbitmq.connecting import HEARTBEAT_SECONDS, Address, connect
+from shared.messaging.rabbitmq.parking import review
 from shared.messaging.rabbitmq.publisher import RabbitPublisher
 from shared.messaging.rabbitmq.subscription import RabbitSubscription
 from shared.topology import Broadcast, Queue
@@ -60,6 +61,15 @@ class RabbitBroker:
             finally:
                 connection.close()
         return Depth(ready, sum(subscription.held(queue) for subscription in self._subscriptions))
+
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
+        """See the port."""
+        with self._address.plain_errors():
+            connection = connect(self._address, "review", self._queues)
+            try:
+                review(connection, queue, decide, most)
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """See the port."""

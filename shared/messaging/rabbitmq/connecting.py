@@ -108,8 +108,7 @@ class Address:
                 return MessagingError(f"{where} does not permit what Seamline needs: {text}")
             case ssl.SSLCertVerificationError():
                 return MessagingError(f"{where} has a certificate that is not trusted here: {error.verify_message}")
-        reason = text or " ".join(str(error).split()) or type(error).__name__
-        return BrokerUnavailable(f"{where}: {reason}")
+        return BrokerUnavailable(f"{where}: {text or _reason(error)}")
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
@@ -118,6 +117,16 @@ class Address:
             yield
         except (exceptions.AMQPError, OSError, socket.gaierror) as error:
             raise self.failure(error) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The system's words, which pika wraps several times."""
+    inner = getattr(error, "exceptions", None) or [getattr(error, "exception", None), *error.args]
+    causes = [cause for cause in inner if isinstance(cause, BaseException)]
+    if causes:
+        return _reason(causes[-1])
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return " ".join((words or type(error).__name__).split())
 
 
 def patiently(stop: threading.Event, attempt: Callable[[], Result]) -> Result:
@@ -163,7 +172,7 @@ def declare(channel: Any, queues: Sequence[Queue]) -> None:
     channel.exchange_declare(topology.DEAD, "direct", durable=True)
     for queue in queues:
         for name, arguments in arguments_of(queue).items():
-            channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **arguments})
+            channel.queue_declare(name, durable=True, arguments=arguments)
             channel.queue_bind(name, topology.DEAD, name)
         channel.queue_bind(queue.name, queue.exchange, queue.binding)
 
@@ -201,12 +210,13 @@ def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
     }
     if queue.one_reader:
         limits["x-single-active-consumer"] = True
-    sheds = queue.when_full is WhenFull.SHED
-    return {
-        queue.name: {**limits, **({} if sheds else _dead_letters(queue.suspects, topology.DELIVERY_LIMIT))},
+    dead_letters = _dead_letters(queue.suspects, topology.DELIVERY_LIMIT)
+    arguments: dict[str, dict[str, object]] = {
+        queue.name: limits | ({} if queue.when_full is WhenFull.SHED else dead_letters),
         queue.suspects: _dead_letters(queue.parked, topology.SUSPECT_DELIVERY_LIMIT),
         queue.parked: {"x-delivery-limit": NO_LIMIT},
     }
+    return {name: {"x-queue-type": "quorum", **rest} for name, rest in arguments.items()}
 
 
 def _dead_letters(to: str, redeliveries: int) -> dict[str, object]:

@@ -10,19 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import pika
 from pika import exceptions
 
-from shared import topology
-from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError, PublishRefused
+from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connecting import Address, connect
+from shared.messaging.rabbitmq.parking import put
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, Broadcast, Queue, WhenFull
 
 TURN_SECONDS: Final = 1.0
 """The longest the thread listens without looking up; whoever asks for something wakes it."""
-REASON_HEADER: Final = "x-seamline-reason"
-REASON_LENGTH: Final = 1_000
-"""characters; a header has to fit into a frame"""
 
 Result = TypeVar("Result")
 
@@ -110,14 +106,9 @@ class Session:
 
     def move(self, tag: object, body: bytes, queue: str, reason: str) -> None:
         """Put a copy into another queue, and acknowledge when the broker has it."""
-        properties = pika.BasicProperties(delivery_mode=2, headers={REASON_HEADER: reason[:REASON_LENGTH]})
-        if tag not in self.held:
-            return
-        try:
-            self._aside.basic_publish(topology.DEAD, queue, body, properties, mandatory=True)
-        except (exceptions.UnroutableError, exceptions.NackError) as error:
-            raise PublishRefused(f"{queue} did not take a message") from error
-        self.acknowledge([tag])
+        if tag in self.held:
+            put(self._aside, queue, body, reason)
+            self.acknowledge([tag])
 
     def next_suspect(self) -> Delivery | None:
         """The next suspect, unless one is being handled."""
@@ -138,7 +129,7 @@ class Session:
         delivery = self._hold(channel, method, body, self._queue)
         if self._is_suspect(properties):
             suspects = f"{self._queue}.suspects"
-            self._jobs.append(lambda: self.move(delivery.tag, body, suspects, "its readers died"))
+            self._jobs.append(lambda: self.move(delivery.tag, body, suspects, reason=""))
         else:
             self._arrive(delivery)
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from shared import topology
-from shared.messaging.port import Depth
+from shared.messaging.port import Depth, Fate, ParkedMessage
 from shared.messaging.sqlite.publisher import SqlitePublisher
 from shared.messaging.sqlite.readers import bury_the_dead
 from shared.messaging.sqlite.subscription import SqliteSubscription
-from shared.messaging.sqlite.tables import connect, create, plain_errors
+from shared.messaging.sqlite.tables import connect, create, plain_errors, transaction
 from shared.topology import Broadcast, Queue
 
 __all__ = ["SqliteBroker"]
 
 FILE: Final = "messages.sqlite"
+
+PARKED: Final = """
+SELECT message.id, content, reason, aside_at FROM message JOIN body ON body.message = message.id
+WHERE queue = ? ORDER BY message.id LIMIT ?
+"""
+FATES: Final = {
+    Fate.REPLAY: "UPDATE message SET queue = :queue, reason = NULL, aside_at = NULL WHERE id = :message",
+    Fate.DISCARD: "DELETE FROM message WHERE id = :message",
+}
 
 
 class SqliteBroker:
@@ -51,6 +61,15 @@ class SqliteBroker:
         if found is None:
             raise KeyError(queue)
         return Depth(ready=found[0], unacknowledged=found[1])
+
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
+        """See the port. A replay does not ask whether the queue is full."""
+        with self._lock, plain_errors(self._path), transaction(self._connection):
+            rows = self._connection.execute(PARKED, (queue.parked, most)).fetchall()
+            for message, body, reason, at in rows:
+                fate = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC)))
+                if fate is not Fate.KEEP:
+                    self._connection.execute(FATES[fate], {"message": message, "queue": queue.name})
 
     def close(self) -> None:
         """See the port."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from filelock import BaseFileLock, FileLock, Timeout
 from ulid import ULID
 
-from shared.messaging.sqlite.tables import transaction
-
-REASON: Final = "its reader died each time it was read, the last times alone"
+from shared import topology
+from shared.messaging.sqlite.tables import now, transaction
 
 
 class Reader:
@@ -76,8 +74,8 @@ def _give_back(connection: sqlite3.Connection, reader: str) -> None:
     for message, failures, redeliveries, next_queue in held:
         if failures > redeliveries and next_queue:
             connection.execute(
-                "UPDATE message SET reader = NULL, failures = 0, queue = ?, reason = ? WHERE id = ?",
-                (next_queue, REASON, message),
+                "UPDATE message SET reader = NULL, failures = 0, queue = ?, reason = ?, aside_at = ? WHERE id = ?",
+                (next_queue, topology.DIED, now(), message),
             )
         else:
             connection.execute("UPDATE message SET reader = NULL, failures = ? WHERE id = ?", (failures, message))

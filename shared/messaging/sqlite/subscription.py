@@ -12,7 +12,7 @@ from ulid import ULID
 
 from shared.messaging.port import BrokerUnavailable, Delivery
 from shared.messaging.sqlite.readers import Reader, bury_the_dead
-from shared.messaging.sqlite.tables import DECLARE, connect, plain_errors, transaction
+from shared.messaging.sqlite.tables import DECLARE, connect, now, plain_errors, transaction
 from shared.topology import BROADCAST_LIMIT, Broadcast, Queue
 
 SHORTEST_PAUSE: Final = 0.001
@@ -82,8 +82,9 @@ class SqliteSubscription:
             return
         with self._lock, plain_errors(self._path), transaction(self._connection):
             self._connection.execute(
-                "UPDATE message SET queue = ?, reader = NULL, failures = 0, reason = ? WHERE id = ? AND reader = ?",
-                (self._parked, reason, delivery.tag, self._reader.id),
+                "UPDATE message SET queue = ?, reader = NULL, failures = 0, reason = ?, aside_at = ? "
+                "WHERE id = ? AND reader = ?",
+                (self._parked, reason, now(), delivery.tag, self._reader.id),
             )
             self._held.pop(int(str(delivery.tag)), None)
 

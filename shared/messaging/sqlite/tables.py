@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,8 @@ CREATE TABLE IF NOT EXISTS message (
     size INTEGER NOT NULL,
     reader TEXT,                   -- who holds it; NULL is ready
     failures INTEGER NOT NULL DEFAULT 0,
-    reason TEXT
+    reason TEXT,
+    aside_at REAL                  -- seconds since 1970, of what went to suspects or parked
 );
 CREATE INDEX IF NOT EXISTS message_in_turn ON message (queue, reader, id);
 CREATE INDEX IF NOT EXISTS message_held ON message (reader) WHERE reader IS NOT NULL;
@@ -97,6 +99,11 @@ def plain_errors(path: Path) -> Iterator[None]:
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise MessagingError(f"{path} is damaged ({error}): move it away to start with empty queues") from error
         raise MessagingError(f"{path}: {error}: can this user write the file and its folder?") from error
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return datetime.now(UTC).timestamp()
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
