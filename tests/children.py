@@ -1,21 +1,19 @@
 """Services of a few lines in processes of their own, for tests that kill them.
 
-usage: python -m tests.children ROLE, with the broker in the environment under ``CHILD_``.
-
-Each says what it does in lines on standard output, which a test waits for.
+They are forked from a process that has everything imported, so that starting one costs little. Each says what it does,
+in lines that a test waits for.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import IO
+from contextlib import suppress
+from multiprocessing.connection import Connection
 
 from shared import topology
 from shared.messages import FrameCaptured, FrameInspected, Message, ModelPromoted, TrainingRequested, decode
@@ -25,36 +23,36 @@ from shared.observability import Health
 from tests.broker_address import BrokerAddress
 from tests.messages import captured, inspected
 
+PATIENCE = 60.0
+Say = Callable[[str], None]
+Role = Callable[..., None]
+"""Gets the broker, a way to say something, and the details that it asks for."""
+
 POISON = 7
 """The sequence of the frame that kills its reader."""
 REJECTED = 9
 
 
-def say(*words: object) -> None:
-    sys.stdout.write(" ".join(str(word) for word in words) + "\n")
-    sys.stdout.flush()
-
-
-def publish(broker: Broker, count: str) -> None:
+def publish(broker: Broker, say: Say, count: int) -> None:
     """Publish so many frames, say when all are confirmed, and stay."""
     publisher = broker.publisher()
-    for future in [publisher.publish(captured(number)) for number in range(int(count))]:
+    for future in [publisher.publish(captured(number)) for number in range(count)]:
         future.result()
     say("confirmed")
-    time.sleep(60)
+    time.sleep(PATIENCE)
 
 
-def hold(broker: Broker, count: str) -> None:
+def hold(broker: Broker, say: Say, count: int) -> None:
     """Receive so many frames, acknowledge none, and stay."""
-    subscription = broker.subscribe(topology.INFERENCE_FRAMES, prefetch=int(count))
+    subscription = broker.subscribe(topology.INFERENCE_FRAMES, prefetch=count)
     held = 0
-    while held < int(count):
-        held += len(subscription.receive(int(count), 1.0))
-    say("holds", held)
-    time.sleep(60)
+    while held < count:
+        held += len(subscription.receive(count, 1.0))
+    say(f"holds {held}")
+    time.sleep(PATIENCE)
 
 
-def listen(broker: Broker) -> None:
+def listen(broker: Broker, say: Say) -> None:
     """Hear of promotions."""
     subscription = broker.subscribe(topology.PROMOTIONS, prefetch=1)
     say("listens")
@@ -63,10 +61,10 @@ def listen(broker: Broker) -> None:
             message = decode(delivery.body)
             assert isinstance(message, ModelPromoted)
             subscription.acknowledge([delivery])
-            say("heard", message.model_version)
+            say(f"heard {message.model_version}")
 
 
-def command(broker: Broker) -> None:
+def command(broker: Broker, say: Say) -> None:
     """Take the trainer's commands."""
     subscription = broker.subscribe(topology.TRAINER_COMMANDS, prefetch=1)
     say("ready")
@@ -74,21 +72,35 @@ def command(broker: Broker) -> None:
         for delivery in subscription.receive(1, 0.2):
             message = decode(delivery.body)
             assert isinstance(message, TrainingRequested)
-            say("took", message.training_id)
+            say(f"took {message.training_id}")
             subscription.acknowledge([delivery])
 
 
-def inspect(broker: Broker, most: str) -> None:
+def inspect(broker: Broker, _say: Say, most: int) -> None:
     """Judge frames until killed: by the test, or by the poison among them."""
     consume(
-        broker.subscribe(topology.INFERENCE_FRAMES, prefetch=int(most)),
+        broker.subscribe(topology.INFERENCE_FRAMES, prefetch=most),
         broker.publisher(),
         judge,
-        most=int(most),
+        most=most,
         wait_seconds=0.2,
         stop=threading.Event(),
         health=Health(),
     )
+
+
+def explain(broker: Broker, say: Say) -> None:
+    """Take flagged frames two at a time, and die of the poison."""
+    subscription = broker.subscribe(topology.EXPLAINER_FLAGGED, prefetch=2)
+    while True:
+        deliveries = subscription.receive(2, 0.5)
+        messages = [decode(delivery.body) for delivery in deliveries]
+        frames = [message.frame.sequence for message in messages if isinstance(message, FrameInspected)]
+        if POISON in frames:
+            os.kill(os.getpid(), signal.SIGKILL)
+        subscription.acknowledge(deliveries)
+        for frame in frames:
+            say(f"explained {frame}")
 
 
 def judge(messages: list[Message]) -> Sequence[FrameInspected]:
@@ -100,43 +112,49 @@ def judge(messages: list[Message]) -> Sequence[FrameInspected]:
     return [inspected(frame.sequence) for frame in frames]
 
 
-ROLES: dict[str, Callable[..., None]] = {role.__name__: role for role in (publish, hold, listen, command, inspect)}
-
-
 class Child:
     """One of the roles above, running."""
 
-    def __init__(self, address: BrokerAddress, *role: object) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.children", *map(str, role)],
-            env={**os.environ, **address.environment("CHILD_")},
-            cwd=Path(__file__).parent.parent,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    @property
-    def out(self) -> IO[str]:
-        assert self._process.stdout
-        return self._process.stdout
+    def __init__(self, address: BrokerAddress, role: Role, **details: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self._hears, says = context.Pipe(duplex=False)
+        self._process = context.Process(target=_play, args=(address, says, role, details), daemon=True)
+        self._process.start()
+        says.close()
+        self._lines: list[str] = []
 
     def says(self) -> str:
         """Its next line."""
-        return self.out.readline().strip()
+        assert self._hears.poll(PATIENCE), "it says nothing"
+        line: str = self._hears.recv()
+        return line
+
+    @property
+    def said(self) -> list[str]:
+        """Everything so far, if `says` is not used as well."""
+        with suppress(EOFError):
+            while self._hears.poll():
+                self._lines.append(self._hears.recv())
+        return self._lines
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.join()
 
     def dies(self, seconds: float) -> bool:
         """Whether it ends by itself within some seconds."""
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        self._process.join(seconds)
+        return not self._process.is_alive()
 
 
-if __name__ == "__main__":
-    address = BrokerAddress.from_environment("CHILD_")
-    ROLES[sys.argv[1]](address.open(), *sys.argv[2:])
+def _play(address: BrokerAddress, says: Connection, role: Role, details: dict[str, int]) -> None:
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
+    role(address.open(), says.send, **details)
+
+
+def _end_with_the_tests() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)

@@ -22,6 +22,7 @@ from shared.messaging.port import (
     UnroutableMessage,
 )
 from shared.topology import DASHBOARD_VERDICTS, EXPLAINER_FLAGGED, INFERENCE_FRAMES, TRAINER_COMMANDS, Queue
+from tests import children
 from tests.broker_address import BrokerAddress
 from tests.children import Child
 from tests.messages import captured, inspected, promoted, training_requested
@@ -280,7 +281,7 @@ def test_a_review_looks_at_no_more_than_it_is_told(open_broker: OpenBroker) -> N
 
 def test_a_confirmed_message_outlives_its_publisher(broker_address: BrokerAddress, open_broker: OpenBroker) -> None:
     broker = open_broker()
-    publisher = Child(broker_address, "publish", 50)
+    publisher = Child(broker_address, children.publish, count=50)
     assert publisher.says() == "confirmed"
     publisher.kill()
     assert sequences(collect(broker.subscribe(INFERENCE_FRAMES, prefetch=50), 50)) == list(range(50))
@@ -289,7 +290,7 @@ def test_a_confirmed_message_outlives_its_publisher(broker_address: BrokerAddres
 def test_what_a_dead_reader_held_comes_again(broker_address: BrokerAddress, open_broker: OpenBroker) -> None:
     broker = open_broker()
     publish(broker, [captured(number) for number in range(3)])
-    reader = Child(broker_address, "hold", 3)
+    reader = Child(broker_address, children.hold, count=3)
     assert reader.says() == "holds 3"
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=3)
     assert not subscription.receive(3, 1.5)
@@ -303,7 +304,7 @@ def test_another_reader_takes_over_a_queue_of_one_reader(
     broker_address: BrokerAddress, open_broker: OpenBroker
 ) -> None:
     broker = open_broker()
-    first = Child(broker_address, "command")
+    first = Child(broker_address, children.command)
     assert first.says() == "ready"
     second = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
     for number in range(3):
@@ -323,7 +324,7 @@ def test_another_reader_takes_over_a_queue_of_one_reader(
 
 def test_every_hearer_of_a_broadcast_hears_it(broker_address: BrokerAddress, open_broker: OpenBroker) -> None:
     broker = open_broker()
-    hearers = [Child(broker_address, "listen") for _ in range(2)]
+    hearers = [Child(broker_address, children.listen) for _ in range(2)]
     assert [hearer.says() for hearer in hearers] == ["listens", "listens"]
     mine = broker.subscribe(topology.PROMOTIONS, prefetch=1)
     publish(broker, [promoted("v2")])

@@ -14,7 +14,7 @@ from shared import topology
 from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted
 from shared.messaging.port import MessagingError
 from shared.messaging.rabbitmq import RabbitBroker
-from tests.conftest import BrokerAddress
+from tests.broker_address import BrokerAddress
 from tests.servers import Endpoint
 
 Login = Callable[[str], RabbitBroker]

@@ -1,0 +1,248 @@
+"""The loop's order (receive, handle, publish, confirm, acknowledge) and its three kinds of failure, on both brokers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from shared import topology
+from shared.messages import FrameCaptured, Message, decode
+from shared.messaging.loop import Handle, Reject, RetryLater, consume
+from shared.messaging.port import Broker
+from shared.observability import Health
+from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
+from tests import children
+from tests.broker_address import BrokerAddress
+from tests.children import POISON, REJECTED, Child
+from tests.contract.test_messaging import OpenBroker, collect, parked, publish, sequences, wait_for_depth
+from tests.messages import captured, inspected
+from tests.processes import wait_until
+
+QUEUES = [INFERENCE_FRAMES, DASHBOARD_VERDICTS]
+
+
+def judge(messages: list[Message]) -> Sequence[Message]:
+    return [inspected(message.frame.sequence) for message in messages if isinstance(message, FrameCaptured)]
+
+
+@contextmanager
+def running(broker: Broker, handle: Handle = judge, most: int = 8) -> Iterator[threading.Event]:
+    """A service's loop in a thread; its failure fails the test."""
+    subscription, publisher, stop = (
+        broker.subscribe(INFERENCE_FRAMES, prefetch=most),
+        broker.publisher(),
+        threading.Event(),
+    )
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            consume(subscription, publisher, handle, most=most, wait_seconds=0.1, stop=stop, health=Health())
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(20)
+        subscription.close()
+        publisher.close()
+    assert not thread.is_alive()
+    assert not failures, failures
+
+
+def test_each_frame_gets_its_answer_and_is_done(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(30)])
+    with running(broker):
+        wait_for_depth(broker, "dashboard.verdicts", 30)
+    wait_for_depth(broker, "inference.frames", 0)
+    assert sequences(collect(broker.subscribe(DASHBOARD_VERDICTS, prefetch=30), 30)) == list(range(30))
+
+
+def test_nothing_is_acknowledged_before_its_answer_is_confirmed(open_broker: OpenBroker) -> None:
+    broker = open_broker([INFERENCE_FRAMES, replace(DASHBOARD_VERDICTS, limit=1)])
+    publisher = broker.publisher()
+    wait_until(lambda: publisher.publish(inspected(0)).exception(timeout=20) is not None, 20, "a full queue")
+    full = broker.depth("dashboard.verdicts").ready
+    publish(broker, [captured(1), captured(2)])
+    tried = threading.Event()
+
+    def judge_and_tell(messages: list[Message]) -> Sequence[Message]:
+        tried.set()
+        return judge(messages)
+
+    with running(broker, judge_and_tell, most=1):
+        assert tried.wait(20)
+        assert broker.depth("dashboard.verdicts").ready == full
+        assert broker.depth("inference.frames").total == 2
+    # stopped while it tried: the frame is back, and its answer follows when there is room
+    wait_for_depth(broker, "inference.frames", 2)
+    reader = broker.subscribe(DASHBOARD_VERDICTS, prefetch=10)
+    with running(broker, most=1):
+        answered: set[int] = set()
+        while answered != {0, 1, 2}:
+            deliveries = reader.receive(10, 1.0)
+            answered |= set(sequences(deliveries))
+            reader.acknowledge(deliveries)
+    wait_for_depth(broker, "inference.frames", 0)
+
+
+def test_what_is_rejected_is_parked_and_its_neighbours_are_answered(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(10)])
+
+    def refuse_four(messages: list[Message]) -> Sequence[Message]:
+        if any(isinstance(message, FrameCaptured) and message.frame.sequence == 4 for message in messages):
+            raise Reject("four is right out")
+        return judge(messages)
+
+    with running(broker, refuse_four):
+        wait_for_depth(broker, "dashboard.verdicts", 9)
+        wait_for_depth(broker, "inference.frames.parked", 1)
+    (found,) = parked(broker, INFERENCE_FRAMES)
+    assert (decode(found.body), found.reason) == (captured(4), "four is right out")
+    wait_for_depth(broker, "inference.frames", 0)
+
+
+def test_a_batch_is_tried_again_until_what_it_needs_is_back(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(5)])
+    tries: list[int] = []
+
+    def wait_for_storage(messages: list[Message]) -> Sequence[Message]:
+        tries.append(len(messages))
+        if len(tries) < 4:
+            raise RetryLater("the storage is away")
+        return judge(messages)
+
+    with running(broker, wait_for_storage):
+        wait_for_depth(broker, "dashboard.verdicts", 5)
+    assert len(set(tries[:4])) == 1, "the same batch each time"
+    wait_for_depth(broker, "inference.frames", 0)
+    assert broker.depth("inference.frames.parked").total == 0
+
+
+def test_a_stop_while_trying_again_leaves_the_batch_in_the_queue(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(1)])
+    tried = threading.Event()
+
+    def never(messages: list[Message]) -> Sequence[Message]:
+        tried.set()
+        raise RetryLater("it is not coming back")
+
+    with running(broker, never):
+        assert tried.wait(20)
+    wait_for_depth(broker, "inference.frames", 1)
+
+
+def test_a_defect_ends_the_loop_and_leaves_the_batch_in_the_queue(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(1)])
+
+    def broken(messages: list[Message]) -> Sequence[Message]:
+        raise ZeroDivisionError
+
+    subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
+    with pytest.raises(ZeroDivisionError):
+        consume(
+            subscription,
+            broker.publisher(),
+            broken,
+            most=1,
+            wait_seconds=0.5,
+            stop=threading.Event(),
+            health=Health(),
+        )
+    subscription.close()
+    wait_for_depth(broker, "inference.frames", 1)
+
+
+class Stranger(FrameCaptured):
+    """Sends whatever bytes are its picture."""
+
+    def encode(self) -> bytes:
+        return self.picture
+
+
+STRANGERS = {
+    b"": "not a message of Seamline",
+    b"\x00\xff" * 40: "not a message of Seamline",
+    b"[1, 2]\n": "not a message of Seamline",
+    b'{"type":"FrameCaptured","version":99}\n': "'FrameCaptured' of version 99 is not known here",
+    b'{"type":"FrameCaptured","version":1,"frame":{}}\n': "FrameCaptured of version 1: frame.frame_id",
+}
+
+
+def test_what_cant_be_read_is_parked_and_the_others_go_on(
+    open_broker: OpenBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger: type[Message] = Stranger
+    monkeypatch.setitem(topology.EXCHANGE_OF, stranger, topology.FRAMES)
+    broker = open_broker(QUEUES)
+    fields = captured(1).model_dump(exclude={"picture"})
+    strangers: list[Message] = [Stranger(picture=body, **fields) for body in STRANGERS]
+    publish(broker, [captured(1), *strangers, captured(2)])
+    with running(broker):
+        wait_for_depth(broker, "inference.frames.parked", len(STRANGERS))
+        wait_for_depth(broker, "dashboard.verdicts", 2)
+    found = {message.body: message.reason for message in parked(broker, INFERENCE_FRAMES)}
+    assert found.keys() == STRANGERS.keys()
+    assert all(found[body].startswith(reason) for body, reason in STRANGERS.items())
+
+
+def test_a_poison_frame_is_parked_and_its_neighbours_are_judged(
+    broker_address: BrokerAddress, open_broker: OpenBroker
+) -> None:
+    broker = open_broker()
+    publish(broker, [captured(number) for number in range(40)])
+    deaths = 0
+
+    def all_is_said() -> bool:
+        return broker.depth("dashboard.verdicts").ready >= 38 and broker.depth("inference.frames.parked").ready == 2
+
+    worker = Child(broker_address, children.inspect, most=16)
+    while not all_is_said():
+        if worker.dies(0.5):
+            deaths += 1
+            assert deaths < 12, "the poison takes too many with it"
+            worker = Child(broker_address, children.inspect, most=16)
+    worker.kill()
+    reasons = {sequence_of(message.body): message.reason for message in parked(broker, INFERENCE_FRAMES)}
+    assert reasons == {POISON: topology.DIED, REJECTED: "frame 9 is out of the question"}
+    judged = sequences(collect(broker.subscribe(DASHBOARD_VERDICTS, prefetch=100), 38))
+    assert set(judged) == set(range(40)) - {POISON, REJECTED}
+
+
+def test_a_poison_frame_in_a_queue_that_sheds_is_parked_as_well(
+    broker_address: BrokerAddress, open_broker: OpenBroker
+) -> None:
+    broker = open_broker()
+    publish(broker, [inspected(POISON, flagged=True), inspected(8, flagged=True)])
+    workers = [Child(broker_address, children.explain)]
+    flagged = topology.EXPLAINER_FLAGGED
+    while [broker.depth(queue).ready for queue in (flagged.name, flagged.suspects, flagged.parked)] != [0, 0, 1]:
+        if workers[-1].dies(0.5):
+            assert len(workers) < 12, "the poison takes too many with it"
+            workers.append(Child(broker_address, children.explain))
+    wait_until(lambda: "explained 8" in said(workers), 20, "the innocent one to be explained")
+    workers[-1].kill()
+    assert [message.reason for message in parked(broker, topology.EXPLAINER_FLAGGED)] == [topology.DIED]
+
+
+def said(workers: Sequence[Child]) -> list[str]:
+    return [word for worker in workers for word in worker.said]
+
+
+def sequence_of(body: bytes) -> int:
+    message = decode(body)
+    assert isinstance(message, FrameCaptured)
+    return message.frame.sequence
