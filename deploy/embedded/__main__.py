@@ -48,6 +48,7 @@ def demo(
     recipe: Annotated[Path | None, typer.Option(help="What is inspected (YAML).")] = None,
     model: Annotated[Path, typer.Option(help="Folder of the model to start with.")] = SAMPLE_MODEL,
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/demo"),
+    loop: Annotated[bool, typer.Option(help="Play the source again and again.")] = False,
     keep: Annotated[
         bool, typer.Option(help="Go on with what is in the state folder instead of starting anew.")
     ] = False,
@@ -64,12 +65,12 @@ def demo(
         source=source or str(seam_film(Path("var/films").resolve())),
         frames=frames,
         pace="fast" if frames else "source",
-        at_end="loop" if frames or not source else "stop",
+        at_end="loop" if frames or loop or not source else "stop",
         recipe=learned.name,
         model=first.resolve(),
         state=state,
     )
-    if wishes.at_end == "stop" and not is_live(source) and not Path(source).exists():
+    if source and not is_live(source) and not Path(source).exists():
         _refuse(f"SOURCE: {source} does not exist: give a video, a folder of pictures, a camera index or an address")
     sys.exit(_run(wishes))
 
