@@ -28,6 +28,8 @@ from shared.recipe import RecipeError
 from shared.vision.bundle import BundleError
 
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
+MARK: Final = "made-by-seamline"
+"""A file that says that the folder is the line's own."""
 STALL_SECONDS: Final = 90.0
 """Without any frame moving on for so long, a run of a fixed length has failed."""
 LOOK_SECONDS: Final = 0.5
@@ -55,8 +57,7 @@ def demo(
 ) -> None:
     """Play frames through the whole line, and show what becomes of them."""
     state = state.resolve()
-    if not keep and (state / "logs").exists():
-        shutil.rmtree(state)
+    _prepare(state, keep=keep)
     try:
         first, learned = first_model(model, recipe, state / "models")
     except (BundleError, RecipeError) as error:
@@ -73,6 +74,17 @@ def demo(
     if source and not is_live(source) and not Path(source).exists():
         _refuse(f"SOURCE: {source} does not exist: give a video, a folder of pictures, a camera index or an address")
     sys.exit(_run(wishes))
+
+
+def _prepare(state: Path, *, keep: bool) -> None:
+    """Start anew in a folder that an earlier line made; never touch one that it did not make."""
+    mark = state / MARK
+    if state.exists() and any(state.iterdir()) and not mark.exists():
+        _refuse(f"{state} holds something else: give --state an empty folder, or one that does not exist")
+    if mark.exists() and not keep:
+        shutil.rmtree(state)
+    state.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _refuse(why: str) -> NoReturn:

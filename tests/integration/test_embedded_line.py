@@ -115,6 +115,7 @@ def _judged(state: Path) -> int:
         (["--model", "nowhere"], "nowhere is no model"),
         (["--recipe", "other.yaml"], "is not the recipe of model"),
         (["--recipe", "missing.yaml"], "missing.yaml: can't be read"),
+        (["--state", "."], "holds something else"),
     ],
 )
 def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[str], complaint: str) -> None:
