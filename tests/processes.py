@@ -68,6 +68,9 @@ class ChildServer:
         self._group = int(self._guard.stdout.readline())
         wait_until(self._ready_or_dead, START_SECONDS, f"{self._command[0]} to serve (see {self._log})")
 
+    def alive(self) -> bool:
+        return self._guard is not None and self._guard.poll() is None
+
     def stop(self) -> None:
         self._signal(signal.SIGTERM)
         self._wait()
