@@ -42,7 +42,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class PrivateRabbit:
-    """A RabbitMQ that belongs to one test, which may stop, kill, pause and start it."""
+    """A RabbitMQ that nobody else uses."""
 
     address: BrokerAddress
     endpoint: Endpoint
@@ -79,12 +79,23 @@ def rabbitmq(rabbitmq_server: Endpoint) -> Iterator[BrokerAddress]:
     servers.drop_virtual_host(rabbitmq_server, name)
 
 
-@pytest.fixture
-def private_rabbitmq(tmp_path: Path) -> Iterator[PrivateRabbit]:
-    """A RabbitMQ of the test's own."""
-    endpoint, server = servers.start_rabbitmq(tmp_path / "rabbitmq")
-    yield PrivateRabbit(_address(endpoint, ""), endpoint, server)
+@pytest.fixture(scope="module")
+def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Endpoint, Server]]:
+    endpoint, server = servers.start_rabbitmq(tmp_path_factory.mktemp("private") / "rabbitmq")
+    yield endpoint, server
     server.remove()
+
+
+@pytest.fixture
+def private_rabbitmq(private_server: tuple[Endpoint, Server]) -> PrivateRabbit:
+    """A virtual host of a RabbitMQ that the tests of one module may stop, kill and pause; each leaves it running.
+
+    Give the module an ``xdist_group`` mark, so that it starts one.
+    """
+    endpoint, server = private_server
+    name = f"test-{ULID()}"
+    servers.make_virtual_host(endpoint, name)
+    return PrivateRabbit(_address(endpoint, name), endpoint, server)
 
 
 @pytest.fixture
