@@ -30,8 +30,9 @@ from services.camera.shot import Shot
 from shared.messages import CameraState
 from shared.vision.codec import Picture
 
-BUFFER: Final = 16
-"""Pictures between the camera and the disk. One that finds it full is refused, and counted."""
+BUFFER_BYTES: Final = 128 * 1024**2
+MOST_BUFFERED: Final = 64
+"""Pictures between the camera and the disk, for slow moments. One that finds no room is refused, and counted."""
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
 """Seconds between two tries to open a camera that went away."""
@@ -62,6 +63,7 @@ class LiveCamera:
         self._shots: queue.SimpleQueue[Shot | BaseException] = queue.SimpleQueue()
         capture, picture = self._open()
         self.size = (picture.shape[1], picture.shape[0])
+        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // picture.nbytes))
         self.frames_per_second = sampling.rate_of(speed_of(capture, speed_otherwise))
         self._thread = threading.Thread(target=self._film, args=(capture,), name="live camera", daemon=True)
 
@@ -103,7 +105,7 @@ class LiveCamera:
             taken_at = datetime.now(UTC)
             if not self._sampling.takes(time.monotonic()):
                 continue
-            if self._shots.qsize() >= BUFFER:
+            if self._shots.qsize() >= self._buffer:
                 self._shots.put(Shot(taken_at, problem="the camera is faster than this machine"))
                 continue
             readable, picture = capture.retrieve()

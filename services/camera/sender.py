@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
@@ -32,8 +34,14 @@ PATIENCE_SECONDS: Final = 0.2
 """How long the sender waits for something to happen before it looks at the clock."""
 LONGEST_PAUSE: Final = 2.0
 """Seconds between two tries while the broker or its queue does not take a frame."""
+CONFIRM_SECONDS: Final = 30.0
+"""A confirm that takes longer does not come any more: a new connection may do better."""
+WINDOW_BYTES: Final = 16 * 1024**2
 FAREWELL_SECONDS: Final = 3.0
 """How long the last report may take."""
+
+PASSING: Final = (PublishRefused, BrokerUnavailable, StorageError)
+"""What the same publisher gets over by itself."""
 
 Result = TypeVar("Result")
 
@@ -42,6 +50,31 @@ log = structlog.get_logger(__name__)
 
 class Abandoned(Exception):
     """The time for sending is over; what waits, waits on the disk for the next start."""
+
+
+class ConfirmMissing(MessagingError):
+    """The broker neither confirms nor refuses."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnderWay:
+    """A frame that was handed to the broker."""
+
+    frame: Waiting
+    confirmed: Future[None]
+    since: float
+
+    def settle(self) -> bool:
+        """Wait a moment for the confirm; whether it, or a failure, has come.
+
+        Raises:
+            ConfirmMissing: it does not come any more.
+        """
+        with suppress(TimeoutError):
+            self.confirmed.exception(PATIENCE_SECONDS)
+        if not self.confirmed.done() and time.monotonic() - self.since > CONFIRM_SECONDS:
+            raise ConfirmMissing(f"the broker has not confirmed a frame for {CONFIRM_SECONDS:.0f} seconds")
+        return self.confirmed.done()
 
 
 class Sender:
@@ -61,7 +94,7 @@ class Sender:
         self._window = window
         self._allowed = 1
         self._position = 0
-        self._under_way: dict[Waiting, Future[None]] = {}
+        self._under_way: deque[UnderWay] = deque()
         self._behind = False
         self._ending = threading.Event()
         self._abandoned = threading.Event()
@@ -133,8 +166,7 @@ class Sender:
         return self._publisher
 
     def _done(self) -> bool:
-        if self._abandoned.is_set():
-            raise Abandoned
+        self._go_on()
         return self._ending.is_set() and not self._under_way and not self._outbox.waiting
 
     def _turn(self) -> None:
@@ -143,16 +175,13 @@ class Sender:
             self._report_if_due(publisher)
             self._collect()
             self._fill(publisher)
+            self._say_when_caught_up()
+            if self._under_way:
+                self._under_way[0].settle()
+            else:
+                self._outbox.wait_for_frames(self._position, PATIENCE_SECONDS)
         except (MessagingError, StorageError) as trouble:
             self._begin_again(trouble)
-            return
-        if self._behind and self._outbox.waiting <= self._window:
-            log.info("the outbox has caught up")
-            self._behind = False
-        if self._under_way:
-            _settled(next(iter(self._under_way.values())))
-        else:
-            self._outbox.wait_for_frames(self._position, PATIENCE_SECONDS)
 
     def _collect(self) -> None:
         """Forget the frames that are confirmed.
@@ -160,55 +189,80 @@ class Sender:
         Raises:
             MessagingError: one of the others failed.
         """
-        done = {frame: future.exception() for frame, future in self._under_way.items() if future.done()}
-        confirmed = [frame for frame, failure in done.items() if failure is None]
-        for frame in done:
-            del self._under_way[frame]
-        if confirmed:
-            self._outbox.confirm(confirmed)
-            self._allowed = min(self._window, self._allowed + len(confirmed))
-        for failure in filter(None, done.values()):
+        done = [sent for sent in self._under_way if sent.confirmed.done()]
+        if not done:
+            return
+        self._under_way = deque(sent for sent in self._under_way if not sent.confirmed.done())
+        failures = {sent: failure for sent in done if (failure := sent.confirmed.exception())}
+        confirmed = [sent.frame for sent in done if sent not in failures]
+        self._outbox.confirm(confirmed)
+        self._allowed = min(self._window, self._allowed + len(confirmed))
+        for failure in failures.values():
             raise failure
 
     def _fill(self, publisher: Publisher) -> None:
-        while len(self._under_way) < self._allowed and (frame := self._outbox.after(self._position)):
+        while self._has_room() and (frame := self._outbox.after(self._position)):
             if message := self._message(frame):
-                self._under_way[frame] = publisher.publish(message)
+                self._under_way.append(UnderWay(frame, publisher.publish(message), time.monotonic()))
             self._position = frame.position
+
+    def _has_room(self) -> bool:
+        size = sum(len(sent.frame.body) for sent in self._under_way)
+        return len(self._under_way) < self._allowed and size < WINDOW_BYTES
 
     def _begin_again(self, trouble: Exception) -> None:
         """Hear what became of everything under way, then send the oldest frame until it is taken."""
         if not self._behind:
             log.warning("frames wait in the outbox", reason=str(trouble))
             self._behind = True
-        while self._under_way:
-            if self._abandoned.is_set():
-                raise Abandoned
-            _settled(next(iter(self._under_way.values())))
-            with suppress(MessagingError):
-                self._collect()
+        self._hear_out(trouble)
         self._position = 0
         self._allowed = 1
         self._patiently(self._send_oldest)
+
+    def _say_when_caught_up(self) -> None:
+        if self._behind and not self._outbox.waiting:
+            log.info("the outbox has caught up")
+            self._behind = False
+
+    def _hear_out(self, trouble: Exception) -> None:
+        while self._under_way and not isinstance(trouble, ConfirmMissing):
+            self._go_on()
+            try:
+                self._under_way[0].settle()
+                self._collect()
+            except MessagingError as another:
+                trouble = another
+        self._under_way.clear()
+        if not isinstance(trouble, PASSING):
+            self._drop_publisher()
 
     def _send_oldest(self) -> None:
         publisher = self._publisher or self._open()
         self._report_if_due(publisher)
         frame = self._outbox.after(0)
-        if frame and (message := self._message(frame)):
-            confirmed = publisher.publish(message)
-            while not _settled(confirmed):
-                if self._abandoned.is_set():
-                    raise Abandoned
-            try:
-                confirmed.result()
-            except (PublishRefused, BrokerUnavailable):
-                raise
-            except MessagingError:
-                # a publisher that gave up, after a refused login say, does not try again: the next one may succeed
-                self._publisher = None
-                raise
-            self._outbox.confirm([frame])
+        if not frame or not (message := self._message(frame)):
+            return
+        sent = UnderWay(frame, publisher.publish(message), time.monotonic())
+        try:
+            while not sent.settle():
+                self._go_on()
+            sent.confirmed.result()
+        except MessagingError as error:
+            if not isinstance(error, PASSING):
+                self._drop_publisher()
+            raise
+        self._outbox.confirm([frame])
+
+    def _go_on(self) -> None:
+        if self._abandoned.is_set():
+            raise Abandoned
+
+    def _drop_publisher(self) -> None:
+        """One that gave up, after a refused login say, does not try again: the next one may succeed."""
+        if self._publisher:
+            self._publisher.close()
+        self._publisher = None
 
     def _message(self, frame: Waiting) -> FrameCaptured | None:
         """The frame as it travels: a large picture goes to object storage first."""
@@ -263,13 +317,6 @@ class Sender:
             told.result(FAREWELL_SECONDS)
             if not report.waiting:
                 self._outbox.forget(report.session)
-
-
-def _settled(future: Future[None]) -> bool:
-    """Wait a moment for a confirm; whether it, or a failure, has come."""
-    with suppress(TimeoutError):
-        future.exception(PATIENCE_SECONDS)
-    return future.done()
 
 
 def _tell_refusals(state: RetryCallState) -> None:

@@ -1,0 +1,157 @@
+"""The camera as a process, on both brokers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+
+from shared.messaging.port import Broker
+from shared.vision.codec import decode
+from tests.camera_films import number_of, write_film, write_pictures
+from tests.camera_process import CameraProcess, Line
+from tests.conftest import BrokerAddress
+
+
+def test_every_frame_of_a_film_arrives_once_and_in_order(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures=300, size=(128, 96))
+    camera = CameraProcess(
+        tmp_path,
+        {
+            **broker_address.environment("CAMERA_"),
+            "CAMERA_SOURCE": str(film),
+            "CAMERA_PACE": "fast",
+            "CAMERA_LINE": "line-7",
+            "CAMERA_NAME": "lamp-holder",
+            "CAMERA_BATCH": "b-2026-01",
+            "CAMERA_RECORD": str(tmp_path / "films"),
+        },
+    )
+    line = Line(broker)
+    line.take_until_finished()
+    assert camera.wait() == 0
+    assert [frame.frame.sequence for frame in line.frames] == list(range(300))
+    assert [number_of(decode(frame.picture)) for frame in line.frames] == list(range(300))
+    identity = line.frames[-1].frame
+    assert (identity.line, identity.camera, identity.batch) == ("line-7", "lamp-holder", "b-2026-01")
+    (report,) = line.finished.values()
+    assert (report.captured, report.refused, report.waiting) == (300, 0, 0)
+    assert line.reports[0].state == "running"
+    (recorded,) = (tmp_path / "films").glob("line-7.lamp-holder-*.mp4")
+    assert cv2.VideoCapture(str(recorded)).get(cv2.CAP_PROP_FRAME_COUNT) == 300
+
+
+def test_a_loop_goes_on_until_the_asked_number_of_frames(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+) -> None:
+    write_pictures(tmp_path / "pictures", [f"{number}.png" for number in range(7)])
+    camera = CameraProcess(
+        tmp_path,
+        {
+            **broker_address.environment("CAMERA_"),
+            "CAMERA_SOURCE": str(tmp_path / "pictures"),
+            "CAMERA_PACE": "fast",
+            "CAMERA_AT_END": "loop",
+            "CAMERA_FRAMES": "20",
+            "CAMERA_ENCODING": "png",
+            "CAMERA_FRAMES_PER_PART": "7",
+        },
+    )
+    line = Line(broker)
+    line.take_until_finished()
+    assert camera.wait() == 0
+    assert [number_of(decode(frame.picture)) for frame in line.frames] == [number % 7 for number in range(20)]
+    assert len({frame.frame.part for frame in line.frames}) == 3
+
+
+def test_a_stop_sends_what_was_captured_and_says_so(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures=100, frames_per_second=50)
+    settings = {"CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    camera = CameraProcess(tmp_path, {**broker_address.environment("CAMERA_"), **settings})
+    line = Line(broker)
+    line.take_more(20)
+    assert camera.stop() == 0
+    line.take_until_finished()
+    (report,) = line.finished.values()
+    assert report.reason == "told to stop"
+    assert (report.captured, report.waiting) == (len(line.frames), 0)
+    assert line.sequences() == list(range(report.captured))
+
+
+def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures=200, frames_per_second=100)
+    settings = {**broker_address.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    line = Line(broker)
+    for run in range(3):
+        camera = CameraProcess(tmp_path, settings)
+        line.take_more(30)
+        if run < 2:
+            camera.kill()
+    assert camera.stop() == 0
+    line.take_until_finished(sessions=3)
+    assert len({frame.frame.session for frame in line.frames}) == 3
+    for session, report in line.finished.items():
+        assert line.sequences(session) == list(range(report.captured))
+        assert (report.refused, report.waiting) == (0, 0)
+
+
+def test_a_picture_that_cant_be_decoded_arrives_as_it_is(tmp_path: Path, sqlite: BrokerAddress) -> None:
+    write_pictures(tmp_path / "pictures", ["1.png", "3.png"])
+    (tmp_path / "pictures" / "2.png").write_bytes(b"")
+    settings = {"CAMERA_SOURCE": str(tmp_path / "pictures"), "CAMERA_PACE": "fast"}
+    camera = CameraProcess(tmp_path, {**sqlite.environment("CAMERA_"), **settings})
+    line = Line(sqlite.open())
+    line.take_until_finished()
+    assert camera.wait() == 0
+    assert [len(frame.picture) > 0 for frame in line.frames] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"CAMERA_SOURCE": "missing.mp4"}, "there is no missing.mp4"),
+        ({"CAMERA_SOURCE": "text.mp4"}, "no video that can be read"),
+        ({"CAMERA_SOURCE": "film.mp4", "CAMERA_ROI": "0,0,1000,10"}, "CAMERA_ROI"),
+        ({"CAMERA_SOURCE": "97"}, "no USB camera 97"),
+        ({"CAMERA_SOURCE": "rtsp://user:hunter2@127.0.0.1:1/stream"}, "rtsp://127.0.0.1:1/… does not answer"),
+        ({"CAMERA_SOURCE": "film.mp4", "CAMERA_PACE": "leisurely"}, "CAMERA_PACE"),
+        ({}, "CAMERA_SOURCE"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, sqlite: BrokerAddress, settings: dict[str, str], said: str
+) -> None:
+    write_film(tmp_path / "film.mp4", pictures=2)
+    (tmp_path / "text.mp4").write_text("no film\n" * 500)
+    source = settings.get("CAMERA_SOURCE", "")
+    if source.endswith(".mp4"):
+        settings = {**settings, "CAMERA_SOURCE": str(tmp_path / source)}
+        said = said.replace("missing.mp4", str(tmp_path / "missing.mp4"))
+    camera = CameraProcess(tmp_path, {**sqlite.environment("CAMERA_"), **settings})
+    assert camera.wait() == 2
+    written = camera.log.read_text()
+    assert re.fullmatch(r"[^\n]+\n", written), written
+    assert said in written
+    assert "hunter2" not in written
+
+
+def test_a_second_camera_of_the_same_name_is_refused(tmp_path: Path, sqlite: BrokerAddress) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures=50)
+    settings = {**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    first = CameraProcess(tmp_path, settings)
+    line = Line(sqlite.open())
+    line.take_until(lambda: bool(line.frames))
+    other_log = tmp_path / "other"
+    other_log.mkdir()
+    second = CameraProcess(other_log, {**settings, "CAMERA_OUTBOX_FOLDER": str(tmp_path / "outbox")})
+    assert second.wait() == 2
+    assert "another camera uses" in second.log.read_text()
+    assert first.stop() == 0

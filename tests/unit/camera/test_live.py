@@ -1,0 +1,108 @@
+"""A live camera, over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from services.camera import live
+from services.camera.errors import CameraError
+from services.camera.live import LiveCamera
+from services.camera.pulse import Pulse
+from services.camera.sampling import Sampling
+from services.camera.shot import Shot
+from shared.messages import CameraState
+from shared.observability import Health
+from tests.camera_films import number_of
+from tests.mjpeg_camera import MjpegCamera
+
+
+@pytest.fixture
+def camera() -> Iterator[MjpegCamera]:
+    server = MjpegCamera()
+    yield server
+    server.close()
+
+
+class Watcher:
+    """Opens a live camera and hears what it says."""
+
+    def __init__(self, address: str, sampling: Sampling | None = None) -> None:
+        self.states: list[tuple[CameraState, str]] = []
+        self.stop = threading.Event()
+        self.source = LiveCamera(address, sampling or Sampling(), lambda *state: self.states.append(state))
+        self.shots = self.source.shots(Pulse(self.stop, Health()))
+
+    def next(self, count: int) -> list[Shot]:
+        return [next(self.shots) for _ in range(count)]
+
+
+@pytest.fixture
+def watcher(camera: MjpegCamera) -> Iterator[Watcher]:
+    watching = Watcher(camera.address)
+    yield watching
+    watching.source.close()
+
+
+def test_every_picture_that_the_camera_sends_is_a_shot(watcher: Watcher) -> None:
+    numbers = [number_of(shot.picture) for shot in watcher.next(40)]
+    assert numbers == list(range(numbers[0], numbers[0] + 40))
+    assert watcher.source.size == (64, 48)
+    assert watcher.states == []
+
+
+def test_a_camera_that_goes_away_is_opened_again_and_both_are_told(camera: MjpegCamera, watcher: Watcher) -> None:
+    watcher.next(5)
+    camera.dropping.set()
+    while not watcher.states:
+        watcher.next(1) if camera.next_number == -1 else threading.Event().wait(0.05)
+    threading.Event().wait(0.7)  # a try or two on a camera that refuses
+    camera.dropping.clear()
+    before = camera.next_number
+    shots = watcher.next(60)
+    assert max(number_of(shot.picture) for shot in shots) > before
+    states = [state for state, _ in watcher.states]
+    assert states[0] is CameraState.RECONNECTING
+    assert states[-1] is CameraState.RUNNING
+    assert watcher.states[0][1] == f"http://127.0.0.1:{camera.address.split(':')[3].split('/')[0]}/… stopped sending"
+    assert not any("hunter2" in reason for _, reason in watcher.states)
+
+
+def test_sampling_limits_a_live_camera(camera: MjpegCamera) -> None:
+    watching = Watcher(camera.address, Sampling(every_nth=5))
+    numbers = [number_of(shot.picture) for shot in watching.next(5)]
+    watching.source.close()
+    assert [later - earlier for earlier, later in pairwise(numbers)] == [5, 5, 5, 5]
+
+
+def test_what_comes_faster_than_it_is_taken_is_told_one_by_one(
+    camera: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_BUFFERED", 3)
+    watching = Watcher(camera.address)
+    watching.next(1)
+    before = camera.next_number
+    while camera.next_number < before + 10:
+        threading.Event().wait(0.02)
+    shots = watching.next(8)
+    watching.source.close()
+    kept, missed = shots[:3], shots[3:7]
+    assert all(shot.picture is not None for shot in kept)
+    assert [shot.problem for shot in missed] == ["the camera is faster than this machine"] * 4
+
+
+def test_a_stop_ends_a_camera_that_sends_nothing(camera: MjpegCamera, watcher: Watcher) -> None:
+    watcher.next(1)
+    camera.dropping.set()
+    watcher.stop.set()
+    assert list(watcher.shots) == [] or watcher.stop.is_set()
+
+
+def test_a_camera_that_is_away_at_the_start_is_told_without_its_password(camera: MjpegCamera) -> None:
+    camera.dropping.set()
+    with pytest.raises(CameraError, match="does not answer") as refusal:
+        Watcher(camera.address)
+    assert "hunter2" not in str(refusal.value)
