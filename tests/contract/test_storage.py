@@ -11,8 +11,7 @@ import pytest
 from shared.settings import ServiceSettings
 from shared.storage import open_store
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore
-
-from .conftest import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.conftest import Bucket
 
 
 @pytest.fixture(params=["filesystem", "s3"])
@@ -21,11 +20,9 @@ def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Obje
     if request.param == "filesystem":
         settings = ServiceSettings(storage_url=f"file:///{tmp_path}/objects")
     else:
-        server: S3Server = request.getfixturevalue("s3_server")
+        bucket: Bucket = request.getfixturevalue("s3")
         settings = ServiceSettings(
-            storage_url=f"s3://{server.address}/pictures",
-            storage_access_key=ACCESS_KEY,
-            storage_secret_key=SECRET_KEY,
+            storage_url=bucket.url, storage_access_key=bucket.access_key, storage_secret_key=bucket.secret_key
         )
     return lambda: open_store(settings)
 

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from minio import Minio
 
 from shared.settings import ServiceSettings
 from shared.storage import open_store
 from shared.storage.minio import MinioStore
-from shared.storage.port import ObjectStore, StorageRefusedLogin, StorageUnavailable
-from tests.contract.conftest import ACCESS_KEY, SECRET_KEY, S3Server
+from shared.storage.port import ObjectNotFound, ObjectStore, StorageRefusedLogin, StorageUnavailable
+from tests.conftest import Bucket
+from tests.processes import Server
+from tests.servers import Endpoint, start_s3
 
 
-def settings_of(address: str, secret_key: str = SECRET_KEY, access_key: str = ACCESS_KEY) -> ServiceSettings:
+def settings_of(endpoint: Endpoint, bucket: str = "pictures") -> ServiceSettings:
     return ServiceSettings(
-        storage_url=f"s3://{address}/pictures",
-        storage_access_key=access_key,
-        storage_secret_key=secret_key,
+        storage_url=f"s3://{endpoint.host}:{endpoint.port}/{bucket}",
+        storage_access_key=endpoint.user,
+        storage_secret_key=endpoint.password,
     )
+
+
+@pytest.fixture
+def private_s3(tmp_path: Path) -> Iterator[tuple[Endpoint, Server]]:
+    """An S3 server of the test's own, which it may stop."""
+    endpoint, server = start_s3(tmp_path / "s3")
+    yield endpoint, server
+    server.remove()
 
 
 def every_call_is_refused_in_time(store: ObjectStore, seconds: float = 5) -> None:
@@ -37,21 +50,23 @@ def every_call_is_refused_in_time(store: ObjectStore, seconds: float = 5) -> Non
         assert time.monotonic() - began < seconds
 
 
-def test_the_same_store_works_again_when_the_server_is_back(s3_server: S3Server) -> None:
-    store = open_store(settings_of(s3_server.address))
+def test_the_same_store_works_again_when_the_server_is_back(private_s3: tuple[Endpoint, Server]) -> None:
+    endpoint, server = private_s3
+    store = open_store(settings_of(endpoint))
     store.put("before", b"before")
-    s3_server.stop()
+    server.stop()
     every_call_is_refused_in_time(store)
-    s3_server.start()
+    server.start()
     assert store.get("before") == b"before"
     store.put("after", b"after")
     assert list(store.keys("")) == ["after", "before"]
 
 
-def test_a_service_starts_while_the_server_is_away(s3_server: S3Server) -> None:
-    s3_server.stop()
-    store = open_store(settings_of(s3_server.address))
-    s3_server.start()
+def test_a_service_starts_while_the_server_is_away(private_s3: tuple[Endpoint, Server]) -> None:
+    endpoint, server = private_s3
+    server.stop()
+    store = open_store(settings_of(endpoint))
+    server.start()
     store.put("key", b"x")
     assert store.get("key") == b"x"
 
@@ -65,31 +80,33 @@ def test_a_server_that_accepts_and_never_answers_is_unavailable(monkeypatch: pyt
         every_call_is_refused_in_time(store)
 
 
-@pytest.mark.parametrize(("access_key", "secret_key"), [(ACCESS_KEY, "wrong-secret"), ("stranger", SECRET_KEY)])
-def test_wrong_keys_are_told_in_one_line_without_the_secret(
-    s3_server: S3Server,
-    access_key: str,
-    secret_key: str,
-) -> None:
+@pytest.mark.parametrize("wrong", ["access key", "secret key"])
+def test_wrong_keys_are_told_in_one_line_without_the_secret(s3: Bucket, wrong: str) -> None:
+    if wrong == "access key":
+        endpoint = replace(s3.endpoint, user="stranger")
+    else:
+        endpoint = replace(s3.endpoint, password="hunter2-is-wrong")
     with pytest.raises(StorageRefusedLogin) as refusal:
-        open_store(settings_of(s3_server.address, secret_key, access_key))
-    store = MinioStore(s3_server.address, "pictures", access_key, secret_key, secure=False)
+        open_store(settings_of(endpoint))
+    assert endpoint.password not in str(refusal.value)
+    address = f"{endpoint.host}:{endpoint.port}"
+    store = MinioStore(address, "pictures", endpoint.user, endpoint.password, secure=False)
     for call in (lambda: store.put("key", b"x"), lambda: store.get("key"), lambda: list(store.keys(""))):
         with pytest.raises(StorageRefusedLogin) as said:
             call()
-        assert said.value.__suppress_context__
+        assert said.value.__suppress_context__, "what the client raises quotes the request"
         assert "\n" not in str(said.value)
-        assert secret_key not in str(said.value)
-    assert secret_key not in str(refusal.value)
+        assert endpoint.password not in str(said.value)
 
 
-def test_a_bucket_that_was_removed_is_made_again_by_a_put(s3_server: S3Server, tmp_path: Path) -> None:
-    store = open_store(settings_of(s3_server.address))
-    (s3_server.folder / "pictures").rmdir()
-    s3_server.stop()  # rclone remembers folders
-    s3_server.start()
+def test_a_bucket_that_was_removed_is_made_again_by_a_put(s3: Bucket) -> None:
+    store = open_store(settings_of(s3.endpoint, s3.name))
+    address = f"{s3.endpoint.host}:{s3.endpoint.port}"
+    Minio(address, s3.access_key, s3.secret_key, secure=False).remove_bucket(s3.name)
     assert not store.exists("key")
     assert list(store.keys("")) == []
     store.delete("key")
+    with pytest.raises(ObjectNotFound):
+        store.get("key")
     store.put("key", b"x")
     assert store.get("key") == b"x"

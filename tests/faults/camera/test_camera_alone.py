@@ -30,9 +30,10 @@ from shared.storage.filesystem import FilesystemStore
 from shared.storage.minio import MinioStore
 from shared.topology import INFERENCE_FRAMES, Queue
 from shared.vision.codec import decode, encode
+from tests.broker_address import BrokerAddress
 from tests.camera_films import write_film
 from tests.camera_process import CameraProcess, Line
-from tests.conftest import BrokerAddress, PrivateRabbit
+from tests.conftest import PrivateRabbit
 from tests.mjpeg_camera import MjpegCamera
 from tests.processes import wait_until
 from tests.servers import start_s3

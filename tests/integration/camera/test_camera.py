@@ -10,9 +10,9 @@ import pytest
 
 from shared.messaging.port import Broker
 from shared.vision.codec import decode
+from tests.broker_address import BrokerAddress
 from tests.camera_films import number_of, write_film, write_pictures
 from tests.camera_process import CameraProcess, Line
-from tests.conftest import BrokerAddress
 
 
 def test_every_frame_of_a_film_arrives_once_and_in_order(
