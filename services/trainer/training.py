@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import keras
 import numpy as np
+import structlog
 
 from services.trainer.architectures import Architecture
 from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
@@ -19,6 +20,8 @@ from shared.recipe import Recipe
 
 WARM_UP: Final = 0.05
 """Of all steps, in which the learning rate rises."""
+
+_log = structlog.stdlib.get_logger("training")
 
 
 class Listener(Protocol):
@@ -72,6 +75,8 @@ def fit(
     """
     keras.utils.set_random_seed(options.seed)
     network = architecture.build(recipe.picture, len(recipe.labels))
+    if architecture.load_weights(network) is None and architecture.loader is not None:
+        _log.warning("trains from nothing: no weights to start from are installed", architecture=architecture.name)
     feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed)
     optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs)
     # the network itself is never compiled: its file would ask for our loss when it is loaded

@@ -12,6 +12,7 @@ import keras
 from services.trainer.architectures.compact import build_compact
 from services.trainer.architectures.efficientnet_lite import build_efficientnet_lite0, load_efficientnet_lite0
 from services.trainer.architectures.fruit_convnet import build_fruit_convnet
+from services.trainer.architectures.lite0_texture import build_lite0_texture, load_lite0_texture
 from services.trainer.architectures.pretraining import Origin, WeightsError
 from services.trainer.architectures.seam_resnet import build_seam_resnet
 from services.trainer.errors import TrainerError
@@ -86,6 +87,15 @@ ARCHITECTURES: Final = {
             1e-3,
             1e-4,
             load_efficientnet_lite0,
+        ),
+        Architecture(
+            "lite0-texture",
+            "ImageNet's first layers, kept as they are, under a small residual network: for fine texture",
+            build_lite0_texture,
+            32,
+            2e-3,
+            1e-3,
+            load_lite0_texture,
         ),
         Architecture("compact", "a small residual network, trained from nothing", build_compact, 16, 2e-3, 1e-3),
         Architecture("seam-resnet", "the network of the first seam inspection", build_seam_resnet, 16, 1e-3, 0.0),

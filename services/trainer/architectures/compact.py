@@ -29,13 +29,19 @@ def build_compact(picture: PictureSpec, labels: int) -> keras.Model:
     outputs = layers.ReLU()(_convolution(inputs, STEM, stride=2))
     for filters, blocks in STAGES:
         for block in range(blocks):
-            outputs = _residual(outputs, filters, stride=2 if block == 0 else 1)
+            outputs = residual(outputs, filters, stride=2 if block == 0 else 1)
     features = layers.Activation("linear", name="features")(outputs)
+    return keras.Model(inputs, layers.Dense(labels, name="logits")(pool_both(features)), name="compact")
+
+
+def pool_both(features: keras.KerasTensor) -> keras.KerasTensor:
+    """(frames, height, width, filters) as (frames, 2 filters): the average of each, and its maximum."""
     pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(features), layers.GlobalMaxPooling2D()(features)])
-    return keras.Model(inputs, layers.Dense(labels, name="logits")(layers.Dropout(DROPOUT)(pooled)), name="compact")
+    return layers.Dropout(DROPOUT)(pooled)
 
 
-def _residual(inputs: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
+def residual(inputs: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
+    """Two convolutions of 3 x 3 beside a shortcut."""
     outputs = layers.ReLU()(_convolution(inputs, filters, stride))
     outputs = _convolution(outputs, filters)
     shortcut = inputs if stride == 1 else _convolution(inputs, filters, stride, size=1)

@@ -78,16 +78,22 @@ def build_efficientnet_lite0(picture: PictureSpec, labels: int) -> keras.Model:
         labels: how many logits to give.
     """
     inputs = layers.Input(picture.shape)
-    outputs = _relu6(_convolution(rescale(inputs, picture, PIXELS), STEM, 3, 2, "stem"))
-    count, number = sum(stage.blocks for stage in STAGES), 0
-    for stage in STAGES:
-        for repeat in range(stage.blocks):
-            stride = stage.stride if repeat == 0 else 1
-            outputs = _block(outputs, stage, stride, f"block{number}", DROPPED_BLOCKS * number / count)
-            number += 1
+    outputs = early_stages(rescale(inputs, picture, PIXELS), STAGES, DROPPED_BLOCKS)
     features = layers.ReLU(6.0, name="features")(_convolution(outputs, HEAD, 1, 1, "head"))
     pooled = layers.Dropout(DROPOUT)(layers.GlobalAveragePooling2D()(features))
     return keras.Model(inputs, layers.Dense(labels, name="logits")(pooled), name="efficientnet-lite0")
+
+
+def early_stages(pixels: keras.KerasTensor, stages: tuple[Stage, ...], dropped: float = 0.0) -> keras.KerasTensor:
+    """The stem and the first ``stages`` of `STAGES`; the last block is left out as often as ``dropped`` says."""
+    outputs = _relu6(_convolution(pixels, STEM, 3, 2, "stem"))
+    count, number = sum(stage.blocks for stage in stages), 0
+    for stage in stages:
+        for repeat in range(stage.blocks):
+            stride = stage.stride if repeat == 0 else 1
+            outputs = _block(outputs, stage, stride, f"block{number}", dropped * number / count)
+            number += 1
+    return outputs
 
 
 def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin | None:
@@ -104,18 +110,28 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin |
     Raises:
         WeightsError: the file is not what it should be.
     """
-    packaged = _packaged_file() if file is None else None
-    found = file or packaged
+    found = _find(file)
     if found is None:
         return None
-    digest = sha256_of(found)
-    if found is packaged and digest != PACKAGED_SHA256:
-        raise WeightsError(f"{found} has changed since its release: install {PACKAGE} again")
-    try:
-        _fill(network, read_tensors(found))
-    except UnreadableTensors as error:
-        raise WeightsError(str(error)) from error
-    return Origin(f"{PACKAGE} {metadata.version(PACKAGE)}" if found is packaged else found.name, digest)
+    _fill(network, _read(found))
+    return _origin(found)
+
+
+def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> Origin | None:
+    """Put ImageNet's weights into what `early_stages` made of a network, and keep a training from moving them.
+
+    Args, returned value and errors are those of `load_efficientnet_lite0`.
+    """
+    found = _find(file)
+    if found is None:
+        return None
+    blocks = sum(stage.blocks for stage in stages)
+    modules = ("_conv_stem.", "_bn0.", *(f"_blocks.{number}." for number in range(blocks)))
+    early = keras.Model(network.inputs, network.get_layer(f"block{blocks - 1}_sum").output)
+    _fill(early, {name: tensor for name, tensor in _read(found).items() if name.startswith(modules)})
+    for layer in early.layers:
+        layer.trainable = False
+    return _origin(found)
 
 
 def _block(inputs: keras.KerasTensor, stage: Stage, stride: int, name: str, dropped: float) -> keras.KerasTensor:
@@ -147,6 +163,28 @@ def _packaged_file() -> Path | None:
         return Path(str(metadata.distribution(PACKAGE).locate_file(PACKAGED_FILE)))
     except metadata.PackageNotFoundError:
         return None
+
+
+def _find(file: Path | None) -> Path | None:
+    """The given file, or that of the package, checked against its release."""
+    if file is not None:
+        return file
+    packaged = _packaged_file()
+    if packaged is not None and sha256_of(packaged) != PACKAGED_SHA256:
+        raise WeightsError(f"{packaged} has changed since its release: install {PACKAGE} again")
+    return packaged
+
+
+def _origin(file: Path) -> Origin:
+    packaged = file == _packaged_file()
+    return Origin(f"{PACKAGE} {metadata.version(PACKAGE)}" if packaged else file.name, sha256_of(file))
+
+
+def _read(file: Path) -> Tensors:
+    try:
+        return read_tensors(file)
+    except UnreadableTensors as error:
+        raise WeightsError(str(error)) from error
 
 
 def _fill(network: keras.Model, tensors: Tensors) -> None:

@@ -1,0 +1,45 @@
+"""The first layers of EfficientNet-Lite0, kept as ImageNet left them, under a small residual network of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import keras
+from keras import layers
+
+from services.trainer.architectures.compact import pool_both, residual
+from services.trainer.architectures.efficientnet_lite import PIXELS, STAGES, early_stages, load_early_stages
+from services.trainer.architectures.pretraining import Origin, rescale
+from shared.recipe import PictureSpec
+
+KEPT_STAGES: Final = STAGES[:3]
+"""Up to an eighth of the picture's side: yarn, thread and edges, and no whole things yet."""
+FILTERS: Final = 64
+BLOCKS: Final = 2
+
+
+def build_lite0_texture(picture: PictureSpec, labels: int) -> keras.Model:
+    """Texture as ImageNet's first layers see it, judged by a residual network (He et al. 2015).
+
+    Args:
+        picture: what the network sees.
+        labels: how many logits to give.
+    """
+    inputs = layers.Input(picture.shape)
+    outputs = early_stages(rescale(inputs, picture, PIXELS), KEPT_STAGES)
+    outputs = layers.Conv2D(FILTERS, 1, use_bias=False)(outputs)
+    outputs = layers.ReLU()(layers.BatchNormalization()(outputs))
+    for _ in range(BLOCKS):
+        outputs = residual(outputs, FILTERS, stride=1)
+    features = layers.Activation("linear", name="features")(outputs)
+    return keras.Model(inputs, layers.Dense(labels, name="logits")(pool_both(features)), name="lite0-texture")
+
+
+def load_lite0_texture(network: keras.Model, file: Path | None) -> Origin | None:
+    """Put ImageNet's weights into the first layers, and keep a training from moving them.
+
+    Raises:
+        WeightsError: the file is not what it should be.
+    """
+    return load_early_stages(network, KEPT_STAGES, file)
