@@ -6,8 +6,6 @@ import threading
 from contextlib import closing
 from functools import partial
 
-import tensorflow as tf
-
 from services.explainer.gallery import Gallery
 from services.explainer.handler import Explainer
 from services.explainer.model import Models
@@ -15,6 +13,7 @@ from services.explainer.settings import ExplainerSettings
 from shared.companions import running_beside
 from shared.messaging.loop import consume
 from shared.observability import Health, configure_logging, serve_health
+from shared.quiet import import_quietly
 from shared.reporter import Reporter
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
@@ -26,12 +25,13 @@ def main(stop: threading.Event) -> None:
     """Settings, adapters, handler, loops."""
     settings = read_settings(ExplainerSettings)
     configure_logging("explainer", settings)
-    tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
     health = Health()
     serve_health(health, settings)
 
     store = open_store(settings)
-    models = Models(store, settings.models)
+    loading = import_quietly("services.explainer.loading")  # for seconds: signals are heard by now
+    loading.use_threads(settings.threads)
+    models = Models(store, settings.models, loading.load_model)
     explainer = Explainer(models, Gallery(store, settings.picture_wait_seconds))
 
     with closing(await_broker(settings, stop)) as broker:

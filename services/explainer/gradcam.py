@@ -13,13 +13,10 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from services.explainer.model import Maps
 from services.explainer.network import cut
 from shared.vision.engine import Pictures
-
-Maps = NDArray[np.float32]
-"""(questions, height, width) of the features, 0 or more; the larger, the more a place speaks for the answer."""
 
 
 class Method(Protocol):
@@ -44,8 +41,8 @@ def grad_cam(features: Any, gradients: Any) -> Any:
     return tf.nn.relu(tf.einsum("qhwc,qc->qhw", features, weights))
 
 
-class Explanation:
-    """A network prepared for questions.
+class GradientProbe:
+    """Asks a network by the gradients of its logits; see `services.explainer.model.Probe`.
 
     The pictures of a batch go through the network once; only its head, from the features on, is run and differentiated
     for the questions, all of them together.
@@ -65,13 +62,7 @@ class Explanation:
         self._run = tf.function(self._maps, input_signature=[pictures, *questions])
 
     def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
-        """Answer questions about a batch.
-
-        Args:
-            pictures: the batch.
-            asked: per question the place of the picture in the batch, the place of the label among the network's
-                outputs, and whether to look for what speaks for the label (True) or against it.
-        """
+        """Answer questions about a batch; see the port."""
         picture_of = np.array([picture for picture, _, _ in asked], np.int32)
         directions = np.zeros((len(asked), self._labels), np.float32)
         for question, (_, output, towards) in enumerate(asked):

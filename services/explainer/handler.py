@@ -141,7 +141,7 @@ def _ask(model: Model, cases: Sequence[tuple[Case, Picture]]) -> None:
     if not asked:
         return
     pictures = np.stack([prepare(picture, model.recipe.picture) for _, picture in cases])
-    maps = model.explanation.maps(pictures, [(row, question.output, question.towards) for row, question in asked])
+    maps = model.probe.maps(pictures, [(row, question.output, question.towards) for row, question in asked])
     for (row, question), map_ in zip(asked, maps, strict=True):
         case, picture = cases[row]
         case.answers.append((question, heat_of(map_, *picture.shape[:2])))

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import structlog
+from numpy.typing import NDArray
 
-from services.explainer.gradcam import Explanation
-from services.explainer.network import read_network
 from shared.recipe import Recipe
 from shared.storage.port import ObjectStore
-from shared.vision.bundle import Bundle, BundleError, read_bundle
+from shared.vision.bundle import Bundle, read_bundle
+from shared.vision.engine import Pictures
 
-_log = structlog.stdlib.get_logger("model")
+Maps = NDArray[np.float32]
+"""(questions, height, width) of the features, 0 or more; the larger, the more a place speaks for the answer."""
+
+
+class Probe(Protocol):
+    """A network prepared for questions."""
+
+    def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
+        """Answer questions about a batch.
+
+        Args:
+            pictures: the batch.
+            asked: per question the place of the picture in the batch, the place of the label among the network's
+                outputs, and whether to look for what speaks for the label (True) or against it.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,33 +39,13 @@ class Model:
 
     version: str
     recipe: Recipe
-    explanation: Explanation
-
-
-def load_model(bundle: Bundle) -> Model:
-    """Load a bundle.
-
-    Raises:
-        BundleError: its network can't be loaded, or has no features to look at.
-    """
-    network = read_network(bundle)
-    picture, labels = bundle.recipe.picture, len(bundle.recipe.labels)
-    expected = (picture.height, picture.width, 1 if picture.colour == "grey" else 3)
-    if network.input_shape[1:] != expected or network.output_shape[1:] != (labels,):
-        raise BundleError(
-            f"model {bundle.version} makes {network.output_shape[1:]} of {network.input_shape[1:]}, "
-            f"and its recipe asks for {(labels,)} of {expected}"
-        )
-    explanation = Explanation(network, bundle.manifest.target_layer)
-    explanation.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
-    _log.info("explaining with model", version=bundle.version)
-    return Model(bundle.version, bundle.recipe, explanation)
+    probe: Probe
 
 
 class Models:
     """The model versions that were used last; others are read again when they are asked for."""
 
-    def __init__(self, store: ObjectStore, most: int, load: Callable[[Bundle], Model] = load_model) -> None:
+    def __init__(self, store: ObjectStore, most: int, load: Callable[[Bundle], Model]) -> None:
         self._store = store
         self._most = most
         self._load = load

@@ -25,37 +25,40 @@ _log = structlog.stdlib.get_logger("pictures")
 
 
 class Breaker:
-    """Whether to ask a storage: not for a while after it failed, then once, then as often as one likes again."""
+    """Whether to ask a storage: not after it failed, but for one probe now and then, until one succeeds."""
 
     def __init__(self, pause_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause_seconds = pause_seconds
         self._clock = clock
-        self._closed_until: float | None = None
+        self._probe_at: float | None = None
         self._lock = threading.Lock()
 
-    def admits(self, calls: int) -> int:
-        """How many of so many calls may be made now."""
+    @property
+    def storage_answers(self) -> bool:
+        """Whether the storage answered when it was asked last."""
+        return self._probe_at is None
+
+    def probe_is_due(self) -> bool:
+        """Whether to ask once now; the next probe is due after a pause."""
         with self._lock:
-            if self._closed_until is None:
-                return calls
-            if self._clock() < self._closed_until:
-                return 0
-            self._closed_until = self._clock() + self._pause_seconds
-            return min(calls, 1)
+            if self._probe_at is None or self._clock() < self._probe_at:
+                return False
+            self._probe_at = self._clock() + self._pause_seconds
+            return True
 
     def succeeded(self) -> None:
         """The storage answered."""
         with self._lock:
-            if self._closed_until is not None:
+            if self._probe_at is not None:
                 _log.info("object storage is back")
-            self._closed_until = None
+            self._probe_at = None
 
     def failed(self, reason: object) -> None:
         """The storage did not answer, or refused."""
         with self._lock:
-            if self._closed_until is None:
+            if self._probe_at is None:
                 _log.warning("object storage is away; its work waits in the queue", reason=str(reason))
-            self._closed_until = self._clock() + self._pause_seconds
+            self._probe_at = self._clock() + self._pause_seconds
 
 
 @dataclass(frozen=True)
@@ -92,19 +95,28 @@ class Pictures:
         return left
 
     def _at_once(self, calls: Sequence[Callable[[], Result]]) -> list[Result | StorageError]:
-        """What each call gives, or why it gives nothing; none is waited for longer than the others."""
-        admitted = self._breaker.admits(len(calls)) if calls else 0
-        futures = [self._hands.submit(_guarded, call) for call in calls[:admitted]]
+        """What each call gives, or why it gives nothing; a storage that is away is not waited for a second time."""
+        if not calls:
+            return []
+        if not self._breaker.storage_answers:
+            if self._breaker.probe_is_due():
+                self._hands.submit(self._probe, calls[0])
+            return [StorageUnavailable("object storage is away")] * len(calls)
+        futures = [self._hands.submit(_guarded, call) for call in calls]
         wait(futures, timeout=self._wait_seconds)
         outcomes = [self._outcome(future) for future in futures]
-        failure = next(
-            (outcome for outcome in outcomes if isinstance(outcome, StorageError) and _is_away(outcome)), None
-        )
-        if failure:
-            self._breaker.failed(failure)
-        elif outcomes:
+        self._learn(outcomes)
+        return outcomes
+
+    def _probe(self, call: Callable[[], object]) -> None:
+        self._learn([_guarded(call)])
+
+    def _learn(self, outcomes: Sequence[object]) -> None:
+        failures = [outcome for outcome in outcomes if isinstance(outcome, StorageError) and _is_away(outcome)]
+        if failures:
+            self._breaker.failed(failures[0])
+        else:
             self._breaker.succeeded()
-        return [*outcomes, *[StorageUnavailable("object storage is away")] * (len(calls) - admitted)]
 
     def _outcome(self, future: Future[Result | StorageError]) -> Result | StorageError:
         if future.done():

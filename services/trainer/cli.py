@@ -15,12 +15,12 @@ from ulid import ULID
 
 from services.trainer.errors import TrainerError
 from services.trainer.options import TrainingOptions, WrongOption, read_options
-from services.trainer.quiet import import_quietly
 from services.trainer.registry import Decision, Registry
 from services.trainer.settings import TrainerSettings
 from shared.messages import PromotionRefused, PromotionRequested
 from shared.messaging import open_broker
 from shared.messaging.port import MessagingError
+from shared.quiet import import_quietly
 from shared.recipe import PictureSpec, RecipeError, Task
 from shared.settings import read_settings
 from shared.storage import open_store

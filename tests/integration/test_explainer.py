@@ -10,6 +10,7 @@ import pytest
 
 from services.explainer.gallery import Gallery
 from services.explainer.handler import Explainer
+from services.explainer.loading import load_model
 from services.explainer.model import Models
 from shared.messages import FrameExplained, FrameInspected, Message
 from shared.messaging.loop import Reject, RetryLater
@@ -52,7 +53,7 @@ def store(tmp_path: Path, bundle: Bundle) -> Disk:
 
 @pytest.fixture
 def explainer(store: Disk) -> Explainer:
-    return Explainer(Models(store, most=2), Gallery(store, picture_wait_seconds=0))
+    return Explainer(Models(store, 2, load_model), Gallery(store, picture_wait_seconds=0))
 
 
 def _flagged(
@@ -190,7 +191,7 @@ def test_grey_pictures_are_explained(store: Disk) -> None:
     grey = paint_bundle("v1", recipe=recipe, keras=True)
     write_bundle(store, grey.manifest, grey.files)
     frame = _kept(store, _flagged(0, [0.9, 0.1, 0.1, 0.9], recipe=recipe), _with_spots(("red", 60, 20)))
-    (answer,) = _explained(Explainer(Models(store, 1), Gallery(store, 0)).explain([frame]))
+    (answer,) = _explained(Explainer(Models(store, 1, load_model), Gallery(store, 0)).explain([frame]))
     assert answer.reason == ""
     assert answer.heatmaps["length"].peak is not None
     assert 60 <= answer.heatmaps["length"].peak[0] < 72
@@ -204,7 +205,7 @@ def test_a_picture_that_is_not_there_yet_is_waited_for_and_then_given_up(store: 
             return self.now
 
     clock = Clock()
-    explainer = Explainer(Models(store, 1), Gallery(store, picture_wait_seconds=30, clock=clock))
+    explainer = Explainer(Models(store, 1, load_model), Gallery(store, picture_wait_seconds=30, clock=clock))
     late, never = _flagged(0, [0.1, 0.9, 0.1, 0.1]), _flagged(1, [0.1, 0.9, 0.1, 0.1])
     with pytest.raises(RetryLater, match="is not in object storage yet"):
         explainer.explain([late, never])
@@ -245,7 +246,7 @@ def test_what_is_no_verdict_is_rejected(explainer: Explainer) -> None:
 def test_models_that_were_not_used_lately_are_let_go_and_read_again(store: Disk, bundle: Bundle) -> None:
     for version in ("v2", "v3"):
         write_bundle(store, bundle.manifest.model_copy(update={"version": version}), bundle.files)
-    models = Models(store, most=2)
+    models = Models(store, 2, load_model)
     first = models.get("paint", "v1")
     assert models.get("paint", "v2") is not first
     assert models.get("paint", "v1") is first

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from services.explainer.gradcam import Explanation
+from services.explainer.gradcam import GradientProbe
 from services.explainer.network import cut
 from shared.vision.bundle import BundleError
 
@@ -125,9 +125,9 @@ def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss:
     )
     network = _trained(build(), objective)
     pictures = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
-    explanation = Explanation(network, "features")
+    probe = GradientProbe(network, "features")
     asked = [(row, label, towards) for row in range(2) for label in range(LABELS) for towards in (True, False)]
-    maps = explanation.maps(pictures, asked)
+    maps = probe.maps(pictures, asked)
     assert maps.max() > 1e-3
     for label in range(LABELS):
         for towards in (True, False):
@@ -149,19 +149,19 @@ def test_a_network_within_can_be_the_target() -> None:
 
 
 def test_batches_and_questions_of_any_number_share_one_trace() -> None:
-    explanation = Explanation(_flat(), "features")
+    probe = GradientProbe(_flat(), "features")
     for pictures, questions in ((1, 1), (3, 5), (2, 4)):
         batch = np.ones((pictures, 24, 32, 3), np.float32)
-        maps = explanation.maps(batch, [(number % pictures, number % LABELS, True) for number in range(questions)])
+        maps = probe.maps(batch, [(number % pictures, number % LABELS, True) for number in range(questions)])
         assert maps.shape == (questions, 12, 16)
-    assert explanation._run.experimental_get_tracing_count() == 1
+    assert probe._run.experimental_get_tracing_count() == 1
 
 
 def test_features_that_are_all_zero_give_an_empty_map() -> None:
     network = _flat()
     target = network.get_layer("features")
     target.set_weights([np.zeros_like(target.get_weights()[0]), np.full(8, -1, np.float32)])
-    maps = Explanation(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True)])
+    maps = GradientProbe(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True)])
     assert not maps.any()
 
 
@@ -169,12 +169,12 @@ def test_a_logit_that_no_feature_moves_gives_an_empty_map() -> None:
     network = _flat()
     head = network.get_layer("logits")
     head.set_weights([np.zeros_like(head.get_weights()[0]), np.ones(LABELS, np.float32)])
-    maps = Explanation(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True), (0, 1, False)])
+    maps = GradientProbe(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True), (0, 1, False)])
     assert not maps.any()
 
 
 def test_grey_pictures_have_maps_too() -> None:
-    maps = Explanation(_flat((40, 24, 1)), "features").maps(np.ones((2, 40, 24, 1), np.float32), [(1, 0, True)])
+    maps = GradientProbe(_flat((40, 24, 1)), "features").maps(np.ones((2, 40, 24, 1), np.float32), [(1, 0, True)])
     assert maps.shape == (1, 20, 12)
 
 

@@ -1,0 +1,42 @@
+"""From a bundle to a model that answers questions. Importing this imports TensorFlow, which takes seconds."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+import structlog
+import tensorflow as tf
+
+from services.explainer.gradcam import GradientProbe
+from services.explainer.model import Model
+from services.explainer.network import read_network
+from shared.vision.bundle import Bundle, BundleError
+
+_log = structlog.stdlib.get_logger("model")
+
+
+def use_threads(threads: int) -> None:
+    """Run networks on at most so many threads; 0 for TensorFlow's own choice. For the first network of a process."""
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+def load_model(bundle: Bundle) -> Model:
+    """Load a bundle, and ask it once.
+
+    Raises:
+        BundleError: its network can't be loaded, is not the recipe's, or has no features to look at.
+    """
+    network = read_network(bundle)
+    picture, labels = bundle.recipe.picture, len(bundle.recipe.labels)
+    expected = (picture.height, picture.width, 1 if picture.colour == "grey" else 3)
+    if network.input_shape[1:] != expected or network.output_shape[1:] != (labels,):
+        raise BundleError(
+            f"model {bundle.version} makes {network.output_shape[1:]} of {network.input_shape[1:]}, "
+            f"and its recipe asks for {(labels,)} of {expected}"
+        )
+    probe = GradientProbe(network, bundle.manifest.target_layer)
+    probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
+    _log.info("explaining with model", version=bundle.version)
+    return Model(bundle.version, bundle.recipe, probe)
