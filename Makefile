@@ -86,3 +86,13 @@ lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	    --no-header --no-emit-index-url -o deploy/requirements/$$group.txt || exit 1; done
 	@$(BIN)/uv pip compile --quiet deploy/requirements/uv.in --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url -o deploy/requirements/uv.txt
+
+SAMPLE := var/sample-model
+.PHONY: sample-model
+sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the demo starts with (half an hour on two cores)
+	@$(BIN)/python -m samples pictures $(SAMPLE)/train --count 4000 --seed 12 --first-cloth 1000 --cloths 400
+	@$(BIN)/python -m samples pictures $(SAMPLE)/test --count 600 --seed 13 --first-cloth 0 --cloths 40
+	@rm -rf samples/model
+	@$(BIN)/python -m services.trainer train --data $(SAMPLE)/train --recipe samples/recipes/seam.yaml \
+	  --architecture lite0-texture --epochs 10 --seed 1 --split 0.88,0.10,0.02 --out samples/model
+	@$(BIN)/python -m services.trainer evaluate --model samples/model --data $(SAMPLE)/test --report samples/model-on-unseen-cloths.json
