@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 GUARD = Path(__file__).with_name("guard.py")
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 
 
 class Server(Protocol):
