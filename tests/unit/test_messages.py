@@ -1,0 +1,99 @@
+"""The messages on the wire: what was sent once is read for ever."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import messages
+from shared.messages import FrameCaptured, MalformedMessage, Message, decode
+from tests.messages import captured, identity
+
+GOLDEN = Path(__file__).parent / "golden" / "messages"
+FILES = sorted(GOLDEN.glob("*.json"))
+KINDS = {name: kind for (name, _), kind in Message.types.items() if kind.__module__ == messages.__name__}
+
+
+PICTURE = b"\xff\xd8 a\npicture"
+
+
+def body_of(fields: dict[str, Any]) -> bytes:
+    """The message as it travelled, with a picture if its kind has one."""
+    picture = PICTURE if "picture" in KINDS[fields["type"]].model_fields else b""
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n" + picture
+
+
+def golden(path: Path) -> tuple[bytes, dict[str, Any]]:
+    fields = json.loads(path.read_text())
+    return body_of(fields), fields
+
+
+def test_every_message_of_every_version_has_a_golden_file() -> None:
+    assert {path.name for path in FILES} == {f"{kind.__name__}.{kind.version}.json" for kind in KINDS.values()}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_old_message_still_reads_and_says_the_same(path: Path) -> None:
+    body, fields = golden(path)
+    message = decode(body)
+    head, _, picture = message.encode().partition(b"\n")
+    said = json.loads(head)
+    assert picture == body.partition(b"\n")[2]
+    # a newer version of ours may say more, with a default; it never says less, or something else
+    assert {key: said[key] for key in fields} == fields
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_fields_of_a_newer_sender_are_passed_over(path: Path) -> None:
+    body, fields = golden(path)
+    newer = body_of({**fields, "invented_later": {"deep": [1, 2]}})
+    assert decode(newer) == decode(body)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_message_of_a_version_that_is_not_known_is_malformed(path: Path) -> None:
+    _, fields = golden(path)
+    with pytest.raises(MalformedMessage, match="upgrade this service"):
+        decode(body_of({**fields, "version": 99}))
+
+
+@given(picture=st.binary(max_size=300), sequence=st.integers(0, messages.SEQUENCE_LIMIT))
+def test_a_frame_arrives_as_it_left_whatever_its_picture(picture: bytes, sequence: int) -> None:
+    message = captured(sequence, picture)
+    assert decode(message.encode()) == message
+
+
+@given(body=st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedMessage):
+        decode(body)
+
+
+@given(cut=st.integers(0, 400))
+def test_a_message_cut_short_is_malformed_or_has_a_shorter_picture(cut: int) -> None:
+    whole = captured(1, b"p" * 100)
+    body = whole.encode()
+    cut = min(cut, len(body) - 1)
+    try:
+        read = decode(body[:cut])
+    except MalformedMessage:
+        assert cut <= body.index(b"\n")
+    else:
+        assert isinstance(read, FrameCaptured)
+        assert read.frame == whole.frame
+
+
+@pytest.mark.parametrize("name", ["", "line 1", "-line", "línea", "a" * 65, "a.b", "a/b", "a#"])
+def test_a_name_that_would_mean_something_in_a_routing_key_or_a_path_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="line"):
+        identity(1, line=name)
+
+
+def test_a_message_is_immutable() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        captured(1).width = 3  # type: ignore[misc]
