@@ -22,6 +22,16 @@ from shared.messages import (
 
 LABELS = ("good", "error", "break", "length")
 
+RECIPE = """
+name: seam
+task: multi-label
+labels:
+  good: {key: g, colour: white, role: quality}
+  error: {key: e, colour: blue, role: defect}
+  break: {key: b, colour: green, role: defect}
+  length: {key: l, colour: red, role: attribute}
+"""
+
 
 class Line:
     """One line with one camera: frames in their sequence, each ok unless a fault is asked for."""

@@ -55,6 +55,6 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     app.include_router(documents.router)
     app.include_router(pages_endpoints.router)
     app.mount("/static", StaticFiles(packages=[("services.dashboard.pages", "static")]), name="static")
-    install_problems(app)
+    install_problems(app, pages_endpoints.show_problem)
     app.add_middleware(Guard, settings=settings)
     return app

@@ -77,12 +77,12 @@ class Guard:
     def _knows_the_password(self, headers: Headers) -> bool:
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
-            _, given = basic_credentials(credentials)
+            given = basic_credentials(credentials)[1].encode()
         elif scheme.lower() == "bearer":
-            given = credentials
+            given = credentials.encode("latin-1")  # the bytes as they came
         else:
             return False
-        return hmac.compare_digest(given.encode(), self._password)
+        return hmac.compare_digest(given, self._password)
 
 
 def basic_credentials(credentials: str) -> tuple[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -39,6 +40,9 @@ class Problem(Exception):
         self.details = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
 
 
+Page = Callable[[Request, ProblemDetails], Response]
+
+
 def respond(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
     """Details as an answer."""
     content = details.model_dump(exclude_none=True)
@@ -54,40 +58,51 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install_problems(app: FastAPI) -> None:
-    """Answer every error with problem details, and say so in the API's document."""
+def install_problems(app: FastAPI, page: Page) -> None:
+    """Answer every error with problem details, and say so in the API's document.
+
+    Args:
+        app: the application.
+        page: shows a problem to a person who came for a page.
+    """
     _document(app)
 
+    def answer(request: Request, details: ProblemDetails, headers: dict[str, str] | None = None) -> Response:
+        if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+            return page(request, details)
+        return respond(details, headers)
+
     @app.exception_handler(Problem)
-    def problem(_request: Request, problem: Problem) -> JSONResponse:
-        return respond(problem.details)
+    def problem(request: Request, problem: Problem) -> Response:
+        return answer(request, problem.details)
 
     @app.exception_handler(HTTPException)
-    def http(_request: Request, error: HTTPException) -> JSONResponse:
-        details = ProblemDetails(
-            title=HTTPStatus(error.status_code).phrase, status=error.status_code, detail=str(error.detail)
-        )
-        return respond(details, dict(error.headers or {}))
+    def http(request: Request, error: HTTPException) -> Response:
+        details = Problem(error.status_code, str(error.detail)).details
+        return answer(request, details, dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
-    def validation(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"].removeprefix("Value error, ")}
-            for found in error.errors()
-        ]
-        first = errors[0]
-        return respond(Problem(422, f"{first['where']}: {first['what']}", errors=errors).details)
+    def validation(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, _of_validation(error))
 
-    def unavailable(_request: Request, error: Exception) -> JSONResponse:
+    def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("something needed is away", reason=str(error))
-        return respond(Problem(503, f"try again later: {error}").details, {"Retry-After": "5"})
+        return answer(request, Problem(503, f"try again later: {error}").details, {"Retry-After": "5"})
 
     for kind in (*AWAY, StorageError, MessagingError):
         app.add_exception_handler(kind, unavailable)
 
     @app.exception_handler(Exception)
-    def unknown(_request: Request, _error: Exception) -> JSONResponse:
-        return respond(Problem(500, "an error that nobody foresaw; the log has it").details)
+    def unknown(request: Request, _error: Exception) -> Response:
+        return answer(request, Problem(500, "an error that nobody foresaw; the log has it").details)
+
+
+def _of_validation(error: RequestValidationError) -> ProblemDetails:
+    errors = [
+        {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"].removeprefix("Value error, ")}
+        for found in error.errors()
+    ]
+    return Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors).details
 
 
 def _document(app: FastAPI) -> None:

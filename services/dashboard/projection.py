@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, cast
 
-import fakeredis
 from redis import Redis
 from redis import exceptions as errors
 from redis.backoff import ExponentialBackoff
@@ -123,6 +122,9 @@ def open_redis(settings: DashboardSettings) -> Redis:
     Connecting happens with the first command.
     """
     if settings.embedded:
+        # imported when it is chosen: a dashboard with a Redis does not load another
+        import fakeredis  # noqa: PLC0415
+
         return cast("Redis", fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
     return Redis.from_url(
         settings.redis_url,

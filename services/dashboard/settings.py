@@ -21,7 +21,7 @@ class DashboardSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="DASHBOARD_")
 
     host: str = Field("127.0.0.1", description="address of the pages and the API; any but loopback needs a password")
-    port: int = Field(8000, ge=1, le=65535)
+    port: int = Field(8000, ge=1, le=65535, description="of the pages and the API")
     password: SecretStr = Field(SecretStr(""), description="asked of everyone when set (user name: any)")
     allowed_hosts: str = Field(
         "", description="names by which browsers may call it, with commas; on loopback: localhost and 127.0.0.1"
@@ -30,8 +30,8 @@ class DashboardSettings(ServiceSettings):
     redis_url: str = Field(
         "embedded://", description="redis[s]://HOST[:PORT][/NUMBER], or embedded://: in this process"
     )
-    redis_user: str = ""
-    redis_password: SecretStr = SecretStr("")
+    redis_user: str = Field("", description="unset: Redis' default user")
+    redis_password: SecretStr = Field(SecretStr(""), description="needed for a Redis that is not on this machine")
     redis_prefix: str = Field("seamline", pattern=r"^[a-z0-9_-]+$", description="of every key of the dashboard")
 
     prefetch: int = Field(5_000, ge=1, le=65_000, description="verdicts counted and not yet kept, at most")

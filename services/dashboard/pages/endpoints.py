@@ -15,6 +15,8 @@ from services.dashboard.frames.endpoints import FrameId, Frames
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.pages.charts import draw_ng_rate
+from services.dashboard.problems import ProblemDetails
+from shared.recipe import Role
 
 CHART_MINUTES = 60
 
@@ -46,4 +48,11 @@ def show_frame(request: Request, frames: Frames, models: Models, frame_id: Frame
     """One frame: the picture, the heatmap of each label, and the scores against their thresholds."""
     frame = frames.get(frame_id)
     labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
-    return templates.TemplateResponse(request, "frame.html", {"frame": frame, "labels": labels})
+    named = [label for label in frame.faults if label not in labels or labels[label].role is not Role.QUALITY]
+    context = {"frame": frame, "labels": labels, "shown": named or frame.faults}
+    return templates.TemplateResponse(request, "frame.html", context)
+
+
+def show_problem(request: Request, details: ProblemDetails) -> HTMLResponse:
+    """A problem for people: what is wrong, and the way back."""
+    return templates.TemplateResponse(request, "problem.html", {"problem": details}, status_code=details.status)

@@ -13,16 +13,16 @@ from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
 from tests.contract.conftest import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
-from tests.integration.dashboard.conftest import own_redis
+from tests.dashboards import PrivateRedis, embedded_settings
 
-__all__ = ["own_redis", "s3_server"]
+__all__ = ["s3_server"]
 
 
 @pytest.fixture
 def settings(tmp_path: Path, s3_server: S3Server) -> DashboardSettings:
     """An object store that can be stopped."""
-    return DashboardSettings(
-        broker_url=f"sqlite:///{tmp_path}/broker",
+    return embedded_settings(
+        tmp_path,
         storage_url=f"s3://{s3_server.address}/verdicts",
         storage_access_key=ACCESS_KEY,
         storage_secret_key=SECRET_KEY,
@@ -44,3 +44,12 @@ def broker(settings: DashboardSettings) -> Iterator[Broker]:
 @pytest.fixture
 def handler(settings: DashboardSettings) -> Handler:
     return Handler(open_redis(settings), Keys(settings.redis_prefix), settings)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[PrivateRedis]:
+    """One that the test may stop."""
+    redis = PrivateRedis(tmp_path / "redis")
+    redis.server.start()
+    yield redis
+    redis.server.remove()

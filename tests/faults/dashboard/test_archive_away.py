@@ -11,7 +11,7 @@ from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.topology import DASHBOARD_VERDICTS
 from tests.contract.conftest import S3Server
-from tests.integration.dashboard.conftest import encoded, kept, publish, taking_in, wait_until
+from tests.dashboards import encoded, kept, publish, soon, taking_in
 from tests.verdicts import Line
 
 
@@ -47,10 +47,10 @@ def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
     verdicts: list[Message] = list(Line().verdicts(300))
     publish(broker, *verdicts)
     with taking_in(broker, handler, store):
-        wait_until(lambda: handler.counting.total("line-1").judged == 300)
+        soon(lambda: handler.counting.total("line-1").judged == 300)
         assert broker.depth(DASHBOARD_VERDICTS.name).total == 300
         s3_server.start()
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0, 30)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 300
     assert kept(store) == encoded(verdicts)
 
@@ -61,7 +61,7 @@ def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
     s3_server.stop()
     publish(broker, *Line().verdicts(300))
     with taking_in(broker, handler, store, prefetch=120):
-        wait_until(lambda: handler.counting.total("line-1").judged == 120)
+        soon(lambda: handler.counting.total("line-1").judged == 120)
         assert broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 120
 
 
@@ -72,10 +72,10 @@ def test_stopping_while_the_archive_is_away_leaves_the_verdicts_in_the_queue(
     verdicts: list[Message] = list(Line().verdicts(50))
     publish(broker, *verdicts)
     with taking_in(broker, handler, store):
-        wait_until(lambda: handler.counting.total("line-1").judged == 50)
+        soon(lambda: handler.counting.total("line-1").judged == 50)
     assert broker.depth(DASHBOARD_VERDICTS.name).total == 50
     s3_server.start()
     with taking_in(broker, handler, store):
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0, 30)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 50
     assert kept(store) == encoded(verdicts)

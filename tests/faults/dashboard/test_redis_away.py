@@ -14,24 +14,24 @@ from services.dashboard.upkeep import Upkeep
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS
-from tests.integration.dashboard.conftest import RedisServer, publish, taking_in, wait_until
+from tests.dashboards import PrivateRedis, publish, soon, taking_in
 from tests.verdicts import Line
 
 
 @pytest.fixture
-def settings(settings: DashboardSettings, own_redis: RedisServer) -> DashboardSettings:
+def settings(settings: DashboardSettings, own_redis: PrivateRedis) -> DashboardSettings:
     return settings.model_copy(update={"redis_url": own_redis.url, "segment_seconds": 0.01})
 
 
 def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, own_redis: RedisServer
+    broker: Broker, handler: Handler, store: ObjectStore, own_redis: PrivateRedis
 ) -> None:
     publish(broker, *Line().verdicts(40))
-    own_redis.stop()
+    own_redis.server.stop()
     with taking_in(broker, handler, store):
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
-        own_redis.start()
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0, 30)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
+        own_redis.server.start()
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 40
 
 
@@ -40,13 +40,13 @@ def test_a_redis_that_was_emptied_is_filled_from_the_archive(
 ) -> None:
     publish(broker, *Line().verdicts(40))
     with taking_in(broker, handler, store):
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     redis, stop = open_redis(settings), threading.Event()
     redis.flushall()
     rebuilder = Rebuilder(redis, Keys(settings.redis_prefix), settings, store)
     upkeep = Upkeep(rebuilder, store, stop)
     upkeep.start()
-    wait_until(lambda: rebuilder.built)
+    soon(lambda: rebuilder.built)
     stop.set()
     upkeep.join()
     assert handler.counting.total("line-1").judged == 40

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from services.dashboard.handler import Handler
+from services.dashboard.settings import DashboardSettings
 from shared.messages import FrameCaptured, FrameInspected, Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS
-from tests.integration.dashboard.conftest import encoded, kept, publish, taking_in, wait_until
+from tests.dashboards import embedded_settings, encoded, kept, publish, server_settings, soon, taking_in
 from tests.verdicts import Line
+
+
+@pytest.fixture(params=["embedded", "servers"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DashboardSettings:
+    """In both ways to run: SQLite, folder and embedded Redis; RabbitMQ, S3 and Redis."""
+    if request.param == "embedded":
+        return embedded_settings(tmp_path)
+    return server_settings(tmp_path, *(request.getfixturevalue(name) for name in ("rabbitmq", "redis_url", "s3")))
 
 
 def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, handler: Handler, store: ObjectStore) -> None:
     verdicts: list[Message] = list(Line().verdicts(700))
     publish(broker, *verdicts)
     with taking_in(broker, handler, store):
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 700
     assert kept(store) == encoded(verdicts)
 
@@ -32,7 +43,7 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
     handler.apply(verdicts[: len(taken)])
     dying.close()
     with taking_in(broker, handler, store):
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 100
     assert kept(store) == encoded(verdicts)
 
@@ -49,6 +60,6 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
         publish(broker, stranger)
     publish(broker, after)
     with taking_in(broker, handler, store):
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
-import pytest
+import re
+from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
+
+from services.dashboard.counting import Step
+from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
-from shared.settings import read_settings
+from shared.settings import ServiceSettings, read_settings
+
+README = Path(__file__).parents[3] / "services" / "dashboard" / "README.md"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "dashboard.plant.example"])
@@ -33,3 +41,37 @@ def test_a_redis_that_others_reach_must_ask_for_a_password(capsys: pytest.Captur
     with pytest.raises(SystemExit):
         read_settings(DashboardSettings, redis_url="redis://redis:6379/0")
     assert "DASHBOARD_REDIS_PASSWORD" in capsys.readouterr().err
+
+
+def rows_of(first_cell: str) -> dict[str, list[str]]:
+    """The rows of a table of the README whose first cell matches, by its first group."""
+    rows = [line.strip("| \n").split(" | ") for line in README.read_text(encoding="utf-8").splitlines()]
+    return {match.group(1): row[1:] for row in rows if (match := re.match(first_cell, row[0]))}
+
+
+def test_the_readme_lists_every_setting_with_its_default_and_meaning() -> None:
+    listed = rows_of(r"`DASHBOARD_(\w+)`")
+    own = {
+        name.upper(): field
+        for name, field in DashboardSettings.model_fields.items()
+        if name not in ServiceSettings.model_fields
+    }
+    assert sorted(listed) == sorted(own)
+    for name, field in own.items():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else str(field.default)
+        assert listed[name] == [f"`{default}`" if default else "", field.description], name
+
+
+def test_the_readme_lists_every_key_in_redis() -> None:
+    keys = Keys("p")
+    named = {name for name, member in vars(Keys).items() if isinstance(member, property)}
+    made = [getattr(keys, name) for name in named]
+    made += [keys.seen("inspected", "S", 0), keys.total("l"), keys.frames("l", "flagged"), keys.verdict("f")]
+    made += [keys.explanation("f"), keys.session("S"), keys.cameras("l"), keys.pulse("l", 1), keys.latencies("l")]
+    made += [keys.training("t"), keys.promotions("r"), *(keys.bucket("l", step, "x") for step in Step)]
+    public = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
+    assert len(made) == len(public) + len(Step) - 1, "a key was added: say it in the README and here"
+    kinds = "bitmap|hash|string|list|set|sorted set|channel"
+    cells = re.findall(rf"^\| (`[a-z].*?) \| (?:{kinds}) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = re.findall(r"`([a-z]+)[`:]", " ".join(cells))
+    assert {key.split(":")[1] for key in made} == set(documented)

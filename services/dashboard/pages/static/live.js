@@ -242,7 +242,7 @@ async function showHero(known, frame) {
   tell(hero.querySelector("[data-time]"), frame.captured_at);
   hero.querySelector("[data-ago]").dataset.of = frame.captured_at;
   write(hero.querySelector("[data-ago]"), ago(frame.captured_at));
-  write(hero.querySelector("[data-explained]"), frame.explained ? "" : "heatmap to come");
+  hero.querySelector("[data-explained]").hidden = frame.explained;
 }
 
 async function showStrip(known, frames) {
@@ -267,7 +267,7 @@ function showFrame(frame) {
 async function refreshRates(known) {
   const rates = await get(`/api/lines/${known.name}/rates?step=minute`);
   const labels = known.state?.recipe ? await labelsOf(known.state.recipe, known.state.model_version) : new Map();
-  const entries = Object.entries(rates.total.labels).filter(([, label]) => label.rate);
+  const entries = Object.entries(rates.total.labels).filter(([name, label]) => label.rate && canBeFault(labels.get(name)));
   const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(([, label]) => label.rate.high));
   const rows = entries.map(([name, label]) => [
     chip(name, labels),
@@ -279,6 +279,9 @@ async function refreshRates(known) {
   showTotal(known.section, rates.total, most);
   if (rates.buckets.length > 0) await refreshChart(known);
 }
+
+// an attribute of which the product expects nothing is no fault, whatever it is
+const canBeFault = (label) => label?.role !== "attribute" || label.expected !== null;
 
 function fillRates(body, rows) {
   const made = rows.map((cells) => {

@@ -1,0 +1,147 @@
+"""Dashboards for tests: their settings in both ways to run, what goes into them, and whole ones on a port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from pydantic import SecretStr
+from redis import Redis, RedisError
+
+from services.dashboard.archive import Archive, read_segment, segments
+from services.dashboard.assembly import Dashboard
+from services.dashboard.handler import Handler
+from services.dashboard.intake import Intake
+from services.dashboard.projection import open_redis
+from services.dashboard.settings import DashboardSettings
+from shared.messages import Message
+from shared.messaging.port import Broker
+from shared.storage import open_store
+from shared.storage.port import ObjectStore
+from shared.topology import DASHBOARD_VERDICTS, Queue
+from tests.broker_address import BrokerAddress
+from tests.conftest import Bucket
+from tests.processes import ChildServer, free_port, wait_until
+from tests.servers import program
+
+
+def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
+    """As `make demo` runs it: one machine, no servers."""
+    return DashboardSettings(
+        **{
+            "broker_url": f"sqlite:///{folder}/broker",
+            "storage_url": f"file:///{folder}/objects",
+            "port": free_port(),
+            "segment_seconds": 0.1,
+            **changes,
+        }
+    )
+
+
+def redis_of(url: str) -> dict[str, Any]:
+    """The settings of a Redis whose address may hold a password."""
+    parts = urlsplit(url)
+    return {
+        "redis_url": f"redis://{parts.hostname}:{parts.port}{parts.path}",
+        "redis_password": SecretStr(unquote(parts.password or "")),
+    }
+
+
+def server_settings(folder: Path, rabbitmq: BrokerAddress, redis_url: str, bucket: Bucket) -> DashboardSettings:
+    """As in a plant: RabbitMQ, Redis and S3."""
+    return embedded_settings(
+        folder,
+        broker_url=rabbitmq.url,
+        broker_user=rabbitmq.user,
+        broker_password=rabbitmq.password,
+        storage_url=bucket.url,
+        storage_access_key=bucket.access_key,
+        storage_secret_key=bucket.secret_key,
+        **redis_of(redis_url),
+    )
+
+
+def environment_of(settings: DashboardSettings) -> dict[str, str]:
+    """The settings as a process of its own gets them."""
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    told = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
+    return {f"DASHBOARD_{name.upper()}": str(value) for name, value in told.items()}
+
+
+class PrivateRedis:
+    """A Redis of one test's own that keeps what it has when it is stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.port = free_port()
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+        command = [program("redis-server", "redis-server")]
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self.server = ChildServer([*command, *words], folder / "server.log", self._answers)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def _answers(self) -> bool:
+        try:
+            return bool(Redis(port=self.port).ping())
+        except RedisError:
+            return False
+
+
+def soon(happened: Callable[[], object], what: str = "it to happen", seconds: float = 40) -> None:
+    """Wait for a fact; generous, because the machine may be busy."""
+    wait_until(lambda: bool(happened()), seconds, what)
+
+
+def publish(broker: Broker, *messages: Message) -> None:
+    """Publish messages, and wait until the broker has them."""
+    publisher = broker.publisher()
+    for confirmed in [publisher.publish(message) for message in messages]:
+        confirmed.result(10)
+    publisher.close()
+
+
+@contextmanager
+def taking_in(
+    broker: Broker, handler: Handler, store: ObjectStore, queue: Queue = DASHBOARD_VERDICTS, prefetch: int = 5_000
+) -> Iterator[Intake]:
+    """One queue goes into the handler and the archive until the block ends."""
+    stop = threading.Event()
+    archive = Archive(store, seconds=0.05, messages=500)
+    intake = Intake(broker, queue, handler, archive, prefetch=prefetch, stop=stop)
+    intake.start(failed=stop.set)
+    yield intake
+    stop.set()
+    intake.join(1.0)
+    archive.close(0.5)
+    intake.join()
+    assert intake.failure is None
+
+
+def kept(store: ObjectStore) -> set[bytes]:
+    """What the archive holds."""
+    return encoded(message for key in segments(store) for message in read_segment(store, key))
+
+
+def encoded(messages: Iterable[Message]) -> set[bytes]:
+    return {message.encode() for message in messages}
+
+
+@contextmanager
+def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | None = None) -> Iterator[httpx.Client]:
+    """A whole dashboard in this process, and a client that talks to it."""
+    stop = threading.Event()
+    dashboard = Dashboard(
+        settings, redis=redis or open_redis(settings), broker=broker, store=open_store(settings), stop=stop
+    )
+    with dashboard.running(), httpx.Client(base_url=settings.address, trust_env=False, timeout=20) as client:
+        soon(lambda: dashboard.rebuilder.built, "the projection to be built")
+        yield client
+    assert not dashboard.failed

@@ -1,0 +1,144 @@
+"""Strangers are turned away: no password, another name, a page of another site."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.dashboard.settings import DashboardSettings
+from shared.messaging.port import Broker
+from shared.topology import TRAINER_COMMANDS
+from tests.dashboards import embedded_settings, open_dashboard
+
+PASSWORD = "correct horse: battery ü"
+ORDER = {"recipe": "seam", "dataset": "datasets/seam"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> DashboardSettings:
+    return embedded_settings(tmp_path, **getattr(request, "param", {}))
+
+
+@pytest.fixture
+def client(settings: DashboardSettings, broker: Broker) -> Iterator[httpx.Client]:
+    with open_dashboard(settings, broker) as opened:
+        yield opened
+
+
+with_password = pytest.mark.parametrize("settings", [{"password": SecretStr(PASSWORD)}], indirect=True)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@with_password
+@pytest.mark.parametrize(
+    "path", ["/", "/api/lines", "/api/events", "/metrics", "/readyz", "/api/docs", "/static/live.js", "/nothing"]
+)
+def test_without_the_password_nothing_is_told(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Basic")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@with_password
+@pytest.mark.parametrize(
+    "given",
+    [
+        basic("seamline", "wrong"),
+        basic("seamline", ""),
+        basic("", ""),
+        "Basic",
+        "Basic !!!",
+        "Basic " + base64.b64encode(b"\xff\xfe").decode(),
+        "Bearer",
+        "Bearer wrong",
+        f"Digest {PASSWORD}".encode(),
+    ],
+)
+def test_a_wrong_password_is_refused(client: httpx.Client, given: str | bytes) -> None:
+    assert (
+        client.get(
+            "/api/lines", headers=[(b"Authorization", given if isinstance(given, bytes) else given.encode())]
+        ).status_code
+        == 401
+    )
+
+
+@with_password
+def test_the_password_lets_in_by_basic_and_bearer(client: httpx.Client) -> None:
+    assert client.get("/api/lines", headers={"Authorization": basic("anyone", PASSWORD)}).status_code == 200
+    assert client.get("/api/lines", headers=[(b"Authorization", f"Bearer {PASSWORD}".encode())]).status_code == 200
+
+
+@with_password
+def test_whether_it_lives_is_told_to_everyone(client: httpx.Client) -> None:
+    assert client.get("/healthz", headers={"Host": "anything.example"}).text == "ok\n"
+
+
+@with_password
+def test_the_user_name_is_who_ordered(client: httpx.Client) -> None:
+    answer = client.post("/api/trainings", json=ORDER, headers={"Authorization": basic("eva", PASSWORD)})
+    assert answer.json()["requested_by"] == "eva"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1"]
+)
+def test_another_name_for_this_machine_is_refused(client: httpx.Client, host: str) -> None:
+    answer = client.get("/api/lines", headers={"Host": host})
+    assert answer.status_code in (400, 421)
+    assert "lines" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
+def test_names_of_loopback_are_ours(client: httpx.Client, host: str) -> None:
+    assert client.get("/api/lines", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("settings", [{"allowed_hosts": "qc.plant.example, Qc2"}], indirect=True)
+def test_other_names_can_be_allowed(client: httpx.Client) -> None:
+    assert client.get("/api/lines", headers={"Host": "qc.plant.example"}).status_code == 200
+    assert client.get("/api/lines", headers={"Host": "qc2:8000"}).status_code == 200
+    assert client.get("/api/lines", headers={"Host": "127.0.0.1"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"},
+    ],
+)
+def test_a_page_of_another_site_can_order_nothing(
+    client: httpx.Client, broker: Broker, headers: dict[str, str]
+) -> None:
+    answer = client.post("/api/trainings", json=ORDER, headers=headers)
+    assert answer.status_code == 403
+    assert client.delete("/api/trainings/training-1", headers=headers).status_code == 403
+    assert broker.depth(TRAINER_COMMANDS.name).total == 0
+
+
+def test_pages_of_ours_and_programs_can_order(client: httpx.Client) -> None:
+    own = str(client.base_url).rstrip("/")
+    for headers in ({"Sec-Fetch-Site": "same-origin", "Origin": own}, {"Origin": own}, {}):
+        assert client.post("/api/trainings", json=ORDER, headers=headers).status_code == 202
+
+
+def test_browsers_are_told_to_run_nothing_of_others(client: httpx.Client) -> None:
+    headers = client.get("/").headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "server" not in headers
