@@ -17,8 +17,8 @@ FRAMES: Final = 1500
 SIZE: Final = 224
 FPS: Final = 25
 DEFECT_RATE: Final = 0.05
-FIRST_UNSEEN_CLOTH: Final = 1000
-"""Cloths of the swatch book from here on were never shown to the sample model."""
+FIRST_UNSEEN_CLOTH: Final = 0
+"""The sample model learned from other pages of the swatch book (`make sample-model`), so this cloth is new to it."""
 CLOTHS: Final = 40
 
 

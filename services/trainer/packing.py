@@ -7,8 +7,10 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import Final
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import keras
 from pydantic import JsonValue
@@ -86,7 +88,16 @@ def keras_file(network: keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, KERAS)
         network.save(path, include_optimizer=False)
-        return path.read_bytes()
+        return _deflated(path)
+
+
+def _deflated(path: Path) -> bytes:
+    """The same archive, compressed: Keras only stores, and of a small network a third is padding."""
+    compressed = BytesIO()
+    with ZipFile(path) as stored, ZipFile(compressed, "w", ZIP_DEFLATED, compresslevel=9) as archive:
+        for entry in stored.infolist():
+            archive.writestr(entry.filename, stored.read(entry), ZIP_DEFLATED)
+    return compressed.getvalue()
 
 
 def network_of(bundle: Bundle) -> keras.Model:
