@@ -49,13 +49,18 @@ $(FILM): | $(VENV)/.samples-installed
 	@$(BIN)/python -m samples video --seed 20 --first-cloth 1000 $(@D).new/$(@F) >/dev/null
 	@mv $(@D).new/* $(@D)/ && rmdir $(@D).new
 
+.PHONY: docker
+docker:
+	@docker compose version >/dev/null 2>&1 || { echo "Docker with its compose plugin is not installed here; without it: make demo" >&2; exit 2; }
+	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start it, or say where it is with DOCKER_HOST" >&2; exit 2; }
+
 .PHONY: up
-up: .env $(FILM)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
+up: docker .env $(FILM)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
 	@docker compose up --build --detach --wait
 	@echo "The dashboard: http://$$(docker compose port dashboard 8000)  (any user name; DASHBOARD_PASSWORD is in .env)"
 
 .PHONY: down
-down: .env  ## Stop docker compose; what it knows stays in its volumes
+down: docker .env  ## Stop docker compose; what it knows stays in its volumes
 	@docker compose down
 	@echo "Stopped. The volumes are kept; to remove them and all they hold: docker compose down --volumes"
 
@@ -76,7 +81,7 @@ test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are foun
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
 
 .PHONY: e2e
-e2e: $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
+e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
 	@$(BIN)/pytest -m e2e tests/e2e
 
 .PHONY: lock
