@@ -1,0 +1,107 @@
+"""The line on docker compose, as the tests see it."""
+
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Final, TypeVar
+
+import httpx
+from testcontainers.compose import ComposeContainer, DockerCompose
+
+ROOT: Final = Path(__file__).parents[2]
+SERVERS: Final = ("rabbitmq", "redis", "object-store")
+FLOW: Final = ("camera", "inference", "explainer", "trainer", "dashboard")
+LINE: Final = "line-1"
+LOG_LINES: Final = 200
+"""of each container, with a failure"""
+PASSWORD_VARIABLE: Final = "DASHBOARD_PASSWORD"
+
+Fact = TypeVar("Fact")
+
+
+def wait_for(look: Callable[[], Fact | None], seconds: float, what: str) -> Fact:
+    """What ``look`` returns once it is anything; fails after ``seconds``."""
+    end = monotonic() + seconds
+    while not (fact := look()):
+        assert monotonic() < end, f"waited {seconds} s in vain: {what}"
+        sleep(0.25)
+    return fact
+
+
+class ComposedLine:
+    """One compose project with secrets, volumes and a name of its own."""
+
+    def __init__(self, folder: Path, films: Path) -> None:
+        self.project = f"seamline-e2e-{uuid.uuid4().hex[:8]}"
+        env_file = folder / "env"
+        subprocess.run([ROOT / "deploy" / "make-env", ROOT / ".env.example", env_file], check=True)
+        settings = {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "SEAMLINE_TAG": "e2e",
+            "DASHBOARD_PORT": "0",
+            "CAMERA_LINE": LINE,
+            "CAMERA_FILMS": str(films),
+            "CAMERA_PACE": "fast",
+        }
+        with env_file.open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        self.secrets = dict(line.split("=", 1) for line in env_file.read_text().splitlines() if line[:1].isalpha())
+        self.compose = DockerCompose(
+            ROOT,
+            compose_file_name=["docker-compose.yml", "tests/e2e/compose.yml"],
+            env_file=str(env_file),
+            services=[*SERVERS, *FLOW[1:]],
+            build=True,
+        )
+
+    def run(self, *words: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """``docker compose …`` of this project."""
+        command = [*self.compose.docker_compose_command(), *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+
+    def must(self, *words: str, seconds: float = 300) -> str:
+        """What ``docker compose …`` says; it must succeed."""
+        done = self.run(*words, seconds=seconds)
+        assert done.returncode == 0, f"docker compose {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def start(self) -> None:
+        """Everything but the camera, until it is healthy; images are built first."""
+        try:
+            self.compose.start()
+        except subprocess.CalledProcessError as error:
+            raise AssertionError(f"docker compose up failed:\n{error.stderr.decode()[-4000:]}") from None
+
+    def remove(self) -> None:
+        """Containers, networks and volumes."""
+        self.must("down", "--volumes", "--remove-orphans", "--timeout", "10")
+
+    def story(self) -> dict[str, str]:
+        """What is there and what it said, for whoever has to find out why."""
+        commands = (("ps", "--all"), ("logs", "--no-color", "--timestamps", "--tail", str(LOG_LINES)))
+        return {f"docker compose {words[0]}": self.run(*words).stdout for words in commands}
+
+    def containers(self, service: str | None = None) -> list[ComposeContainer]:
+        """Of one service or of all, running or not."""
+        found = self.compose.get_containers(include_all=True)
+        return [container for container in found if service in (None, container.Service)]
+
+    def api(self) -> httpx.Client:
+        """A client of the dashboard."""
+        port = self.must("port", "dashboard", "8000").strip().rpartition(":")[2]
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", auth=("e2e", self.secrets[PASSWORD_VARIABLE]), timeout=60
+        )
+
+    def accounting(self, api: httpx.Client) -> dict[str, Any]:
+        """Where the line's frames are; empty while nobody has heard of the line."""
+        answer = api.get(f"/api/lines/{LINE}/accounting")
+        counts: dict[str, Any] = answer.json() if answer.status_code == httpx.codes.OK else {}
+        return counts
+
+    def handled(self, api: httpx.Client) -> dict[str, int]:
+        """Frames by inference worker, as far as it said; a worker is named after its container and its process."""
+        workers = api.get("/api/workers").raise_for_status().json()
+        return {worker["worker"]: worker["handled"] for worker in workers if worker["service"] == "inference"}

@@ -1,0 +1,90 @@
+"""One line for all tests: built, started, and always removed; its logs are shown with a test that failed."""
+
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.e2e.composed import ROOT, ComposedLine, wait_for
+
+FRAMES: Final = 1_000
+_line_of_session: pytest.StashKey[ComposedLine] = pytest.StashKey()
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What was seen while a film went through the line."""
+
+    accounting: dict[str, Any]
+    handled: dict[str, int]
+    """by worker"""
+    killed: str
+    """the worker's container"""
+    judged_when_killed: int
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with seams.mp4, drawn."""
+    folder = tmp_path_factory.mktemp("films")
+    folder.chmod(0o755)
+    draw = [sys.executable, "-m", "samples", "video", "--seed", "20", "--first-cloth", "1000"]
+    subprocess.run([*draw, "--frames", str(FRAMES), str(folder / "seams.mp4")], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def line(
+    request: pytest.FixtureRequest, film: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComposedLine]:
+    """The whole line with three workers, healthy, and its camera not yet there."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
+        pytest.fail("no Docker engine answers: start one, or say where it is with DOCKER_HOST", pytrace=False)
+    line = ComposedLine(tmp_path_factory.mktemp("line"), film)
+    try:
+        try:
+            line.start()
+            line.must("up", "--detach", "--wait", "--no-recreate", "--scale", "inference=3", "inference")
+        except BaseException:
+            sys.stdout.write("\n".join(line.story().values()))
+            raise
+        request.session.stash[_line_of_session] = line
+        yield line
+    finally:
+        line.remove()
+
+
+@pytest.fixture(scope="session")
+def inspected(line: ComposedLine) -> Inspected:
+    """The camera played its film, and one worker was killed while it had frames in hand."""
+    with line.api() as api:
+        line.must("up", "--detach", "--build", "--no-recreate", "camera", seconds=900)
+        wait_for(lambda: len([count for count in line.handled(api).values() if count]) == 3, 180, "three workers judge")
+        victim = line.containers("inference")[0]
+        subprocess.run(["docker", "kill", str(victim.ID)], check=True, capture_output=True)
+        judged = line.accounting(api)["judged"]
+
+        def complete() -> dict[str, Any] | None:
+            counts = line.accounting(api)
+            done = counts["captured"] == FRAMES and counts["in_flight"] == 0
+            return counts if done and counts["explained"] + counts["unexplained"] == counts["flagged"] else None
+
+        return Inspected(
+            wait_for(complete, 400, "all frames judged and explained"), line.handled(api), str(victim.ID), judged
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach what the services said to a failure."""
+    report = yield
+    line = item.session.stash.get(_line_of_session, None)
+    if report.failed and line:
+        report.sections.extend(line.story().items())
+    return report

@@ -1,0 +1,84 @@
+"""The images and docker-compose.yml as shipped: a thousand frames through three workers, one of them killed."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.composed import FLOW, LINE, SERVERS, ComposedLine
+from tests.e2e.conftest import FRAMES, Inspected
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+
+def test_every_container_becomes_healthy(line: ComposedLine) -> None:
+    healthy = [container.Service for container in line.containers() if container.Health == "healthy"]
+    assert sorted(map(str, healthy)) == sorted([*SERVERS, *FLOW[1:], "inference", "inference"])
+
+
+def test_a_thousand_frames_are_accounted_for(inspected: Inspected) -> None:
+    counts = inspected.accounting
+    assert counts["captured"] == FRAMES == counts["judged"] + counts["refused"] + counts["parked"]
+    assert (counts["refused"], counts["parked"], counts["error"], counts["in_flight"]) == (0, 0, 0, 0)
+
+
+def test_every_flagged_frame_is_explained(inspected: Inspected) -> None:
+    assert inspected.accounting["explained"] == inspected.accounting["flagged"] > 0
+
+
+def test_three_workers_share_the_frames_and_one_was_killed_in_the_middle(inspected: Inspected) -> None:
+    assert len(inspected.handled) == 3
+    assert all(inspected.handled.values())
+    assert 0 < inspected.judged_when_killed < FRAMES
+
+
+def test_heatmaps_and_overlays_are_pictures_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:
+    with line.api() as api:
+        page = api.get("/api/frames", params={"line": LINE, "flagged": True, "limit": 5}).raise_for_status().json()
+        assert page["frames"]
+        for frame in page["frames"]:
+            picture = _decoded(api.get(frame["picture_url"]).raise_for_status().content)
+            assert frame["heatmaps"]
+            for heatmap in frame["heatmaps"].values():
+                content = api.get(heatmap["url"]).raise_for_status().content
+                assert content.startswith(PNG)
+                assert _decoded(content).shape[:2] == picture.shape[:2]
+            assert _decoded(api.get(frame["overlay_url"]).raise_for_status().content).shape == picture.shape
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [
+        ("camera", "CAMERA_BROKER_PASSWORD"),
+        ("inference", "INFERENCE_STORAGE_SECRET_KEY"),
+        ("dashboard", "DASHBOARD_REDIS_PASSWORD"),
+    ],
+)
+def test_a_wrong_password_is_refused_with_one_line(line: ComposedLine, service: str, variable: str) -> None:
+    refused = line.run("run", "--rm", "--no-deps", "--no-TTY", "--env", f"{variable}=wrong-password", service)
+    assert refused.returncode == 2
+    said = [text for text in refused.stderr.splitlines() if text.strip() and "Container" not in text]
+    assert len(said) == 1, refused.stderr
+    assert "wrong-password" not in refused.stdout + refused.stderr
+
+
+def test_a_stranger_without_the_password_sees_nothing(line: ComposedLine) -> None:
+    with line.api() as api:
+        assert api.get("/api/lines", auth=("e2e", "guessed")).status_code == 401
+
+
+def test_every_service_stops_cleanly_when_told(line: ComposedLine, inspected: Inspected) -> None:
+    line.must("stop", *reversed(FLOW))
+    codes = {(str(container.ID), container.Service): container.ExitCode for container in line.containers()}
+    assert {
+        code for (identity, service), code in codes.items() if service in FLOW and identity != inspected.killed
+    } == {0}
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
