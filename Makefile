@@ -42,11 +42,11 @@ env:  ## Write .env, which `make up` reads, with random secrets
 .env:
 	@echo "There is no .env: run 'make env' to write one with random secrets, or copy .env.example and fill it in" >&2; exit 2
 
-# Drawn aside and then moved, so that a film is whole or not there.
+# Drawn aside and then moved, so that a film is whole or not there; readable by the container's user.
 $(FILM): | $(VENV)/.samples-installed
 	@echo "Drawing a film of seams for the camera: $@"
-	@rm -rf $(@D).new && mkdir -p $(@D) $(@D).new
-	@$(BIN)/python -m samples video --seed 20 --first-cloth 1000 $(@D).new/$(@F) >/dev/null
+	@umask 022 && rm -rf $(@D).new && mkdir -p $(@D) $(@D).new
+	@umask 022 && $(BIN)/python -m samples video --seed 20 --first-cloth 1000 $(@D).new/$(@F) >/dev/null
 	@mv $(@D).new/* $(@D)/ && rmdir $(@D).new
 
 .PHONY: docker
