@@ -19,7 +19,7 @@ from services.trainer.tables import DatasetError
 PARTS: Final = ("train", "valid", "test")
 RUNS: Final = 20
 """Into how many runs of neighbours the pictures are cut where there are too few groups."""
-HANDINGS: Final = 20_000
+HANDINGS: Final = 5_000
 """How many times a group is handed out, over all tries."""
 FEWEST_ATTEMPTS: Final = 5
 FEW: Final = 10

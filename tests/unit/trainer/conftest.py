@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+
+from shared.recipe import Recipe
+from tests.strokes import draw_strokes, strokes_recipe
+
+
+@pytest.fixture(scope="session")
+def strokes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of labelled pictures that are learned in seconds; not to be changed."""
+    return draw_strokes(tmp_path_factory.mktemp("dataset") / "strokes", 200)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return strokes_recipe()

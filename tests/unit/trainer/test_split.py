@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from services.trainer.dataset import Dataset, Example, read_dataset
+from services.trainer.split import Shares, split, tables
+from services.trainer.tables import DatasetError, Place
+
+THIRDS = Shares(train=0.6, valid=0.2, test=0.2)
+
+
+def dataset_of(groups: list[int], labels: list[tuple[bool, ...]] | None = None) -> Dataset:
+    labels = labels or [(number % 3 == 0, number % 2 == 0) for number in range(len(groups))]
+    examples = tuple(
+        Example(f"{number}.png", Path(f"{number}.png"), true, f"group-{group}", Place("labels.csv", number + 2))
+        for number, (group, true) in enumerate(zip(groups, labels, strict=True))
+    )
+    return Dataset(("good", "length"), examples)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=3, max_size=60), st.integers(0, 5))
+def test_every_picture_is_on_one_side_and_no_group_on_two(groups: list[int], seed: int) -> None:
+    parts = split(dataset_of(groups), THIRDS, seed).parts
+    names = [example.name for examples in parts.values() for example in examples]
+    assert sorted(names) == sorted(f"{number}.png" for number in range(len(groups)))
+    assert all(parts.values())
+    if len(set(groups)) >= 3:
+        sides = [{example.group for example in examples} for examples in parts.values()]
+        assert sum(len(side) for side in sides) == len(set.union(*sides))
+
+
+def test_shares_and_labels_come_near_to_what_is_wanted() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.sort(rng.integers(0, 100, 1000)).tolist()
+    labels = [(bool(rng.random() < 0.1), bool(rng.random() < 0.5)) for _ in groups]
+    parts = split(dataset_of(groups, labels), Shares(), seed=1).parts
+    assert [len(parts[name]) / 1000 for name in ("train", "valid")] == pytest.approx([0.78, 0.20], abs=0.03)
+    rare = [np.mean([example.labels[0] for example in parts[name]]) for name in ("train", "valid")]
+    assert rare == pytest.approx([np.mean(labels, axis=0)[0]] * 2, abs=0.015)
+
+
+def test_the_same_seed_splits_alike_and_another_does_not() -> None:
+    dataset = dataset_of([number // 3 for number in range(90)])
+    assert split(dataset, THIRDS, seed=1) == split(dataset, THIRDS, seed=1)
+    assert split(dataset, THIRDS, seed=1).test != split(dataset, THIRDS, seed=2).test
+
+
+def test_one_video_is_cut_into_runs_of_neighbours_with_a_warning() -> None:
+    found = split(dataset_of([0] * 100), THIRDS, seed=0)
+    assert "neighbouring pictures may be on both sides" in found.warnings[0]
+    numbers = sorted(int(example.name.removesuffix(".png")) for example in found.test)
+    neighbours = sum(after - before == 1 for before, after in zip(numbers, numbers[1:], strict=False))
+    assert neighbours >= len(numbers) / 2
+
+
+def test_a_label_with_too_few_examples_is_warned_of() -> None:
+    labels = [(number == 0, number % 2 == 0) for number in range(100)]
+    warnings = split(dataset_of([number // 2 for number in range(100)], labels), THIRDS, seed=0).warnings
+    assert any("test has too few pictures with or without good" in warning for warning in warnings)
+
+
+def test_two_pictures_are_too_few() -> None:
+    with pytest.raises(DatasetError, match=r"2 picture\(s\) can't be split"):
+        split(dataset_of([0, 1]), THIRDS, seed=0)
+
+
+def test_shares_make_one() -> None:
+    with pytest.raises(ValidationError, match="make 1 together"):
+        Shares(train=0.5, valid=0.2, test=0.2)
+
+
+def test_the_parts_are_tables_that_can_be_read_again(strokes: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(strokes)
+    parts = split(dataset, THIRDS, seed=0)
+    (tmp_path / "images").symlink_to(strokes / "images")
+    (tmp_path / "labels.csv").write_bytes(tables(parts, dataset.label_names)["valid.csv"])
+    again = read_dataset(tmp_path)
+    assert [(example.name, example.labels) for example in again.examples] == [
+        (example.name, example.labels) for example in parts.valid
+    ]
