@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +47,7 @@ def draw_strokes(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
-def write_table(path: Path, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+def write_table(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows([columns, *rows])
 

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -116,11 +116,16 @@ class Child:
         self._events.put(Died(exit_code=self._process.wait()))
 
 
+def started(training_id: str) -> AbstractContextManager[Child]:
+    """Start a training in a child; whatever happens, the child is gone afterwards."""
+    return following([sys.executable, "-m", "services.trainer", COMMAND, training_id])
+
+
 @contextmanager
-def started(training_id: str) -> Iterator[Child]:
-    """Start the training in a child; whatever happens, the child is gone afterwards."""
+def following(command: Sequence[str]) -> Iterator[Child]:
+    """Start a command that tells events."""
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "services.trainer", COMMAND, training_id],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from services.trainer.intervals import Interval, bootstrap, draws, proportion
+from services.trainer.intervals import Interval, Weights, draws, f1, proportion, ranking, spread
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge
@@ -82,8 +82,8 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     is_ng = np.array([judge(recipe, true).verdict is Verdict.NG for true in truth])
     samples = draws(groups)
     labels = {
-        label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column], samples).evaluation(
-            label.threshold
+        label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column]).evaluation(
+            label.threshold, samples
         )
         for column, label in enumerate(recipe.labels)
     }
@@ -97,47 +97,42 @@ class _Label:
     true: NDArray[np.bool_]
     found: NDArray[np.bool_]
     scores: Scores
-    samples: list[NDArray[np.int64]]
-    """Bootstrap samples of the pictures."""
 
-    def evaluation(self, threshold: float) -> LabelEvaluation:
+    def evaluation(self, threshold: float, samples: Weights) -> LabelEvaluation:
         hits, alarms = int((self.true & self.found).sum()), int((~self.true & self.found).sum())
         misses, rest = int((self.true & ~self.found).sum()), int((~self.true & ~self.found).sum())
-        everything = np.arange(len(self.true))
-        intervals = {
-            "accuracy": proportion(hits + rest, len(self.true)),
-            "precision": proportion(hits, hits + alarms),
-            "recall": proportion(hits, hits + misses),
-            "f1": bootstrap(self._f1, self.samples),
-            "roc_auc": bootstrap(self._roc_auc, self.samples),
-            "average_precision": bootstrap(self._average_precision, self.samples),
-        }
+        both = self.true.any() and not self.true.all()
         return LabelEvaluation(
             n=len(self.true),
-            positives=int(self.true.sum()),
+            positives=hits + misses,
             threshold=threshold,
             accuracy=(hits + rest) / len(self.true),
             precision=_share(hits, hits + alarms),
             recall=_share(hits, hits + misses),
-            f1=self._f1(everything),
-            roc_auc=self._roc_auc(everything),
-            average_precision=self._average_precision(everything),
+            f1=_share(2 * hits, 2 * hits + alarms + misses),
+            roc_auc=float(roc_auc_score(self.true, self.scores)) if both else None,
+            average_precision=float(average_precision_score(self.true, self.scores)) if self.true.any() else None,
             brier=float(brier_score_loss(self.true, np.clip(self.scores, 0, 1), labels=[False, True])),
             confusion=Confusion(true_positive=hits, false_positive=alarms, false_negative=misses, true_negative=rest),
-            intervals={name: found for name, found in intervals.items() if found},
+            intervals={
+                name: found
+                for name, found in {
+                    "accuracy": proportion(hits + rest, len(self.true)),
+                    "precision": proportion(hits, hits + alarms),
+                    "recall": proportion(hits, hits + misses),
+                    **self._spreads(samples),
+                }.items()
+                if found
+            },
         )
 
-    def _f1(self, rows: NDArray[np.int64]) -> float | None:
-        true, found = self.true[rows], self.found[rows]
-        return _share(2 * int((true & found).sum()), int(true.sum()) + int(found.sum()))
-
-    def _roc_auc(self, rows: NDArray[np.int64]) -> float | None:
-        true = self.true[rows]
-        return None if true.all() or not true.any() else float(roc_auc_score(true, self.scores[rows]))
-
-    def _average_precision(self, rows: NDArray[np.int64]) -> float | None:
-        true = self.true[rows]
-        return float(average_precision_score(true, self.scores[rows])) if true.any() else None
+    def _spreads(self, samples: Weights) -> dict[str, Interval | None]:
+        area, average_precision = ranking(self.true, self.scores, samples)
+        return {
+            "f1": spread(f1(self.true, self.found, samples)),
+            "roc_auc": spread(area),
+            "average_precision": spread(average_precision),
+        }
 
 
 def _whole(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,8 @@ FEW_GROUPS: Final = 8
 
 Interval = tuple[float, float]
 """Low and high."""
+Weights = NDArray[np.float64]
+"""(samples, pictures): how often each picture is in each sample."""
 
 
 def proportion(successes: int, trials: int) -> Interval | None:
@@ -26,23 +28,57 @@ def proportion(successes: int, trials: int) -> Interval | None:
     return float(found.low), float(found.high)
 
 
-def draws(groups: Sequence[str], seed: int = 0) -> list[NDArray[np.int64]]:
-    """Bootstrap samples: rows drawn with replacement, a group as a whole, since its pictures are alike."""
+def draws(groups: Sequence[str], seed: int = 0) -> Weights:
+    """Bootstrap samples: pictures drawn with replacement, a group as a whole, since its pictures are alike.
+
+    Returns:
+        (samples, pictures): how often each picture was drawn.
+    """
     rng = np.random.default_rng(seed)
     names, members = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < FEW_GROUPS:
-        return [rng.integers(0, len(members), len(members)) for _ in range(RESAMPLES)]
-    by_group = np.split(np.argsort(members, kind="stable"), np.cumsum(np.bincount(members))[:-1])
-    return [
-        np.concatenate([by_group[number] for number in rng.integers(0, len(names), len(names))])
-        for _ in range(RESAMPLES)
-    ]
+        names, members = np.arange(len(members)), np.arange(len(members))
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    return np.asarray(drawn[:, members], np.float64)
 
 
-def bootstrap(statistic: Callable[[NDArray[np.int64]], float | None], rows: list[NDArray[np.int64]]) -> Interval | None:
-    """The middle 95 % of a statistic over the samples in which it is defined; None where it never is."""
-    found = [value for sample in rows if (value := statistic(sample)) is not None]
-    if not found:
+def spread(values: NDArray[np.float64]) -> Interval | None:
+    """The middle 95 % of a number over the samples in which it is defined (not nan); None if it is in none."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
         return None
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def f1(true: NDArray[np.bool_], found: NDArray[np.bool_], weights: Weights) -> NDArray[np.float64]:
+    """The F1 score of each sample: (samples,)."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(2 * (weights @ (true & found)) / (weights @ true + weights @ found))
+
+
+def ranking(
+    true: NDArray[np.bool_], scores: NDArray[np.float32], weights: Weights
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The area under the ROC curve and the average precision of each sample.
+
+    The same numbers as scikit-learn's for one set of weights, for all samples at once.
+
+    Args:
+        true: (pictures,), whether the label is there.
+        scores: (pictures,).
+        weights: (samples, pictures).
+
+    Returns:
+        Two times (samples,); nan where it is not defined.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores are passed together
+    hits = np.cumsum(weights[:, order] * true[order], axis=1)[:, ends]
+    alarms = np.cumsum(weights[:, order] * ~true[order], axis=1)[:, ends]
+    new_hits, new_alarms = np.diff(hits, axis=1, prepend=0), np.diff(alarms, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.nan_to_num(hits / (hits + alarms))
+        area = ((hits - new_hits / 2) * new_alarms).sum(axis=1) / (hits[:, -1] * alarms[:, -1])
+        average_precision = (precision * new_hits).sum(axis=1) / hits[:, -1]
+    return area, average_precision

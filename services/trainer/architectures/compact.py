@@ -14,6 +14,8 @@ STAGES: Final = ((32, 2), (64, 2))
 """Filters and blocks of each stage. A stage halves the picture, so features end at an eighth of its side: small defects
 need resolution more than depth."""
 DROPOUT: Final = 0.2
+MOMENTUM: Final = 0.9
+"""Of the running statistics: with pictures by the hundred, an epoch has few steps for them to follow."""
 
 
 def build_compact(picture: PictureSpec, labels: int) -> keras.Model:
@@ -50,4 +52,4 @@ def residual(inputs: keras.KerasTensor, filters: int, stride: int) -> keras.Kera
 
 def _convolution(inputs: keras.KerasTensor, filters: int, stride: int = 1, size: int = 3) -> keras.KerasTensor:
     outputs = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(inputs)
-    return layers.BatchNormalization()(outputs)
+    return layers.BatchNormalization(momentum=MOMENTUM)(outputs)

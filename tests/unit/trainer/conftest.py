@@ -1,8 +1,10 @@
+import socket
 from pathlib import Path
 
 import pytest
 
 from shared.recipe import Recipe
+from shared.storage.filesystem import FilesystemStore
 from tests.strokes import draw_strokes, strokes_recipe
 
 
@@ -15,3 +17,16 @@ def strokes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def recipe() -> Recipe:
     return strokes_recipe()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    return FilesystemStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody serves."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

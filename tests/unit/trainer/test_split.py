@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from services.trainer.tables import DatasetError, Place
 THIRDS = Shares(train=0.6, valid=0.2, test=0.2)
 
 
-def dataset_of(groups: list[int], labels: list[tuple[bool, ...]] | None = None) -> Dataset:
+def dataset_of(groups: list[int], labels: Sequence[tuple[bool, ...]] | None = None) -> Dataset:
     labels = labels or [(number % 3 == 0, number % 2 == 0) for number in range(len(groups))]
     examples = tuple(
         Example(f"{number}.png", Path(f"{number}.png"), true, f"group-{group}", Place("labels.csv", number + 2))
@@ -54,7 +56,7 @@ def test_one_video_is_cut_into_runs_of_neighbours_with_a_warning() -> None:
     found = split(dataset_of([0] * 100), THIRDS, seed=0)
     assert "neighbouring pictures may be on both sides" in found.warnings[0]
     numbers = sorted(int(example.name.removesuffix(".png")) for example in found.test)
-    neighbours = sum(after - before == 1 for before, after in zip(numbers, numbers[1:], strict=False))
+    neighbours = sum(after - before == 1 for before, after in pairwise(numbers))
     assert neighbours >= len(numbers) / 2
 
 

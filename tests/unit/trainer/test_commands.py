@@ -1,0 +1,83 @@
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from services.trainer.handler import Commands
+from services.trainer.registry import Registry
+from services.trainer.trainings import Outcome, Trainings
+from shared.messages import PromotionRefused, TrainingProgressed, TrainingState
+from shared.messaging.loop import Reject, RetryLater
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.minio import MinioStore
+from tests.models import captured, painted
+from tests.unit.trainer.requests import cancellation, promotion, training
+
+
+@pytest.fixture
+def trainings(store: FilesystemStore) -> Trainings:
+    return Trainings(store, "trainer", lease_seconds=60)
+
+
+@pytest.fixture
+def news() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def commands(trainings: Trainings, store: FilesystemStore, news: threading.Event) -> Commands:
+    return Commands(trainings, Registry(store), news)
+
+
+def test_a_request_is_kept_told_and_brought_to_attention(
+    commands: Commands, trainings: Trainings, news: threading.Event
+) -> None:
+    (told,) = commands.handle([training()])
+    assert isinstance(told, TrainingProgressed)
+    assert told.state is TrainingState.QUEUED
+    assert trainings.open() == [training()]
+    assert news.is_set()
+
+
+def test_a_request_that_comes_again_after_its_end_is_answered_with_the_end(
+    commands: Commands, trainings: Trainings
+) -> None:
+    commands.handle([training()])
+    end = Outcome(state=TrainingState.FAILED, reason="no pictures", at=datetime.now(UTC))
+    trainings.finish("training-1", end)
+    (told,) = commands.handle([training()])
+    assert isinstance(told, TrainingProgressed)
+    assert (told.state, told.reason) == (TrainingState.FAILED, "no pictures")
+    assert trainings.open() == []
+
+
+def test_a_cancellation_is_kept_for_whoever_trains(
+    commands: Commands, trainings: Trainings, news: threading.Event
+) -> None:
+    commands.handle([training()])
+    news.clear()
+    assert commands.handle([cancellation()]) == []
+    assert trainings.is_cancelled("training-1")
+    assert news.is_set()
+
+
+def test_the_cancellation_of_an_unknown_training_changes_nothing(commands: Commands, trainings: Trainings) -> None:
+    assert commands.handle([cancellation("nobody")]) == []
+    assert not trainings.is_cancelled("nobody")
+
+
+def test_a_promotion_is_decided_at_once(commands: Commands) -> None:
+    (told,) = commands.handle([promotion("v9")])
+    assert isinstance(told, PromotionRefused)
+
+
+def test_a_message_that_is_no_command_is_rejected(commands: Commands) -> None:
+    with pytest.raises(Reject, match="FrameCaptured is no command to the trainer"):
+        commands.handle([captured(0, painted("blue"))])
+
+
+def test_while_object_storage_is_away_commands_wait(free_port: int) -> None:
+    away = MinioStore(f"127.0.0.1:{free_port}", "nowhere", "user", "password", secure=False)
+    commands = Commands(Trainings(away, "trainer", 60), Registry(away), threading.Event())
+    with pytest.raises(RetryLater):
+        commands.handle([training()])

@@ -1,0 +1,202 @@
+"""The runner, with small scripts in the place of a training's process."""
+
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.trainer.child import Child, following
+from services.trainer.runner import MOST_ATTEMPTS, Runner
+from services.trainer.trainings import Trainings
+from shared.messages import Message, ModelTrained, PromotionRequested, TrainingProgressed, TrainingState, decode
+from shared.messaging.sqlite import SqliteBroker
+from shared.storage.filesystem import FilesystemStore
+from shared.topology import DASHBOARD_MODELS, TRAINER_COMMANDS
+from tests.unit.trainer.requests import cancellation, training
+
+EPOCH = """print('{"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"loss": 0.5}}', flush=True)"""
+FINISHED = """print('{"event": "finished", "model_version": "v1"}', flush=True)"""
+FAILED = """print('{"event": "failed", "reason": "labels.csv, line 2: no"}', flush=True)"""
+POSTPONED = """print('{"event": "postponed", "reason": "storage is away"}', flush=True)"""
+SLEEP = "import time; time.sleep(60)"
+
+Start = Callable[[str], AbstractContextManager[Child]]
+
+
+class Bench:
+    """A runner in a thread, and what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = FilesystemStore(folder / "objects")
+        self.store.put("models/strokes/v1/evaluation.json", json.dumps({"verdict_accuracy": 1.0}).encode())
+        self.trainings = Trainings(self.store, "trainer", lease_seconds=60)
+        self.broker = SqliteBroker(folder / "broker")
+        self.news, self.stop = threading.Event(), threading.Event()
+        self.started: list[str] = []
+        self._heard: list[Message] = []
+        self._subscriptions = [self.broker.subscribe(queue, 100) for queue in (DASHBOARD_MODELS, TRAINER_COMMANDS)]
+
+    @contextmanager
+    def running(self, *scripts: str) -> Iterator[None]:
+        """One script per attempt; the last one again and again."""
+
+        def start(training_id: str) -> AbstractContextManager[Child]:
+            script = scripts[min(len(self.started), len(scripts) - 1)]
+            self.started.append(training_id)
+            return following([sys.executable, "-c", textwrap.dedent(script)])
+
+        runner = Runner(
+            self.trainings,
+            self.store,
+            self.broker.publisher(),
+            news=self.news,
+            stop=self.stop,
+            lease_seconds=60,
+            start=start,
+        )
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            self.news.set()
+            thread.join(20)
+            assert not thread.is_alive()
+
+    def heard(self, enough: Callable[[list[Message]], bool], seconds: float = 30) -> list[Message]:
+        """What was told, as soon as it is enough."""
+        end = time.monotonic() + seconds
+        while not enough(self._heard) and time.monotonic() < end:
+            for subscription in self._subscriptions:
+                deliveries = subscription.receive(100, 0.05)
+                self._heard += [decode(delivery.body) for delivery in deliveries]
+                subscription.acknowledge(deliveries)
+        assert enough(self._heard), self._heard
+        return self._heard
+
+    def until(self, state: TrainingState) -> list[TrainingProgressed]:
+        """The progress that was told, up to a state."""
+        told = self.heard(lambda heard: any(getattr(message, "state", None) is state for message in heard))
+        return [message for message in told if isinstance(message, TrainingProgressed)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.broker.close()
+
+
+def wait_for(fact: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_training_is_told_from_its_start_to_its_model(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(f"{EPOCH}\n{FINISHED}"):
+        progress = bench.until(TrainingState.FINISHED)
+    assert [told.state.value for told in progress] == ["running", "running", "finished"]
+    assert (progress[1].epoch, progress[1].epochs, progress[1].metrics) == (1, 2, {"loss": 0.5})
+    assert progress[2].model_version == "v1"
+    (trained,) = [told for told in bench.heard(bool) if isinstance(told, ModelTrained)]
+    assert trained.evaluation == {"verdict_accuracy": 1.0}
+    outcome = bench.trainings.outcome("training-1")
+    assert outcome
+    assert outcome.model_version == "v1"
+
+
+def test_a_wished_promotion_is_asked_for_when_the_model_is_there(bench: Bench) -> None:
+    bench.trainings.add(training(promote=True))
+    with bench.running(FINISHED):
+        heard = bench.heard(lambda heard: any(isinstance(told, PromotionRequested) for told in heard))
+    (asked,) = [told for told in heard if isinstance(told, PromotionRequested)]
+    assert (asked.promotion_id, asked.model_version, asked.requested_by) == ("training-1", "v1", "ada")
+
+
+def test_trainings_are_done_one_after_the_other_oldest_first(bench: Bench) -> None:
+    bench.trainings.add(training("late", 5))
+    bench.trainings.add(training("early", 1))
+    with bench.running(FINISHED):
+        bench.heard(lambda heard: len([told for told in heard if isinstance(told, ModelTrained)]) == 2)
+    assert bench.started == ["early", "late"]
+
+
+def test_a_training_that_can_never_succeed_fails_with_its_reason(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(FAILED):
+        progress = bench.until(TrainingState.FAILED)
+    assert progress[-1].reason == "labels.csv, line 2: no"
+    assert len(bench.started) == 1
+
+
+def test_a_training_whose_process_dies_is_taken_up_again(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(f"{EPOCH}\nimport os; os._exit(9)", FINISHED):
+        bench.until(TrainingState.FINISHED)
+    assert len(bench.started) == 2
+
+
+def test_a_training_that_always_dies_is_given_up(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running("raise SystemExit(9)"):
+        progress = bench.until(TrainingState.FAILED)
+    assert "died 3 times" in progress[-1].reason
+    assert len(bench.started) == MOST_ATTEMPTS
+
+
+def test_a_running_training_is_cancelled(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(f"{EPOCH}\n{SLEEP}"):
+        bench.heard(lambda heard: any(getattr(told, "epoch", 0) == 1 for told in heard))
+        bench.trainings.cancel(cancellation())
+        bench.news.set()
+        bench.until(TrainingState.CANCELLED)
+    assert len(bench.started) == 1
+
+
+def test_a_training_that_waits_is_cancelled_without_being_started(bench: Bench) -> None:
+    bench.trainings.add(training())
+    bench.trainings.cancel(cancellation())
+    with bench.running(FINISHED):
+        bench.until(TrainingState.CANCELLED)
+    assert bench.started == []
+
+
+def test_a_training_waits_for_what_is_away_and_goes_on(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(POSTPONED, FINISHED):
+        bench.until(TrainingState.FINISHED)
+    assert len(bench.started) == 2
+
+
+def test_a_trainer_that_stops_leaves_its_training_to_the_next(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(SLEEP):
+        wait_for(lambda: bench.started)
+    assert bench.trainings.outcome("training-1") is None
+    claim = Trainings(bench.store, "another", lease_seconds=60).claim("training-1")
+    assert claim
+    assert claim.attempts == 1
+
+
+def test_the_process_ends_when_its_trainer_is_killed(tmp_path: Path) -> None:
+    child = "from services.trainer.child import end_with_parent; end_with_parent(); print('up', flush=True); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", child + SLEEP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdin
+    assert process.stdout.readline() == "up\n"
+    process.stdin.close()
+    assert process.wait(20) == 1

@@ -1,0 +1,238 @@
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.trainer.architectures import Architecture
+from services.trainer.building import HISTORY, Built, Order, build
+from services.trainer.checkpoint import CheckpointError, decode_checkpoint
+from services.trainer.dataset import read_dataset
+from services.trainer.feeding import Feed
+from services.trainer.loss import loss_of
+from services.trainer.options import TrainingOptions, WrongOption, read_options
+from services.trainer.pixels import PixelStore, decode_pictures
+from services.trainer.split import Shares
+from services.trainer.training import Trained, fit
+from services.trainer.workbench import evaluate_folder
+from shared.recipe import Augmentation, PictureSpec, Task
+from shared.vision.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, read_bundle_folder, write_bundle_folder
+from shared.vision.openvino_engine import OpenVinoEngine
+from tests.strokes import draw_strokes, strokes_recipe
+
+OPTIONS = TrainingOptions(epochs=6, batch_size=16, learning_rate=5e-3, shares=Shares(train=0.6, valid=0.2, test=0.2))
+
+
+def build_tiny(picture: PictureSpec, labels: int) -> keras.Model:
+    """A network that is trained in a moment, where it does not matter how well."""
+    inputs = keras.layers.Input(picture.shape)
+    features = keras.layers.Conv2D(4, 4, 4, activation="relu", name="features")(inputs)
+    pooled = keras.layers.GlobalMaxPooling2D()(features)
+    return keras.Model(inputs, keras.layers.Dense(labels, name="logits")(pooled))
+
+
+TINY = Architecture("tiny", "a moment's network", build_tiny, 16, 1e-2, 0.0)
+
+
+class Killed(Exception):
+    """The power went."""
+
+
+@dataclass
+class Witness:
+    """Hears how a training goes, and ends it after an epoch, if told so."""
+
+    killed_after: int | None = None
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        self.shares.append(epoch - 1 + share)
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        self.epochs.append(metrics)
+        if epoch == self.killed_after:
+            raise Killed
+
+
+@dataclass
+class Drawer:
+    """Keeps a checkpoint."""
+
+    content: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.content
+
+    def save(self, content: bytes) -> None:
+        self.content = content
+
+
+@pytest.fixture(scope="module")
+def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore:
+    return decode_pictures(read_dataset(strokes), strokes_recipe().picture, tmp_path_factory.mktemp("pixels"))[1]
+
+
+def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer: Drawer | None = None) -> Trained:
+    rows = np.arange(len(store.labels))
+    return fit(
+        TINY,
+        strokes_recipe(),
+        store,
+        train=rows[:60],
+        valid=rows[60:90],
+        options=options,
+        listener=witness,
+        checkpoints=drawer,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A model that was really trained."""
+    order = Order("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
+    return build(order, tmp_path_factory.mktemp("scratch"), Witness())
+
+
+def test_a_training_really_learns(built: Built) -> None:
+    assert built.evaluation.macro_average_precision > 0.9
+    assert built.evaluation.labels["dark"].accuracy > 0.8
+
+
+def test_a_bundle_that_was_read_again_judges_as_it_did(built: Built, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path / "model", built.bundle)
+    again = read_bundle_folder(tmp_path / "model")
+    pictures = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
+    engines = [OpenVinoEngine(each.file(OPENVINO), each.file(OPENVINO_WEIGHTS)) for each in (built.bundle, again)]
+    assert np.array_equal(engines[0].logits(pictures), engines[1].logits(pictures))
+    assert again.recipe == built.bundle.recipe
+
+
+def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path / "model", built.bundle)
+    unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
+    version, evaluation = evaluate_folder(tmp_path / "model", unseen, skip_problems=False)
+    assert version == "v1"
+    assert evaluation.pictures == 60
+    assert evaluation.macro_average_precision > 0.85
+
+
+def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
+    manifest = built.bundle.manifest
+    assert manifest.dataset.startswith("sha256:")
+    assert manifest.options["seed"] == 0
+    assert {"keras", "numpy", "openvino"} <= set(manifest.libraries)
+    assert len(json.loads(built.bundle.file(HISTORY))) == 6
+    groups = [set(built.bundle.file(f"{part}.csv").decode().split("\n")[1:-1]) for part in ("train", "valid", "test")]
+    assert sum(len(rows) for rows in groups) == 200 == len(set.union(*groups))
+
+
+def test_a_bundle_holds_the_proof_of_its_compiled_form(built: Built) -> None:
+    report = json.loads(built.bundle.file(EVALUATION))
+    proof = report["compiled"]["openvino_fp32"]
+    assert proof["pictures"] >= 35
+    assert proof["changed_verdicts"] == 0
+    assert proof["largest_score_difference"] < 1e-3
+    assert report["part"] == "test"
+    assert report["verdict_accuracy"] == built.evaluation.verdict_accuracy
+
+
+def test_progress_is_told_by_batch_and_epoch(store: PixelStore) -> None:
+    witness = Witness()
+    train(store, TrainingOptions(epochs=2, batch_size=16), witness)
+    assert witness.shares == pytest.approx([0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2])
+    assert [set(metrics) for metrics in witness.epochs] == [{"loss", "val_loss", "val_average_precision"}] * 2
+
+
+def test_a_killed_training_goes_on_where_it_was(store: PixelStore) -> None:
+    options = TrainingOptions(epochs=4, batch_size=16, seed=3)
+    whole = train(store, options, Witness())
+    drawer, witness = Drawer(), Witness()
+    with pytest.raises(Killed):
+        train(store, options, Witness(killed_after=2), drawer)
+    resumed = train(store, options, witness, drawer)
+    assert len(witness.epochs) == 2
+    assert resumed.best_epoch == whole.best_epoch
+    assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=2e-2)
+
+
+def test_a_training_that_was_killed_after_its_last_epoch_is_not_trained_again(store: PixelStore) -> None:
+    drawer, witness = Drawer(), Witness()
+    with pytest.raises(Killed):
+        train(store, TrainingOptions(epochs=1), Witness(killed_after=1), drawer)
+    train(store, TrainingOptions(epochs=1), witness, drawer)
+    assert witness.epochs == []
+
+
+def test_a_checkpoint_of_another_training_is_refused(store: PixelStore) -> None:
+    drawer = Drawer()
+    train(store, TrainingOptions(epochs=1), Witness(), drawer)
+    state = decode_checkpoint(drawer.content or b"")
+    state.network = state.network[:-1]
+    with pytest.raises(CheckpointError, match="of another network"):
+        train(store, TrainingOptions(epochs=2), Witness(), Drawer(state.encode()))
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        train(store, TrainingOptions(epochs=2), Witness(), Drawer(b"weights"))
+
+
+def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> None:
+    witness = Witness()
+    trained = train(store, TrainingOptions(epochs=30, patience=1, learning_rate=0.3, batch_size=16), witness)
+    assert len(witness.epochs) < 30
+    scores = [row["val_average_precision"] for row in trained.history]
+    assert scores[trained.best_epoch - 1] == max(scores)
+    assert len(scores) == trained.best_epoch + 1
+
+
+def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelStore) -> None:
+    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.picture, "")
+    feed = Feed(numbered, np.arange(50), Augmentation(), batch=16, seed=1)
+    batches = [labels.numpy().ravel() for _, labels in feed.epochs(0, 2)]
+    first, second = np.concatenate(batches[:4]), np.concatenate(batches[4:])
+    assert [len(batch) for batch in batches] == [16, 16, 16, 2] * 2
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert not np.array_equal(first, second)
+
+
+def test_the_same_seed_feeds_the_same_pictures_from_any_epoch_on(store: PixelStore) -> None:
+    feed = Feed(store, np.arange(20), Augmentation(noise=True, shift=0.1), batch=8, seed=5)
+    whole = [pictures.numpy() for pictures, _ in feed.epochs(0, 3)]
+    later = [pictures.numpy() for pictures, _ in feed.epochs(2, 3)]
+    assert all(np.array_equal(before, after) for before, after in zip(whole[6:], later, strict=True))
+
+
+def _one(value: float) -> NDArray[np.float32]:
+    return np.array([[value]], np.float32)
+
+
+def test_a_rare_label_weighs_more_when_it_is_missed() -> None:
+    truth = np.zeros((100, 1), np.float32)
+    truth[:4] = 1
+    loss = loss_of(Task.MULTI_LABEL, truth)
+    missed, alarmed = (float(loss(_one(true), _one(3 - 6 * true))[0]) for true in (1, 0))
+    assert missed / alarmed == pytest.approx(np.sqrt(96 / 4))
+
+
+def test_a_rare_class_weighs_more() -> None:
+    truth = np.eye(2, dtype=np.float32)[[0] * 90 + [1] * 10]
+    loss = loss_of(Task.EXCLUSIVE, truth)
+    common, rare = np.asarray(loss(np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32)))
+    assert rare / common == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"epoch": 3}, "option epoch: .*; there are epochs, patience"),
+        ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
+        ({"epochs": "many"}, "option epochs: .*valid integer"),
+        ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict[str, object], expected: str) -> None:
+    with pytest.raises(WrongOption, match=expected):
+        read_options(given)  # type: ignore[arg-type]
