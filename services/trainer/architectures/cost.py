@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import keras
-from keras import layers
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,5 @@ def _cost_of_layer(layer: keras.Layer) -> LayerCost:
 
 def _macs(layer: keras.Layer, shape: tuple[int, ...]) -> int:
     """Every weight of a kernel is used once at each place of the output."""
-    if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
-        return int(math.prod(layer.kernel.shape)) * math.prod(shape[:-1])
-    return int(math.prod(layer.kernel.shape)) if isinstance(layer, layers.Dense) else 0
+    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+    return sum(int(math.prod(kernel.shape)) for kernel in kernels) * math.prod(shape[:-1])

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import keras
 from keras import layers
 
+from services.trainer.errors import TrainerError
 from shared.recipe import PictureSpec
 from shared.vision.preprocessing import imagenet_statistics
 
-Colours = tuple[float, float, float]
 
-
-class WeightsError(ValueError):
+class WeightsError(TrainerError):
     """Weights that can't be used for this network; the message says what to do."""
 
 
@@ -33,13 +32,10 @@ class Origin:
 class PixelScale:
     """What weights were trained on: bytes, less a mean, by a deviation."""
 
-    mean: Colours
-    deviation: Colours
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
     order: Literal["rgb", "bgr"] = "rgb"
     """The mean and deviation are in this order too."""
-
-
-BYTES: Final = PixelScale((0, 0, 0), (1, 1, 1))
 
 
 def rescale(pictures: keras.KerasTensor, spec: PictureSpec, scale: PixelScale) -> keras.KerasTensor:

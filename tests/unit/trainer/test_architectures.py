@@ -51,3 +51,9 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
 def test_pictures_that_are_too_small_are_refused() -> None:
     with pytest.raises(UnfitArchitecture, match="from 32 x 32 on, and the recipe's are 16 x 64"):
         architecture_of("fruit-convnet").build(PictureSpec(height=16, width=64), 3)
+
+
+@pytest.mark.parametrize(("name", "macs"), [("MobileNetV2", 0.30e9), ("ConvNeXtTiny", 4.46e9)])
+def test_multiply_accumulates_of_published_networks_are_those_published(name: str, macs: float) -> None:
+    cost = cost_of(architecture_of(name).build(PictureSpec(height=224, width=224), 1000))
+    assert cost.macs == pytest.approx(macs, rel=0.03)
