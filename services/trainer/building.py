@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -50,6 +50,8 @@ class Order:
     architecture: str
     options: TrainingOptions
     ordered_at: datetime
+    weights: Path | None = None
+    """A file to start from; by default, what is installed for the architecture."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def build(order: Order, scratch: Path, listener: Listener, checkpoints: Checkpoi
     Raises:
         DatasetError: the pictures can't be learned from.
         UnfitArchitecture: there is no such network, or not for such pictures.
+        WeightsError: the file of weights is not what it should be.
         CheckpointError: the checkpoint is of another training.
         UnequalForm: the compiled network judges otherwise than the trained one.
     """
@@ -100,6 +103,7 @@ def build(order: Order, scratch: Path, listener: Listener, checkpoints: Checkpoi
         options=order.options,
         listener=listener,
         checkpoints=checkpoints,
+        weights=order.weights,
     )
     return _finish(order, material, trained)
 
@@ -131,7 +135,8 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         part: evaluate(recipe, truth[part], scores_of(logits[part], task), _groups(material.parts, part))
         for part in logits
     }
-    warnings = (*(str(problem) for problem in material.problems), *material.parts.warnings)
+    note = architecture_of(order.architecture).note_on(trained.origin)
+    warnings = (*(str(problem) for problem in material.problems), *material.parts.warnings, *([note] if note else []))
     report = {
         "part": "test",
         **evaluations["test"].model_dump(mode="json"),
@@ -145,7 +150,7 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         compiled=compiled,
         recipe=recipe,
         evaluation=json.dumps(report, indent=1).encode(),
-        provenance=_provenance(order, store),
+        provenance=_provenance(order, store, trained),
         extra={
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(material.parts, recipe.label_names),
@@ -169,6 +174,9 @@ def _groups(parts: Split, part: str) -> list[str]:
     return [example.group for example in parts.parts[part]]
 
 
-def _provenance(order: Order, store: PixelStore) -> Provenance:
-    options = order.options.model_dump(mode="json")
+def _provenance(order: Order, store: PixelStore, trained: Trained) -> Provenance:
+    options = {
+        **order.options.model_dump(mode="json"),
+        "weights": asdict(trained.origin) if trained.origin else None,
+    }
     return Provenance(order.version, order.architecture, store.digest, order.ordered_at, options)

@@ -79,6 +79,9 @@ def train(
     task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's picture.")] = None,
     architecture: Annotated[str, typer.Option(help="See `describe`.")] = "compact",
+    weights: Annotated[
+        Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = DEFAULTS.epochs,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without anything better.")] = DEFAULTS.patience,
     batch_size: Annotated[int, typer.Option(min=1)] = DEFAULTS.batch_size,
@@ -104,7 +107,8 @@ def train(
             raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
         bench = workbench()
         chosen = bench.recipe_for(data, recipe, task, size)
-        bench.train(bench.order_of(data, chosen, architecture, options, model_version), out)
+        order = bench.order_of(data, chosen, architecture, options, version=model_version, weights=weights)
+        bench.train(order, out)
 
 
 @app.command()

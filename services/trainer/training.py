@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import keras
@@ -10,8 +11,10 @@ import numpy as np
 import structlog
 
 from services.trainer.architectures import Architecture
+from services.trainer.architectures.pretraining import Origin
 from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
 from services.trainer.feeding import Feed
+from services.trainer.fine_tuning import fit_head, hold_statistics
 from services.trainer.loss import loss_of
 from services.trainer.options import TrainingOptions
 from services.trainer.pixels import PixelStore, Rows
@@ -42,7 +45,10 @@ class Trained:
 
     network: keras.Model
     """With the best epoch's weights."""
+    origin: Origin | None
+    """Of the weights that it started from; None where it started from nothing."""
     best_epoch: int
+    """From 1; 0 where fine-tuning found nothing better than the last layer alone."""
     history: list[dict[str, float]]
 
 
@@ -56,8 +62,11 @@ def fit(
     options: TrainingOptions,
     listener: Listener,
     checkpoints: CheckpointStore | None = None,
+    weights: Path | None = None,
 ) -> Trained:
     """Train a network, or go on where a checkpoint left off.
+
+    A network that starts from weights learns its last layer first, and then all of it.
 
     Args:
         architecture: what to train.
@@ -68,17 +77,23 @@ def fit(
         options: epochs, seed and the like.
         listener: is told how far it is.
         checkpoints: where each epoch is kept; None to keep nothing.
+        weights: a file to start from; by default, what is installed for this architecture.
 
     Raises:
         UnfitArchitecture: the network can't take such pictures.
+        WeightsError: the file of weights is not what it should be.
         CheckpointError: the checkpoint is of another training.
     """
     keras.utils.set_random_seed(options.seed)
     network = architecture.build(recipe.picture, len(recipe.labels))
-    if architecture.load_weights(network) is None and architecture.loader is not None:
-        _log.warning("trains from nothing: no weights to start from are installed", architecture=architecture.name)
+    origin = architecture.load_weights(network, weights)
+    fine_tuning = origin is not None and architecture.tuning_rate is not None
+    if fine_tuning:
+        hold_statistics(network)
+    if note := architecture.note_on(origin):
+        _log.warning(note)
     feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed)
-    optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs)
+    optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs, tuning=fine_tuning)
     # the network itself is never compiled: its file would ask for our loss when it is loaded
     learner = keras.Model(network.inputs, network.outputs)
     learner.compile(optimizer, loss_of(recipe.task, store.labels[train]), jit_compile=False)
@@ -86,6 +101,9 @@ def fit(
     validator = Validator(store, valid, recipe.task)
     keeper = _Keeper(network, validator, options, listener, checkpoints)
     first = keeper.resume(optimizer)
+    if fine_tuning and not first:
+        fit_head(network, store, train, recipe.task)
+        keeper.consider()
     if first < options.epochs and not keeper.exhausted:
         learner.fit(
             feed.epochs(first, options.epochs),
@@ -96,13 +114,15 @@ def fit(
             shuffle=False,  # the feed has done it
             verbose=0,
         )
-    return keeper.finish()
+    return keeper.finish(origin)
 
 
-def _optimizer(architecture: Architecture, options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(
+    architecture: Architecture, options: TrainingOptions, steps: int, *, tuning: bool
+) -> keras.optimizers.Optimizer:
     """Adam with decoupled weight decay, its rate rising a little while and then falling as a cosine to zero."""
     warm_up = max(1, round(WARM_UP * steps))
-    peak = options.learning_rate or architecture.learning_rate
+    peak = options.learning_rate or (architecture.tuning_rate if tuning else None) or architecture.learning_rate
     decay = architecture.weight_decay if options.weight_decay is None else options.weight_decay
     rate = keras.optimizers.schedules.CosineDecay(
         peak / warm_up, max(1, steps - warm_up), warmup_target=peak, warmup_steps=warm_up
@@ -156,20 +176,28 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         state = self._state
         state.epoch = epoch + 1
         state.history.append(metrics)
-        state.network = [np.asarray(variable) for variable in self._network.variables]
-        score = (round(metrics["val_average_precision"], 4), -metrics["val_loss"])
-        if score > state.best_score:
-            state.best_score, state.best_epoch, state.best = score, epoch + 1, state.network
+        self._remember(metrics)
         if self._checkpoints:
             state.optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
             self._checkpoints.save(state.encode())
         self._listener.on_epoch(epoch + 1, self._options.epochs, metrics)
         self.model.stop_training = self.exhausted
 
-    def finish(self) -> Trained:
+    def consider(self) -> None:
+        """Remember the weights from before the first epoch too."""
+        self._remember(self._validator(self._network))
+
+    def finish(self, origin: Origin | None) -> Trained:
         """The network with its best weights."""
         _assign(self._network.variables, self._state.best)
-        return Trained(self._network, self._state.best_epoch, self._state.history)
+        return Trained(self._network, origin, self._state.best_epoch, self._state.history)
+
+    def _remember(self, metrics: dict[str, float]) -> None:
+        state = self._state
+        state.network = [np.asarray(variable) for variable in self._network.variables]
+        score = (round(metrics["val_average_precision"], 4), -metrics["val_loss"])
+        if score > state.best_score:
+            state.best_score, state.best_epoch, state.best = score, state.epoch, state.network
 
 
 def _assign(variables: list[keras.Variable], values: Arrays) -> None:

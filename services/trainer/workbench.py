@@ -29,10 +29,18 @@ from shared.vision.bundle import OPENVINO, OPENVINO_WEIGHTS, read_bundle_folder,
 from shared.vision.openvino_engine import OpenVinoEngine
 
 
-def order_of(data: Path, recipe: Recipe, architecture: str, options: TrainingOptions, version: str | None) -> Order:
+def order_of(
+    data: Path,
+    recipe: Recipe,
+    architecture: str,
+    options: TrainingOptions,
+    *,
+    version: str | None = None,
+    weights: Path | None = None,
+) -> Order:
     """An order of this moment."""
     now = datetime.now(UTC)
-    return Order(version or version_name(now, str(ULID())), data, recipe, architecture, options, now)
+    return Order(version or version_name(now, str(ULID())), data, recipe, architecture, options, now, weights)
 
 
 def train(order: Order, out: Path) -> None:
