@@ -1,4 +1,4 @@
-"""Draw seams: `python -m samples video|pictures|sheet`."""
+"""Draw seams: `python -m samples video|pictures|frames|sheet`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from rich.progress import track
 
 from samples.cloth import ClothKind
 from samples.film import SeamFilm, Stitches
+from samples.frames import NoFilmError, add_frames
 from samples.pictures import draw_pictures, write_pictures
 from samples.sheet import draw_sheet
 from samples.swatch import swatches
@@ -64,6 +65,20 @@ def pictures(
     book = swatches(first_cloth, cloths, kind)
     drawn = draw_pictures(count, seed, size, defect_rate, book)
     write_pictures(iter(track(drawn, "Drawing seams", total=count)), out_dir)
+
+
+@app.command()
+def frames(
+    film: Annotated[Path, typer.Argument(help="A film that `video` drew; its table lies beside it.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of labelled pictures, new or not: frames are added.")],
+    *,
+    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame: neighbours are alike.")] = 5,
+) -> None:
+    """Make labelled pictures of a film's frames."""
+    try:
+        typer.echo(f"{add_frames(film, folder, every)} frames added to {folder}")
+    except NoFilmError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
