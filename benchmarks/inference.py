@@ -1,0 +1,123 @@
+"""What a verdict costs: OpenVINO against TensorFlow, batch by batch, on the same network in the same run.
+
+    python -m benchmarks.inference [--architecture compact] [--size 128] [--rounds 15]
+
+Everything is measured in turn, round by round, so that whatever else the machine does hits all alike; each number is
+the median of its rounds. Processor time counts all threads, and says what a frame costs even on a busy machine.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from samples.still import draw_seam
+from services.inference.tensorflow_engine import TensorFlowEngine
+from services.trainer.architectures import ARCHITECTURES
+from services.trainer.compile import compile_for_openvino
+from services.trainer.packing import keras_file
+from shared.recipe import PictureSpec
+from shared.vision.codec import decode, encode
+from shared.vision.engine import Engine
+from shared.vision.openvino_engine import OpenVinoEngine
+from shared.vision.preprocessing import prepare
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+LABELS = 4
+SECONDS = 0.3
+"""The least time of one measurement."""
+
+
+@dataclass
+class Measured:
+    """One way to do it: how often per second, and how much processor time each takes."""
+
+    name: str
+    frames: int
+    work: Callable[[], object]
+    per_second: list[float] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+
+    def measure(self) -> None:
+        """Do it for a while."""
+        self.work()
+        done, began, processor = 0, time.perf_counter(), time.process_time()
+        while time.perf_counter() - began < SECONDS:
+            self.work()
+            done += self.frames
+        self.per_second.append(done / (time.perf_counter() - began))
+        self.milliseconds.append((time.process_time() - processor) / done * 1000)
+
+    def row(self, reference: Measured) -> str:
+        """A line of the table."""
+        rate, cost = statistics.median(self.per_second), statistics.median(self.milliseconds)
+        ratio = cost / statistics.median(reference.milliseconds)
+        return f"| {self.name} | {self.frames} | {cost:.2f} | {ratio:.2f} | {rate:.0f} |"
+
+
+def padded(engine: Engine, pictures: NDArray[np.float32], size: int) -> object:
+    """A batch brought to one size with empty pictures, as a network of a fixed batch would need it."""
+    batch = np.zeros((size, *pictures.shape[1:]), np.float32)
+    batch[: len(pictures)] = pictures
+    return engine.logits(batch)[: len(pictures)]
+
+
+def ways(openvino: Engine, on_all_cores: Engine, tensorflow: Engine, spec: PictureSpec) -> list[Measured]:
+    """Everything that is compared."""
+    noise = np.random.default_rng(0)
+    jpeg = encode(draw_seam(0, size=480).picture, "jpeg")
+    pictures = noise.normal(size=(max(BATCHES), spec.height, spec.width, 3)).astype(np.float32)
+    engines = {"OpenVINO": openvino, "TensorFlow": tensorflow}
+    judged = [
+        Measured(name, size, partial(engine.logits, pictures[:size]))
+        for name, engine in engines.items()
+        for size in BATCHES
+    ]
+    return [
+        *judged,
+        Measured("OpenVINO, a thread on each core", 1, partial(on_all_cores.logits, pictures[:1])),
+        Measured("OpenVINO, a thread on each core", 16, partial(on_all_cores.logits, pictures[:16])),
+        Measured("OpenVINO, 5 padded to 16", 5, partial(padded, openvino, pictures[:5], 16)),
+        Measured("OpenVINO, 5 as they are", 5, partial(openvino.logits, pictures[:5])),
+        Measured("decode and prepare a JPEG of 480 x 480", 1, lambda: prepare(decode(jpeg), spec)),
+    ]
+
+
+def main(
+    architecture: Annotated[str, typer.Option(help="One of the trainer's.")] = "compact",
+    size: Annotated[int, typer.Option(help="Height and width of the pictures, in pixels.")] = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 15,
+    threads: Annotated[int, typer.Option(min=1, help="Of each engine.")] = 1,
+) -> None:
+    """Print the table."""
+    spec = PictureSpec(height=size, width=size)
+    network = ARCHITECTURES[architecture].build(spec, LABELS)
+    compiled = compile_for_openvino(network)
+    openvino = OpenVinoEngine(compiled.xml, compiled.weights, threads)
+    on_all_cores = OpenVinoEngine(compiled.xml, compiled.weights)
+    tensorflow = TensorFlowEngine(keras_file(network), threads)
+    measured = ways(openvino, on_all_cores, tensorflow, spec)
+    for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
+        for one in measured:
+            one.measure()
+    _print(measured, f"{architecture}, {size} x {size}, {threads} thread: {openvino.name}, {tensorflow.name}")
+
+
+def _print(measured: Sequence[Measured], title: str) -> None:
+    print(f"{title}\n\n| | batch | processor ms/frame | times OpenVINO one by one | frames/s |\n|---|---|---|---|---|")
+    for one in measured:
+        print(one.row(measured[0]))
+
+
+if __name__ == "__main__":
+    typer.run(main)
