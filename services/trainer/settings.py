@@ -18,8 +18,8 @@ class TrainerSettings(ServiceSettings):
 
     name: str = Field(
         default_factory=socket.gethostname,
-        description="of this trainer: a training that it left is taken up at once by the trainer of the same name, and "
-        "after the lease by another",
+        description="of this trainer, by default the host's: a training that it left is taken up at once by the "
+        "trainer of the same name, and after the lease by another",
     )
     work_folder: Path = Field(Path("var/trainings"), description="gets the pictures of the training under way")
     dataset_folder: Path | None = Field(

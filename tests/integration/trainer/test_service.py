@@ -1,0 +1,170 @@
+"""The trainer as it runs: a process, a broker, object storage, and a network that is really trained."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from shared.messages import (
+    Message,
+    ModelPromoted,
+    ModelTrained,
+    TrainingProgressed,
+    TrainingRequested,
+    TrainingState,
+    decode,
+)
+from shared.messaging.port import Broker
+from shared.settings import ServiceSettings
+from shared.storage import open_store
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import ObjectStore
+from shared.topology import DASHBOARD_MODELS
+from shared.vision.bundle import production_version, read_bundle
+from tests.broker_address import BrokerAddress
+from tests.conftest import Bucket
+from tests.strokes import STROKES, draw_strokes
+
+SECONDS = 200.0
+
+
+class Line:
+    """A trainer that can be started and killed, its broker and its storage."""
+
+    def __init__(self, folder: Path, address: BrokerAddress, store: ObjectStore, storage: Mapping[str, str]) -> None:
+        self.store = store
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            **address.environment("TRAINER_"),
+            **storage,
+            "TRAINER_WORK_FOLDER": str(folder / "work"),
+            "TRAINER_NAME": "trainer-1",
+            "TF_NUM_INTRAOP_THREADS": "1",
+        }
+        self._broker: Broker = address.open()
+        self._publisher = self._broker.publisher()
+        self._happened = self._broker.subscribe(DASHBOARD_MODELS, 100)
+        self._heard: list[Message] = []
+        self._trainer: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._folder / "trainer.log").open("ab") as log:
+            self._trainer = subprocess.Popen(
+                [sys.executable, "-m", "services.trainer"], env=self._environment, stderr=log, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        """As a power failure does."""
+        assert self._trainer
+        self._trainer.kill()
+        self._trainer.wait(30)
+
+    def ask(self, message: Message) -> None:
+        self._publisher.publish(message).result(30)
+
+    def hear(self, wanted: Callable[[Message], bool]) -> Message:
+        """The first message of that kind, of those that come and of those that came."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for message in self._heard:
+                if wanted(message):
+                    return message
+            deliveries = self._happened.receive(100, 0.2)
+            self._heard += [decode(delivery.body) for delivery in deliveries]
+            self._happened.acknowledge(deliveries)
+        raise AssertionError(f"heard {self._heard}; {(self._folder / 'trainer.log').read_text()[-2000:]}")
+
+    @property
+    def epochs(self) -> list[int]:
+        return [told.epoch for told in self._heard if isinstance(told, TrainingProgressed) and told.epoch]
+
+    def close(self) -> None:
+        if self._trainer and self._trainer.poll() is None:
+            self._trainer.send_signal(signal.SIGTERM)
+            assert self._trainer.wait(60) == 0
+        self._broker.close()
+
+
+def request(epochs: int, **changes: object) -> TrainingRequested:
+    return TrainingRequested.model_validate(
+        {
+            "training_id": "training-1",
+            "recipe": "strokes",
+            "recipe_yaml": STROKES,
+            "dataset": "datasets/strokes",
+            "options": {"epochs": epochs, "batch_size": 16, "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}},
+            "promote": True,
+            "requested_by": "ada",
+            "requested_at": datetime.now(UTC),
+            **changes,
+        }
+    )
+
+
+def put_dataset(store: ObjectStore, folder: Path) -> None:
+    for path in sorted(draw_strokes(folder, 80).rglob("*.*")):
+        store.put(f"datasets/strokes/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, sqlite: BrokerAddress) -> Iterator[Line]:
+    store = FilesystemStore(tmp_path / "objects")
+    put_dataset(store, tmp_path / "strokes")
+    line = Line(tmp_path, sqlite, store, {"TRAINER_STORAGE_URL": f"file:///{tmp_path}/objects"})
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def servers(tmp_path: Path, rabbitmq: BrokerAddress, s3: Bucket) -> Iterator[Line]:
+    storage = {"storage_url": s3.url, "storage_access_key": s3.access_key, "storage_secret_key": s3.secret_key}
+    store = open_store(ServiceSettings.model_validate(storage))
+    put_dataset(store, tmp_path / "strokes")
+    line = Line(tmp_path, rabbitmq, store, {f"TRAINER_{name.upper()}": value for name, value in storage.items()})
+    yield line
+    line.close()
+
+
+def ended(message: Message) -> bool:
+    return isinstance(message, TrainingProgressed) and message.state in (TrainingState.FINISHED, TrainingState.FAILED)
+
+
+def test_a_training_on_servers_ends_with_its_model_in_production(servers: Line) -> None:
+    servers.start()
+    servers.ask(request(epochs=2))
+    assert getattr(servers.hear(ended), "reason", "") == ""
+    trained = servers.hear(lambda message: isinstance(message, ModelTrained))
+    promoted = servers.hear(lambda message: isinstance(message, ModelPromoted))
+    assert isinstance(trained, ModelTrained)
+    assert isinstance(promoted, ModelPromoted)
+    assert promoted.model_version == trained.model_version == production_version(servers.store, "strokes")
+    assert read_bundle(servers.store, "strokes", trained.model_version).recipe.name == "strokes"
+    assert trained.evaluation["pictures"]
+
+
+def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint(embedded: Line) -> None:
+    embedded.start()
+    embedded.ask(request(epochs=6))
+    embedded.hear(lambda message: isinstance(message, TrainingProgressed) and message.epoch == 2)
+    embedded.kill()
+    killed_after = len(embedded.epochs)
+    embedded.start()
+    embedded.hear(lambda message: isinstance(message, ModelPromoted))
+    assert embedded.epochs[:killed_after] == list(range(1, killed_after + 1))
+    assert embedded.epochs[killed_after] > 1, "it began anew"
+    assert embedded.epochs[-1] == 6
+
+
+def test_a_training_without_pictures_fails_and_says_what_is_missing(embedded: Line) -> None:
+    embedded.start()
+    embedded.ask(request(epochs=1, dataset="datasets/none"))
+    told = embedded.hear(ended)
+    assert isinstance(told, TrainingProgressed)
+    assert told.reason == "datasets/none: nothing is in object storage below it"

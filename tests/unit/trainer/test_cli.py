@@ -1,0 +1,91 @@
+"""The commands, in a process of their own where the exit code and the error are what is promised."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.trainer.cli import app
+from services.trainer.registry import Registry
+from shared.storage.filesystem import FilesystemStore
+from shared.vision.bundle import write_bundle_folder
+from tests.strokes import STROKES
+from tests.unit.trainer.requests import promotion
+from tests.unit.trainer.test_registry import proven
+
+
+def complaint(*words: str | Path) -> str:
+    """What a command that must refuse says."""
+    command = [sys.executable, "-m", "services.trainer", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_wrong_pictures_are_told_in_a_line_each_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("name,good\n9.png,True\n0.png,perhaps\n")
+    said = complaint("train", "--data", tmp_path, "--out", tmp_path / "model").splitlines()
+    assert [line.split(":")[0] for line in said] == ["labels.csv, line 2", "labels.csv, line 3"]
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    """Runs a command in this process, on storage of the test's own."""
+    monkeypatch.setenv("TRAINER_STORAGE_URL", f"file:///{tmp_path}/objects")
+    monkeypatch.setenv("TRAINER_BROKER_URL", f"sqlite:///{tmp_path}/broker")
+    return CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("train", "--data", "nowhere", "--out", "out"), "nowhere: no such folder"),
+        (("train", "--data", ".", "--out", "out", "--recipe", "absent.yaml"), "absent.yaml: can't be read"),
+        (("train", "--data", ".", "--out", "out", "--split", "1,2"), "split is three shares"),
+        (("train", "--data", ".", "--out", "out", "--split", "0.5,0.2,0.2"), "make 1 together"),
+        (("train", "--data", ".", "--out", ".", "--recipe", "strokes.yaml", "--architecture", "alexnet"), "alexnet"),
+        (("evaluate", "--model", "nowhere", "--data", "."), "nowhere is no model"),
+        (("describe", "alexnet"), "no architecture is called 'alexnet'"),
+        (("export", "seam", "v1", "--out", "out"), "models/seam/v1"),
+    ],
+)
+def test_wrong_input_is_refused_with_what_is_wrong(
+    command: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("strokes.yaml").write_text(STROKES)
+    result = command.invoke(app, words)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_a_model_is_not_overwritten(command: CliRunner, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path, proven("v1"))
+    result = command.invoke(app, ["train", "--data", "anything", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "holds a model already" in result.stderr
+
+
+def test_an_architecture_is_described_with_its_cost(command: CliRunner) -> None:
+    result = command.invoke(app, ["describe", "seam-resnet"])
+    assert "seam-resnet at 100x100x3 with 4 labels: 3,409,552 parameters, 5.59 GMAC" in " ".join(result.stdout.split())
+
+
+def test_models_are_brought_in_listed_and_taken_out(command: CliRunner, tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        write_bundle_folder(tmp_path / version, proven(version))
+        assert command.invoke(app, ["import", "--model", str(tmp_path / version)]).exit_code == 0
+    Registry(FilesystemStore(tmp_path / "objects")).promote(promotion("v1"))
+    assert command.invoke(app, ["models", "paint"]).stdout == "v1  in production\nv2\n"
+    assert command.invoke(app, ["export", "paint", "v2", "--out", str(tmp_path / "copy")]).exit_code == 0
+    copied, original = ({path.name for path in (tmp_path / name).iterdir()} for name in ("copy", "v2"))
+    assert copied == original
+
+
+def test_a_promotion_without_a_trainer_is_asked_for_and_says_so(command: CliRunner) -> None:
+    result = command.invoke(app, ["promote", "paint", "v1", "--wait-seconds", "0"])
+    assert (result.exit_code, result.stdout) == (0, "asked; the trainer has not answered yet\n")
