@@ -46,7 +46,7 @@ env:  ## Write .env, which `make up` reads, with random secrets
 $(FILM): | $(VENV)/.samples-installed
 	@echo "Drawing a film of seams for the camera: $@"
 	@umask 022 && rm -rf $(@D).new && mkdir -p $(@D) $(@D).new
-	@umask 022 && $(BIN)/python -m samples video --seed 20 --first-cloth 1000 $(@D).new/$(@F) >/dev/null
+	@umask 022 && $(BIN)/python -m samples video --seed 20 --first-cloth 0 $(@D).new/$(@F) >/dev/null
 	@mv $(@D).new/* $(@D)/ && rmdir $(@D).new
 
 .PHONY: docker
