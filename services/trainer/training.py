@@ -13,6 +13,7 @@ import structlog
 from services.trainer.architectures import Architecture
 from services.trainer.architectures.pretraining import Origin
 from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
+from services.trainer.errors import TrainerError
 from services.trainer.feeding import Feed
 from services.trainer.fine_tuning import fit_head, hold_statistics
 from services.trainer.loss import loss_of
@@ -25,6 +26,10 @@ WARM_UP: Final = 0.05
 """Of all steps, in which the learning rate rises."""
 
 _log = structlog.stdlib.get_logger("training")
+
+
+class DivergedTraining(TrainerError):
+    """The loss is no number any more."""
 
 
 class Listener(Protocol):
@@ -83,6 +88,7 @@ def fit(
         UnfitArchitecture: the network can't take such pictures.
         WeightsError: the file of weights is not what it should be.
         CheckpointError: the checkpoint is of another training.
+        DivergedTraining: the loss is no number any more.
     """
     keras.utils.set_random_seed(options.seed)
     network = architecture.build(recipe.picture, len(recipe.labels))
@@ -172,7 +178,10 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keras calls this."""
-        metrics = {"loss": float((logs or {})["loss"]), **self._validator(self._network)}
+        loss = float((logs or {})["loss"])
+        if not np.isfinite(loss):
+            raise DivergedTraining(f"the loss is {loss} after epoch {epoch + 1}: ask for a smaller learning_rate")
+        metrics = {"loss": loss, **self._validator(self._network)}
         state = self._state
         state.epoch = epoch + 1
         state.history.append(metrics)

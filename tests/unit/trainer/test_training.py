@@ -17,7 +17,7 @@ from services.trainer.loss import loss_of
 from services.trainer.options import TrainingOptions, WrongOption, read_options
 from services.trainer.pixels import PixelStore, decode_pictures
 from services.trainer.split import Shares
-from services.trainer.training import Trained, fit
+from services.trainer.training import DivergedTraining, Trained, fit
 from services.trainer.workbench import evaluate_folder
 from shared.recipe import Augmentation, PictureSpec, Task
 from shared.vision.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, read_bundle_folder, write_bundle_folder
@@ -186,6 +186,11 @@ def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> N
     scores = [row["val_average_precision"] for row in trained.history]
     assert scores[trained.best_epoch - 1] == max(scores)
     assert len(scores) == trained.best_epoch + 1
+
+
+def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
+    with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
+        train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), Witness())
 
 
 def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelStore) -> None:
