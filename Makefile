@@ -80,6 +80,10 @@ format: $(VENV)/.dev-installed  ## Format the code
 test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are found, started in Docker, or as child processes
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
 
+.PHONY: bench
+bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, counting (some minutes; best on a quiet machine)
+	@for name in messaging outbox inference counting; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
 .PHONY: e2e
 e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
 	@$(BIN)/pytest -m e2e tests/e2e
