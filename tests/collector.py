@@ -30,7 +30,7 @@ class Collector(Generic[Kind]):
     ) -> None:
         self._subscription.close()
 
-    def until(self, enough: Callable[[Sequence[Kind]], bool], seconds: float = 60) -> list[Kind]:
+    def until(self, enough: Callable[[Sequence[Kind]], bool], seconds: float = 200) -> list[Kind]:
         """Everything so far, as soon as it is enough."""
         deadline = time.monotonic() + seconds
         while not enough(self.messages):

@@ -46,7 +46,7 @@ class Line:
             confirm.result(20)
         publisher.close()
 
-    def judged(self, frames: int, seconds: float = 60) -> list[FrameInspected]:
+    def judged(self, frames: int, seconds: float = 200) -> list[FrameInspected]:
         """The verdicts, once so many different frames have one."""
         return self.verdicts.until(lambda told: len(numbers(told)) >= frames, seconds)
 

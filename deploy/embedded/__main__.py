@@ -28,6 +28,8 @@ from shared.recipe import RecipeError
 from shared.vision.bundle import BundleError
 
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
+MARK: Final = "made-by-seamline"
+"""A file that says that the folder is the line's own."""
 STALL_SECONDS: Final = 90.0
 """Without any frame moving on for so long, a run of a fixed length has failed."""
 LOOK_SECONDS: Final = 0.5
@@ -48,14 +50,17 @@ def demo(
     recipe: Annotated[Path | None, typer.Option(help="What is inspected (YAML).")] = None,
     model: Annotated[Path, typer.Option(help="Folder of the model to start with.")] = SAMPLE_MODEL,
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/demo"),
+    loop: Annotated[bool, typer.Option(help="Play the source again and again.")] = False,
+    port: Annotated[
+        int | None, typer.Option(help="Of the dashboard; by default the first free one from 8000 on.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option(help="Go on with what is in the state folder instead of starting anew.")
     ] = False,
 ) -> None:
     """Play frames through the whole line, and show what becomes of them."""
     state = state.resolve()
-    if not keep and (state / "logs").exists():
-        shutil.rmtree(state)
+    _prepare(state, keep=keep)
     try:
         first, learned = first_model(model, recipe, state / "models")
     except (BundleError, RecipeError) as error:
@@ -64,14 +69,25 @@ def demo(
         source=source or str(seam_film(Path("var/films").resolve())),
         frames=frames,
         pace="fast" if frames else "source",
-        at_end="loop" if frames or not source else "stop",
+        at_end="loop" if frames or loop or not source else "stop",
         recipe=learned.name,
         model=first.resolve(),
         state=state,
     )
-    if wishes.at_end == "stop" and not is_live(source) and not Path(source).exists():
+    if source and not is_live(source) and not Path(source).exists():
         _refuse(f"SOURCE: {source} does not exist: give a video, a folder of pictures, a camera index or an address")
-    sys.exit(_run(wishes))
+    sys.exit(_run(wishes, port or free_port()))
+
+
+def _prepare(state: Path, *, keep: bool) -> None:
+    """Start anew in a folder that an earlier line made; never touch one that it did not make."""
+    mark = state / MARK
+    if state.exists() and any(state.iterdir()) and not mark.exists():
+        _refuse(f"{state} holds something else: give --state an empty folder, or one that does not exist")
+    if mark.exists() and not keep:
+        shutil.rmtree(state)
+    state.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _refuse(why: str) -> NoReturn:
@@ -79,9 +95,8 @@ def _refuse(why: str) -> NoReturn:
     sys.exit(CONFIGURATION_ERROR)
 
 
-def _run(wishes: Wishes) -> int:
+def _run(wishes: Wishes, port: int) -> int:
     stop = _told_to_stop()
-    port = free_port()
     running = services(wishes, port)
     hint = f"Stops by itself after {wishes.frames} frames" if wishes.frames else "Ctrl-C stops it"
     view = View(f"http://127.0.0.1:{port}", hint)

@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.embedded.line import FLOW, LINE
 from samples.still import draw_seam
 from shared.vision.codec import encode
+from tests.processes import free_port, wait_until
 
 FRAMES = 60
 
@@ -20,7 +22,7 @@ FRAMES = 60
 def _demo(folder: Path, *words: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
     return subprocess.Popen(
-        [sys.executable, "-m", "deploy.embedded", "--state", str(folder / "state"), *words],
+        [sys.executable, "-m", "deploy.embedded", "--state", str(folder / "state"), "--port", str(free_port()), *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,
@@ -34,8 +36,8 @@ def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of seam pictures, every third with a cut thread, and one file that is no picture."""
     folder = tmp_path_factory.mktemp("seams")
     for number in range(20):
-        picture, _ = draw_seam(number, defects={"break"} if number % 3 == 0 else set())
-        (folder / f"{number:03}.png").write_bytes(encode(picture, "png"))
+        frame = draw_seam(number, defects={"break"} if number % 3 == 0 else set())
+        (folder / f"{number:03}.png").write_bytes(encode(frame.picture, "png"))
     (folder / "013.png").write_bytes(b"")
     return folder
 
@@ -54,37 +56,59 @@ def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_pat
 
 @pytest.fixture
 def running_line(tmp_path: Path, seams: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    line = _demo(tmp_path, "--source", str(seams))
+    line = _demo(tmp_path, "--source", str(seams), "--loop")
     yield line, tmp_path / "state"
     if line.poll() is None:
         line.kill()
         line.communicate()
 
 
-def test_ctrl_c_stops_every_service(running_line: tuple[subprocess.Popen[str], Path], wait_until: object) -> None:
+def test_ctrl_c_stops_every_service(running_line: tuple[subprocess.Popen[str], Path]) -> None:
     line, state = running_line
-    assert callable(wait_until)
-    children = wait_until(lambda: _children(line.pid) if len(_children(line.pid)) == 5 else None)
-    wait_until(lambda: (state / "logs" / "dashboard.log").exists() and "demo" in _lines(state))
+    wait_until(lambda: _judges(state), 180, "a line that judges")
+    children = _children(line.pid)
+    assert len(children) == len(FLOW)
     line.send_signal(signal.SIGINT)
     line.communicate(timeout=90)
     assert line.returncode == 0
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
+def test_a_service_that_crashes_is_started_again(running_line: tuple[subprocess.Popen[str], Path]) -> None:
+    line, state = running_line
+    wait_until(lambda: _judges(state), 180, "a line that judges")
+    judged = _judged(state)
+    worker = _pid_of("services.inference", _children(line.pid))
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: _pid_of("services.inference", _children(line.pid)) not in (0, worker), 60, "another worker")
+    wait_until(lambda: _judged(state) > judged + 20, 180, "verdicts of the other worker")
+
+
 def _children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def _lines(state: Path) -> list[str]:
-    """The lines that the dashboard knows; its port is in its log."""
-    for text in (state / "logs" / "dashboard.log").read_text().splitlines():
-        if "port" in text:
-            port = json.loads(text).get("port")
-            if port:
-                answer = httpx.get(f"http://127.0.0.1:{port}/api/lines", timeout=5)
-                return [line["line"] for line in answer.json()]
-    return []
+def _pid_of(module: str, processes: list[int]) -> int:
+    words = {pid: Path(f"/proc/{pid}/cmdline") for pid in processes}
+    return next((pid for pid, path in words.items() if path.exists() and module in path.read_text()), 0)
+
+
+def _judges(state: Path) -> bool:
+    return _judged(state) > 0
+
+
+def _judged(state: Path) -> int:
+    """What the dashboard says; its address is in its log."""
+    log = state / "logs" / "dashboard.log"
+    told = (json.loads(text) for text in (log.read_text() if log.exists() else "").splitlines() if text[:1] == "{")
+    address = next((line["address"] for line in told if "address" in line), None)
+    if address is None:
+        return 0
+    try:
+        answer = httpx.get(f"{address}api/lines/{LINE}/accounting", timeout=10)
+    except httpx.TransportError:  # it says where it will be before it is there
+        return 0
+    return int(answer.json()["judged"]) if answer.status_code == httpx.codes.OK else 0
 
 
 @pytest.mark.parametrize(
@@ -94,6 +118,7 @@ def _lines(state: Path) -> list[str]:
         (["--model", "nowhere"], "nowhere is no model"),
         (["--recipe", "other.yaml"], "is not the recipe of model"),
         (["--recipe", "missing.yaml"], "missing.yaml: can't be read"),
+        (["--state", "."], "holds something else"),
     ],
 )
 def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[str], complaint: str) -> None:

@@ -113,8 +113,9 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin |
     found = _find(file)
     if found is None:
         return None
+    origin = _origin(found)
     _fill(network, _read(found))
-    return _origin(found)
+    return origin
 
 
 def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> Origin | None:
@@ -125,13 +126,14 @@ def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Pat
     found = _find(file)
     if found is None:
         return None
+    origin = _origin(found)
     blocks = sum(stage.blocks for stage in stages)
     modules = ("_conv_stem.", "_bn0.", *(f"_blocks.{number}." for number in range(blocks)))
     early = keras.Model(network.inputs, network.get_layer(f"block{blocks - 1}_sum").output)
     _fill(early, {name: tensor for name, tensor in _read(found).items() if name.startswith(modules)})
     for layer in early.layers:
         layer.trainable = False
-    return _origin(found)
+    return origin
 
 
 def _block(inputs: keras.KerasTensor, stage: Stage, stride: int, name: str, dropped: float) -> keras.KerasTensor:

@@ -44,7 +44,9 @@ def test_the_small_network_is_small() -> None:
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(UnfitArchitecture, match="'resnet': take efficientnet-lite0, compact, seam-resnet"):
+    with pytest.raises(
+        UnfitArchitecture, match="'resnet': take efficientnet-lite0, lite0-texture, compact, seam-resnet"
+    ):
         architecture_of("resnet")
 
 
