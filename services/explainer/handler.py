@@ -12,10 +12,10 @@ import numpy as np
 
 from services.explainer import metrics
 from services.explainer.gallery import Gallery, Unexplained
-from services.explainer.heat import Heat, heat_of
 from services.explainer.model import Model, Models
 from services.explainer.overlay import overlay
-from services.explainer.questions import Question, questions_about
+from shared.heatmaps.heat import Heat, heat_of
+from shared.heatmaps.questions import Question, questions_about
 from shared.messages import FrameExplained, FrameInspected, Heatmap, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import RecipeError

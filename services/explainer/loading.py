@@ -8,9 +8,9 @@ import numpy as np
 import structlog
 import tensorflow as tf
 
-from services.explainer.gradcam import GradientProbe
 from services.explainer.model import Model
-from services.explainer.network import read_network
+from shared.heatmaps.gradients import GradientProbe
+from shared.heatmaps.network import read_network
 from shared.vision.bundle import Bundle, BundleError
 
 _log = structlog.stdlib.get_logger("model")

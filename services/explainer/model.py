@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from shared.heatmaps.probe import Probe
 from shared.recipe import Recipe
 from shared.storage.port import ObjectStore
 from shared.vision.bundle import Bundle, read_bundle
-from shared.vision.engine import Pictures
-
-Maps = NDArray[np.float32]
-"""(questions, height, width) of the features, 0 or more; the larger, the more a place speaks for the answer."""
-
-
-class Probe(Protocol):
-    """A network prepared for questions."""
-
-    def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
-        """Answer questions about a batch.
-
-        Args:
-            pictures: the batch.
-            asked: per question the place of the picture in the batch, the place of the label among the network's
-                outputs, and whether to look for what speaks for the label (True) or against it.
-        """
-        ...
 
 
 @dataclass(frozen=True)

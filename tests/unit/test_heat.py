@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.explainer.heat import heat_of
 from services.explainer.overlay import STRENGTH, overlay
+from shared.heatmaps.heat import heat_of
 
 
 def test_a_map_gets_the_size_of_the_picture_and_its_peak_is_255() -> None:

@@ -32,6 +32,9 @@ def copy(tmp_path: Path) -> Path:
         ("services/inference/handler.py", "import pika"),
         ("services/explainer/handler.py", "import minio"),
         ("services/dashboard/handler.py", "import tensorflow"),
+        ("services/inference/handler.py", "import shared.heatmaps.gradients"),
+        ("shared/heatmaps/heat.py", "import tensorflow"),
+        ("shared/vision/codec.py", "import shared.heatmaps.heat"),
         ("shared/verdict.py", "import services.camera"),
     ],
 )

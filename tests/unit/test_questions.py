@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.explainer.questions import questions_about
+from shared.heatmaps.questions import questions_about
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import judge
 from tests.models import paint_recipe

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from services.explainer.model import Maps
-from services.explainer.network import cut
+from shared.heatmaps.network import cut
+from shared.heatmaps.probe import Maps
 from shared.vision.engine import Pictures
 
 
@@ -42,7 +42,7 @@ def grad_cam(features: Any, gradients: Any) -> Any:
 
 
 class GradientProbe:
-    """Asks a network by the gradients of its logits; see `services.explainer.model.Probe`.
+    """Asks a network by the gradients of its logits; see `shared.heatmaps.probe.Probe`.
 
     The pictures of a batch go through the network once; only its head, from the features on, is run and differentiated
     for the questions, all of them together.

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from services.explainer.gradcam import GradientProbe
-from services.explainer.network import cut
+from shared.heatmaps.gradients import GradientProbe
+from shared.heatmaps.network import cut
 from shared.vision.bundle import BundleError
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
