@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,15 +20,17 @@ from services.dashboard.handler import Handler
 from services.dashboard.intake import Intake
 from services.dashboard.projection import open_redis
 from services.dashboard.settings import DashboardSettings
-from shared.messages import Message
+from shared.messages import Message, decode
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
-from shared.topology import DASHBOARD_VERDICTS, Queue
+from shared.topology import DASHBOARD_VERDICTS, TRAINER_COMMANDS, Queue
+from shared.vision import bundle
 from tests.broker_address import BrokerAddress
 from tests.conftest import Bucket
 from tests.processes import ChildServer, free_port, wait_until
 from tests.servers import program
+from tests.verdicts import RECIPE
 
 
 def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
@@ -145,3 +148,42 @@ def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | N
         soon(lambda: dashboard.rebuilder.built, "the projection to be built")
         yield client
     assert not dashboard.failed
+
+
+def judged(client: httpx.Client, line: str = "line-1") -> int:
+    """Frames of a line that were counted."""
+    answer = client.get(f"/api/lines/{line}/accounting")
+    return int(answer.json()["judged"]) if answer.status_code == 200 else 0
+
+
+def commands(broker: Broker) -> list[object]:
+    """What the trainer was told."""
+    subscription = broker.subscribe(TRAINER_COMMANDS, 10)
+    deliveries = subscription.receive(10, 5.0)
+    subscription.acknowledge(deliveries)
+    subscription.close()
+    return [decode(delivery.body) for delivery in deliveries]
+
+
+def problem(answer: httpx.Response, status: int, says: str) -> None:
+    """A problem as RFC 9457 has it."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    details = answer.json()
+    assert details["status"] == status
+    assert details["title"]
+    assert details["type"] == "about:blank"
+    assert says in str(details)
+
+
+def put_model(store: ObjectStore, version: str = "model-1") -> None:
+    """A model of the recipe of `tests.verdicts`, as the trainer keeps it."""
+    manifest = bundle.Manifest(
+        recipe="seam",
+        version=version,
+        architecture="compact",
+        target_layer="features",
+        created_at=datetime(2026, 1, int(version[-1]), tzinfo=UTC),
+        dataset="datasets/seam",
+        files={},
+    )
+    bundle.write_bundle(store, manifest, {"recipe.yaml": RECIPE.encode(), "evaluation.json": b'{"loss": 0.25}'})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,11 +15,10 @@ from services.dashboard.settings import DashboardSettings
 from shared.messages import FrameInspected
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from shared.vision import bundle
 from shared.vision.codec import encode
-from tests.dashboards import embedded_settings, open_dashboard, publish
+from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
 from tests.servers import program
-from tests.verdicts import RECIPE, Line, explanation_of
+from tests.verdicts import Line, explanation_of
 
 pytestmark = pytest.mark.browser
 
@@ -61,19 +59,6 @@ def page(browser: Browser, settings: DashboardSettings, broker: Broker) -> Itera
 def _elsewhere(url: str, settings: DashboardSettings) -> list[str]:
     parts = urlsplit(url)
     return [] if parts.scheme == "data" or parts.netloc == urlsplit(settings.address).netloc else [url]
-
-
-def put_model(store: ObjectStore) -> None:
-    manifest = bundle.Manifest(
-        recipe="seam",
-        version="model-1",
-        architecture="compact",
-        target_layer="features",
-        created_at=datetime.now(UTC),
-        dataset="datasets/seam",
-        files={},
-    )
-    bundle.write_bundle(store, manifest, {"recipe.yaml": RECIPE.encode()})
 
 
 def put_pictures(store: ObjectStore, verdict: FrameInspected) -> None:

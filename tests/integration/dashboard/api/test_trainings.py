@@ -1,0 +1,65 @@
+"""Trainings: ordered, followed, cancelled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
+from shared.messaging.port import Broker
+from tests.dashboards import commands, problem, publish, soon
+from tests.verdicts import RECIPE
+
+
+def test_a_training_is_ordered_followed_and_cancelled(client: httpx.Client, broker: Broker) -> None:
+    order = {"recipe": "seam", "dataset": "datasets/seam", "options": {"epochs": 3}, "recipe_yaml": RECIPE}
+    answer = client.post("/api/trainings", json=order)
+    assert answer.status_code == 202
+    training = answer.json()
+    assert training["state"] == "queued"
+    assert answer.headers["location"] == f"/api/trainings/{training['training_id']}"
+    (request,) = commands(broker)
+    assert isinstance(request, TrainingRequested)
+    assert (request.training_id, request.options, request.recipe_yaml) == (
+        training["training_id"],
+        {"epochs": 3},
+        RECIPE,
+    )
+
+    progress = TrainingProgressed(
+        training_id=request.training_id,
+        recipe="seam",
+        state=TrainingState.RUNNING,
+        epoch=1,
+        epochs=3,
+        metrics={"loss": 0.5},
+        progressed_at=datetime.now(UTC),
+    )
+    publish(broker, progress)
+    soon(lambda: client.get(f"/api/trainings/{request.training_id}").json()["state"] == "running")
+    assert client.get("/api/trainings").json()["trainings"][0]["metrics"] == {"loss": 0.5}
+
+    assert client.delete(f"/api/trainings/{request.training_id}").status_code == 202
+    (cancelled,) = commands(broker)
+    assert isinstance(cancelled, TrainingCancelled)
+    publish(broker, progress.model_copy(update={"state": TrainingState.CANCELLED, "progressed_at": datetime.now(UTC)}))
+    soon(lambda: client.get(f"/api/trainings/{request.training_id}").json()["state"] == "cancelled")
+    problem(client.delete(f"/api/trainings/{request.training_id}"), 409, "nothing to cancel")
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        ({"recipe": "seam"}, "body.dataset"),
+        ({"recipe": "../seam", "dataset": "x"}, "body.recipe"),
+        ({"recipe": "seam", "dataset": "x", "promot": True}, "body.promot"),
+        ({"recipe": "seam", "dataset": "x", "recipe_yaml": "name: seam\nlabels: 3"}, "recipe_yaml, line 1"),
+        ({"recipe": "other", "dataset": "x", "recipe_yaml": RECIPE}, "give one name"),
+        ([], "body"),
+    ],
+)
+def test_a_training_that_cant_be_is_refused(client: httpx.Client, order: object, says: str) -> None:
+    problem(client.post("/api/trainings", json=order), 422, says)
+    assert client.get("/api/trainings").json() == {"trainings": []}

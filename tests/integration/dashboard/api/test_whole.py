@@ -1,0 +1,79 @@
+"""What holds for the whole of the API: its errors, its paths, its readiness, its documents."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from ulid import ULID
+
+from shared.messaging.port import Broker
+from tests.dashboards import judged, problem, publish, soon
+from tests.verdicts import Line
+
+
+def test_errors_are_problem_details(client: httpx.Client) -> None:
+    problem(client.get("/api/lines/line-9"), 404, "nothing was ever heard")
+    problem(client.get("/api/nothing"), 404, "Not Found")
+    problem(client.put("/api/lines"), 405, "Method Not Allowed")
+    problem(client.post("/api/trainings", content=b"{", headers={"Content-Type": "application/json"}), 422, "JSON")
+    problem(client.get("/api/frames/x"), 422, "frame_id")
+
+
+def test_a_person_who_goes_astray_gets_a_page(client: httpx.Client) -> None:
+    answer = client.get("/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042", headers={"Accept": "text/html,*/*"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "no such frame is known" in answer.text
+
+
+def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, broker: Broker) -> None:
+    line = Line(f"line-{ULID()}")
+    publish(broker, line.verdict("break"))
+    soon(lambda: judged(client, line.name) == 1)
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["checks"] == dict.fromkeys(("broker", "redis", "storage", "counts", "intake"), "ok")
+    assert client.get("/healthz").text == "ok\n"
+    assert f'dashboard_verdicts_total{{line="{line.name}",verdict="ng"}} 1.0' in client.get("/metrics").text
+
+
+def test_the_documents_of_the_api_come_from_this_machine_alone(client: httpx.Client) -> None:
+    page = client.get("/api/docs")
+    assert "://" not in page.text
+    for address in (
+        "/api/docs/swagger-ui-bundle.js",
+        "/api/docs/swagger-ui.css",
+        "/static/documents.js",
+        "/static/icon.svg",
+    ):
+        assert address in page.text
+        assert client.get(address).status_code == 200
+    document = client.get("/api/openapi.json").json()
+    assert document["components"]["schemas"]["ProblemDetails"]
+    assert document["components"]["schemas"]["TrainingOrder"]["example"]
+    described = [operation for path in document["paths"].values() for operation in path.values()]
+    assert all(operation.get("description") for operation in described)
+    assert all("HTTPValidationError" not in str(operation) for operation in described)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/frames/..%2F..%2Fetc%2Fpasswd",
+        "/api/frames/../../etc/passwd/picture",
+        "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042%00/picture",
+        "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/heatmaps/..%2F..%2Fpicture",
+        "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/heatmaps/a%2Fb",
+        "/api/lines/..%2F..%2Fx",
+        "/api/lines/*/accounting",
+        "/api/docs/..%2F..%2Fserving.py",
+        "/api/docs/..%5C..%5Cserving.py",
+        "/static/../endpoints.py",
+        "/static/..%2Fendpoints.py",
+        "/static/%2e%2e/%2e%2e/settings.py",
+    ],
+)
+def test_paths_that_lead_astray_are_no_paths(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
