@@ -119,6 +119,14 @@ def s3(s3_endpoint: Endpoint) -> Bucket:
 
 
 @pytest.fixture
+def private_s3(tmp_path: Path) -> Iterator[tuple[Endpoint, Server]]:
+    """An S3 server of one test's own, which it may stop and start again."""
+    endpoint, server = servers.start_s3(tmp_path / "s3")
+    yield endpoint, server
+    server.remove()
+
+
+@pytest.fixture
 def sqlite(tmp_path: Path) -> BrokerAddress:
     return BrokerAddress(f"sqlite:///{tmp_path}/broker")
 

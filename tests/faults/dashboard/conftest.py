@@ -12,20 +12,26 @@ from shared.messaging import open_broker
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
-from tests.contract.conftest import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
+from tests.conftest import Bucket
 from tests.dashboards import PrivateRedis, embedded_settings
-
-__all__ = ["s3_server"]
+from tests.processes import Server
+from tests.servers import Endpoint
 
 
 @pytest.fixture
-def settings(tmp_path: Path, s3_server: S3Server) -> DashboardSettings:
+def s3_server(private_s3: tuple[Endpoint, Server]) -> Server:
+    return private_s3[1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, private_s3: tuple[Endpoint, Server]) -> DashboardSettings:
     """An object store that can be stopped."""
+    bucket = Bucket(private_s3[0], "verdicts")
     return embedded_settings(
         tmp_path,
-        storage_url=f"s3://{s3_server.address}/verdicts",
-        storage_access_key=ACCESS_KEY,
-        storage_secret_key=SECRET_KEY,
+        storage_url=bucket.url,
+        storage_access_key=bucket.access_key,
+        storage_secret_key=bucket.secret_key,
     )
 
 

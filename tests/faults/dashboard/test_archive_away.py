@@ -10,12 +10,12 @@ from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.topology import DASHBOARD_VERDICTS
-from tests.contract.conftest import S3Server
 from tests.dashboards import encoded, kept, publish, soon, taking_in
+from tests.processes import Server
 from tests.verdicts import Line
 
 
-def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S3Server) -> None:
+def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: Server) -> None:
     s3_server.stop()
     archive = Archive(store, seconds=0.02, messages=5)
     verdicts = list(Line().verdicts(60))
@@ -29,7 +29,7 @@ def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S
     archive.close()
 
 
-def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectStore, s3_server: S3Server) -> None:
+def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectStore, s3_server: Server) -> None:
     s3_server.stop()
     archive = Archive(store, seconds=0.02, messages=5)
     kept = archive.keep(list(Line().verdicts(3)))
@@ -41,7 +41,7 @@ def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectS
 
 
 def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
-    broker: Broker, handler: Handler, store: ObjectStore, s3_server: S3Server
+    broker: Broker, handler: Handler, store: ObjectStore, s3_server: Server
 ) -> None:
     s3_server.stop()
     verdicts: list[Message] = list(Line().verdicts(300))
@@ -56,7 +56,7 @@ def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
 
 
 def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
-    broker: Broker, handler: Handler, store: ObjectStore, s3_server: S3Server
+    broker: Broker, handler: Handler, store: ObjectStore, s3_server: Server
 ) -> None:
     s3_server.stop()
     publish(broker, *Line().verdicts(300))
@@ -66,7 +66,7 @@ def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
 
 
 def test_stopping_while_the_archive_is_away_leaves_the_verdicts_in_the_queue(
-    broker: Broker, handler: Handler, store: ObjectStore, s3_server: S3Server
+    broker: Broker, handler: Handler, store: ObjectStore, s3_server: Server
 ) -> None:
     s3_server.stop()
     verdicts: list[Message] = list(Line().verdicts(50))
