@@ -27,6 +27,8 @@ class Rights:
     writes: tuple[str, ...]
     hears: tuple[str, ...] = ()
     """exchanges of the broadcasts it listens to"""
+    reviews: bool = False
+    """reads what any queue has parked, for people to replay or discard"""
 
 
 RIGHTS: Final = {
@@ -39,7 +41,7 @@ RIGHTS: Final = {
         writes=(topology.VERDICTS, topology.REPORTS, topology.DEAD), hears=(topology.PROMOTIONS.exchange,)
     ),
     "trainer": Rights(writes=(topology.MODELS, topology.REPORTS, topology.DEAD)),
-    "dashboard": Rights(writes=(topology.MODELS, topology.DEAD)),
+    "dashboard": Rights(writes=(topology.MODELS, topology.DEAD), reviews=True),
 }
 
 
@@ -68,11 +70,12 @@ def _user(name: str, *tags: str) -> dict[str, Any]:
 def _permission(user: str, rights: Rights) -> dict[str, Any]:
     own = [OWN_QUEUE] if rights.hears else []
     reads = [rf"{re.escape(queue.name)}(\.suspects)?" for queue in topology.QUEUES if queue.name.startswith(f"{user}.")]
+    parked = [r".+\.parked"] if rights.reviews else []
     return {
         "user": user,
         "configure": _any_of(own),
         "write": _any_of([*map(re.escape, rights.writes), *own]),
-        "read": _any_of([*reads, *map(re.escape, rights.hears), *own]),
+        "read": _any_of([*reads, *parked, *map(re.escape, rights.hears), *own]),
     }
 
 

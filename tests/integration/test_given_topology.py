@@ -12,7 +12,7 @@ from ulid import ULID
 from deploy.rabbitmq.__main__ import RIGHTS, VHOST, definitions
 from shared import topology
 from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted
-from shared.messaging.port import MessagingError
+from shared.messaging.port import Fate, MessagingError
 from shared.messaging.rabbitmq import RabbitBroker
 from tests.broker_address import BrokerAddress
 from tests.servers import Endpoint
@@ -107,3 +107,20 @@ def test_a_camera_may_not_read_what_others_captured(login: Login) -> None:
 def test_a_topology_that_was_said_to_be_given_and_is_not_is_told(rabbitmq: BrokerAddress) -> None:
     with pytest.raises(MessagingError, match=r"definitions\.json"):
         RabbitBroker(f"{rabbitmq.url}?topology=given", rabbitmq.user, rabbitmq.password)
+
+
+def test_the_dashboard_reviews_what_another_service_parked(login: Login) -> None:
+    camera = login("camera").publisher()
+    for _ in range(2):
+        camera.publish(_frame()).result(10)
+    inference = login("inference").subscribe(topology.INFERENCE_FRAMES, 10)
+    for _ in range(2):
+        (delivery,) = inference.receive(1, 10.0)
+        inference.park(delivery, "not a picture")
+    inference.close()
+
+    dashboard = login("dashboard")
+    fates = iter([Fate.REPLAY, Fate.DISCARD])
+    dashboard.review(topology.INFERENCE_FRAMES, lambda _message: next(fates))
+    assert dashboard.depth(topology.INFERENCE_FRAMES.parked).total == 0
+    assert dashboard.depth(topology.INFERENCE_FRAMES.name).total == 1

@@ -33,7 +33,12 @@ def test_a_service_reads_its_own_queues_and_no_others(user: str) -> None:
         own = queue.name.startswith(f"{user}.")
         assert _may(user, "read", queue.name) is own
         assert _may(user, "read", queue.suspects) is own
-        assert not _may(user, "read", queue.parked)
+
+
+def test_only_the_dashboard_reads_what_was_parked_and_may_put_it_back() -> None:
+    for queue in topology.QUEUES:
+        assert [user for user in FLOW if _may(user, "read", queue.parked)] == ["dashboard"]
+    assert _may("dashboard", "write", topology.DEAD)
 
 
 @pytest.mark.parametrize("user", FLOW)
