@@ -30,6 +30,9 @@ TRIES: Final = urllib3.Retry(
     connect=1, read=1, status=2, redirect=0, other=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)
 )
 """Enough for a hiccup; waiting for an absent server is the caller's part, who knows what to do meanwhile."""
+CONNECTIONS: Final = 64
+"""Kept open for the next call, at most: more than the threads of the dashboard, where 40 answer requests and a dozen
+look after the rest. One is opened when no other is free, so the other services have a few."""
 
 
 class NoSuchBucket(StorageError):
@@ -45,7 +48,7 @@ class MinioStore:
         http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             retries=TRIES.new(raise_on_status=False),
-            maxsize=8,
+            maxsize=CONNECTIONS,
         )
         try:
             check_bucket_name(bucket, strict=True)

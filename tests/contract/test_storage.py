@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -130,6 +131,23 @@ def test_two_services_open_a_new_storage_at_once(open_it: Callable[[], ObjectSto
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(open_and_put, range(6)))
     assert list(open_it().keys("frames/")) == [f"frames/{number}" for number in range(6)]
+
+
+def test_many_threads_of_one_service_ask_at_once_without_a_warning(
+    store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put("frames/picture", b"x" * 10_000)
+    threads = 48
+    together = Barrier(threads)
+
+    def get_twice(_number: int) -> None:
+        for _ in range(2):
+            together.wait(30)
+            store.get("frames/picture")
+
+    with caplog.at_level("WARNING"), ThreadPoolExecutor(threads) as pool:
+        list(pool.map(get_twice, range(threads)))
+    assert caplog.text == ""
 
 
 def test_deleting_and_putting_side_by_side_loses_no_put(store: ObjectStore) -> None:
