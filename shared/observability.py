@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -51,6 +51,15 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports what our adapter raises, with a stack each
 
 
+class Wellness(Protocol):
+    """What ``/healthz`` asks."""
+
+    @property
+    def well(self) -> bool:
+        """Whether it works."""
+        ...
+
+
 class Health:
     """Whether a service's loop turns. ``beat`` is called by the loop; ``/healthz`` says 200 or 503."""
 
@@ -69,7 +78,7 @@ class Health:
         return self._clock() - self._last_beat < self._silence_seconds
 
 
-def serve_health(health: Health, settings: ServiceSettings) -> None:
+def serve_health(health: Wellness, settings: ServiceSettings) -> None:
     """Serve ``/healthz`` and ``/metrics`` from a thread of their own, if the settings give a port."""
     if not settings.health_port:
         return

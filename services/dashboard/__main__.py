@@ -12,7 +12,7 @@ from services.dashboard.assembly import Dashboard
 from services.dashboard.projection import check_login, open_redis
 from services.dashboard.rebuilding import rebuild_with_progress
 from services.dashboard.settings import DashboardSettings
-from shared.observability import configure_logging
+from shared.observability import configure_logging, serve_health
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
@@ -29,6 +29,7 @@ def serve(stop: threading.Event) -> None:
     check_login(redis)
     broker = await_broker(settings, stop)
     dashboard = Dashboard(settings, redis=redis, broker=broker, store=store, stop=stop)
+    serve_health(dashboard, settings)
     with dashboard.running():
         _log.info("the dashboard is open", address=settings.address, asks_password=settings.asks_password)
         stop.wait()

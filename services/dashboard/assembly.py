@@ -57,6 +57,11 @@ class Dashboard:
         ]
 
     @property
+    def well(self) -> bool:
+        """Whether everything that takes in turns."""
+        return all(intake.health.well for intake in self.intakes)
+
+    @property
     def failed(self) -> bool:
         """Whether something unknown ended it."""
         return any(intake.failure for intake in self.intakes)
@@ -113,7 +118,7 @@ class Dashboard:
                 "redis": self._redis.ping,
                 "storage": lambda: self._store.exists("verdicts/ready"),
                 "counts": lambda: None if self.rebuilder.built else "being made from the archive",
-                "intake": lambda: None if all(intake.health.well for intake in self.intakes) else "stands still",
+                "intake": lambda: None if self.well else "stands still",
             }
         )
 

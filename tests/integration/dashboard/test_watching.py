@@ -1,0 +1,37 @@
+"""The dashboard as those see it who watch the services: on the port of health and metrics."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from tests.dashboards import embedded_settings, environment_of, soon
+from tests.processes import free_port
+
+
+def test_health_and_metrics_have_a_port_without_the_password(tmp_path: Path) -> None:
+    settings = embedded_settings(tmp_path, password=SecretStr("secret"), health_port=free_port())
+    watched = f"http://127.0.0.1:{settings.health_port}"
+
+    def answers(address: str) -> int:
+        try:
+            return httpx.get(address, trust_env=False).status_code
+        except httpx.TransportError:
+            return 0
+
+    environment = {**os.environ, **environment_of(settings)}
+    child = subprocess.Popen([sys.executable, "-m", "services.dashboard"], env=environment)
+    try:
+        soon(lambda: answers(f"{settings.address}healthz") == 200)
+        assert answers(f"{watched}/healthz") == 200
+        assert "dashboard_held_messages" in httpx.get(f"{watched}/metrics", trust_env=False).text
+        assert answers(f"{settings.address}metrics") == 401
+        assert answers(f"{watched}/api/lines") == 404
+    finally:
+        child.terminate()
+        child.wait(30)
