@@ -146,6 +146,20 @@ class Keeping(_Section):
     every_nth_passed: int = Field(0, ge=0, description="also every n-th frame judged ok; 0 for none")
 
 
+ExplanationMethod = Literal["grad-cam", "grad-cam++", "layer-cam"]
+
+
+class Explanation(_Section):
+    """How heatmaps are made."""
+
+    method: ExplanationMethod = Field(
+        "grad-cam", description="grad-cam++ does justice to several small things in a picture; layer-cam is finer"
+    )
+    layer: str | None = Field(
+        None, min_length=1, description="of the network: whose features are looked at; None: its last features"
+    )
+
+
 class Recipe(_Section):
     """What is inspected on one product."""
 
@@ -158,6 +172,7 @@ class Recipe(_Section):
         0.1, ge=0, le=0.5, description="a score this near its threshold (or a lead this small) is unsure"
     )
     explain: Literal["flagged", "all"] = Field("flagged", description="which frames are flagged for heatmaps")
+    explanation: Explanation = Explanation()
     keeping: Keeping = Keeping()
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
 
 import numpy as np
 
@@ -24,8 +23,6 @@ from shared.vision.bundle import BundleError
 from shared.vision.codec import CONTENT_TYPES, Picture, encode
 from shared.vision.preprocessing import prepare
 
-METHOD: Final = "grad-cam"
-
 
 @dataclass
 class Case:
@@ -36,6 +33,8 @@ class Case:
     reason: str = ""
     """Why there is no picture, or nothing to say about it."""
     answers: list[tuple[Question, Heat]] = field(default_factory=list)
+    method: str = ""
+    """How they were found."""
 
 
 class Explainer:
@@ -89,7 +88,7 @@ class Explainer:
         return FrameExplained(
             frame=case.frame.frame,
             model_version=case.frame.model_version,
-            method=METHOD,
+            method=case.method,
             heatmaps=heatmaps,
             overlay_key=self._keep_overlay(folder, case) if heatmaps else None,
             reason="" if heatmaps else case.reason or "none of its findings is a label of the recipe",
@@ -144,4 +143,5 @@ def _ask(model: Model, cases: Sequence[tuple[Case, Picture]]) -> None:
     maps = model.probe.maps(pictures, [(row, question.output, question.towards) for row, question in asked])
     for (row, question), map_ in zip(asked, maps, strict=True):
         case, picture = cases[row]
+        case.method = model.recipe.explanation.method
         case.answers.append((question, heat_of(map_, *picture.shape[:2])))

@@ -36,7 +36,8 @@ def load_model(bundle: Bundle) -> Model:
             f"model {bundle.version} makes {network.output_shape[1:]} of {network.input_shape[1:]}, "
             f"and its recipe asks for {(labels,)} of {expected}"
         )
-    probe = GradientProbe(network, bundle.manifest.target_layer)
+    method = bundle.recipe.explanation.method
+    probe = GradientProbe(network, bundle.manifest.target_layer, method)
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
-    _log.info("explaining with model", version=bundle.version)
+    _log.info("explaining with model", version=bundle.version, method=method, layer=bundle.manifest.target_layer)
     return Model(bundle.version, bundle.recipe, probe)

@@ -15,8 +15,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import keras
 from pydantic import JsonValue
 
-from services.trainer.architectures import FEATURES
 from services.trainer.compile import CompiledForm
+from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
 from shared.vision.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest
 
@@ -55,6 +55,9 @@ def pack(
         evaluation: JSON.
         provenance: where it comes from.
         extra: further files, by name.
+
+    Raises:
+        BundleError: no heatmap can be made of the network's features.
     """
     files = {
         KERAS: keras_file(network),
@@ -68,7 +71,7 @@ def pack(
         recipe=recipe.name,
         version=provenance.version,
         architecture=provenance.architecture,
-        target_layer=FEATURES,
+        target_layer=target_layer_of(network, recipe),
         created_at=provenance.created_at,
         dataset=provenance.dataset,
         options=provenance.options,

@@ -13,10 +13,12 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.trainer.equality import Equality
+from shared.heatmaps.explainable import refuse_unexplainable
 from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested, decode
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.vision.bundle import (
     EVALUATION,
+    KERAS,
     Bundle,
     BundleError,
     ProductionPointer,
@@ -106,7 +108,10 @@ class Registry:
         if asked.force and not asked.reason.strip():
             raise Refusal("to force a promotion, give the reason")
         try:
-            _refuse_unproven(read_bundle(self._store, asked.recipe, asked.model_version))
+            bundle = read_bundle(self._store, asked.recipe, asked.model_version)
+            _refuse_unproven(bundle)
+            if KERAS in bundle.files:  # a bundle without it judges, and says why it explains nothing
+                refuse_unexplainable(bundle)
         except ObjectNotFound:
             raise Refusal(f"recipe {asked.recipe!r} has no model {asked.model_version}") from None
         except BundleError as error:

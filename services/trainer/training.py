@@ -20,6 +20,7 @@ from services.trainer.loss import loss_of
 from services.trainer.options import TrainingOptions
 from services.trainer.pixels import PixelStore, Rows
 from services.trainer.validation import Validator
+from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
 
 WARM_UP: Final = 0.05
@@ -89,9 +90,11 @@ def fit(
         WeightsError: the file of weights is not what it should be.
         CheckpointError: the checkpoint is of another training.
         DivergedTraining: the loss is no number any more.
+        BundleError: the network has no layer that the recipe wants heatmaps of.
     """
     keras.utils.set_random_seed(options.seed)
     network = architecture.build(recipe.picture, len(recipe.labels))
+    target_layer_of(network, recipe)  # told before the training, not after it
     origin = architecture.load_weights(network, weights)
     fine_tuning = origin is not None and architecture.tuning_rate is not None
     if fine_tuning:

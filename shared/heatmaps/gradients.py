@@ -1,44 +1,19 @@
-"""Grad-CAM: which places of the features speak for a label.
-
-Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-doi 10.1109/ICCV.2017.74. On the logit, as in the paper: behind a sigmoid or a softmax the gradient of a sure network
-vanishes.
-"""
+"""Questions answered by the gradients of a network's logits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from shared.heatmaps.methods import METHODS
 from shared.heatmaps.network import cut
 from shared.heatmaps.probe import Maps
+from shared.recipe import ExplanationMethod
 from shared.vision.engine import Pictures
-
-
-class Method(Protocol):
-    """How features and gradients become a map."""
-
-    def __call__(self, features: Any, gradients: Any) -> Any:
-        """Make maps.
-
-        Args:
-            features: tensor (questions, height, width, channels).
-            gradients: tensor of the same shape: of the questions' logits by the features.
-
-        Returns:
-            Tensor (questions, height, width), 0 or more.
-        """
-        ...
-
-
-def grad_cam(features: Any, gradients: Any) -> Any:
-    """Each channel counts as much as it moves the logit on average (equations 1 and 2 of the paper)."""
-    weights = tf.reduce_mean(gradients, axis=(1, 2))
-    return tf.nn.relu(tf.einsum("qhwc,qc->qhw", features, weights))
 
 
 class GradientProbe:
@@ -48,14 +23,14 @@ class GradientProbe:
     for the questions, all of them together.
     """
 
-    def __init__(self, network: keras.Model, target_layer: str, method: Method = grad_cam) -> None:
+    def __init__(self, network: keras.Model, target_layer: str, method: ExplanationMethod = "grad-cam") -> None:
         """Prepare a network, from pictures to logits, to be asked about the features of a layer.
 
         Raises:
             BundleError: the network can't be cut at that layer.
         """
         self._features, self._head = cut(network, target_layer)
-        self._method = method
+        self._method = METHODS[method]
         self._labels = network.output_shape[-1]
         pictures = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
         questions = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, self._labels), tf.float32))

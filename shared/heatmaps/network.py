@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 
+from shared.recipe import Recipe
 from shared.vision.bundle import KERAS, Bundle, BundleError
+
+CONVOLUTIONS: Final = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
 
 
 def read_network(bundle: Bundle) -> keras.Model:
@@ -27,6 +37,52 @@ def read_network(bundle: Bundle) -> keras.Model:
             raise BundleError(f"model {bundle.version}: Keras can't load {KERAS}: {reason}") from error
 
 
+def target_layer_of(network: keras.Model, recipe: Recipe) -> str:
+    """The layer whose features heatmaps are made of: the one that the recipe names, or the network's last features.
+
+    Raises:
+        BundleError: the network has no such layer or no convolution at all, or can't be cut there.
+    """
+    if recipe.explanation.layer:
+        cut(network, recipe.explanation.layer)
+        return recipe.explanation.layer
+    candidates = list(_features(network))
+    if not candidates:
+        raise BundleError(f"network {network.name} has no convolution: no heatmap can be made of what it sees")
+    for layer in reversed(candidates):
+        with suppress(BundleError):
+            cut(network, layer.name)
+            return str(layer.name)
+    raise BundleError(
+        f"network {network.name} can't be cut behind any of its features: name a layer in the recipe's explanation"
+    )
+
+
+def _features(network: keras.Model) -> Iterator[keras.Layer]:
+    """The layers that give maps, from the first convolution on, in their order; a pooled map is a coarser one."""
+    seen = False
+    for layer in _leaves(network):
+        seen = seen or isinstance(layer, CONVOLUTIONS)
+        if seen and "Pooling" not in type(layer).__name__ and len(_output_shape(layer)) == 4:
+            yield layer
+
+
+def _leaves(network: keras.Model) -> Iterator[keras.Layer]:
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _output_shape(layer: keras.Layer) -> tuple[int | None, ...]:
+    """Of a layer that gives one tensor in one place; nothing otherwise."""
+    try:
+        return tuple(layer.output.shape)
+    except (AttributeError, ValueError):
+        return ()
+
+
 def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
     """Cut a network behind a layer, wherever it is nested.
 
@@ -43,7 +99,9 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
     """
     within = next((one for one in network.layers if one.name == layer or _holds(one, layer)), None)
     if within is None:
-        raise BundleError(f"network {network.name} has no layer {layer}: the manifest names its target layer wrongly")
+        raise BundleError(
+            f"network {network.name} has no layer {layer}: name another in the recipe's explanation, or none"
+        )
     try:
         before, after = _around(network, within)
         first, second = (within, keras.layers.Identity()) if within.name == layer else cut(within, layer)

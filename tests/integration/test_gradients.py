@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from shared.heatmaps.gradients import GradientProbe
 from shared.heatmaps.network import cut
 from shared.vision.bundle import BundleError
+from tests.integration.slow_maps import slowly
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 LABELS = 4
@@ -68,6 +68,12 @@ def _sequential() -> keras.Model:
     )
 
 
+def _as_in_the_paper(features: Any, gradients: Any) -> Any:
+    """Equations 1 and 2 of Selvaraju et al. 2017."""
+    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+    return tf.maximum(tf.reduce_sum(weights * features, axis=-1), 0)
+
+
 def _trained(network: keras.Model, loss: keras.losses.Loss) -> keras.Model:
     """A few steps on noise: weights and batch statistics as no initialiser leaves them."""
     noise = np.random.default_rng(1)
@@ -76,34 +82,6 @@ def _trained(network: keras.Model, loss: keras.losses.Loss) -> keras.Model:
     network.compile("adam", loss)
     network.fit(pictures, truth, epochs=3, verbose=0)
     return network
-
-
-def _replayed(network: keras.Model, layer: str, picture: Any) -> tuple[Any, Any]:
-    """Features and logits of one picture, by running the layers with the target's output noted on its way."""
-    noted: list[Any] = []
-    target = next(found for found in network._flatten_layers() if found.name == layer)
-    original = target.call
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        noted.append(original(*args, **kwargs))
-        return noted[-1]
-
-    target.call = call
-    try:
-        return network(picture, training=False), noted[-1]
-    finally:
-        target.call = original
-
-
-def _slowly(network: keras.Model, layer: str, pictures: NDArray[np.float32], label: int, towards: bool) -> Any:
-    maps = []
-    for picture in pictures:
-        with tf.GradientTape() as tape:
-            logits, features = _replayed(network, layer, picture[np.newaxis])
-            answer = logits[0, label] * (1 if towards else -1)
-        weights = tape.gradient(answer, features).numpy()[0].mean(axis=(0, 1))
-        maps.append(np.maximum((features.numpy()[0] * weights).sum(axis=-1), 0))
-    return np.stack(maps)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +109,7 @@ def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss:
     assert maps.max() > 1e-3
     for label in range(LABELS):
         for towards in (True, False):
-            slow = _slowly(network, "features", pictures, label, towards)
+            slow = slowly(network, "features", pictures, label, towards=towards, method=_as_in_the_paper)
             rows = [asked.index((row, label, towards)) for row in range(2)]
             assert np.abs(maps[rows] - slow).max() < 1e-4
 
