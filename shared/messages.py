@@ -276,7 +276,10 @@ class TrainingRequested(Message):
     training_id: Name
     recipe: Name
     recipe_yaml: str | None = Field(None, description="the recipe itself; None for the one of the model in production")
-    dataset: str = Field(description="prefix in object storage, or a folder where the trainer may read folders")
+    dataset: str = Field(
+        description="name@version, or name for its newest version; a prefix datasets/<name> of object storage with "
+        "tables; or a folder where the trainer may read folders"
+    )
     architecture: Name = "compact"
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="epochs, seed, batch size…: see the trainer"

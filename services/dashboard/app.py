@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from services.dashboard import documents, events, watching
+from services.dashboard.datasets import endpoints as datasets_endpoints
+from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames import endpoints as frames_endpoints
 from services.dashboard.frames.service import FramesService
 from services.dashboard.guard import Guard
@@ -32,6 +34,7 @@ class Rooms:
     frames: FramesService
     models: ModelsService
     trainings: TrainingsService
+    datasets: DatasetsService
     hub: Hub
     readiness: Readiness
 
@@ -49,7 +52,14 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     )
     for name, room in vars(rooms).items():
         setattr(app.state, name, room)
-    for feature in (lines_endpoints, frames_endpoints, models_endpoints, trainings_endpoints, events):
+    for feature in (
+        lines_endpoints,
+        frames_endpoints,
+        models_endpoints,
+        trainings_endpoints,
+        datasets_endpoints,
+        events,
+    ):
         app.include_router(feature.router)
     app.include_router(watching.router)
     app.include_router(documents.router)

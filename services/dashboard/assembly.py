@@ -13,6 +13,7 @@ from redis import Redis
 from services.dashboard.app import Rooms, build_app
 from services.dashboard.archive import Archive
 from services.dashboard.commands import Commands
+from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.service import FramesService
 from services.dashboard.handler import Handler
 from services.dashboard.intake import Intake
@@ -107,6 +108,7 @@ class Dashboard:
             frames=frames,
             models=models,
             trainings=trainings,
+            datasets=DatasetsService(self._store),
             hub=Hub(self._redis, self._keys, sources),
             readiness=self._readiness(),
         )

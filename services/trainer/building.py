@@ -52,6 +52,10 @@ class Order:
     ordered_at: datetime
     weights: Path | None = None
     """A file to start from; by default, what is installed for the architecture."""
+    dataset: str | None = None
+    """The dataset version that the folder holds; None for a folder that is none."""
+    notes: tuple[str, ...] = ()
+    """What was noticed of the pictures before."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +140,11 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         for part in logits
     }
     note = architecture_of(order.architecture).note_on(trained.origin)
-    warnings = (*(str(problem) for problem in material.problems), *material.parts.warnings, *([note] if note else []))
+    noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
+    warnings = (*noticed, *([note] if note else []))
     report = {
         "part": "test",
+        "dataset": order.dataset or store.digest,
         **evaluations["test"].model_dump(mode="json"),
         "valid": evaluations["valid"].model_dump(mode="json"),
         "compiled": {FORM: equality.model_dump(mode="json")},
@@ -179,4 +185,4 @@ def _provenance(order: Order, store: PixelStore, trained: Trained) -> Provenance
         **order.options.model_dump(mode="json"),
         "weights": asdict(trained.origin) if trained.origin else None,
     }
-    return Provenance(order.version, order.architecture, store.digest, order.ordered_at, options)
+    return Provenance(order.version, order.architecture, order.dataset or store.digest, order.ordered_at, options)

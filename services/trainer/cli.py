@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from ulid import ULID
 
-from services.trainer.errors import TrainerError
-from services.trainer.options import TrainingOptions, WrongOption, read_options
+from services.trainer.complaints import complaints
+from services.trainer.dataset_commands import commands as dataset_commands
+from services.trainer.dataset_commands import split_folder
+from services.trainer.options import TrainingOptions, read_options, shares_of
 from services.trainer.registry import Decision, Registry
 from services.trainer.settings import TrainerSettings
 from shared.messages import PromotionRefused, PromotionRequested
 from shared.messaging import open_broker
-from shared.messaging.port import MessagingError
 from shared.quiet import import_quietly
-from shared.recipe import PictureSpec, RecipeError, Task
+from shared.recipe import PictureSpec, Task
 from shared.settings import read_settings
 from shared.storage import open_store
-from shared.storage.port import StorageError
 from shared.vision.bundle import (
     MANIFEST,
     BundleError,
@@ -35,7 +33,6 @@ from shared.vision.bundle import (
     write_bundle,
     write_bundle_folder,
 )
-from shared.vision.engine import EngineError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,22 +44,11 @@ app = typer.Typer(
 )
 
 REFUSED: Final = 1
-WRONG_INPUT: Final = 2
 DEFAULTS: Final = TrainingOptions()
 
 Data = Annotated[Path, typer.Option(help="Folder with images/ and labels.csv, and groups.csv where known.")]
 Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
 SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
-
-
-@contextmanager
-def complaints() -> Iterator[None]:
-    """What people can put right is told in a line, with exit code 2 and without a traceback."""
-    try:
-        yield
-    except (TrainerError, RecipeError, BundleError, EngineError, StorageError, MessagingError) as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(WRONG_INPUT) from None
 
 
 def workbench() -> ModuleType:
@@ -99,7 +85,7 @@ def train(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "seed": seed,
-            "shares": _shares(split),
+            "shares": shares_of(split),
             "skip_problems": skip_problems,
         }
         options = read_options(given)
@@ -142,12 +128,8 @@ def describe(
         workbench().describe(name, PictureSpec(height=height, width=width), labels)
 
 
-def _shares(text: str) -> dict[str, float]:
-    try:
-        train, valid, test = (float(part) for part in text.split(","))
-    except ValueError:
-        raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
-    return {"train": train, "valid": valid, "test": test}
+app.command("split")(split_folder)
+app.add_typer(dataset_commands, name="dataset")
 
 
 @app.command(hidden=True)

@@ -4,20 +4,24 @@ A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the pi
 with True or False. A leading column without a name (or named ``index``) is an index that some tool wrote, and is passed
 over. Several tables in one folder are read together. Pictures lie in ``images/``, or beside the tables. ``groups.csv``
 says which pictures belong together (``name,group``); without it, those of a ``<video>_data.csv`` are one group.
+``labelled.csv`` says who labelled them and when (``name,by,at``), where that is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from datetime import datetime
+from pathlib import Path
 from typing import Final, Literal
 
 from services.trainer.tables import DatasetError, Place, Problem, Row, Table, read_table
+from shared.dataset import is_picture_name
 
 LABELS: Final = "labels.csv"
 VIDEO_TABLE: Final = "_data.csv"
 GROUPS: Final = "groups.csv"
+LABELLED: Final = "labelled.csv"
 PICTURES: Final = "images"
 NAME: Final = "name"
 INDEX_COLUMNS: Final = ("", "index", "unnamed: 0")
@@ -38,6 +42,8 @@ class Example:
     group: str
     place: Place
     """The row that says so."""
+    labelled_by: str | None = None
+    labelled_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -88,17 +94,27 @@ def find_tables(folder: Path) -> list[Path]:
     Raises:
         DatasetError: there is none.
     """
-    found = sorted(path for path in folder.glob("*.csv") if path.name == LABELS or path.name.endswith(VIDEO_TABLE))
+    found = sorted(path for path in folder.glob("*.csv") if is_table(path.name))
     if not found:
         what = "no table" if folder.is_dir() else "no such folder"
         raise DatasetError([f"{folder}: {what}: put {LABELS} or <video>{VIDEO_TABLE} there, with name and labels"])
     return found
 
 
+def is_table(name: str) -> bool:
+    """Whether a file lists labels, by its name in the folder of a dataset."""
+    return "/" not in name and (name == LABELS or name.endswith(VIDEO_TABLE))
+
+
 def label_columns(table: Table) -> tuple[str, ...]:
     """The columns of a table that are labels."""
     leading = 1 if table.columns and table.columns[0].lower() in INDEX_COLUMNS else 0
     return tuple(column for column in table.columns[leading:] if column != NAME)
+
+
+def group_of_table(table: str, name: str) -> str:
+    """The group of a picture that no ``groups.csv`` names: the video of its table, or itself."""
+    return table.removesuffix(VIDEO_TABLE) if table.endswith(VIDEO_TABLE) else name
 
 
 class _WrongRow(ValueError):
@@ -115,6 +131,7 @@ class _Reader:
         self._exclusive = exclusive
         self._pictures = folder / PICTURES if (folder / PICTURES).is_dir() else folder
         self._groups = self._read_groups(folder / GROUPS)
+        self._labelled = self._read_labelled(folder / LABELLED)
 
     def read(self, table: Table) -> None:
         """Add the rows of a table."""
@@ -144,7 +161,8 @@ class _Reader:
         if before:
             what = "is listed twice" if before.labels == labels else "is labelled otherwise"
             raise _WrongRow(f"{name} {what}, see {before.place}: keep one of the two")
-        self.examples[name] = Example(name, self._picture(name), labels, self._group(name, table), row.place)
+        by, at = self._labelled.get(name, (None, None))
+        self.examples[name] = Example(name, self._picture(name), labels, self._group(name, table), row.place, by, at)
 
     def _labels(self, row: Row) -> tuple[bool, ...]:
         for label in self._names:
@@ -157,17 +175,16 @@ class _Reader:
         return labels
 
     def _picture(self, name: str) -> Path:
-        path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts:
+        if not is_picture_name(name):
             raise _WrongRow(f"{name!r} is no name of a picture in {self._pictures.name}")
-        picture = self._pictures / path
+        picture = self._pictures / name
         if not picture.is_file():
             raise _WrongRow(f"{name} is not there: put it into {self._pictures}, or remove the row")
         return picture
 
     def _group(self, name: str, table: Table) -> str:
         if self._groups is None:
-            return table.file.removesuffix(VIDEO_TABLE) if table.file.endswith(VIDEO_TABLE) else name
+            return group_of_table(table.file, name)
         if name not in self._groups:
             raise _WrongRow(f"{name} has no group: add it to {GROUPS}")
         return self._groups[name]
@@ -185,3 +202,32 @@ class _Reader:
                 what = f"is in {groups[name]!r} already" if group else "has no group"
                 self.problems.append(Problem(row.place, f"{name} {what}: give it one group"))
         return groups
+
+    def _read_labelled(self, path: Path) -> dict[str, tuple[str | None, datetime | None]]:
+        if not path.is_file():
+            return {}
+        table = read_table(path)
+        if not {NAME, "by", "at"} <= set(table.columns):
+            raise DatasetError([Problem(table.top, "no column for name, by or at: the first line is name,by,at")])
+        labelled: dict[str, tuple[str | None, datetime | None]] = {}
+        for row in table.rows:
+            try:
+                labelled[row.cells[NAME]] = (row.cells["by"] or None, _moment(row.cells["at"]))
+            except ValueError:
+                text = f"at is {row.cells['at']!r}: write a time with its zone, such as 2026-01-31T12:00:00+00:00"
+                self.problems.append(Problem(row.place, text))
+        return labelled
+
+
+def _moment(text: str) -> datetime | None:
+    """A time in ISO 8601; none where the cell is empty.
+
+    Raises:
+        ValueError: it is none, or has no zone.
+    """
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment

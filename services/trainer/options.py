@@ -42,3 +42,16 @@ def read_options(given: Mapping[str, JsonValue]) -> TrainingOptions:
         name = ".".join(str(part) for part in problem["loc"])
         known = f"; there are {', '.join(TrainingOptions.model_fields)}" if problem["type"] == "extra_forbidden" else ""
         raise WrongOption(f"option {name}: {problem['msg'].removeprefix('Value error, ')}{known}") from error
+
+
+def shares_of(text: str) -> dict[str, JsonValue]:
+    """The option ``shares`` of ``train,valid,test`` as a command line has them.
+
+    Raises:
+        WrongOption: it is something else.
+    """
+    try:
+        train, valid, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
+    return {"train": train, "valid": valid, "test": test}

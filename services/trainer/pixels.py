@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.dataset import Dataset, Example, OnProblem
+from services.trainer.dataset import Dataset, OnProblem
 from services.trainer.tables import DatasetError, Problem
+from shared.dataset import content_digest
 from shared.recipe import PictureSpec
 from shared.vision.codec import UnreadablePicture, decode
 from shared.vision.preprocessing import normalise, resize
@@ -34,7 +34,7 @@ class PixelStore:
     """(pictures, labels), 0 or 1."""
     picture: PictureSpec
     digest: str
-    """``sha256:…`` of the names, labels and groups, and of the pictures' files."""
+    """``sha256:…`` of the names, labels and groups, and of the pictures' files: that of a dataset version of these."""
 
     def prepared(self, rows: Rows) -> NDArray[np.float32]:
         """Some pictures as a network takes them: (rows, height, width, channels)."""
@@ -80,14 +80,12 @@ def decode_pictures(
     kept = [row for row, result in enumerate(results) if isinstance(result, str)]
     dataset = replace(dataset, examples=tuple(examples[row] for row in kept), problems=(*dataset.problems, *problems))
     labels = np.array([example.labels for example in dataset.examples], np.float32)
-    digest = _digest(dataset.examples, [str(results[row]) for row in kept])
-    return dataset, PixelStore(pixels if not problems else pixels[kept], labels, picture, digest)
-
-
-def _digest(examples: Sequence[Example], contents: Sequence[str]) -> str:
-    """The order of the rows does not matter."""
-    lines = sorted(
-        f"{example.name}\t{content}\t{example.group}\t{example.labels}\n"
-        for example, content in zip(examples, contents, strict=True)
+    contents = (str(results[row]) for row in kept)
+    digest = content_digest(
+        dataset.label_names,
+        (
+            (each.name, content, each.group, each.labels)
+            for each, content in zip(dataset.examples, contents, strict=True)
+        ),
     )
-    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+    return dataset, PixelStore(pixels if not problems else pixels[kept], labels, picture, digest)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from services.trainer.dataset import Dataset, Example
-from services.trainer.tables import DatasetError
+from services.trainer.dataset import NAME, Dataset, Example
+from services.trainer.tables import DatasetError, written
 
 PARTS: Final = ("train", "valid", "test")
 RUNS: Final = 20
@@ -79,15 +77,16 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
 
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
     """``train.csv``, ``valid.csv`` and ``test.csv``: the labels of each part, as a labelling tool writes them."""
-    return {f"{part}.csv": _table(examples, label_names) for part, examples in parts.parts.items()}
+    return {
+        f"{part}.csv": written((NAME, *label_names), [(example.name, *example.labels) for example in examples])
+        for part, examples in parts.parts.items()
+    }
 
 
-def _table(examples: Sequence[Example], label_names: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", *label_names))
-    writer.writerows((example.name, *example.labels) for example in examples)
-    return text.getvalue().encode()
+def scarce(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
+    """Which labels too few pictures have, or lack, to measure how well they are told."""
+    few = _few(label_names, labels)
+    return [f"too few pictures with or without {few} to measure them: label at least {FEW} of each"] if few else []
 
 
 def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
@@ -148,12 +147,15 @@ def _weight(group: list[Example]) -> list[int]:
 def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
     warnings = []
     for part, examples in found.parts.items():
-        true = np.sum([example.labels for example in examples], axis=0)
-        few = [
-            f"{name} ({count} of {len(examples)})"
-            for name, count in zip(label_names, true, strict=True)
-            if min(count, len(examples) - count) < FEW
-        ]
-        if few:
-            warnings.append(f"{part} has too few pictures with or without {', '.join(few)} to measure them well")
+        if few := _few(label_names, [example.labels for example in examples]):
+            warnings.append(f"{part} has too few pictures with or without {few} to measure them well")
     return warnings
+
+
+def _few(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> str:
+    true = np.sum(labels, axis=0)
+    return ", ".join(
+        f"{name} ({count} of {len(labels)})"
+        for name, count in zip(label_names, true, strict=True)
+        if min(count, len(labels) - count) < FEW
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,3 +93,12 @@ def read_table(path: Path) -> Table:
 def _cells(columns: tuple[str, ...], values: list[str]) -> dict[str, str]:
     padded = values + [""] * (len(columns) - len(values))
     return dict(zip(columns, (value.strip() for value in padded), strict=False))
+
+
+def written(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """A table as a labelling tool writes it: ``True`` and ``False``, no index."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()

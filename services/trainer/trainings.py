@@ -1,9 +1,9 @@
 """The trainings that were asked for: what is known of each, in object storage, so that none is lost with its trainer.
 
 ``trainings/<id>/`` holds ``request.json``, as it was asked; ``claim.json``, who works on it, and until when that holds
-unless it is renewed; ``checkpoint.npz``, how far it is; ``cancelled.json``, that it shall stop; and ``outcome.json``,
-how it ended. A training without an outcome is to be done, and trainings are done in the order in which they were asked
-for.
+unless it is renewed; ``dataset.json``, the dataset version that it learns from; ``checkpoint.npz``, how far it is;
+``cancelled.json``, that it shall stop; and ``outcome.json``, how it ended. A training without an outcome is to be done,
+and trainings are done in the order in which they were asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 FOLDER: Final = "trainings"
 REQUEST: Final = "request.json"
 CLAIM: Final = "claim.json"
+DATASET: Final = "dataset.json"
 CHECKPOINT: Final = "checkpoint.npz"
 CANCELLED: Final = "cancelled.json"
 OUTCOME: Final = "outcome.json"
@@ -33,6 +34,15 @@ class Claim(BaseModel):
     until: AwareDatetime
     attempts: int
     """How many times it was taken up; a training that brings its trainer down is not taken up for ever."""
+
+
+class Source(BaseModel):
+    """What a training learns from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reference: str
+    """``name@version``"""
 
 
 class Outcome(BaseModel):
@@ -102,6 +112,15 @@ class Trainings:
     def release(self, training_id: str) -> None:
         """Let go of a training that is not done, and that did not fail."""
         self._write(training_id, CLAIM, Claim(holder=self._holder, until=datetime.now(UTC), attempts=0))
+
+    def learns_from(self, training_id: str, reference: str) -> None:
+        """Hold on to a dataset version, so that a training which is resumed goes on with the same pictures."""
+        self._write(training_id, DATASET, Source(reference=reference))
+
+    def dataset(self, training_id: str) -> str | None:
+        """The dataset version that it learns from; None while it has not begun."""
+        found = self._read(training_id, DATASET, Source)
+        return found.reference if found else None
 
     def cancel(self, cancelled: TrainingCancelled) -> bool:
         """Let a training be stopped; False if nobody asked for it, or it has ended."""

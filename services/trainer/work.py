@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.trainer.building import Order, build
 from services.trainer.child import EpochDone, Failed, Finished, Postponed, end_with_parent, tell
-from services.trainer.download import folder_of
+from services.trainer.download import Datasets, Material, Reading
 from services.trainer.errors import TrainerError
 from services.trainer.options import read_options
 from services.trainer.packing import version_name
@@ -36,9 +36,10 @@ def work(training_id: str, settings: TrainerSettings) -> None:
     end_with_parent()
     store = open_store(settings)
     folder = settings.work_folder / training_id
+    trainings = Trainings(store, settings.name, settings.lease_seconds)
     try:
-        request = Trainings(store, settings.name, settings.lease_seconds).request(training_id)
-        tell(Finished(model_version=_trained(request, store, folder, settings)))
+        request = trainings.request(training_id)
+        tell(Finished(model_version=_trained(request, trainings, store, folder, settings)))
     except (TrainerError, RecipeError, bundles.BundleError) as error:
         tell(Failed(reason=str(error)))
     except StorageUnavailable as error:
@@ -47,19 +48,40 @@ def work(training_id: str, settings: TrainerSettings) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _trained(request: TrainingRequested, store: ObjectStore, folder: Path, settings: TrainerSettings) -> str:
+def _trained(
+    request: TrainingRequested, trainings: Trainings, store: ObjectStore, folder: Path, settings: TrainerSettings
+) -> str:
     """The version of the model; a training that was done, but not told, is not done again."""
     version = version_name(request.requested_at, request.training_id)
     if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
         return version
     options, recipe = read_options(request.options), _recipe(request, store)
-    data = folder_of(request.dataset, store, folder / "dataset", settings.dataset_folder)
+    reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.requested_by)
+    material = _material(request, trainings, Datasets(store, folder / "dataset", settings.dataset_folder), reading)
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    order = Order(version, data, recipe, request.architecture, options, request.requested_at)
+    order = Order(
+        version,
+        material.folder,
+        recipe,
+        request.architecture,
+        options,
+        request.requested_at,
+        dataset=material.version.reference,
+        notes=material.notes,
+    )
     built = build(order, scratch, _Teller(), StoredCheckpoint(store, request.training_id))
     bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version
+
+
+def _material(request: TrainingRequested, trainings: Trainings, datasets: Datasets, reading: Reading) -> Material:
+    """What to learn from; a training that is resumed goes on with the version that it began with."""
+    begun = trainings.dataset(request.training_id)
+    material = datasets.fetch(begun or request.dataset, reading)
+    if begun is None:
+        trainings.learns_from(request.training_id, material.version.reference)
+    return material
 
 
 def _recipe(request: TrainingRequested, store: ObjectStore) -> Recipe:

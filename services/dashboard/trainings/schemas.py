@@ -21,7 +21,7 @@ class TrainingOrder(BaseModel):
         json_schema_extra={
             "example": {
                 "recipe": "seam",
-                "dataset": "datasets/seam-2026-01",
+                "dataset": "seam-2026",
                 "architecture": "compact",
                 "options": {"epochs": 30, "seed": 1},
                 "promote": False,
@@ -30,7 +30,10 @@ class TrainingOrder(BaseModel):
     )
 
     recipe: Name
-    dataset: Text = Field(description="prefix in object storage, or a folder where the trainer may read folders")
+    dataset: Text = Field(
+        description="`name@version`, or `name` for its newest version: see /api/datasets; "
+        "a prefix `datasets/<name>` of object storage with tables; or a folder where the trainer may read folders"
+    )
     recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
         None, description="the recipe itself; left out: the one of the model in production"
     )

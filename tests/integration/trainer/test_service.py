@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.trainer.versions import find_version
 from shared.messages import (
     Message,
     ModelPromoted,
@@ -147,6 +148,10 @@ def test_a_training_on_servers_ends_with_its_model_in_production(servers: Line) 
     assert promoted.model_version == trained.model_version == production_version(servers.store, "strokes")
     assert read_bundle(servers.store, "strokes", trained.model_version).recipe.name == "strokes"
     assert trained.evaluation["pictures"]
+    learned_from = find_version(servers.store, "strokes")
+    manifest = read_bundle(servers.store, "strokes", trained.model_version).manifest
+    assert trained.evaluation["dataset"] == manifest.dataset == learned_from.reference
+    assert len(learned_from.pictures) == 80
 
 
 def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint(embedded: Line) -> None:
@@ -154,12 +159,17 @@ def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint(embedded: L
     embedded.ask(request(epochs=6))
     embedded.hear(lambda message: isinstance(message, TrainingProgressed) and message.epoch == 2)
     embedded.kill()
+    begun_with = find_version(embedded.store, "strokes").reference
+    embedded.store.put("datasets/strokes/groups.csv", b"name,group\n")
     killed_after = len(embedded.epochs)
     embedded.start()
     embedded.hear(lambda message: isinstance(message, ModelPromoted))
     assert embedded.epochs[:killed_after] == list(range(1, killed_after + 1))
     assert embedded.epochs[killed_after] > 1, "it began anew"
     assert embedded.epochs[-1] == 6
+    trained = embedded.hear(lambda message: isinstance(message, ModelTrained))
+    assert isinstance(trained, ModelTrained)
+    assert trained.evaluation["dataset"] == begun_with
 
 
 def test_a_training_without_pictures_fails_and_says_what_is_missing(embedded: Line) -> None:
@@ -167,4 +177,4 @@ def test_a_training_without_pictures_fails_and_says_what_is_missing(embedded: Li
     embedded.ask(request(epochs=1, dataset="datasets/none"))
     told = embedded.hear(ended)
     assert isinstance(told, TrainingProgressed)
-    assert told.reason == "datasets/none: nothing is in object storage below it"
+    assert told.reason.startswith("there is no dataset 'none' in object storage")

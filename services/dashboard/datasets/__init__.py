@@ -1,0 +1,1 @@
+"""Datasets: the versions of labelled pictures that models learn from."""

@@ -1,0 +1,34 @@
+"""``/api/datasets``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
+from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.problems import documented
+from shared.messages import Name
+
+router = APIRouter(prefix="/api/datasets", tags=["datasets"])
+
+
+def _datasets(request: Request) -> DatasetsService:
+    datasets: DatasetsService = request.app.state.datasets
+    return datasets
+
+
+Datasets = Annotated[DatasetsService, Depends(_datasets)]
+
+
+@router.get("", responses=documented(401, 503))
+def list_datasets(datasets: Datasets) -> DatasetList:
+    """The names of the datasets that have versions."""
+    return datasets.names()
+
+
+@router.get("/{dataset}", responses=documented(401, 404, 422, 503))
+def list_versions(datasets: Datasets, dataset: Annotated[Name, Path(examples=["seam-2026"])]) -> DatasetVersionList:
+    """The versions of a dataset, newest first; a training may name any of them."""
+    return datasets.versions(dataset)

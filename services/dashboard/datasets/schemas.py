@@ -1,0 +1,53 @@
+"""What the API says about datasets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from shared.dataset import DatasetVersion
+
+
+class DatasetVersionView(BaseModel):
+    """A version of a dataset: what it holds never changes."""
+
+    reference: str = Field(description="what a training names", examples=["seam-2026@0003-3f9a2c1d"])
+    dataset: str
+    version: str
+    made_at: datetime
+    made_by: str
+    source: str = Field(description="the folder or prefix that it was read from")
+    digest: str
+    pictures: int
+    groups: int
+    labels: dict[str, int] = Field(description="how many pictures have each label")
+
+    @classmethod
+    def of(cls, version: DatasetVersion) -> Self:
+        """A version without its pictures."""
+        return cls(
+            reference=version.reference,
+            dataset=version.dataset,
+            version=version.version,
+            made_at=version.made_at,
+            made_by=version.made_by,
+            source=version.source,
+            digest=version.digest,
+            pictures=len(version.pictures),
+            groups=version.groups,
+            labels=version.counts,
+        )
+
+
+class DatasetList(BaseModel):
+    """The names of the datasets that have versions, in their order."""
+
+    datasets: list[str]
+
+
+class DatasetVersionList(BaseModel):
+    """The versions of a dataset, newest first."""
+
+    versions: list[DatasetVersionView]

@@ -1,0 +1,41 @@
+"""Datasets: read from object storage, where the trainer keeps them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
+from services.dashboard.problems import Problem
+from shared.dataset import DatasetVersionError, datasets, read_version, versions
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+
+class DatasetsService:
+    """What people may know of datasets."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        # versions never change
+        self._version = lru_cache(maxsize=500)(self._read)
+
+    def names(self) -> DatasetList:
+        """Those that have versions."""
+        return DatasetList(datasets=datasets(self._store))
+
+    def versions(self, dataset: str) -> DatasetVersionList:
+        """The versions of one; one that can't be read is left out.
+
+        Raises:
+            Problem: 404.
+        """
+        known = versions(self._store, dataset)
+        if not known:
+            raise Problem(404, f"there is no dataset {dataset!r}: GET /api/datasets lists them")
+        found = (self._version(dataset, version) for version in reversed(known))
+        return DatasetVersionList(versions=[view for view in found if view])
+
+    def _read(self, dataset: str, version: str) -> DatasetVersionView | None:
+        try:
+            return DatasetVersionView.of(read_version(self._store, dataset, version))
+        except (ObjectNotFound, DatasetVersionError):
+            return None

@@ -1,0 +1,32 @@
+"""Datasets: their versions, with what they hold."""
+
+from __future__ import annotations
+
+import httpx
+
+from shared.dataset import LabelledPicture, make_version, write_version
+from shared.storage.port import ObjectStore
+from tests.dashboards import problem
+
+
+def put_version(store: ObjectStore, number: int, *labels: tuple[bool, bool]) -> str:
+    pictures = [
+        LabelledPicture(name=f"{row}.png", digest="0" * 64, labels=truth, group="part-1", table="labels.csv")
+        for row, truth in enumerate(labels)
+    ]
+    version = make_version("seam", number, ("good", "break"), pictures, by="eva", source="a folder")
+    write_version(store, version)
+    return version.reference
+
+
+def test_the_versions_of_a_dataset_are_listed_with_counts_per_label(client: httpx.Client, store: ObjectStore) -> None:
+    assert client.get("/api/datasets").json() == {"datasets": []}
+    first = put_version(store, 1, (True, False))
+    second = put_version(store, 2, (True, False), (False, True), (True, False))
+    store.put("datasets/plain/labels.csv", b"name,good\n")
+    assert client.get("/api/datasets").json() == {"datasets": ["seam"]}
+    versions = client.get("/api/datasets/seam").json()["versions"]
+    assert [version["reference"] for version in versions] == [second, first]
+    assert (versions[0]["pictures"], versions[0]["groups"], versions[0]["made_by"]) == (3, 1, "eva")
+    assert versions[0]["labels"] == {"good": 2, "break": 1}
+    problem(client.get("/api/datasets/hem"), 404, "GET /api/datasets lists them")
