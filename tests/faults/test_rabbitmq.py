@@ -151,6 +151,20 @@ def test_clients_that_are_thrown_out_come_back(private_rabbitmq: PrivateRabbit) 
     broker.close()
 
 
+def test_a_queue_that_is_deleted_is_made_again_and_read_on(private_rabbitmq: PrivateRabbit) -> None:
+    address, endpoint = private_rabbitmq.address, private_rabbitmq.endpoint
+    broker = address.open(QUEUES)
+    publisher, subscription = broker.publisher(), broker.subscribe(INFERENCE_FRAMES, prefetch=1)
+    virtual_host = address.url.split("/")[-1]
+    with httpx.Client(base_url=endpoint.management_url, auth=(endpoint.user, endpoint.password), timeout=30) as client:
+        client.delete(f"/api/queues/{virtual_host}/{INFERENCE_FRAMES.name}").raise_for_status()
+    with pytest.raises(BrokerUnavailable):
+        subscription.receive(1, 20)
+    wait_until(lambda: publisher.publish(captured(1)).exception(timeout=20) is None, 60, "the queue to be there again")
+    assert sequences(collect(subscription, 1, seconds=60)) == [1]
+    broker.close()
+
+
 def test_a_handler_may_compute_for_longer_than_the_heartbeat(rabbitmq: BrokerAddress) -> None:
     broker = rabbitmq.open(QUEUES, heartbeat_seconds=2)
     broker.publisher().publish(captured(1)).result(timeout=20)

@@ -126,7 +126,10 @@ class _Session:
 
     def run(self) -> MessagingError:
         """Serve until the connection is gone; why it went."""
-        self._connection.ioloop.start()
+        try:
+            self._connection.ioloop.start()
+        except Exception as error:  # noqa: BLE001  whoever waits for a confirm must hear that none will come
+            self._failure = MessagingError(f"the publisher's thread failed: {error!r}")
         with self._lock:
             self._ready = False
             self._connection.ioloop.close()

@@ -50,6 +50,7 @@ class Session:
         self._jobs: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._alive = True
+        self._lost: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.host}: the connection was closed")
         self._connection = connect(address, "subscription", queues)
         with address.plain_errors():
             self._channel = self._connection.channel()
@@ -66,6 +67,8 @@ class Session:
         try:
             with self._address.plain_errors():
                 while not closing.is_set():
+                    if self._connection.is_closed:  # a job found out, and its answer was told why
+                        return self._lost
                     self._connection.process_data_events(TURN_SECONDS)
                     self._do_jobs()
                 self._channel.basic_cancel(self._consumer)
@@ -86,6 +89,7 @@ class Session:
                 with self._address.plain_errors():
                     answer.set_result(job())
             except MessagingError as error:
+                self._lost = error
                 answer.set_exception(error)
 
         with self._lock:
@@ -155,10 +159,11 @@ class Session:
     def _end(self) -> None:
         with self._lock:
             self._alive = False
-        self._do_jobs()  # what waits for an answer gets the connection's error
+        # what waits for an answer gets the connection's error
+        for finish in (*self._jobs, self._connection.close):
+            with suppress(exceptions.AMQPError, OSError):
+                finish()
         self.held.clear()
-        with suppress(exceptions.AMQPError, OSError):
-            self._connection.close()
 
 
 def _wake() -> None:

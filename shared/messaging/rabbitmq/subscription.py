@@ -35,7 +35,7 @@ class RabbitSubscription:
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._inbox: deque[Delivery] = deque()
-        self._trouble: MessagingError | None = None
+        self._trouble: Exception | None = None
         self._suspects_at = 0.0
         self._suspect_was_last = False
         self._session = self._open()
@@ -100,7 +100,7 @@ class RabbitSubscription:
             self._suspects_at = time.monotonic() + SUSPECTS_SECONDS
         return suspect
 
-    def _take_trouble(self) -> MessagingError:
+    def _take_trouble(self) -> Exception:
         trouble, self._trouble = self._trouble, None
         assert trouble is not None  # noqa: S101
         return trouble
@@ -114,6 +114,12 @@ class RabbitSubscription:
         return Session(self._address, self._source, self._prefetch, self._queues, self._arrive)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001  a thread that dies alone would leave `receive` waiting for ever
+            self._lose(error)
+
+    def _serve(self) -> None:
         while True:
             failure = self._session.run(self._closing)
             if failure:
@@ -126,7 +132,7 @@ class RabbitSubscription:
                 self._lose(error)
                 return
 
-    def _lose(self, failure: MessagingError) -> None:
+    def _lose(self, failure: Exception) -> None:
         with self._changed:
             self._inbox.clear()
             self._trouble = failure
