@@ -176,6 +176,9 @@ class Recipe(_Section):
     keeping: Keeping = Keeping()
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()
+    defect_rate: float | None = Field(
+        None, gt=0, lt=1, description="share of NG parts on the line, where the labelled pictures show another"
+    )
 
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:

@@ -63,7 +63,7 @@ class Evaluation(BaseModel):
     escape_rate: float | None = Field(description="of the NG parts, those judged ok")
     overkill_rate: float | None = Field(description="of the ok parts, those judged NG")
     macro_average_precision: float
-    cost: float = Field(description="of escapes and overkills by the recipe's costs, per picture")
+    cost: float = Field(description="of escapes and overkills, per part, at the recipe's costs and defect rate")
     intervals: dict[str, Interval]
 
 
@@ -79,7 +79,6 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     judged = [judge(recipe, score) for score in scores]
     present = np.array([[finding.present for finding in each.findings.values()] for each in judged])
     said_ng = np.array([each.verdict is Verdict.NG for each in judged])
-    is_ng = np.array([judge(recipe, true).verdict is Verdict.NG for true in truth])
     samples = draws(groups)
     labels = {
         label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column]).evaluation(
@@ -87,7 +86,33 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
         )
         for column, label in enumerate(recipe.labels)
     }
-    return _whole(recipe, labels, is_ng, said_ng, groups)
+    return _whole(recipe, labels, is_ng(recipe, truth), said_ng, groups)
+
+
+def is_ng(recipe: Recipe, truth: Truth) -> NDArray[np.bool_]:
+    """Which pictures show an NG part: (pictures,)."""
+    return np.array([judge(recipe, true).verdict is Verdict.NG for true in truth], np.bool_)
+
+
+def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What each labelled picture counts, so that NG ones have the share that they have on the line.
+
+    People label defects by the hundred and good parts by the dozen. A threshold that costs least among such pictures
+    calls far too much NG on a line where one part in fifty is (Elkan 2001, "The Foundations of Cost-Sensitive
+    Learning").
+
+    Args:
+        recipe: ``defect_rate`` is the share of NG parts; without one, each picture counts 1.
+        ng: (pictures,), which of them show an NG part.
+
+    Returns:
+        (pictures,), with a mean of 1.
+    """
+    if recipe.defect_rate is None or ng.all() or not ng.any():
+        return np.ones(len(ng))
+    return np.asarray(
+        np.where(ng, recipe.defect_rate / ng.mean(), (1 - recipe.defect_rate) / (1 - ng.mean())), np.float64
+    )
 
 
 @dataclass(frozen=True)
@@ -138,29 +163,35 @@ class _Label:
 def _whole(
     recipe: Recipe,
     labels: dict[str, LabelEvaluation],
-    is_ng: NDArray[np.bool_],
+    ng: NDArray[np.bool_],
     said_ng: NDArray[np.bool_],
     groups: Sequence[str],
 ) -> Evaluation:
-    right, escapes, overkills = (int(which.sum()) for which in (is_ng == said_ng, is_ng & ~said_ng, ~is_ng & said_ng))
-    bad, fine = int(is_ng.sum()), int((~is_ng).sum())
+    right, escapes, overkills = (int(which.sum()) for which in (ng == said_ng, ng & ~said_ng, ~ng & said_ng))
+    bad, fine = int(ng.sum()), int((~ng).sum())
     precisions = [found for label in labels.values() if (found := label.average_precision) is not None]
     intervals = {
-        "verdict_accuracy": proportion(right, len(is_ng)),
+        "verdict_accuracy": proportion(right, len(ng)),
         "escape_rate": proportion(escapes, bad),
         "overkill_rate": proportion(overkills, fine),
     }
     return Evaluation(
-        pictures=len(is_ng),
+        pictures=len(ng),
         groups=len(set(groups)),
         labels=labels,
-        verdict_accuracy=right / len(is_ng),
+        verdict_accuracy=right / len(ng),
         escape_rate=_share(escapes, bad),
         overkill_rate=_share(overkills, fine),
         macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
-        cost=(escapes * recipe.costs.escape + overkills * recipe.costs.overkill) / len(is_ng),
+        cost=_cost(recipe, ng, said_ng),
         intervals={name: found for name, found in intervals.items() if found},
     )
+
+
+def _cost(recipe: Recipe, ng: NDArray[np.bool_], said_ng: NDArray[np.bool_]) -> float:
+    """Of a part on the line, on average."""
+    costs = np.where(ng, recipe.costs.escape, recipe.costs.overkill) * line_weights(recipe, ng)
+    return float(costs[ng != said_ng].sum() / len(ng))
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -7,26 +7,32 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.evaluation import Scores, Truth
+from services.trainer.evaluation import Scores, Truth, is_ng, line_weights
 from shared.recipe import Costs, Label, Recipe, Role, Task
 
 FEW: Final = 5
 """Pictures with (or without) a label below which its threshold stays as the recipe says."""
 BOUNDS: Final = (0.02, 0.98)
 
+Weights = NDArray[np.float64]
+"""(pictures,), what each counts."""
+
 
 def choose_thresholds(recipe: Recipe, truth: Truth, scores: Scores) -> Recipe:
     """The recipe with the thresholds that cost least. An exclusive recipe has none: its highest score wins.
 
     Args:
-        recipe: says what an escape and an overkill cost.
+        recipe: says what an escape and an overkill cost, and how rare a defect is on the line.
         truth: of the validation part.
         scores: of the validation part.
     """
     if recipe.task is Task.EXCLUSIVE:
         return recipe
+    weights = line_weights(recipe, is_ng(recipe, truth))
     labels = tuple(
-        label.model_copy(update={"threshold": _threshold(recipe, label, truth[:, column] > 0, scores[:, column])})
+        label.model_copy(
+            update={"threshold": _threshold(recipe, label, truth[:, column] > 0, scores[:, column], weights)}
+        )
         for column, label in enumerate(recipe.labels)
     )
     return recipe.model_copy(update={"labels": labels})
@@ -45,13 +51,14 @@ def costs_of(label: Label, costs: Costs) -> tuple[float, float]:
 
 
 def cost_curve(
-    true: NDArray[np.bool_], scores: NDArray[np.float32], miss: float, alarm: float
+    true: NDArray[np.bool_], scores: NDArray[np.float32], weights: Weights, miss: float, alarm: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Every threshold at which the cost changes.
 
     Args:
         true: (pictures,), whether the label is there.
         scores: (pictures,).
+        weights: (pictures,), what each picture counts.
         miss: cost of a label that is there and not found.
         alarm: cost of a label that is found and not there.
 
@@ -59,17 +66,19 @@ def cost_curve(
         edges (steps + 1,) from 0 to 1, and the total cost (steps,) of a threshold between each two of them.
     """
     order = np.argsort(scores, kind="stable")
-    passed = np.where(true[order], miss, -alarm).astype(np.float64)
-    total = float((~true).sum()) * alarm + np.concatenate([[0.0], np.cumsum(passed)])
+    passed = np.where(true[order], miss, -alarm) * weights[order]
+    total = float(weights[~true].sum()) * alarm + np.concatenate([[0.0], np.cumsum(passed)])
     edges = np.concatenate([[0.0], scores[order].astype(np.float64), [1.0]])
     return edges, total
 
 
-def _threshold(recipe: Recipe, label: Label, true: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
+def _threshold(
+    recipe: Recipe, label: Label, true: NDArray[np.bool_], scores: NDArray[np.float32], weights: Weights
+) -> float:
     """The middle of the widest gap between scores in which a threshold costs least."""
     if min(true.sum(), (~true).sum()) < FEW:
         return label.threshold
-    edges, total = cost_curve(true, scores, *costs_of(label, recipe.costs))
+    edges, total = cost_curve(true, scores, weights, *costs_of(label, recipe.costs))
     gaps = np.where(total <= total.min() + 1e-9, np.diff(edges), -1.0)
     best = int(np.argmax(gaps))
     return round(float(np.clip((edges[best] + edges[best + 1]) / 2, *BOUNDS)), 4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from services.trainer.evaluation import evaluate, table_of
+from services.trainer.evaluation import evaluate, line_weights, table_of
 from services.trainer.intervals import draws, proportion, ranking, spread
 from services.trainer.thresholds import BOUNDS, choose_thresholds, cost_curve, costs_of
 from shared.recipe import Recipe, parse_recipe
@@ -175,9 +175,38 @@ def test_the_threshold_costs_least_of_all(seam: Recipe) -> None:
 def test_the_curve_gives_the_cost_between_any_two_scores() -> None:
     true = np.array([True, False, True, False])
     scores = np.array([0.9, 0.6, 0.4, 0.1], np.float32)
-    edges, total = cost_curve(true, scores, miss=10, alarm=1)
+    edges, total = cost_curve(true, scores, np.ones(4), miss=10, alarm=1)
     assert edges == pytest.approx([0, 0.1, 0.4, 0.6, 0.9, 1])
     assert total.tolist() == [2, 1, 11, 10, 20]
+
+
+def test_the_rarer_a_defect_on_the_line_the_surer_its_finding_must_be(seam: Recipe) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.tile(np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.float32), (300, 1))
+    scores = np.clip(truth * 0.3 + 0.35 + rng.normal(0, 0.15, truth.shape), 0, 1).astype(np.float32)
+    rates = (None, 0.5, 0.1, 0.02)
+    chosen = [
+        choose_thresholds(seam.model_copy(update={"defect_rate": rate}), truth, scores).label("break").threshold
+        for rate in rates
+    ]
+    assert chosen[0] == chosen[1] < chosen[2] < chosen[3]
+
+
+def test_pictures_count_as_they_are_met_on_the_line(seam: Recipe) -> None:
+    rare, ng = seam.model_copy(update={"defect_rate": 0.05}), np.array([False] * 3 + [True] * 5)
+    weights = line_weights(rare, ng)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[3:].sum() / weights.sum() == pytest.approx(0.05)
+    assert line_weights(seam, ng).tolist() == [1] * 8
+    assert line_weights(rare, ng[:3]).tolist() == [1] * 3
+
+
+def test_the_cost_is_that_of_a_part_on_the_line(seam: Recipe) -> None:
+    truth = np.array([[1, 0, 1, 0]] * 4 + [[0, 1, 1, 0]] * 4, np.float32)
+    scores = np.array([[1, 0, 1, 0]] * 3 + [[0, 1, 1, 0]] * 4 + [[1, 0, 1, 0]], np.float32)
+    assert evaluate(seam, truth, scores, apart(8)).cost == pytest.approx((10 * 1 + 1 * 1) / 8)
+    rare = seam.model_copy(update={"defect_rate": 0.04})
+    assert evaluate(rare, truth, scores, apart(8)).cost == pytest.approx(0.04 * 10 / 4 + 0.96 * 1 / 4)
 
 
 def test_roles_say_which_mistake_is_an_escape(seam: Recipe) -> None:
