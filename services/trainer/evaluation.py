@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from services.trainer.intervals import Interval, Weights, draws, f1, proportion, ranking, spread
+from services.trainer.calibration import Bin, expected_error, reliability
+from services.trainer.intervals import Interval, Weights, draws, f1, mean, proportion, ranking, spread
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge
@@ -47,6 +49,8 @@ class LabelEvaluation(BaseModel):
     roc_auc: float | None
     average_precision: float | None
     brier: float = Field(description="mean squared error of the score; 0 is best")
+    expected_calibration_error: float = Field(description="between the score and the share of true pictures; 0 is best")
+    reliability: tuple[Bin, ...]
     confusion: Confusion
     intervals: dict[str, Interval] = Field(description="95 %, by the name of the number")
 
@@ -81,12 +85,13 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     said_ng = np.array([each.verdict is Verdict.NG for each in judged])
     samples = draws(groups)
     labels = {
-        label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column]).evaluation(
-            label.threshold, samples
-        )
+        label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column], samples)
         for column, label in enumerate(recipe.labels)
     }
-    return _whole(recipe, labels, is_ng(recipe, truth), said_ng, groups)
+    found = {label.name: labels[label.name].evaluation(label.threshold) for label in recipe.labels}
+    precisions = np.array([label.average_precisions for label in labels.values()])
+    verdicts = _Verdicts(recipe, is_ng(recipe, truth), said_ng, samples)
+    return verdicts.evaluation(found, len(set(groups)), _macro(precisions))
 
 
 def is_ng(recipe: Recipe, truth: Truth) -> NDArray[np.bool_]:
@@ -122,11 +127,28 @@ class _Label:
     true: NDArray[np.bool_]
     found: NDArray[np.bool_]
     scores: Scores
+    samples: Weights
 
-    def evaluation(self, threshold: float, samples: Weights) -> LabelEvaluation:
+    @cached_property
+    def _rankings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return ranking(self.true, self.scores, self.samples)
+
+    @property
+    def average_precisions(self) -> NDArray[np.float64]:
+        """Of each sample; nan where no picture of it has the label."""
+        return self._rankings[1]
+
+    def evaluation(self, threshold: float) -> LabelEvaluation:
         hits, alarms = int((self.true & self.found).sum()), int((~self.true & self.found).sum())
         misses, rest = int((self.true & ~self.found).sum()), int((~self.true & ~self.found).sum())
         both = self.true.any() and not self.true.all()
+        bins = reliability(self.true, self.scores)
+        intervals = {
+            "accuracy": proportion(hits + rest, len(self.true)),
+            "precision": proportion(hits, hits + alarms),
+            "recall": proportion(hits, hits + misses),
+            **self._spreads(),
+        }
         return LabelEvaluation(
             n=len(self.true),
             positives=hits + misses,
@@ -138,60 +160,73 @@ class _Label:
             roc_auc=float(roc_auc_score(self.true, self.scores)) if both else None,
             average_precision=float(average_precision_score(self.true, self.scores)) if self.true.any() else None,
             brier=float(brier_score_loss(self.true, np.clip(self.scores, 0, 1), labels=[False, True])),
+            expected_calibration_error=expected_error(bins),
+            reliability=bins,
             confusion=Confusion(true_positive=hits, false_positive=alarms, false_negative=misses, true_negative=rest),
-            intervals={
-                name: found
-                for name, found in {
-                    "accuracy": proportion(hits + rest, len(self.true)),
-                    "precision": proportion(hits, hits + alarms),
-                    "recall": proportion(hits, hits + misses),
-                    **self._spreads(samples),
-                }.items()
-                if found
-            },
+            intervals=_known(intervals),
         )
 
-    def _spreads(self, samples: Weights) -> dict[str, Interval | None]:
-        area, average_precision = ranking(self.true, self.scores, samples)
+    def _spreads(self) -> dict[str, Interval | None]:
+        area, average_precision = self._rankings
         return {
-            "f1": spread(f1(self.true, self.found, samples)),
+            "f1": spread(f1(self.true, self.found, self.samples)),
             "roc_auc": spread(area),
             "average_precision": spread(average_precision),
+            "brier": spread(mean((self.scores - self.true) ** 2, self.samples)),
         }
 
 
-def _whole(
-    recipe: Recipe,
-    labels: dict[str, LabelEvaluation],
-    ng: NDArray[np.bool_],
-    said_ng: NDArray[np.bool_],
-    groups: Sequence[str],
-) -> Evaluation:
-    right, escapes, overkills = (int(which.sum()) for which in (ng == said_ng, ng & ~said_ng, ~ng & said_ng))
-    bad, fine = int(ng.sum()), int((~ng).sum())
-    precisions = [found for label in labels.values() if (found := label.average_precision) is not None]
-    intervals = {
-        "verdict_accuracy": proportion(right, len(ng)),
-        "escape_rate": proportion(escapes, bad),
-        "overkill_rate": proportion(overkills, fine),
-    }
-    return Evaluation(
-        pictures=len(ng),
-        groups=len(set(groups)),
-        labels=labels,
-        verdict_accuracy=right / len(ng),
-        escape_rate=_share(escapes, bad),
-        overkill_rate=_share(overkills, fine),
-        macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
-        cost=_cost(recipe, ng, said_ng),
-        intervals={name: found for name, found in intervals.items() if found},
-    )
+@dataclass(frozen=True)
+class _Verdicts:
+    """Whether each picture is NG, and whether it was judged so."""
+
+    recipe: Recipe
+    ng: NDArray[np.bool_]
+    said_ng: NDArray[np.bool_]
+    samples: Weights
+
+    def evaluation(
+        self, labels: dict[str, LabelEvaluation], groups: int, macro_interval: Interval | None
+    ) -> Evaluation:
+        escapes, overkills = int((self.ng & ~self.said_ng).sum()), int((~self.ng & self.said_ng).sum())
+        pictures, bad = len(self.ng), int(self.ng.sum())
+        right = pictures - escapes - overkills
+        precisions = [found for label in labels.values() if (found := label.average_precision) is not None]
+        weights = line_weights(self.recipe, self.ng)
+        intervals = {
+            "verdict_accuracy": proportion(right, pictures),
+            "escape_rate": proportion(escapes, bad),
+            "overkill_rate": proportion(overkills, pictures - bad),
+            "macro_average_precision": macro_interval,
+            "cost": spread(mean(self._costs, self.samples * weights)),
+        }
+        return Evaluation(
+            pictures=pictures,
+            groups=groups,
+            labels=labels,
+            verdict_accuracy=right / pictures,
+            escape_rate=_share(escapes, bad),
+            overkill_rate=_share(overkills, pictures - bad),
+            macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
+            cost=float((self._costs * weights).mean()),
+            intervals=_known(intervals),
+        )
+
+    @property
+    def _costs(self) -> NDArray[np.float64]:
+        """Of each picture."""
+        costs = self.recipe.costs
+        return np.asarray(np.where(self.ng, costs.escape, costs.overkill) * (self.ng != self.said_ng), np.float64)
 
 
-def _cost(recipe: Recipe, ng: NDArray[np.bool_], said_ng: NDArray[np.bool_]) -> float:
-    """Of a part on the line, on average."""
-    costs = np.where(ng, recipe.costs.escape, recipe.costs.overkill) * line_weights(recipe, ng)
-    return float(costs[ng != said_ng].sum() / len(ng))
+def _macro(average_precisions: NDArray[np.float64]) -> Interval | None:
+    """Of (labels, samples), over the labels that occur; a sample that lacks one of them is left out."""
+    occur = average_precisions[~np.isnan(average_precisions).all(axis=1)]
+    return spread(occur.mean(axis=0)) if len(occur) else None
+
+
+def _known(intervals: dict[str, Interval | None]) -> dict[str, Interval]:
+    return {name: found for name, found in intervals.items() if found}
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -51,6 +51,11 @@ def spread(values: NDArray[np.float64]) -> Interval | None:
     return float(low), float(high)
 
 
+def mean(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """The mean over the pictures of each sample: (samples,)."""
+    return np.asarray(weights @ values / weights.sum(axis=1))
+
+
 def f1(true: NDArray[np.bool_], found: NDArray[np.bool_], weights: Weights) -> NDArray[np.float64]:
     """The F1 score of each sample: (samples,)."""
     with np.errstate(invalid="ignore"):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from services.trainer.calibration import BINS, expected_error, reliability
 from services.trainer.evaluation import evaluate, line_weights, table_of
 from services.trainer.intervals import draws, proportion, ranking, spread
 from services.trainer.thresholds import BOUNDS, choose_thresholds, cost_curve, costs_of
@@ -53,7 +54,7 @@ def test_every_number_of_a_label_is_what_counting_gives(seam: Recipe) -> None:
     assert label.recall == pytest.approx(0.5)
     assert label.f1 == pytest.approx(4 / 7)
     assert label.roc_auc == pytest.approx((2 * 6 + 2 * 5) / 24)
-    assert set(label.intervals) == {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"}
+    assert set(label.intervals) == {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "brier"}
     for name, (low, high) in label.intervals.items():
         assert 0 <= low <= getattr(label, name) <= high <= 1
 
@@ -67,6 +68,34 @@ def test_escapes_and_overkill_are_counted_against_what_the_part_truly_is(seam: R
     assert found.escape_rate == pytest.approx(1 / 4)
     assert found.overkill_rate == pytest.approx(1 / 6)
     assert found.cost == pytest.approx((10 + 1) / 10)
+
+
+def test_the_numbers_of_the_whole_have_intervals_too(seam: Recipe) -> None:
+    rng = np.random.default_rng(4)
+    truth = np.tile(np.array([[1, 0, 1, 0], [0, 1, 1, 1]], np.float32), (60, 1))
+    scores = np.clip(truth * 0.3 + 0.35 + rng.normal(0, 0.2, truth.shape), 0, 1).astype(np.float32)
+    found = evaluate(seam, truth, scores, apart(120))
+    names = {"verdict_accuracy", "escape_rate", "overkill_rate", "macro_average_precision", "cost"}
+    assert set(found.intervals) == names
+    for name, (low, high) in found.intervals.items():
+        assert low < getattr(found, name) < high
+
+
+def test_a_score_that_is_a_probability_is_calibrated(seam: Recipe) -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.random(20_000).astype(np.float32)
+    honest = reliability(rng.random(20_000) < scores, scores)
+    assert len(honest) == BINS
+    assert all(abs(each.score - each.share) < 0.05 for each in honest)
+    assert expected_error(honest) < 0.02
+    boastful = reliability(rng.random(20_000) < 0.5 + (scores - 0.5) / 2, scores)
+    assert expected_error(boastful) == pytest.approx(0.125, abs=0.02)
+
+
+def test_the_ends_of_the_scale_are_in_its_first_and_last_bin() -> None:
+    bins = reliability(np.array([False, True, True]), np.array([0, 0.99, 1], np.float32))
+    assert [(each.n, each.share) for each in bins] == [(1, 0), (2, 1)]
+    assert expected_error(bins) == pytest.approx(2 / 3 * 0.005, abs=1e-6)
 
 
 def test_an_attribute_that_the_product_wants_otherwise_is_an_escape(seam: Recipe) -> None:

@@ -1,0 +1,46 @@
+"""Whether a score can be read as a probability: of the pictures scored 0.8, eight in ten should have the label."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+BINS: Final = 10
+
+
+class Bin(BaseModel):
+    """The pictures whose scores lie in one tenth of the scale; tenths without a picture are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    n: int = Field(gt=0, description="pictures")
+    score: float = Field(description="their mean score")
+    share: float = Field(description="of them, those that have the label")
+
+
+def reliability(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[Bin, ...]:
+    """The reliability curve: mean score and share of true pictures in bins of equal width, from low to high.
+
+    Args:
+        true: (pictures,), whether the label is there.
+        scores: (pictures,), 0 to 1.
+    """
+    places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
+    members = (places == place for place in range(BINS))
+    return tuple(
+        Bin(n=int(inside.sum()), score=float(scores[inside].mean()), share=float(true[inside].mean()))
+        for inside in members
+        if inside.any()
+    )
+
+
+def expected_error(bins: tuple[Bin, ...]) -> float:
+    """The expected calibration error (Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602): 0 is best.
+
+    The mean distance between score and share, each bin by its pictures.
+    """
+    pictures = sum(each.n for each in bins)
+    return sum(each.n * abs(each.score - each.share) for each in bins) / pictures
