@@ -1,6 +1,7 @@
 """Counts of frames by line and time, each frame once however often its verdict arrives.
 
-A bucket holds the frames *captured* in its minute, hour or day, so a verdict that arrives late, twice or out of order
+A bucket holds the frames *captured* in its minute, hour, shift or day, of a line or of one of its slices (a camera, a
+batch, a model), so a verdict that arrives late, twice or out of order
 lands where it belongs. One Lua script takes a batch of facts: for each, was it seen? then count. It runs whole or not
 at all, so that a batch interrupted anywhere can be counted again.
 """
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
 from redis import Redis
 
@@ -23,6 +24,8 @@ from shared.messages import FrameExplained, FrameIdentity, FrameInspected
 
 CHUNK: Final = 65_536
 """Frames per bitmap of seen frames: 8 KiB at most."""
+MOST_BUCKETS: Final = 2_000
+"""Added up in one call: a few milliseconds, in which Redis counts nothing."""
 
 
 class Step(StrEnum):
@@ -50,7 +53,11 @@ class Step(StrEnum):
 
     def stamp(self, start: datetime) -> str:
         """The bucket's name in a key: ``2026-01-31``, ``2026-01-31T23`` or ``2026-01-31T2359``."""
-        return start.strftime({Step.MINUTE: "%Y-%m-%dT%H%M", Step.HOUR: "%Y-%m-%dT%H", Step.DAY: "%Y-%m-%d"}[self])
+        return start.strftime(STAMPS[self.value])
+
+
+STAMPS: Final = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "shift": "%Y-%m-%dT%H%M", "day": "%Y-%m-%d"}
+"""Of a bucket's beginning (UTC), in its key."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Fact:
     kind: Literal["inspected", "explained"]
     frame: FrameIdentity
     fields: tuple[str, ...]
+    slices: tuple[str, ...] = ()
+    """The parts of the line in which it is counted as well: ``camera=…``, ``batch=…``, ``model=…``."""
 
 
 @dataclass
@@ -124,7 +133,10 @@ def fact_of_verdict(verdict: FrameInspected) -> Fact:
             fields.append(f"present:{label}")
         if finding.fault:
             fields.append(f"fault:{label}")
-    return Fact("inspected", verdict.frame, tuple(fields))
+    slices = [f"camera={verdict.frame.camera}", f"model={verdict.model_version}"]
+    if verdict.frame.batch:
+        slices.append(f"batch={verdict.frame.batch}")
+    return Fact("inspected", verdict.frame, tuple(fields), tuple(slices))
 
 
 def fact_of_explanation(explanation: FrameExplained) -> Fact:
@@ -139,47 +151,140 @@ class Counting:
         self._redis = redis
         self._keys = keys
         self._seen_seconds = settings.seen_days * 86_400
-        self._kept = {
-            Step.MINUTE: timedelta(hours=settings.minute_hours),
-            Step.HOUR: timedelta(days=settings.hour_days),
-            Step.DAY: None,
-        }
-        self._script = redis.register_script((files("services.dashboard") / "count.lua").read_text(encoding="utf-8"))
+        self._shifts = settings.working_day
+        minutes, year = timedelta(hours=settings.minute_hours), timedelta(days=settings.hour_days)
+        some_hours = timedelta(days=settings.slice_hour_days)
+        whole = _Kept(minute=minutes, hour=year, shift=year, day=None, total=None)
+        part = _Kept(minute=minutes, hour=some_hours, shift=year, day=None, total=None)
+        self._year = year
+        self._kept = {"": whole, "camera": part, "model": part, "batch": replace(part, day=year, total=year)}
+        scripts = files("services.dashboard")
+        self._count = redis.register_script((scripts / "count.lua").read_text(encoding="utf-8"))
+        self._sum = redis.register_script((scripts / "sum.lua").read_text(encoding="utf-8"))
 
     def count(self, facts: Sequence[Fact]) -> list[bool]:
         """Count each fact that was not counted before; says which were counted now."""
         if not facts:
             return []
+        places, lists = _Numbers(), _Numbers()
+        listed = [self._as_list(fact, places, lists) for fact in facts]
         now = datetime.now(UTC)
-        listed = [self._as_list(fact, now) for fact in facts]
-        counted = self._script(args=[self._seen_seconds, json.dumps(listed, separators=(",", ":"))])
+        buckets = [list(self._buckets_of(line, slices, minute, now)) for line, slices, minute in places]
+        counted = self._count(args=[self._seen_seconds, *map(_compact, (buckets, list(lists), listed))])
+        self._note_slices(facts, now)
         return [bool(first) for first in counted]
 
-    def total(self, line: str) -> Counts:
-        """The counts of a line since ever."""
-        return Counts.read(read_hash(self._redis, self._keys.total(line)))
+    def total(self, line: str, part: str = "") -> Counts:
+        """The counts of a line, or of one of its slices, since ever."""
+        return Counts.read(read_hash(self._redis, self._keys.total(_of(line, part))))
 
-    def buckets(self, line: str, step: Step, starts: Iterable[datetime]) -> list[Counts]:
-        """The counts of some buckets, in one round trip."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for start in starts:
-            pipeline.hgetall(self._keys.bucket(line, step.value, step.stamp(start)))
-        return [Counts.read(fields) for fields in pipeline.execute()]
+    def buckets(self, line: str, step: Step, starts: Iterable[datetime], part: str = "") -> list[Counts]:
+        """The counts of some buckets of a line, or of one of its slices."""
+        return self.sums([[self.key(line, step.value, start, part)] for start in starts])
 
-    def _as_list(self, fact: Fact, now: datetime) -> list[object]:
+    def key(self, line: str, step: str, start: datetime, part: str = "") -> str:
+        """Where the counts are that began at ``start``; ``step`` is a `Step`, or ``shift``."""
+        return self._keys.bucket(_of(line, part), step, start.strftime(STAMPS[step]))
+
+    def sums(self, groups: Sequence[Sequence[str]], fields: Sequence[str] = ()) -> list[Counts]:
+        """The sum of each group of buckets, added up in Redis.
+
+        Args:
+            groups: keys of `key`; those that are not there count nothing.
+            fields: the only ones that are wanted; none: all of them.
+        """
+        sums: list[Counts] = []
+        for some in _portions(groups):
+            for flat in self._sum(args=[_compact(some), _compact(list(fields))]):
+                sums.append(Counts.read(dict(zip(flat[::2], flat[1::2], strict=True))))
+        return sums
+
+    def slices(self, line: str, kind: str, most: int = 200) -> list[str]:
+        """The names of the cameras, batches or models of a line, the one with the newest frame first."""
+        members = cast("list[str]", self._redis.zrevrange(self._keys.slices(line), 0, -1))
+        names = [name for member in members for of, _, name in [member.partition("=")] if of == kind]
+        return names[:most]
+
+    def _as_list(self, fact: Fact, places: _Numbers, lists: _Numbers) -> list[object]:
         chunk, bit = divmod(fact.frame.sequence, CHUNK)
         seen = self._keys.seen(fact.kind, fact.frame.session, chunk)
-        return [seen, bit, list(self._buckets_of(fact.frame, now)), fact.fields]
+        minute = Step.MINUTE.start(fact.frame.captured_at)
+        return [seen, bit, places.of((fact.frame.line, fact.slices, minute)), lists.of(fact.fields)]
 
-    def _buckets_of(self, frame: FrameIdentity, now: datetime) -> Iterator[tuple[str, int]]:
+    def _buckets_of(
+        self, line: str, slices: tuple[str, ...], minute: datetime, now: datetime
+    ) -> Iterator[tuple[str, int]]:
         """The buckets of a frame that are still kept, each with the Unix time at which it goes (0: never)."""
-        yield self._keys.total(frame.line), 0
-        for step, kept in self._kept.items():
-            start = step.start(frame.captured_at)
-            ends = start + step.length + kept if kept else None
-            if ends is None or ends > now:
-                key = self._keys.bucket(frame.line, step.value, step.stamp(start))
-                yield key, int(ends.timestamp()) if ends else 0
+        spans = [(step.value, step.start(minute), step.start(minute) + step.length) for step in Step]
+        shift = self._shifts.start(minute)
+        spans.append(("shift", shift, self._shifts.after(shift)))
+        for part in ("", *slices):
+            kept = self._kept[part.partition("=")[0]]
+            if kept.total is None or minute + kept.total > now:
+                yield self._keys.total(_of(line, part)), _moment(minute + kept.total if kept.total else None)
+            for step, start, end in spans:
+                lasts = kept.of(step)
+                if lasts is None or end + lasts > now:
+                    yield self.key(line, step, start, part), _moment(end + lasts if lasts else None)
+
+    def _note_slices(self, facts: Sequence[Fact], now: datetime) -> None:
+        latest: dict[str, dict[str, float]] = {}
+        for fact in facts:
+            of_line = latest.setdefault(fact.frame.line, {})
+            for part in fact.slices:
+                of_line[part] = max(of_line.get(part, 0.0), fact.frame.captured_at.timestamp())
+        pipeline = self._redis.pipeline(transaction=False)
+        for line, slices in latest.items():
+            if slices:
+                pipeline.zadd(self._keys.slices(line), cast("dict[Any, Any]", slices), gt=True)
+                pipeline.zremrangebyscore(self._keys.slices(line), 0, (now - self._year).timestamp())
+        pipeline.execute()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """How long buckets are kept after their end; None: for ever."""
+
+    minute: timedelta | None
+    hour: timedelta | None
+    shift: timedelta | None
+    day: timedelta | None
+    total: timedelta | None
+
+    def of(self, step: str) -> timedelta | None:
+        kept: timedelta | None = getattr(self, step)
+        return kept
+
+
+class _Numbers(dict[Any, int]):
+    """Things and their numbers, from 1, in the order in which they came: what is said often is sent once."""
+
+    def of(self, thing: Any) -> int:
+        return self.setdefault(thing, len(self) + 1)
+
+
+def _of(line: str, part: str) -> str:
+    return f"{line}/{part}" if part else line
+
+
+def _moment(at: datetime | None) -> int:
+    return int(at.timestamp()) if at else 0
+
+
+def _compact(things: object) -> str:
+    return json.dumps(things, separators=(",", ":"))
+
+
+def _portions(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """Groups of together about `MOST_BUCKETS`: Redis does nothing else while it adds them up."""
+    some: list[Sequence[str]] = []
+    for group in groups:
+        if some and sum(map(len, some)) + len(group) > MOST_BUCKETS:
+            yield some
+            some = []
+        some.append(group)
+    if some:
+        yield some
 
 
 def starts_between(step: Step, first: datetime, last: datetime) -> list[datetime]:

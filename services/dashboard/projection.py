@@ -26,6 +26,9 @@ AWAY: Final = (
 )
 """Redis can't be reached, is loading, has failed over or is full: trying again later may help."""
 
+LAYOUT: Final = "2"
+"""Of the keys below. A projection of another layout is made again from the archive."""
+
 
 class ProjectionRefusedLogin(StorageRefusedLogin):
     """Redis is there and does not accept the user or the password."""
@@ -39,7 +42,7 @@ class Keys:
 
     @property
     def built(self) -> str:
-        """String: set once the projection holds what the archive held."""
+        """String: set to `LAYOUT` once the projection holds what the archive held."""
         return f"{self.prefix}:built"
 
     @property
@@ -76,8 +79,16 @@ class Keys:
         return f"{self.prefix}:counts:{line}:total"
 
     def bucket(self, line: str, step: str, start: str) -> str:
-        """Hash of counts: the frames captured in one minute, hour or day (UTC)."""
+        """Hash of counts: the frames captured in one minute, hour, shift or day (UTC)."""
         return f"{self.prefix}:counts:{line}:{step}:{start}"
+
+    def slices(self, line: str) -> str:
+        """Sorted set: the cameras, batches and models of a line that are counted, by the capture of their last frame.
+
+        A slice is ``camera=<name>``, ``batch=<name>`` or ``model=<version>``. Its counts have the line's keys, with
+        ``<line>/<slice>`` for the line.
+        """
+        return f"{self.prefix}:slices:{line}"
 
     def frames(self, line: str, kind: str) -> str:
         """Sorted set of frame ids by capture time (ms), for each of ``flagged``, ``passed`` and ``error``."""
@@ -92,8 +103,12 @@ class Keys:
         return f"{self.prefix}:explanation:{frame_id}"
 
     def session(self, session: str) -> str:
-        """Hash: ``captured`` and ``refused`` of one run of a camera, as far as the line's total knows of them."""
+        """Hash: ``captured`` and ``refused`` of one run of a camera, and how far they were in each hour."""
         return f"{self.prefix}:session:{session}"
+
+    def sessions(self, line: str, camera: str) -> str:
+        """Sorted set: the sessions of a camera by the time of the last word of each."""
+        return f"{self.prefix}:sessions:{line}:{camera}"
 
     def cameras(self, line: str) -> str:
         """Hash camera → last `CameraReported`."""

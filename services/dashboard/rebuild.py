@@ -16,7 +16,7 @@ from redis import Redis
 
 from services.dashboard.archive import DamagedSegment, read_segment, segments
 from services.dashboard.handler import Handler
-from services.dashboard.projection import Keys
+from services.dashboard.projection import LAYOUT, Keys
 from services.dashboard.settings import DashboardSettings
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -52,7 +52,12 @@ class Rebuilder:
     @property
     def built(self) -> bool:
         """Whether the projection holds what the archive holds; False in a Redis that is new or was emptied."""
-        return bool(self._redis.exists(self._keys.built))
+        return self._redis.get(self._keys.built) == LAYOUT
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another version of the dashboard made the projection, and laid it out in another way."""
+        return self._redis.get(self._keys.built) not in (None, LAYOUT)
 
     def build(self, progress: Progress | None = None, *, from_nothing: bool = False) -> Rebuilt | None:
         """Read the whole archive, newest first; None when another process is at it.
@@ -69,7 +74,7 @@ class Rebuilder:
             if from_nothing:
                 self._clear()
             found = self._read_all(progress)
-            self._redis.set(self._keys.built, "1")
+            self._redis.set(self._keys.built, LAYOUT)
         finally:
             self._redis.delete(self._keys.building)
         return found

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.dashboard.shifts import Shifts
 from shared.settings import ServiceSettings
 
 EMBEDDED: Final = "embedded"
@@ -40,7 +41,14 @@ class DashboardSettings(ServiceSettings):
 
     seen_days: int = Field(30, ge=1, description="a redelivery is recognised for so long")
     minute_hours: int = Field(48, ge=1, description="counts by minute are kept for so long")
-    hour_days: int = Field(400, ge=1, description="counts by hour are kept for so long; those by day, for ever")
+    hour_days: int = Field(
+        400, ge=1, description="counts by hour and shift, and those of batches, are kept for so long; by day, for ever"
+    )
+    slice_hour_days: int = Field(
+        35, ge=1, description="counts by hour of single cameras, batches and models are kept for so long"
+    )
+    shifts: str = Field("06:00,14:00,22:00", description="when shifts begin, on the plant's clock")
+    time_zone: str = Field("UTC", description="the plant's clock, such as Europe/Berlin")
     frame_days: int = Field(30, ge=1, description="a frame can be looked up for so long")
     flagged_frames: int = Field(20_000, ge=1, description="flagged frames that can be looked up, per line")
     passed_frames: int = Field(5_000, ge=1, description="frames that passed, per line")
@@ -68,6 +76,11 @@ class DashboardSettings(ServiceSettings):
         return f"http://{host}:{self.port}/"
 
     @property
+    def working_day(self) -> Shifts:
+        """The shifts on the plant's clock."""
+        return Shifts.parse(self.shifts, self.time_zone)
+
+    @property
     def embedded(self) -> bool:
         """Whether Redis is inside this process."""
         return urlsplit(self.redis_url).scheme == EMBEDDED
@@ -78,6 +91,11 @@ class DashboardSettings(ServiceSettings):
             raise ValueError(
                 f"set DASHBOARD_PASSWORD to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine alone"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shifts_can_be_read(self) -> Self:
+        Shifts.parse(self.shifts, self.time_zone)
         return self
 
     @model_validator(mode="after")

@@ -55,7 +55,7 @@ class Upkeep:
     def _fill(self) -> None:
         if self._rebuilder.built:
             return
-        found = self._rebuilder.build()
+        found = self._rebuilder.build(from_nothing=self._rebuilder.outdated)
         if found and found.segments:
             _log.info("filled Redis from the archive", segments=found.segments, messages=found.messages)
 

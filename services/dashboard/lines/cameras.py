@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
+from typing import cast
 
 from redis import Redis
 
+from services.dashboard.counting import STAMPS
 from services.dashboard.latest import Latest
-from services.dashboard.projection import Keys
+from services.dashboard.projection import Keys, read_hash
 from services.dashboard.settings import DashboardSettings
 from shared.messages import CameraReported, FrameIdentity
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Frames of a camera in some time."""
+
+    captured: int = 0
+    refused: int = 0
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(self.captured + other.captured, self.refused + other.refused)
 
 
 class Cameras:
     """The cameras in Redis."""
 
     def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
+        self._redis = redis
         self._keys = keys
         self._latest = Latest(redis)
         self._seconds = settings.seen_days * 86_400
@@ -26,18 +43,19 @@ class Cameras:
     def report(self, reports: Iterable[CameraReported]) -> None:
         """Take in what cameras said; whatever is older than what is known changes nothing."""
         for report in reports:
-            self._advance(report.session, report.line, report.captured, report.refused)
+            self._advance(_Word(report.session, report.line, report.camera, report.reported_at), report)
             key = self._keys.cameras(report.line)
             self._latest.put(key, report.camera, report.reported_at, report.model_dump_json())
 
     def saw(self, frames: Iterable[FrameIdentity]) -> None:
         """Frames have come: their sessions captured at least so many. Reports may lag behind."""
-        furthest: dict[str, FrameIdentity] = {}
+        furthest: dict[tuple[str, str], FrameIdentity] = {}
         for frame in frames:
-            if frame.session not in furthest or frame.sequence > furthest[frame.session].sequence:
-                furthest[frame.session] = frame
-        for session, frame in furthest.items():
-            self._advance(session, frame.line, frame.sequence + 1, 0)
+            place = frame.session, _hour(frame.captured_at)
+            if place not in furthest or frame.sequence > furthest[place].sequence:
+                furthest[place] = frame
+        for frame in furthest.values():
+            self._advance(_Word(frame.session, frame.line, frame.camera, frame.captured_at), frame)
 
     def of_line(self, line: str) -> list[CameraReported]:
         """The last report of each camera of a line."""
@@ -45,6 +63,55 @@ class Cameras:
             CameraReported.model_validate_json(report) for report in self._latest.all(self._keys.cameras(line)).values()
         ]
 
-    def _advance(self, session: str, line: str, captured: int, refused: int) -> None:
-        keys = [self._keys.session(session), self._keys.total(line), self._keys.lines]
-        self._script(keys=keys, args=[captured, refused, self._seconds, line])
+    def by_hour(self, line: str, camera: str, first: datetime, last: datetime) -> dict[datetime, Taken]:
+        """What a camera took in each hour (UTC) from ``first`` to before ``last``, where it took any."""
+        hours: dict[datetime, Taken] = defaultdict(Taken)
+        for session in self._sessions(line, camera, first):
+            for hour, taken in _differences(read_hash(self._redis, self._keys.session(session))):
+                if first <= hour < last:
+                    hours[hour] = hours[hour] + taken
+        return dict(hours)
+
+    def _sessions(self, line: str, camera: str, since: datetime) -> list[str]:
+        known = self._redis.zrangebyscore(self._keys.sessions(line, camera), since.timestamp(), "+inf")
+        return cast("list[str]", known)
+
+    def _advance(self, word: _Word, of: CameraReported | FrameIdentity) -> None:
+        captured, refused = (of.captured, of.refused) if isinstance(of, CameraReported) else (of.sequence + 1, 0)
+        keys = [
+            self._keys.session(word.session),
+            self._keys.total(word.line),
+            self._keys.total(f"{word.line}/camera={word.camera}"),
+            self._keys.lines,
+            self._keys.sessions(word.line, word.camera),
+        ]
+        told = [captured, refused, self._seconds, word.line, word.session, _hour(word.at), word.at.timestamp()]
+        self._script(keys=keys, args=[str(part) for part in told])
+
+
+@dataclass(frozen=True)
+class _Word:
+    """Something was heard of a session."""
+
+    session: str
+    line: str
+    camera: str
+    at: datetime
+
+
+def _hour(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime(STAMPS["hour"])
+
+
+def _differences(session: dict[str, str]) -> Iterator[tuple[datetime, Taken]]:
+    """How much each hour added to a session: what was known at its end, less what was known before it."""
+    reached: dict[str, dict[str, int]] = defaultdict(dict)
+    for field, amount in session.items():
+        name, _, hour = field.partition("@")
+        if hour:
+            reached[hour][name] = int(amount)
+    captured = refused = 0
+    for hour in sorted(reached):
+        now = max(captured, reached[hour].get("captured", 0)), max(refused, reached[hour].get("refused", 0))
+        yield datetime.fromisoformat(f"{hour}:00:00+00:00"), Taken(now[0] - captured, now[1] - refused)
+        captured, refused = now

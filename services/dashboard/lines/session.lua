@@ -1,15 +1,26 @@
 -- Take in how far a camera's session has come. Its counts only grow, so an old report changes nothing.
 --
--- KEYS  session, total of the line, lines
--- ARGV  captured, refused, seconds that the session is kept, line
+-- KEYS  session, total of the line, total of the camera, lines, sessions of the camera
+-- ARGV  captured, refused, seconds that the session is kept, line, session, hour (YYYY-MM-DDTHH) and Unix time of the word
 
 for index, name in ipairs({'captured', 'refused'}) do
-  local known = tonumber(redis.call('HGET', KEYS[1], name) or '0')
-  local more = tonumber(ARGV[index]) - known
+  local now = tonumber(ARGV[index])
+  local more = now - tonumber(redis.call('HGET', KEYS[1], name) or '0')
   if more > 0 then
     redis.call('HINCRBY', KEYS[1], name, more)
     redis.call('HINCRBY', KEYS[2], name, more)
+    redis.call('HINCRBY', KEYS[3], name, more)
+  end
+  -- how far it was in that hour, whatever the order in which words arrive
+  local hour = name .. '@' .. ARGV[6]
+  if now > tonumber(redis.call('HGET', KEYS[1], hour) or '0') then
+    redis.call('HSET', KEYS[1], hour, now)
   end
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('SADD', KEYS[3], ARGV[4])
+redis.call('SADD', KEYS[4], ARGV[4])
+local known = tonumber(redis.call('ZSCORE', KEYS[5], ARGV[5]) or '0')
+if tonumber(ARGV[7]) > known then
+  redis.call('ZADD', KEYS[5], ARGV[7], ARGV[5])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[5], 0, tonumber(ARGV[7]) - tonumber(ARGV[3]))

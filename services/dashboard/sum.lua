@@ -1,0 +1,34 @@
+-- Add buckets up where they are, so that a year of them does not travel. Changes nothing.
+--
+-- ARGV[1]  JSON: groups, each a list of buckets
+-- ARGV[2]  JSON: the fields wanted; none: all of them
+--
+-- Returns for each group a flat list: field, sum, field, sum, …
+
+local groups, wanted = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+local answer = {}
+
+for index, group in ipairs(groups) do
+  local sums, flat = {}, {}
+  for _, key in ipairs(group) do
+    if #wanted > 0 then
+      local amounts = redis.call('HMGET', key, unpack(wanted))
+      for at, field in ipairs(wanted) do
+        if amounts[at] then
+          sums[field] = (sums[field] or 0) + tonumber(amounts[at])
+        end
+      end
+    else
+      local fields = redis.call('HGETALL', key)
+      for at = 1, #fields, 2 do
+        sums[fields[at]] = (sums[fields[at]] or 0) + tonumber(fields[at + 1])
+      end
+    end
+  end
+  for field, sum in pairs(sums) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = string.format('%.0f', sum)
+  end
+  answer[index] = flat
+end
+return answer
