@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from services.dashboard.handler import Handler
 from services.dashboard.intake import Intake
 from services.dashboard.projection import open_redis
 from services.dashboard.settings import DashboardSettings
-from shared.messages import Message, decode
+from shared.messages import FrameCaptured, Message, decode
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
@@ -30,7 +30,7 @@ from tests.broker_address import BrokerAddress
 from tests.conftest import Bucket
 from tests.processes import ChildServer, free_port, wait_until
 from tests.servers import program
-from tests.verdicts import RECIPE
+from tests.verdicts import RECIPE, Line
 
 
 def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
@@ -148,6 +148,21 @@ def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | N
         soon(lambda: dashboard.rebuilder.built, "the projection to be built")
         yield client
     assert not dashboard.failed
+
+
+def captured(line: Line) -> FrameCaptured:
+    """The next frame, not judged yet."""
+    return FrameCaptured(frame=line.verdict().frame, encoding="jpeg", width=4, height=4, picture=b"no picture")
+
+
+def park(broker: Broker, queue: Queue, messages: Sequence[Message], reason: str) -> None:
+    """As a worker does that can't handle them."""
+    publish(broker, *messages)
+    subscription = broker.subscribe(queue, 10)
+    for _ in messages:
+        (delivery,) = subscription.receive(1, 10.0)
+        subscription.park(delivery, reason)
+    subscription.close()
 
 
 def judged(client: httpx.Client, line: str = "line-1") -> int:

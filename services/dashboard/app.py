@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from services.dashboard import documents, events, watching
+from services.dashboard.accounting import endpoints as accounting_endpoints
+from services.dashboard.accounting.service import AccountingService
 from services.dashboard.datasets import endpoints as datasets_endpoints
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames import endpoints as frames_endpoints
@@ -19,11 +22,23 @@ from services.dashboard.live import Hub
 from services.dashboard.models import endpoints as models_endpoints
 from services.dashboard.models.service import ModelsService
 from services.dashboard.pages import endpoints as pages_endpoints
+from services.dashboard.pages.templating import Clock
 from services.dashboard.problems import install_problems
 from services.dashboard.readiness import Readiness
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings import endpoints as trainings_endpoints
 from services.dashboard.trainings.service import TrainingsService
+
+FEATURES: Final = (
+    lines_endpoints,
+    frames_endpoints,
+    accounting_endpoints,
+    models_endpoints,
+    trainings_endpoints,
+    datasets_endpoints,
+    events,
+)
+"""Of the API, in the order of its document."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,8 @@ class Rooms:
     datasets: DatasetsService
     hub: Hub
     readiness: Readiness
+    accounting: AccountingService
+    clock: Clock
 
 
 def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
@@ -52,14 +69,7 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     )
     for name, room in vars(rooms).items():
         setattr(app.state, name, room)
-    for feature in (
-        lines_endpoints,
-        frames_endpoints,
-        models_endpoints,
-        trainings_endpoints,
-        datasets_endpoints,
-        events,
-    ):
+    for feature in FEATURES:
         app.include_router(feature.router)
     app.include_router(watching.router)
     app.include_router(documents.router)

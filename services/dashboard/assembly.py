@@ -10,6 +10,8 @@ from typing import Final
 from pydantic import BaseModel, RootModel
 from redis import Redis
 
+from services.dashboard.accounting.parked import ParkedMessages
+from services.dashboard.accounting.service import AccountingService
 from services.dashboard.app import Rooms, build_app
 from services.dashboard.archive import Archive
 from services.dashboard.commands import Commands
@@ -22,6 +24,7 @@ from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live import Hub, Sources
 from services.dashboard.models.service import ModelsService
+from services.dashboard.pages.templating import Clock
 from services.dashboard.parked import ParkedFrames
 from services.dashboard.projection import Keys
 from services.dashboard.readiness import Readiness
@@ -111,6 +114,8 @@ class Dashboard:
             datasets=DatasetsService(self._store),
             hub=Hub(self._redis, self._keys, sources),
             readiness=self._readiness(),
+            accounting=AccountingService(register, self.handler, ParkedMessages(self._broker, self._store)),
+            clock=Clock(self._settings.working_day.zone),
         )
 
     def _readiness(self) -> Readiness:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
-from fastapi.templating import Jinja2Templates
 
 from services.dashboard.counting import Step
 from services.dashboard.frames.endpoints import FrameId, Frames
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.models.endpoints import Models
+from services.dashboard.pages import accounting
 from services.dashboard.pages.charts import draw_ng_rate
+from services.dashboard.pages.templating import templates
 from services.dashboard.problems import ProblemDetails
 from shared.recipe import Role
 
 CHART_MINUTES = 60
 
 router = APIRouter(include_in_schema=False)
-templates = Jinja2Templates(directory=Path(__file__).with_name("templates"))
+router.include_router(accounting.router)
 
 
 @router.get("/")

@@ -1,80 +1,18 @@
-"""The pages in a real browser: what an operator sees."""
+"""The page of the lines, and of one frame, in a real browser: what an operator sees."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
-
-import cv2
-import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from services.dashboard.settings import DashboardSettings
-from shared.messages import FrameInspected
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from shared.vision.codec import encode
-from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
-from tests.servers import program
+from tests.browsers import SOON, is_loaded, put_pictures
+from tests.dashboards import open_dashboard, publish, put_model
 from tests.verdicts import Line, explanation_of
 
 pytestmark = pytest.mark.browser
-
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
-SOON = 40_000
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> DashboardSettings:
-    return embedded_settings(tmp_path, ng_hold_seconds=60, silence_seconds=600)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = program("chromium", "chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, "--disable-component-update"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, settings: DashboardSettings, broker: Broker) -> Iterator[Page]:
-    """A page on a dashboard of its own. It may fetch nothing from elsewhere, and no script may fail."""
-    with open_dashboard(settings, broker):
-        context = browser.new_context(base_url=settings.address, color_scheme="dark", locale="en-GB")
-        opened, troubles = context.new_page(), list[str]()
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("request", lambda request: troubles.extend(_elsewhere(request.url, settings)))
-        opened.on(
-            "console", lambda message: troubles.append(message.text) if "Security Policy" in message.text else None
-        )
-        yield opened
-        context.close()
-    assert troubles == []
-
-
-def _elsewhere(url: str, settings: DashboardSettings) -> list[str]:
-    parts = urlsplit(url)
-    return [] if parts.scheme == "data" or parts.netloc == urlsplit(settings.address).netloc else [url]
-
-
-def put_pictures(store: ObjectStore, verdict: FrameInspected) -> None:
-    """A grey picture, and a heatmap that is hot in the middle."""
-    picture = np.full((96, 96, 3), 120, np.uint8)
-    heat = np.asarray(cv2.circle(np.zeros((96, 96), np.uint8), (48, 48), 16, 255, -1), np.uint8)
-    folder = verdict.frame.storage_key
-    store.put(f"{folder}/picture.jpg", encode(picture, "jpeg"))
-    for label in ("good", "break"):
-        store.put(f"{folder}/heatmap.{label}.png", encode(heat, "png"))
-    picture[heat > 0] = (0, 170, 60)
-    store.put(f"{folder}/overlay.jpg", encode(picture, "jpeg"))
-
-
-def is_loaded(page: Page, selector: str) -> None:
-    page.wait_for_function(f"document.querySelector({selector!r})?.naturalWidth > 0", timeout=SOON)
 
 
 def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, store: ObjectStore) -> None:

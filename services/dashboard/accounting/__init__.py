@@ -1,0 +1,1 @@
+"""Where every frame went, and what was put aside."""

@@ -1,0 +1,67 @@
+"""``/api/accounting`` and ``/api/parked``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import AwareDatetime
+
+from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
+from services.dashboard.accounting.service import AccountingService
+from services.dashboard.problems import documented
+from services.dashboard.visitor import Visitor
+from shared.messages import Name
+
+router = APIRouter(prefix="/api", tags=["accounting"])
+
+
+def _accounting(request: Request) -> AccountingService:
+    accounting: AccountingService = request.app.state.accounting
+    return accounting
+
+
+Accounts = Annotated[AccountingService, Depends(_accounting)]
+QueueName = Annotated[str, Path(pattern=r"^[a-z]+\.[a-z]+$", examples=["inference.frames"])]
+ParkedId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", examples=["0f3c9a1b2d4e5f60718293a4"])]
+
+
+@router.get("/accounting", responses=documented(401, 404, 422, 503))
+def get_accounting(
+    accounts: Accounts,
+    first: Annotated[AwareDatetime | None, Query(alias="from", description="a day before `to` when left out")] = None,
+    last: Annotated[AwareDatetime | None, Query(alias="to", description="now when left out")] = None,
+    line: Annotated[Name | None, Query(description="of this line only")] = None,
+) -> Accounting:
+    """Where every frame went, per camera and per hour: captured = judged + refused + parked + in flight."""
+    last = last or datetime.now(UTC)
+    return accounts.account(first or last - timedelta(days=1), last, line)
+
+
+@router.get("/parked", responses=documented(401, 503))
+def list_parked(accounts: Accounts) -> ParkedList:
+    """The messages that the broker has put aside, with the reason of each: the oldest 200 of each queue."""
+    return accounts.parked.look()
+
+
+@router.get("/parked/decisions", responses=documented(401, 503))
+def list_decisions(accounts: Accounts) -> DecisionList:
+    """What people made of parked messages in the last 30 days."""
+    return accounts.parked.decisions()
+
+
+@router.post("/parked/{queue}/{parked_id}/replay", responses=documented(401, 403, 404, 409, 422, 503))
+def replay_message(
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, visitor: Visitor
+) -> Decision:
+    """Put a message back into its queue, as if it were new."""
+    return accounts.parked.decide(queue, parked_id, "replay", by=visitor, note=order.note)
+
+
+@router.post("/parked/{queue}/{parked_id}/discard", responses=documented(401, 403, 404, 422, 503))
+def discard_message(
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, visitor: Visitor
+) -> Decision:
+    """Take a message away for good. It is kept with the decision in object storage, below `parked/`."""
+    return accounts.parked.decide(queue, parked_id, "discard", by=visitor, note=order.note)

@@ -1,0 +1,160 @@
+"""Parked messages: looked at, put back, or discarded by a person whose name is kept."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import islice
+from typing import Final, Literal
+
+from pydantic import BaseModel
+from ulid import ULID
+
+from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
+from services.dashboard.problems import Problem
+from shared.messages import FrameIdentity, MalformedMessage, Message, decode
+from shared.messaging.port import Broker, Fate, ParkedMessage, PublishRefused
+from shared.storage.port import ObjectStore
+from shared.topology import QUEUES, Queue
+
+FOLDER: Final = "parked"
+"""In object storage: what was decided, and the message itself, so that discarding one loses nothing."""
+MOST_LOOKED_AT: Final = 200
+"""Messages of one queue; each may hold a picture of a mebibyte."""
+DECISION_DAYS: Final = 30
+MOST_DECISIONS: Final = 50
+FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
+
+
+class _Kept(BaseModel):
+    """A decision as it is kept."""
+
+    decision: Decision
+    body: str
+    """of the message, in base64"""
+
+
+class ParkedMessages:
+    """What the broker has put aside. One look at a time: while one goes on, another would not see the same."""
+
+    def __init__(self, broker: Broker, store: ObjectStore) -> None:
+        self._broker = broker
+        self._store = store
+        self._lock = threading.Lock()
+
+    def look(self) -> ParkedList:
+        """The parked messages of all queues.
+
+        Raises:
+            MessagingError: the broker can't be asked.
+        """
+        waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
+        found: list[ParkedView] = []
+
+        def note(message: ParkedMessage) -> Fate:
+            found.append(_view(message))
+            return Fate.KEEP
+
+        with self._lock:
+            for queue in QUEUES:
+                if waiting[queue.name]:
+                    self._broker.review(queue, note, MOST_LOOKED_AT)
+        return ParkedList(
+            parked=sorted(found, key=lambda view: view.parked_at, reverse=True),
+            waiting={name: count for name, count in waiting.items() if count},
+            complete=len(found) >= sum(waiting.values()),
+        )
+
+    def decide(self, queue: str, parked_id: str, fate: Literal["replay", "discard"], *, by: str, note: str) -> Decision:
+        """Put a message back into its queue, or discard it; who did so is kept first, and the message with it.
+
+        Raises:
+            Problem: 404: it is not parked (any more); 409: its queue is full.
+            MessagingError, StorageError: it stays parked.
+        """
+        source = _queue(queue)
+        made: list[Decision] = []
+
+        def decide(message: ParkedMessage) -> Fate:
+            view = _view(message)
+            if made or view.id != parked_id:
+                return Fate.KEEP
+            decision = Decision(id=str(ULID()), fate=fate, by=by, at=datetime.now(UTC), note=note, parked=view)
+            self._keep(decision, message)
+            made.append(decision)
+            return FATES[fate]
+
+        try:
+            with self._lock:
+                self._broker.review(source, decide, MOST_LOOKED_AT)
+        except PublishRefused as error:
+            self._store.delete(_key(made[0]))
+            raise Problem(409, f"{queue} is full: the message stays parked until there is room") from error
+        if not made:
+            raise Problem(404, f"no such message is parked in {queue}: somebody may have decided already")
+        return made[0]
+
+    def decisions(self) -> DecisionList:
+        """What was decided lately."""
+        return DecisionList(decisions=list(islice(self._decisions(), MOST_DECISIONS)))
+
+    def _decisions(self) -> Iterator[Decision]:
+        today = datetime.now(UTC)
+        for age in range(DECISION_DAYS):
+            day = today - timedelta(days=age)
+            for key in sorted(self._store.keys(f"{FOLDER}/{day:%Y-%m-%d}/"), reverse=True):
+                yield _Kept.model_validate_json(self._store.get(key)).decision
+
+    def _keep(self, decision: Decision, message: ParkedMessage) -> None:
+        kept = _Kept(decision=decision, body=base64.b64encode(message.body).decode())
+        self._store.put(_key(decision), kept.model_dump_json().encode(), "application/json")
+
+
+def _queue(name: str) -> Queue:
+    found = next((queue for queue in QUEUES if queue.name == name), None)
+    if found is None:
+        raise Problem(404, f"there is no queue {name!r}")
+    return found
+
+
+def _key(decision: Decision) -> str:
+    return f"{FOLDER}/{decision.at:%Y-%m-%d}/{decision.id}.json"
+
+
+def _view(parked: ParkedMessage) -> ParkedView:
+    message = _read(parked.body)
+    frame: FrameIdentity | None = getattr(message, "frame", None)
+    digest = blake2b(parked.body + parked.parked_at.isoformat().encode(), digest_size=12)
+    return ParkedView(
+        id=digest.hexdigest(),
+        queue=parked.queue,
+        message=type(message).__name__ if message else None,
+        author=_author(message),
+        frame_id=frame.frame_id if frame else None,
+        line=frame.line if frame else None,
+        camera=frame.camera if frame else None,
+        captured_at=frame.captured_at if frame else None,
+        reason=parked.reason,
+        parked_at=parked.parked_at,
+        size=len(parked.body),
+    )
+
+
+def _read(body: bytes) -> Message | None:
+    try:
+        return decode(body)
+    except MalformedMessage:
+        return None
+
+
+def _author(message: Message | None) -> str | None:
+    """The person who ordered it, or the camera or worker that it is from."""
+    for field in ("requested_by", "cancelled_by", "promoted_by", "worker"):
+        if name := getattr(message, field, None):
+            return str(name)
+    origin = getattr(message, "frame", message)
+    parts = [str(part) for part in (getattr(origin, "line", None), getattr(origin, "camera", None)) if part]
+    return ", ".join(parts) or None

@@ -1,0 +1,105 @@
+"""The accounting of frames: by camera and by hour of capture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.dashboard.accounting.parked import ParkedMessages
+from services.dashboard.accounting.schemas import (
+    Accounting,
+    CameraWhereabouts,
+    HourWhereabouts,
+    ParkedList,
+    Whereabouts,
+)
+from services.dashboard.counting import Step, starts_between
+from services.dashboard.handler import Handler
+from services.dashboard.lines.cameras import Taken
+from services.dashboard.lines.register import LineRegister
+from services.dashboard.problems import Problem
+from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
+from shared.messaging.port import MessagingError
+
+LONGEST: Final = timedelta(days=31)
+"""Counts by hour and camera are kept for a few days more, unless the settings say otherwise."""
+UNJUDGED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameInspected)}
+"""Messages that, when they are parked, keep a frame from being judged or counted."""
+
+Place = tuple[str, str, datetime]
+"""Line, camera, beginning of the hour."""
+
+
+class AccountingService:
+    """Says where frames are."""
+
+    def __init__(self, register: LineRegister, handler: Handler, parked: ParkedMessages) -> None:
+        self._register = register
+        self._counting = handler.counting
+        self._cameras = handler.cameras
+        self.parked = parked
+
+    def account(self, first: datetime, last: datetime, line: str | None = None) -> Accounting:
+        """Where the frames went that were captured from ``first`` to ``last``, widened to whole hours.
+
+        Raises:
+            Problem: 404; 422 when the time is none, or too long.
+        """
+        if line:
+            self._register.check(line)
+        if first >= last:
+            raise Problem(422, "from: give a time before `to`")
+        if last - first > LONGEST:
+            raise Problem(422, f"from: at most {LONGEST.days} days; counts by hour and camera are not kept for longer")
+        starts = starts_between(Step.HOUR, first, last)
+        lines = [line] if line else self._register.all()
+        parked, complete = self._parked()
+        hours = [hour for name in lines for hour in self._of_line(name, starts, parked)]
+        return Accounting(
+            start=starts[0],
+            end=starts[-1] + Step.HOUR.length,
+            total=sum(hours, Whereabouts()),
+            cameras=list(_by_camera(hours)),
+            hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
+            complete=complete,
+        )
+
+    def _of_line(self, line: str, starts: list[datetime], parked: Counter[Place]) -> Iterator[HourWhereabouts]:
+        end = starts[-1] + Step.HOUR.length
+        for camera in sorted(self._counting.slices(line, "camera")):
+            taken = self._cameras.by_hour(line, camera, starts[0], end)
+            counted = self._counting.buckets(line, Step.HOUR, starts, f"camera={camera}")
+            for start, counts in zip(starts, counted, strict=True):
+                took = taken.get(start, Taken())
+                where = Whereabouts.settle(
+                    captured=took.captured,
+                    judged=counts.judged,
+                    refused=took.refused,
+                    parked=parked[line, camera, start],
+                )
+                if where.captured:
+                    yield HourWhereabouts(line=line, camera=camera, start=start, **where.model_dump())
+
+    def _parked(self) -> tuple[Counter[Place], bool]:
+        """Parked frames by where they belong, and whether all could be looked at."""
+        try:
+            found = self.parked.look()
+        except MessagingError:
+            return Counter(), False
+        return _places(found), found.complete
+
+
+def _places(found: ParkedList) -> Counter[Place]:
+    return Counter(
+        (view.line or "", view.camera or "", Step.HOUR.start(view.captured_at))
+        for view in found.parked
+        if view.message in UNJUDGED and view.captured_at
+    )
+
+
+def _by_camera(hours: list[HourWhereabouts]) -> Iterator[CameraWhereabouts]:
+    for line, camera in sorted({(hour.line, hour.camera) for hour in hours}):
+        of_camera = (hour for hour in hours if (hour.line, hour.camera) == (line, camera))
+        yield CameraWhereabouts(line=line, camera=camera, **sum(of_camera, Whereabouts()).model_dump())

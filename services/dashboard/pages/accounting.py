@@ -1,0 +1,64 @@
+"""The page of the accounting: where every frame went, and what to do with what was put aside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
+from services.dashboard.pages.templating import show
+from services.dashboard.visitor import Visitor
+from shared.messaging.port import MessagingError
+
+SPANS: Final = {
+    "day": ("24 hours", timedelta(days=1)),
+    "week": ("7 days", timedelta(days=7)),
+    "month": ("31 days", timedelta(days=31)),
+}
+MOST_HOURS: Final = 200
+"""Rows of the table; the API has them all."""
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/accounting")
+def show_accounting(
+    request: Request, accounts: Accounts, span: Annotated[Literal["day", "week", "month"], Query()] = "day"
+) -> HTMLResponse:
+    """Captured = judged + refused + parked + in flight; then the parked messages."""
+    now = datetime.now(UTC)
+    account = accounts.account(now - SPANS[span][1], now)
+    try:
+        parked = accounts.parked.look()
+    except MessagingError:
+        parked = None
+    return show(
+        request,
+        "accounting.html",
+        "accounting",
+        account=account,
+        open_hours=[hour for hour in account.hours if hour.judged < hour.captured],
+        most=MOST_HOURS,
+        parked=parked,
+        decisions=accounts.parked.decisions().decisions,
+        spans={name: words for name, (words, _) in SPANS.items()},
+        span=span,
+    )
+
+
+@router.post("/accounting/parked/{queue}/{parked_id}")
+def decide(
+    accounts: Accounts,
+    *,
+    queue: QueueName,
+    parked_id: ParkedId,
+    visitor: Visitor,
+    fate: Annotated[Literal["replay", "discard"], Form()],
+    note: Annotated[str, Form(max_length=500)] = "",
+) -> RedirectResponse:
+    """Replay or discard one message, then show the page again."""
+    accounts.parked.decide(queue, parked_id, fate, by=visitor, note=note)
+    return RedirectResponse("/accounting#decisions", status_code=303)

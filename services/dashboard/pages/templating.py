@@ -1,0 +1,55 @@
+"""Templates, and what they all know."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+
+class Clock:
+    """The plant's clock: what is printed shows the same time to everybody."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+
+    def __call__(self, moment: datetime, form: str = "%d %b %Y %H:%M") -> str:
+        """A moment as the plant says it."""
+        return moment.astimezone(self.zone).strftime(form)
+
+    def read(self, text: str | None) -> datetime | None:
+        """A moment from a field of a form; None when it is empty or none."""
+        try:
+            moment = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            return None
+        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=self.zone)
+
+
+def count(number: int) -> str:
+    """Thousands apart by a thin space."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def percent(share: float | None) -> str:
+    """With as many digits as rare defects need."""
+    if share is None:
+        return "–"
+    digits = 1 if share >= 0.1 or share == 0 else 2 if share >= 0.001 else 3
+    return f"{share:.{digits}%}"
+
+
+templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"))
+templates.env.filters["count"] = count
+templates.env.filters["percent"] = percent
+
+
+def show(request: Request, template: str, page: str, **context: Any) -> HTMLResponse:
+    """A page by the name under which the navigation knows it."""
+    clock: Clock = request.app.state.clock
+    return templates.TemplateResponse(request, template, {"page": page, "clock": clock, **context})

@@ -1,0 +1,30 @@
+"""What tests of the pages share: how long to wait, and pictures to look at."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from playwright.sync_api import Page
+
+from shared.messages import FrameInspected
+from shared.storage.port import ObjectStore
+from shared.vision.codec import encode
+
+SOON = 40_000
+"""Milliseconds; generous, because the machine may be busy."""
+
+
+def put_pictures(store: ObjectStore, verdict: FrameInspected) -> None:
+    """A grey picture, and a heatmap that is hot in the middle."""
+    picture = np.full((96, 96, 3), 120, np.uint8)
+    heat = np.asarray(cv2.circle(np.zeros((96, 96), np.uint8), (48, 48), 16, 255, -1), np.uint8)
+    folder = verdict.frame.storage_key
+    store.put(f"{folder}/picture.jpg", encode(picture, "jpeg"))
+    for label in ("good", "break"):
+        store.put(f"{folder}/heatmap.{label}.png", encode(heat, "png"))
+    picture[heat > 0] = (0, 170, 60)
+    store.put(f"{folder}/overlay.jpg", encode(picture, "jpeg"))
+
+
+def is_loaded(page: Page, selector: str) -> None:
+    page.wait_for_function(f"document.querySelector({selector!r})?.naturalWidth > 0", timeout=SOON)

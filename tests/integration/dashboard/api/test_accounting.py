@@ -1,0 +1,97 @@
+"""Where every frame went, and what becomes of what was put aside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from shared.messages import TrainingRequested, decode
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from shared.topology import INFERENCE_FRAMES, TRAINER_COMMANDS
+from tests.dashboards import captured, judged, park, problem, publish, soon
+from tests.verdicts import Line
+
+HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+
+
+def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broker: Broker) -> None:
+    left, right = Line(camera="left", start=HOUR), Line(camera="right", start=HOUR + timedelta(hours=1))
+    verdicts = [*left.verdicts(20), *right.verdicts(10)]
+    park(broker, INFERENCE_FRAMES, [captured(left)], "the worker died of it")
+    reports = [
+        left.report(captured=25, refused=2, reported_at=HOUR + timedelta(minutes=5)),
+        right.report(reported_at=HOUR + timedelta(minutes=65)),
+    ]
+    publish(broker, *verdicts, *reports)
+    soon(lambda: judged(client) == 30)
+    soon(lambda: client.get("/api/lines/line-1/accounting").json()["captured"] == 35)
+
+    account = client.get("/api/accounting", params={"line": "line-1"}).json()
+    one = {"captured": 25, "judged": 20, "refused": 2, "parked": 1, "in_flight": 2}
+    other = {"captured": 10, "judged": 10, "refused": 0, "parked": 0, "in_flight": 0}
+    cameras = {row["camera"]: {name: row[name] for name in one} for row in account["cameras"]}
+    assert cameras == {"left": one, "right": other}
+    hours = {(row["camera"], datetime.fromisoformat(row["start"])): row["captured"] for row in account["hours"]}
+    assert hours == {("left", HOUR): 25, ("right", HOUR + timedelta(hours=1)): 10}
+    assert account["total"] == {name: one[name] + other[name] for name in one}
+    assert account["complete"]
+    none = client.get("/api/accounting", params={"to": (HOUR - timedelta(hours=1)).isoformat()}).json()
+    assert none["total"]["captured"] == 0
+
+
+def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client: httpx.Client, broker: Broker) -> None:
+    frame = captured(Line())
+    park(broker, INFERENCE_FRAMES, [frame, captured(Line(camera="camera-2"))], "not a picture")
+    found = client.get("/api/parked").json()
+    assert found["waiting"] == {"inference.frames": 2}
+    assert found["complete"]
+    assert {each["author"] for each in found["parked"]} == {"line-1, camera-1", "line-1, camera-2"}
+    parked = next(each for each in found["parked"] if each["frame_id"] == frame.frame.frame_id)
+    assert (parked["reason"], parked["message"]) == ("not a picture", "FrameCaptured")
+
+    address = f"/api/parked/inference.frames/{parked['id']}/replay"
+    answer = client.post(address, json={"note": "the worker is repaired"})
+    assert (answer.status_code, answer.json()["by"]) == (200, "operator")
+    assert broker.depth(INFERENCE_FRAMES.parked).total == 1
+    subscription = broker.subscribe(INFERENCE_FRAMES, 10)
+    (delivery,) = subscription.receive(1, 10.0)
+    assert decode(delivery.body) == frame
+    subscription.acknowledge([delivery])
+    subscription.close()
+
+    problem(client.post(address, json={}), 404, "no such message is parked")
+    (decision,) = client.get("/api/parked/decisions").json()["decisions"]
+    assert (decision["fate"], decision["note"], decision["parked"]["id"]) == (
+        "replay",
+        "the worker is repaired",
+        parked["id"],
+    )
+
+
+def test_a_discarded_message_is_gone_from_the_broker_and_kept_in_storage(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    order = TrainingRequested(
+        training_id="t-1", recipe="seam", dataset="x", requested_by="eva", requested_at=datetime.now(UTC)
+    )
+    park(broker, TRAINER_COMMANDS, [order], "no such data set")
+    (parked,) = client.get("/api/parked").json()["parked"]
+    assert parked["author"] == "eva"
+    answer = client.post(f"/api/parked/trainer.commands/{parked['id']}/discard", json={})
+    assert answer.status_code == 200
+    assert broker.depth(TRAINER_COMMANDS.parked).total == broker.depth(TRAINER_COMMANDS.name).total == 0
+    (key,) = store.keys("parked/")
+    assert b"no such data set" in store.get(key)
+    assert client.get("/api/parked").json() == {"parked": [], "waiting": {}, "complete": True}
+
+
+def test_what_cant_be_decided_is_refused(client: httpx.Client) -> None:
+    nobody = "0" * 24
+    problem(client.post(f"/api/parked/no.queue/{nobody}/replay", json={}), 404, "no queue")
+    problem(client.post(f"/api/parked/inference.frames/{nobody}/replay", json={"why": 1}), 422, "body.why")
+    problem(client.post("/api/parked/inference.frames/..%2F/discard", json={}), 404, "Not Found")
+    week = {"from": "2026-01-01T00:00:00Z", "to": "2026-03-01T00:00:00Z"}
+    problem(client.get("/api/accounting", params=week), 422, "at most 31 days")
+    problem(client.get("/api/accounting", params={"line": "line-9"}), 404, "nothing was ever heard")

@@ -1,0 +1,36 @@
+"""The page of the accounting in a real browser: what a QA engineer makes of what was put aside."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.messaging.port import Broker
+from shared.topology import INFERENCE_FRAMES
+from tests.browsers import SOON
+from tests.dashboards import captured, park, publish
+from tests.verdicts import Line
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, broker: Broker) -> None:
+    line = Line()
+    publish(broker, *line.verdicts(5))
+    park(broker, INFERENCE_FRAMES, [captured(line)], "not a picture")
+    page.goto("/")
+    page.locator("section.line").wait_for(timeout=SOON)
+    page.get_by_role("link", name="Accounting").click()
+
+    expect(page.locator(".parked li")).to_contain_text("not a picture", timeout=SOON)
+    expect(page.locator(".parked li")).to_contain_text("line-1, camera-1")
+    row = page.locator("section:has(h2:text('By camera')) tbody tr")
+    expect(row).to_contain_text("camera-1")
+    page.get_by_label("Why").fill("the lamp was off")
+    page.get_by_role("button", name="Replay").click()
+
+    expect(page.locator("main")).to_contain_text("Nothing is parked", timeout=SOON)
+    decision = page.locator("section:has(#decisions) table")
+    expect(decision).to_contain_text("replayed")
+    expect(decision).to_contain_text("the lamp was off")
+    assert broker.depth(INFERENCE_FRAMES.name).total == 1
