@@ -187,6 +187,16 @@ class FrameInspected(Message):
         return "flagged" if self.flagged and self.picture_key else "passed"
 
 
+class ExplanationRequested(FrameInspected):
+    """A person wants heatmaps of a frame that was judged: of one that nothing flagged, or of further labels."""
+
+    topic: ClassVar[str] = "requested.explanation.{0.frame.line}"
+
+    labels: tuple[Name, ...] = Field((), description="whose heatmaps; none: those that the explainer would choose")
+    requested_by: str
+    requested_at: AwareDatetime
+
+
 class PictureDeferred(Message):
     """Object storage was away when a picture had to be kept: here it is, to be stored under ``key`` later."""
 
@@ -220,6 +230,7 @@ class FrameExplained(Message):
     heatmaps: dict[str, Heatmap] = Field(description="by label; empty when the reason says why there are none")
     overlay_key: str | None = None
     reason: str = ""
+    flagged: bool = Field(True, description="the verdict had flagged the frame; if not, a person asked for it")
     explained_at: AwareDatetime
 
 

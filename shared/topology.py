@@ -84,6 +84,8 @@ INFERENCE_PICTURES: Final = Queue("inference.pictures", FRAMES, "deferred.#", li
 EXPLAINER_FLAGGED: Final = Queue(
     "explainer.flagged", VERDICTS, "inspected.flagged.#", limit=10_000, when_full=WhenFull.SHED
 )
+EXPLAINER_REQUESTS: Final = Queue("explainer.requests", VERDICTS, "requested.explanation.#", limit=1_000)
+"""People wait for these: they do not stand in line behind the flagged frames."""
 TRAINER_COMMANDS: Final = Queue("trainer.commands", MODELS, "requested.#", one_reader=True)
 DASHBOARD_VERDICTS: Final = Queue("dashboard.verdicts", VERDICTS, "inspected.#", limit=1_000_000)
 DASHBOARD_EXPLANATIONS: Final = Queue("dashboard.explanations", VERDICTS, "explained.#")
@@ -94,6 +96,7 @@ QUEUES: Final = (
     INFERENCE_FRAMES,
     INFERENCE_PICTURES,
     EXPLAINER_FLAGGED,
+    EXPLAINER_REQUESTS,
     TRAINER_COMMANDS,
     DASHBOARD_VERDICTS,
     DASHBOARD_EXPLANATIONS,
@@ -108,6 +111,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameDeferred: FRAMES,
     messages.PictureDeferred: FRAMES,
     messages.FrameInspected: VERDICTS,
+    messages.ExplanationRequested: VERDICTS,
     messages.FrameExplained: VERDICTS,
     messages.TrainingRequested: MODELS,
     messages.TrainingCancelled: MODELS,

@@ -41,7 +41,7 @@ RIGHTS: Final = {
         writes=(topology.VERDICTS, topology.REPORTS, topology.DEAD), hears=(topology.PROMOTIONS.exchange,)
     ),
     "trainer": Rights(writes=(topology.MODELS, topology.REPORTS, topology.DEAD)),
-    "dashboard": Rights(writes=(topology.MODELS, topology.DEAD), reviews=True),
+    "dashboard": Rights(writes=(topology.VERDICTS, topology.MODELS, topology.DEAD), reviews=True),
 }
 
 

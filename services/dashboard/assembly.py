@@ -99,7 +99,7 @@ class Dashboard:
         register = LineRegister(self._redis, self._keys)
         commands = Commands(self._broker.publisher(), self.handler, self.archive)
         lines = LinesService(register, self.handler, ParkedFrames(self._broker), self._settings)
-        frames = FramesService(self.handler.frames, register, self._store)
+        frames = FramesService(self.handler.frames, register, self._store, commands)
         models = ModelsService(self._store, self.handler.moves, commands)
         trainings = TrainingsService(self.handler.trainings, commands)
         sources = Sources(

@@ -118,7 +118,8 @@ class Handler:
             DELAY.labels(verdict.frame.line).observe(verdict.latency_ms / 1000)
 
     def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> None:
-        self.counting.count([fact_of_explanation(explanation) for explanation in explanations])
+        # of the frames that passed, those that people asked about are no part of the line's account
+        self.counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
         self.frames.explain(explanations)
         if self._live:
             self.announcer.frames([explanation.frame for explanation in explanations])

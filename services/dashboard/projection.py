@@ -102,6 +102,10 @@ class Keys:
         """String: the `FrameExplained` of a frame, as it came."""
         return f"{self.prefix}:explanation:{frame_id}"
 
+    def asked(self, frame_id: str) -> str:
+        """String: that a person asked for heatmaps of a frame, which labels', and what was known then; a minute."""
+        return f"{self.prefix}:asked:{frame_id}"
+
     def session(self, session: str) -> str:
         """Hash: ``captured`` and ``refused`` of one run of a camera, and how far they were in each hour."""
         return f"{self.prefix}:session:{session}"

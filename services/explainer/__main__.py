@@ -18,7 +18,7 @@ from shared.reporter import Reporter
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
-from shared.topology import EXPLAINER_FLAGGED
+from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
 
 
 def main(stop: threading.Event) -> None:
@@ -37,10 +37,15 @@ def main(stop: threading.Event) -> None:
     with closing(await_broker(settings, stop)) as broker:
         publisher = broker.publisher()
         reporter = Reporter("explainer", publisher, model_version=lambda: models.last)
-        flagged = broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch)
-        with running_beside(stop, partial(reporter.run, settings.report_seconds, stop)):
-            explain = reporter.counting(explainer.explain)
-            consume(flagged, publisher, explain, most=settings.batch, wait_seconds=0.5, stop=stop, health=health)
+        explain = reporter.counting(explainer.explain)
+        turn = partial(consume, publisher=publisher, handle=explain, most=settings.batch, wait_seconds=0.5, stop=stop)
+        requests = broker.subscribe(EXPLAINER_REQUESTS, prefetch=settings.batch)
+        with running_beside(
+            stop,
+            partial(reporter.run, settings.report_seconds, stop),
+            partial(turn, requests, health=Health()),
+        ):
+            turn(broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch), health=health)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ class Gallery:
         try:
             return decode(self._store.get(frame.picture_key))
         except ObjectNotFound as error:
-            if self._clock() - self._first_look[frame.frame.frame_id] < self._picture_wait_seconds:
+            # the other loop may be done with the same frame by now
+            first_look = self._first_look.get(frame.frame.frame_id, self._clock())
+            if self._clock() - first_look < self._picture_wait_seconds:
                 raise RetryLater(f"{frame.picture_key} is not in object storage yet") from error
             return Unexplained(f"its picture did not arrive in object storage: {error}")
         except (UnreadablePicture, InvalidKey) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,9 @@ from services.explainer.model import Model, Models
 from services.explainer.overlay import overlay
 from shared.heatmaps.heat import Heat, heat_of
 from shared.heatmaps.questions import Question, questions_about
-from shared.messages import FrameExplained, FrameInspected, Heatmap, Message
+from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Heatmap, Message
 from shared.messaging.loop import Reject, RetryLater
-from shared.recipe import RecipeError
+from shared.recipe import Recipe, RecipeError
 from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
 from shared.vision.bundle import BundleError
 from shared.vision.codec import CONTENT_TYPES, Picture, encode
@@ -38,7 +39,10 @@ class Case:
 
 
 class Explainer:
-    """Explains batches of flagged frames."""
+    """Explains batches of frames: those that were flagged, and those that people ask about.
+
+    Two loops may call it; the models are asked by one at a time.
+    """
 
     def __init__(
         self, models: Models, gallery: Gallery, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -46,6 +50,7 @@ class Explainer:
         self._models = models
         self._gallery = gallery
         self._clock = clock
+        self._asking = threading.Lock()
 
     def explain(self, messages: Sequence[Message]) -> list[Message]:
         """Explain frames.
@@ -61,7 +66,7 @@ class Explainer:
         metrics.BATCH.observe(len(frames))
         with metrics.STEP_SECONDS.labels("fetch").time():
             cases = [_open(*entry) for entry in zip(frames, self._gallery.pictures(frames), strict=True)]
-        with metrics.STEP_SECONDS.labels("explain").time():
+        with self._asking, metrics.STEP_SECONDS.labels("explain").time():
             for (recipe, version), of_model in _by_model(cases).items():
                 self._answer(of_model, recipe, version)
         with metrics.STEP_SECONDS.labels("keep").time():
@@ -92,6 +97,7 @@ class Explainer:
             heatmaps=heatmaps,
             overlay_key=self._keep_overlay(folder, case) if heatmaps else None,
             reason="" if heatmaps else case.reason or "none of its findings is a label of the recipe",
+            flagged=case.frame.flagged,
             explained_at=self._clock(),
         )
 
@@ -133,9 +139,14 @@ def _give_up(cases: Sequence[Case], reason: str) -> None:
         case.reason = case.reason or reason
 
 
+def _questions(frame: FrameInspected, recipe: Recipe) -> list[Question]:
+    wanted = frame.labels if isinstance(frame, ExplanationRequested) else ()
+    return questions_about(frame.findings, recipe, wanted)
+
+
 def _ask(model: Model, cases: Sequence[tuple[Case, Picture]]) -> None:
     """One run of the network over all pictures, then one of its head over all questions about them."""
-    questions = [questions_about(case.frame.findings, model.recipe) for case, _ in cases]
+    questions = [_questions(case.frame, model.recipe) for case, _ in cases]
     asked = [(row, question) for row, of_frame in enumerate(questions) for question in of_frame]
     if not asked:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from shared.messages import Finding
@@ -20,14 +20,25 @@ class Question:
     """True: what speaks for the label; False: for its absence."""
 
 
-def questions_about(findings: Mapping[str, Finding], recipe: Recipe) -> list[Question]:
+def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Collection[str] = ()) -> list[Question]:
     """What to ask about a frame: the labels that flagged it, each towards the fault.
 
-    A frame that no label flagged (the recipe explains all of them) is asked about what it shows.
+    A frame that no label flagged (the recipe explains all of them, or a person asked) is asked about what it shows.
+
+    Args:
+        findings: what was found, by label.
+        recipe: of the model that found it.
+        wanted: labels that a person wants to know about; then those alone.
     """
     found = [
         (place, label, findings[label.name]) for place, label in enumerate(recipe.labels) if label.name in findings
     ]
+    if wanted:
+        return [
+            Question(label, place, _direction(label, finding, recipe))
+            for place, label, finding in found
+            if label.name in wanted
+        ]
     flagging = [
         Question(label, place, _points_at_presence(label, recipe))
         for place, label, finding in found
@@ -38,6 +49,16 @@ def questions_about(findings: Mapping[str, Finding], recipe: Recipe) -> list[Que
     present = [Question(label, place, towards=True) for place, label, finding in found if finding.present]
     place, label, _ = max(found, key=lambda entry: entry[2].score)
     return present or [Question(label, place, towards=True)]
+
+
+def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
+    """Of a label that someone asks about: towards the fault, else towards what was found.
+
+    Of a defect that is absent, as it should be, what comes nearest to it is shown: its absence has no place.
+    """
+    if finding.fault or finding.unsure:
+        return _points_at_presence(label, recipe)
+    return finding.present or label.role is Role.DEFECT or recipe.task is Task.EXCLUSIVE
 
 
 def _points_at_presence(label: Label, recipe: Recipe) -> bool:

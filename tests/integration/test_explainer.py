@@ -12,7 +12,7 @@ from services.explainer.gallery import Gallery
 from services.explainer.handler import Explainer
 from services.explainer.loading import load_model
 from services.explainer.model import Models
-from shared.messages import FrameExplained, FrameInspected, Message
+from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import Recipe
 from shared.storage.filesystem import FilesystemStore
@@ -236,6 +236,22 @@ def test_a_picture_that_cant_be_read_is_answered_with_the_reason(explainer: Expl
     unreadable, bad_key = _explained(explainer.explain([frame, _flagged(1, [0.1, 0.9, 0.1, 0.1], key="../secret")]))
     assert "neither a JPEG nor a PNG" in unreadable.reason
     assert "is no storage key" in bad_key.reason
+
+
+def test_a_frame_that_passed_is_explained_on_demand_for_the_labels_that_were_asked_about(
+    explainer: Explainer, store: Disk
+) -> None:
+    passed = _kept(store, _flagged(0, [0.9, 0.1, 0.1, 0.1]), _with_spots(("green", 72, 30)))
+    assert not passed.flagged
+    asked = ExplanationRequested(
+        **dict(passed), labels=("break", "good"), requested_by="ada", requested_at=datetime.now(UTC)
+    )
+    (answer,) = _explained(explainer.explain([asked]))
+    assert {label: heatmap.towards for label, heatmap in answer.heatmaps.items()} == {"good": True, "break": True}
+    peak = answer.heatmaps["break"].peak
+    assert peak is not None
+    assert 72 <= peak[0] < 84
+    assert not answer.flagged
 
 
 def test_what_is_no_verdict_is_rejected(explainer: Explainer) -> None:

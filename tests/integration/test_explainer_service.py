@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from shared import topology
-from shared.messages import FrameExplained
+from shared.messages import ExplanationRequested, FrameExplained, FrameInspected
 from shared.storage.filesystem import FilesystemStore
-from shared.vision.codec import decode
+from shared.vision.codec import decode, encode
 from tests.broker_address import BrokerAddress
 from tests.collector import Collector
 from tests.models import captured, paint_bundle, painted, promote
@@ -26,15 +27,27 @@ def line(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
     line.broker.close()
 
 
-def test_every_flagged_frame_is_explained_and_no_other(line: Line) -> None:
+def _request(passed: FrameInspected, key: str) -> ExplanationRequested:
+    known = {**dict(passed), "picture_key": key}
+    return ExplanationRequested(**known, requested_by="ada", requested_at=datetime.now(UTC))
+
+
+def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> None:
     store = FilesystemStore(line.objects)
     promote(store, paint_bundle("v1", keras=True))
     explained = Collector(line.broker, topology.DASHBOARD_EXPLANATIONS, FrameExplained)
     with line.running("explainer"), line.worker():
         line.send(*[captured(number, painted(COLOURS[number % 4])) for number in range(24)])
         flagged = {answer.frame.frame_id for answer in line.judged(24) if answer.flagged}
-        told = explained.until(lambda told: len(told) >= 12, seconds=120)
+        told = list(explained.until(lambda told: len(told) >= 12, seconds=120))
+        passed = next(answer for answer in line.verdicts.messages if not answer.flagged)
+        key = f"{passed.frame.storage_key}/picture.png"
+        store.put(key, encode(painted("black"), "png"))
+        line.send(_request(passed, key))
+        (on_demand,) = explained.until(lambda told: len(told) >= 13, seconds=60)[12:]
     assert {answer.frame.frame_id for answer in told} == flagged
+    assert on_demand.frame == passed.frame
+    assert set(on_demand.heatmaps) == {"good"}
     for answer in told:
         assert answer.reason == ""
         assert set(answer.heatmaps) == {"good", "error" if answer.frame.sequence % 4 == 1 else "break"}

@@ -17,6 +17,6 @@ def test_the_picture_names_every_message_but_the_reports() -> None:
     reports = {"CameraReported", "WorkerReported"}
     shown = {word for word in re.findall(r"[A-Z][A-Za-z]+", PICTURE) if word[1:] != word[1:].lower()}
     assert (
-        shown - {"IF", "IP", "DV", "EF", "DE", "TC", "DM", "DR", "LR"}
+        shown - {"IF", "IP", "DV", "EF", "ER", "DE", "TC", "DM", "DR", "LR"}
         == {kind.__name__ for kind in topology.EXCHANGE_OF} - reports
     )

@@ -73,3 +73,20 @@ def test_of_labels_that_exclude_each_other_the_rivals_are_asked_about_when_unsur
 def test_findings_of_labels_that_the_recipe_does_not_know_are_passed_over() -> None:
     findings = judge(paint_recipe(), [0.1, 0.1, 0.1, 0.1]).findings
     assert questions_about({"unheard-of": findings["good"]}, paint_recipe()) == []
+
+
+def _wanted(recipe: Recipe, scores: list[float], *labels: str) -> dict[str, bool]:
+    questions = questions_about(judge(recipe, scores).findings, recipe, labels)
+    return {question.label.name: question.towards for question in questions}
+
+
+def test_any_label_is_asked_about_when_someone_wants_to_know() -> None:
+    recipe = paint_recipe()
+    assert _wanted(recipe, [0.1, 0.9, 0.1, 0.9], "good", "break", "length") == {
+        "good": False,  # the fault is that it is missing
+        "break": True,  # what comes nearest to one
+        "length": True,
+    }
+    assert _wanted(recipe, [0.9, 0.1, 0.1, 0.1], "good", "length") == {"good": True, "length": False}
+    assert _wanted(parse_recipe(FRUIT), [0.1, 0.85, 0.05], "apple") == {"apple": True}
+    assert _wanted(recipe, [0.9, 0.1, 0.1, 0.1], "unheard-of") == {}

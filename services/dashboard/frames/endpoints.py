@@ -6,9 +6,10 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from services.dashboard.frames.schemas import FramePage, FrameView
+from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
 from services.dashboard.frames.service import FramesService, Picture, Wanted
 from services.dashboard.problems import documented
+from services.dashboard.visitor import Visitor
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
 
@@ -50,6 +51,32 @@ def search_frames(
 def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
     """One frame: what was found, by which model, and where the pictures are."""
     return frames.get(frame_id)
+
+
+@router.get(
+    "/{frame_id}/explanation",
+    responses={202: {"model": ExplanationView, "description": "Under way"}, **documented(401, 404, 422, 503)},
+)
+def explain_frame(
+    frames: Frames,
+    frame_id: FrameId,
+    visitor: Visitor,
+    response: Response,
+    *,
+    label: Annotated[
+        list[Name] | None, Query(description="whose heatmaps; none: what flagged or what it shows")
+    ] = None,
+) -> ExplanationView:
+    """The heatmaps of any frame whose picture is kept, made on demand.
+
+    200 when they are there. 202 while the explainer makes them: ask again, or look at `frame_url` (`Location`); the
+    live stream tells of the frame as well. The explainer is asked once however often this is.
+    """
+    view = frames.explain(frame_id, label or (), by=visitor)
+    if view.state is ExplanationState.UNDER_WAY:
+        response.status_code = 202
+        response.headers.update({"Location": view.frame_url, "Retry-After": "1"})
+    return view
 
 
 IMAGE: Final[dict[int | str, dict[str, Any]]] = {

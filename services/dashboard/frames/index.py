@@ -6,12 +6,13 @@ The verdict and the explanation of a frame may come in any order, and more than 
 from __future__ import annotations
 
 import heapq
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final, Self, cast
 
 from redis import Redis
 
@@ -21,6 +22,9 @@ from shared.messages import FrameExplained, FrameInspected, Verdict, decode
 
 PAGE: Final = 100
 """Frames read from Redis in one round trip."""
+
+ASKED_SECONDS: Final = 60
+"""For so long a question about a frame is not asked again."""
 
 Scored = list[tuple[str, float]]
 """Members of a sorted set with their scores, as Redis gives them."""
@@ -52,6 +56,25 @@ class KnownFrame:
     def moment(self) -> tuple[int, str]:
         """Its place among others: capture time (ms), then identity."""
         return _milliseconds(self.verdict), self.verdict.frame.frame_id
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about a frame that the explainer was given."""
+
+    labels: frozenset[str]
+    """Whose heatmaps; none: those that the explainer would choose."""
+    known: str
+    """When the explanation was made that was there before; empty when there was none."""
+
+    @classmethod
+    def about(cls, frame: KnownFrame, labels: Iterable[str]) -> Self:
+        """A question that is asked now."""
+        return cls(frozenset(labels), _made_at(frame))
+
+    def is_answered(self, frame: KnownFrame) -> bool:
+        """Whether an explanation came since."""
+        return _made_at(frame) != self.known
 
 
 class FrameIndex:
@@ -91,6 +114,19 @@ class FrameIndex:
         for explanation in explanations:
             pipeline.set(self._keys.explanation(explanation.frame.frame_id), explanation.encode(), ex=self._seconds)
         pipeline.execute()
+
+    def note_asked(self, frame_id: str, asked: Asked) -> None:
+        """Remember for a while that heatmaps of a frame were asked for."""
+        words = [sorted(asked.labels), asked.known]
+        self._redis.set(self._keys.asked(frame_id), json.dumps(words), ex=ASKED_SECONDS)
+
+    def asked(self, frame_id: str) -> Asked | None:
+        """What was asked about a frame of late; None when nothing was."""
+        text = cast("str | None", self._redis.get(self._keys.asked(frame_id)))
+        if text is None:
+            return None
+        labels, known = json.loads(text)
+        return Asked(frozenset(labels), known)
 
     def find(self, frame_id: str) -> KnownFrame | None:
         """One frame; None when it is not known (any more)."""
@@ -140,6 +176,10 @@ class FrameIndex:
 def newest_first(lists: Iterable[Iterator[KnownFrame]]) -> Iterator[KnownFrame]:
     """Several lists that are newest first as one."""
     return heapq.merge(*lists, key=lambda frame: frame.moment, reverse=True)
+
+
+def _made_at(frame: KnownFrame) -> str:
+    return frame.explanation.explained_at.isoformat() if frame.explanation else ""
 
 
 def _milliseconds(verdict: FrameInspected) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, Field
@@ -73,6 +74,39 @@ class FrameView(BaseModel):
             heatmaps=_heatmaps(explanation, folder),
             explained=explanation is not None,
             explanation=(explanation.reason or explanation.method) if explanation else "",
+        )
+
+
+class ExplanationState(StrEnum):
+    """Where the heatmaps of a frame are."""
+
+    READY = "ready"
+    UNDER_WAY = "under way"
+
+
+class ExplanationView(BaseModel):
+    """The heatmaps of a frame, or that they are being made."""
+
+    frame_id: str
+    state: ExplanationState
+    method: str
+    reason: str = Field(description="why there are no heatmaps; empty when there are")
+    heatmaps: dict[str, HeatmapView]
+    overlay_url: str | None
+    frame_url: str = Field(description="where they are as soon as they are made")
+
+    @classmethod
+    def of(cls, frame: KnownFrame, state: ExplanationState) -> Self:
+        """What is known of a frame's heatmaps."""
+        view, explanation = FrameView.of(frame), frame.explanation
+        return cls(
+            frame_id=view.frame_id,
+            state=state,
+            method=explanation.method if explanation else "",
+            reason=explanation.reason if explanation else "",
+            heatmaps=view.heatmaps,
+            overlay_url=view.overlay_url,
+            frame_url=f"/api/frames/{view.frame_id}",
         )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
-from services.dashboard.frames.index import FrameIndex, Kind, KnownFrame, newest_first
-from services.dashboard.frames.schemas import FramePage, FrameView
+from services.dashboard.commands import Commands
+from services.dashboard.frames.index import Asked, FrameIndex, Kind, KnownFrame, newest_first
+from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.problems import Problem
-from shared.messages import FrameExplained, Verdict
+from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 MOST_LOOKED_AT: Final = 2_000
@@ -60,8 +62,9 @@ class Picture:
 class FramesService:
     """Frames by what they are, and one by one."""
 
-    def __init__(self, index: FrameIndex, lines: LineRegister, store: ObjectStore) -> None:
+    def __init__(self, index: FrameIndex, lines: LineRegister, store: ObjectStore, commands: Commands) -> None:
         self._index = index
+        self._commands = commands
         self._lines = lines
         self._store = store
 
@@ -113,6 +116,41 @@ class FramesService:
         found = explanation.heatmaps.get(label) if explanation else None
         return self._file(found.key if found else None, "this frame has no heatmap of that label")
 
+    def explain(self, frame_id: str, labels: Collection[str], by: str) -> ExplanationView:
+        """The heatmaps of a frame; where there are none yet, the explainer is asked for them, once.
+
+        Args:
+            frame_id: of any frame whose picture is kept.
+            labels: whose heatmaps; none: those that flagged the frame, or what it shows.
+            by: who asks.
+
+        Raises:
+            Problem: 404: no such frame, or its picture is not there; 422: it was not judged by such a label.
+            MessagingError: nobody was asked.
+        """
+        frame = self._known(frame_id)
+        _check_labels(frame.verdict, labels)
+        there = frame.explanation.heatmaps.keys() if frame.explanation else set()
+        if there and there >= set(labels):
+            return ExplanationView.of(frame, ExplanationState.READY)
+        asked = self._index.asked(frame_id)
+        if asked is None or not asked.labels >= set(labels):
+            self._ask(frame, {*labels, *there} if labels else (), by)
+        elif asked.is_answered(frame):
+            return ExplanationView.of(frame, ExplanationState.READY)
+        return ExplanationView.of(frame, ExplanationState.UNDER_WAY)
+
+    def _ask(self, frame: KnownFrame, labels: Collection[str], by: str) -> None:
+        """Heatmaps that are there are asked for again, since an explanation replaces the one before."""
+        verdict = frame.verdict
+        if not verdict.picture_key or not self._store.exists(verdict.picture_key):
+            raise Problem(404, "the picture of this frame is not kept, so nothing can be explained")
+        request = ExplanationRequested(
+            **dict(verdict), labels=tuple(sorted(labels)), requested_by=by, requested_at=datetime.now(UTC)
+        )
+        self._commands.give(request, noted=False)
+        self._index.note_asked(verdict.frame.frame_id, Asked.about(frame, labels))
+
     def _explanation(self, frame_id: str) -> FrameExplained | None:
         return self._known(frame_id).explanation
 
@@ -135,6 +173,14 @@ class FramesService:
     def _walk(self, wanted: Wanted, before: tuple[int, str] | None) -> Iterator[KnownFrame]:
         names = [wanted.line] if wanted.line else self._lines.all()
         return newest_first(self._index.newest(line, wanted.kinds, before) for line in names)
+
+
+def _check_labels(verdict: FrameInspected, labels: Collection[str]) -> None:
+    if not verdict.findings:
+        raise Problem(404, f"this frame was not judged, so nothing can be explained: {verdict.reason}")
+    if unknown := sorted(set(labels) - verdict.findings.keys()):
+        known = ", ".join(verdict.findings)
+        raise Problem(422, f"label: this frame was not judged by {', '.join(unknown)}: its labels are {known}")
 
 
 def _cursor_of(moment: tuple[int, str]) -> str:

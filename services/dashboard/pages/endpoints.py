@@ -49,7 +49,7 @@ def show_frame(request: Request, frames: Frames, models: Models, frame_id: Frame
     frame = frames.get(frame_id)
     labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
     named = [label for label in frame.faults if label not in labels or labels[label].role is not Role.QUALITY]
-    context = {"frame": frame, "labels": labels, "shown": named or frame.faults}
+    context = {"frame": frame, "labels": labels, "shown": named or frame.faults or list(frame.heatmaps)}
     return templates.TemplateResponse(request, "frame.html", context)
 
 

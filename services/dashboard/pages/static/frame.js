@@ -1,4 +1,4 @@
-// The page of one frame: heatmaps on and off, by mouse or by number; times on the reader's clock.
+// The page of one frame: heatmaps on and off, by mouse or by number, or made on demand; times on the reader's clock.
 
 const switches = [...document.querySelectorAll("[data-switch]")];
 const layerOf = (box) => document.querySelector(`.layer[data-label="${CSS.escape(box.dataset.switch)}"]`);
@@ -23,3 +23,26 @@ document.addEventListener("keydown", (event) => {
   }
   apply();
 });
+
+const PATIENCE = 60;
+
+async function explain(label) {
+  const say = (text) => (document.getElementById("asked").textContent = text);
+  const frame = document.querySelector("[data-frame]").dataset.frame;
+  const query = label ? `?label=${encodeURIComponent(label)}` : "";
+  say("The explainer is at it …");
+  for (let second = 0; second < PATIENCE; second += 1) {
+    const answer = await fetch(`/api/frames/${frame}/explanation${query}`);
+    const told = await answer.json();
+    if (answer.status === 200 && !told.reason) return location.reload();
+    if (answer.status !== 202) return say(told.reason || told.detail);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  return say("The explainer has not answered. Is it running?");
+}
+
+for (const button of document.querySelectorAll("[data-explain]")) {
+  button.addEventListener("click", () => explain(button.dataset.explain).catch((error) => {
+    document.getElementById("asked").textContent = String(error);
+  }));
+}

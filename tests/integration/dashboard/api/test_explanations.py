@@ -1,0 +1,109 @@
+"""Heatmaps on demand: asked for by a GET, made by the explainer, shown when they are there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from shared.messages import ExplanationRequested, FrameInspected, Heatmap, decode
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from shared.topology import EXPLAINER_REQUESTS
+from tests.dashboards import judged, problem, publish, soon
+from tests.verdicts import Line, explanation_of
+
+
+@pytest.fixture
+def passed(client: httpx.Client, broker: Broker, store: ObjectStore) -> FrameInspected:
+    """A frame judged ok, whose picture was kept."""
+    verdict = Line().verdict()
+    verdict = verdict.model_copy(update={"picture_key": f"{verdict.frame.storage_key}/picture.jpg"})
+    store.put(str(verdict.picture_key), b"a picture")
+    publish(broker, verdict)
+    soon(lambda: judged(client) == 1)
+    return verdict
+
+
+def _address(verdict: FrameInspected) -> str:
+    return f"/api/frames/{verdict.frame.frame_id}/explanation"
+
+
+def _asked(broker: Broker) -> list[ExplanationRequested]:
+    subscription = broker.subscribe(EXPLAINER_REQUESTS, 10)
+    deliveries = subscription.receive(10, 2.0)
+    subscription.acknowledge(deliveries)
+    subscription.close()
+    messages = [decode(delivery.body) for delivery in deliveries]
+    return [message for message in messages if isinstance(message, ExplanationRequested)]
+
+
+def test_a_frame_that_passed_is_explained_when_someone_asks(
+    client: httpx.Client, broker: Broker, passed: FrameInspected
+) -> None:
+    first = client.get(_address(passed), auth=("ada", ""))
+    assert first.status_code == 202
+    assert first.headers["location"] == f"/api/frames/{passed.frame.frame_id}"
+    assert first.json()["state"] == "under way"
+    assert client.get(_address(passed)).status_code == 202
+    (request,) = _asked(broker)
+    assert request.frame == passed.frame
+    assert request.findings == passed.findings
+    assert (request.model_version, request.picture_key) == (passed.model_version, passed.picture_key)
+    assert (request.labels, request.requested_by, request.flagged) == ((), "ada", False)
+
+    heatmap = Heatmap(key=f"{passed.frame.storage_key}/heatmap.length.png", towards=True, peak=(1, 2), box=(0, 0, 5, 5))
+    answer = explanation_of(passed).model_copy(update={"heatmaps": {"length": heatmap}, "flagged": False})
+    publish(broker, answer)
+    soon(lambda: client.get(_address(passed)).status_code == 200)
+    shown = client.get(_address(passed)).json()
+    assert shown["state"] == "ready"
+    assert shown["heatmaps"]["length"]["peak"] == [1, 2]
+    assert shown["reason"] == ""
+    assert _asked(broker) == []
+
+
+def test_what_people_ask_for_is_no_part_of_the_account_of_flagged_frames(
+    client: httpx.Client, broker: Broker, passed: FrameInspected
+) -> None:
+    publish(broker, explanation_of(passed).model_copy(update={"flagged": False}))
+    soon(lambda: client.get(f"/api/frames/{passed.frame.frame_id}").json()["explained"])
+    assert client.get("/api/lines/line-1/accounting").json()["explained"] == 0
+
+
+def test_a_further_label_is_asked_for_together_with_those_that_are_there(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    verdict = Line().verdict("break")
+    store.put(str(verdict.picture_key), b"a picture")
+    publish(broker, verdict, explanation_of(verdict))
+    soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
+    assert client.get(_address(verdict)).status_code == 200
+    assert client.get(_address(verdict), params={"label": "break"}).status_code == 200
+    assert client.get(_address(verdict), params={"label": "length"}).status_code == 202
+    (request,) = _asked(broker)
+    assert set(request.labels) == {"good", "break", "length"}
+
+
+def test_the_reason_why_there_are_no_heatmaps_is_told_and_the_question_not_repeated(
+    client: httpx.Client, broker: Broker, passed: FrameInspected
+) -> None:
+    assert client.get(_address(passed)).status_code == 202
+    gone = explanation_of(passed).model_copy(
+        update={"heatmaps": {}, "reason": "model model-1, which judged it, is gone", "explained_at": datetime.now(UTC)}
+    )
+    publish(broker, gone)
+    soon(lambda: client.get(_address(passed)).status_code == 200)
+    assert client.get(_address(passed)).json()["reason"] == "model model-1, which judged it, is gone"
+    assert len(_asked(broker)) == 1
+
+
+def test_what_cant_be_explained_is_refused(
+    client: httpx.Client, broker: Broker, store: ObjectStore, passed: FrameInspected
+) -> None:
+    problem(client.get(_address(passed), params={"label": "mood"}), 422, "was not judged by mood")
+    store.delete(str(passed.picture_key))
+    problem(client.get(_address(passed)), 404, "the picture of this frame is not kept")
+    problem(client.get("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
+    assert _asked(broker) == []
