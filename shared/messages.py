@@ -348,8 +348,20 @@ class ModelTrained(Message):
     trained_at: AwareDatetime
 
 
+class ComparisonRequested(Message):
+    """Measure two model versions on the same pictures: the test part of the candidate."""
+
+    topic: ClassVar[str] = "requested.comparison.{0.recipe}"
+
+    recipe: Name
+    baseline: Name
+    candidate: Name
+    requested_by: str
+    requested_at: AwareDatetime
+
+
 class PromotionRequested(Message):
-    """Make a model version the one in production. Rolling back is promoting an earlier version."""
+    """Make a model version the one in production."""
 
     topic: ClassVar[str] = "requested.promotion.{0.recipe}"
 
@@ -358,6 +370,9 @@ class PromotionRequested(Message):
     model_version: Name
     reason: str = ""
     force: bool = Field(False, description="promote although the gate refuses; needs a reason")
+    rollback: bool = Field(
+        False, description="the version is the one that was in production before: back to it, without the gate"
+    )
     requested_by: str
     requested_at: AwareDatetime
 
@@ -372,6 +387,8 @@ class PromotionRefused(Message):
     model_version: str
     reason: str
     refused_at: AwareDatetime
+    requested_by: str = ""
+    production_version: str | None = Field(None, description="that was in production, and stays there")
 
 
 class ModelPromoted(Message):
@@ -386,3 +403,6 @@ class ModelPromoted(Message):
     reason: str
     promoted_by: str
     promoted_at: AwareDatetime
+    forced: bool = Field(False, description="although the gate refused")
+    rollback: bool = Field(False, description="back to the model that was in production before")
+    gate: str = Field("", description="what the comparison with the model in production said, in a line")

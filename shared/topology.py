@@ -115,6 +115,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameExplained: VERDICTS,
     messages.TrainingRequested: MODELS,
     messages.TrainingCancelled: MODELS,
+    messages.ComparisonRequested: MODELS,
     messages.PromotionRequested: MODELS,
     messages.TrainingProgressed: MODELS,
     messages.ModelTrained: MODELS,

@@ -20,6 +20,7 @@ from services.dashboard.lines import endpoints as lines_endpoints
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live import Hub
 from services.dashboard.models import endpoints as models_endpoints
+from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
 from services.dashboard.pages import endpoints as pages_endpoints
 from services.dashboard.pages.templating import Clock
@@ -48,6 +49,7 @@ class Rooms:
     lines: LinesService
     frames: FramesService
     models: ModelsService
+    comparisons: ComparisonsService
     trainings: TrainingsService
     datasets: DatasetsService
     hub: Hub

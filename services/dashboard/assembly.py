@@ -23,6 +23,7 @@ from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live import Hub, Sources
+from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
 from services.dashboard.pages.templating import Clock
 from services.dashboard.parked import ParkedFrames
@@ -101,7 +102,7 @@ class Dashboard:
         lines = LinesService(register, self.handler, ParkedFrames(self._broker), self._settings)
         frames = FramesService(self.handler.frames, register, self._store, commands)
         models = ModelsService(self._store, self.handler.moves, commands)
-        trainings = TrainingsService(self.handler.trainings, commands)
+        trainings = TrainingsService(self.handler.trainings, models, commands)
         sources = Sources(
             states=lambda: _states(lines),
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
@@ -110,6 +111,7 @@ class Dashboard:
             lines=lines,
             frames=frames,
             models=models,
+            comparisons=ComparisonsService(self._store, commands),
             trainings=trainings,
             datasets=DatasetsService(self._store),
             hub=Hub(self._redis, self._keys, sources),

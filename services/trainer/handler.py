@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.trainer.announcement import ended, queued
 from services.trainer.registry import Registry
 from services.trainer.trainings import Trainings
-from shared.messages import Message, PromotionRequested, TrainingCancelled, TrainingRequested
+from shared.messages import ComparisonRequested, Message, PromotionRequested, TrainingCancelled, TrainingRequested
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.port import StorageUnavailable
+
+Answer = Callable[[ComparisonRequested], None]
 
 
 class Commands:
     """Handles the messages of ``trainer.commands``; each may come twice."""
 
-    def __init__(self, trainings: Trainings, registry: Registry, news: threading.Event) -> None:
+    def __init__(self, trainings: Trainings, registry: Registry, answer: Answer, news: threading.Event) -> None:
         """Make a handler.
 
         Args:
             trainings: where requests are kept.
             registry: decides on promotions.
+            answer: measures two models, and keeps what came out where whoever asked looks for it.
             news: set when there is something to do for whoever trains.
         """
         self._trainings = trainings
         self._registry = registry
+        self._answer = answer
         self._news = news
 
     def handle(self, messages: list[Message]) -> Sequence[Message]:
@@ -50,6 +54,9 @@ class Commands:
                 return []
             case PromotionRequested():
                 return [self._registry.promote(message)]
+            case ComparisonRequested():
+                self._answer(message)
+                return []
             case _:
                 raise Reject(f"{type(message).__name__} is no command to the trainer")
 

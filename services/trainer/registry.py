@@ -1,10 +1,12 @@
 """Which model is in production: moves the pointer, or says why not.
 
-Every decision is kept as ``promotions/<id>.json``, so a request that comes twice gets the same answer twice.
+A model must be no worse than the one that it follows, unless somebody forces it and says why. Every decision is kept,
+so a request that comes twice gets the same answer twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,8 +15,11 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.trainer.equality import Equality
+from services.trainer.errors import TrainerError
+from services.trainer.gate import Compare, objections, summary
 from shared.heatmaps.explainable import refuse_unexplainable
-from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested, decode
+from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested
+from shared.promotions import Decision, find_decision, keep_decision
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.vision.bundle import (
     EVALUATION,
@@ -26,12 +31,13 @@ from shared.vision.bundle import (
     production_history,
     read_bundle,
     read_bundle_folder,
+    version_before,
     write_bundle,
 )
 
-Decision = ModelPromoted | PromotionRefused
-
-FOLDER: Final = "promotions"
+NOTHING_BEFORE: Final = "nothing was in production to compare it with"
+IN_PRODUCTION: Final = "in production already"
+NOT_MEASURED: Final = "a rollback is not measured: it was in production before"
 
 _log = structlog.stdlib.get_logger("registry")
 
@@ -49,16 +55,24 @@ class _Compiled(BaseModel):
 class Registry:
     """The models in object storage. One thread alone moves the pointer."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, compare: Compare) -> None:
+        """Make a registry.
+
+        Args:
+            store: object storage.
+            compare: measures a candidate beside the model in production.
+        """
         self._store = store
+        self._compare = compare
 
     def promote(self, asked: PromotionRequested) -> Decision:
         """Make a model the one in production, if nothing speaks against it."""
-        if decided := self.decision(asked.promotion_id):
+        if decided := find_decision(self._store, asked.recipe, asked.promotion_id):
             return decided
+        history = production_history(self._store, asked.recipe)
         try:
             self._check(asked)
-            decision: Decision = self._move(asked)
+            decision: Decision = self._move(asked, history, *self._pass(asked, history))
         except Refusal as refusal:
             decision = PromotionRefused(
                 promotion_id=asked.promotion_id,
@@ -66,18 +80,12 @@ class Registry:
                 model_version=asked.model_version,
                 reason=str(refusal),
                 refused_at=datetime.now(UTC),
+                requested_by=asked.requested_by,
+                production_version=_current(history),
             )
-        self._store.put(_key(asked.promotion_id), decision.encode(), "application/json")
+        keep_decision(self._store, decision)
         _log.info(type(decision).__name__, **decision.model_dump(mode="json"))
         return decision
-
-    def decision(self, promotion_id: str) -> Decision | None:
-        """What was decided; None while nothing was."""
-        try:
-            found = decode(self._store.get(_key(promotion_id)))
-        except ObjectNotFound:
-            return None
-        return found if isinstance(found, ModelPromoted | PromotionRefused) else None
 
     def start_with(self, folder: Path) -> ModelPromoted | None:
         """Promote the bundle of a folder, where its recipe has no model yet; None where it has one.
@@ -102,9 +110,10 @@ class Registry:
             self._check(asked)
         except Refusal as refusal:
             raise BundleError(f"{folder}: {refusal}") from None
-        return self._move(asked)
+        return self._move(asked, [], NOTHING_BEFORE, forced=False)
 
     def _check(self, asked: PromotionRequested) -> None:
+        """What no force overrules: the model must be there, whole, and proven."""
         if asked.force and not asked.reason.strip():
             raise Refusal("to force a promotion, give the reason")
         try:
@@ -117,19 +126,50 @@ class Registry:
         except BundleError as error:
             raise Refusal(str(error)) from None
 
-    def _move(self, asked: PromotionRequested) -> ModelPromoted:
+    def _pass(self, asked: PromotionRequested, history: Sequence[ProductionPointer]) -> tuple[str, bool]:
+        """What the gate says of a request that passes, and whether it was forced."""
+        production = _current(history)
+        if production == asked.model_version:
+            return IN_PRODUCTION, False
+        if asked.rollback:
+            _refuse_other_than(version_before(history), asked, production)
+            return NOT_MEASURED, False
+        if production is None:
+            return NOTHING_BEFORE, False
+        against, said = self._measure(asked, production)
+        if against and not asked.force:
+            raise Refusal(f"{against}; to promote it all the same, force it with a reason")
+        return against or said, bool(against)
+
+    def _measure(self, asked: PromotionRequested, production: str) -> tuple[str, str]:
+        """What speaks against a model, or nothing; and what was compared."""
+        try:
+            comparison = self._compare(asked.recipe, production, asked.model_version)
+        except TrainerError as error:
+            return f"not comparable with {production} in production: {error}", ""
+        worse = objections(comparison)
+        measured = summary(comparison)
+        return f"worse than {production} in production, on {measured}: {'; '.join(worse)}" if worse else "", (
+            f"no worse than {production} on {measured}"
+        )
+
+    def _move(
+        self, asked: PromotionRequested, history: Sequence[ProductionPointer], gate: str, forced: bool
+    ) -> ModelPromoted:
         """Move the pointer; where it points there already, a move before was not confirmed to whoever asked."""
-        history = production_history(self._store, asked.recipe)
         last = history[-1] if history else None
         if last is None or last.version != asked.model_version:
             last = ProductionPointer(
                 sequence=len(history) + 1,
                 recipe=asked.recipe,
                 version=asked.model_version,
-                previous=last.version if last else None,
+                previous=_current(history),
                 reason=asked.reason,
                 by=asked.requested_by,
                 at=datetime.now(UTC),
+                forced=forced,
+                rollback=asked.rollback,
+                gate=gate,
             )
             move_production(self._store, last)
         return ModelPromoted(
@@ -140,7 +180,22 @@ class Registry:
             reason=last.reason,
             promoted_by=last.by,
             promoted_at=last.at,
+            forced=last.forced,
+            rollback=last.rollback,
+            gate=last.gate,
         )
+
+
+def _current(history: Sequence[ProductionPointer]) -> str | None:
+    return history[-1].version if history else None
+
+
+def _refuse_other_than(before: str | None, asked: PromotionRequested, production: str | None) -> None:
+    """A rollback that was asked for while production was another model means something else by now."""
+    if before is None:
+        raise Refusal(f"no other model of recipe {asked.recipe!r} was in production before")
+    if before != asked.model_version:
+        raise Refusal(f"before {production}, {before} was in production, and not {asked.model_version}")
 
 
 def _refuse_unproven(bundle: Bundle) -> None:
@@ -154,7 +209,3 @@ def _refuse_unproven(bundle: Bundle) -> None:
     for name, equality in forms.items():
         if not equality.holds:
             raise Refusal(f"{name} changes {equality.changed_verdicts} of {equality.pictures} verdicts of its network")
-
-
-def _key(promotion_id: str) -> str:
-    return f"{FOLDER}/{promotion_id}.json"

@@ -3,13 +3,15 @@
 ``models/<recipe>/<version>/manifest.json`` lists the other files with their SHA-256; it is written last, so a bundle is
 there whole or not at all. ``models/<recipe>/production/<sequence>.json`` are the moves of the pointer to the model in
 production: the one with the highest sequence is in force, and none is ever changed or deleted.
+``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are two versions measured on the same pictures.
 
-Nobody but the trainer writes either.
+Nobody but the trainer writes any of them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -62,6 +64,9 @@ class ProductionPointer(BaseModel):
     reason: str
     by: str
     at: AwareDatetime
+    forced: bool = Field(False, description="although the gate refused")
+    rollback: bool = Field(False, description="back to the model that was in production before")
+    gate: str = Field("", description="what the comparison with the model in production said")
 
 
 class Bundle:
@@ -177,6 +182,29 @@ def production_version(store: ObjectStore, recipe: str) -> str | None:
     """
     keys = sorted(store.keys(f"models/{recipe}/production/"))
     return _read_pointer(store, keys[-1]).version if keys else None
+
+
+def version_before(history: Sequence[ProductionPointer]) -> str | None:
+    """The version to roll back to: the one that was in production before; None when there is none.
+
+    A rollback undoes a promotion and is not one itself: rolled back twice, production is what it was two promotions
+    ago, and not the model that was rolled back first.
+
+    Args:
+        history: every move, oldest first.
+    """
+    standing: list[str] = []
+    for move in history:
+        if move.rollback and standing[-2:-1] == [move.version]:
+            standing.pop()
+        elif not standing or standing[-1] != move.version:
+            standing.append(move.version)
+    return standing[-2] if len(standing) > 1 else None
+
+
+def comparison_key(recipe: str, baseline: str, candidate: str) -> str:
+    """Where two versions are that were measured on the test pictures of the candidate."""
+    return f"models/{recipe}/comparisons/{baseline}.{candidate}.json"
 
 
 def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:

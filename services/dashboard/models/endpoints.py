@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.schemas import (
+    ComparisonOrder,
+    ComparisonView,
+    HistoryView,
     ModelList,
     ModelView,
     Production,
     PromotionList,
     PromotionOrder,
     PromotionView,
+    RollbackOrder,
 )
 from services.dashboard.models.service import ModelsService
 from services.dashboard.problems import documented
@@ -27,7 +32,13 @@ def _models(request: Request) -> ModelsService:
     return models
 
 
+def _comparisons(request: Request) -> ComparisonsService:
+    comparisons: ComparisonsService = request.app.state.comparisons
+    return comparisons
+
+
 Models = Annotated[ModelsService, Depends(_models)]
+Comparisons = Annotated[ComparisonsService, Depends(_comparisons)]
 RecipeName = Annotated[Name, Path(examples=["seam"])]
 Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
 
@@ -62,5 +73,36 @@ def list_promotions(models: Models, recipe: RecipeName) -> PromotionList:
 def promote_model(
     models: Models, recipe: RecipeName, version: Version, order: PromotionOrder, visitor: Visitor
 ) -> PromotionView:
-    """Order a promotion; the trainer checks it and answers. Rolling back is promoting an earlier version."""
+    """Order a promotion. The trainer measures the version beside the one in production, and promotes or refuses it."""
     return models.promote(recipe, version, order, by=visitor)
+
+
+@router.post("/{recipe}/rollback", status_code=202, responses=documented(401, 403, 409, 422, 503))
+def roll_back(
+    models: Models, recipe: RecipeName, visitor: Visitor, order: RollbackOrder | None = None
+) -> PromotionView:
+    """Put the version back into production that was there before; asked for twice, it goes back once."""
+    return models.roll_back(recipe, order or RollbackOrder(), by=visitor)
+
+
+@router.get("/{recipe}/history", responses=documented(401, 422, 503))
+def get_history(models: Models, recipe: RecipeName) -> HistoryView:
+    """Every promotion, rollback and refusal: who, when, why, from which version to which."""
+    return models.history(recipe)
+
+
+@router.post("/{recipe}/comparisons", status_code=202, responses=documented(401, 403, 404, 422, 503))
+def compare_models(
+    comparisons: Comparisons, recipe: RecipeName, order: ComparisonOrder, visitor: Visitor, response: Response
+) -> None:
+    """Ask the trainer to measure two versions on the same pictures; `Location` shows what came out, when it did."""
+    comparisons.order(recipe, order, by=visitor)
+    response.headers["Location"] = f"/api/models/{recipe}/comparisons/{order.baseline}/{order.candidate}"
+
+
+@router.get("/{recipe}/comparisons/{baseline}/{candidate}", responses=documented(401, 404, 422, 503))
+def get_comparison(
+    comparisons: Comparisons, recipe: RecipeName, baseline: Version, candidate: Version
+) -> ComparisonView:
+    """Two versions side by side on the test pictures of the candidate, per label and as a whole, with intervals."""
+    return comparisons.get(recipe, baseline, candidate)

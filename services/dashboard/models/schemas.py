@@ -9,6 +9,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.moves import Move
+from shared.messages import Name
+from shared.promotions import Entry
 from shared.recipe import Role
 
 
@@ -51,6 +53,9 @@ class MoveView(BaseModel):
     reason: str
     by: str
     at: datetime
+    forced: bool = Field(description="although the gate refused")
+    rollback: bool = Field(description="back to the model that was in production before")
+    gate: str = Field(description="what the comparison with the model in production said")
 
 
 class Production(BaseModel):
@@ -72,6 +77,48 @@ class PromotionOrder(BaseModel):
     force: bool = Field(False, description="although the gate refuses; needs a reason")
 
 
+class RollbackOrder(BaseModel):
+    """Why the model in production should go."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"reason": "calls every seam of line 3 NG"}}
+    )
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
+
+
+class HistoryView(BaseModel):
+    """Every promotion, rollback and refusal of a recipe. Nothing is ever changed or removed."""
+
+    recipe: str
+    history: list[Entry] = Field(description="newest first")
+
+
+class ComparisonOrder(BaseModel):
+    """Which versions to measure side by side."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"baseline": "20260131-1200-1f3a9c", "candidate": "20260207-0830-9d20ab"}},
+    )
+
+    baseline: Name
+    candidate: Name = Field(description="both are measured on its test pictures, by its roles and costs")
+
+
+class ComparisonView(BaseModel):
+    """Two versions on the same pictures."""
+
+    recipe: str
+    baseline: str
+    candidate: str
+    reason: str = Field("", description="why they can't be compared; empty when they are")
+    comparison: dict[str, JsonValue] | None = Field(
+        description="`baseline` and `candidate`, each with its `evaluation` (per label and as a whole, with 95 % "
+        "intervals) and how many of the pictures it had learned from; and what the candidate costs more per picture"
+    )
+
+
 class PromotionState(StrEnum):
     """Where a promotion is."""
 
@@ -90,6 +137,9 @@ class PromotionView(BaseModel):
     reason: str = Field(description="why it was ordered; of a refused one, why not")
     by: str | None
     at: datetime
+    forced: bool = Field(False, description="although the gate refused")
+    rollback: bool = Field(False, description="back to the model that was in production before")
+    gate: str = Field("", description="what the comparison with the model in production said")
 
     @classmethod
     def of(cls, move: Move) -> Self:
@@ -110,11 +160,20 @@ class PromotionView(BaseModel):
             version=word.model_version,
             state=state,
             reason=word.reason,
-            by=move.requested.requested_by
-            if move.requested
-            else (move.promoted.promoted_by if move.promoted else None),
+            by=_asker(move),
             at=at,
+            forced=move.promoted.forced if move.promoted else False,
+            rollback=move.requested.rollback if move.requested else bool(move.promoted and move.promoted.rollback),
+            gate=move.promoted.gate if move.promoted else "",
         )
+
+
+def _asker(move: Move) -> str | None:
+    if move.requested:
+        return move.requested.requested_by
+    if move.promoted:
+        return move.promoted.promoted_by
+    return move.refused.requested_by if move.refused else None
 
 
 class PromotionList(BaseModel):

@@ -12,6 +12,7 @@ from ulid import ULID
 from services.dashboard.commands import Commands
 from services.dashboard.models.moves import Moves
 from services.dashboard.models.schemas import (
+    HistoryView,
     LabelView,
     ModelList,
     ModelView,
@@ -20,9 +21,11 @@ from services.dashboard.models.schemas import (
     PromotionList,
     PromotionOrder,
     PromotionView,
+    RollbackOrder,
 )
 from services.dashboard.problems import Problem
 from shared.messages import PromotionRequested
+from shared.promotions import history_of
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.vision import bundle
@@ -101,8 +104,42 @@ class ModelsService:
             requested_by=by,
             requested_at=datetime.now(UTC),
         )
+        return self._ask(request)
+
+    def roll_back(self, recipe: str, order: RollbackOrder, by: str) -> PromotionView:
+        """Ask the trainer to put the version back that was in production before.
+
+        Raises:
+            Problem: 409: there is none.
+            MessagingError: nobody was asked.
+        """
+        before = bundle.version_before(bundle.production_history(self._store, recipe))
+        if before is None:
+            raise Problem(409, f"no other model of recipe {recipe!r} was in production before: GET its history")
+        request = PromotionRequested(
+            promotion_id=f"rollback-{ULID()}",
+            recipe=recipe,
+            model_version=before,
+            reason=order.reason,
+            rollback=True,
+            requested_by=by,
+            requested_at=datetime.now(UTC),
+        )
+        return self._ask(request)
+
+    def history(self, recipe: str) -> HistoryView:
+        """Every promotion, rollback and refusal of a recipe, newest first."""
+        return HistoryView(recipe=recipe, history=list(reversed(history_of(self._store, recipe))))
+
+    def promotion(self, recipe: str, promotion_id: str) -> PromotionView | None:
+        """One that was ordered or happened; None when nothing is known of it."""
+        return next((each for each in self.promotions(recipe).promotions if each.promotion_id == promotion_id), None)
+
+    def _ask(self, request: PromotionRequested) -> PromotionView:
         self._commands.give(request)
-        return next(move for move in self.promotions(recipe).promotions if move.promotion_id == request.promotion_id)
+        return next(
+            each for each in self.promotions(request.recipe).promotions if each.promotion_id == request.promotion_id
+        )
 
     def promotions(self, recipe: str) -> PromotionList:
         """The promotions of a recipe that were ordered or happened, newest first."""

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from services.dashboard.models.schemas import PromotionView
 from services.dashboard.trainings.register import KnownTraining
 from shared.messages import Name, TrainingState
 
@@ -61,6 +62,9 @@ class TrainingView(BaseModel):
     model_version: str | None
     evaluation: dict[str, JsonValue] | None
     changed_at: datetime | None
+    promotion: PromotionView | None = Field(
+        None, description="what became of the promotion that was asked for together with the training"
+    )
 
     @classmethod
     def of(cls, known: KnownTraining) -> Self:

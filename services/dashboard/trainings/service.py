@@ -8,8 +8,9 @@ from typing import Final
 from ulid import ULID
 
 from services.dashboard.commands import Commands
+from services.dashboard.models.service import ModelsService
 from services.dashboard.problems import Problem
-from services.dashboard.trainings.register import Trainings
+from services.dashboard.trainings.register import KnownTraining, Trainings
 from services.dashboard.trainings.schemas import TrainingList, TrainingOrder, TrainingView
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
@@ -20,8 +21,10 @@ OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingS
 class TrainingsService:
     """What people may do with trainings."""
 
-    def __init__(self, trainings: Trainings, commands: Commands) -> None:
+    def __init__(self, trainings: Trainings, models: ModelsService, commands: Commands) -> None:
+        """``models`` know what became of the promotion that was asked for together with a training."""
         self._trainings = trainings
+        self._models = models
         self._commands = commands
 
     def order(self, order: TrainingOrder, by: str) -> TrainingView:
@@ -40,7 +43,7 @@ class TrainingsService:
 
     def newest(self, most: int) -> TrainingList:
         """The last trainings."""
-        return TrainingList(trainings=[TrainingView.of(known) for known in self._trainings.newest(most)])
+        return TrainingList(trainings=[self._view(known) for known in self._trainings.newest(most)])
 
     def get(self, training_id: str) -> TrainingView:
         """One training.
@@ -51,7 +54,7 @@ class TrainingsService:
         known = self._trainings.find(training_id)
         if known is None:
             raise Problem(404, "no such training is known: GET /api/trainings lists them")
-        return TrainingView.of(known)
+        return self._view(known)
 
     def cancel(self, training_id: str, by: str) -> TrainingView:
         """Ask the trainer to stop; it says when it has.
@@ -66,6 +69,11 @@ class TrainingsService:
         command = TrainingCancelled(training_id=training_id, cancelled_by=by, cancelled_at=datetime.now(UTC))
         self._commands.give(command, noted=False)
         return training
+
+    def _view(self, known: KnownTraining) -> TrainingView:
+        view = TrainingView.of(known)
+        promotion = self._models.promotion(view.recipe, view.training_id) if view.promote else None
+        return view.model_copy(update={"promotion": promotion})
 
 
 def _check_recipe(order: TrainingOrder) -> None:

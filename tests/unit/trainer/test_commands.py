@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.trainer.comparison import Comparisons
 from services.trainer.handler import Commands
 from services.trainer.registry import Registry
 from services.trainer.trainings import Outcome, Trainings
@@ -26,7 +27,8 @@ def news() -> threading.Event:
 
 @pytest.fixture
 def commands(trainings: Trainings, store: FilesystemStore, news: threading.Event) -> Commands:
-    return Commands(trainings, Registry(store), news)
+    comparisons = Comparisons(store)
+    return Commands(trainings, Registry(store, comparisons.compare), comparisons.answer, news)
 
 
 def test_a_request_is_kept_told_and_brought_to_attention(
@@ -78,6 +80,8 @@ def test_a_message_that_is_no_command_is_rejected(commands: Commands) -> None:
 
 def test_while_object_storage_is_away_commands_wait(free_port: int) -> None:
     away = MinioStore(f"127.0.0.1:{free_port}", "nowhere", "user", "password", secure=False)
-    commands = Commands(Trainings(away, "trainer", 60), Registry(away), threading.Event())
+    comparisons = Comparisons(away)
+    registry = Registry(away, comparisons.compare)
+    commands = Commands(Trainings(away, "trainer", 60), registry, comparisons.answer, threading.Event())
     with pytest.raises(RetryLater):
         commands.handle([training()])

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from services.trainer.comparison import Comparisons
 from services.trainer.registry import Registry
+from shared.dataset import DatasetVersion
 from shared.messages import ModelPromoted, PromotionRefused
+from shared.promotions import history_of
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import (
     EVALUATION,
@@ -14,16 +17,22 @@ from shared.vision.bundle import (
     BundleError,
     production_history,
     production_version,
-    write_bundle,
+    version_before,
     write_bundle_folder,
 )
 from tests.models import pack, paint_bundle
+from tests.painted import ALARMED, BLIND_TO_BREAKS, comparable, painted_version, put
 from tests.unit.trainer.requests import promotion
 
 
 @pytest.fixture
 def registry(store: FilesystemStore) -> Registry:
-    return Registry(store)
+    return Registry(store, Comparisons(store).compare)
+
+
+@pytest.fixture
+def dataset(store: FilesystemStore, tmp_path: Path) -> DatasetVersion:
+    return painted_version(store, tmp_path / "paint")
 
 
 def proven(version: str, changed: int = 0) -> Bundle:
@@ -34,33 +43,23 @@ def proven(version: str, changed: int = 0) -> Bundle:
     return pack({**bundle.files, EVALUATION: evaluation}, bundle.recipe, version, "features")
 
 
-def keep(store: FilesystemStore, *bundles: Bundle) -> None:
-    for bundle in bundles:
-        write_bundle(store, bundle.manifest, bundle.files)
-
-
-def test_a_promotion_moves_the_pointer_and_is_told(registry: Registry, store: FilesystemStore) -> None:
-    keep(store, proven("v1"), proven("v2"))
+def test_a_promotion_moves_the_pointer_and_is_told(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
     registry.promote(promotion("v1", "first"))
     told = registry.promote(promotion("v2", "second"))
     assert isinstance(told, ModelPromoted)
     assert (told.model_version, told.previous_version, told.promoted_by, told.reason) == ("v2", "v1", "ada", "better")
+    assert told.gate == f"no worse than v1 on 60 test pictures of {dataset.reference}"
+    assert not told.forced
     assert production_version(store, "paint") == "v2"
 
 
-def test_rolling_back_is_promoting_an_earlier_model_and_the_history_grows(
-    registry: Registry, store: FilesystemStore
-) -> None:
-    keep(store, proven("v1"), proven("v2"))
-    for number, version in enumerate(("v1", "v2", "v1")):
-        registry.promote(promotion(version, f"promotion-{number}"))
-    assert [move.version for move in production_history(store, "paint")] == ["v1", "v2", "v1"]
-
-
 def test_a_request_that_comes_twice_is_answered_alike_and_moves_once(
-    registry: Registry, store: FilesystemStore
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
-    keep(store, proven("v1"), proven("v2"))
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
     first = registry.promote(promotion("v1", "first"))
     registry.promote(promotion("v2", "second"))
     assert registry.promote(promotion("v1", "first")) == first
@@ -68,11 +67,137 @@ def test_a_request_that_comes_twice_is_answered_alike_and_moves_once(
 
 
 def test_a_promotion_whose_answer_was_lost_moves_once(registry: Registry, store: FilesystemStore) -> None:
-    keep(store, proven("v1"))
+    put(store, proven("v1"))
     registry.promote(promotion("v1"))
-    store.delete("promotions/promotion-1.json")
+    store.delete("promotions/paint/promotion-1.json")
     assert isinstance(registry.promote(promotion("v1")), ModelPromoted)
     assert len(production_history(store, "paint")) == 1
+
+
+# ── the gate ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_model_that_misses_a_label_more_often_than_production_is_refused(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset, BLIND_TO_BREAKS))
+    registry.promote(promotion("v1", "first"))
+    told = reason(registry, "v2", promotion_id="second")
+    assert "worse than v1 in production, on 60 test pictures of paint@0001-" in told
+    assert "recall of break is 0.000, was 1.000 (0.796 to 1.000)" in told
+    assert "cost per picture is 2.500, was 0.000: more by 2.500 (" in told
+    assert told.endswith("; to promote it all the same, force it with a reason")
+    assert production_version(store, "paint") == "v1"
+
+
+def test_a_model_that_costs_more_is_refused_even_if_it_finds_everything(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset, ALARMED))
+    registry.promote(promotion("v1", "first"))
+    told = reason(registry, "v2", promotion_id="second")
+    assert "recall" not in told
+    assert "cost per picture is 0.500, was 0.000: more by 0.500" in told
+
+
+def test_a_model_that_is_better_follows_a_bad_one(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset, BLIND_TO_BREAKS), comparable("v2", dataset))
+    registry.promote(promotion("v1", "first"))
+    assert isinstance(registry.promote(promotion("v2", "second")), ModelPromoted)
+
+
+def test_a_forced_promotion_is_kept_with_what_was_overruled(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset, BLIND_TO_BREAKS))
+    registry.promote(promotion("v1", "first"))
+    told = registry.promote(promotion("v2", "second", force=True, reason="breaks are sorted out by hand"))
+    assert isinstance(told, ModelPromoted)
+    assert told.forced
+    last = history_of(store, "paint")[-1]
+    assert (last.forced, last.reason, last.by) == (True, "breaks are sorted out by hand", "ada")
+    assert "recall of break is 0.000" in last.gate
+
+
+def test_a_model_that_cant_be_compared_is_refused_until_it_is_forced(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), proven("v2"))
+    registry.promote(promotion("v1", "first"))
+    told = reason(registry, "v2", promotion_id="second")
+    assert "not comparable with v1 in production: the test pictures of model v2 are not in object storage" in told
+    forced = registry.promote(promotion("v2", "third", force=True, reason="the first of a new camera"))
+    assert isinstance(forced, ModelPromoted)
+    assert forced.forced
+    assert "not comparable" in forced.gate
+
+
+def test_force_that_was_not_needed_is_not_kept_as_force(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    registry.promote(promotion("v1", "first", force=True))
+    registry.promote(promotion("v2", "second", force=True))
+    assert [move.forced for move in production_history(store, "paint")] == [False, False]
+
+
+# ── rolling back ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rolled_back(registry: Registry, version: str, promotion_id: str) -> ModelPromoted | PromotionRefused:
+    return registry.promote(promotion(version, promotion_id, rollback=True, reason="too many alarms"))
+
+
+def test_a_rollback_needs_no_measuring_and_the_history_grows(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset, BLIND_TO_BREAKS), comparable("v2", dataset))
+    registry.promote(promotion("v1", "first"))
+    registry.promote(promotion("v2", "second"))
+    told = rolled_back(registry, "v1", "third")
+    assert isinstance(told, ModelPromoted)
+    assert (told.rollback, told.previous_version, told.forced) == (True, "v2", False)
+    assert [(entry.outcome.value, entry.previous, entry.version) for entry in history_of(store, "paint")] == [
+        ("promoted", None, "v1"),
+        ("promoted", "v1", "v2"),
+        ("rolled back", "v2", "v1"),
+    ]
+
+
+def test_a_rollback_that_is_asked_for_twice_goes_back_once(registry: Registry, store: FilesystemStore) -> None:
+    put(store, proven("v1"), proven("v2"), proven("v3"))
+    for number, version in enumerate(("v1", "v2", "v3")):
+        registry.promote(promotion(version, f"promotion-{number}", force=True))
+    rolled_back(registry, "v2", "click")
+    assert isinstance(rolled_back(registry, "v2", "double-click"), ModelPromoted)
+    assert [move.version for move in production_history(store, "paint")] == ["v1", "v2", "v3", "v2"]
+
+
+def test_a_second_rollback_goes_further_back_and_not_forward_again(registry: Registry, store: FilesystemStore) -> None:
+    put(store, proven("v1"), proven("v2"), proven("v3"))
+    for number, version in enumerate(("v1", "v2", "v3")):
+        registry.promote(promotion(version, f"promotion-{number}", force=True))
+    rolled_back(registry, "v2", "one")
+    assert version_before(production_history(store, "paint")) == "v1"
+    rolled_back(registry, "v1", "two")
+    assert production_version(store, "paint") == "v1"
+    refused = rolled_back(registry, "v3", "three")
+    assert isinstance(refused, PromotionRefused)
+    assert refused.reason == "no other model of recipe 'paint' was in production before"
+
+
+def test_a_rollback_to_another_model_than_the_one_before_is_refused(registry: Registry, store: FilesystemStore) -> None:
+    put(store, proven("v1"), proven("v2"), proven("v3"))
+    for number, version in enumerate(("v1", "v2")):
+        registry.promote(promotion(version, f"promotion-{number}", force=True))
+    refused = rolled_back(registry, "v3", "wrong")
+    assert isinstance(refused, PromotionRefused)
+    assert refused.reason == "before v2, v1 was in production, and not v3"
+
+
+# ── what no force overrules ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def reason(registry: Registry, version: str, **changes: Any) -> str:
@@ -87,7 +212,7 @@ def test_a_model_that_is_not_there_is_refused(registry: Registry, store: Filesys
 
 
 def test_a_changed_model_is_refused(registry: Registry, store: FilesystemStore) -> None:
-    keep(store, proven("v1"))
+    put(store, proven("v1"))
     store.put(f"models/paint/v1/{OPENVINO_WEIGHTS}", b"other")
     assert "has changed since it was made" in reason(registry, "v1")
 
@@ -100,22 +225,22 @@ def test_a_model_of_another_recipe_is_refused(registry: Registry, store: Filesys
 
 
 def test_a_model_without_the_proof_of_its_compiled_form_is_refused(registry: Registry, store: FilesystemStore) -> None:
-    keep(store, paint_bundle("v1"))
+    put(store, paint_bundle("v1"))
     assert "no evaluation.json" in reason(registry, "v1")
     bundle = paint_bundle("v2")
-    keep(store, pack({**bundle.files, EVALUATION: b"{}"}, bundle.recipe, "v2", "features"))
+    put(store, pack({**bundle.files, EVALUATION: b"{}"}, bundle.recipe, "v2", "features"))
     assert "does not say whether its compiled form judges alike" in reason(registry, "v2", promotion_id="other")
 
 
 def test_a_compiled_form_that_changes_verdicts_is_refused_even_by_force(
     registry: Registry, store: FilesystemStore
 ) -> None:
-    keep(store, proven("v1", changed=2))
+    put(store, proven("v1", changed=2))
     assert "changes 2 of 100 verdicts" in reason(registry, "v1", force=True)
 
 
 def test_force_needs_a_reason(registry: Registry, store: FilesystemStore) -> None:
-    keep(store, proven("v1"))
+    put(store, proven("v1"))
     assert "give the reason" in reason(registry, "v1", force=True, reason=" ")
 
 
@@ -127,8 +252,8 @@ def test_a_line_starts_with_the_first_model_and_keeps_what_was_promoted_since(
     assert told
     assert told.model_version == "v1"
     assert registry.start_with(tmp_path / "model") is None
-    keep(store, proven("v2"))
-    registry.promote(promotion("v2"))
+    put(store, proven("v2"))
+    registry.promote(promotion("v2", force=True))
     assert registry.start_with(tmp_path / "model") is None
     assert production_version(store, "paint") == "v2"
 

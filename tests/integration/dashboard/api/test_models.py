@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import httpx
 
-from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested
+from shared.messages import ComparisonRequested, ModelPromoted, PromotionRefused, PromotionRequested
 from shared.messaging.port import Broker
+from shared.promotions import keep_decision
 from shared.storage.port import ObjectStore
 from shared.vision import bundle
 from tests.dashboards import commands, problem, publish, put_model, soon
@@ -77,3 +78,83 @@ def test_a_promotion_that_cant_be_is_refused(client: httpx.Client, store: Object
     put_model(store)
     problem(client.post("/api/models/seam/model-7/promotion", json={}), 404, "no version")
     problem(client.post("/api/models/seam/model-1/promotion", json={"force": True}), 422, "reason")
+
+
+def move(store: ObjectStore, version: str, previous: str | None, **details: bool) -> None:
+    sequence = len(bundle.production_history(store, "seam")) + 1
+    pointer = bundle.ProductionPointer(
+        sequence=sequence,
+        recipe="seam",
+        version=version,
+        previous=previous,
+        reason="",
+        by="eva",
+        at=datetime.now(UTC),
+        **details,
+    )
+    bundle.move_production(store, pointer)
+
+
+def test_a_rollback_is_one_call_to_the_version_before(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
+    for version in ("model-1", "model-2"):
+        put_model(store, version)
+    move(store, "model-1", None)
+    problem(client.post("/api/models/seam/rollback"), 409, "no other model of recipe 'seam' was in production before")
+    move(store, "model-2", "model-1")
+    answer = client.post("/api/models/seam/rollback", json={"reason": "too many alarms"})
+    assert (answer.status_code, answer.json()["state"], answer.json()["version"]) == (202, "requested", "model-1")
+    (asked,) = commands(broker)
+    assert isinstance(asked, PromotionRequested)
+    assert (asked.rollback, asked.model_version, asked.reason) == (True, "model-1", "too many alarms")
+
+
+def test_the_history_has_every_move_and_every_refusal(client: httpx.Client, store: ObjectStore) -> None:
+    assert client.get("/api/models/seam/history").json() == {"recipe": "seam", "history": []}
+    move(store, "model-1", None)
+    refused = PromotionRefused(
+        promotion_id="promotion-2",
+        recipe="seam",
+        model_version="model-2",
+        reason="worse than model-1",
+        refused_at=datetime.now(UTC),
+        requested_by="ada",
+        production_version="model-1",
+    )
+    keep_decision(store, refused)
+    move(store, "model-3", "model-1", forced=True)
+    move(store, "model-1", "model-3", rollback=True)
+    history = client.get("/api/models/seam/history").json()["history"]
+    assert [(entry["outcome"], entry["previous"], entry["version"], entry["by"]) for entry in history] == [
+        ("rolled back", "model-3", "model-1", "eva"),
+        ("promoted", "model-1", "model-3", "eva"),
+        ("refused", "model-1", "model-2", "ada"),
+        ("promoted", None, "model-1", "eva"),
+    ]
+    assert (history[1]["forced"], history[2]["reason"]) == (True, "worse than model-1")
+
+
+def test_a_comparison_is_ordered_and_found_when_it_is_there(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    for version in ("model-1", "model-2"):
+        put_model(store, version)
+    order = {"baseline": "model-1", "candidate": "model-2"}
+    answer = client.post("/api/models/seam/comparisons", json=order)
+    assert answer.status_code == 202
+    (asked,) = commands(broker)
+    assert isinstance(asked, ComparisonRequested)
+    assert (asked.baseline, asked.candidate) == ("model-1", "model-2")
+    address = answer.headers["location"]
+    problem(client.get(address), 404, "not yet")
+    key = bundle.comparison_key("seam", "model-1", "model-2")
+    store.put(key, b'{"reason": "one judges more labels"}')
+    assert client.get(address).json() == {
+        "recipe": "seam",
+        **order,
+        "reason": "one judges more labels",
+        "comparison": None,
+    }
+    store.put(key, b'{"pictures": 60}')
+    assert client.get(address).json()["comparison"] == {"pictures": 60}
+    missing = client.post("/api/models/seam/comparisons", json={**order, "candidate": "model-9"})
+    problem(missing, 404, "no version 'model-9'")

@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
+from shared.messages import (
+    PromotionRefused,
+    TrainingCancelled,
+    TrainingProgressed,
+    TrainingRequested,
+    TrainingState,
+)
 from shared.messaging.port import Broker
 from tests.dashboards import commands, problem, publish, soon
 from tests.verdicts import RECIPE
@@ -63,3 +69,25 @@ def test_a_training_is_ordered_followed_and_cancelled(client: httpx.Client, brok
 def test_a_training_that_cant_be_is_refused(client: httpx.Client, order: object, says: str) -> None:
     problem(client.post("/api/trainings", json=order), 422, says)
     assert client.get("/api/trainings").json() == {"trainings": []}
+
+
+def test_a_training_tells_what_became_of_its_promotion(client: httpx.Client, broker: Broker) -> None:
+    order = {"recipe": "seam", "dataset": "seam", "recipe_yaml": RECIPE, "promote": True}
+    training_id = client.post("/api/trainings", json=order).json()["training_id"]
+    assert client.get(f"/api/trainings/{training_id}").json()["promotion"] is None
+    refused = PromotionRefused(
+        promotion_id=training_id,
+        recipe="seam",
+        model_version="model-2",
+        reason="worse than model-1 in production",
+        refused_at=datetime.now(UTC),
+        requested_by="ada",
+    )
+    publish(broker, refused)
+    soon(lambda: client.get(f"/api/trainings/{training_id}").json()["promotion"])
+    promotion = client.get(f"/api/trainings/{training_id}").json()["promotion"]
+    assert (promotion["state"], promotion["by"], promotion["reason"]) == (
+        "refused",
+        "ada",
+        "worse than model-1 in production",
+    )

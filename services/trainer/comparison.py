@@ -1,0 +1,176 @@
+"""Two models on the same pictures: the test part of one of them, which that one never learned from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.trainer.evaluation import Evaluation, Scores, evaluate, is_ng, line_weights
+from services.trainer.held_back import HeldBack, Incomparable, held_back, learned_from
+from services.trainer.intervals import Interval, draws, mean, spread
+from shared.messages import ComparisonRequested, Verdict
+from shared.recipe import Recipe
+from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.verdict import judge, scores_of
+from shared.vision.bundle import OPENVINO, OPENVINO_WEIGHTS, Bundle, BundleError, comparison_key, read_bundle
+from shared.vision.codec import Picture
+from shared.vision.engine import EngineError, Logits, Pictures
+from shared.vision.openvino_engine import OpenVinoEngine
+from shared.vision.preprocessing import prepare
+
+BATCH: Final = 32
+"""Pictures that are in memory at once."""
+
+
+class Side(BaseModel):
+    """One of the two models."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    learned_from: int | None = Field(
+        description="of the pictures, those that it was trained or validated on, which flatter it; null: not known"
+    )
+    evaluation: Evaluation
+
+
+class Comparison(BaseModel):
+    """Two models, measured on the same pictures by the same recipe."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: str
+    dataset: str = Field(description="the dataset version that the pictures are of")
+    pictures: int
+    groups: int
+    baseline: Side
+    candidate: Side = Field(description="the pictures are its test part, and the roles and costs those of its recipe")
+    extra_cost: float = Field(description="of the candidate, per picture; below 0 where it is cheaper")
+    extra_cost_interval: Interval | None = Field(description="95 %, of the difference on the same pictures")
+    compared_at: AwareDatetime
+
+
+class Comparisons:
+    """Compares the models in object storage. Neither models nor test parts ever change, so a result is kept."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def compare(self, recipe: str, baseline: str, candidate: str) -> Comparison:
+        """Measure two versions, each in its compiled form and by its own thresholds, on the candidate's test part.
+
+        Raises:
+            Incomparable: a model is not there, they have other labels, or the pictures can't be had.
+            StorageUnavailable: object storage is away.
+        """
+        key = comparison_key(recipe, baseline, candidate)
+        try:
+            return Comparison.model_validate_json(self._store.get(key))
+        except (ObjectNotFound, ValueError):
+            """It was not compared, could not be compared, or was by a build that measured less."""
+        found = self._measure(self._bundle(recipe, baseline), self._bundle(recipe, candidate))
+        self._store.put(key, found.model_dump_json().encode(), "application/json")
+        return found
+
+    def answer(self, asked: ComparisonRequested) -> None:
+        """Compare for somebody who looks for what came out in object storage: the comparison, or why there is none.
+
+        Raises:
+            StorageUnavailable: object storage is away.
+        """
+        try:
+            self.compare(asked.recipe, asked.baseline, asked.candidate)
+        except Incomparable as error:
+            key = comparison_key(asked.recipe, asked.baseline, asked.candidate)
+            self._store.put(key, json.dumps({"reason": str(error)}).encode(), "application/json")
+
+    def _bundle(self, recipe: str, version: str) -> Bundle:
+        try:
+            return read_bundle(self._store, recipe, version)
+        except ObjectNotFound:
+            raise Incomparable(f"recipe {recipe!r} has no model {version}") from None
+        except BundleError as error:
+            raise Incomparable(str(error)) from error
+
+    def _measure(self, baseline: Bundle, candidate: Bundle) -> Comparison:
+        bundles = (baseline, candidate)
+        recipes = (judged_alike(baseline.recipe, candidate.recipe), candidate.recipe)
+        test = held_back(candidate, self._store)
+        scores = [
+            found[:, [bundle.recipe.label_names.index(name) for name in candidate.recipe.label_names]]
+            for bundle, found in zip(bundles, _scores(bundles, test, self._store), strict=True)
+        ]
+        ng = is_ng(candidate.recipe, test.truth)
+        before, after = (_costs(recipe, ng, found) for recipe, found in zip(recipes, scores, strict=True))
+        weights = line_weights(candidate.recipe, ng)
+        sides = [
+            Side(
+                version=bundle.version,
+                learned_from=learned_from(bundle, test, self._store),
+                evaluation=evaluate(recipe, test.truth, found, test.groups),
+            )
+            for bundle, recipe, found in zip(bundles, recipes, scores, strict=True)
+        ]
+        return Comparison(
+            recipe=candidate.recipe.name,
+            dataset=test.version.reference,
+            pictures=len(test.pictures),
+            groups=len(set(test.groups)),
+            baseline=sides[0],
+            candidate=sides[1],
+            extra_cost=float(((after - before) * weights).mean()),
+            extra_cost_interval=spread(mean(after - before, draws(test.groups) * weights)),
+            compared_at=datetime.now(UTC),
+        )
+
+
+def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
+    """The candidate's recipe with the baseline's thresholds: one rule says what NG is and costs, for both.
+
+    Raises:
+        Incomparable: they have other labels, or another task.
+    """
+    if baseline.task is not candidate.task or set(baseline.label_names) != set(candidate.label_names):
+        raise Incomparable(
+            f"one judges {', '.join(baseline.label_names)} ({baseline.task.value}), "
+            f"the other {', '.join(candidate.label_names)} ({candidate.task.value})"
+        )
+    labels = tuple(
+        label.model_copy(update={"threshold": baseline.label(label.name).threshold}) for label in candidate.labels
+    )
+    return candidate.model_copy(update={"labels": labels})
+
+
+def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.float64]:
+    """What each verdict costs: (pictures,); 0 where it is right."""
+    said_ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in scores])
+    return np.asarray(np.where(ng, recipe.costs.escape, recipe.costs.overkill) * (ng != said_ng), np.float64)
+
+
+def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore) -> list[Scores]:
+    """What the line would get from each model: (pictures, labels), in the order of its own recipe."""
+    logits: list[list[Logits]] = [[] for _ in bundles]
+    try:
+        with ExitStack() as stack:
+            engines = [
+                stack.enter_context(closing(OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS))))
+                for bundle in bundles
+            ]
+            for at in range(0, len(test.pictures), BATCH):
+                pictures = test.read(store, slice(at, at + BATCH))
+                for bundle, engine, said in zip(bundles, engines, logits, strict=True):
+                    said.append(engine.logits(_prepared(pictures, bundle.recipe)))
+    except EngineError as error:
+        raise Incomparable(str(error)) from error
+    return [scores_of(np.concatenate(said), bundle.recipe.task) for bundle, said in zip(bundles, logits, strict=True)]
+
+
+def _prepared(pictures: Sequence[Picture], recipe: Recipe) -> Pictures:
+    return np.stack([prepare(picture, recipe.picture) for picture in pictures])

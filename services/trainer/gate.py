@@ -1,0 +1,45 @@
+"""Whether a model may follow the one in production: it must not be worse, on pictures that it never learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds that a command line need not wait for
+    from services.trainer.comparison import Comparison
+    from services.trainer.intervals import Interval
+
+Compare = Callable[[str, str, str], "Comparison"]
+"""Recipe, baseline, candidate: the two on the candidate's test part."""
+
+
+def objections(comparison: Comparison) -> list[str]:
+    """In what the candidate is worse than the baseline beyond the interval (95 %); empty: it may pass.
+
+    The recall of each label that the pictures have must lie within the baseline's interval or above. The cost of wrong
+    verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to zero.
+    (A baseline without a mistake has an interval of no width by the bootstrap, and one that hides anything by rates.)
+    """
+    production, candidate = comparison.baseline.evaluation, comparison.candidate.evaluation
+    found = []
+    for name, label in candidate.labels.items():
+        before = production.labels[name]
+        interval = before.intervals.get("recall")
+        if label.recall is not None and before.recall is not None and interval and label.recall < interval[0]:
+            found.append(f"recall of {name} is {label.recall:.3f}, was {_told(before.recall, interval)}")
+    extra = comparison.extra_cost_interval
+    if extra and extra[0] > 0:
+        more = _told(comparison.extra_cost, extra)
+        found.append(f"cost per picture is {candidate.cost:.3f}, was {production.cost:.3f}: more by {more}")
+    return found
+
+
+def summary(comparison: Comparison) -> str:
+    """What was compared, in a line."""
+    seen = comparison.baseline.learned_from
+    flattered = f", {seen} of them known to model {comparison.baseline.version} from its training" if seen else ""
+    return f"{comparison.pictures} test pictures of {comparison.dataset}{flattered}"
+
+
+def _told(value: float, interval: Interval) -> str:
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"

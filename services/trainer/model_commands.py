@@ -1,0 +1,154 @@
+"""The commands for models: what there is, what is in production and how it came there, and what should be."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from ulid import ULID
+
+from services.trainer.complaints import complaints
+from services.trainer.errors import TrainerError
+from services.trainer.settings import TrainerSettings
+from shared.messages import PromotionRefused, PromotionRequested
+from shared.messaging import open_broker
+from shared.promotions import Decision, Entry, find_decision, history_of
+from shared.quiet import import_quietly
+from shared.settings import read_settings
+from shared.storage import open_store
+from shared.storage.port import ObjectStore
+from shared.vision.bundle import (
+    production_history,
+    production_version,
+    read_bundle,
+    read_bundle_folder,
+    version_before,
+    versions,
+    write_bundle,
+    write_bundle_folder,
+)
+
+REFUSED: Final = 1
+
+commands = typer.Typer()
+
+Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]
+By = Annotated[str, typer.Option(envvar="USER", help="Who asks; kept in the history.")]
+Reason = Annotated[str, typer.Option(help="Kept in the history.")]
+WaitSeconds = Annotated[float, typer.Option(min=0, help="For the trainer's answer.")]
+
+
+class NothingBefore(TrainerError):
+    """There is no model to roll back to."""
+
+
+@commands.command()
+def models(recipe: Recipe) -> None:
+    """List the models of a recipe, oldest first, and which one is in production."""
+    with complaints():
+        store = _store()
+        current = production_version(store, recipe)
+        for version in versions(store, recipe):
+            typer.echo(f"{version}{'  in production' if version == current else ''}")
+
+
+@commands.command()
+def history(recipe: Recipe) -> None:
+    """Print every promotion, rollback and refusal of a recipe, oldest first: who, when, why, from, to."""
+    with complaints():
+        for entry in history_of(_store(), recipe):
+            typer.echo(_told(entry))
+
+
+@commands.command()
+def compare(
+    recipe: Recipe,
+    baseline: Annotated[str, typer.Argument(help="A model version.")],
+    candidate: Annotated[str, typer.Argument(help="Another one: both are measured on its test pictures.")],
+) -> None:
+    """Measure two models side by side on the same test pictures: each label and the whole, with 95 % intervals."""
+    with complaints():
+        found = import_quietly("services.trainer.comparison").Comparisons(_store()).compare(recipe, baseline, candidate)
+        import_quietly("services.trainer.side_by_side").show(found)
+
+
+@commands.command()
+def promote(
+    recipe: Recipe,
+    model_version: Annotated[str, typer.Argument(help="Refused when it is worse than the one in production.")],
+    *,
+    reason: Reason = "",
+    by: By = "command line",
+    force: Annotated[bool, typer.Option(help="Although it is worse, or can't be compared; needs a reason.")] = False,
+    wait_seconds: WaitSeconds = 60.0,
+) -> None:
+    """Ask the running trainer to make a model the one in production."""
+    with complaints():
+        _ask(recipe, model_version, wait_seconds, reason=reason, requested_by=by, force=force)
+
+
+@commands.command()
+def rollback(recipe: Recipe, *, reason: Reason = "", by: By = "command line", wait_seconds: WaitSeconds = 60.0) -> None:
+    """Ask the running trainer to put the model back into production that was there before."""
+    with complaints():
+        before = version_before(production_history(_store(), recipe))
+        if before is None:
+            raise NothingBefore(f"no other model of recipe {recipe!r} was in production before")
+        _ask(recipe, before, wait_seconds, reason=reason, requested_by=by, rollback=True)
+
+
+@commands.command("import")
+def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")]) -> None:
+    """Put a bundle of a folder into object storage; `promote` it afterwards."""
+    with complaints():
+        bundle = read_bundle_folder(model)
+        write_bundle(_store(), bundle.manifest, bundle.files)
+        typer.echo(f"model {bundle.version} of recipe {bundle.manifest.recipe} is in object storage")
+
+
+@commands.command("export")
+def export_model(
+    recipe: Recipe,
+    model_version: Annotated[str, typer.Argument()],
+    out: Annotated[Path, typer.Option(help="Gets the bundle.")],
+) -> None:
+    """Copy a bundle from object storage into a folder."""
+    with complaints():
+        write_bundle_folder(out, read_bundle(_store(), recipe, model_version))
+
+
+def _store() -> ObjectStore:
+    return open_store(read_settings(TrainerSettings))
+
+
+def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None:
+    """Ask for a move of the pointer, and tell what the trainer answers; exit code 1 when it refuses."""
+    settings = read_settings(TrainerSettings)
+    asked = PromotionRequested(
+        promotion_id=str(ULID()), recipe=recipe, model_version=version, requested_at=datetime.now(UTC), **details
+    )
+    with closing(open_broker(settings)) as broker:
+        broker.publisher().publish(asked).result()
+    answer = _answer(open_store(settings), asked, wait_seconds)
+    if isinstance(answer, PromotionRefused):
+        typer.echo(f"refused: {answer.reason}", err=True)
+        raise typer.Exit(REFUSED)
+    typer.echo(f"{version} is in production: {answer.gate}" if answer else "asked; the trainer has not answered yet")
+
+
+def _answer(store: ObjectStore, asked: PromotionRequested, wait_seconds: float) -> Decision | None:
+    end = time.monotonic() + wait_seconds
+    while not (found := find_decision(store, asked.recipe, asked.promotion_id)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return found
+
+
+def _told(entry: Entry) -> str:
+    forced = "  forced" if entry.forced else ""
+    why = "; ".join(filter(None, [entry.reason, entry.gate]))
+    moment = f"{entry.at:%Y-%m-%d %H:%M:%S}"
+    return f"{moment}  {entry.outcome.value}{forced}  {entry.previous or '-'} -> {entry.version}  {entry.by}: {why}"

@@ -1,0 +1,70 @@
+"""A dataset version of painted pictures, and models that are evaluated on a part of it: see `tests.models`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from services.trainer.dataset import read_dataset
+from services.trainer.versions import keep
+from shared.dataset import DatasetVersion
+from shared.storage.port import ObjectStore
+from shared.vision.bundle import EVALUATION, Bundle, write_bundle
+from shared.vision.codec import encode
+from tests.models import BIAS, COLOURS, pack, paint_bundle, painted
+from tests.strokes import write_table
+
+LABELS: Final = ("good", "error", "break", "length")
+TRUTH: Final = {
+    "black": (True, False, False, False),
+    "blue": (False, True, False, False),
+    "green": (False, False, True, False),
+    "red": (True, False, False, True),
+}
+BLIND_TO_BREAKS: Final = BIAS + np.array([100, 0, -100, 0], np.float32)
+"""Takes a part with a break for a good one."""
+ALARMED: Final = BIAS + np.array([0, 0, 100, 0], np.float32)
+"""Finds a break in every picture."""
+
+
+def painted_version(store: ObjectStore, folder: Path, each: int = 20) -> DatasetVersion:
+    """``each`` pictures of every colour, no two alike, as a version of the dataset ``paint``."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for colour in COLOURS:
+        for number in range(each):
+            picture = painted(colour)
+            picture[number, number] = 128
+            (folder / "images" / f"{colour}-{number}.png").write_bytes(encode(picture, "png"))
+            rows.append((f"{colour}-{number}.png", *TRUTH[colour]))
+    write_table(folder / "labels.csv", ("name", *LABELS), rows)
+    return keep(read_dataset(folder, LABELS), store, "paint", by="ada", source=str(folder)).version
+
+
+def comparable(
+    version: str, dataset: DatasetVersion, bias: np.ndarray = BIAS, *, learned: int = 5, changed: int = 0
+) -> Bundle:
+    """A bundle that was trained on the first ``learned`` pictures of each colour, and is evaluated on the others."""
+    parts: dict[str, list[tuple[object, ...]]] = {"train": [], "valid": [], "test": []}
+    for picture in dataset.pictures:
+        known = int(picture.name.partition("-")[2].removesuffix(".png")) < learned
+        parts["train" if known else "test"].append((picture.name, *picture.labels))
+    columns = ",".join(("name", *dataset.label_names))
+    tables = {
+        f"{part}.csv": "\n".join([columns, *(",".join(map(str, row)) for row in rows)]).encode()
+        for part, rows in parts.items()
+    }
+    bundle = paint_bundle(version, bias=bias)
+    equality = {"pictures": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
+    evaluation = json.dumps({"compiled": {"openvino_fp32": equality}}).encode()
+    made = pack({**bundle.files, **tables, EVALUATION: evaluation}, bundle.recipe, version, "features")
+    return Bundle(made.manifest.model_copy(update={"dataset": dataset.reference}), made.files)
+
+
+def put(store: ObjectStore, *bundles: Bundle) -> None:
+    """Keep bundles in object storage."""
+    for bundle in bundles:
+        write_bundle(store, bundle.manifest, bundle.files)

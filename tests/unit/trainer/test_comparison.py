@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from services.trainer.comparison import Comparisons, judged_alike
+from services.trainer.gate import objections, summary
+from services.trainer.held_back import Incomparable
+from shared.dataset import DatasetVersion, picture_key
+from shared.messages import ComparisonRequested
+from shared.recipe import Recipe, parse_recipe
+from shared.storage.filesystem import FilesystemStore
+from shared.vision.bundle import Bundle, comparison_key
+from tests.models import PAINT, pack, paint_recipe
+from tests.painted import ALARMED, BLIND_TO_BREAKS, comparable, painted_version, put
+from tests.unit.trainer.requests import START
+
+
+@pytest.fixture
+def dataset(store: FilesystemStore, tmp_path: Path) -> DatasetVersion:
+    return painted_version(store, tmp_path / "paint")
+
+
+@pytest.fixture
+def comparisons(store: FilesystemStore) -> Comparisons:
+    return Comparisons(store)
+
+
+def with_recipe(bundle: Bundle, recipe: Recipe) -> Bundle:
+    changed = pack({**bundle.files, "recipe.yaml": recipe.to_yaml().encode()}, recipe, bundle.version, "features")
+    return Bundle(changed.manifest.model_copy(update={"dataset": bundle.manifest.dataset}), changed.files)
+
+
+def test_two_models_are_measured_on_the_test_part_of_the_second(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset, BLIND_TO_BREAKS, learned=10), comparable("v2", dataset, learned=5))
+    found = comparisons.compare("paint", "v1", "v2")
+    assert (found.pictures, found.groups, found.dataset) == (60, 60, dataset.reference)
+    before, after = found.baseline, found.candidate
+    assert (before.evaluation.labels["break"].recall, after.evaluation.labels["break"].recall) == (0, 1)
+    assert (before.evaluation.escape_rate, after.evaluation.escape_rate) == (0.5, 0)
+    assert (before.learned_from, after.learned_from) == (20, 0)
+    assert found.extra_cost == -2.5
+    assert found.extra_cost_interval
+    assert found.extra_cost_interval[1] < 0
+    assert objections(found) == []
+    assert summary(found).endswith(", 20 of them known to model v1 from its training")
+
+
+def test_one_rule_says_what_ng_is_and_costs_for_both(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    cheap = with_recipe(
+        comparable("v1", dataset, ALARMED), paint_recipe("costs: {escape: 1, overkill: 0.001}\nunsure_margin: 0.2\n")
+    )
+    put(store, cheap, comparable("v2", dataset))
+    assert comparisons.compare("paint", "v1", "v2").baseline.evaluation.cost == 0.5
+
+
+def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
+    lines = PAINT.strip().splitlines()
+    turned = "\n".join([*lines[:4], *reversed(lines[4:])]).replace("role: quality", "role: quality, threshold: 0.9")
+    judging = judged_alike(parse_recipe(turned), paint_recipe())
+    assert judging.label_names == ("good", "error", "break", "length")
+    assert judging.label("good").threshold == 0.9
+
+
+def test_models_of_other_labels_are_not_compared(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    other = parse_recipe(PAINT.replace("  length: {key: l", "  stain: {key: l"))
+    put(store, with_recipe(comparable("v1", dataset), other), comparable("v2", dataset))
+    with pytest.raises(Incomparable, match=r"one judges good, error, break, stain \(multi-label\), the other good"):
+        comparisons.compare("paint", "v1", "v2")
+
+
+def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_imported_since(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    bundle = comparable("v2", dataset)
+    of_folder = Bundle(bundle.manifest.model_copy(update={"dataset": dataset.digest}), bundle.files)
+    put(store, comparable("v1", dataset), of_folder)
+    assert comparisons.compare("paint", "v1", "v2").dataset == dataset.reference
+
+
+def test_what_was_compared_is_not_measured_again(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    first = comparisons.compare("paint", "v1", "v2")
+    for key in list(store.keys("datasets/")):
+        store.delete(key)
+    assert comparisons.compare("paint", "v1", "v2") == first
+
+
+def test_a_test_picture_that_has_changed_is_not_measured_on(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.put(picture_key("paint", dataset.pictures[-1].digest), b"another")
+    with pytest.raises(Incomparable, match=r"red-19.png has changed since it was kept"):
+        comparisons.compare("paint", "v1", "v2")
+
+
+def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    asked = ComparisonRequested(recipe="paint", baseline="v1", candidate="v2", requested_by="ada", requested_at=START)
+    put(store, comparable("v1", dataset))
+    comparisons.answer(asked)
+    key = comparison_key("paint", "v1", "v2")
+    assert json.loads(store.get(key)) == {"reason": "recipe 'paint' has no model v2"}
+    put(store, comparable("v2", dataset))
+    comparisons.answer(asked)
+    assert json.loads(store.get(key))["pictures"] == 60
+
+
+def test_a_few_mistakes_more_are_no_proof_and_many_are(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    found = comparisons.compare("paint", "v1", "v2")
+    assert objections(found) == []
+    assert objections(found.model_copy(update={"extra_cost": 0.1, "extra_cost_interval": (0.0, 0.3)})) == []
+    dearer = found.model_copy(update={"extra_cost": 0.2, "extra_cost_interval": (0.05, 0.3)})
+    assert objections(dearer) == ["cost per picture is 0.000, was 0.000: more by 0.200 (0.050 to 0.300)"]
