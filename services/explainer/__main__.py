@@ -1,11 +1,13 @@
-"""Explains flagged frames: ``python -m services.explainer``."""
+"""``python -m services.explainer``: the service; with a command, see `services.explainer.cli`."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import closing
 from functools import partial
 
+from services.explainer.cli import app
 from services.explainer.gallery import Gallery
 from services.explainer.handler import Explainer
 from services.explainer.model import Models
@@ -49,4 +51,7 @@ def main(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    run_service(main)
+    if sys.argv[1:]:
+        app()
+    else:
+        run_service(main)

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation import Evaluation, Scores, evaluate, is_ng, line_weights
 from services.trainer.held_back import HeldBack, Incomparable, held_back, learned_from
-from services.trainer.intervals import Interval, draws, mean, spread
+from shared.intervals import Interval, draws, mean, spread
 from shared.messages import ComparisonRequested, Verdict
 from shared.recipe import Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from services.trainer.calibration import Bin, expected_error, reliability
-from services.trainer.intervals import Interval, Weights, draws, f1, mean, proportion, ranking, spread
+from services.trainer.intervals import f1, proportion, ranking
+from shared.intervals import Interval, Weights, draws, mean, spread
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds that a command line need not wait for
     from services.trainer.comparison import Comparison
-    from services.trainer.intervals import Interval
+    from shared.intervals import Interval
 
 Compare = Callable[[str, str, str], "Comparison"]
 """Recipe, baseline, candidate: the two on the candidate's test part."""

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from services.trainer.comparison import Comparison
 from services.trainer.gate import objections, summary
-from services.trainer.intervals import Interval
+from shared.intervals import Interval
 
 OF_LABELS: Final = ("recall", "precision", "f1", "average_precision", "accuracy")
 OF_WHOLE: Final = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")

@@ -10,10 +10,29 @@ import numpy as np
 import tensorflow as tf
 
 from shared.heatmaps.methods import METHODS
-from shared.heatmaps.network import cut
+from shared.heatmaps.network import cut, shuffled
 from shared.heatmaps.probe import Maps
-from shared.recipe import ExplanationMethod
+from shared.heatmaps.scoring import Subject
+from shared.recipe import ExplanationMethod, Recipe
 from shared.vision.engine import Pictures
+
+
+def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
+    """A network whose heatmaps are to be measured.
+
+    Raises:
+        BundleError: the network can't be cut at that layer.
+    """
+    method = recipe.explanation.method
+    signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+    run = tf.function(lambda pictures: network(pictures, training=False), input_signature=[signature])
+    return Subject(
+        recipe=recipe,
+        layer=layer,
+        probe=GradientProbe(network, layer, method),
+        shuffled=GradientProbe(shuffled(network), layer, method),
+        logits=lambda pictures: np.asarray(run(pictures), np.float32),
+    )
 
 
 class GradientProbe:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from shared.recipe import Recipe
 from shared.vision.bundle import KERAS, Bundle, BundleError
@@ -115,6 +116,14 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
     if len(features.output_shape) != 4:
         raise BundleError(f"layer {layer} gives {features.output_shape}: a heatmap needs features of a convolution")
     return features, head
+
+
+def shuffled(network: keras.Model, seed: int = 0) -> keras.Model:
+    """The same network, the numbers of each of its weights in another order: it has learned nothing any more."""
+    rng = np.random.default_rng(seed)
+    other = keras.models.clone_model(network)
+    other.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in network.get_weights()])
+    return other
 
 
 def _holds(layer: keras.Layer, name: str) -> bool:

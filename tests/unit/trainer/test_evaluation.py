@@ -4,8 +4,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from services.trainer.calibration import BINS, expected_error, reliability
 from services.trainer.evaluation import evaluate, line_weights, table_of
-from services.trainer.intervals import draws, proportion, ranking, spread
+from services.trainer.intervals import proportion, ranking
 from services.trainer.thresholds import BOUNDS, choose_thresholds, cost_curve, costs_of
+from shared.intervals import draws, spread
 from shared.recipe import Recipe, parse_recipe
 
 SEAM = """

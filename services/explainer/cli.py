@@ -1,0 +1,65 @@
+"""The explainer's commands for people. What needs TensorFlow is imported when it is asked for: that takes seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Final
+
+import typer
+
+from services.explainer.marked import MarkedFolderError
+from shared.quiet import import_quietly
+from shared.recipe import RecipeError
+from shared.vision.bundle import BundleError
+from shared.vision.codec import UnreadablePicture
+
+app = typer.Typer(
+    help="Say how far the heatmaps of a model can be trusted. Without a command: the service.",
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+WRONG_INPUT: Final = 2
+
+
+@app.callback()
+def _commands() -> None:
+    """Let each command be named, though it were the only one."""
+
+
+@contextmanager
+def complaints() -> Iterator[None]:
+    """What people can put right is told in a line, with exit code 2 and without a traceback."""
+    try:
+        yield
+    except (MarkedFolderError, BundleError, RecipeError, UnreadablePicture, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(WRONG_INPUT) from None
+
+
+def workbench() -> ModuleType:
+    """The commands' work, which needs TensorFlow."""
+    return import_quietly("services.explainer.workbench")
+
+
+@app.command()
+def score(
+    *,
+    model: Annotated[Path, typer.Option(help="Folder of a bundle.")],
+    data: Annotated[Path, typer.Option(help="Folder with images/, labels.csv, and masks/ or masks_by_label/.")],
+    most: Annotated[int, typer.Option(min=1, help="Pictures per label, drawn by lot if there are more.")] = 200,
+    curves: Annotated[int, typer.Option(min=1, help="Of them, for deletion and insertion.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of the lots.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Gets the scores as JSON.")] = None,
+) -> None:
+    """Measure the heatmaps of a model on marked pictures; those that it was trained on are passed over."""
+    with complaints():
+        scores = workbench().score(model, data, most=most, curves=curves, seed=seed)
+        typer.echo(workbench().table_of(scores))
+        if report:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(scores.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,47 @@
+"""How sure a measured number is: 95 % intervals by drawing the pictures again, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 200
+FEW_GROUPS: Final = 8
+"""Below so many groups, single pictures are drawn: a handful of groups says nothing about groups."""
+
+Interval = tuple[float, float]
+"""Low and high."""
+Weights = NDArray[np.float64]
+"""(samples, pictures): how often each picture is in each sample."""
+
+
+def draws(groups: Sequence[str], seed: int = 0) -> Weights:
+    """Bootstrap samples: pictures drawn with replacement, a group as a whole, since its pictures are alike.
+
+    Returns:
+        (samples, pictures): how often each picture was drawn.
+    """
+    rng = np.random.default_rng(seed)
+    names, members = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < FEW_GROUPS:
+        names, members = np.arange(len(members)), np.arange(len(members))
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    return np.asarray(drawn[:, members], np.float64)
+
+
+def spread(values: NDArray[np.float64]) -> Interval | None:
+    """The middle 95 % of a number over the samples in which it is defined (not nan); None if it is in none."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return None
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def mean(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """The mean over the pictures of each sample: (samples,)."""
+    return np.asarray(weights @ values / weights.sum(axis=1))

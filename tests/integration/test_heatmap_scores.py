@@ -1,0 +1,206 @@
+"""Heatmaps held to marked pictures: models whose maps are right, blind or stubborn, and what is said about each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from services.explainer.cli import app
+from services.explainer.marked import MarkedFolderError, learned_from, marked_pictures
+from shared.heatmaps.gradients import subject_of
+from shared.heatmaps.masks import masks_of
+from shared.heatmaps.network import read_network, shuffled
+from shared.heatmaps.scores import HeatmapScores
+from shared.heatmaps.scoring import Subject, score_heatmaps
+from shared.recipe import Recipe
+from shared.vision.bundle import Bundle, write_bundle_folder
+from shared.vision.engine import Pictures
+from tests.models import pack, paint_bundle, paint_recipe, painted
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+SPOT = 12
+
+
+@pytest.fixture(scope="module")
+def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Black pictures with a blue or green spot, never in the middle, and one with both."""
+    folder = tmp_path_factory.mktemp("spots")
+    for name in ("images", "masks", "masks_by_label"):
+        (folder / name).mkdir()
+    rows = ["name,good,error,break,length"]
+    for number in range(26):
+        labels = ["error", "break"] if number == 25 else [("error", "break")[number % 2]]
+        picture, whole = painted("black", 48, 64), np.zeros((48, 64), np.uint8)
+        for place, label in enumerate(labels):
+            x, y = 2 + (number * 7) % 12 + 36 * place, 2 + 30 * (number % 3 == 0)
+            picture[y : y + SPOT, x : x + SPOT] = painted("blue" if label == "error" else "green", SPOT, SPOT)
+            whole[y : y + SPOT, x : x + SPOT] = 255
+            own = np.zeros_like(whole)
+            own[y : y + SPOT, x : x + SPOT] = 255
+            if number >= 20:
+                cv2.imwrite(str(folder / "masks_by_label" / f"{number}_{label}.png"), own)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), picture)
+        cv2.imwrite(str(folder / "masks" / f"{number}.png"), whole)
+        rows.append(f"{number}.png,False,{'error' in labels},{'break' in labels},False")
+    (folder / "labels.csv").write_text("\n".join([*rows, "clean.png,True,False,False,False"]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return paint_bundle("v1", keras=True)
+
+
+def _scores(subject: Subject, spots: Path) -> HeatmapScores:
+    return score_heatmaps(subject, marked_pictures(spots, subject.recipe), most_curves=4)
+
+
+@pytest.fixture(scope="module")
+def subject(bundle: Bundle) -> Subject:
+    return subject_of(read_network(bundle), bundle.recipe, "features")
+
+
+def test_a_mask_of_everything_is_a_labels_own_only_where_there_is_no_other(spots: Path) -> None:
+    recipe = paint_recipe()
+    together, own = spots / "masks", spots / "masks_by_label"
+    assert masks_of(spots, "0.png", {"error"}, recipe) == {"good": together / "0.png", "error": together / "0.png"}
+    assert masks_of(spots, "25.png", {"error", "break"}, recipe) == {
+        "good": together / "25.png",
+        "error": own / "25_error.png",
+        "break": own / "25_break.png",
+    }
+    assert masks_of(spots, "1.jpg", {"error", "break"}, recipe) == {"good": together / "1.png"}
+    assert masks_of(spots, "clean.png", {"good"}, recipe) == {}
+
+
+def test_maps_that_point_at_the_thing_are_trusted_and_the_baselines_stand_beside(subject: Subject, spots: Path) -> None:
+    scores = _scores(subject, spots)
+    assert set(scores.labels) == {"good", "error", "break"}
+    assert (scores.method, scores.layer) == ("grad-cam", "features")
+    assert {name: label.towards for name, label in scores.labels.items()} == {
+        "good": False,
+        "error": True,
+        "break": True,
+    }
+    for label in scores.labels.values():
+        assert label.pointing.value == 1
+        assert label.centre.value < 0.2
+        assert label.random.value < 0.35
+        assert label.advantage.low > 0
+        assert label.energy.value > 0.5 > label.area.value
+        assert label.deletion.value < label.deletion_random.value
+        assert label.insertion.value > label.insertion_random.value
+        assert label.trustworthy
+        assert label.reason == ""
+    assert scores.labels["error"].pictures == 14
+    assert scores.labels["error"].curves == 4
+
+
+class Stubborn:
+    """Whatever it is asked, it has the same map."""
+
+    def __init__(self, x: int, y: int) -> None:
+        self._at = (x, y)
+
+    def maps(self, pictures: Pictures, asked: object) -> np.ndarray:
+        map_ = np.fromfunction(lambda y, x: 1 / (1 + (x - self._at[0]) ** 2 + (y - self._at[1]) ** 2), (32, 32))
+        return np.repeat(map_[np.newaxis], len(pictures), axis=0).astype(np.float32)
+
+
+def test_maps_that_always_point_at_the_middle_are_not_trusted(subject: Subject, spots: Path) -> None:
+    blind = Subject(subject.recipe, "features", Stubborn(16, 16), subject.shuffled, subject.logits)
+    label = _scores(blind, spots).labels["error"]
+    assert label.trustworthy is False
+    assert label.reason == "its peaks do not point better than the middle of the picture does"
+    assert label.advantage.value == 0
+
+
+def test_maps_that_shuffled_weights_do_not_change_are_not_trusted(subject: Subject, spots: Path) -> None:
+    stubborn = Subject(subject.recipe, "features", subject.probe, subject.probe, subject.logits)
+    label = _scores(stubborn, spots).labels["error"]
+    assert label.alike.value == pytest.approx(1)
+    assert label.trustworthy is False
+    assert "hardly change when the weights" in label.reason
+
+
+def test_of_few_pictures_nothing_is_said(subject: Subject, spots: Path) -> None:
+    marked = marked_pictures(spots, subject.recipe)[:5]
+    label = score_heatmaps(subject, marked, most_curves=1).labels["error"]
+    assert label.trustworthy is None
+    assert label.reason == "only 3 pictures have a mask, and 10 are needed"
+
+
+def test_more_pictures_than_are_wanted_are_drawn_by_lot_alike_for_one_seed(subject: Subject, spots: Path) -> None:
+    marked = marked_pictures(spots, subject.recipe)
+    one, again, other = (score_heatmaps(subject, marked, most=6, most_curves=1, seed=seed) for seed in (1, 1, 2))
+    assert one.labels["good"].pictures == 6
+    assert one == again
+    assert one.labels["good"].energy != other.labels["good"].energy
+
+
+def test_shuffled_weights_are_the_same_numbers_elsewhere(bundle: Bundle) -> None:
+    keras.utils.set_random_seed(2)
+    network = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    other = shuffled(network)
+    for before, after in zip(network.get_weights(), other.get_weights(), strict=True):
+        assert sorted(before.ravel()) == sorted(after.ravel())
+    assert not np.array_equal(network.get_weights()[0], other.get_weights()[0])
+    assert read_network(bundle).get_weights()[0].shape == shuffled(read_network(bundle)).get_weights()[0].shape
+
+
+def _command(model: Path, data: Path, *words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["score", "--model", str(model), "--data", str(data), "--curves", "1", *words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_prints_a_table_and_writes_a_report_without_the_pictures_that_were_learned(
+    spots: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    learned = "name,good,error,break,length\n0.png,False,True,False,False\n2.png,False,True,False,False\n"
+    model = pack({**bundle.files, "train.csv": learned.encode()}, bundle.recipe, "v1", "features")
+    assert learned_from(model) == {"0.png", "2.png"}
+    write_bundle_folder(tmp_path / "model", model)
+    code, out, _ = _command(tmp_path / "model", spots, "--report", str(tmp_path / "reports/scores.json"))
+    assert code == 0
+    assert "| error | 12 | 1.00 (1.00 – 1.00) |" in out
+    written = json.loads((tmp_path / "reports/scores.json").read_text())
+    assert HeatmapScores.model_validate(written).labels["error"].trustworthy
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        (None, "labels.csv can't be read"),
+        ("name,good,error\n1.png,True,False\n", "has no column break, length"),
+        ("name,good,error,break,length\n1.png,True\n", "a table has a header"),
+        (
+            "name,good,error,break,length\n1.png,False,True,False,False\n",
+            "no picture that the model was",
+        ),
+    ],
+)
+def test_a_folder_that_says_nothing_about_heatmaps_is_refused(
+    tmp_path: Path, bundle: Bundle, table: str | None, complaint: str
+) -> None:
+    write_bundle_folder(tmp_path / "model", bundle)
+    if table:
+        (tmp_path / "labels.csv").write_text(table)
+    code, _, err = _command(tmp_path / "model", tmp_path)
+    assert code == 2
+    assert complaint in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_recipe_without_masks_is_no_reason_to_guess(tmp_path: Path) -> None:
+    recipe: Recipe = paint_recipe()
+    (tmp_path / "labels.csv").write_text("name,good,error,break,length\n1.png,True,False,False,True\n")
+    with pytest.raises(MarkedFolderError, match="white where the defect is"):
+        marked_pictures(tmp_path, recipe)
