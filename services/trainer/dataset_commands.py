@@ -59,7 +59,7 @@ def import_dataset(
             raise DatasetError(
                 [f"datasets/{name}/ holds tables, which become a version when they are trained on: take another name"]
             )
-        dataset = _read(folder, recipe, task, skip_problems=skip_problems)
+        dataset = _read(folder, recipe, task, skip_problems=True)  # all of them, then told together
         on_problem: OnProblem = "skip" if skip_problems else "stop"
         kept = keep(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
         _note([*(f"passed over: {problem}" for problem in kept.problems), *(f"note: {text}" for text in kept.warnings)])

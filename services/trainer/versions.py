@@ -53,26 +53,26 @@ def keep(
         name: of the dataset.
         by: who brings it.
         source: where it comes from.
-        on_problem: what a picture that can't be decoded does.
+        on_problem: what a row that was passed over, or a picture that can't be decoded, does.
 
     Raises:
-        DatasetError: pictures can't be decoded (``stop``), none can, or one changes meanwhile.
+        DatasetError: there is a problem (``stop``), no picture can be decoded, or one changes meanwhile.
         DatasetVersionError: the newest version can't be read.
         StorageError: of the storage itself.
     """
-    pictures, problems = _look_at(dataset.examples)
+    pictures, unreadable = _look_at(dataset.examples)
+    problems = sorted([*dataset.problems, *unreadable], key=lambda each: (each.place.file, each.place.line))
     if problems and (on_problem == "stop" or not pictures):
-        raise DatasetError([*dataset.problems, *problems])
-    passed_over = (*dataset.problems, *problems)
+        raise DatasetError(problems)
     warnings = (*scarce(dataset.label_names, [picture.labels for _, picture in pictures]), *_twins(pictures))
     before = newest_version(store, name)
     number = int(before.version.partition("-")[0]) + 1 if before else 1
     made = make_version(name, number, dataset.label_names, [each for _, each in pictures], by=by, source=source)
     if before and _same(before, made):
-        return Kept(before, False, passed_over, warnings)
+        return Kept(before, False, tuple(problems), warnings)
     _upload(pictures, store, name)
     write_version(store, made)
-    return Kept(made, True, passed_over, warnings)
+    return Kept(made, True, tuple(problems), warnings)
 
 
 def newest_version(store: ObjectStore, name: str) -> DatasetVersion | None:

@@ -22,14 +22,10 @@ from shared.messages import (
     decode,
 )
 from shared.messaging.port import Broker
-from shared.settings import ServiceSettings
-from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_MODELS
-from shared.vision.bundle import production_version, read_bundle
 from tests.broker_address import BrokerAddress
-from tests.conftest import Bucket
 from tests.strokes import STROKES, draw_strokes
 
 SECONDS = 200.0
@@ -123,35 +119,8 @@ def embedded(tmp_path: Path, sqlite: BrokerAddress) -> Iterator[Line]:
     line.close()
 
 
-@pytest.fixture
-def servers(tmp_path: Path, rabbitmq: BrokerAddress, s3: Bucket) -> Iterator[Line]:
-    storage = {"storage_url": s3.url, "storage_access_key": s3.access_key, "storage_secret_key": s3.secret_key}
-    store = open_store(ServiceSettings.model_validate(storage))
-    put_dataset(store, tmp_path / "strokes")
-    line = Line(tmp_path, rabbitmq, store, {f"TRAINER_{name.upper()}": value for name, value in storage.items()})
-    yield line
-    line.close()
-
-
 def ended(message: Message) -> bool:
     return isinstance(message, TrainingProgressed) and message.state in (TrainingState.FINISHED, TrainingState.FAILED)
-
-
-def test_a_training_on_servers_ends_with_its_model_in_production(servers: Line) -> None:
-    servers.start()
-    servers.ask(request(epochs=2))
-    assert getattr(servers.hear(ended), "reason", "") == ""
-    trained = servers.hear(lambda message: isinstance(message, ModelTrained))
-    promoted = servers.hear(lambda message: isinstance(message, ModelPromoted))
-    assert isinstance(trained, ModelTrained)
-    assert isinstance(promoted, ModelPromoted)
-    assert promoted.model_version == trained.model_version == production_version(servers.store, "strokes")
-    assert read_bundle(servers.store, "strokes", trained.model_version).recipe.name == "strokes"
-    assert trained.evaluation["pictures"]
-    learned_from = find_version(servers.store, "strokes")
-    manifest = read_bundle(servers.store, "strokes", trained.model_version).manifest
-    assert trained.evaluation["dataset"] == manifest.dataset == learned_from.reference
-    assert len(learned_from.pictures) == 80
 
 
 def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint(embedded: Line) -> None:
