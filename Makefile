@@ -81,8 +81,8 @@ test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are foun
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
 
 .PHONY: bench
-bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, counting (some minutes; best on a quiet machine)
-	@for name in messaging outbox inference counting; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, counting, quality (some minutes; best on a quiet machine)
+	@for name in messaging outbox inference counting quality; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: e2e
 e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers

@@ -25,6 +25,9 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.pages import endpoints as pages_endpoints
 from services.dashboard.pages.templating import Clock
 from services.dashboard.problems import install_problems
+from services.dashboard.quality import endpoints as quality_endpoints
+from services.dashboard.quality.batches import BatchesService
+from services.dashboard.quality.service import QualityService
 from services.dashboard.readiness import Readiness
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings import endpoints as trainings_endpoints
@@ -33,6 +36,7 @@ from services.dashboard.trainings.service import TrainingsService
 FEATURES: Final = (
     lines_endpoints,
     frames_endpoints,
+    quality_endpoints,
     accounting_endpoints,
     models_endpoints,
     trainings_endpoints,
@@ -55,6 +59,8 @@ class Rooms:
     hub: Hub
     readiness: Readiness
     accounting: AccountingService
+    quality: QualityService
+    batches: BatchesService
     clock: Clock
 
 

@@ -28,6 +28,8 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.pages.templating import Clock
 from services.dashboard.parked import ParkedFrames
 from services.dashboard.projection import Keys
+from services.dashboard.quality.batches import BatchesService
+from services.dashboard.quality.service import QualityService
 from services.dashboard.readiness import Readiness
 from services.dashboard.rebuild import Rebuilder
 from services.dashboard.serving import serving
@@ -117,6 +119,8 @@ class Dashboard:
             hub=Hub(self._redis, self._keys, sources),
             readiness=self._readiness(),
             accounting=AccountingService(register, self.handler, ParkedMessages(self._broker, self._store)),
+            quality=QualityService(register, self.handler.counting, self._settings),
+            batches=BatchesService(register, self.handler.counting, frames),
             clock=Clock(self._settings.working_day.zone),
         )
 

@@ -9,7 +9,7 @@ at all, so that a batch interrupted anywhere can be counted again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -100,7 +100,7 @@ class Counts:
         return self.ok + self.ng
 
     @classmethod
-    def read(cls, fields: dict[str, str]) -> Counts:
+    def read(cls, fields: Mapping[str, str | float]) -> Counts:
         """From the hash of a bucket."""
         counts = cls()
         for name, amount in fields.items():
@@ -195,8 +195,8 @@ class Counting:
         """
         sums: list[Counts] = []
         for some in _portions(groups):
-            for flat in self._sum(args=[_compact(some), _compact(list(fields))]):
-                sums.append(Counts.read(dict(zip(flat[::2], flat[1::2], strict=True))))
+            told = self._sum(args=[_compact(some), _compact(list(fields))])
+            sums.extend(Counts.read(dict(found)) for found in json.loads(told))  # an empty one may come as []
         return sums
 
     def slices(self, line: str, kind: str, most: int = 200) -> list[str]:
@@ -204,6 +204,12 @@ class Counting:
         members = cast("list[str]", self._redis.zrevrange(self._keys.slices(line), 0, -1))
         names = [name for member in members for of, _, name in [member.partition("=")] if of == kind]
         return names[:most]
+
+    def seen(self, line: str, part: str) -> tuple[float, float] | None:
+        """When the first and the last frame of a slice were captured (Unix time); None of a slice nobody knows."""
+        last = self._redis.zscore(self._keys.slices(line), part)
+        first = self._redis.zscore(self._keys.began(line), part)
+        return None if last is None or first is None else (float(first), float(last))
 
     def _as_list(self, fact: Fact, places: _Numbers, lists: _Numbers) -> list[object]:
         chunk, bit = divmod(fact.frame.sequence, CHUNK)
@@ -228,16 +234,16 @@ class Counting:
                     yield self.key(line, step, start, part), _moment(end + lasts if lasts else None)
 
     def _note_slices(self, facts: Sequence[Fact], now: datetime) -> None:
-        latest: dict[str, dict[str, float]] = {}
+        captured: dict[tuple[str, str], list[float]] = {}
         for fact in facts:
-            of_line = latest.setdefault(fact.frame.line, {})
             for part in fact.slices:
-                of_line[part] = max(of_line.get(part, 0.0), fact.frame.captured_at.timestamp())
+                captured.setdefault((fact.frame.line, part), []).append(fact.frame.captured_at.timestamp())
         pipeline = self._redis.pipeline(transaction=False)
-        for line, slices in latest.items():
-            if slices:
-                pipeline.zadd(self._keys.slices(line), cast("dict[Any, Any]", slices), gt=True)
-                pipeline.zremrangebyscore(self._keys.slices(line), 0, (now - self._year).timestamp())
+        for (line, part), moments in captured.items():
+            pipeline.zadd(self._keys.slices(line), {part: max(moments)}, gt=True)
+            pipeline.zadd(self._keys.began(line), {part: min(moments)}, lt=True)
+        for line in {line for line, _ in captured}:
+            pipeline.zremrangebyscore(self._keys.slices(line), 0, (now - self._year).timestamp())
         pipeline.execute()
 
 

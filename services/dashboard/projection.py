@@ -90,6 +90,10 @@ class Keys:
         """
         return f"{self.prefix}:slices:{line}"
 
+    def began(self, line: str) -> str:
+        """Sorted set: the same slices by the capture of their first frame."""
+        return f"{self.prefix}:began:{line}"
+
     def frames(self, line: str, kind: str) -> str:
         """Sorted set of frame ids by capture time (ms), for each of ``flagged``, ``passed`` and ``error``."""
         return f"{self.prefix}:frames:{line}:{kind}"

@@ -3,13 +3,13 @@
 -- ARGV[1]  JSON: groups, each a list of buckets
 -- ARGV[2]  JSON: the fields wanted; none: all of them
 --
--- Returns for each group a flat list: field, sum, field, sum, …
+-- Returns JSON: for each group an object of field and sum.
 
 local groups, wanted = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
 local answer = {}
 
 for index, group in ipairs(groups) do
-  local sums, flat = {}, {}
+  local sums = {}
   for _, key in ipairs(group) do
     if #wanted > 0 then
       local amounts = redis.call('HMGET', key, unpack(wanted))
@@ -25,10 +25,6 @@ for index, group in ipairs(groups) do
       end
     end
   end
-  for field, sum in pairs(sums) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = string.format('%.0f', sum)
-  end
-  answer[index] = flat
+  answer[index] = sums
 end
-return answer
+return cjson.encode(answer)

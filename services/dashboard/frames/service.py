@@ -8,6 +8,8 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import nlargest
+from itertools import islice
 from typing import Final
 
 from services.dashboard.commands import Commands
@@ -31,6 +33,7 @@ class Wanted:
     verdict: Verdict | None = None
     label: str | None = None
     flagged: bool | None = None
+    batch: str | None = None
 
     def fits(self, frame: KnownFrame) -> bool:
         """Whether a frame is one of them."""
@@ -38,6 +41,7 @@ class Wanted:
         found = verdict.findings.get(self.label) if self.label else None
         return (
             (self.verdict is None or verdict.verdict is self.verdict)
+            and (self.batch is None or verdict.frame.batch == self.batch)
             and (self.flagged is None or verdict.flagged is self.flagged)
             and (self.label is None or (found is not None and (found.present or found.fault)))
         )
@@ -82,6 +86,14 @@ class FramesService:
         return FramePage(
             frames=[FrameView.of(frame) for frame in page], next=_cursor_of(last.moment) if more and last else None
         )
+
+    def worst(self, line: str, batch: str, captured_until: datetime, limit: int) -> list[FrameView]:
+        """The NG frames of a batch with the highest scores of what is wrong with them, the worst first."""
+        after = int(captured_until.timestamp() * 1000) + 1
+        walk = self._index.newest(line, [Kind.FLAGGED], (after, ""))
+        wanted = Wanted(line, Verdict.NG, batch=batch)
+        found = [frame for frame in islice(walk, MOST_LOOKED_AT) if wanted.fits(frame)]
+        return [FrameView.of(frame) for frame in nlargest(limit, found, key=_severity)]
 
     def newest(self, wanted: Wanted, limit: int) -> list[FrameView]:
         """The newest of the frames that are wanted."""
@@ -181,6 +193,12 @@ def _check_labels(verdict: FrameInspected, labels: Collection[str]) -> None:
     if unknown := sorted(set(labels) - verdict.findings.keys()):
         known = ", ".join(verdict.findings)
         raise Problem(422, f"label: this frame was not judged by {', '.join(unknown)}: its labels are {known}")
+
+
+def _severity(frame: KnownFrame) -> float:
+    """How far the frame's worst fault is beyond its threshold, by presence or by absence."""
+    faults = [found for found in frame.verdict.findings.values() if found.fault]
+    return max((abs(found.score - found.threshold) for found in faults), default=0.0)
 
 
 def _cursor_of(moment: tuple[int, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import pygal
 from pygal.etree import etree
@@ -65,7 +65,7 @@ def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, utc_offse
         rounded_bars=2,
     )
     chart.add("NG", [_rate_at(by_start.get(moment)) for moment in moments])
-    return _without_scripts(chart)
+    return embed(chart, "Share of NG frames per minute")
 
 
 def _rate_at(bucket: Bucket | None) -> float | None:
@@ -78,14 +78,21 @@ def _top(buckets: list[Bucket]) -> float:
     return next(top for top in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= top)
 
 
-def _without_scripts(chart: pygal.Bar) -> str:
-    """The drawing alone: pygal's scripts are for pages that have none of their own, and ours allows none in line."""
+def embed(chart: Any, title: str) -> str:
+    """The drawing alone, to be put into a page, with what each point says shown where the mouse rests.
+
+    pygal's scripts are for pages that have none of their own, and ours allows none in line.
+    """
     tree = chart.render_tree()
     for parent in list(tree.iter("defs")):
         for script in parent.findall("script"):
             parent.remove(script)
-    for title in tree.findall("title"):
-        tree.remove(title)
+    for found in tree.findall("title"):
+        tree.remove(found)
+    for group in tree.iter("g"):
+        said = {part.get("class"): part.text for part in group.findall("desc") if part.text}
+        if words := said.get("label") or said.get("value"):
+            etree.SubElement(group, "title").text = words
     tree.set("role", "img")
-    tree.set("aria-label", "Share of NG frames per minute")
+    tree.set("aria-label", title)
     return str(etree.tostring(tree, encoding="unicode"))

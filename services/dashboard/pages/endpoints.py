@@ -12,7 +12,7 @@ from services.dashboard.counting import Step
 from services.dashboard.frames.endpoints import FrameId, Frames
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.models.endpoints import Models
-from services.dashboard.pages import accounting
+from services.dashboard.pages import accounting, quality
 from services.dashboard.pages.charts import draw_ng_rate
 from services.dashboard.pages.templating import templates
 from services.dashboard.problems import ProblemDetails
@@ -22,6 +22,7 @@ CHART_MINUTES = 60
 
 router = APIRouter(include_in_schema=False)
 router.include_router(accounting.router)
+router.include_router(quality.router)
 
 
 @router.get("/")

@@ -69,7 +69,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
     made += [keys.seen("inspected", "S", 0), keys.total("l"), keys.frames("l", "flagged"), keys.verdict("f")]
     made += [keys.explanation("f"), keys.session("S"), keys.cameras("l"), keys.pulse("l", 1), keys.latencies("l")]
     made += [keys.training("t"), keys.promotions("r"), *(keys.bucket("l", step, "x") for step in Step)]
-    made += [keys.sessions("l", "c"), keys.slices("l"), keys.asked("f")]
+    made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.asked("f")]
     public = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
     assert len(made) == len(public) + len(Step) - 1, "a key was added: say it in the README and here"
     kinds = "bitmap|hash|string|list|set|sorted set|channel"

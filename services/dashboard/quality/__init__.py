@@ -1,0 +1,1 @@
+"""Quality over time: defect rates with their limits, what stands out, and what changed."""

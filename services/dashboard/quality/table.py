@@ -1,0 +1,40 @@
+"""What is seen, as a table for other programs (CSV, RFC 4180)."""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+
+from services.dashboard.quality.schemas import QualityView
+
+COLUMNS = (
+    "start", "end", "shift", "label", "frames", "hits", "rate", "rate_low", "rate_high", "centre", "limit_low",
+    "limit_high", "rules", "models",
+)  # fmt: skip
+
+
+def csv_of(view: QualityView) -> str:
+    """One line per point."""
+    text = StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    chart = view.chart
+    for point in chart.points:
+        shares = (point.rate.value, point.rate.low, point.rate.high) if point.rate else ("", "", "")
+        table.writerow(
+            [
+                point.start.isoformat(),
+                point.end.isoformat(),
+                point.shift or "",
+                chart.label or "",
+                point.frames,
+                point.hits,
+                *shares,
+                "" if chart.centre is None else chart.centre,
+                "" if point.low is None else point.low,
+                "" if point.high is None else point.high,
+                "; ".join(rule.value for rule in point.rules),
+                "; ".join(f"{version}: {frames}" for version, frames in sorted(point.models.items())),
+            ]
+        )
+    return text.getvalue()

@@ -1,0 +1,76 @@
+"""The pages of quality in a real browser: what a QA engineer finds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from tests.browsers import SOON
+from tests.dashboards import publish, put_model
+from tests.verdicts import Line
+
+pytestmark = pytest.mark.browser
+
+
+def play(broker: Broker) -> None:
+    """Forty minutes until now; the defect rate is raised on purpose in the last ten, when another model judges."""
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=41)
+    line = Line(start=start)
+    for minute in range(40):
+        often, model = (20, "model-1") if minute < 30 else (4, "model-2")
+        verdicts = [
+            line.verdict("break" if number % often == 0 else None, after=minute * 60 + number / 2, model_version=model)
+            for number in range(100)
+        ]
+        publish(broker, *verdicts)
+
+
+def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Broker, store: ObjectStore) -> None:
+    for version in ("model-1", "model-2"):
+        put_model(store, version)
+    play(broker)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("4,000", timeout=SOON)
+    page.get_by_role("link", name="Quality").click()
+    page.get_by_role("link", name="Hour", exact=True).click()
+    page.locator("select[name=label]").select_option("break")
+    page.get_by_role("button", name="Show").click()
+
+    drawing = page.locator("figure.drawing svg").first
+    expect(drawing).to_be_visible(timeout=SOON)
+    assert drawing.locator(".serie-4 circle").count() >= 10
+    signals = page.locator("table.signals tbody tr")
+    expect(signals.first).to_contain_text("▲ high")
+    expect(signals.first).to_contain_text("beyond the control limit")
+    expect(page.locator("main")).to_contain_text("model-2 began to judge")
+    expect(page.locator("figure.drawing").nth(1)).to_contain_text("break · 100.0%")
+    with page.expect_download() as started:
+        page.get_by_role("link", name="CSV").click()
+    assert started.value.path().read_text().count("beyond") >= 10
+
+
+def test_a_batch_is_reported_on_paper(page: Page, broker: Broker, store: ObjectStore) -> None:
+    put_model(store)
+    line = Line()
+    publish(broker, *(line.verdict("break" if number == 3 else None) for number in range(20)))
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("20", timeout=SOON)
+    page.goto("/lines/line-1/batches")
+    page.get_by_role("link", name="batch-7").click()
+    expect(page.locator("h1")).to_contain_text("batch-7", timeout=SOON)
+    expect(page.locator(".figures")).to_contain_text("5.00%")
+    expect(page.locator(".gallery li")).to_have_count(1)
+    page.emulate_media(media="print")
+    expect(page.locator("header.bar")).to_be_hidden()
+    expect(page.locator(".report")).to_contain_text("model-1")
+
+
+def test_a_question_without_an_answer_is_told_in_words(page: Page) -> None:
+    page.goto("/quality?from=2026-02-01T00:00&to=2026-01-01T00:00")
+    expect(page.get_by_role("alert")).to_contain_text("before `to`", timeout=SOON)
+    page.goto("/quality?shift=x")
+    expect(page.get_by_role("alert")).to_contain_text("none of its own", timeout=SOON)
