@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from services.trainer.split import FEW
+
 if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds that a command line need not wait for
     from services.trainer.comparison import Comparison
     from shared.intervals import Interval
@@ -38,7 +40,10 @@ def summary(comparison: Comparison) -> str:
     """What was compared, in a line."""
     seen = comparison.baseline.learned_from
     flattered = f", {seen} of them known to model {comparison.baseline.version} from its training" if seen else ""
-    return f"{comparison.pictures} test pictures of {comparison.dataset}{flattered}"
+    labels = comparison.candidate.evaluation.labels
+    few = ", ".join(f"{name} ({label.positives})" for name, label in labels.items() if label.positives < FEW)
+    doubt = f", too few with {few} to be sure of them" if few else ""
+    return f"{comparison.pictures} test pictures of {comparison.dataset}{flattered}{doubt}"
 
 
 def _told(value: float, interval: Interval) -> str:

@@ -116,6 +116,14 @@ def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
     assert json.loads(store.get(key))["pictures"] == 60
 
 
+def test_labels_with_few_test_pictures_are_named(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset, learned=17))
+    told = summary(comparisons.compare("paint", "v1", "v2"))
+    assert told.endswith(", too few with good (6), error (3), break (3), length (3) to be sure of them")
+
+
 def test_a_few_mistakes_more_are_no_proof_and_many_are(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
