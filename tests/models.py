@@ -56,11 +56,16 @@ def paint_recipe(extra: str = "") -> Recipe:
 
 
 def paint_bundle(
-    version: str, *, recipe: Recipe | None = None, bias: NDArray[np.float32] = BIAS, keras: bool = False
+    version: str,
+    *,
+    recipe: Recipe | None = None,
+    bias: NDArray[np.float32] = BIAS,
+    weights: NDArray[np.float32] = WEIGHTS,
+    keras: bool = False,
 ) -> Bundle:
     """A model for OpenVINO, and with ``keras`` for TensorFlow too."""
     recipe = recipe or paint_recipe()
-    weights = WEIGHTS if recipe.picture.colour == "rgb" else WEIGHTS.mean(axis=0, keepdims=True)
+    weights = weights if recipe.picture.colour == "rgb" else weights.mean(axis=0, keepdims=True)
     files = {**_compiled(recipe, weights, bias), RECIPE: recipe.to_yaml().encode()}
     if keras:
         files[KERAS] = keras_file(_network(recipe, weights, bias))

@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 
 from services.trainer.cli import app
+from services.trainer.gate import Measuring
 from services.trainer.handler import Commands
 from services.trainer.registry import Registry
 from services.trainer.runner import Runner
@@ -15,7 +16,6 @@ from services.trainer.trainings import Trainings
 from shared.companions import running_beside
 from shared.messaging.loop import consume
 from shared.observability import Health, configure_logging, serve_health
-from shared.quiet import import_quietly
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
@@ -31,8 +31,8 @@ def main(stop: threading.Event) -> None:
 
     store = open_store(settings)
     news = threading.Event()
-    comparisons = import_quietly("services.trainer.comparison").Comparisons(store)
-    registry = Registry(store, comparisons.compare)
+    measuring = Measuring(store)
+    registry = Registry(store, measuring.compare)
     trainings = Trainings(store, settings.name, settings.lease_seconds)
 
     with closing(await_broker(settings, stop)) as broker:
@@ -42,7 +42,7 @@ def main(stop: threading.Event) -> None:
         runner = Runner(
             trainings, store, broker.publisher(), news=news, stop=stop, lease_seconds=settings.lease_seconds
         )
-        commands = Commands(trainings, registry, comparisons.answer, news)
+        commands = Commands(trainings, registry, measuring.answer, news)
         with running_beside(stop, runner.run):
             subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
             consume(subscription, publisher, commands.handle, most=1, wait_seconds=0.5, stop=stop, health=health)

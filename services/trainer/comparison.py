@@ -100,34 +100,29 @@ class Comparisons:
             raise Incomparable(str(error)) from error
 
     def _measure(self, baseline: Bundle, candidate: Bundle) -> Comparison:
-        bundles = (baseline, candidate)
-        recipes = (judged_alike(baseline.recipe, candidate.recipe), candidate.recipe)
+        judging = judged_alike(baseline.recipe, candidate.recipe)
         test = held_back(candidate, self._store)
-        scores = [
-            found[:, [bundle.recipe.label_names.index(name) for name in candidate.recipe.label_names]]
-            for bundle, found in zip(bundles, _scores(bundles, test, self._store), strict=True)
-        ]
+        scores = _scores((baseline, candidate), test, self._store)
         ng = is_ng(candidate.recipe, test.truth)
-        before, after = (_costs(recipe, ng, found) for recipe, found in zip(recipes, scores, strict=True))
         weights = line_weights(candidate.recipe, ng)
-        sides = [
-            Side(
-                version=bundle.version,
-                learned_from=learned_from(bundle, test, self._store),
-                evaluation=evaluate(recipe, test.truth, found, test.groups),
-            )
-            for bundle, recipe, found in zip(bundles, recipes, scores, strict=True)
-        ]
+        extra = _costs(candidate.recipe, ng, scores[1]) - _costs(judging, ng, scores[0])
         return Comparison(
             recipe=candidate.recipe.name,
             dataset=test.version.reference,
             pictures=len(test.pictures),
             groups=len(set(test.groups)),
-            baseline=sides[0],
-            candidate=sides[1],
-            extra_cost=float(((after - before) * weights).mean()),
-            extra_cost_interval=spread(mean(after - before, draws(test.groups) * weights)),
+            baseline=self._side(baseline, judging, test, scores[0]),
+            candidate=self._side(candidate, candidate.recipe, test, scores[1]),
+            extra_cost=float((extra * weights).mean()),
+            extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
             compared_at=datetime.now(UTC),
+        )
+
+    def _side(self, bundle: Bundle, judging: Recipe, test: HeldBack, scores: Scores) -> Side:
+        return Side(
+            version=bundle.version,
+            learned_from=learned_from(bundle, test, self._store),
+            evaluation=evaluate(judging, test.truth, scores, test.groups),
         )
 
 
@@ -155,7 +150,7 @@ def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.
 
 
 def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore) -> list[Scores]:
-    """What the line would get from each model: (pictures, labels), in the order of its own recipe."""
+    """What the line would get from each model: (pictures, labels), in the order of the last one's recipe."""
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
         with ExitStack() as stack:
@@ -169,7 +164,14 @@ def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore) -> li
                     said.append(engine.logits(_prepared(pictures, bundle.recipe)))
     except EngineError as error:
         raise Incomparable(str(error)) from error
-    return [scores_of(np.concatenate(said), bundle.recipe.task) for bundle, said in zip(bundles, logits, strict=True)]
+    order = bundles[-1].recipe
+    return [_ordered(bundle.recipe, np.concatenate(said), order) for bundle, said in zip(bundles, logits, strict=True)]
+
+
+def _ordered(recipe: Recipe, logits: Logits, order: Recipe) -> Scores:
+    """The scores of a network, its labels in the order of another recipe."""
+    columns = [recipe.label_names.index(name) for name in order.label_names]
+    return scores_of(logits, recipe.task)[:, columns]
 
 
 def _prepared(pictures: Sequence[Picture], recipe: Recipe) -> Pictures:

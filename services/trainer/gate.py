@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from services.trainer.split import FEW
+from shared.messages import ComparisonRequested
+from shared.quiet import import_quietly
+from shared.storage.port import ObjectStore
 
-if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds that a command line need not wait for
-    from services.trainer.comparison import Comparison
+if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds, and a hundred megabytes
+    from services.trainer.comparison import Comparison, Comparisons
     from shared.intervals import Interval
 
 Compare = Callable[[str, str, str], "Comparison"]
 """Recipe, baseline, candidate: the two on the candidate's test part."""
+
+
+class Measuring:
+    """Compares models; what that needs is loaded when first asked, and no line waits for it at its start."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def compare(self, recipe: str, baseline: str, candidate: str) -> Comparison:
+        """See `services.trainer.comparison.Comparisons`."""
+        return self._comparisons.compare(recipe, baseline, candidate)
+
+    def answer(self, asked: ComparisonRequested) -> None:
+        """See `services.trainer.comparison.Comparisons`."""
+        self._comparisons.answer(asked)
+
+    @cached_property
+    def _comparisons(self) -> Comparisons:
+        loaded: Comparisons = import_quietly("services.trainer.comparison").Comparisons(self._store)
+        return loaded
 
 
 def objections(comparison: Comparison) -> list[str]:

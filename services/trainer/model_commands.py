@@ -13,6 +13,7 @@ from ulid import ULID
 
 from services.trainer.complaints import complaints
 from services.trainer.errors import TrainerError
+from services.trainer.gate import Measuring
 from services.trainer.settings import TrainerSettings
 from shared.messages import PromotionRefused, PromotionRequested
 from shared.messaging import open_broker
@@ -72,7 +73,7 @@ def compare(
 ) -> None:
     """Measure two models side by side on the same test pictures: each label and the whole, with 95 % intervals."""
     with complaints():
-        found = import_quietly("services.trainer.comparison").Comparisons(_store()).compare(recipe, baseline, candidate)
+        found = Measuring(_store()).compare(recipe, baseline, candidate)
         import_quietly("services.trainer.side_by_side").show(found)
 
 

@@ -147,11 +147,10 @@ class Registry:
             comparison = self._compare(asked.recipe, production, asked.model_version)
         except TrainerError as error:
             return f"not comparable with {production} in production: {error}", ""
-        worse = objections(comparison)
         measured = summary(comparison)
-        return f"worse than {production} in production, on {measured}: {'; '.join(worse)}" if worse else "", (
-            f"no worse than {production} on {measured}"
-        )
+        if worse := objections(comparison):
+            return f"worse than {production} in production, on {measured}: {'; '.join(worse)}", ""
+        return "", f"no worse than {production} on {measured}"
 
     def _move(
         self, asked: PromotionRequested, history: Sequence[ProductionPointer], gate: str, forced: bool
@@ -172,18 +171,22 @@ class Registry:
                 gate=gate,
             )
             move_production(self._store, last)
-        return ModelPromoted(
-            promotion_id=asked.promotion_id,
-            recipe=asked.recipe,
-            model_version=last.version,
-            previous_version=last.previous,
-            reason=last.reason,
-            promoted_by=last.by,
-            promoted_at=last.at,
-            forced=last.forced,
-            rollback=last.rollback,
-            gate=last.gate,
-        )
+        return _told(asked, last)
+
+
+def _told(asked: PromotionRequested, move: ProductionPointer) -> ModelPromoted:
+    return ModelPromoted(
+        promotion_id=asked.promotion_id,
+        recipe=move.recipe,
+        model_version=move.version,
+        previous_version=move.previous,
+        reason=move.reason,
+        promoted_by=move.by,
+        promoted_at=move.at,
+        forced=move.forced,
+        rollback=move.rollback,
+        gate=move.gate,
+    )
 
 
 def _current(history: Sequence[ProductionPointer]) -> str | None:

@@ -11,7 +11,7 @@ from shared.messages import ComparisonRequested
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import Bundle, comparison_key
-from tests.models import PAINT, pack, paint_recipe
+from tests.models import BIAS, PAINT, WEIGHTS, pack, paint_bundle, paint_recipe
 from tests.painted import ALARMED, BLIND_TO_BREAKS, comparable, painted_version, put
 from tests.unit.trainer.requests import START
 
@@ -64,6 +64,19 @@ def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
     judging = judged_alike(parse_recipe(turned), paint_recipe())
     assert judging.label_names == ("good", "error", "break", "length")
     assert judging.label("good").threshold == 0.9
+
+
+def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    lines = PAINT.strip().splitlines()
+    turned = parse_recipe("\n".join([*lines[:4], *reversed(lines[4:])]))
+    bundle = paint_bundle("v1", recipe=turned, bias=BIAS[::-1].copy(), weights=WEIGHTS[:, ::-1].copy())
+    put(store, Bundle(bundle.manifest.model_copy(update={"dataset": dataset.reference}), bundle.files))
+    put(store, comparable("v2", dataset))
+    found = comparisons.compare("paint", "v1", "v2")
+    assert found.baseline.evaluation == found.candidate.evaluation
+    assert found.baseline.learned_from is None
 
 
 def test_models_of_other_labels_are_not_compared(
