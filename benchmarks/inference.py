@@ -1,4 +1,4 @@
-"""What a verdict costs: OpenVINO against TensorFlow, batch by batch, on the same network in the same run.
+"""What a verdict costs: OpenVINO in fp32 and int8 against TensorFlow, batch by batch, on one network in one run.
 
     python -m benchmarks.inference [--architecture compact] [--size 128] [--rounds 15]
 
@@ -24,8 +24,10 @@ from rich.progress import track
 from samples.still import draw_seam
 from services.inference.tensorflow_engine import TensorFlowEngine
 from services.trainer.architectures import ARCHITECTURES
-from services.trainer.compile import compile_for_openvino
+from services.trainer.compile import CompiledForm, compile_for_openvino
 from services.trainer.packing import keras_file
+from services.trainer.pixels import PixelStore
+from services.trainer.quantise import quantise
 from shared.recipe import PictureSpec
 from shared.vision.codec import decode, encode
 from shared.vision.engine import Engine
@@ -34,6 +36,7 @@ from shared.vision.preprocessing import prepare
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LABELS = 4
+CALIBRATING = 16
 SECONDS = 0.3
 """The least time of one measurement."""
 
@@ -72,12 +75,19 @@ def padded(engine: Engine, pictures: NDArray[np.float32], size: int) -> object:
     return engine.logits(batch)[: len(pictures)]
 
 
-def ways(openvino: Engine, on_all_cores: Engine, tensorflow: Engine, spec: PictureSpec) -> list[Measured]:
+def quantised(compiled: CompiledForm, spec: PictureSpec) -> CompiledForm:
+    """The int8 form. Its ranges come from noise: they say nothing of what it costs."""
+    pixels = np.random.default_rng(0).integers(0, 256, (CALIBRATING, *spec.shape), np.uint8)
+    store = PixelStore(pixels, np.zeros((CALIBRATING, LABELS), np.float32), spec, "")
+    return quantise(compiled, store, np.arange(CALIBRATING))
+
+
+def ways(openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engine, spec: PictureSpec) -> list[Measured]:
     """Everything that is compared."""
     noise = np.random.default_rng(0)
     jpeg = encode(draw_seam(0, size=480).picture, "jpeg")
     pictures = noise.normal(size=(max(BATCHES), spec.height, spec.width, 3)).astype(np.float32)
-    engines = {"OpenVINO": openvino, "TensorFlow": tensorflow}
+    engines = {"OpenVINO": openvino, "OpenVINO, int8": int8, "TensorFlow": tensorflow}
     judged = [
         Measured(name, size, partial(engine.logits, pictures[:size]))
         for name, engine in engines.items()
@@ -104,9 +114,11 @@ def main(
     network = ARCHITECTURES[architecture].build(spec, LABELS)
     compiled = compile_for_openvino(network)
     openvino = OpenVinoEngine(compiled.xml, compiled.weights, threads)
+    small = quantised(compiled, spec)
+    int8 = OpenVinoEngine(small.xml, small.weights, threads)
     on_all_cores = OpenVinoEngine(compiled.xml, compiled.weights)
     tensorflow = TensorFlowEngine(keras_file(network), threads)
-    measured = ways(openvino, on_all_cores, tensorflow, spec)
+    measured = ways(openvino, int8, on_all_cores, tensorflow, spec)
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for one in measured:
             one.measure()

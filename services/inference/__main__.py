@@ -31,7 +31,13 @@ def main(stop: threading.Event) -> None:
     serve_health(health, settings)
 
     store = open_store(settings)
-    load = partial(load_model, kind=settings.engine, threads=settings.threads, largest_batch=settings.batch)
+    load = partial(
+        load_model,
+        kind=settings.engine,
+        form=settings.form,
+        threads=settings.threads,
+        largest_batch=settings.batch,
+    )
     production = Production(store, settings.recipe, load)
     pictures = Pictures(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
     inspector = Inspector(production.model, pictures)

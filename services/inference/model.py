@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
-from shared.vision.bundle import KERAS, OPENVINO, OPENVINO_WEIGHTS, Bundle
+from shared.vision.bundle import FORM_FILES, KERAS, OPENVINO_INT8, Bundle, BundleError, Form
 from shared.vision.engine import Engine, EngineError, Logits
 from shared.vision.preprocessing import prepare
 
@@ -35,6 +35,8 @@ class Model:
     version: str
     recipe: Recipe
     engine: Engine
+    form: str = Form.FP32
+    """Of the network: what a compiled form is called, or ``keras``."""
 
     def judge(self, pictures: Sequence[Prepared]) -> list[Judgement]:
         """Judge pictures, all in one run of the network. One that it has no number for gets an error."""
@@ -53,31 +55,50 @@ class Model:
         self.engine.close()
 
 
-def load_model(bundle: Bundle, kind: Literal["openvino", "tensorflow"], threads: int, largest_batch: int) -> Model:
+def load_model(
+    bundle: Bundle,
+    kind: Literal["openvino", "tensorflow"],
+    threads: int,
+    largest_batch: int,
+    form: Literal["auto", "fp32", "int8"] = "auto",
+) -> Model:
     """Load a bundle, and run its network once at the smallest and once at the largest batch.
 
     Raises:
-        BundleError: the bundle does not hold what the engine needs.
+        BundleError: the bundle does not hold what the engine needs, or not the form that is asked for.
         EngineError: the network can't be loaded, or does not answer as its recipe says.
     """
-    engine = _open_engine(bundle, kind, threads)
+    chosen = _form_of(bundle, kind, form)
+    engine = _open_engine(bundle, chosen, threads)
     try:
         _prove(engine, bundle.recipe, largest_batch)
     except EngineError:
         engine.close()
         raise
-    return Model(bundle.version, bundle.recipe, engine)
+    return Model(bundle.version, bundle.recipe, engine, chosen)
 
 
-def _open_engine(bundle: Bundle, kind: Literal["openvino", "tensorflow"], threads: int) -> Engine:
-    # an engine is imported when it is chosen: a worker loads one of them
+def _form_of(bundle: Bundle, kind: str, wanted: str) -> Form | Literal["keras"]:
+    """A bundle has an int8 form where the trainer has proven that it judges alike; it is the fastest."""
     if kind == "tensorflow":
+        return "keras"
+    if wanted == "auto":
+        return Form.INT8 if OPENVINO_INT8 in bundle.files else Form.FP32
+    if not all(name in bundle.files for name in FORM_FILES[Form(wanted)]):
+        raise BundleError(f"it has no {wanted} form: set INFERENCE_FORM=auto, or promote a model that has one")
+    return Form(wanted)
+
+
+def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) -> Engine:
+    # an engine is imported when it is chosen: a worker loads one of them
+    if form == "keras":
         from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
 
         return TensorFlowEngine(bundle.file(KERAS), threads)
     from shared.vision.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 
-    return OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS), threads)
+    network, weights = FORM_FILES[form]
+    return OpenVinoEngine(bundle.file(network), bundle.file(weights), threads)
 
 
 def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:

@@ -122,7 +122,7 @@ class Production:
             metrics.MODEL.remove(previous.recipe.name, previous.version)
             previous.unload()
         metrics.MODEL.labels(successor.recipe.name, successor.version).set(1)
-        _log.info("judging with model", version=successor.version, engine=successor.engine.name)
+        _log.info("judging with model", version=successor.version, form=successor.form, engine=successor.engine.name)
 
     def _say(self, trouble: str) -> None:
         if trouble != self.trouble:

@@ -19,6 +19,9 @@ class InferenceSettings(ServiceSettings):
 
     recipe: Name = Field(description="name of the recipe whose model in production judges")
     engine: Literal["openvino", "tensorflow"] = Field("openvino", description="what runs the network")
+    form: Literal["auto", "fp32", "int8"] = Field(
+        "auto", description="of the network, for OpenVINO; auto: int8 where the model has it, which is the fastest"
+    )
     threads: int = Field(1, ge=0, le=1024, description="for the network; 0: one on each physical core")
     batch: int = Field(16, ge=1, le=256, description="frames judged at once, at most")
     batch_wait_ms: float = Field(5.0, ge=0, le=1000, description="how long a batch waits for more frames")

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydantic import JsonValue
 
 from services.trainer.architectures import architecture_of
 from services.trainer.checkpoint import CheckpointStore
-from services.trainer.compile import CompiledForm, compile_for_openvino
+from services.trainer.compile import compile_for_openvino
 from services.trainer.dataset import OnProblem, read_dataset
-from services.trainer.equality import Equality, compare
-from services.trainer.errors import TrainerError
 from services.trainer.evaluation import Evaluation, evaluate
+from services.trainer.forms import Forms, Reference, calibration_rows, make_forms
 from services.trainer.options import TrainingOptions
 from services.trainer.packing import Provenance, pack
 from services.trainer.pixels import PixelStore, Rows, decode_pictures
@@ -24,19 +24,12 @@ from services.trainer.split import Split, split, tables
 from services.trainer.tables import Problem
 from services.trainer.thresholds import choose_thresholds
 from services.trainer.training import Listener, Trained, fit
-from services.trainer.validation import engine_logits, logits_of
+from services.trainer.validation import logits_of
 from shared.recipe import Recipe, Task
 from shared.verdict import scores_of
-from shared.vision.bundle import Bundle
-from shared.vision.engine import Logits
-from shared.vision.openvino_engine import OpenVinoEngine
+from shared.vision.bundle import Bundle, Form
 
 HISTORY: Final = "history.json"
-FORM: Final = "openvino_fp32"
-
-
-class UnequalForm(TrainerError):
-    """The compiled network does not judge as the trained one does: it must not be used."""
 
 
 @dataclass(frozen=True)
@@ -128,17 +121,18 @@ def _gather(order: Order, scratch: Path) -> _Material:
 
 
 def _finish(order: Order, material: _Material, trained: Trained) -> Built:
-    """Thresholds and the compiled form's proof on the validation part, the evaluation on the test part."""
+    """Thresholds and the compiled forms' proof on the validation part, the evaluation on the test part."""
     store, rows, task = material.store, material.rows, order.recipe.task
     logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
     truth = {part: store.labels[rows[part]] for part in logits}
     recipe = choose_thresholds(order.recipe, truth["valid"], scores_of(logits["valid"], task))
-    compiled = compile_for_openvino(trained.network)
-    equality = _prove(recipe, compiled, store, rows["valid"], logits["valid"])
     evaluations = {
         part: evaluate(recipe, truth[part], scores_of(logits[part], task), _groups(material.parts, part))
         for part in logits
     }
+    reference = Reference(recipe, store, rows["valid"], logits["valid"], evaluations["valid"])
+    calibrating = calibration_rows(rows, order.options.seed)
+    forms = make_forms(compile_for_openvino(trained.network), reference, order.options.forms, calibrating)
     note = architecture_of(order.architecture).note_on(trained.origin)
     noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
     warnings = (*noticed, *([note] if note else []))
@@ -147,17 +141,18 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         "dataset": order.dataset or store.digest,
         **evaluations["test"].model_dump(mode="json"),
         "valid": evaluations["valid"].model_dump(mode="json"),
-        "compiled": {FORM: equality.model_dump(mode="json")},
+        **_proofs(forms),
         "best_epoch": trained.best_epoch,
         "warnings": warnings,
     }
     bundle = pack(
         trained.network,
-        compiled=compiled,
+        compiled=forms.offered[Form.FP32],
         recipe=recipe,
         evaluation=json.dumps(report, indent=1).encode(),
         provenance=_provenance(order, store, trained),
         extra={
+            **forms.files,
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(material.parts, recipe.label_names),
         },
@@ -165,15 +160,12 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
     return Built(bundle, evaluations["test"], warnings)
 
 
-def _prove(recipe: Recipe, compiled: CompiledForm, store: PixelStore, rows: Rows, trained: Logits) -> Equality:
-    engine = OpenVinoEngine(compiled.xml, compiled.weights)
-    equality = compare(recipe, trained, engine_logits(engine, store, rows))
-    if not equality.holds:
-        raise UnequalForm(
-            f"the compiled network changes {equality.changed_verdicts} of {equality.pictures} verdicts "
-            f"(scores differ by up to {equality.largest_score_difference:.3f}): not usable for inference"
-        )
-    return equality
+def _proofs(forms: Forms) -> dict[str, JsonValue]:
+    """What a promotion asks for: it refuses a model with a form below ``compiled`` that does not hold."""
+    return {
+        "compiled": {f"openvino_{form}": proof.model_dump(mode="json") for form, proof in forms.proofs.items()},
+        "not_offered": {f"openvino_{form}": left.model_dump(mode="json") for form, left in forms.left_out.items()},
+    }
 
 
 def _groups(parts: Split, part: str) -> list[str]:

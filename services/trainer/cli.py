@@ -16,7 +16,7 @@ from services.trainer.settings import TrainerSettings
 from shared.quiet import import_quietly
 from shared.recipe import PictureSpec, Task
 from shared.settings import read_settings
-from shared.vision.bundle import MANIFEST, BundleError
+from shared.vision.bundle import MANIFEST, BundleError, Form
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -57,6 +57,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
+    forms: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
@@ -69,6 +70,7 @@ def train(
             "learning_rate": learning_rate,
             "seed": seed,
             "shares": shares_of(split),
+            "forms": forms.split(","),
             "skip_problems": skip_problems,
         }
         options = read_options(given)
@@ -85,13 +87,14 @@ def evaluate(
     *,
     model: Model,
     data: Data,
+    form: Annotated[Form, typer.Option(help="Of the network.")] = Form.FP32,
     report: Annotated[Path | None, typer.Option(help="Gets the evaluation as JSON.")] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
     """Measure a model on a folder of labelled pictures."""
     with complaints():
         bench = workbench()
-        version, evaluation = bench.evaluate_folder(model, data, skip_problems=skip_problems)
+        version, evaluation = bench.evaluate_folder(model, data, form, skip_problems=skip_problems)
         typer.echo(bench.summary_of(evaluation))
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)

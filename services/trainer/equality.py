@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.recipe import Recipe
-from shared.verdict import judge, scores_of
+from shared.messages import Verdict
+from shared.recipe import Recipe, Task
+from shared.verdict import Judgement, judge, scores_of
 from shared.vision.engine import Logits
 
 
@@ -28,6 +29,8 @@ class Equality(BaseModel):
 def compare(recipe: Recipe, trained: Logits, compiled: Logits) -> Equality:
     """Compare the logits of the same pictures: by their scores, and by what the recipe makes of them.
 
+    Where one label of many is true, another one is another verdict, whether or not both are ok.
+
     Args:
         recipe: with the thresholds that will judge on the line.
         trained: (pictures, labels), of the trained network.
@@ -35,7 +38,7 @@ def compare(recipe: Recipe, trained: Logits, compiled: Logits) -> Equality:
     """
     expected, found = scores_of(trained, recipe.task), scores_of(compiled, recipe.task)
     changed = sum(
-        judge(recipe, before).verdict is not judge(recipe, after).verdict
+        _verdict(recipe, judge(recipe, before)) != _verdict(recipe, judge(recipe, after))
         for before, after in zip(expected, found, strict=True)
     )
     return Equality(
@@ -43,3 +46,8 @@ def compare(recipe: Recipe, trained: Logits, compiled: Logits) -> Equality:
         largest_score_difference=float(np.abs(expected - found).max()),
         changed_verdicts=changed,
     )
+
+
+def _verdict(recipe: Recipe, judged: Judgement) -> tuple[Verdict, tuple[str, ...]]:
+    chosen = [name for name, found in judged.findings.items() if found.present]
+    return judged.verdict, tuple(chosen) if recipe.task is Task.EXCLUSIVE else ()

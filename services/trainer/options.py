@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from services.trainer.errors import TrainerError
 from services.trainer.split import Shares
+from shared.vision.bundle import Form
 
 
 class WrongOption(TrainerError):
@@ -26,7 +27,15 @@ class TrainingOptions(BaseModel):
     weight_decay: float | None = Field(None, ge=0, description="None for the architecture's own")
     seed: int = Field(0, ge=0)
     shares: Shares = Shares()
+    forms: tuple[Form, ...] = Field((Form.FP32, Form.INT8), description="of the network, for inference")
     skip_problems: bool = Field(False, description="pass over wrong rows and unreadable pictures")
+
+    @field_validator("forms")
+    @classmethod
+    def _full_precision_is_kept(cls, forms: tuple[Form, ...]) -> tuple[Form, ...]:
+        if Form.FP32 not in forms:
+            raise ValueError("fp32 is always made: the others come from it")
+        return forms
 
 
 def read_options(given: Mapping[str, JsonValue]) -> TrainingOptions:

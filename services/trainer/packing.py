@@ -20,7 +20,7 @@ from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
 from shared.vision.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest
 
-LIBRARIES: Final = ("keras", "tensorflow-cpu", "tensorflow", "openvino", "numpy", "opencv-python-headless")
+LIBRARIES: Final = ("keras", "tensorflow-cpu", "tensorflow", "openvino", "nncf", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)

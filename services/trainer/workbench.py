@@ -25,7 +25,7 @@ from services.trainer.progress import ProgressBar
 from services.trainer.validation import engine_logits
 from shared.recipe import PictureSpec, Recipe, Task, read_recipe
 from shared.verdict import scores_of
-from shared.vision.bundle import OPENVINO, OPENVINO_WEIGHTS, read_bundle_folder, write_bundle_folder
+from shared.vision.bundle import FORM_FILES, Form, read_bundle_folder, write_bundle_folder
 from shared.vision.openvino_engine import OpenVinoEngine
 
 
@@ -63,14 +63,17 @@ def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None) ->
     return draft_recipe(data.resolve().name, dataset, task, size or side_of(dataset))
 
 
-def evaluate_folder(model: Path, data: Path, *, skip_problems: bool) -> tuple[str, Evaluation]:
-    """The version of a bundle, and how good its compiled form is on a folder of labelled pictures."""
+def evaluate_folder(
+    model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: bool = False
+) -> tuple[str, Evaluation]:
+    """The version of a bundle, and how good a form of it is on a folder of labelled pictures."""
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
     exclusive = recipe.task is Task.EXCLUSIVE
     dataset = read_dataset(data, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
-    engine = OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS))
+    network, weights = FORM_FILES[form]
+    engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
         dataset, store = decode_pictures(dataset, recipe.picture, Path(scratch), on_problem)
         logits = engine_logits(engine, store, np.arange(len(dataset.examples)))

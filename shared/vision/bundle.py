@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -25,8 +26,23 @@ MANIFEST: Final = "manifest.json"
 KERAS: Final = "model.keras"
 OPENVINO: Final = "openvino_fp32.xml"
 OPENVINO_WEIGHTS: Final = "openvino_fp32.bin"
+OPENVINO_INT8: Final = "openvino_int8.xml"
+OPENVINO_INT8_WEIGHTS: Final = "openvino_int8.bin"
 RECIPE: Final = "recipe.yaml"
 EVALUATION: Final = "evaluation.json"
+
+
+class Form(StrEnum):
+    """A compiled form of a network."""
+
+    FP32 = "fp32"
+    """In full precision; every bundle has it."""
+    INT8 = "int8"
+    """Quantised; only where it was proven to judge alike."""
+
+
+FORM_FILES: Final = {Form.FP32: (OPENVINO, OPENVINO_WEIGHTS), Form.INT8: (OPENVINO_INT8, OPENVINO_INT8_WEIGHTS)}
+"""The network and its weights."""
 
 
 class BundleError(ValueError):

@@ -21,6 +21,14 @@ labels:
   dark: {key: d, colour: blue, role: defect}
 """
 
+FRUIT = """
+name: fruit
+task: exclusive
+labels:
+  apple: {key: a, colour: green, role: attribute}
+  orange: {key: o, colour: blue, role: attribute}
+"""
+
 
 @pytest.fixture
 def recipe() -> Recipe:
@@ -62,6 +70,13 @@ def test_a_form_that_changes_verdicts_is_found(recipe: Recipe) -> None:
     equality = compare(recipe, trained, changed)
     assert equality.changed_verdicts == 2
     assert not equality.holds
+
+
+def test_another_label_of_an_exclusive_recipe_is_another_verdict() -> None:
+    fruit = parse_recipe(FRUIT)
+    apples, oranges = (np.tile(np.array(row, np.float32), (10, 1)) for row in ([2, 0], [0, 2]))
+    assert compare(fruit, apples, oranges).changed_verdicts == 10
+    assert compare(fruit, apples, apples + 1).changed_verdicts == 0
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,14 @@ from services.trainer.split import Shares
 from services.trainer.training import DivergedTraining, Trained, fit
 from services.trainer.workbench import evaluate_folder
 from shared.recipe import Augmentation, PictureSpec, Task
-from shared.vision.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, read_bundle_folder, write_bundle_folder
+from shared.vision.bundle import (
+    EVALUATION,
+    OPENVINO,
+    OPENVINO_INT8,
+    OPENVINO_WEIGHTS,
+    read_bundle_folder,
+    write_bundle_folder,
+)
 from shared.vision.openvino_engine import OpenVinoEngine
 from tests.strokes import draw_strokes, strokes_recipe
 
@@ -141,6 +148,14 @@ def test_a_bundle_holds_the_proof_of_its_compiled_form(built: Built) -> None:
     assert report["verdict_accuracy"] == built.evaluation.verdict_accuracy
 
 
+def test_a_bundle_says_of_its_int8_form_that_it_judges_alike_or_why_it_is_not_there(built: Built) -> None:
+    report = json.loads(built.bundle.file(EVALUATION))
+    offered, left_out = report["compiled"].get("openvino_int8"), report["not_offered"].get("openvino_int8")
+    assert (offered is None) != (left_out is None)
+    assert (OPENVINO_INT8 in built.bundle.files) == (offered is not None)
+    assert (offered or left_out["proof"])["pictures"] >= 35
+
+
 def test_progress_is_told_by_batch_and_epoch(store: PixelStore) -> None:
     witness = Witness()
     train(store, TrainingOptions(epochs=2, batch_size=16), witness)
@@ -233,6 +248,8 @@ def test_a_rare_class_weighs_more() -> None:
     ("given", "expected"),
     [
         ({"epoch": 3}, "option epoch: .*; there are epochs, patience"),
+        ({"forms": ["int8"]}, "option forms: fp32 is always made"),
+        ({"forms": ["fp32", "int4"]}, "option forms.1: Input should be 'fp32' or 'int8'"),
         ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
         ({"epochs": "many"}, "option epochs: .*valid integer"),
         ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),
