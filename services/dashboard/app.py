@@ -14,6 +14,7 @@ from services.dashboard.accounting.service import AccountingService
 from services.dashboard.datasets import endpoints as datasets_endpoints
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames import endpoints as frames_endpoints
+from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.guard import Guard
 from services.dashboard.lines import endpoints as lines_endpoints
@@ -52,6 +53,7 @@ class Rooms:
 
     lines: LinesService
     frames: FramesService
+    marks: Marks
     models: ModelsService
     comparisons: ComparisonsService
     trainings: TrainingsService

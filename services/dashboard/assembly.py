@@ -16,6 +16,7 @@ from services.dashboard.app import Rooms, build_app
 from services.dashboard.archive import Archive
 from services.dashboard.commands import Commands
 from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.handler import Handler
 from services.dashboard.intake import Intake
@@ -112,6 +113,7 @@ class Dashboard:
         return Rooms(
             lines=lines,
             frames=frames,
+            marks=Marks(self._store, self.handler.frames),
             models=models,
             comparisons=ComparisonsService(self._store, commands),
             trainings=trainings,

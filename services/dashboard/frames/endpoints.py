@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import AwareDatetime
 
+from services.dashboard.frames.marks import Mark, MarkList, MarkOrder, Marks
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
-from services.dashboard.frames.service import FramesService, Picture, Wanted
+from services.dashboard.frames.service import FramesService, Picture
+from services.dashboard.frames.wanted import Wanted
 from services.dashboard.problems import documented
 from services.dashboard.visitor import Visitor
 from shared.messages import FrameId as FrameIdRule
@@ -29,28 +32,73 @@ FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-0000
 Label = Annotated[Name, Path(examples=["break"])]
 
 
+def _marks(request: Request) -> Marks:
+    marks: Marks = request.app.state.marks
+    return marks
+
+
+def _wanted(
+    *,
+    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    camera: Annotated[Name | None, Query()] = None,
+    verdict: Annotated[Verdict | None, Query()] = None,
+    label: Annotated[Name | None, Query(description="present, or at fault; or with a score as asked for")] = None,
+    flagged: Annotated[bool | None, Query(description="worth explaining: NG, or unsure")] = None,
+    batch: Annotated[Name | None, Query()] = None,
+    part: Annotated[Name | None, Query()] = None,
+    first: Annotated[AwareDatetime | None, Query(alias="from", description="captured then or later")] = None,
+    last: Annotated[AwareDatetime | None, Query(alias="to", description="captured before")] = None,
+    score_from: Annotated[float | None, Query(ge=0, le=1, description="of the label, at least")] = None,
+    score_to: Annotated[float | None, Query(ge=0, le=1, description="of the label, at most")] = None,
+) -> Wanted:
+    return Wanted(line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to)
+
+
+WantedFrames = Annotated[Wanted, Depends(_wanted)]
+MarkedFrames = Annotated[Marks, Depends(_marks)]
+Before = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+
+
 @router.get("", responses=documented(401, 422, 503))
 def search_frames(
     frames: Frames,
-    *,
-    line: Annotated[Name | None, Query(description="of this line only")] = None,
-    verdict: Annotated[Verdict | None, Query()] = None,
-    label: Annotated[Name | None, Query(description="present, or at fault")] = None,
-    flagged: Annotated[bool | None, Query(description="worth explaining: NG, or unsure")] = None,
-    before: Annotated[str | None, Query(max_length=200, description="`next` of the page before")] = None,
+    wanted: WantedFrames,
+    before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> FramePage:
     """The newest frames that fit, a page at a time.
 
     A page may hold fewer than `limit`, even none, and still have a `next`: a request looks at 2,000 frames at most.
     """
-    return frames.search(Wanted(line, verdict, label, flagged), before, limit)
+    return frames.search(wanted, before, limit)
+
+
+@router.get("/marked", responses=documented(401, 422, 503))
+def list_marked(
+    marks: MarkedFrames,
+    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> MarkList:
+    """The frames whose verdict somebody holds to be wrong, for labelling; those captured last first."""
+    return marks.newest(line, limit)
 
 
 @router.get("/{frame_id}", responses=documented(401, 404, 422, 503))
 def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
     """One frame: what was found, by which model, and where the pictures are."""
     return frames.get(frame_id)
+
+
+@router.put("/{frame_id}/mark", responses=documented(401, 403, 404, 422, 503))
+def mark_frame(marks: MarkedFrames, frame_id: FrameId, order: MarkOrder, visitor: Visitor) -> Mark:
+    """Say that the verdict is wrong, and keep the frame for labelling. Doing so again replaces the note."""
+    return marks.mark(frame_id, order.note, by=visitor)
+
+
+@router.delete("/{frame_id}/mark", status_code=204, responses=documented(401, 403, 404, 422, 503))
+def unmark_frame(marks: MarkedFrames, frame_id: FrameId) -> None:
+    """Take the mark back."""
+    marks.unmark(frame_id)
 
 
 @router.get(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 from services.dashboard.commands import Commands
 from services.dashboard.frames.index import Asked, FrameIndex, Kind, KnownFrame, newest_first
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
+from services.dashboard.frames.wanted import Moment, Wanted, cursor_of, moment_of
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.problems import Problem
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Verdict
@@ -23,36 +21,6 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 MOST_LOOKED_AT: Final = 2_000
 """Frames that one page looks at: a rare label takes several pages to find, and no request takes long."""
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which frames are looked for."""
-
-    line: str | None = None
-    verdict: Verdict | None = None
-    label: str | None = None
-    flagged: bool | None = None
-    batch: str | None = None
-
-    def fits(self, frame: KnownFrame) -> bool:
-        """Whether a frame is one of them."""
-        verdict = frame.verdict
-        found = verdict.findings.get(self.label) if self.label else None
-        return (
-            (self.verdict is None or verdict.verdict is self.verdict)
-            and (self.batch is None or verdict.frame.batch == self.batch)
-            and (self.flagged is None or verdict.flagged is self.flagged)
-            and (self.label is None or (found is not None and (found.present or found.fault)))
-        )
-
-    @property
-    def kinds(self) -> Sequence[Kind]:
-        """The lists that may have such frames."""
-        kinds = {None: set(Kind), Verdict.NG: {Kind.FLAGGED}, Verdict.ERROR: {Kind.ERROR}}.get(
-            self.verdict, {Kind.FLAGGED, Kind.PASSED}
-        )
-        return sorted(kinds - {Kind.PASSED} if self.flagged else kinds)
 
 
 @dataclass(frozen=True)
@@ -74,18 +42,17 @@ class FramesService:
 
     def search(self, wanted: Wanted, before: str | None, limit: int) -> FramePage:
         """A page of the frames that are wanted, newest first."""
+        wanted.check()
         page: list[KnownFrame] = []
-        last: KnownFrame | None = None
-        looked_at = 0
-        for looked_at, last in enumerate(self._walk(wanted, _moment_of(before)), start=1):
-            if wanted.fits(last):
-                page.append(last)
+        walk = takewhile(lambda frame: not wanted.too_old(frame), self._walk(wanted, moment_of(before)))
+        more: str | None = None
+        for looked_at, frame in enumerate(walk, start=1):
+            if wanted.fits(frame):
+                page.append(frame)
             if len(page) == limit or looked_at == MOST_LOOKED_AT:
+                more = cursor_of(frame.moment)
                 break
-        more = last is not None and (len(page) == limit or looked_at == MOST_LOOKED_AT)
-        return FramePage(
-            frames=[FrameView.of(frame) for frame in page], next=_cursor_of(last.moment) if more and last else None
-        )
+        return FramePage(frames=[FrameView.of(frame) for frame in page], next=more)
 
     def worst(self, line: str, batch: str, captured_until: datetime, limit: int) -> list[FrameView]:
         """The NG frames of a batch with the highest scores of what is wrong with them, the worst first."""
@@ -182,9 +149,10 @@ class FramesService:
             raise Problem(404, "it is not in object storage yet, or no longer") from error
         return Picture(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
-    def _walk(self, wanted: Wanted, before: tuple[int, str] | None) -> Iterator[KnownFrame]:
+    def _walk(self, wanted: Wanted, before: Moment | None) -> Iterator[KnownFrame]:
         names = [wanted.line] if wanted.line else self._lines.all()
-        return newest_first(self._index.newest(line, wanted.kinds, before) for line in names)
+        start = min(filter(None, (before, wanted.newest)), default=None)
+        return newest_first(self._index.newest(line, wanted.kinds, start) for line in names)
 
 
 def _check_labels(verdict: FrameInspected, labels: Collection[str]) -> None:
@@ -199,17 +167,3 @@ def _severity(frame: KnownFrame) -> float:
     """How far the frame's worst fault is beyond its threshold, by presence or by absence."""
     faults = [found for found in frame.verdict.findings.values() if found.fault]
     return max((abs(found.score - found.threshold) for found in faults), default=0.0)
-
-
-def _cursor_of(moment: tuple[int, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(moment).encode()).decode().rstrip("=")
-
-
-def _moment_of(cursor: str | None) -> tuple[int, str] | None:
-    if cursor is None:
-        return None
-    try:
-        milliseconds, frame_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return int(milliseconds), str(frame_id)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise Problem(422, "before: take it from `next` of the page before") from error

@@ -9,20 +9,18 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from services.dashboard.counting import Step
-from services.dashboard.frames.endpoints import FrameId, Frames
 from services.dashboard.lines.endpoints import Line, Lines
-from services.dashboard.models.endpoints import Models
-from services.dashboard.pages import accounting, quality
+from services.dashboard.pages import accounting, frames, quality
 from services.dashboard.pages.charts import draw_ng_rate
 from services.dashboard.pages.templating import templates
 from services.dashboard.problems import ProblemDetails
-from shared.recipe import Role
 
 CHART_MINUTES = 60
 
 router = APIRouter(include_in_schema=False)
 router.include_router(accounting.router)
 router.include_router(quality.router)
+router.include_router(frames.router)
 
 
 @router.get("/")
@@ -42,16 +40,6 @@ def show_chart(
     rates = lines.rates(line, Step.MINUTE, now - timedelta(minutes=CHART_MINUTES - 1), now)
     drawing = draw_ng_rate(rates.buckets, rates.start, CHART_MINUTES, timedelta(minutes=utc_offset))
     return HTMLResponse(drawing, headers={"Cache-Control": "no-store"})
-
-
-@router.get("/frames/{frame_id}")
-def show_frame(request: Request, frames: Frames, models: Models, frame_id: FrameId) -> HTMLResponse:
-    """One frame: the picture, the heatmap of each label, and the scores against their thresholds."""
-    frame = frames.get(frame_id)
-    labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
-    named = [label for label in frame.faults if label not in labels or labels[label].role is not Role.QUALITY]
-    context = {"frame": frame, "labels": labels, "shown": named or frame.faults or list(frame.heatmaps)}
-    return templates.TemplateResponse(request, "frame.html", context)
 
 
 def show_problem(request: Request, details: ProblemDetails) -> HTMLResponse:

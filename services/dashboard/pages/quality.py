@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from services.dashboard.frames.endpoints import Frames
-from services.dashboard.frames.service import Wanted
+from services.dashboard.frames.wanted import Wanted
 from services.dashboard.lines.endpoints import Line
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.pages.control_chart import draw_control, draw_pareto
+from services.dashboard.pages.form import Asked, Fields
 from services.dashboard.pages.templating import Clock, show
 from services.dashboard.problems import Problem
 from services.dashboard.quality.control import Rule
@@ -44,30 +43,6 @@ RULES: Final = {
 MOST_SIGNALS: Final = 12
 
 router = APIRouter(include_in_schema=False)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The fields of the page's form, as they came."""
-
-    fields: dict[str, str]
-
-    def get(self, name: str) -> str | None:
-        """A field; None when it is empty."""
-        return self.fields.get(name) or None
-
-    def address(self, path: str, **changes: str | None) -> str:
-        """Where the same is asked, with some fields changed; None takes one out."""
-        fields = {**self.fields, **changes}
-        given = urlencode({name: value for name, value in fields.items() if value})
-        return f"{path}?{given}" if given else path
-
-
-def _asked(request: Request) -> Asked:
-    return Asked(dict(request.query_params))
-
-
-Fields = Annotated[Asked, Depends(_asked)]
 
 
 @router.get("/quality")

@@ -1,5 +1,7 @@
 // The page of one frame: heatmaps on and off, by mouse or by number, or made on demand; times on the reader's clock.
 
+import { toggleMark } from "./marks.js";
+
 const switches = [...document.querySelectorAll("[data-switch]")];
 const layerOf = (box) => document.querySelector(`.layer[data-label="${CSS.escape(box.dataset.switch)}"]`);
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -46,3 +48,22 @@ for (const button of document.querySelectorAll("[data-explain]")) {
     document.getElementById("asked").textContent = String(error);
   }));
 }
+
+// ── wrong verdict ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const marking = document.getElementById("marking");
+
+async function turnMark() {
+  const marked = await toggleMark(document.querySelector("[data-frame]").dataset.frame, marking.dataset.marked === "yes");
+  marking.dataset.marked = marked ? "yes" : "no";
+  marking.querySelector("button").setAttribute("aria-pressed", String(marked));
+  marking.querySelector("button span").textContent = marked ? "⚑ Verdict marked as wrong: take it back" : "Wrong verdict";
+  marking.querySelector("[role=status]").textContent = marked ? "kept for labelling" : "no longer marked";
+}
+
+const tryToMark = () => turnMark().catch((error) => { marking.querySelector("[role=status]").textContent = `▲ ${error.message}`; });
+
+marking.querySelector("button").addEventListener("click", tryToMark);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "w" && !event.ctrlKey && !event.altKey && !event.metaKey && !event.repeat) tryToMark();
+});

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import contextlib
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from services.dashboard.projection import open_redis
+from services.dashboard.settings import DashboardSettings
 from shared.messages import Verdict
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
@@ -88,3 +91,74 @@ def test_pages_of_frames_follow_each_other_without_gap_or_repetition(client: htt
 def test_a_cursor_of_ones_own_making_is_refused(client: httpx.Client) -> None:
     for cursor in ("x", "e30", "bnVsbA", "WzEsMl0x"):
         problem(client.get("/api/frames", params={"before": cursor}), 422, "before")
+
+
+def test_frames_are_found_by_time_batch_part_camera_and_score(client: httpx.Client, broker: Broker) -> None:
+    start = datetime.now(UTC) - timedelta(minutes=30)
+    line = Line(start=start)
+    verdicts = []
+    for number in range(12):
+        verdict = line.verdict("break" if number % 2 else None, after=number * 60)
+        identity = verdict.frame.model_copy(update={"batch": f"batch-{number // 6}", "part": f"part-{number}"})
+        score = {**verdict.findings, "error": verdict.findings["error"].model_copy(update={"score": number / 20})}
+        verdicts.append(verdict.model_copy(update={"frame": identity, "findings": score}))
+    publish(broker, *verdicts)
+    soon(lambda: judged(client) == 12)
+
+    def found(**query: str) -> list[int]:
+        page = client.get("/api/frames", params=query).json()
+        return sorted(int(frame["part"].removeprefix("part-")) for frame in page["frames"])
+
+    def minute(number: int) -> str:
+        return (start + timedelta(minutes=number)).isoformat()
+
+    assert found(**{"from": minute(3), "to": minute(6)}) == [3, 4, 5]
+    assert found(**{"from": minute(3), "to": minute(6), "verdict": "ng"}) == [3, 5]
+    assert found(batch="batch-1") == [6, 7, 8, 9, 10, 11]
+    assert found(part="part-4") == [4]
+    assert found(camera="camera-2") == []
+    assert found(label="error", score_from="0.1", score_to="0.2") == [2, 3, 4]
+    assert found(label="error", score_to="0.05", verdict="ok") == [0]
+    first = client.get("/api/frames", params={"to": minute(6), "from": minute(1), "limit": "3"}).json()
+    rest = client.get("/api/frames", params={"to": minute(6), "from": minute(1), "before": first["next"]}).json()
+    assert [frame["part"] for frame in first["frames"] + rest["frames"]] == [f"part-{n}" for n in (5, 4, 3, 2, 1)]
+    assert rest["next"] is None
+    problem(client.get("/api/frames", params={"score_from": "0.5"}), 422, "of which label")
+    problem(client.get("/api/frames", params={"label": "a", "score_from": "0.5", "score_to": "0.1"}), 422, "below")
+    problem(client.get("/api/frames", params={"from": minute(3), "to": minute(2)}), 422, "before `to`")
+
+
+def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
+    client: httpx.Client, broker: Broker, store: ObjectStore, settings: DashboardSettings
+) -> None:
+    verdict = Line().verdict("break")
+    publish(broker, verdict)
+    soon(lambda: judged(client) == 1)
+    frame = verdict.frame
+    address = f"/api/frames/{frame.frame_id}/mark"
+    answer = client.put(address, json={"note": "a shadow"})
+    assert (answer.status_code, answer.json()["marked_by"], answer.json()["verdict"]) == (200, "operator", "ng")
+    assert client.put(address, json={"note": "a shadow of the needle"}).status_code == 200
+    (key,) = store.keys("marks/")
+    assert key == f"marks/line-1/{frame.captured_at:%Y-%m-%d}/{frame.frame_id}.json"
+
+    with contextlib.closing(open_redis(settings)) as redis:
+        redis.flushdb()
+    (mark,) = client.get("/api/frames/marked", params={"line": "line-1"}).json()["marks"]
+    assert (mark["frame"]["frame_id"], mark["note"]) == (frame.frame_id, "a shadow of the needle")
+    assert mark["picture_key"] == verdict.picture_key
+    assert client.get("/api/frames/marked", params={"line": "line-2"}).json() == {"marks": []}
+
+
+def test_a_mark_can_be_taken_back(client: httpx.Client, broker: Broker) -> None:
+    verdict = Line().verdict()
+    publish(broker, verdict)
+    soon(lambda: judged(client) == 1)
+    address = f"/api/frames/{verdict.frame.frame_id}/mark"
+    assert client.put(address, json={}).status_code == 200
+    for _ in range(2):
+        assert client.delete(address).status_code == 204
+    assert client.get("/api/frames/marked").json() == {"marks": []}
+    nobody = "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/mark"
+    problem(client.put(nobody, json={}), 404, "no such frame")
+    problem(client.delete(nobody), 404, "no such frame")

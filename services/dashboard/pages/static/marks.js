@@ -1,0 +1,10 @@
+// Marks a frame's verdict as wrong, or takes the mark back; says which it is now.
+
+export async function toggleMark(frame, marked) {
+  const request = marked
+    ? { method: "DELETE" }
+    : { method: "PUT", headers: { "Content-Type": "application/json" }, body: "{}" };
+  const answer = await fetch(`/api/frames/${frame}/mark`, request);
+  if (!answer.ok) throw new Error((await answer.json()).detail ?? `not marked (${answer.status})`);
+  return !marked;
+}

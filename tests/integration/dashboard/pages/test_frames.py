@@ -1,0 +1,61 @@
+"""The pages of frames in a real browser: find one, and say that its verdict is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from tests.browsers import SOON, is_loaded, put_pictures
+from tests.dashboards import publish, put_model
+from tests.verdicts import Line, explanation_of
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Broker, store: ObjectStore) -> None:
+    put_model(store)
+    line = Line()
+    verdicts = [line.verdict(fault) for fault in (None, "break", None, "error", "break")]
+    for verdict in verdicts:
+        if verdict.flagged:
+            put_pictures(store, verdict)
+            publish(broker, explanation_of(verdict))
+    publish(broker, *verdicts)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("5", timeout=SOON)
+    page.goto("/frames")
+    expect(page.locator(".tiles a")).to_have_count(5, timeout=SOON)
+    page.locator("select[name=label]").select_option("break")
+    page.get_by_label("Batch").fill("batch-7")
+    page.get_by_role("button", name="Search").click()
+    tiles = page.locator(".tiles a")
+    expect(tiles).to_have_count(2, timeout=SOON)
+
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("w")
+    expect(page.locator("#marked")).to_contain_text("kept for labelling", timeout=SOON)
+    expect(tiles.nth(1).locator(".flag")).to_be_visible()
+    (key,) = store.keys("marks/")
+    assert verdicts[1].frame.frame_id in key
+
+    page.keyboard.press("Enter")
+    expect(page.locator("#marking")).to_contain_text("marked by operator", timeout=SOON)
+    is_loaded(page, ".stage img")
+    expect(page.locator(".layer[data-label=break]")).to_be_visible()
+    page.keyboard.press("2")
+    page.keyboard.press("w")
+    expect(page.locator("#marking")).to_contain_text("no longer marked", timeout=SOON)
+    assert list(store.keys("marks/")) == []
+
+
+def test_a_search_that_makes_no_sense_is_told_in_words(page: Page) -> None:
+    page.goto("/frames?score_from=0.5")
+    expect(page.get_by_role("alert")).to_contain_text("of which label", timeout=SOON)
+    page.goto("/frames?line=a%20b")
+    expect(page.get_by_role("alert")).to_contain_text("none of its kind", timeout=SOON)
+    page.goto("/frames")
+    expect(page.locator("main")).to_contain_text("No frame fits")
