@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -190,7 +191,7 @@ def problem(answer: httpx.Response, status: int, says: str) -> None:
     assert says in str(details)
 
 
-def put_model(store: ObjectStore, version: str = "model-1") -> None:
+def put_model(store: ObjectStore, version: str = "model-1", **evaluation: object) -> None:
     """A model of the recipe of `tests.verdicts`, as the trainer keeps it."""
     manifest = bundle.Manifest(
         recipe="seam",
@@ -201,4 +202,5 @@ def put_model(store: ObjectStore, version: str = "model-1") -> None:
         dataset="datasets/seam",
         files={},
     )
-    bundle.write_bundle(store, manifest, {"recipe.yaml": RECIPE.encode(), "evaluation.json": b'{"loss": 0.25}'})
+    content = json.dumps({"loss": 0.25, **evaluation}).encode()
+    bundle.write_bundle(store, manifest, {"recipe.yaml": RECIPE.encode(), "evaluation.json": content})

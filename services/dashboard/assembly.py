@@ -103,8 +103,8 @@ class Dashboard:
         register = LineRegister(self._redis, self._keys)
         commands = Commands(self._broker.publisher(), self.handler, self.archive)
         lines = LinesService(register, self.handler, ParkedFrames(self._broker), self._settings)
-        frames = FramesService(self.handler.frames, register, self._store, commands)
         models = ModelsService(self._store, self.handler.moves, commands)
+        frames = FramesService(self.handler.frames, register, self._store, commands, models.trust)
         trainings = TrainingsService(self.handler.trainings, models, commands)
         sources = Sources(
             states=lambda: _states(lines),

@@ -17,6 +17,7 @@ from services.trainer.compile import compile_for_openvino
 from services.trainer.dataset import OnProblem, read_dataset
 from services.trainer.evaluation import Evaluation, evaluate
 from services.trainer.forms import Forms, Reference, calibration_rows, make_forms
+from services.trainer.heatmaps import heatmap_scores
 from services.trainer.options import TrainingOptions
 from services.trainer.packing import Provenance, pack
 from services.trainer.pixels import PixelStore, Rows, decode_pictures
@@ -133,6 +134,8 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
     reference = Reference(recipe, store, rows["valid"], logits["valid"], evaluations["valid"])
     calibrating = calibration_rows(rows, order.options.seed)
     forms = make_forms(compile_for_openvino(trained.network), reference, order.options.forms, calibrating)
+    held_back = [*material.parts.parts["valid"], *material.parts.parts["test"]]
+    heatmaps = heatmap_scores(trained.network, recipe, order.folder, held_back)
     note = architecture_of(order.architecture).note_on(trained.origin)
     noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
     warnings = (*noticed, *([note] if note else []))
@@ -142,6 +145,7 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         **evaluations["test"].model_dump(mode="json"),
         "valid": evaluations["valid"].model_dump(mode="json"),
         **_proofs(forms),
+        "heatmaps": heatmaps.model_dump(mode="json") if heatmaps else None,
         "best_epoch": trained.best_epoch,
         "warnings": warnings,
     }

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from services.explainer.cli import app
 from services.explainer.marked import MarkedFolderError, learned_from, marked_pictures
+from services.trainer.dataset import read_dataset
+from services.trainer.heatmaps import heatmap_scores
 from shared.heatmaps.gradients import subject_of
 from shared.heatmaps.masks import masks_of
 from shared.heatmaps.network import read_network, shuffled
@@ -154,6 +156,18 @@ def test_shuffled_weights_are_the_same_numbers_elsewhere(bundle: Bundle) -> None
         assert sorted(before.ravel()) == sorted(after.ravel())
     assert not np.array_equal(network.get_weights()[0], other.get_weights()[0])
     assert read_network(bundle).get_weights()[0].shape == shuffled(read_network(bundle)).get_weights()[0].shape
+
+
+def test_the_trainer_measures_the_same_where_its_data_set_has_masks(spots: Path, bundle: Bundle) -> None:
+    recipe = bundle.recipe
+    examples = read_dataset(spots, recipe.label_names, on_problem="skip").examples
+    network = read_network(bundle)
+    scores = heatmap_scores(network, recipe, spots, examples)
+    assert scores
+    assert scores.layer == "features"
+    assert scores.labels["error"].pictures == 14
+    assert scores.labels["error"].trustworthy
+    assert heatmap_scores(network, recipe, spots / "nowhere", examples) is None
 
 
 def _command(model: Path, data: Path, *words: str) -> tuple[int, str, str]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
 
 from pydantic import BaseModel, Field
 
 from services.dashboard.frames.index import KnownFrame
 from shared.messages import FrameExplained, Verdict
+
+Trust = Mapping[str, bool | None]
+"""Of the heatmaps of each label, by the evaluation of the model that made them."""
+NOT_MEASURED: Final[Trust] = MappingProxyType({})
 
 
 class FindingView(BaseModel):
@@ -29,6 +35,9 @@ class HeatmapView(BaseModel):
     towards: bool = Field(description="true: evidence for the label; false: for its absence")
     peak: tuple[int, int] | None = Field(description="x, y in pixels")
     box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
+    trustworthy: bool | None = Field(
+        None, description="whether maps of this label point at the thing, by the model's evaluation; null: not measured"
+    )
 
 
 class FrameView(BaseModel):
@@ -57,7 +66,7 @@ class FrameView(BaseModel):
     explanation: str = Field(description="by which method, or why there are no heatmaps")
 
     @classmethod
-    def of(cls, frame: KnownFrame) -> Self:
+    def of(cls, frame: KnownFrame, trust: Trust = NOT_MEASURED) -> Self:
         """A known frame as the API shows it."""
         verdict, explanation = frame.verdict, frame.explanation
         identity, folder = verdict.frame, f"/api/frames/{verdict.frame.frame_id}"
@@ -71,7 +80,7 @@ class FrameView(BaseModel):
             findings={label: FindingView(**found.model_dump()) for label, found in verdict.findings.items()},
             picture_url=f"{folder}/picture" if verdict.picture_key else None,
             overlay_url=f"{folder}/overlay" if explanation and explanation.overlay_key else None,
-            heatmaps=_heatmaps(explanation, folder),
+            heatmaps=_heatmaps(explanation, folder, trust),
             explained=explanation is not None,
             explanation=(explanation.reason or explanation.method) if explanation else "",
         )
@@ -96,9 +105,9 @@ class ExplanationView(BaseModel):
     frame_url: str = Field(description="where they are as soon as they are made")
 
     @classmethod
-    def of(cls, frame: KnownFrame, state: ExplanationState) -> Self:
+    def of(cls, frame: KnownFrame, state: ExplanationState, trust: Trust = NOT_MEASURED) -> Self:
         """What is known of a frame's heatmaps."""
-        view, explanation = FrameView.of(frame), frame.explanation
+        view, explanation = FrameView.of(frame, trust), frame.explanation
         return cls(
             frame_id=view.frame_id,
             state=state,
@@ -117,10 +126,14 @@ class FramePage(BaseModel):
     next: str | None = Field(description="give it as `before` to get the next page; null when there is none")
 
 
-def _heatmaps(explanation: FrameExplained | None, folder: str) -> dict[str, HeatmapView]:
+def _heatmaps(explanation: FrameExplained | None, folder: str, trust: Trust) -> dict[str, HeatmapView]:
     if explanation is None:
         return {}
     return {
-        label: HeatmapView(url=f"{folder}/heatmaps/{label}", **heatmap.model_dump(include={"towards", "peak", "box"}))
+        label: HeatmapView(
+            url=f"{folder}/heatmaps/{label}",
+            **heatmap.model_dump(include={"towards", "peak", "box"}),
+            trustworthy=trust.get(label),
+        )
         for label, heatmap in explanation.heatmaps.items()
     }

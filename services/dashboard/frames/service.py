@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
@@ -11,7 +11,14 @@ from typing import Final
 
 from services.dashboard.commands import Commands
 from services.dashboard.frames.index import Asked, FrameIndex, Kind, KnownFrame, newest_first
-from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
+from services.dashboard.frames.schemas import (
+    NOT_MEASURED,
+    ExplanationState,
+    ExplanationView,
+    FramePage,
+    FrameView,
+    Trust,
+)
 from services.dashboard.frames.wanted import Moment, Wanted, cursor_of, moment_of
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.problems import Problem
@@ -21,6 +28,10 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 MOST_LOOKED_AT: Final = 2_000
 """Frames that one page looks at: a rare label takes several pages to find, and no request takes long."""
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
+
+
+TrustOf = Callable[[str, str], Trust]
+"""Of a recipe and a model version: whether the heatmaps of each label can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +45,12 @@ class Picture:
 class FramesService:
     """Frames by what they are, and one by one."""
 
-    def __init__(self, index: FrameIndex, lines: LineRegister, store: ObjectStore, commands: Commands) -> None:
+    def __init__(
+        self, index: FrameIndex, lines: LineRegister, store: ObjectStore, commands: Commands, trust: TrustOf
+    ) -> None:
         self._index = index
         self._commands = commands
+        self._trust_of = trust
         self._lines = lines
         self._store = store
 
@@ -72,7 +86,8 @@ class FramesService:
         Raises:
             Problem: 404.
         """
-        return FrameView.of(self._known(frame_id))
+        frame = self._known(frame_id)
+        return FrameView.of(frame, self._trust(frame))
 
     def picture(self, frame_id: str) -> Picture:
         """What the camera saw.
@@ -111,13 +126,18 @@ class FramesService:
         _check_labels(frame.verdict, labels)
         there = frame.explanation.heatmaps.keys() if frame.explanation else set()
         if there and there >= set(labels):
-            return ExplanationView.of(frame, ExplanationState.READY)
+            return ExplanationView.of(frame, ExplanationState.READY, self._trust(frame))
         asked = self._index.asked(frame_id)
         if asked is None or not asked.labels >= set(labels):
             self._ask(frame, {*labels, *there} if labels else (), by)
         elif asked.is_answered(frame):
             return ExplanationView.of(frame, ExplanationState.READY)
         return ExplanationView.of(frame, ExplanationState.UNDER_WAY)
+
+    def _trust(self, frame: KnownFrame) -> Trust:
+        if frame.explanation is None or not frame.explanation.heatmaps:
+            return NOT_MEASURED
+        return self._trust_of(frame.verdict.recipe, frame.explanation.model_version)
 
     def _ask(self, frame: KnownFrame, labels: Collection[str], by: str) -> None:
         """Heatmaps that are there are asked for again, since an explanation replaces the one before."""

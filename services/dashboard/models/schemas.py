@@ -14,6 +14,19 @@ from shared.promotions import Entry
 from shared.recipe import Role
 
 
+class MeasuredHeatmaps(BaseModel):
+    """What a model's evaluation says about the heatmaps of one label, as far as people are told."""
+
+    trustworthy: bool | None = None
+    reason: str = ""
+
+
+class MeasuredModel(BaseModel):
+    """What a model's evaluation says about its heatmaps."""
+
+    labels: dict[str, MeasuredHeatmaps] = {}
+
+
 class LabelView(BaseModel):
     """A label of a model's recipe."""
 
@@ -22,6 +35,10 @@ class LabelView(BaseModel):
     threshold: float
     expected: bool | None
     colour: str = Field(description="of its heatmaps: #rrggbb")
+    trustworthy: bool | None = Field(
+        None, description="whether its heatmaps point at the thing, by the model's evaluation; null: not measured"
+    )
+    distrust: str = Field("", description="why its heatmaps are not trustworthy, or why nobody knows")
 
 
 class ModelView(BaseModel):

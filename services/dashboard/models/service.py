@@ -14,6 +14,8 @@ from services.dashboard.models.moves import Moves
 from services.dashboard.models.schemas import (
     HistoryView,
     LabelView,
+    MeasuredHeatmaps,
+    MeasuredModel,
     ModelList,
     ModelView,
     MoveView,
@@ -26,8 +28,8 @@ from services.dashboard.models.schemas import (
 from services.dashboard.problems import Problem
 from shared.messages import PromotionRequested
 from shared.promotions import history_of
-from shared.recipe import Recipe, RecipeError, parse_recipe
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.recipe import Label, RecipeError, parse_recipe
+from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.vision import bundle
 
 
@@ -40,7 +42,7 @@ class ModelsService:
         self._commands = commands
         # bundles never change
         self._model = lru_cache(maxsize=500)(self._read_model)
-        self._recipe = lru_cache(maxsize=500)(self._read_recipe)
+        self._labels = lru_cache(maxsize=500)(self._read_labels)
 
     def newest(self, recipe: str | None) -> ModelList:
         """The versions of a recipe, or of all, newest first."""
@@ -67,10 +69,16 @@ class ModelsService:
     def labels(self, recipe: str, version: str) -> list[LabelView]:
         """The labels of a model; none when its bundle can't be read."""
         try:
-            found = self._recipe(recipe, version)
+            return list(self._labels(recipe, version))
         except (ObjectNotFound, RecipeError):
             return []
-        return [_label_view(found, name) for name in found.label_names]
+
+    def trust(self, recipe: str, version: str) -> dict[str, bool | None]:
+        """Whether the heatmaps of each label can be trusted; nothing is known while storage is away."""
+        try:
+            return {label.name: label.trustworthy for label in self.labels(recipe, version)}
+        except StorageError:
+            return {}
 
     def production(self, recipe: str) -> Production:
         """The model in production.
@@ -175,17 +183,26 @@ class ModelsService:
             return None
         return evaluation if isinstance(evaluation, dict) else None
 
-    def _read_recipe(self, recipe: str, version: str) -> Recipe:
-        content = self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}")
-        return parse_recipe(content.decode(errors="replace"), source=f"recipe of model {version}")
+    def _read_labels(self, recipe: str, version: str) -> tuple[LabelView, ...]:
+        folder = bundle.folder_of(recipe, version)
+        content = self._store.get(f"{folder}/{bundle.RECIPE}")
+        found = parse_recipe(content.decode(errors="replace"), source=f"recipe of model {version}")
+        measured = _measured_heatmaps(self._read_evaluation(folder))
+        return tuple(_label_view(label, measured.get(label.name, MeasuredHeatmaps())) for label in found.labels)
 
 
-def _label_view(recipe: Recipe, name: str) -> LabelView:
-    label = recipe.label(name)
+def _measured_heatmaps(evaluation: dict[str, JsonValue] | None) -> dict[str, MeasuredHeatmaps]:
+    """By label; empty where an evaluation says nothing of heatmaps: not measured, or by an older trainer."""
+    try:
+        return MeasuredModel.model_validate((evaluation or {}).get("heatmaps") or {}).labels
+    except ValidationError:
+        return {}
+
+
+def _label_view(label: Label, heatmaps: MeasuredHeatmaps) -> LabelView:
     return LabelView(
-        name=name,
-        role=label.role,
-        threshold=label.threshold,
-        expected=label.expected,
+        **label.model_dump(include={"name", "role", "threshold", "expected"}),
         colour="#" + bytes(label.colour).hex(),
+        trustworthy=heatmaps.trustworthy,
+        distrust=heatmaps.reason,
     )

@@ -11,7 +11,7 @@ from shared.messages import ExplanationRequested, FrameInspected, Heatmap, decod
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import EXPLAINER_REQUESTS
-from tests.dashboards import judged, problem, publish, soon
+from tests.dashboards import judged, problem, publish, put_model, soon
 from tests.verdicts import Line, explanation_of
 
 
@@ -107,3 +107,36 @@ def test_what_cant_be_explained_is_refused(
     problem(client.get(_address(passed)), 404, "the picture of this frame is not kept")
     problem(client.get("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
     assert _asked(broker) == []
+
+
+def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywhere(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    why = "its peaks do not point better than the middle of the picture does"
+    measured = {"break": {"trustworthy": False, "reason": why}, "good": {"trustworthy": True, "reason": ""}}
+    put_model(store, heatmaps={"method": "grad-cam", "labels": measured})
+    verdict = Line().verdict("break")
+    publish(broker, verdict, explanation_of(verdict))
+    soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
+    model = client.get("/api/models/seam/versions/model-1").json()
+    assert {label["name"]: (label["trustworthy"], label["distrust"]) for label in model["labels"]} == {
+        "good": (True, ""),
+        "error": (None, ""),
+        "break": (False, why),
+        "length": (None, ""),
+    }
+    for address in (f"/api/frames/{verdict.frame.frame_id}", _address(verdict)):
+        heatmaps = client.get(address).json()["heatmaps"]
+        assert {label: heatmap["trustworthy"] for label, heatmap in heatmaps.items()} == {"good": True, "break": False}
+    page = client.get(f"/frames/{verdict.frame.frame_id}").text
+    assert page.count("not trustworthy") == 1
+    assert why in page
+
+
+@pytest.mark.parametrize("heatmaps", [None, {}, {"labels": {"break": 3}}, "unheard of"])
+def test_an_evaluation_that_says_nothing_of_heatmaps_marks_none(
+    client: httpx.Client, store: ObjectStore, heatmaps: object
+) -> None:
+    put_model(store, heatmaps=heatmaps)
+    model = client.get("/api/models/seam/versions/model-1").json()
+    assert [label["trustworthy"] for label in model["labels"]] == [None] * 4
