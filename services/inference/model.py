@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
-from shared.vision.bundle import FORM_FILES, KERAS, OPENVINO_INT8, Bundle, BundleError, Form
+from shared.vision.bundle import FORM_FILES, KERAS, Bundle, BundleError, Form, fastest_form
 from shared.vision.engine import Engine, EngineError, Logits
 from shared.vision.preprocessing import prepare
 
@@ -83,7 +83,7 @@ def _form_of(bundle: Bundle, kind: str, wanted: str) -> Form | Literal["keras"]:
     if kind == "tensorflow":
         return "keras"
     if wanted == "auto":
-        return Form.INT8 if OPENVINO_INT8 in bundle.files else Form.FP32
+        return fastest_form(bundle)
     if not all(name in bundle.files for name in FORM_FILES[Form(wanted)]):
         raise BundleError(f"it has no {wanted} form: set INFERENCE_FORM=auto, or promote a model that has one")
     return Form(wanted)

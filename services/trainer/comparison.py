@@ -19,7 +19,7 @@ from shared.messages import ComparisonRequested, Verdict
 from shared.recipe import Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.verdict import judge, scores_of
-from shared.vision.bundle import OPENVINO, OPENVINO_WEIGHTS, Bundle, BundleError, comparison_key, read_bundle
+from shared.vision.bundle import FORM_FILES, Bundle, BundleError, comparison_key, fastest_form, read_bundle
 from shared.vision.codec import Picture
 from shared.vision.engine import EngineError, Logits, Pictures
 from shared.vision.openvino_engine import OpenVinoEngine
@@ -154,10 +154,7 @@ def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore) -> li
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
         with ExitStack() as stack:
-            engines = [
-                stack.enter_context(closing(OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS))))
-                for bundle in bundles
-            ]
+            engines = [stack.enter_context(closing(_engine_of(bundle))) for bundle in bundles]
             for at in range(0, len(test.pictures), BATCH):
                 pictures = test.read(store, slice(at, at + BATCH))
                 for bundle, engine, said in zip(bundles, engines, logits, strict=True):
@@ -166,6 +163,11 @@ def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore) -> li
         raise Incomparable(str(error)) from error
     order = bundles[-1].recipe
     return [_ordered(bundle.recipe, np.concatenate(said), order) for bundle, said in zip(bundles, logits, strict=True)]
+
+
+def _engine_of(bundle: Bundle) -> OpenVinoEngine:
+    network, weights = FORM_FILES[fastest_form(bundle)]
+    return OpenVinoEngine(bundle.file(network), bundle.file(weights))
 
 
 def _ordered(recipe: Recipe, logits: Logits, order: Recipe) -> Scores:

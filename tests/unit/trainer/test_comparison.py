@@ -10,7 +10,7 @@ from shared.dataset import DatasetVersion, picture_key
 from shared.messages import ComparisonRequested
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
-from shared.vision.bundle import Bundle, comparison_key
+from shared.vision.bundle import FORM_FILES, Bundle, Form, comparison_key
 from tests.models import BIAS, PAINT, WEIGHTS, pack, paint_bundle, paint_recipe
 from tests.painted import ALARMED, BLIND_TO_BREAKS, comparable, painted_version, put
 from tests.unit.trainer.requests import START
@@ -77,6 +77,16 @@ def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label
     found = comparisons.compare("paint", "v1", "v2")
     assert found.baseline.evaluation == found.candidate.evaluation
     assert found.baseline.learned_from is None
+
+
+def test_the_form_that_the_line_runs_is_measured(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    whole, blind = comparable("v1", dataset), comparable("v1", dataset, BLIND_TO_BREAKS)
+    int8 = dict(zip(FORM_FILES[Form.INT8], (blind.files[name] for name in FORM_FILES[Form.FP32]), strict=True))
+    files = {**whole.files, **int8}
+    put(store, Bundle(pack(files, whole.recipe, "v1", "features").manifest, files), comparable("v2", dataset))
+    assert comparisons.compare("paint", "v1", "v2").baseline.evaluation.labels["break"].recall == 0
 
 
 def test_models_of_other_labels_are_not_compared(
