@@ -94,6 +94,7 @@ function addSection(name) {
   section.id = `line-${name}`;
   section.querySelector("h1").id = `title-${name}`;
   section.setAttribute("aria-labelledby", `title-${name}`);
+  for (const link of section.querySelectorAll("[data-path]")) link.href = link.dataset.path + encodeURIComponent(name);
   const after = [...sections.keys()].filter((other) => other < name).length;
   element("lines").insertBefore(section, element("lines").children[after] ?? null);
   element("empty").hidden = true;
@@ -120,7 +121,19 @@ function showLine(state) {
     row.classList.toggle("alarm", (Number(row.querySelector("dd").textContent.replace(/\D/g, "")) || 0) > 0);
   }
   showCameras(known, state.cameras);
+  showVital(known, "cameras", state.cameras.filter((camera) => camera.state !== "finished"), "camera");
+  showVital(known, "workers", element("workers").reported ?? [], "worker");
   showOverview();
+}
+
+// in one look, and large: how many there are, or how many of them are lost
+function showVital(known, name, parties, noun) {
+  const lost = parties.filter((party) => party.lost || ["reconnecting", "failed"].includes(party.state)).length;
+  const count = lost || parties.length;
+  const place = known.section.querySelector(`[data-vital=${name}]`);
+  place.dataset.well = lost === 0 && parties.length > 0 ? "yes" : "no";
+  const words = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
+  write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${words} lost` : `● ${words}`);
 }
 
 function showCondition(known, condition) {
@@ -151,6 +164,7 @@ function showWorkers(workers) {
     ago(worker.reported_at),
   ]);
   element("workers").reported = workers;
+  for (const known of sections.values()) showVital(known, "workers", workers, "worker");
 }
 
 function health(state, reason) {

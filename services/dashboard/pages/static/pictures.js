@@ -1,0 +1,12 @@
+// A picture that is not in storage any more says so, instead of a broken image.
+
+for (const image of document.querySelectorAll("img[data-kept]")) {
+  const replace = () => {
+    const blank = document.createElement("span");
+    blank.className = "blank";
+    blank.textContent = "picture not kept";
+    image.replaceWith(blank);
+  };
+  image.addEventListener("error", replace);
+  if (image.complete && image.naturalWidth === 0 && image.loading !== "lazy") replace();
+}

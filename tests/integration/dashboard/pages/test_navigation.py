@@ -1,0 +1,98 @@
+"""From each page to each other one, with what people need who use a keyboard, a screen reader, or a dark room."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.messaging.port import Broker
+from tests.browsers import SOON
+from tests.dashboards import publish
+from tests.verdicts import Line
+
+pytestmark = pytest.mark.browser
+
+PAGES = {"Lines": "/", "Quality": "/quality", "Frames": "/frames", "Accounting": "/accounting"}
+
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const colour = (text) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const light = ([red, green, blue]) =>
+    0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const found = colour(getComputedStyle(at).backgroundColor);
+      if (found[3] > 250) return found;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!own || !node.checkVisibility() || node.closest("svg, .unseen, .skip, .stale")) continue;
+    const [one, other] = [light(colour(getComputedStyle(node).color)), light(ground(node))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) faint.push(`${node.className || node.tagName} ${node.textContent.trim()}: ${ratio.toFixed(1)}`);
+  }
+  return faint;
+}"""
+"""Texts whose contrast is below 4.5 : 1 (WCAG 2.1, AA), by the background of the nearest ancestor that has one."""
+
+
+NAMELESS = "fields => fields.filter(field => field.type !== 'hidden' && !field.labels.length).map(field => field.name)"
+
+
+def fill(broker: Broker) -> None:
+    line = Line()
+    publish(broker, *line.verdicts(60), line.report(refused=2, captured=63))
+
+
+def test_every_page_leads_to_every_other(page: Page, broker: Broker) -> None:
+    fill(broker)
+    for start in PAGES.values():
+        page.goto(start, wait_until="domcontentloaded")
+        for name, address in PAGES.items():
+            link = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+            expect(link).to_have_attribute("href", address)
+        current = page.locator("nav[aria-label=Pages] [aria-current=page]")
+        expect(current).to_have_attribute("href", start)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, scheme: str) -> None:
+    fill(broker)
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark", reduced_motion="reduce")
+    page.goto("/", wait_until="domcontentloaded")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("60", timeout=SOON)
+    for address in (*PAGES.values(), "/lines/line-1/batches", "/lines/line-1/batches/batch-7"):
+        page.goto(address, wait_until="domcontentloaded")
+        expect(page.locator("h1").first).to_be_visible(timeout=SOON)
+        assert page.evaluate(CONTRAST) == [], address
+        nameless = (
+            "nodes => nodes.filter(node => node.type !== 'hidden' && node.labels.length === 0).map(node => node.name)"
+        )
+        assert page.locator("main input, main select").evaluate_all(nameless) == [], address
+
+
+def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: Broker) -> None:
+    fill(broker)
+    page.set_viewport_size({"width": 390, "height": 800})
+    for address in PAGES.values():
+        page.goto(address, wait_until="domcontentloaded")
+        expect(page.get_by_role("link", name="Accounting")).to_be_visible(timeout=SOON)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+
+
+def test_a_line_says_in_one_look_whether_its_cameras_are_well(page: Page, broker: Broker) -> None:
+    fill(broker)
+    page.goto("/", wait_until="domcontentloaded")
+    expect(page.locator("[data-vital=cameras]")).to_have_text("● 1 camera", timeout=SOON)
+    expect(page.locator("[data-vital=workers]")).to_have_text("▲ no worker")
+    page.get_by_role("link", name="NG frames").click()
+    expect(page).to_have_url("/frames?verdict=ng&line=line-1")
