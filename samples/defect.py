@@ -32,6 +32,8 @@ def label_of(defect: DefectKind | DefectLabel) -> DefectLabel:
 
 VISIBLY_BENT_MM = 0.4
 """A stitch this far off its line counts as crooked."""
+LEAST_GAP_MM = 4.0
+"""Less thread missing looks like a long stitch."""
 MOST_STITCHES = 9
 """No defect takes the place of more good stitches than this."""
 
@@ -71,12 +73,12 @@ def loop(holes: Array, rng: np.random.Generator) -> Damage:
 
 
 def slack(holes: Array, rng: np.random.Generator) -> Damage:
-    """A few stitches without tension: each a small arc of its own height, 0.4 to 1.3 mm out."""
+    """A few stitches without tension: each a small arc of its own height, 0.5 to 1.3 mm out."""
     count = int(rng.integers(3, 8))
     toward = side(rng)
     paths = []
     for start, end in pairwise(holes[: count + 1]):
-        out = toward * rng.uniform(0.4, 1.3) * (1 if chance(rng, 0.8) else -1)
+        out = toward * rng.uniform(0.5, 1.3) * (1 if chance(rng, 0.8) else -1)
         paths.append(_arc(start, end, out))
     return Damage("slack", count, tuple(paths))
 
@@ -105,14 +107,14 @@ def bunch(holes: Array, rng: np.random.Generator) -> Damage:
 
 
 def cut(holes: Array, rng: np.random.Generator) -> Damage:
-    """The thread is gone for 1.5 to 5 stitches; its ends are frayed, and lie where they were sewn."""
+    """The thread is gone for 1.5 to 5 stitches, 4 mm at least; its ends are frayed, and lie where they were sewn."""
     count, left, right = _gap(holes, rng)
     paths = [*_stub(holes[0], left, rng), *_stub(holes[count], right, rng)]
     return Damage("cut", count, tuple(paths), gap=np.stack([left, right]))
 
 
 def loose_end(holes: Array, rng: np.random.Generator) -> Damage:
-    """The thread is gone for 1.5 to 5 stitches, and one end, or both, hangs off the seam."""
+    """The thread is gone for 1.5 to 5 stitches, 4 mm at least, and one end, or both, hangs off the seam."""
     count, left, right = _gap(holes, rng)
     sides = [(holes[0], 1.0), (holes[count], -1.0)]
     hanging = [one_of(rng, sides)] if chance(rng, 0.8) else sides
@@ -179,7 +181,7 @@ def _arc(start: Array, end: Array, out: float) -> Path:
 
 def _gap(holes: Array, rng: np.random.Generator) -> tuple[int, Array, Array]:
     """Stitches touched by a gap, and where its thread ends on the left and on the right, each (2,) in mm."""
-    missing = rng.uniform(1.5, 5.0)
+    missing = max(rng.uniform(1.5, 5.0), LEAST_GAP_MM / float(holes[1, 0] - holes[0, 0]))
     count = int(np.ceil(missing))
     stub = (count - missing) * rng.uniform(0.1, 0.9)
     left = holes[0] + stub * (holes[1] - holes[0])
@@ -203,10 +205,10 @@ def _fray(end: Array, heading: float, rng: np.random.Generator) -> list[Path]:
 
 
 def _tail(hole: Array, forward: float, rng: np.random.Generator) -> list[Path]:
-    """A loose end from `hole`, 2 to 11 mm long, straight or curling, leaving the seam by 10 to 75 degrees."""
-    angle = np.deg2rad(rng.uniform(10, 75)) * side(rng)
+    """A loose end from `hole`, 2.5 to 11 mm long, straight or curling, leaving the seam by 25 to 80 degrees."""
+    angle = np.deg2rad(rng.uniform(25, 80)) * side(rng)
     heading = angle if forward > 0 else np.pi - angle
-    curve = _wander(hole, heading, rng.uniform(2.0, 11.0), one_of(rng, (0.05, 0.2, 0.5)), rng)
+    curve = _wander(hole, heading, rng.uniform(2.5, 11.0), one_of(rng, (0.04, 0.12, 0.25)), rng)
     last = curve[-1] - curve[-4]
     return [
         Path(curve, lift_mm=0.35, dips=(True, False)),

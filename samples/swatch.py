@@ -68,14 +68,14 @@ class Suits:
     sink: float
     """How far it may drown, 0..1."""
     contrast: float
-    """Distance from the cloth in BGR below which nobody could see the seam, 0..441."""
+    """Distance from the cloth in BGR below which people can't tell a good stitch from a bad one, 0..441."""
 
 
 SUITS: dict[ClothKind, Suits] = {
-    "plain": Suits((0.38, 0.62), sink=0.15, contrast=40),
-    "woven": Suits((0.38, 0.62), sink=0.5, contrast=45),
-    "twill": Suits((0.38, 0.62), sink=0.2, contrast=40),
-    "denim": Suits((0.48, 0.75), sink=0.35, contrast=65),
+    "plain": Suits((0.38, 0.62), sink=0.15, contrast=50),
+    "woven": Suits((0.38, 0.62), sink=0.35, contrast=60),
+    "twill": Suits((0.38, 0.62), sink=0.2, contrast=55),
+    "denim": Suits((0.5, 0.75), sink=0.2, contrast=95),
 }
 
 
@@ -144,7 +144,7 @@ def _thread(cloth: Cloth, rng: np.random.Generator) -> Thread:
     suits = SUITS[cloth.kind]
     return Thread(
         name,
-        _apart(_dyed(colour, rng, 5.0), cloth.colour, suits.contrast),
+        _apart(_dyed(colour, rng, 5.0), cloth, suits.contrast),
         width_mm=rng.uniform(*suits.width_mm),
         gloss=rng.uniform(0, 0.7),
         twist=rng.uniform(0.0, 0.6),
@@ -156,11 +156,16 @@ def _shaded(colour: Colour, share: float) -> Colour:
     return min(colour[0] * share, 245), min(colour[1] * share, 245), min(colour[2] * share, 245)
 
 
-def _apart(thread: Colour, cloth: Colour, contrast: float) -> Colour:
-    """The thread; or one of the cloth's own colour, darker or lighter, where it would vanish on the cloth."""
-    if np.linalg.norm(np.subtract(thread, cloth)) >= contrast:
+def _apart(thread: Colour, cloth: Cloth, contrast: float) -> Colour:
+    """The thread; or a visible one where it would vanish: on denim as jeans have it, else in the cloth's own tone."""
+    denim = cloth.kind == "denim"
+    seen = np.average([cloth.colour, cloth.weft_colour], axis=0, weights=(2, 1)) if denim else np.asarray(cloth.colour)
+    if np.linalg.norm(thread - seen) >= contrast:
         return thread
-    return _shaded(cloth, 0.6 if sum(cloth) > DARK else 2.0)
+    if denim:
+        return THREAD_COLOURS["gold" if sum(cloth.colour) < DARK else "dark purple"]
+    change = max(contrast / float(np.linalg.norm(seen)), 0.35)
+    return _shaded(cloth.colour, 1 - min(change, 0.7) if sum(cloth.colour) > DARK else 1 + change)
 
 
 def _style(rng: np.random.Generator) -> StitchStyle:

@@ -14,7 +14,7 @@ from samples.strip import DefectMask
 from samples.swatch import Swatch
 
 LABELS = ("good", "error", "break", "length")
-SHARE_IN_VIEW = 1 / 3
+SHARE_IN_VIEW = 1 / 2
 """A frame has a defect once this share of the defect's mask lies in view."""
 SHORT_STITCH_MM = 2.0
 LONG_STITCH_MM = 4.0
@@ -24,7 +24,7 @@ LONG_STITCH_MM = 4.0
 class Truth:
     """The truth of one frame.
 
-    A label of a defect is true when at least a third of the mask of one such defect lies in view; a sliver at the edge
+    A label of a defect is true when at least half of the mask of one such defect lies in view; a sliver at the edge
     of the picture leaves the frame good, and then there is no mask for that label. `good` is neither `error` nor
     `break`; `length` is true for 2 mm stitches and false for 4 mm ones.
     """

@@ -291,7 +291,7 @@ class TrainingRequested(Message):
         description="name@version, or name for its newest version; a prefix datasets/<name> of object storage with "
         "tables; or a folder where the trainer may read folders"
     )
-    architecture: Name = "compact"
+    architecture: Name = "efficientnet-lite0"
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="epochs, seed, batch size…: see the trainer"
     )

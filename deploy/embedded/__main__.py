@@ -30,7 +30,7 @@ from shared.vision.bundle import BundleError
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
 MARK: Final = "made-by-seamline"
 """A file that says that the folder is the line's own."""
-STALL_SECONDS: Final = 90.0
+STALL_SECONDS: Final = 180.0
 """Without any frame moving on for so long, a run of a fixed length has failed."""
 LOOK_SECONDS: Final = 0.5
 

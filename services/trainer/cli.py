@@ -47,7 +47,7 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
     task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's picture.")] = None,
-    architecture: Annotated[str, typer.Option(help="See `describe`.")] = "compact",
+    architecture: Annotated[str, typer.Option(help="See `describe`.")] = "efficientnet-lite0",
     weights: Annotated[
         Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
     ] = None,

@@ -23,7 +23,7 @@ class TrainingOrder(BaseModel):
             "example": {
                 "recipe": "seam",
                 "dataset": "seam-2026",
-                "architecture": "compact",
+                "architecture": "efficientnet-lite0",
                 "options": {"epochs": 30, "seed": 1},
                 "promote": False,
             }
@@ -38,7 +38,7 @@ class TrainingOrder(BaseModel):
     recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
         None, description="the recipe itself; left out: the one of the model in production"
     )
-    architecture: Name = "compact"
+    architecture: Name = "efficientnet-lite0"
     options: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, description="epochs, seed, batch size…")
     promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
 

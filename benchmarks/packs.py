@@ -1,0 +1,240 @@
+"""Networks on real packs of pictures: split by group, trained and evaluated by the trainer's own commands.
+
+    python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
+    python -m benchmarks.packs table
+
+`run` goes through the folds of each pack and each network, and keeps what it found, so that it can be stopped and
+started again; `table` prints what there is. `seam-resnet` is trained as the first seam inspection was: 100 x 100
+pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam from 0.001 (which falls, as in every
+training here). The others get the recipes in `benchmarks/recipes/`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from sklearn.model_selection import StratifiedGroupKFold
+
+from services.trainer.architectures import architecture_of
+from services.trainer.architectures.cost import cost_of
+from shared.recipe import Augmentation, PictureSpec, Recipe, read_recipe
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
+Out = Annotated[Path, typer.Option(help="Gets folds, models and reports.")]
+DATA = Path(os.environ.get("SEAMLINE_DATA", "../shared/data"))
+OUT = Path("var/packs")
+RECIPES = Path(__file__).parents[1] / "samples" / "recipes"
+OWN_RECIPES = Path(__file__).parent / "recipes"
+PACKS = {
+    "bsdata_pitting": OWN_RECIPES / "bsdata_pitting.yaml",
+    "grocery_fruit": OWN_RECIPES / "grocery_fruit.yaml",
+    "fruits360": OWN_RECIPES / "fruits360.yaml",
+    "aitex_fabric": RECIPES / "fabric.yaml",
+    "elpv": OWN_RECIPES / "elpv.yaml",
+    "pcb_multilabel": OWN_RECIPES / "pcb_multilabel.yaml",
+}
+EPOCHS = {"efficientnet-lite0": 12, "compact": 24, "seam-resnet": 10}
+FIRST_INSPECTION = ("--batch-size", "20", "--learning-rate", "0.001")
+FOLDS = 5
+SPLIT = "0.83,0.16,0.01"
+"""Of the pictures of the other folds; what is tested is a fold of its own."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One network on one fold of a pack."""
+
+    pack: str
+    architecture: str
+    fold: int
+    train_pictures: int
+    test_pictures: int
+    processor_minutes: float
+    macs: int
+    macro_average_precision: float
+    verdict_accuracy: float
+    labels: dict[str, dict[str, float | None]]
+
+
+@app.command()
+def run(
+    *,
+    data: Data = DATA,
+    out: Out = OUT,
+    pack: Annotated[list[str] | None, typer.Option(help="By default all.")] = None,
+    architecture: Annotated[list[str] | None, typer.Option(help="By default all.")] = None,
+    folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="How many of the five.")] = FOLDS,
+) -> None:
+    """Train and evaluate what has not been yet."""
+    for name in pack or PACKS:
+        for fold in range(folds):
+            for network in architecture or EPOCHS:
+                kept = out / f"{name}-{network}-{fold}.json"
+                if not kept.exists():
+                    found = measure(data / name, name, network, fold, out / f"{name}-{fold}")
+                    kept.write_text(json.dumps(asdict(found), indent=1))
+                    print(row([found]), flush=True)
+
+
+@app.command()
+def table(out: Out = OUT) -> None:
+    """Print the mean of the folds that were measured."""
+    print(
+        "| pack | network | folds | train, test | macro average precision | verdicts right | processor minutes | GMAC |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for name in PACKS:
+        for network in EPOCHS:
+            found = [Found(**json.loads(path.read_text())) for path in sorted(out.glob(f"{name}-{network}-?.json"))]
+            if found:
+                print(row(found))
+
+
+def row(found: list[Found]) -> str:
+    """A line of the table."""
+    precisions = [one.macro_average_precision for one in found]
+    spread = f" ({min(precisions):.3f} – {max(precisions):.3f})" if len(found) > 1 else ""
+    sizes = f"{mean(one.train_pictures for one in found):.0f}, {mean(one.test_pictures for one in found):.0f}"
+    cells = (
+        found[0].pack,
+        f"`{found[0].architecture}`",
+        str(len(found)),
+        sizes,
+        f"{mean(precisions):.3f}{spread}",
+        f"{mean(one.verdict_accuracy for one in found):.1%}",
+        f"{mean(one.processor_minutes for one in found):.1f}",
+        f"{found[0].macs / 1e9:.2f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Found:
+    """Train on four fifths of the groups, evaluate on the fifth."""
+    learn, test = halves(pack, fold, folder)
+    recipe = recipe_for(name, network)
+    written = folder / f"{network}.yaml"
+    written.write_text(recipe.to_yaml())
+    model, report = folder / network, folder / f"{network}.json"
+    options: tuple[str, ...] = (
+        "--architecture",
+        network,
+        "--epochs",
+        str(EPOCHS[network]),
+        "--seed",
+        str(fold),
+        "--split",
+        SPLIT,
+    )
+    options += FIRST_INSPECTION if network == "seam-resnet" else ()
+    shutil.rmtree(model, ignore_errors=True)
+    began = processor_seconds()
+    command("train", "--data", learn, "--recipe", written, "--out", model, *options)
+    minutes = (processor_seconds() - began) / 60
+    command("evaluate", "--model", model, "--data", test, "--report", report)
+    evaluation: dict[str, Any] = json.loads(report.read_text())
+    wanted = ("accuracy", "average_precision", "recall", "precision")
+    return Found(
+        pack=name,
+        architecture=network,
+        fold=fold,
+        train_pictures=len(rows_of(learn / "labels.csv")),
+        test_pictures=len(rows_of(test / "labels.csv")),
+        processor_minutes=minutes,
+        macs=cost_of(architecture_of(network).build(recipe.picture, len(recipe.labels))).macs,
+        macro_average_precision=evaluation["macro_average_precision"],
+        verdict_accuracy=evaluation["verdict_accuracy"],
+        labels={label: {key: of[key] for key in wanted} for label, of in evaluation["labels"].items()},
+    )
+
+
+def recipe_for(name: str, network: str) -> Recipe:
+    """The pack's own; for the first network, what the first seam inspection did to pictures."""
+    recipe = read_recipe(PACKS[name])
+    if network != "seam-resnet":
+        return recipe
+    picture = PictureSpec(height=100, width=100, colour=recipe.picture.colour)
+    augmentation = Augmentation(brightness=True, moved_strip=True)
+    return recipe.model_copy(update={"picture": picture, "augmentation": augmentation})
+
+
+def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
+    """The folders of what is learned and what is tested; pictures are linked, not copied."""
+    rows = rows_of(pack / "labels.csv")
+    groups = {row["name"]: row["group"] for row in rows_of(pack / "groups.csv")}
+    kinds = [" ".join(key for key, value in row.items() if value == "True") for row in rows]
+    together = divided([groups[row["name"]] for row in rows], kinds)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    parts = list(folds.split(np.zeros(len(rows)), kinds, together))[fold]
+    found = []
+    for part, numbers in zip(("learn", "test"), parts, strict=True):
+        target = folder / part
+        target.mkdir(parents=True, exist_ok=True)
+        if not (target / "images").exists():
+            (target / "images").symlink_to((pack / "images").resolve())
+        chosen = [rows[number] for number in numbers]
+        write(target / "labels.csv", chosen)
+        write(target / "groups.csv", ({"name": row["name"], "group": groups[row["name"]]} for row in chosen))
+        found.append(target)
+    return found[0], found[1]
+
+
+def divided(groups: list[str], kinds: list[str]) -> list[str]:
+    """The groups; one that holds all pictures of its kind (the only variety of orange) is cut into runs of neighbours.
+
+    Else that kind would be learned in four folds that do not test it, and tested in the one that never saw it.
+    """
+    of_kind: dict[str, set[str]] = defaultdict(set)
+    for group, kind in zip(groups, kinds, strict=True):
+        of_kind[kind].add(group)
+    alone = {next(iter(found)) for kind, found in of_kind.items() if len(found) == 1 and kinds.count(kind) > FOLDS}
+    seen: Counter[str] = Counter()
+    cut = []
+    for group in groups:
+        cut.append(f"{group} {seen[group] * FOLDS // groups.count(group)}" if group in alone else group)
+        seen[group] += 1
+    return cut
+
+
+def processor_seconds() -> float:
+    """What all commands took so far, on all cores: comparable on a busy machine, too."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """A table."""
+    with path.open(newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def write(path: Path, rows: Iterator[dict[str, str]] | list[dict[str, str]]) -> None:
+    """A table."""
+    chosen = list(rows)
+    with path.open("w", newline="") as table:
+        writer = csv.DictWriter(table, chosen[0])
+        writer.writeheader()
+        writer.writerows(chosen)
+
+
+def command(*words: str | Path) -> None:
+    """Run one of the trainer's commands; it shows its progress itself."""
+    subprocess.run([sys.executable, "-m", "services.trainer", *map(str, words)], check=True)
+
+
+if __name__ == "__main__":
+    app()
