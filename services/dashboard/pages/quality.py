@@ -59,8 +59,8 @@ def show_quality(request: Request, quality: Qualities, models: Models, frames: F
         return show(request, "quality.html", "quality", problem=problem.details, span=asked.get("span"), **context)
     labels = _labels(models, frames, question.line)
     colours = {name: label.colour for name, label in labels.items()}
-    quality_labels = {name for name, label in labels.items() if label.role is Role.QUALITY}
-    ranked = accumulated([each for each in view.labels if each.label not in quality_labels])
+    missing = {name for name, label in labels.items() if label.role is Role.QUALITY}
+    ranked = accumulated([each for each in view.labels if each.label not in missing])
     return show(
         request,
         "quality.html",
@@ -68,6 +68,7 @@ def show_quality(request: Request, quality: Qualities, models: Models, frames: F
         view=view,
         chart=view.chart,
         ranked=ranked,
+        missing=missing,
         comparison=comparison,
         colours=colours,
         drawing=draw_control(view.chart, clock, "Defect rate over time with its control limits"),

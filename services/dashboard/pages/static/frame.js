@@ -1,16 +1,14 @@
-// The page of one frame: heatmaps on and off, by mouse or by number, or made on demand; times on the reader's clock.
+// The page of one frame: heatmaps on and off, by mouse or by number, or made on demand, or a wrong verdict told.
 
 import { toggleMark } from "./marks.js";
 
 const switches = [...document.querySelectorAll("[data-switch]")];
 const layerOf = (box) => document.querySelector(`.layer[data-label="${CSS.escape(box.dataset.switch)}"]`);
-const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 function apply() {
   for (const box of switches) layerOf(box).hidden = !box.checked;
 }
 
-for (const time of document.querySelectorAll("time[data-local]")) time.textContent = format.format(new Date(time.dateTime));
 for (const box of switches) box.addEventListener("change", apply);
 
 document.getElementById("strength")?.addEventListener("input", (event) => {

@@ -35,7 +35,7 @@ def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Brok
     play(broker)
     page.goto("/")
     expect(page.locator("[data-field='accounting.judged']")).to_have_text("4,000", timeout=SOON)
-    page.get_by_role("link", name="Quality").click()
+    page.get_by_role("link", name="Quality", exact=True).first.click()
     page.get_by_role("link", name="Hour", exact=True).click()
     page.locator("select[name=label]").select_option("break")
     page.get_by_role("button", name="Show").click()
