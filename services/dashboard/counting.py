@@ -243,7 +243,8 @@ class Counting:
             pipeline.zadd(self._keys.slices(line), {part: max(moments)}, gt=True)
             pipeline.zadd(self._keys.began(line), {part: min(moments)}, lt=True)
         for line in {line for line, _ in captured}:
-            pipeline.zremrangebyscore(self._keys.slices(line), 0, (now - self._year).timestamp())
+            for key in (self._keys.slices(line), self._keys.began(line)):
+                pipeline.zremrangebyscore(key, 0, (now - self._year).timestamp())
         pipeline.execute()
 
 
