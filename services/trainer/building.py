@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +16,22 @@ from services.trainer.architectures import architecture_of
 from services.trainer.checkpoint import CheckpointStore
 from services.trainer.compile import compile_for_openvino
 from services.trainer.dataset import OnProblem, read_dataset
-from services.trainer.evaluation import Evaluation, evaluate
+from services.trainer.evaluation import Evaluation
+from services.trainer.examined import Examined
 from services.trainer.forms import Forms, Reference, calibration_rows, make_forms
 from services.trainer.heatmaps import heatmap_scores
+from services.trainer.mistakes import Mistake, keep_pictures
+from services.trainer.operating_points import OperatingPoints
 from services.trainer.options import TrainingOptions
 from services.trainer.packing import Provenance, pack
 from services.trainer.pixels import PixelStore, Rows, decode_pictures
+from services.trainer.report.page import REPORT, Subject, facts_of, render
 from services.trainer.split import Split, split, tables
 from services.trainer.tables import Problem
 from services.trainer.thresholds import choose_thresholds
 from services.trainer.training import Listener, Trained, fit
 from services.trainer.validation import logits_of
+from shared.heatmaps.scores import HeatmapScores
 from shared.recipe import Recipe, Task
 from shared.verdict import scores_of
 from shared.vision.bundle import Bundle, Form
@@ -125,43 +131,95 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
     """Thresholds and the compiled forms' proof on the validation part, the evaluation on the test part."""
     store, rows, task = material.store, material.rows, order.recipe.task
     logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
-    truth = {part: store.labels[rows[part]] for part in logits}
-    recipe = choose_thresholds(order.recipe, truth["valid"], scores_of(logits["valid"], task))
-    evaluations = {
-        part: evaluate(recipe, truth[part], scores_of(logits[part], task), _groups(material.parts, part))
-        for part in logits
-    }
-    reference = Reference(recipe, store, rows["valid"], logits["valid"], evaluations["valid"])
+    scores = {part: scores_of(found, task) for part, found in logits.items()}
+    recipe = choose_thresholds(order.recipe, store.labels[rows["valid"]], scores["valid"])
+    valid, test = (
+        Examined(recipe, material.parts.parts[part], store, rows[part], scores[part]) for part in ("valid", "test")
+    )
+    reference = Reference(recipe, store, rows["valid"], logits["valid"], valid.evaluation)
     calibrating = calibration_rows(rows, order.options.seed)
     forms = make_forms(compile_for_openvino(trained.network), reference, order.options.forms, calibrating)
-    held_back = [*material.parts.parts["valid"], *material.parts.parts["test"]]
-    heatmaps = heatmap_scores(trained.network, recipe, order.folder, held_back)
-    note = architecture_of(order.architecture).note_on(trained.origin)
-    noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
-    warnings = (*noticed, *([note] if note else []))
-    report = {
-        "part": "test",
-        "dataset": order.dataset or store.digest,
-        **evaluations["test"].model_dump(mode="json"),
-        "valid": evaluations["valid"].model_dump(mode="json"),
-        **_proofs(forms),
-        "heatmaps": heatmaps.model_dump(mode="json") if heatmaps else None,
-        "best_epoch": trained.best_epoch,
-        "warnings": warnings,
-    }
+    heatmaps = heatmap_scores(trained.network, recipe, order.folder, [*valid.examples, *test.examples])
+    provenance = _provenance(order, store, trained)
+    findings = _Findings(provenance, valid, test, forms, heatmaps, trained, _warnings(order, material, trained))
     bundle = pack(
         trained.network,
         compiled=forms.offered[Form.FP32],
         recipe=recipe,
-        evaluation=json.dumps(report, indent=1).encode(),
-        provenance=_provenance(order, store, trained),
+        evaluation=json.dumps(findings.document, indent=1).encode(),
+        provenance=provenance,
         extra={
             **forms.files,
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(material.parts, recipe.label_names),
+            **findings.mistakes[1],
+            **({REPORT: findings.report().encode()} if order.options.report else {}),
         },
     )
-    return Built(bundle, evaluations["test"], warnings)
+    return Built(bundle, test.evaluation, findings.warnings)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """All that is known of how good a model is."""
+
+    provenance: Provenance
+    valid: Examined
+    test: Examined
+    forms: Forms
+    heatmaps: HeatmapScores | None
+    trained: Trained
+    warnings: tuple[str, ...]
+
+    @cached_property
+    def mistakes(self) -> tuple[tuple[Mistake, ...], dict[str, bytes]]:
+        """The worst of the test part, and their pictures."""
+        worst = self.test.worst_mistakes(int(str(self.provenance.options["mistakes"])))
+        return keep_pictures(worst, self.test.store, self.test.rows)
+
+    @cached_property
+    def points(self) -> dict[str, OperatingPoints]:
+        """Of the validation part, which chose the thresholds."""
+        return self.valid.operating_points()
+
+    @cached_property
+    def document(self) -> dict[str, JsonValue]:
+        """What `evaluation.json` says."""
+        return {
+            "part": "test",
+            "dataset": self.provenance.dataset,
+            **self.test.evaluation.model_dump(mode="json"),
+            "valid": self.valid.evaluation.model_dump(mode="json"),
+            **_proofs(self.forms),
+            "heatmaps": self.heatmaps.model_dump(mode="json") if self.heatmaps else None,
+            "operating_points": {name: points.model_dump(mode="json") for name, points in self.points.items()},
+            "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes[0]],
+            "best_epoch": self.trained.best_epoch,
+            "warnings": list(self.warnings),
+        }
+
+    def report(self) -> str:
+        """The same for people."""
+        mistakes, shots = self.mistakes
+        subject = Subject(
+            version=self.provenance.version,
+            facts=facts_of(self.provenance),
+            measured_on="the test part, never trained on",
+            examined=self.test,
+            chosen_on="the validation part",
+            points=self.points,
+            mistakes=mistakes,
+            shots=shots,
+            history=self.trained.history,
+            document=self.document,
+        )
+        return render(subject)
+
+
+def _warnings(order: Order, material: _Material, trained: Trained) -> tuple[str, ...]:
+    note = architecture_of(order.architecture).note_on(trained.origin)
+    noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
+    return (*noticed, *([note] if note else []))
 
 
 def _proofs(forms: Forms) -> dict[str, JsonValue]:
@@ -170,10 +228,6 @@ def _proofs(forms: Forms) -> dict[str, JsonValue]:
         "compiled": {f"openvino_{form}": proof.model_dump(mode="json") for form, proof in forms.proofs.items()},
         "not_offered": {f"openvino_{form}": left.model_dump(mode="json") for form, left in forms.left_out.items()},
     }
-
-
-def _groups(parts: Split, part: str) -> list[str]:
-    return [example.group for example in parts.parts[part]]
 
 
 def _provenance(order: Order, store: PixelStore, trained: Trained) -> Provenance:

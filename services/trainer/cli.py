@@ -58,6 +58,8 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
     forms: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
+    mistakes: Annotated[int, typer.Option(min=0, max=100, help="The worst, kept for review.")] = DEFAULTS.mistakes,
+    report: Annotated[bool, typer.Option(help="Keep report.html with the model.")] = DEFAULTS.report,
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
@@ -71,6 +73,8 @@ def train(
             "seed": seed,
             "shares": shares_of(split),
             "forms": forms.split(","),
+            "mistakes": mistakes,
+            "report": report,
             "skip_problems": skip_problems,
         }
         options = read_options(given)
@@ -89,16 +93,23 @@ def evaluate(
     data: Data,
     form: Annotated[Form, typer.Option(help="Of the network.")] = Form.FP32,
     report: Annotated[Path | None, typer.Option(help="Gets the evaluation as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Gets it as a page, with curves and the worst mistakes.")] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
     """Measure a model on a folder of labelled pictures."""
     with complaints():
         bench = workbench()
-        version, evaluation = bench.evaluate_folder(model, data, form, skip_problems=skip_problems)
-        typer.echo(bench.summary_of(evaluation))
-        if report:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(bench.report_of(version, data, evaluation), encoding="utf-8")
+        with bench.examined(model, data, form, skip_problems=skip_problems) as sitting:
+            typer.echo(bench.summary_of(sitting.evaluation))
+            if report:
+                _write(report, sitting.as_json())
+            if html:
+                _write(html, sitting.as_html())
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 @app.command()

@@ -28,6 +28,8 @@ class TrainingOptions(BaseModel):
     seed: int = Field(0, ge=0)
     shares: Shares = Shares()
     forms: tuple[Form, ...] = Field((Form.FP32, Form.INT8), description="of the network, for inference")
+    mistakes: int = Field(12, ge=0, le=100, description="of the test part, the worst, kept with their pictures")
+    report: bool = Field(True, description="keep report.html with the model")
     skip_problems: bool = Field(False, description="pass over wrong rows and unreadable pictures")
 
     @field_validator("forms")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from rich.console import Console
@@ -14,19 +18,24 @@ from ulid import ULID
 
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
-from services.trainer.building import Built, Order, build
+from services.trainer.building import HISTORY, Built, Order, build
 from services.trainer.dataset import OnProblem, read_dataset
 from services.trainer.draft import draft_recipe, side_of
-from services.trainer.evaluation import Evaluation, evaluate, table_of
+from services.trainer.evaluation import Evaluation, table_of
+from services.trainer.examined import Examined
+from services.trainer.mistakes import keep_pictures
 from services.trainer.options import TrainingOptions
 from services.trainer.packing import version_name
 from services.trainer.pixels import decode_pictures
 from services.trainer.progress import ProgressBar
+from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.validation import engine_logits
 from shared.recipe import PictureSpec, Recipe, Task, read_recipe
 from shared.verdict import scores_of
-from shared.vision.bundle import FORM_FILES, Form, read_bundle_folder, write_bundle_folder
+from shared.vision.bundle import EVALUATION, FORM_FILES, Bundle, Form, read_bundle_folder, write_bundle_folder
 from shared.vision.openvino_engine import OpenVinoEngine
+
+DEFAULTS: Final = TrainingOptions()
 
 
 def order_of(
@@ -63,10 +72,9 @@ def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None) ->
     return draft_recipe(data.resolve().name, dataset, task, size or side_of(dataset))
 
 
-def evaluate_folder(
-    model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: bool = False
-) -> tuple[str, Evaluation]:
-    """The version of a bundle, and how good a form of it is on a folder of labelled pictures."""
+@contextmanager
+def examined(model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: bool = False) -> Iterator[Sitting]:
+    """What a form of a bundle's network says of a folder of labelled pictures."""
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
@@ -76,9 +84,53 @@ def evaluate_folder(
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
         dataset, store = decode_pictures(dataset, recipe.picture, Path(scratch), on_problem)
-        logits = engine_logits(engine, store, np.arange(len(dataset.examples)))
-    groups = [example.group for example in dataset.examples]
-    return bundle.version, evaluate(recipe, store.labels, scores_of(logits, recipe.task), groups)
+        rows = np.arange(len(dataset.examples))
+        scores = scores_of(engine_logits(engine, store, rows), recipe.task)
+        yield Sitting(bundle, data, Examined(recipe, dataset.examples, store, rows, scores))
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A model and a folder of labelled pictures."""
+
+    bundle: Bundle
+    data: Path
+    examined: Examined
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How good the model is on them."""
+        return self.examined.evaluation
+
+    def as_json(self) -> str:
+        """The evaluation as a file."""
+        points, mistakes = self.examined.operating_points(), self.examined.worst_mistakes(DEFAULTS.mistakes)
+        document = {
+            "model_version": self.bundle.version,
+            "data": str(self.data),
+            **self.evaluation.model_dump(mode="json"),
+            "operating_points": {name: each.model_dump(mode="json") for name, each in points.items()},
+            "mistakes": [mistake.model_dump(mode="json") for mistake in mistakes],
+        }
+        return json.dumps(document, indent=1)
+
+    def as_html(self) -> str:
+        """The evaluation as a page, with what the bundle says of the model's training."""
+        bundle, examined = self.bundle, self.examined
+        mistakes, shots = keep_pictures(examined.worst_mistakes(DEFAULTS.mistakes), examined.store, examined.rows)
+        subject = Subject(
+            version=bundle.version,
+            facts=facts_of(bundle.manifest),
+            measured_on=f"the pictures of {self.data}",
+            examined=examined,
+            chosen_on="the same pictures (the thresholds were chosen on others)",
+            points=examined.operating_points(),
+            mistakes=mistakes,
+            shots=shots,
+            history=json.loads(bundle.file(HISTORY)) if HISTORY in bundle.files else (),
+            document=json.loads(bundle.file(EVALUATION)),
+        )
+        return render(subject)
 
 
 def describe(name: str, picture: PictureSpec, labels: int) -> None:
@@ -106,11 +158,6 @@ def summary_of(evaluation: Evaluation) -> str:
         f"{table_of(evaluation)}\n{evaluation.pictures} pictures of {evaluation.groups} groups: {shares}, "
         f"macro average precision {evaluation.macro_average_precision:.3f}"
     )
-
-
-def report_of(version: str, data: Path, evaluation: Evaluation) -> str:
-    """An evaluation as a file."""
-    return json.dumps({"model_version": version, "data": str(data), **evaluation.model_dump(mode="json")}, indent=1)
 
 
 def _show(built: Built, out: Path, console: Console) -> None:

@@ -18,7 +18,7 @@ from services.trainer.options import TrainingOptions, WrongOption, read_options
 from services.trainer.pixels import PixelStore, decode_pictures
 from services.trainer.split import Shares
 from services.trainer.training import DivergedTraining, Trained, fit
-from services.trainer.workbench import evaluate_folder
+from services.trainer.workbench import examined
 from shared.recipe import Augmentation, PictureSpec, Task
 from shared.vision.bundle import (
     EVALUATION,
@@ -122,10 +122,21 @@ def test_a_bundle_that_was_read_again_judges_as_it_did(built: Built, tmp_path: P
 def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
-    version, evaluation = evaluate_folder(tmp_path / "model", unseen, skip_problems=False)
-    assert version == "v1"
-    assert evaluation.pictures == 60
-    assert evaluation.macro_average_precision > 0.85
+    with examined(tmp_path / "model", unseen) as sitting:
+        assert sitting.bundle.version == "v1"
+        assert sitting.evaluation.pictures == 60
+        assert sitting.evaluation.macro_average_precision > 0.85
+        told = json.loads(sitting.as_json())
+        page = sitting.as_html()
+    numbers = {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"}
+    for label in told["labels"].values():
+        assert {"n", *numbers} <= set(label)
+        assert numbers <= set(label["intervals"])
+    whole = {"verdict_accuracy", "escape_rate", "overkill_rate", "macro_average_precision"}
+    assert whole <= set(told)
+    assert whole <= set(told["intervals"])
+    assert "Worst mistakes" in page or not told["mistakes"]
+    assert "Training" in page
 
 
 def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
@@ -154,6 +165,17 @@ def test_a_bundle_says_of_its_int8_form_that_it_judges_alike_or_why_it_is_not_th
     assert (offered is None) != (left_out is None)
     assert (OPENVINO_INT8 in built.bundle.files) == (offered is not None)
     assert (offered or left_out["proof"])["pictures"] >= 35
+
+
+def test_a_bundle_keeps_its_report_its_worst_mistakes_and_their_pictures(built: Built) -> None:
+    document = json.loads(built.bundle.file(EVALUATION))
+    listed = [mistake["picture"] for mistake in document["mistakes"]]
+    assert listed == sorted(name for name in built.bundle.files if name.startswith("mistake_"))
+    assert len(listed) <= OPTIONS.mistakes
+    assert set(document["operating_points"]) == {"good", "dark", "bright"}
+    page = built.bundle.file("report.html").decode()
+    assert f"strokes, model {built.bundle.version}" in page
+    assert page.count("data:image/jpeg") == len(listed)
 
 
 def test_progress_is_told_by_batch_and_epoch(store: PixelStore) -> None:
