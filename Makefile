@@ -81,8 +81,8 @@ test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are foun
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
 
 .PHONY: bench
-bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, counting, quality (some minutes; best on a quiet machine)
-	@for name in messaging outbox inference counting quality; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, explaining, counting, quality (some minutes; best on a quiet machine)
+	@for name in messaging outbox inference explaining counting quality; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: e2e
 e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
@@ -95,6 +95,14 @@ lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	    --no-header --no-emit-index-url -o deploy/requirements/$$group.txt || exit 1; done
 	@$(BIN)/uv pip compile --quiet deploy/requirements/uv.in --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url -o deploy/requirements/uv.txt
+
+ROW := var/seam-heatmaps
+.PHONY: seam-heatmaps
+seam-heatmaps: $(VENV)/.embedded-installed  ## Draw seams, and show what the sample model finds in them and where it looks
+	@$(BIN)/python -m samples row $(ROW) --seed 65
+	@$(BIN)/python -m services.explainer show --model samples/model --out $(ROW).png --rows picture,merged \
+	  $(ROW)/error.png=error $(ROW)/break.png=break $(ROW)/error-and-break.png=error,break $(ROW)/length.png=length
+	@echo "The picture: $(ROW).png"
 
 SAMPLE := var/sample-model
 .PHONY: sample-model

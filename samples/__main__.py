@@ -1,4 +1,4 @@
-"""Draw seams: `python -m samples video|pictures|frames|sheet`."""
+"""Draw seams: `python -m samples video|pictures|frames|sheet|row`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from samples.cloth import ClothKind
 from samples.film import SeamFilm, Stitches
 from samples.frames import NoFilmError, add_frames
 from samples.pictures import draw_pictures, write_pictures
-from samples.sheet import draw_sheet
+from samples.sheet import draw_row, draw_sheet
 from samples.swatch import swatches
 from samples.video import UnwritableVideoError, VideoFiles, write_video
 
@@ -90,6 +90,19 @@ def sheet(
     """Draw a contact sheet: two rows of good seams, two rows with each kind of defect."""
     out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out), draw_sheet(seed, size), [cv2.IMWRITE_JPEG_QUALITY, 84])
+
+
+@app.command()
+def row(
+    out_dir: Annotated[Path, typer.Argument(help="Gets error.png, break.png, error-and-break.png, length.png.")],
+    *,
+    seed: Seed = 0,
+    size: Size = 224,
+) -> None:
+    """Draw a seam with an error, one with a break, one with both, and a good one with short stitches."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for name, picture in draw_row(seed, size).items():
+        cv2.imwrite(str(out_dir / f"{name}.png"), picture)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,26 @@
 import cv2
 import numpy as np
 
-from samples.defect import DEFECT_KINDS, DefectKind
+from samples.defect import DEFECT_KINDS, DefectKind, DefectLabel
 from samples.raster import Picture
-from samples.still import draw_seam
+from samples.still import Stitch, draw_seam
 from samples.swatch import swatch
 
 COLUMNS = 7
+
+
+def draw_row(seed: int, size: int) -> dict[str, Picture]:
+    """One picture of each thing that a seam can show, by name; uint8 BGR (size, size, 3)."""
+    shown: dict[str, tuple[tuple[DefectLabel, ...], Stitch]] = {
+        "error": (("error",), "4mm"),
+        "break": (("break",), "4mm"),
+        "error-and-break": (("error", "break"), "4mm"),
+        "length": ((), "2mm"),
+    }
+    return {
+        name: draw_seam(seed + i, defects=defects, stitch=stitch, size=size).picture
+        for i, (name, (defects, stitch)) in enumerate(shown.items())
+    }
 
 
 def draw_sheet(seed: int, size: int) -> Picture:

@@ -12,6 +12,8 @@ from typing import Annotated, Final
 import typer
 
 from services.explainer.marked import MarkedFolderError
+from services.explainer.requests import WrongRequest
+from services.explainer.showing import ROWS
 from shared.quiet import import_quietly
 from shared.recipe import RecipeError
 from shared.vision.bundle import BundleError
@@ -36,7 +38,7 @@ def complaints() -> Iterator[None]:
     """What people can put right is told in a line, with exit code 2 and without a traceback."""
     try:
         yield
-    except (MarkedFolderError, BundleError, RecipeError, UnreadablePicture, OSError) as error:
+    except (MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadablePicture, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(WRONG_INPUT) from None
 
@@ -44,6 +46,23 @@ def complaints() -> Iterator[None]:
 def workbench() -> ModuleType:
     """The commands' work, which needs TensorFlow."""
     return import_quietly("services.explainer.workbench")
+
+
+@app.command()
+def show(
+    pictures: Annotated[list[str], typer.Argument(help="FILE, or FILE=LABEL,LABEL for the heatmaps of these labels.")],
+    *,
+    model: Annotated[Path, typer.Option(help="Folder of a bundle.")],
+    out: Annotated[Path, typer.Option(help="Gets the picture: a .png or .jpg.")],
+    rows: Annotated[str, typer.Option(help="What is shown of each, from top to bottom.")] = "picture,heatmap,merged",
+    side: Annotated[int, typer.Option(min=32, max=1024, help="Height of each picture, in pixels.")] = 224,
+) -> None:
+    """Show what a model finds in pictures and where it looks, side by side, each label in the recipe's colour."""
+    with complaints():
+        wanted = [row for row in rows.split(",") if row]
+        if not wanted or not set(wanted) <= set(ROWS):
+            raise WrongRequest(f"rows are some of {', '.join(ROWS)}, and not {rows!r}")
+        workbench().show(model, pictures, out, wanted, side)
 
 
 @app.command()

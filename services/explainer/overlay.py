@@ -12,15 +12,20 @@ from shared.recipe import Colour
 from shared.vision.codec import Picture
 
 STRENGTH: Final = 0.6
-"""How much of the picture the hottest place hides."""
+"""How much of the picture the hottest place hides, where nobody says otherwise."""
 
 
-def overlay(picture: Picture, layers: Sequence[tuple[NDArray[np.uint8], Colour]]) -> Picture:
+Layer = tuple[NDArray[np.uint8], Colour]
+"""The heat of one label, (height, width) with 255 the hottest, and its colour, red green blue."""
+
+
+def overlay(picture: Picture, layers: Sequence[Layer], strength: float = STRENGTH) -> Picture:
     """Colour a picture where it is hot; where several labels are, their colours mix by their heat.
 
     Args:
         picture: (height, width, 3), blue green red.
-        layers: per label its heat, (height, width) with 255 the hottest, and its colour, red green blue.
+        layers: per label; their heat has the size of the picture.
+        strength: how much of the picture the hottest place hides, 0 to 1.
 
     Returns:
         A picture of the same size.
@@ -31,5 +36,5 @@ def overlay(picture: Picture, layers: Sequence[tuple[NDArray[np.uint8], Colour]]
     colours = np.array([colour[::-1] for _, colour in layers], np.float32)
     total = heat.sum(axis=-1, keepdims=True)
     mixed = (heat @ colours) / np.maximum(total, np.float32(1e-6))
-    hidden = STRENGTH * heat.max(axis=-1, keepdims=True)
+    hidden = strength * heat.max(axis=-1, keepdims=True)
     return np.asarray(np.rint(picture * (1 - hidden) + mixed * hidden), np.uint8)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import numpy as np
 
 from services.explainer.marked import learned_from, marked_pictures
+from services.explainer.requests import Request, WrongRequest, read_request
+from services.explainer.showing import Exhibit, Row, draw_exhibits
 from shared.heatmaps.gradients import subject_of
+from shared.heatmaps.heat import heat_of
 from shared.heatmaps.network import read_network
+from shared.heatmaps.questions import questions_about
 from shared.heatmaps.scores import HeatmapScores, LabelHeatmaps, Measured
-from shared.heatmaps.scoring import score_heatmaps
+from shared.heatmaps.scoring import Subject, score_heatmaps
+from shared.verdict import Judgement, judge, scores_of
 from shared.vision.bundle import read_bundle_folder
+from shared.vision.codec import encode
+from shared.vision.preprocessing import prepare
 
+SUFFIXES: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".png": "png"}
 COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", "insertion", "alike")
 
 
@@ -27,6 +38,39 @@ def score(model: Path, data: Path, *, most: int, curves: int, seed: int) -> Heat
     marked = marked_pictures(data, bundle.recipe, learned_from(bundle))
     subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
     return score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
+
+
+def show(model: Path, pictures: Sequence[str], out: Path, rows: Sequence[Row], side: int) -> None:
+    """Judge and explain pictures, and write one picture of all of them.
+
+    Raises:
+        BundleError: the model can't be used.
+        WrongRequest: a picture or label is not there, or the file to write is no picture's.
+        UnreadablePicture: a file is no picture.
+    """
+    if out.suffix not in SUFFIXES:
+        raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
+    bundle = read_bundle_folder(model)
+    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
+    exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in pictures]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(encode(draw_exhibits(exhibits, rows, side), SUFFIXES[out.suffix]))
+
+
+def _exhibit(request: Request, subject: Subject) -> Exhibit:
+    recipe, picture = subject.recipe, request.picture
+    prepared = prepare(picture, recipe.picture)[np.newaxis]
+    judgement = judge(recipe, scores_of(subject.logits(prepared), recipe.task)[0])
+    questions = questions_about(judgement.findings, recipe, request.labels)
+    maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])
+    heats = [heat_of(map_, *picture.shape[:2]) for map_ in maps]
+    words = [(_found(question.label.name, judgement), question.label.colour) for question in questions]
+    layers = [(heat.pixels, question.label.colour) for heat, question in zip(heats, questions, strict=True)]
+    return Exhibit(picture, layers, words)
+
+
+def _found(label: str, judgement: Judgement) -> str:
+    return f"{'' if judgement.findings[label].present else 'not '}{label} {judgement.findings[label].score:.2f}"
 
 
 def table_of(scores: HeatmapScores) -> str:
