@@ -27,7 +27,8 @@ STYLE: Final = Style(
     foreground="var(--muted)",
     foreground_strong="var(--ink)",
     foreground_subtle="var(--rule)",
-    colors=tuple(f"var(--series-{number})" for number in range(SERIES)),
+    # one more for the diagonal; pygal makes further ones only from colours that it can read
+    colors=(*(f"var(--series-{number})" for number in range(SERIES)), "var(--muted)"),
     opacity="1",
     opacity_hover="1",
     stroke_width=2.5,
