@@ -146,7 +146,7 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         trained.network,
         compiled=forms.offered[Form.FP32],
         recipe=recipe,
-        evaluation=json.dumps(findings.document, indent=1).encode(),
+        evaluation=json.dumps(findings.document, separators=(",", ":")).encode(),
         provenance=provenance,
         extra={
             **forms.files,
