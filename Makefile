@@ -76,9 +76,11 @@ format: $(VENV)/.dev-installed  ## Format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
+# One more than there are cores: a test often waits for a server or a child process.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 .PHONY: test
 test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are found, started in Docker, or as child processes
-	@$(BIN)/pytest -n auto --dist loadgroup -m "not e2e"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
 bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, explaining, counting, quality (some minutes; best on a quiet machine)
