@@ -6,6 +6,8 @@ that differs from product to product is here; no service knows a label by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -240,12 +242,7 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     Raises:
         RecipeError: as `read_recipe`.
     """
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RecipeError(f"{source}, line {line}: not YAML: {error.problem}") from error
+    tree, document = _read_yaml(text, source)
     if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
     _refuse_repeated_keys(tree, source)
@@ -254,6 +251,39 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
         return Recipe.model_validate({**document, "labels": labels})
     except ValidationError as error:
         raise RecipeError(_explain(error, tree, list(document["labels"]), source)) from error
+
+
+def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
+    """The file as nodes, which know their lines, and as values.
+
+    Aliases are refused: a few lines of them stand for more than any machine could read, or for themselves.
+    """
+    with _told_by_line(text, source):
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        aliases = (event for event in yaml.parse(text, Loader=yaml.SafeLoader) if isinstance(event, yaml.AliasEvent))
+        alias = next(aliases, None)
+    if alias:
+        line = alias.start_mark.line + 1 if alias.start_mark else 1
+        raise RecipeError(f"{source}, line {line}: *{alias.anchor}: write it out instead")
+    with _told_by_line(text, source):
+        return tree, yaml.safe_load(text)
+
+
+@contextmanager
+def _told_by_line(text: str, source: str) -> Iterator[None]:
+    """What the YAML reader says, in the words of a recipe."""
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"{source}, line {line}: not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RecipeError(f"{source}, line {line}: not YAML: {error.reason}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{source}, line 1: nested too deeply for a recipe") from error
+    except ValueError as error:  # a date or a number that is none
+        raise RecipeError(f"{source}, line 1: not YAML: {error}") from error
 
 
 def _as_mapping(entry: object) -> dict[str, Any]:

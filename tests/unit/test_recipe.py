@@ -44,6 +44,10 @@ def test_a_recipe_says_what_is_inspected() -> None:
         ("labels:", "lables:", "line 1: a recipe has a name, a task and labels"),
         ("{key: g", "{key: g}}", "line 4: not YAML"),
         ("name: seam", "nmae: seam", "line 1: name: Field required"),
+        ("task:", "picture: &p {}\naugmentation: *p\ntask:", "line 3: *p: write it out instead"),
+        ("task:", "picture: &p {of: *p}\ntask:", "line 2: *p: write it out instead"),
+        ("task:", "defect_rate: 2026-99-99\ntask:", "not YAML: month must be in 1..12"),
+        ("role: quality", "role: [" + "[" * 3000 + "]" * 3001, "nested too deeply"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_line_and_the_label(
@@ -55,6 +59,11 @@ def test_a_wrong_recipe_is_refused_with_the_line_and_the_label(
         read_recipe(file)
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_recipe_with_a_control_character_is_refused_with_its_line() -> None:
+    with pytest.raises(RecipeError, match=r"seam\.yaml, line 3: not YAML: special characters are not allowed"):
+        parse_recipe(SEAM.replace("labels:", "description: \x00\nlabels:"), source="seam.yaml")
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
