@@ -120,6 +120,9 @@ class Hub:
             except (*AWAY, StorageError, MessagingError) as error:
                 _log.warning("the live pages have to wait", reason=str(error))
                 self._closed.wait(1.0)
+            except Exception:  # noqa: BLE001  a thread that dies alone would leave every page without news until the next start
+                _log.exception("the live pages have to wait")
+                self._closed.wait(1.0)
 
     def _listen(self) -> None:
         looked_at = beat_at = 0.0

@@ -49,6 +49,8 @@ class Upkeep:
                     self._compact(days=None if looks == 0 else 2)
             except (*AWAY, StorageError) as error:
                 _log.warning("upkeep has to wait", reason=str(error))
+            except Exception:  # noqa: BLE001  a thread that dies alone would leave the counts incomplete until the next start
+                _log.exception("upkeep has to wait")
             looks += 1
             self._stop.wait(LOOK_SECONDS)
 
