@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import islice
 from typing import Final
 
@@ -48,6 +49,8 @@ class Rebuilder:
         self._store = store
         self._settle_seconds = 3 * settings.segment_seconds
         self._handler = Handler(redis, keys, settings, live=False)
+        script = files("services.dashboard") / "forget.lua"
+        self._forget = redis.register_script(script.read_text(encoding="utf-8"))
 
     @property
     def built(self) -> bool:
@@ -80,9 +83,7 @@ class Rebuilder:
         return found
 
     def _clear(self) -> None:
-        for key in self._redis.scan_iter(match=f"{self._keys.prefix}:*", count=1000):
-            if key != self._keys.building:
-                self._redis.delete(key)
+        self._forget(args=[f"{self._keys.prefix}:*", self._keys.building])
 
     def _read_all(self, progress: Progress | None) -> Rebuilt:
         """Until a listing shows nothing new: others may be writing, or merging segments under our hands."""

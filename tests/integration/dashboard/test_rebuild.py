@@ -104,6 +104,28 @@ def test_verdicts_that_arrive_during_a_rebuild_are_counted_once(
     assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
 
 
+def test_verdicts_that_arrive_while_a_rebuild_forgets_are_counted_once(
+    another_handler: Callable[[], Handler],
+    rebuilder: Rebuilder,
+    store: ObjectStore,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    messages = lived_through()
+    keep_in_segments(store, messages, at_once=100)
+    live, delete = another_handler(), redis.delete
+
+    def delete_while_others_count(*keys: str) -> None:
+        delete(*keys)
+        live.apply(messages)
+
+    live.apply(messages)
+    monkeypatch.setattr(redis, "delete", delete_while_others_count)
+    rebuilder.build(from_nothing=True)
+    live.apply(messages)
+    assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
+
+
 def test_a_compacted_archive_rebuilds_to_the_same(handler: Handler, rebuilder: Rebuilder, store: ObjectStore) -> None:
     keep_in_segments(store, lived_through())
     rebuilder.build()
