@@ -63,7 +63,8 @@ class Outbox:
         self._frames_limit = frames_limit
         self._bytes_limit = bytes_limit
         self._changed = threading.Condition()
-        self._confirmed: list[tuple[int]] = []
+        self._confirmed: set[int] = set()
+        """Positions of frames that the broker has, and that the disk did not let go yet."""
         self._refusing = ""
         self._captured = 0
         self._refused = 0
@@ -135,16 +136,14 @@ class Outbox:
         """The oldest frame behind ``position`` (0: of all), if there is one."""
         with self._changed:
             row = self._database.execute(
-                "SELECT position, session, body FROM frames WHERE position > ? AND broken IS NULL "
-                "ORDER BY position LIMIT 1",
-                (position,),
+                "SELECT position, session, body FROM frames WHERE position = ?", (self._following(position),)
             ).fetchone()
         return Waiting(*row) if row else None
 
     def wait_for_frames(self, position: int, seconds: float) -> bool:
         """Wait until there is a frame behind ``position``; whether there is."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._last() > position, seconds)
+            return self._changed.wait_for(lambda: self._following(position) is not None, seconds)
 
     def confirm(self, frames: Sequence[Waiting]) -> None:
         """The broker has these: forget them.
@@ -152,10 +151,10 @@ class Outbox:
         On a full disk even deleting may fail: then they are deleted with the next ones, or sent twice after a restart.
         """
         with self._changed:
-            self._confirmed += [(frame.position,) for frame in frames]
+            self._confirmed |= {frame.position for frame in frames}
             self._release(frames)
             with suppress(sqlite3.OperationalError):
-                self._write("DELETE FROM frames WHERE position = ?", self._confirmed)
+                self._write("DELETE FROM frames WHERE position = ?", [(position,) for position in self._confirmed])
                 self._confirmed.clear()
 
     def set_aside(self, frame: Waiting, reason: str) -> None:
@@ -228,9 +227,12 @@ class Outbox:
             log.info("taking frames again", refused=self._refused)
             self._refusing = ""
 
-    def _last(self) -> int:
-        last = self._database.execute("SELECT max(position) FROM frames WHERE broken IS NULL").fetchone()[0]
-        return int(last or 0)
+    def _following(self, position: int) -> int | None:
+        """The position of the oldest frame behind another that the broker does not have."""
+        rows = self._database.execute(
+            "SELECT position FROM frames WHERE position > ? AND broken IS NULL ORDER BY position", (position,)
+        )
+        return next((found for (found,) in rows if found not in self._confirmed), None)
 
     def _release(self, frames: Sequence[Waiting]) -> None:
         for frame in frames:

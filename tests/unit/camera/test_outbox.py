@@ -116,6 +116,21 @@ def test_a_frame_that_a_full_disk_does_not_take_is_refused_and_the_camera_goes_o
     assert [one.position for one in all_of(outbox)] == [1, 2]
 
 
+def test_a_confirmed_frame_that_a_full_disk_does_not_let_go_is_not_sent_again(open_outbox: Opener) -> None:
+    outbox = open_outbox()
+    for number in range(3):
+        outbox.keep(frame(number))
+    first, second, third = all_of(outbox)
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.confirm([first, second])
+    assert [one.position for one in all_of(outbox)] == [third.position]
+    assert outbox.counts() == Counts(captured=3, refused=0, waiting=1)
+    outbox._database.execute("PRAGMA query_only = OFF")
+    outbox.confirm([third])
+    assert not outbox.wait_for_frames(0, 0)
+    assert outbox._database.execute("SELECT count(*) FROM frames").fetchone() == (0,)
+
+
 def test_refused_frames_are_counted_across_a_crash(open_outbox: Opener, path: Path) -> None:
     earlier = open_outbox("first")
     earlier.refuse("too broken to keep")
