@@ -59,6 +59,7 @@ def test_a_model_without_a_convolution_is_refused_at_promotion(tmp_path: Path) -
         (b"no archive", "features", "is no network of Keras's"),
         (_described(), "features", "has no convolution"),
     ],
+    ids=["no such layer", "no archive", "no convolution"],
 )
 def test_a_model_that_cant_be_looked_into_is_refused(network: bytes, layer: str, complaint: str) -> None:
     with pytest.raises(BundleError, match=complaint):
