@@ -16,7 +16,7 @@ from services.trainer.evaluation import Evaluation, Scores, evaluate, is_ng, lin
 from services.trainer.held_back import HeldBack, Incomparable, held_back, learned_from
 from shared.intervals import Interval, draws, mean, spread
 from shared.messages import ComparisonRequested, Verdict
-from shared.recipe import Recipe
+from shared.recipe import Label, Recipe, Role
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.verdict import judge, scores_of
 from shared.vision.bundle import FORM_FILES, Bundle, BundleError, comparison_key, fastest_form, read_bundle
@@ -52,6 +52,7 @@ class Comparison(BaseModel):
     groups: int
     baseline: Side
     candidate: Side = Field(description="the pictures are its test part, and the roles and costs those of its recipe")
+    deciding: tuple[str, ...] = Field(description="the labels that make a part ok or NG")
     extra_cost: float = Field(description="of the candidate, per picture; below 0 where it is cheaper")
     extra_cost_interval: Interval | None = Field(description="95 %, of the difference on the same pictures")
     compared_at: AwareDatetime
@@ -73,11 +74,10 @@ class Comparisons:
         key = comparison_key(recipe, baseline, candidate)
         try:
             return Comparison.model_validate_json(self._store.get(key))
-        except (ObjectNotFound, ValueError):
-            """It was not compared, could not be compared, or was by a build that measured less."""
-        found = self._measure(self._bundle(recipe, baseline), self._bundle(recipe, candidate))
-        self._store.put(key, found.model_dump_json().encode(), "application/json")
-        return found
+        except (ObjectNotFound, ValueError):  # not compared, not comparable then, or by a build that measured less
+            found = self._measure(self._bundle(recipe, baseline), self._bundle(recipe, candidate))
+            self._store.put(key, found.model_dump_json().encode(), "application/json")
+            return found
 
     def answer(self, asked: ComparisonRequested) -> None:
         """Compare for somebody who looks for what came out in object storage: the comparison, or why there is none.
@@ -113,6 +113,7 @@ class Comparisons:
             groups=len(set(test.groups)),
             baseline=self._side(baseline, judging, test, scores[0]),
             candidate=self._side(candidate, candidate.recipe, test, scores[1]),
+            deciding=tuple(label.name for label in candidate.recipe.labels if _decides(label)),
             extra_cost=float((extra * weights).mean()),
             extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
             compared_at=datetime.now(UTC),
@@ -141,6 +142,10 @@ def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
         label.model_copy(update={"threshold": baseline.label(label.name).threshold}) for label in candidate.labels
     )
     return candidate.model_copy(update={"labels": labels})
+
+
+def _decides(label: Label) -> bool:
+    return label.role is not Role.ATTRIBUTE or label.expected is not None
 
 
 def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""Whether a model may follow the one in production: it must not be worse, on pictures that it never learned from."""
+"""Whether a model may follow the one in production: it must not be worse, on pictures that it never learned from.
+
+Nor may it pass because there was little to see: see `unproven`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,29 @@ class Measuring:
 
 
 def objections(comparison: Comparison) -> list[str]:
-    """In what the candidate is worse than the baseline beyond the interval (95 %); empty: it may pass.
+    """Why the candidate may not follow the baseline; empty: it may pass."""
+    return [*unproven(comparison), *worse(comparison)]
+
+
+def unproven(comparison: Comparison) -> list[str]:
+    """Why the comparison proves little, whatever came out.
+
+    Of each label that makes a part ok or NG, `FEW` pictures with it and as many without it must be there: among six
+    pictures, a model that misses two more of them lies within any interval.
+    """
+    labels = comparison.candidate.evaluation.labels
+    counts = {name: (labels[name].positives, labels[name].n - labels[name].positives) for name in comparison.deciding}
+    few = [f"{name} ({true} with, {false} without)" for name, (true, false) in counts.items() if min(true, false) < FEW]
+    if not few:
+        return []
+    return [
+        f"too few test pictures of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
+        "train it with a larger test share (option shares), or label more"
+    ]
+
+
+def worse(comparison: Comparison) -> list[str]:
+    """In what the candidate is worse than the baseline beyond the interval (95 %).
 
     The recall of each label that the pictures have must lie within the baseline's interval or above. The cost of wrong
     verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to zero.
@@ -64,10 +89,14 @@ def summary(comparison: Comparison) -> str:
     """What was compared, in a line."""
     seen = comparison.baseline.learned_from
     flattered = f", {seen} of them known to model {comparison.baseline.version} from its training" if seen else ""
-    labels = comparison.candidate.evaluation.labels
-    few = ", ".join(f"{name} ({label.positives})" for name, label in labels.items() if label.positives < FEW)
-    doubt = f", too few with {few} to be sure of them" if few else ""
-    return f"{comparison.pictures} test pictures of {comparison.dataset}{flattered}{doubt}"
+    return f"{comparison.pictures} test pictures of {comparison.dataset}{flattered}"
+
+
+def verdict(comparison: Comparison) -> str:
+    """What came out, in the words before the pictures that it came out on."""
+    if worse(comparison):
+        return "worse than"
+    return "not proven to be as good as" if unproven(comparison) else "no worse than"
 
 
 def _told(value: float, interval: Interval) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.trainer.equality import Equality
 from services.trainer.errors import TrainerError
-from services.trainer.gate import Compare, objections, summary
+from services.trainer.gate import Compare, objections, summary, verdict
 from shared.heatmaps.explainable import refuse_unexplainable
 from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested
 from shared.promotions import Decision, find_decision, keep_decision
@@ -148,9 +148,9 @@ class Registry:
         except TrainerError as error:
             return f"not comparable with {production} in production: {error}", ""
         measured = summary(comparison)
-        if worse := objections(comparison):
-            return f"worse than {production} in production, on {measured}: {'; '.join(worse)}", ""
-        return "", f"no worse than {production} on {measured}"
+        if against := objections(comparison):
+            return f"{verdict(comparison)} {production} in production, on {measured}: {'; '.join(against)}", ""
+        return "", f"{verdict(comparison)} {production} on {measured}"
 
     def _move(
         self, asked: PromotionRequested, history: Sequence[ProductionPointer], gate: str, forced: bool

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.trainer.comparison import Comparison
-from services.trainer.gate import objections, summary
+from services.trainer.gate import objections, summary, verdict
 from shared.intervals import Interval
 
 OF_LABELS: Final = ("recall", "precision", "f1", "average_precision", "accuracy")
@@ -39,9 +39,10 @@ def show(comparison: Comparison) -> None:
         )
     console = Console(width=120)
     console.print(table, highlight=False)
-    worse = objections(comparison)
-    verdict = f"worse: {'; '.join(worse)}" if worse else "no worse beyond the intervals"
-    console.print(f"{summary(comparison)}\n{after.version} after {before.version}: {verdict}", highlight=False)
+    against = objections(comparison)
+    why = f": {'; '.join(against)}" if against else ", beyond the intervals"
+    found = f"{after.version} is {verdict(comparison)} {before.version}{why}"
+    console.print(f"{summary(comparison)}\n{found}", highlight=False)
 
 
 def told(value: float | None, interval: Interval | None) -> str:

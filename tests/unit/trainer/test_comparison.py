@@ -139,12 +139,26 @@ def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
     assert json.loads(store.get(key))["pictures"] == 60
 
 
-def test_labels_with_few_test_pictures_are_named(
+def test_few_test_pictures_of_what_decides_prove_nothing(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
-    put(store, comparable("v1", dataset), comparable("v2", dataset, learned=17))
-    told = summary(comparisons.compare("paint", "v1", "v2"))
-    assert told.endswith(", too few with good (6), error (3), break (3), length (3) to be sure of them")
+    put(store, comparable("v1", dataset), comparable("v2", dataset, learned=11))
+    (told,) = objections(comparisons.compare("paint", "v1", "v2"))
+    assert told == (
+        "too few test pictures of error (9 with, 27 without), break (9 with, 27 without), where 10 with and 10 without "
+        "prove something: train it with a larger test share (option shares), or label more"
+    )
+    put(store, comparable("v3", dataset, learned=10))
+    assert objections(comparisons.compare("paint", "v1", "v3")) == []
+
+
+def test_an_attribute_decides_only_where_a_value_is_expected(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    expecting = parse_recipe(PAINT.replace("role: attribute", "role: attribute, expected: false"))
+    put(store, comparable("v1", dataset), comparable("v2", dataset), with_recipe(comparable("v3", dataset), expecting))
+    assert comparisons.compare("paint", "v1", "v2").deciding == ("good", "error", "break")
+    assert comparisons.compare("paint", "v1", "v3").deciding == ("good", "error", "break", "length")
 
 
 def test_a_few_mistakes_more_are_no_proof_and_many_are(

@@ -90,6 +90,20 @@ def test_a_model_that_misses_a_label_more_often_than_production_is_refused(
     assert production_version(store, "paint") == "v1"
 
 
+def test_a_model_that_few_pictures_prove_is_refused_until_it_is_forced(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset, learned=19), comparable("v2", dataset, learned=19))
+    first = registry.promote(promotion("v1", "first"))
+    assert isinstance(first, ModelPromoted), "the first model has nothing before it"
+    told = reason(registry, "v2", promotion_id="second")
+    assert told.startswith("not proven to be as good as v1 in production, on 4 test pictures of paint@0001-")
+    assert "too few test pictures of good (2 with, 2 without), error (1 with, 3 without), break (" in told
+    forced = registry.promote(promotion("v2", "third", force=True, reason="tried on the line for a week"))
+    assert isinstance(forced, ModelPromoted)
+    assert (forced.forced, "too few test pictures" in forced.gate) == (True, True)
+
+
 def test_a_model_that_costs_more_is_refused_even_if_it_finds_everything(
     registry: Registry, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
