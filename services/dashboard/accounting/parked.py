@@ -10,6 +10,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, Literal
 
+import structlog
 from pydantic import BaseModel
 from ulid import ULID
 
@@ -17,7 +18,7 @@ from services.dashboard.accounting.schemas import Decision, DecisionList, Parked
 from services.dashboard.problems import Problem
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, Fate, ParkedMessage, PublishRefused
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectStore, StorageError
 from shared.topology import QUEUES, Queue
 
 FOLDER: Final = "parked"
@@ -27,6 +28,8 @@ MOST_LOOKED_AT: Final = 200
 DECISION_DAYS: Final = 30
 MOST_DECISIONS: Final = 50
 FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
+
+_log = structlog.stdlib.get_logger("parked")
 
 
 class _Kept(BaseModel):
@@ -73,29 +76,34 @@ class ParkedMessages:
 
         Raises:
             Problem: 404: it is not parked (any more); 409: its queue is full.
-            MessagingError, StorageError: it stays parked.
+            StorageError: it stays parked.
+            MessagingError: the broker went away; if it was too late to know what became of the message, the decision
+                is kept as one that may not be done.
         """
         source = _queue(queue)
-        made: list[Decision] = []
+        made: list[_Kept] = []
 
         def decide(message: ParkedMessage) -> Fate:
             view = _view(message)
             if made or view.id != parked_id:
                 return Fate.KEEP
-            decision = Decision(id=str(ULID()), fate=fate, by=by, at=datetime.now(UTC), note=note, parked=view)
-            self._keep(decision, message)
-            made.append(decision)
+            decision = Decision(
+                id=str(ULID()), fate=fate, by=by, at=datetime.now(UTC), note=note, parked=view, done=False
+            )
+            kept = _Kept(decision=decision, body=base64.b64encode(message.body).decode())
+            self._keep(kept)
+            made.append(kept)
             return FATES[fate]
 
         try:
             with self._lock:
                 self._broker.review(source, decide, MOST_LOOKED_AT)
         except PublishRefused as error:
-            self._store.delete(_key(made[0]))
+            self._store.delete(_key(made[0].decision))
             raise Problem(409, f"{queue} is full: the message stays parked until there is room") from error
         if not made:
             raise Problem(404, f"no such message is parked in {queue}: somebody may have decided already")
-        return made[0]
+        return self._settle(made[0])
 
     def decisions(self) -> DecisionList:
         """What was decided lately."""
@@ -108,9 +116,17 @@ class ParkedMessages:
             for key in sorted(self._store.keys(f"{FOLDER}/{day:%Y-%m-%d}/"), reverse=True):
                 yield _Kept.model_validate_json(self._store.get(key)).decision
 
-    def _keep(self, decision: Decision, message: ParkedMessage) -> None:
-        kept = _Kept(decision=decision, body=base64.b64encode(message.body).decode())
-        self._store.put(_key(decision), kept.model_dump_json().encode(), "application/json")
+    def _settle(self, kept: _Kept) -> Decision:
+        """Note that it is done. It is, even if that can't be noted."""
+        done = kept.decision.model_copy(update={"done": True})
+        try:
+            self._keep(_Kept(decision=done, body=kept.body))
+        except StorageError as error:
+            _log.warning("a decision that is done is kept as one that may not be", id=done.id, reason=str(error))
+        return done
+
+    def _keep(self, kept: _Kept) -> None:
+        self._store.put(_key(kept.decision), kept.model_dump_json().encode(), "application/json")
 
 
 def _queue(name: str) -> Queue:

@@ -94,6 +94,10 @@ class Decision(BaseModel):
     at: datetime
     note: str
     parked: ParkedView
+    done: bool = Field(
+        True,
+        description="false: the broker went away meanwhile, so it may not have happened: look whether it is parked",
+    )
 
 
 class DecisionList(BaseModel):

@@ -1,0 +1,71 @@
+"""Decisions about parked messages, while something else goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.dashboard.accounting.parked import ParkedMessages
+from services.dashboard.problems import Problem
+from services.dashboard.settings import DashboardSettings
+from shared.messaging.port import Broker, BrokerUnavailable, Fate, MessagingError, ParkedMessage, PublishRefused
+from shared.storage.port import ObjectStore
+from shared.topology import INFERENCE_FRAMES, Queue
+from tests.dashboards import captured, embedded_settings, park
+from tests.verdicts import Line
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> DashboardSettings:
+    return embedded_settings(tmp_path)
+
+
+class Failing:
+    """A broker that fails between a decision and what it decides."""
+
+    def __init__(self, broker: Broker, error: MessagingError) -> None:
+        self._broker = broker
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int) -> None:
+        def fail(message: ParkedMessage) -> Fate:
+            if decide(message) is not Fate.KEEP:
+                raise self._error
+            return Fate.KEEP
+
+        self._broker.review(queue, fail, most)
+
+
+@pytest.mark.parametrize("fate", ["replay", "discard"])
+def test_a_decision_is_kept_as_doubtful_when_the_broker_goes_away_before_it_is_done(
+    broker: Broker, store: ObjectStore, fate: Any
+) -> None:
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    failing: Any = Failing(broker, BrokerUnavailable("it went away"))
+    parked = ParkedMessages(failing, store)
+    (message,) = parked.look().parked
+    with pytest.raises(BrokerUnavailable):
+        parked.decide(message.queue, message.id, fate, by="ada", note="")
+    (doubtful,) = parked.decisions().decisions
+    assert (doubtful.by, doubtful.fate, doubtful.done) == ("ada", fate, False)
+
+    working = ParkedMessages(broker, store)
+    assert [each.id for each in working.look().parked] == [message.id]
+    assert working.decide(message.queue, message.id, fate, by="ada", note="").done
+    assert [decision.done for decision in working.decisions().decisions] == [True, False]
+
+
+def test_a_replay_that_the_queue_refused_is_no_decision(broker: Broker, store: ObjectStore) -> None:
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    failing: Any = Failing(broker, PublishRefused("the queue is full"))
+    parked = ParkedMessages(failing, store)
+    (message,) = parked.look().parked
+    with pytest.raises(Problem, match="is full: the message stays parked"):
+        parked.decide(message.queue, message.id, "replay", by="ada", note="")
+    assert parked.decisions().decisions == []
