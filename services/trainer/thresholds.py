@@ -79,6 +79,8 @@ def _threshold(
     if min(true.sum(), (~true).sum()) < FEW:
         return label.threshold
     edges, total = cost_curve(true, scores, weights, *costs_of(label, recipe.costs))
-    gaps = np.where(total <= total.min() + 1e-9, np.diff(edges), -1.0)
-    best = int(np.argmax(gaps))
-    return round(float(np.clip((edges[best] + edges[best + 1]) / 2, *BOUNDS)), 4)
+    edges = np.clip(edges, *BOUNDS)
+    widths = np.diff(edges)
+    least = total[widths > 0].min()
+    best = int(np.argmax(np.where(total <= least + 1e-9, widths, -1.0)))
+    return round(float((edges[best] + edges[best + 1]) / 2), 4)

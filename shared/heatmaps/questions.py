@@ -40,7 +40,7 @@ def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Col
             if label.name in wanted
         ]
     flagging = [
-        Question(label, place, _points_at_presence(label, recipe))
+        Question(label, place, points_at_presence(label, recipe))
         for place, label, finding in found
         if finding.fault or finding.unsure
     ]
@@ -57,11 +57,11 @@ def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
     Of a defect that is absent, as it should be, what comes nearest to it is shown: its absence has no place.
     """
     if finding.fault or finding.unsure:
-        return _points_at_presence(label, recipe)
+        return points_at_presence(label, recipe)
     return finding.present or label.role is Role.DEFECT or recipe.task is Task.EXCLUSIVE
 
 
-def _points_at_presence(label: Label, recipe: Recipe) -> bool:
+def points_at_presence(label: Label, recipe: Recipe) -> bool:
     """Whether the fault of a label is its presence. Of labels that exclude each other, one is always there to see."""
     if recipe.task is Task.EXCLUSIVE:
         return True

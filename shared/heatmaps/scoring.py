@@ -14,9 +14,10 @@ from shared.heatmaps.heat import heat_of
 from shared.heatmaps.masks import MarkedPicture, read_mask
 from shared.heatmaps.pointing import TOLERANCE, Pointing, point, rank_correlation
 from shared.heatmaps.probe import Maps, Probe
+from shared.heatmaps.questions import points_at_presence
 from shared.heatmaps.scores import HeatmapScores, LabelHeatmaps, Measured
 from shared.intervals import Weights, draws, mean, spread
-from shared.recipe import Recipe, Role
+from shared.recipe import Recipe
 from shared.verdict import scores_of
 from shared.vision.codec import decode
 from shared.vision.engine import Logits, Pictures
@@ -103,7 +104,7 @@ def _tasks(
         pictures = [picture for picture in marked if label.name in picture.masks]
         drawn = rng.permutation(len(pictures))[:most]
         tasks += [
-            _Task(pictures[row], label.name, place, label.role is not Role.QUALITY, number < most_curves)
+            _Task(pictures[row], label.name, place, points_at_presence(label, recipe), number < most_curves)
             for number, row in enumerate(drawn)
         ]
     return tasks

@@ -87,10 +87,15 @@ class Session:
         def do() -> None:
             try:
                 with self._address.plain_errors():
-                    answer.set_result(job())
+                    result = job()
             except MessagingError as error:
                 self._lost = error
                 answer.set_exception(error)
+            except BaseException as error:
+                answer.set_exception(error)
+                raise
+            else:
+                answer.set_result(result)
 
         with self._lock:
             if self._alive:

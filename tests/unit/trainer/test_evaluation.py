@@ -202,6 +202,14 @@ def test_the_threshold_costs_least_of_all(seam: Recipe) -> None:
     assert cost(threshold) == min(cost(at) for at in np.linspace(*BOUNDS, 500))
 
 
+def test_of_the_thresholds_that_may_be_chosen_the_cheapest_is_chosen(seam: Recipe) -> None:
+    true = np.array([True] * 10 + [False] * 10)
+    scores = np.array([0.995] * 10 + [0.99] * 8 + [0.5] * 2, np.float32)
+    columns, truth = np.tile(scores[:, np.newaxis], 4), np.tile(true[:, np.newaxis], 4).astype(np.float32)
+    threshold = choose_thresholds(seam, truth, columns).label("break").threshold
+    assert 0.5 < threshold <= BOUNDS[1], "between the last two scores would be cheaper, and is out of bounds"
+
+
 def test_the_curve_gives_the_cost_between_any_two_scores() -> None:
     true = np.array([True, False, True, False])
     scores = np.array([0.9, 0.6, 0.4, 0.1], np.float32)
