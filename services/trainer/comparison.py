@@ -53,6 +53,7 @@ class Comparison(BaseModel):
     baseline: Side
     candidate: Side = Field(description="the pictures are its test part, and the roles and costs those of its recipe")
     deciding: tuple[str, ...] = Field(description="the labels that make a part ok or NG")
+    differences: tuple[str, ...] = Field(description="between the recipes, in what makes a part NG and what that costs")
     extra_cost: float = Field(description="of the candidate, per picture; below 0 where it is cheaper")
     extra_cost_interval: Interval | None = Field(description="95 %, of the difference on the same pictures")
     compared_at: AwareDatetime
@@ -114,6 +115,7 @@ class Comparisons:
             baseline=self._side(baseline, judging, test, scores[0]),
             candidate=self._side(candidate, candidate.recipe, test, scores[1]),
             deciding=tuple(label.name for label in candidate.recipe.labels if _decides(label)),
+            differences=tuple(differences(baseline.recipe, candidate.recipe)),
             extra_cost=float((extra * weights).mean()),
             extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
             compared_at=datetime.now(UTC),
@@ -142,6 +144,34 @@ def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
         label.model_copy(update={"threshold": baseline.label(label.name).threshold}) for label in candidate.labels
     )
     return candidate.model_copy(update={"labels": labels})
+
+
+def differences(baseline: Recipe, candidate: Recipe) -> list[str]:
+    """In what two recipes of the same labels disagree on what makes a part NG, and on what a wrong verdict costs."""
+    pairs: dict[str, tuple[object, object]] = {
+        f"role of {label.name}": (baseline.label(label.name).role.value, label.role.value) for label in candidate.labels
+    }
+    pairs |= {
+        f"expected value of {label.name}": (baseline.label(label.name).expected, label.expected)
+        for label in candidate.labels
+    }
+    pairs |= {
+        "cost of an escape": (baseline.costs.escape, candidate.costs.escape),
+        "cost of an overkill": (baseline.costs.overkill, candidate.costs.overkill),
+        "defect rate": (baseline.defect_rate, candidate.defect_rate),
+    }
+    return [
+        f"{what} is {_written(after)}, was {_written(before)}"
+        for what, (before, after) in pairs.items()
+        if before != after
+    ]
+
+
+def _written(value: object) -> str:
+    """As a recipe has it."""
+    if value is None:
+        return "not given"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _decides(label: Label) -> bool:

@@ -51,17 +51,22 @@ def unproven(comparison: Comparison) -> list[str]:
     """Why the comparison proves little, whatever came out.
 
     Of each label that makes a part ok or NG, `FEW` pictures with it and as many without it must be there: among six
-    pictures, a model that misses two more of them lies within any interval.
+    pictures, a model that misses two more of them lies within any interval. And both recipes must say alike what makes
+    a part NG and what a wrong verdict costs: with a defect that is one no longer, or an escape that costs nothing, any
+    model is as good as another.
     """
     labels = comparison.candidate.evaluation.labels
     counts = {name: (labels[name].positives, labels[name].n - labels[name].positives) for name in comparison.deciding}
     few = [f"{name} ({true} with, {false} without)" for name, (true, false) in counts.items() if min(true, false) < FEW]
-    if not few:
-        return []
-    return [
-        f"too few test pictures of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
-        "train it with a larger test share (option shares), or label more"
-    ]
+    found = []
+    if few:
+        found.append(
+            f"too few test pictures of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
+            "train it with a larger test share (option shares), or label more"
+        )
+    if comparison.differences:
+        found.append(f"its recipe judges by another rule: {', '.join(comparison.differences)}")
+    return found
 
 
 def worse(comparison: Comparison) -> list[str]:

@@ -40,7 +40,7 @@ def show(comparison: Comparison) -> None:
     console = Console(width=120)
     console.print(table, highlight=False)
     against = objections(comparison)
-    why = f": {'; '.join(against)}" if against else ", beyond the intervals"
+    why = f": {'; '.join(against)}" if against else " beyond the intervals"
     found = f"{after.version} is {verdict(comparison)} {before.version}{why}"
     console.print(f"{summary(comparison)}\n{found}", highlight=False)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.comparison import Comparisons, judged_alike
+from services.trainer.comparison import Comparisons, differences, judged_alike
 from services.trainer.gate import objections, summary
 from services.trainer.held_back import Incomparable
 from shared.dataset import DatasetVersion, picture_key
@@ -55,7 +55,11 @@ def test_one_rule_says_what_ng_is_and_costs_for_both(
         comparable("v1", dataset, ALARMED), paint_recipe("costs: {escape: 1, overkill: 0.001}\nunsure_margin: 0.2\n")
     )
     put(store, cheap, comparable("v2", dataset))
-    assert comparisons.compare("paint", "v1", "v2").baseline.evaluation.cost == 0.5
+    found = comparisons.compare("paint", "v1", "v2")
+    assert found.baseline.evaluation.cost == 0.5
+    assert objections(found) == [
+        "its recipe judges by another rule: cost of an escape is 10.0, was 1.0, cost of an overkill is 1.0, was 0.001"
+    ]
 
 
 def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
@@ -64,6 +68,16 @@ def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
     judging = judged_alike(parse_recipe(turned), paint_recipe())
     assert judging.label_names == ("good", "error", "break", "length")
     assert judging.label("good").threshold == 0.9
+
+
+def test_what_a_recipe_says_otherwise_of_ng_is_named_and_nothing_else() -> None:
+    loose = PAINT.replace("colour: green, role: defect", "colour: green, role: attribute")
+    expecting = PAINT.replace("role: attribute", "role: attribute, expected: false")
+    expecting = expecting.replace("role: quality", "role: quality, threshold: 0.9")
+    assert differences(paint_recipe(), parse_recipe(loose)) == ["role of break is attribute, was defect"]
+    assert differences(paint_recipe(), parse_recipe(expecting)) == ["expected value of length is false, was not given"]
+    rare = paint_recipe("defect_rate: 0.02\nunsure_margin: 0.2\ndescription: of another camera\n")
+    assert differences(paint_recipe(), rare) == ["defect rate is 0.02, was not given"]
 
 
 def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label(

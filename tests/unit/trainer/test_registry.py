@@ -9,10 +9,12 @@ from services.trainer.registry import Registry
 from shared.dataset import DatasetVersion
 from shared.messages import ModelPromoted, PromotionRefused
 from shared.promotions import history_of
+from shared.recipe import parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import (
     EVALUATION,
     OPENVINO_WEIGHTS,
+    RECIPE,
     Bundle,
     BundleError,
     production_history,
@@ -20,7 +22,7 @@ from shared.vision.bundle import (
     version_before,
     write_bundle_folder,
 )
-from tests.models import pack, paint_bundle
+from tests.models import PAINT, pack, paint_bundle
 from tests.painted import ALARMED, BLIND_TO_BREAKS, comparable, painted_version, put
 from tests.unit.trainer.requests import promotion
 
@@ -120,6 +122,21 @@ def test_a_model_that_is_better_follows_a_bad_one(
     put(store, comparable("v1", dataset, BLIND_TO_BREAKS), comparable("v2", dataset))
     registry.promote(promotion("v1", "first"))
     assert isinstance(registry.promote(promotion("v2", "second")), ModelPromoted)
+
+
+def test_a_model_whose_recipe_lets_a_defect_go_is_refused_until_it_is_forced(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    loose = parse_recipe(PAINT.replace("colour: green, role: defect", "colour: green, role: attribute"))
+    made = comparable("v2", dataset)
+    changed = pack({**made.files, RECIPE: loose.to_yaml().encode()}, loose, "v2", "features")
+    put(store, comparable("v1", dataset))
+    put(store, Bundle(changed.manifest.model_copy(update={"dataset": dataset.reference}), changed.files))
+    registry.promote(promotion("v1", "first"))
+    told = reason(registry, "v2", promotion_id="second")
+    assert "its recipe judges by another rule: role of break is attribute, was defect" in told
+    forced = registry.promote(promotion("v2", "third", force=True, reason="breaks are mended by now"))
+    assert isinstance(forced, ModelPromoted)
 
 
 def test_a_forced_promotion_is_kept_with_what_was_overruled(
