@@ -30,7 +30,11 @@ class Stopped(BaseModel):
     """The trainer ends; the training goes on later."""
 
 
-End = Event | Cancelled | Stopped
+class Lost(BaseModel):
+    """Another trainer has taken the training up, while this one was cut off for longer than its lease."""
+
+
+End = Event | Cancelled | Stopped | Lost
 
 
 class Attempt:
@@ -61,19 +65,28 @@ class Attempt:
                 self.claim = self.claim.model_copy(update={"attempts": 0})
                 self._mention(running(self.request, event.epoch, event.epochs, event.metrics))
             elif event is not None:
-                return event
+                return event if self._holds() else Lost()
             if news.is_set() or time.monotonic() > renewal:
                 news.clear()
                 renewal = time.monotonic() + lease_seconds / 3
+                if not self._holds():
+                    return Lost()
                 if self._is_cancelled():
                     return Cancelled()
         return Stopped()
 
-    def _is_cancelled(self) -> bool:
-        """Ask, and renew the claim by the way. While object storage is away, the training goes on."""
+    def _holds(self) -> bool:
+        """Renew the claim. While object storage can't be asked, the training goes on."""
         try:
-            self._trainings.renew(self.request.training_id, self.claim)
-            return self._trainings.is_cancelled(self.request.training_id)
+            return self._trainings.renew(self.request.training_id, self.claim)
         except StorageUnavailable as error:
             _log.warning("could not renew the claim of a training", reason=str(error))
+            return True
+
+    def _is_cancelled(self) -> bool:
+        """While object storage is away, the training goes on."""
+        try:
+            return self._trainings.is_cancelled(self.request.training_id)
+        except StorageUnavailable as error:
+            _log.warning("could not ask whether a training was cancelled", reason=str(error))
             return False

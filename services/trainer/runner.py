@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from structlog.contextvars import bound_contextvars
 
 from services.trainer.announcement import ended, promotion_of, running
-from services.trainer.attempt import Attempt, Cancelled, End
+from services.trainer.attempt import Attempt, Cancelled, End, Lost
 from services.trainer.child import Child, Died, Failed, Finished, started
 from services.trainer.trainings import Claim, Outcome, Trainings
 from shared.messages import Message, ModelTrained, TrainingRequested, TrainingState
@@ -108,6 +108,9 @@ class Runner:
                 return self._end(attempt.request, TrainingState.FAILED, end.reason)
             case Cancelled():
                 return self._end(attempt.request, TrainingState.CANCELLED)
+            case Lost():
+                _log.warning("another trainer has taken a training up: left it to that one")
+                return True
             case Died():
                 _log.error("the process of a training died", exit_code=end.exit_code)
                 return True

@@ -105,13 +105,17 @@ class Trainings:
         after = self._claim(training_id)
         return after if after and after.holder == self._holder else None
 
-    def renew(self, training_id: str, claim: Claim) -> None:
-        """Hold on to a training."""
+    def renew(self, training_id: str, claim: Claim) -> bool:
+        """Hold on to a training; False where another trainer has it, since this one was not heard of."""
+        if not self._is_mine(training_id):
+            return False
         self._write(training_id, CLAIM, self._renewed(claim.attempts))
+        return self._is_mine(training_id)
 
     def release(self, training_id: str) -> None:
-        """Let go of a training that is not done, and that did not fail."""
-        self._write(training_id, CLAIM, Claim(holder=self._holder, until=datetime.now(UTC), attempts=0))
+        """Let go of a training that is not done, and that did not fail; one that another trainer has stays with it."""
+        if self._is_mine(training_id):
+            self._write(training_id, CLAIM, Claim(holder=self._holder, until=datetime.now(UTC), attempts=0))
 
     def learns_from(self, training_id: str, reference: str) -> None:
         """Hold on to a dataset version, so that a training which is resumed goes on with the same pictures."""
@@ -144,6 +148,10 @@ class Trainings:
 
     def _renewed(self, attempts: int) -> Claim:
         return Claim(holder=self._holder, until=datetime.now(UTC) + self._lease, attempts=attempts)
+
+    def _is_mine(self, training_id: str) -> bool:
+        claim = self._claim(training_id)
+        return claim is not None and claim.holder == self._holder
 
     def _claim(self, training_id: str) -> Claim | None:
         return self._read(training_id, CLAIM, Claim)

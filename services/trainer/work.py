@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from services.trainer.building import Order, build
@@ -71,7 +72,8 @@ def _trained(
         notes=material.notes,
     )
     built = build(order, scratch, _Teller(), StoredCheckpoint(store, request.training_id))
-    bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
+    with suppress(bundles.BundleExists):  # another trainer, which took the training for abandoned, was faster
+        bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version
 
 

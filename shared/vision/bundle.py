@@ -49,6 +49,10 @@ class BundleError(ValueError):
     """A bundle that must not be used: incomplete, changed since it was made, or of another recipe."""
 
 
+class BundleExists(BundleError):
+    """There is another bundle of that version, and no version ever changes."""
+
+
 class Manifest(BaseModel):
     """What a bundle holds and comes from."""
 
@@ -159,12 +163,22 @@ def read_bundle_folder(path: Path) -> Bundle:
 
 
 def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
-    """Keep a bundle; the manifest's digests are made here. Returns the manifest as written."""
+    """Keep a bundle; the manifest's digests are made here. Returns the manifest as written.
+
+    A version that is there is never changed: of equal files, those that were lost are written again.
+
+    Raises:
+        BundleExists: the version is there, with other files.
+        BundleError: its manifest can't be read.
+    """
     folder = folder_of(manifest.recipe, manifest.version)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = manifest.model_copy(update={"files": digests})
+    kept = _manifest_of_equal(store, folder, digests)
     for name, content in files.items():
         store.put(f"{folder}/{name}", content)
+    if kept or (kept := _manifest_of_equal(store, folder, digests)):
+        return kept
+    manifest = manifest.model_copy(update={"files": digests})
     store.put(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode(), "application/json")
     return manifest
 
@@ -239,6 +253,17 @@ def _read_manifest(content: bytes, where: str) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise BundleError(f"{where}/{MANIFEST} is no manifest: {error.errors()[0]['msg']}") from error
+
+
+def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str]) -> Manifest | None:
+    """The manifest of a bundle that is there with the same files; None where there is none."""
+    try:
+        manifest = _read_manifest(store.get(f"{folder}/{MANIFEST}"), folder)
+    except ObjectNotFound:
+        return None
+    if manifest.files != digests:
+        raise BundleExists(f"{folder} is there already, with other files: a version never changes")
+    return manifest
 
 
 def _read_pointer(store: ObjectStore, key: str) -> ProductionPointer:

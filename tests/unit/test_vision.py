@@ -15,9 +15,12 @@ from shared.vision.bundle import (
     RECIPE,
     Bundle,
     BundleError,
+    BundleExists,
     Manifest,
+    folder_of,
     read_bundle,
     read_bundle_folder,
+    write_bundle,
     write_bundle_folder,
 )
 from shared.vision.codec import UnreadablePicture, decode, encode, size_of
@@ -122,6 +125,19 @@ def test_an_incomplete_bundle_is_refused(bundle_folder: Path) -> None:
     (bundle_folder / "model.keras").unlink()
     with pytest.raises(BundleError, match="is no model"):
         read_bundle_folder(bundle_folder)
+
+
+def test_a_version_that_is_there_never_changes(bundle_folder: Path, tmp_path: Path) -> None:
+    store, bundle = FilesystemStore(tmp_path / "objects"), read_bundle_folder(bundle_folder)
+    recipe, version = bundle.manifest.recipe, bundle.version
+    kept = write_bundle(store, bundle.manifest, bundle.files)
+    with pytest.raises(BundleExists, match="is there already, with other files"):
+        write_bundle(store, bundle.manifest, {**bundle.files, "evaluation.json": b"{}"})
+    assert read_bundle(store, recipe, version).files == bundle.files
+    store.delete(f"{folder_of(recipe, version)}/{RECIPE}")
+    later = bundle.manifest.model_copy(update={"created_at": datetime.now(UTC)})
+    assert write_bundle(store, later, bundle.files) == kept
+    assert read_bundle(store, recipe, version).files == bundle.files, "what was lost is there again"
 
 
 def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path) -> None:

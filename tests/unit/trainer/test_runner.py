@@ -190,6 +190,26 @@ def test_a_trainer_that_stops_leaves_its_training_to_the_next(bench: Bench) -> N
     assert claim.attempts == 1
 
 
+@pytest.mark.parametrize("end", [SLEEP, FINISHED, FAILED], ids=["goes on", "is done", "fails"])
+def test_a_training_that_went_to_another_trainer_is_left_to_it(bench: Bench, tmp_path: Path, end: str) -> None:
+    taken = tmp_path / "taken"
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(taken)!r}).exists(): time.sleep(0.02)"
+    bench.trainings = Trainings(bench.store, "trainer", lease_seconds=-1)
+    bench.trainings.add(training("lost", 1))
+    bench.trainings.add(training("next", 2))
+    with bench.running(f"{wait}\n{end}", FINISHED):
+        wait_for(lambda: bench.started)
+        assert Trainings(bench.store, "another", lease_seconds=60).claim("lost")
+        taken.touch()
+        if end == SLEEP:
+            bench.news.set()
+        bench.until(TrainingState.FINISHED)
+    assert bench.started == ["lost", "next"]
+    assert bench.trainings.outcome("next")
+    assert bench.trainings.outcome("lost") is None
+    assert Trainings(bench.store, "third", lease_seconds=60).claim("lost") is None
+
+
 def test_the_process_ends_when_its_trainer_is_killed(tmp_path: Path) -> None:
     child = "from services.trainer.child import end_with_parent; end_with_parent(); print('up', flush=True); "
     process = subprocess.Popen(

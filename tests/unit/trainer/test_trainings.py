@@ -59,6 +59,20 @@ def test_a_training_of_a_trainer_that_is_not_heard_of_goes_to_another(
     assert claim.attempts == 2
 
 
+def test_a_training_that_went_to_another_trainer_is_neither_taken_back_nor_let_go(
+    store: FilesystemStore, theirs: Trainings
+) -> None:
+    cut_off = Trainings(store, "first", lease_seconds=-1)
+    cut_off.add(training())
+    claim = cut_off.claim("training-1")
+    assert claim
+    assert cut_off.renew("training-1", claim), "late, and nobody else has it"
+    assert theirs.claim("training-1")
+    assert not cut_off.renew("training-1", claim)
+    cut_off.release("training-1")
+    assert Trainings(store, "third", lease_seconds=60).claim("training-1") is None
+
+
 def test_a_training_that_was_let_go_is_anybodys(mine: Trainings, theirs: Trainings) -> None:
     mine.add(training())
     mine.claim("training-1")
