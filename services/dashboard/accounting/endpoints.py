@@ -41,7 +41,10 @@ def get_accounting(
 
 @router.get("/parked", responses=documented(401, 503))
 def list_parked(accounts: Accounts) -> ParkedList:
-    """The messages that the broker has put aside, with the reason of each: the oldest 200 of each queue."""
+    """The messages that the broker has put aside, with the reason of each: the oldest 200 of each queue.
+
+    As they are, or were some seconds ago.
+    """
     return accounts.parked.look()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -25,6 +26,8 @@ FOLDER: Final = "parked"
 """In object storage: what was decided, and the message itself, so that discarding one loses nothing."""
 MOST_LOOKED_AT: Final = 200
 """Messages of one queue; each may hold a picture of a mebibyte."""
+FRESH_SECONDS: Final = 5.0
+"""What was found is shown for so long: a look moves up to 200 MiB of each queue through the broker."""
 DECISION_DAYS: Final = 30
 MOST_DECISIONS: Final = 50
 FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
@@ -41,35 +44,33 @@ class _Kept(BaseModel):
 
 
 class ParkedMessages:
-    """What the broker has put aside. One look at a time: while one goes on, another would not see the same."""
+    """What the broker has put aside. One look at a time: while one goes on, another would not see the same.
 
-    def __init__(self, broker: Broker, store: ObjectStore) -> None:
+    Args:
+        broker: has the messages.
+        store: keeps the decisions.
+        fresh_seconds: a look is shown again for so long, unless somebody decides here.
+    """
+
+    def __init__(self, broker: Broker, store: ObjectStore, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._broker = broker
         self._store = store
+        self._fresh_seconds = fresh_seconds
         self._lock = threading.Lock()
+        self._seen: ParkedList | None = None
+        self._seen_at = 0.0
 
     def look(self) -> ParkedList:
-        """The parked messages of all queues.
+        """The parked messages of all queues, as they are or were some seconds ago.
 
         Raises:
             MessagingError: the broker can't be asked.
         """
-        waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
-        found: list[ParkedView] = []
-
-        def note(message: ParkedMessage) -> Fate:
-            found.append(_view(message))
-            return Fate.KEEP
-
         with self._lock:
-            for queue in QUEUES:
-                if waiting[queue.name]:
-                    self._broker.review(queue, note, MOST_LOOKED_AT)
-        return ParkedList(
-            parked=sorted(found, key=lambda view: view.parked_at, reverse=True),
-            waiting={name: count for name, count in waiting.items() if count},
-            complete=len(found) >= sum(waiting.values()),
-        )
+            if self._seen is None or time.monotonic() - self._seen_at >= self._fresh_seconds:
+                self._seen = self._look()
+                self._seen_at = time.monotonic()
+            return self._seen
 
     def decide(self, queue: str, parked_id: str, fate: Literal["replay", "discard"], *, by: str, note: str) -> Decision:
         """Put a message back into its queue, or discard it; who did so is kept first, and the message with it.
@@ -97,6 +98,7 @@ class ParkedMessages:
 
         try:
             with self._lock:
+                self._seen = None
                 self._broker.review(source, decide, MOST_LOOKED_AT)
         except PublishRefused as error:
             self._store.delete(_key(made[0].decision))
@@ -108,6 +110,23 @@ class ParkedMessages:
     def decisions(self) -> DecisionList:
         """What was decided lately."""
         return DecisionList(decisions=list(islice(self._decisions(), MOST_DECISIONS)))
+
+    def _look(self) -> ParkedList:
+        waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
+        found: list[ParkedView] = []
+
+        def note(message: ParkedMessage) -> Fate:
+            found.append(_view(message))
+            return Fate.KEEP
+
+        for queue in QUEUES:
+            if waiting[queue.name]:
+                self._broker.review(queue, note, MOST_LOOKED_AT)
+        return ParkedList(
+            parked=sorted(found, key=lambda view: view.parked_at, reverse=True),
+            waiting={name: count for name, count in waiting.items() if count},
+            complete=len(found) >= sum(waiting.values()),
+        )
 
     def _decisions(self) -> Iterator[Decision]:
         today = datetime.now(UTC)

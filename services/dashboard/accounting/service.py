@@ -47,6 +47,12 @@ class AccountingService:
         Raises:
             Problem: 404; 422 when the time is none, or too long.
         """
+        return self.overview(first, last, line)[0]
+
+    def overview(
+        self, first: datetime, last: datetime, line: str | None = None
+    ) -> tuple[Accounting, ParkedList | None]:
+        """The same, and the parked messages that it counts; None while the broker is away. Raises as `account`."""
         if line:
             self._register.check(line)
         if first >= last:
@@ -55,16 +61,18 @@ class AccountingService:
             raise Problem(422, f"from: at most {LONGEST.days} days; counts by hour and camera are not kept for longer")
         starts = starts_between(Step.HOUR, first, last)
         lines = [line] if line else self._register.all()
-        parked, complete = self._parked()
+        found = self._look()
+        parked = _places(found) if found else Counter[Place]()
         hours = [hour for name in lines for hour in self._of_line(name, starts, parked)]
-        return Accounting(
+        account = Accounting(
             start=starts[0],
             end=starts[-1] + Step.HOUR.length,
             total=sum(hours, Whereabouts()),
             cameras=list(_by_camera(hours)),
             hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
-            complete=complete,
+            complete=found is not None and found.complete,
         )
+        return account, found
 
     def _of_line(self, line: str, starts: list[datetime], parked: Counter[Place]) -> Iterator[HourWhereabouts]:
         end = starts[-1] + Step.HOUR.length
@@ -82,13 +90,11 @@ class AccountingService:
                 if where.captured:
                     yield HourWhereabouts(line=line, camera=camera, start=start, **where.model_dump())
 
-    def _parked(self) -> tuple[Counter[Place], bool]:
-        """Parked frames by where they belong, and whether all could be looked at."""
+    def _look(self) -> ParkedList | None:
         try:
-            found = self.parked.look()
+            return self.parked.look()
         except MessagingError:
-            return Counter(), False
-        return _places(found), found.complete
+            return None
 
 
 def _places(found: ParkedList) -> Counter[Place]:

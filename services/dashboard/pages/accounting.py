@@ -11,7 +11,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
 from services.dashboard.pages.templating import show
 from services.dashboard.visitor import Visitor
-from shared.messaging.port import MessagingError
 
 SPANS: Final = {
     "day": ("24 hours", timedelta(days=1)),
@@ -30,11 +29,7 @@ def show_accounting(
 ) -> HTMLResponse:
     """Captured = judged + refused + parked + in flight; then the parked messages."""
     now = datetime.now(UTC)
-    account = accounts.account(now - SPANS[span][1], now)
-    try:
-        parked = accounts.parked.look()
-    except MessagingError:
-        parked = None
+    account, parked = accounts.overview(now - SPANS[span][1], now)
     return show(
         request,
         "accounting.html",

@@ -69,3 +69,22 @@ def test_a_replay_that_the_queue_refused_is_no_decision(broker: Broker, store: O
     with pytest.raises(Problem, match="is full: the message stays parked"):
         parked.decide(message.queue, message.id, "replay", by="ada", note="")
     assert parked.decisions().decisions == []
+
+
+def test_parked_messages_are_fetched_once_in_a_while_and_again_after_a_decision(
+    broker: Broker, store: ObjectStore
+) -> None:
+    parked = ParkedMessages(broker, store, fresh_seconds=600)
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    (first,) = parked.look().parked
+    park(broker, INFERENCE_FRAMES, [captured(Line(camera="camera-2"))], "no picture either")
+    assert [each.id for each in parked.look().parked] == [first.id]
+    parked.decide(first.queue, first.id, "discard", by="ada", note="")
+    assert [each.camera for each in parked.look().parked] == ["camera-2"]
+
+
+def test_what_was_parked_since_is_seen_after_some_seconds(broker: Broker, store: ObjectStore) -> None:
+    parked = ParkedMessages(broker, store, fresh_seconds=0.0)
+    assert parked.look().parked == []
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    assert len(parked.look().parked) == 1
