@@ -101,26 +101,32 @@ def unmark_frame(marks: MarkedFrames, frame_id: FrameId) -> None:
     marks.unmark(frame_id)
 
 
-@router.get(
-    "/{frame_id}/explanation",
-    responses={202: {"model": ExplanationView, "description": "Under way"}, **documented(401, 404, 422, 503)},
-)
-def explain_frame(
-    frames: Frames,
-    frame_id: FrameId,
-    visitor: Visitor,
-    response: Response,
-    *,
-    label: Annotated[
-        list[Name] | None, Query(description="whose heatmaps; none: what flagged or what it shows")
-    ] = None,
-) -> ExplanationView:
-    """The heatmaps of any frame whose picture is kept, made on demand.
+Labels = Annotated[list[Name] | None, Query(description="whose heatmaps; none: what flagged or what it shows")]
+UNDER_WAY: Final[dict[int | str, dict[str, Any]]] = {202: {"model": ExplanationView, "description": "Under way"}}
 
-    200 when they are there. 202 while the explainer makes them: ask again, or look at `frame_url` (`Location`); the
-    live stream tells of the frame as well. The explainer is asked once however often this is.
+
+@router.get("/{frame_id}/explanation", responses={**UNDER_WAY, **documented(401, 404, 422, 503)})
+def get_explanation(frames: Frames, frame_id: FrameId, response: Response, *, label: Labels = None) -> ExplanationView:
+    """The heatmaps of a frame, or how far they are.
+
+    200 when they are there. 202 while the explainer makes them: look again, or at `frame_url` (`Location`); the live
+    stream tells of the frame as well. 404 when nobody has asked for them within the last minute: POST here.
     """
-    view = frames.explain(frame_id, label or (), by=visitor)
+    return _tell(frames.explanation(frame_id, label or ()), response)
+
+
+@router.post("/{frame_id}/explanation", responses={**UNDER_WAY, **documented(401, 403, 404, 422, 503)})
+def explain_frame(
+    frames: Frames, frame_id: FrameId, visitor: Visitor, response: Response, *, label: Labels = None
+) -> ExplanationView:
+    """Ask for the heatmaps of any frame whose picture is kept.
+
+    200 when they are there, 202 when the explainer makes them. It is asked once however often this is.
+    """
+    return _tell(frames.explain(frame_id, label or (), by=visitor), response)
+
+
+def _tell(view: ExplanationView, response: Response) -> ExplanationView:
     if view.state is ExplanationState.UNDER_WAY:
         response.status_code = 202
         response.headers.update({"Location": view.frame_url, "Retry-After": "1"})

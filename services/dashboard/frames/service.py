@@ -123,16 +123,36 @@ class FramesService:
             MessagingError: nobody was asked.
         """
         frame = self._known(frame_id)
+        found = self._explanation_of(frame, labels)
+        if found is not None:
+            return found
+        there = frame.explanation.heatmaps.keys() if frame.explanation else set()
+        self._ask(frame, {*labels, *there} if labels else (), by)
+        return ExplanationView.of(frame, ExplanationState.UNDER_WAY)
+
+    def explanation(self, frame_id: str, labels: Collection[str]) -> ExplanationView:
+        """The heatmaps of a frame, or how far they are; nobody is asked for anything.
+
+        Raises:
+            Problem: 404: no such frame, or nobody asked for them; 422: it was not judged by such a label.
+        """
+        found = self._explanation_of(self._known(frame_id), labels)
+        if found is None:
+            raise Problem(404, "these heatmaps are not there, and nobody has asked for them lately: POST here")
+        return found
+
+    def _explanation_of(self, frame: KnownFrame, labels: Collection[str]) -> ExplanationView | None:
+        """None: they are not there, and the explainer was not asked."""
         _check_labels(frame.verdict, labels)
         there = frame.explanation.heatmaps.keys() if frame.explanation else set()
         if there and there >= set(labels):
             return ExplanationView.of(frame, ExplanationState.READY, self._trust(frame))
-        asked = self._index.asked(frame_id)
+        asked = self._index.asked(frame.verdict.frame.frame_id)
         if asked is None or not asked.labels >= set(labels):
-            self._ask(frame, {*labels, *there} if labels else (), by)
-        elif asked.is_answered(frame):
-            return ExplanationView.of(frame, ExplanationState.READY)
-        return ExplanationView.of(frame, ExplanationState.UNDER_WAY)
+            return None
+        return ExplanationView.of(
+            frame, ExplanationState.READY if asked.is_answered(frame) else ExplanationState.UNDER_WAY
+        )
 
     def _trust(self, frame: KnownFrame) -> Trust:
         if frame.explanation is None or not frame.explanation.heatmaps:

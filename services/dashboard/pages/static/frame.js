@@ -32,7 +32,7 @@ async function explain(label) {
   const query = label ? `?label=${encodeURIComponent(label)}` : "";
   say("The explainer is at it …");
   for (let second = 0; second < PATIENCE; second += 1) {
-    const answer = await fetch(`/api/frames/${frame}/explanation${query}`);
+    const answer = await fetch(`/api/frames/${frame}/explanation${query}`, { method: "POST" });
     const told = await answer.json();
     if (answer.status === 200 && !told.reason) return location.reload();
     if (answer.status !== 202) return say(told.reason || told.detail);

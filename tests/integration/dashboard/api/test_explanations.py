@@ -1,4 +1,4 @@
-"""Heatmaps on demand: asked for by a GET, made by the explainer, shown when they are there."""
+"""Heatmaps on demand: asked for by a POST, made by the explainer, shown when they are there."""
 
 from __future__ import annotations
 
@@ -42,10 +42,12 @@ def _asked(broker: Broker) -> list[ExplanationRequested]:
 def test_a_frame_that_passed_is_explained_when_someone_asks(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
-    first = client.get(_address(passed), auth=("ada", ""))
+    problem(client.get(_address(passed)), 404, "nobody has asked for them")
+    first = client.post(_address(passed), auth=("ada", ""))
     assert first.status_code == 202
     assert first.headers["location"] == f"/api/frames/{passed.frame.frame_id}"
     assert first.json()["state"] == "under way"
+    assert client.post(_address(passed)).status_code == 202
     assert client.get(_address(passed)).status_code == 202
     (request,) = _asked(broker)
     assert request.frame == passed.frame
@@ -81,7 +83,8 @@ def test_a_further_label_is_asked_for_together_with_those_that_are_there(
     soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
     assert client.get(_address(verdict)).status_code == 200
     assert client.get(_address(verdict), params={"label": "break"}).status_code == 200
-    assert client.get(_address(verdict), params={"label": "length"}).status_code == 202
+    problem(client.get(_address(verdict), params={"label": "length"}), 404, "nobody has asked for them")
+    assert client.post(_address(verdict), params={"label": "length"}).status_code == 202
     (request,) = _asked(broker)
     assert set(request.labels) == {"good", "break", "length"}
 
@@ -89,23 +92,32 @@ def test_a_further_label_is_asked_for_together_with_those_that_are_there(
 def test_the_reason_why_there_are_no_heatmaps_is_told_and_the_question_not_repeated(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
-    assert client.get(_address(passed)).status_code == 202
+    assert client.post(_address(passed)).status_code == 202
     gone = explanation_of(passed).model_copy(
         update={"heatmaps": {}, "reason": "model model-1, which judged it, is gone", "explained_at": datetime.now(UTC)}
     )
     publish(broker, gone)
     soon(lambda: client.get(_address(passed)).status_code == 200)
-    assert client.get(_address(passed)).json()["reason"] == "model model-1, which judged it, is gone"
+    assert client.post(_address(passed)).json()["reason"] == "model model-1, which judged it, is gone"
     assert len(_asked(broker)) == 1
 
 
 def test_what_cant_be_explained_is_refused(
     client: httpx.Client, broker: Broker, store: ObjectStore, passed: FrameInspected
 ) -> None:
-    problem(client.get(_address(passed), params={"label": "mood"}), 422, "was not judged by mood")
+    problem(client.post(_address(passed), params={"label": "mood"}), 422, "was not judged by mood")
     store.delete(str(passed.picture_key))
-    problem(client.get(_address(passed)), 404, "the picture of this frame is not kept")
-    problem(client.get("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
+    problem(client.post(_address(passed)), 404, "the picture of this frame is not kept")
+    problem(client.post("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
+    assert _asked(broker) == []
+
+
+def test_a_page_of_another_site_cant_ask_the_explainer(
+    client: httpx.Client, broker: Broker, passed: FrameInspected
+) -> None:
+    strange = {"Sec-Fetch-Site": "cross-site"}
+    problem(client.post(_address(passed), headers=strange), 403, "a page of another site")
+    problem(client.get(_address(passed), headers=strange), 404, "nobody has asked for them")
     assert _asked(broker) == []
 
 
