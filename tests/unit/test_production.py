@@ -60,8 +60,9 @@ def test_a_promoted_model_judges_the_next_batch_and_the_one_before_it_is_unloade
 
 
 def test_rolling_back_is_a_promotion_too(production: Production, store: FilesystemStore) -> None:
-    for version in ("v1", "v2", "v1"):
-        promote(store, paint_bundle(version))
+    first, second = paint_bundle("v1"), paint_bundle("v2")
+    for bundle in (first, second, first):
+        promote(store, bundle)
         production.look()
     assert production.model().version == "v1"
 
