@@ -39,6 +39,7 @@ def main(stop: threading.Event) -> None:
         publisher = broker.publisher()
         if promoted := settings.initial_model and registry.start_with(settings.initial_model):
             publisher.publish(promoted).result()
+            registry.was_told(promoted)
         runner = Runner(
             trainings, store, broker.publisher(), news=news, stop=stop, lease_seconds=settings.lease_seconds
         )

@@ -90,27 +90,31 @@ class Registry:
     def start_with(self, folder: Path) -> ModelPromoted | None:
         """Promote the bundle of a folder, where its recipe has no model yet; None where it has one.
 
+        Whoever tells of it says so by `was_told`: a move that was not told, because the broker was away, is told at the
+        next start.
+
         Raises:
             BundleError: the folder holds no bundle, or one that must not be used.
         """
         bundle = read_bundle_folder(folder)
-        recipe, version = bundle.manifest.recipe, bundle.version
-        if production_history(self._store, recipe):
-            return None
+        asked = _first(bundle)
+        if history := production_history(self._store, asked.recipe):
+            return _told(asked, history[0]) if self._is_untold(asked, history) else None
         write_bundle(self._store, bundle.manifest, bundle.files)
-        asked = PromotionRequested(
-            promotion_id=f"initial-{version}"[:64],
-            recipe=recipe,
-            model_version=version,
-            reason="the first model of this recipe",
-            requested_by="trainer",
-            requested_at=datetime.now(UTC),
-        )
         try:
             self._check(asked)
         except Refusal as refusal:
             raise BundleError(f"{folder}: {refusal}") from None
         return self._move(asked, [], NOTHING_BEFORE, forced=False)
+
+    def was_told(self, promoted: ModelPromoted) -> None:
+        """The broker has what `start_with` said."""
+        keep_decision(self._store, promoted)
+
+    def _is_untold(self, asked: PromotionRequested, history: Sequence[ProductionPointer]) -> bool:
+        """Whether the first model is still the only one, and nobody was told."""
+        mine = [(move.version, move.by) for move in history] == [(asked.model_version, asked.requested_by)]
+        return mine and find_decision(self._store, asked.recipe, asked.promotion_id) is None
 
     def _check(self, asked: PromotionRequested) -> None:
         """What no force overrules: the model must be there, whole, and proven."""
@@ -172,6 +176,17 @@ class Registry:
             )
             move_production(self._store, last)
         return _told(asked, last)
+
+
+def _first(bundle: Bundle) -> PromotionRequested:
+    return PromotionRequested(
+        promotion_id=f"initial-{bundle.version}"[:64],
+        recipe=bundle.manifest.recipe,
+        model_version=bundle.version,
+        reason="the first model of this recipe",
+        requested_by="trainer",
+        requested_at=datetime.now(UTC),
+    )
 
 
 def _told(asked: PromotionRequested, move: ProductionPointer) -> ModelPromoted:

@@ -282,11 +282,25 @@ def test_a_line_starts_with_the_first_model_and_keeps_what_was_promoted_since(
     told = registry.start_with(tmp_path / "model")
     assert told
     assert told.model_version == "v1"
+    registry.was_told(told)
     assert registry.start_with(tmp_path / "model") is None
     put(store, proven("v2"))
     registry.promote(promotion("v2", force=True))
     assert registry.start_with(tmp_path / "model") is None
     assert production_version(store, "paint") == "v2"
+
+
+def test_a_first_model_of_which_nobody_was_told_is_told_at_the_next_start(
+    registry: Registry, store: FilesystemStore, tmp_path: Path
+) -> None:
+    write_bundle_folder(tmp_path / "model", proven("v1"))
+    told = registry.start_with(tmp_path / "model")
+    assert told
+    assert registry.start_with(tmp_path / "model") == told
+    assert len(production_history(store, "paint")) == 1
+    put(store, proven("v2"))
+    registry.promote(promotion("v2", force=True, reason="better"))
+    assert registry.start_with(tmp_path / "model") is None, "it is not in production any more"
 
 
 def test_a_first_model_that_must_not_be_used_is_named(registry: Registry, tmp_path: Path) -> None:
