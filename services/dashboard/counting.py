@@ -1,9 +1,9 @@
 """Counts of frames by line and time, each frame once however often its verdict arrives.
 
 A bucket holds the frames *captured* in its minute, hour, shift or day, of a line or of one of its slices (a camera, a
-batch, a model), so a verdict that arrives late, twice or out of order
-lands where it belongs. One Lua script takes a batch of facts: for each, was it seen? then count. It runs whole or not
-at all, so that a batch interrupted anywhere can be counted again.
+batch, a model), so a verdict that arrives late, twice or out of order lands where it belongs. One Lua script takes a
+batch of facts: for each, was it seen? then count. It runs whole or not at all, so that a batch interrupted anywhere
+can be counted again.
 """
 
 from __future__ import annotations
