@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import AwareDatetime
 
 from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.problems import documented
+from services.dashboard.times import AskedTime
 from services.dashboard.visitor import Visitor
 from shared.messages import Name
 
@@ -30,8 +30,8 @@ ParkedId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", examples=["0f3c9a1b2d4
 @router.get("/accounting", responses=documented(401, 404, 422, 503))
 def get_accounting(
     accounts: Accounts,
-    first: Annotated[AwareDatetime | None, Query(alias="from", description="a day before `to` when left out")] = None,
-    last: Annotated[AwareDatetime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[AskedTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
+    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
 ) -> Accounting:
     """Where every frame went, per camera and per hour: captured = judged + refused + parked + in flight."""

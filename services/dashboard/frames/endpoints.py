@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import AwareDatetime
 
 from services.dashboard.frames.marks import Mark, MarkList, MarkOrder, Marks
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
 from services.dashboard.frames.service import FramesService, Picture
 from services.dashboard.frames.wanted import Wanted
 from services.dashboard.problems import documented
+from services.dashboard.times import AskedTime
 from services.dashboard.visitor import Visitor
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
@@ -46,8 +46,8 @@ def _wanted(
     flagged: Annotated[bool | None, Query(description="worth explaining: NG, or unsure")] = None,
     batch: Annotated[Name | None, Query()] = None,
     part: Annotated[Name | None, Query()] = None,
-    first: Annotated[AwareDatetime | None, Query(alias="from", description="captured then or later")] = None,
-    last: Annotated[AwareDatetime | None, Query(alias="to", description="captured before")] = None,
+    first: Annotated[AskedTime | None, Query(alias="from", description="captured then or later")] = None,
+    last: Annotated[AskedTime | None, Query(alias="to", description="captured before")] = None,
     score_from: Annotated[float | None, Query(ge=0, le=1, description="of the label, at least")] = None,
     score_to: Annotated[float | None, Query(ge=0, le=1, description="of the label, at most")] = None,
 ) -> Wanted:

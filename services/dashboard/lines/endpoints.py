@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import AwareDatetime
 
 from services.dashboard.counting import Step
 from services.dashboard.lines.schemas import Accounting, LineList, LineState, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.problems import documented
+from services.dashboard.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["lines"])
@@ -48,8 +48,8 @@ def get_accounting(lines: Lines, line: Line) -> Accounting:
 def get_rates(
     lines: Lines,
     line: Line,
-    first: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
-    last: Annotated[AwareDatetime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[AskedTime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
+    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
     step: Step = Step.MINUTE,
 ) -> Rates:
     """Defect rates over time, by line and by label, from counts by capture time (UTC)."""

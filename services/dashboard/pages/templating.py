@@ -11,6 +11,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
+from services.dashboard.times import bounded
+
 
 class Clock:
     """The plant's clock: what is printed shows the same time to everybody."""
@@ -23,12 +25,14 @@ class Clock:
         return moment.astimezone(self.zone).strftime(form)
 
     def read(self, text: str | None) -> datetime | None:
-        """A moment from a field of a form; None when it is empty or none."""
+        """A moment from a field of a form; None when it is empty, none, or centuries away."""
+        if not text:
+            return None
         try:
-            moment = datetime.fromisoformat(text) if text else None
+            moment = datetime.fromisoformat(text)
+            return bounded(moment if moment.tzinfo else moment.replace(tzinfo=self.zone))
         except ValueError:
             return None
-        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=self.zone)
 
 
 def count(number: int) -> str:

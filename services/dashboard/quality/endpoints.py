@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import AwareDatetime
 
 from services.dashboard.lines.endpoints import Line
 from services.dashboard.problems import documented
@@ -16,6 +15,7 @@ from services.dashboard.quality.schemas import BatchList, BatchReport, Choices, 
 from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of
 from services.dashboard.quality.windows import Every
+from services.dashboard.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["quality"])
@@ -38,8 +38,8 @@ Batch = Annotated[Name, Path(examples=["batch-12"])]
 
 def _question(
     *,
-    first: Annotated[AwareDatetime | None, Query(alias="from", description="a day before `to` when left out")] = None,
-    last: Annotated[AwareDatetime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[AskedTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
+    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
     every: Annotated[Every | None, Query(description="length of a point; as it suits when left out")] = None,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
     camera: Annotated[Name | None, Query(description="one of camera, batch and model may be given")] = None,
@@ -81,9 +81,9 @@ def compare_windows(
     quality: Qualities,
     question: Asked,
     against_first: Annotated[
-        AwareDatetime | None, Query(alias="against_from", description="a window as long, just before, when left out")
+        AskedTime | None, Query(alias="against_from", description="a window as long, just before, when left out")
     ] = None,
-    against_last: Annotated[AwareDatetime | None, Query(alias="against_to")] = None,
+    against_last: Annotated[AskedTime | None, Query(alias="against_to")] = None,
 ) -> Comparison:
     """Two windows side by side, with an interval of the difference, for NG and for each label."""
     return quality.compare(question, other_window(question, against_first, against_last))

@@ -9,9 +9,8 @@ from typing import Final
 
 from services.dashboard.problems import Problem
 from services.dashboard.quality.windows import Every
+from services.dashboard.times import EARLIEST, LATEST
 
-EARLIEST: Final = 1990
-LATEST: Final = 2200
 LONGEST: Final = timedelta(days=20 * 365)
 
 
@@ -65,7 +64,8 @@ def check(every: Every | None, shift: int | None, first: datetime, last: datetim
     """
     if first >= last:
         raise Problem(422, "from: give a time before `to`")
-    if first.year < EARLIEST or last.year > LATEST or last - first > LONGEST:
-        raise Problem(422, f"from, to: at most {LONGEST.days // 365} years, between {EARLIEST} and {LATEST}")
+    if first < EARLIEST or last > LATEST or last - first > LONGEST:
+        years = f"{LONGEST.days // 365} years, from {EARLIEST.year} to {LATEST.year}"
+        raise Problem(422, f"from, to: at most {years}")
     if shift is not None and every not in (None, Every.SHIFT):
         raise Problem(422, "every: points are shifts when one shift of the day is asked for")

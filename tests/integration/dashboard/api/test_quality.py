@@ -138,8 +138,8 @@ def test_a_batch_is_reported_with_its_worst_frames(client: httpx.Client, broker:
     [
         ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "before `to`"),
         ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "every": "minute"}, "are kept for 2 days"),
-        ({"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}, "at most 20 years"),
-        ({"from": "0001-01-01T00:00:00Z", "to": "0001-01-02T00:00:00Z"}, "between 1990"),
+        ({"from": "1990-01-01T00:00:00Z", "to": "2200-12-31T23:59:59Z"}, "at most 20 years"),
+        ({"to": "1990-01-01T00:00:00Z"}, "from 1990"),
         ({"from": "2010-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "every": "day"}, "more than 800 points"),
         ({"camera": "a", "batch": "b"}, "give one of them"),
         ({"shift": "1", "every": "hour"}, "points are shifts"),

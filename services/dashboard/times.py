@@ -1,0 +1,29 @@
+"""Times that people ask about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime
+
+EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2201, 1, 1, tzinfo=UTC)
+
+
+def bounded(moment: datetime) -> datetime:
+    """A moment that can be reckoned with: its buckets and the windows around it are within the calendar.
+
+    Args:
+        moment: with a time zone.
+
+    Raises:
+        ValueError: it is before `EARLIEST` or after `LATEST`.
+    """
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError(f"give a time from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d}")
+    return moment
+
+
+AskedTime = Annotated[AwareDatetime, AfterValidator(bounded)]
+"""A time in a query: of every endpoint that takes one."""
