@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
@@ -15,7 +16,7 @@ class DatasetsService:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        # versions never change
+        # versions never change; one that is not there raises, which is not kept: it may come, or be put back
         self._version = lru_cache(maxsize=500)(self._read)
 
     def names(self) -> DatasetList:
@@ -31,11 +32,11 @@ class DatasetsService:
         known = versions(self._store, dataset)
         if not known:
             raise Problem(404, f"there is no dataset {dataset!r}: GET /api/datasets lists them")
-        found = (self._version(dataset, version) for version in reversed(known))
-        return DatasetVersionList(versions=[view for view in found if view])
+        views = []
+        for version in reversed(known):
+            with suppress(ObjectNotFound, DatasetVersionError):
+                views.append(self._version(dataset, version))
+        return DatasetVersionList(versions=views)
 
-    def _read(self, dataset: str, version: str) -> DatasetVersionView | None:
-        try:
-            return DatasetVersionView.of(read_version(self._store, dataset, version))
-        except (ObjectNotFound, DatasetVersionError):
-            return None
+    def _read(self, dataset: str, version: str) -> DatasetVersionView:
+        return DatasetVersionView.of(read_version(self._store, dataset, version))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -40,7 +41,7 @@ class ModelsService:
         self._store = store
         self._moves = moves
         self._commands = commands
-        # bundles never change
+        # bundles never change; one that is not there raises, which is not kept: it may come, or be put back
         self._model = lru_cache(maxsize=500)(self._read_model)
         self._labels = lru_cache(maxsize=500)(self._read_labels)
 
@@ -56,11 +57,12 @@ class ModelsService:
         Raises:
             Problem: 404.
         """
-        model = self._model(recipe, version)
-        if model is None:
-            raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
         in_production = bundle.production_version(self._store, recipe)
-        return model.model_copy(update={"in_production": version == in_production})
+        try:
+            return self._show(recipe, version, in_production)
+        except (ObjectNotFound, ValidationError) as error:
+            why = f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them"
+            raise Problem(404, why) from error
 
     def recipes(self) -> list[str]:
         """The recipes that have models."""
@@ -158,21 +160,21 @@ class ModelsService:
         in_production = bundle.production_version(self._store, recipe)
         models = []
         for version in bundle.versions(self._store, recipe):
-            model = self._model(recipe, version)
-            if model:
-                models.append(model.model_copy(update={"in_production": version == in_production}))
+            with suppress(ObjectNotFound, ValidationError):
+                models.append(self._show(recipe, version, in_production))
         return models
 
-    def _read_model(self, recipe: str, version: str) -> ModelView | None:
+    def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
+        changes = {"in_production": version == in_production, "labels": self.labels(recipe, version)}
+        return self._model(recipe, version).model_copy(update=changes)
+
+    def _read_model(self, recipe: str, version: str) -> ModelView:
         folder = bundle.folder_of(recipe, version)
-        try:
-            manifest = bundle.Manifest.model_validate_json(self._store.get(f"{folder}/{bundle.MANIFEST}"))
-        except (ObjectNotFound, ValidationError):
-            return None
+        manifest = bundle.Manifest.model_validate_json(self._store.get(f"{folder}/{bundle.MANIFEST}"))
         return ModelView(
             **manifest.model_dump(include={"recipe", "version", "architecture", "created_at", "dataset", "options"}),
             in_production=False,
-            labels=self.labels(recipe, version),
+            labels=[],
             evaluation=self._read_evaluation(folder),
         )
 

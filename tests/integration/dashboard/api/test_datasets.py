@@ -30,3 +30,13 @@ def test_the_versions_of_a_dataset_are_listed_with_counts_per_label(client: http
     assert (versions[0]["pictures"], versions[0]["groups"], versions[0]["made_by"]) == (3, 1, "eva")
     assert versions[0]["labels"] == {"good": 2, "break": 1}
     problem(client.get("/api/datasets/hem"), 404, "GET /api/datasets lists them")
+
+
+def test_a_version_that_is_put_back_is_listed_again(client: httpx.Client, store: ObjectStore) -> None:
+    reference = put_version(store, 1, (True, False))
+    (key,) = (key for key in store.keys("datasets/seam/") if key.endswith(".json"))
+    whole = store.get(key)
+    store.put(key, b"damaged")
+    assert client.get("/api/datasets/seam").json() == {"versions": []}
+    store.put(key, whole)
+    assert [version["reference"] for version in client.get("/api/datasets/seam").json()["versions"]] == [reference]

@@ -158,3 +158,18 @@ def test_a_comparison_is_ordered_and_found_when_it_is_there(
     assert client.get(address).json()["comparison"] == {"pictures": 60}
     missing = client.post("/api/models/seam/comparisons", json={**order, "candidate": "model-9"})
     problem(missing, 404, "no version 'model-9'")
+
+
+def test_a_version_that_was_asked_for_too_early_or_is_put_back_is_found(
+    client: httpx.Client, store: ObjectStore
+) -> None:
+    problem(client.get("/api/models/seam/versions/model-1"), 404, "no version 'model-1'")
+    put_model(store)
+    assert len(client.get("/api/models/seam/versions/model-1").json()["labels"]) == 4
+    manifest = f"{bundle.folder_of('seam', 'model-2')}/{bundle.MANIFEST}"
+    store.put(manifest, b"damaged")
+    problem(client.get("/api/models/seam/versions/model-2"), 404, "no version 'model-2'")
+    assert [model["version"] for model in client.get("/api/models").json()["models"]] == ["model-1"]
+    store.delete(manifest)
+    put_model(store, "model-2")
+    assert [model["version"] for model in client.get("/api/models").json()["models"]] == ["model-2", "model-1"]
