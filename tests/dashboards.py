@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx
+import pytest
 from pydantic import SecretStr
 from redis import Redis, RedisError
 
@@ -22,6 +23,7 @@ from services.dashboard.intake import Intake
 from services.dashboard.projection import open_redis
 from services.dashboard.settings import DashboardSettings
 from shared.messages import FrameCaptured, Message, decode
+from shared.messaging import open_broker
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
@@ -45,6 +47,20 @@ def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
             **changes,
         }
     )
+
+
+@pytest.fixture(name="store")
+def opened_store(settings: DashboardSettings) -> ObjectStore:
+    """What the dashboard of the fixture ``settings`` stores into."""
+    return open_store(settings)
+
+
+@pytest.fixture(name="broker")
+def opened_broker(settings: DashboardSettings) -> Iterator[Broker]:
+    """The broker of the fixture ``settings``."""
+    opened = open_broker(settings)
+    yield opened
+    opened.close()
 
 
 def redis_of(url: str) -> dict[str, Any]:

@@ -8,14 +8,12 @@ import pytest
 from services.dashboard.handler import Handler
 from services.dashboard.projection import Keys, open_redis
 from services.dashboard.settings import DashboardSettings
-from shared.messaging import open_broker
-from shared.messaging.port import Broker
-from shared.storage import open_store
-from shared.storage.port import ObjectStore
 from tests.conftest import Bucket
-from tests.dashboards import PrivateRedis, embedded_settings
+from tests.dashboards import PrivateRedis, embedded_settings, opened_broker, opened_store
 from tests.processes import Server
 from tests.servers import Endpoint
+
+__all__ = ["opened_broker", "opened_store"]
 
 
 @pytest.fixture
@@ -33,18 +31,6 @@ def settings(tmp_path: Path, private_s3: tuple[Endpoint, Server]) -> DashboardSe
         storage_access_key=bucket.access_key,
         storage_secret_key=bucket.secret_key,
     )
-
-
-@pytest.fixture
-def store(settings: DashboardSettings) -> ObjectStore:
-    return open_store(settings)
-
-
-@pytest.fixture
-def broker(settings: DashboardSettings) -> Iterator[Broker]:
-    opened = open_broker(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

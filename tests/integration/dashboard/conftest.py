@@ -10,11 +10,9 @@ from ulid import ULID
 from services.dashboard.handler import Handler
 from services.dashboard.projection import Keys, open_redis
 from services.dashboard.settings import DashboardSettings
-from shared.messaging import open_broker
-from shared.messaging.port import Broker
-from shared.storage import open_store
-from shared.storage.port import ObjectStore
-from tests.dashboards import embedded_settings, redis_of
+from tests.dashboards import embedded_settings, opened_broker, opened_store, redis_of
+
+__all__ = ["opened_broker", "opened_store"]
 
 
 @pytest.fixture(params=["embedded", "redis"])
@@ -34,18 +32,6 @@ def redis(settings: DashboardSettings) -> Iterator[Redis]:
     client = open_redis(settings)
     yield client
     client.close()
-
-
-@pytest.fixture
-def store(settings: DashboardSettings) -> ObjectStore:
-    return open_store(settings)
-
-
-@pytest.fixture
-def broker(settings: DashboardSettings) -> Iterator[Broker]:
-    opened = open_broker(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
