@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import structlog
 
 from services.trainer.dataset import NAME
 from services.trainer.errors import TrainerError
@@ -21,6 +23,8 @@ from shared.vision.bundle import Bundle
 from shared.vision.codec import Picture, UnreadablePicture, decode
 
 THREADS: Final = 8
+
+_log = structlog.stdlib.get_logger("held_back")
 
 
 class Incomparable(TrainerError):
@@ -110,8 +114,14 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
         raise Incomparable(str(error)) from error
 
 
-def _all_versions(store: ObjectStore) -> list[DatasetVersion]:
-    return [read_version(store, name, version) for name in datasets(store) for version in versions(store, name)]
+def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
+    """All that can be read: one that is damaged stands in the way of no model but its own."""
+    for name in datasets(store):
+        for version in versions(store, name):
+            try:
+                yield read_version(store, name, version)
+            except DatasetVersionError as error:
+                _log.warning("passed over a dataset version", reason=str(error))
 
 
 def _part(bundle: Bundle, name: str) -> list[str]:

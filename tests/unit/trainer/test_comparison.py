@@ -112,12 +112,13 @@ def test_models_of_other_labels_are_not_compared(
         comparisons.compare("paint", "v1", "v2")
 
 
-def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_imported_since(
+def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_imported_since_beside_damaged_ones(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     bundle = comparable("v2", dataset)
     of_folder = Bundle(bundle.manifest.model_copy(update={"dataset": dataset.digest}), bundle.files)
     put(store, comparable("v1", dataset), of_folder)
+    store.put("datasets/another/versions/0001-00000000.json", b"damaged")
     assert comparisons.compare("paint", "v1", "v2").dataset == dataset.reference
 
 
