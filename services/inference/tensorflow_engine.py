@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from shared.vision.bundle import KERAS
 from shared.vision.engine import EngineError, Logits, Pictures
+from shared.vision.keras_file import load_network
 
 
 class TensorFlowEngine:
@@ -29,7 +26,7 @@ class TensorFlowEngine:
         """
         with suppress(RuntimeError):  # TensorFlow is running already, with the threads of the first network
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-        self._network = _read(content)
+        self._network = load_network(content)
         signature = tf.TensorSpec((None, *self._network.input_shape[1:]), tf.float32)
         self._run = tf.function(lambda pictures: self._network(pictures, training=False), input_signature=[signature])
 
@@ -48,13 +45,3 @@ class TensorFlowEngine:
     def close(self) -> None:
         """Give its memory back."""
         del self._run, self._network
-
-
-def _read(content: bytes) -> keras.Model:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, KERAS)
-        path.write_bytes(content)
-        try:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            raise EngineError(f"Keras can't load the network: {str(error).splitlines()[0]}") from error

@@ -103,18 +103,6 @@ def _deflated(path: Path) -> bytes:
     return compressed.getvalue()
 
 
-def network_of(bundle: Bundle) -> keras.Model:
-    """The Keras network of a bundle; nothing in it is run while it is loaded.
-
-    Raises:
-        BundleError: it is missing or changed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, KERAS)
-        path.write_bytes(bundle.file(KERAS))
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-
-
 def library_versions() -> dict[str, str]:
     """What made the model, by name."""
     return {name: found for name in LIBRARIES if (found := _installed(name))}

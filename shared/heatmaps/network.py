@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import keras
@@ -13,6 +11,8 @@ import numpy as np
 
 from shared.recipe import Recipe
 from shared.vision.bundle import KERAS, Bundle, BundleError
+from shared.vision.engine import EngineError
+from shared.vision.keras_file import load_network
 
 CONVOLUTIONS: Final = (
     keras.layers.Conv2D,
@@ -28,14 +28,10 @@ def read_network(bundle: Bundle) -> keras.Model:
     Raises:
         BundleError: it is missing or changed, or no network of Keras's.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, KERAS)
-        path.write_bytes(bundle.file(KERAS))
-        try:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise BundleError(f"model {bundle.version}: Keras can't load {KERAS}: {reason}") from error
+    try:
+        return load_network(bundle.file(KERAS))
+    except EngineError as error:
+        raise BundleError(f"model {bundle.version}: {error}") from error
 
 
 def target_layer_of(network: keras.Model, recipe: Recipe) -> str:

@@ -7,7 +7,8 @@ import pytest
 from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
 from services.trainer.compile import compile_for_openvino
 from services.trainer.equality import Equality, compare
-from services.trainer.packing import Provenance, network_of, pack, version_name
+from services.trainer.packing import Provenance, pack, version_name
+from shared.heatmaps.network import read_network
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
 from shared.vision.openvino_engine import OpenVinoEngine
@@ -94,8 +95,8 @@ def test_a_bundle_is_read_back_as_it_was_packed(recipe: Recipe, pictures: np.nda
     assert again.manifest == bundle.manifest
     assert again.recipe == recipe
     assert again.manifest.target_layer == FEATURES
-    expected = np.asarray(network_of(bundle)(pictures, training=False))
-    assert np.array_equal(expected, np.asarray(network_of(again)(pictures, training=False)))
+    expected = np.asarray(read_network(bundle)(pictures, training=False))
+    assert np.array_equal(expected, np.asarray(read_network(again)(pictures, training=False)))
 
 
 def test_a_changed_bundle_is_not_read(recipe: Recipe, tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Networks in Keras's own format, read for whoever runs or explains them. Importing this imports Keras."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import keras
+
+from shared.vision.bundle import KERAS
+from shared.vision.engine import EngineError
+
+
+def load_network(content: bytes) -> keras.Model:
+    """Load a network; nothing in it is run meanwhile.
+
+    Args:
+        content: the ``.keras`` file.
+
+    Raises:
+        EngineError: this is no network of Keras's, or one that would run code of its own when loaded.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, KERAS)
+        path.write_bytes(content)
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise EngineError(f"Keras can't load {KERAS}: {str(error).splitlines()[0]}") from error
