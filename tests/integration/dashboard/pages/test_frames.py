@@ -7,8 +7,9 @@ from playwright.sync_api import Page, expect
 
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
+from shared.topology import EXPLAINER_REQUESTS
 from tests.browsers import SOON, is_loaded, put_pictures
-from tests.dashboards import publish, put_model
+from tests.dashboards import publish, put_model, soon
 from tests.verdicts import Line, explanation_of
 
 pytestmark = pytest.mark.browser
@@ -50,6 +51,24 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     page.keyboard.press("w")
     expect(page.locator("#marking")).to_contain_text("no longer marked", timeout=SOON)
     assert list(store.keys("marks/")) == []
+
+
+def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    verdict = Line().verdict()
+    verdict = verdict.model_copy(update={"picture_key": f"{verdict.frame.storage_key}/picture.jpg"})
+    put_pictures(store, verdict)
+    publish(broker, verdict)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("1", timeout=SOON)
+    page.goto(f"/frames/{verdict.frame.frame_id}")
+    page.get_by_role("button", name="Explain this frame").click()
+    expect(page.locator("#asked")).to_contain_text("The explainer is at it", timeout=SOON)
+    soon(lambda: broker.depth(EXPLAINER_REQUESTS.name).total == 1)
+    explained = explanation_of(verdict).model_copy(update={"heatmaps": {}, "reason": "its model is gone"})
+    publish(broker, explained)
+    expect(page.locator("#asked")).to_have_text("its model is gone", timeout=SOON)
 
 
 def test_a_search_that_makes_no_sense_is_told_in_words(page: Page) -> None:
