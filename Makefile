@@ -98,6 +98,10 @@ lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	@$(BIN)/uv pip compile --quiet deploy/requirements/uv.in --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url -o deploy/requirements/uv.txt
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev-installed  ## Photograph the dashboard's pages for docs/images while a demo plays (needs Chromium)
+	@$(BIN)/python -m deploy.screenshots
+
 ROW := var/seam-heatmaps
 .PHONY: seam-heatmaps
 seam-heatmaps: $(VENV)/.embedded-installed  ## Draw seams, and show what the sample model finds in them and where it looks

@@ -1,0 +1,101 @@
+"""Pictures of every page, for the documentation: the demo plays, a browser looks.
+
+    python -m deploy.screenshots [--out docs/images] [--frames 400]
+
+Starts the line of `make demo` in a folder of its own, waits until it has judged that many frames, and photographs each
+page in Chromium, the light one and for the line's page the dark one too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import httpx
+import typer
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
+
+from deploy.embedded.line import LINE, free_port
+
+PAGES: Final = {
+    "line": "/",
+    "quality": "/quality",
+    "frames": "/frames?verdict=ng",
+    "accounting": "/accounting",
+}
+SIZE: Final = ViewportSize(width=1280, height=800)
+QUALITY: Final = 82
+PATIENCE_SECONDS: Final = 900.0
+SETTLE_MILLISECONDS: Final = 4000
+"""For pictures and charts to be there: a live page never comes to rest."""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def screenshots(
+    *,
+    out: Annotated[Path, typer.Option(help="Gets <page>.jpg.")] = Path("docs/images"),
+    frames: Annotated[int, typer.Option(min=1, help="To judge before the pictures are taken.")] = 400,
+    state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/screenshots"),
+    chromium: Annotated[str, typer.Option(help="The browser's program.")] = shutil.which("chromium") or "chromium",
+) -> None:
+    """Photograph the pages of a line that runs."""
+    with _line(state) as address, sync_playwright() as playwright:
+        _wait_for(address, frames)
+        browser = playwright.chromium.launch(executable_path=chromium)
+        for name, path in {**PAGES, "frame": f"/frames/{_last_ng(address)}"}.items():
+            _photograph(browser, address + path, out / f"{name}.jpg", "light")
+        _photograph(browser, address, out / "line-dark.jpg", "dark")
+        browser.close()
+
+
+@contextmanager
+def _line(state: Path) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "deploy.embedded", "--state", str(state), "--port", str(port), "--loop"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603  our own module
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def _wait_for(address: str, frames: int) -> None:
+    """Until so many frames are judged, and what was flagged of them is explained."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        try:
+            counts = httpx.get(f"{address}/api/lines/{LINE}/accounting", timeout=10)
+        except httpx.TransportError:
+            counts = None
+        if counts and counts.is_success and counts.json()["judged"] >= frames and counts.json()["explained"]:
+            return
+        time.sleep(1)
+    raise typer.BadParameter(f"the line has not judged {frames} frames in {PATIENCE_SECONDS:.0f} s: see its logs")
+
+
+def _last_ng(address: str) -> str:
+    found = httpx.get(f"{address}/api/frames", params={"verdict": "ng", "limit": 20}, timeout=30).raise_for_status()
+    frames = found.json()["frames"]
+    explained = [frame for frame in frames if frame.get("heatmaps")] or frames
+    return str(explained[0]["frame_id"])
+
+
+def _photograph(browser: Browser, address: str, out: Path, scheme: Literal["light", "dark"]) -> None:
+    page = browser.new_page(viewport=SIZE, color_scheme=scheme)
+    page.goto(address, wait_until="domcontentloaded")
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.screenshot(path=out, type="jpeg", quality=QUALITY)
+    page.close()
+
+
+if __name__ == "__main__":
+    app()
