@@ -62,11 +62,12 @@ def paint_bundle(
     bias: NDArray[np.float32] = BIAS,
     weights: NDArray[np.float32] = WEIGHTS,
     keras: bool = False,
+    by_the_batch: bool = False,
 ) -> Bundle:
-    """A model for OpenVINO, and with ``keras`` for TensorFlow too."""
+    """A model for OpenVINO, with ``keras`` for TensorFlow too; ``by_the_batch``: one that looks at the neighbours."""
     recipe = recipe or paint_recipe()
     weights = weights if recipe.picture.colour == "rgb" else weights.mean(axis=0, keepdims=True)
-    files = {**_compiled(recipe, weights, bias), RECIPE: recipe.to_yaml().encode()}
+    files = {**_compiled(recipe, weights, bias, by_the_batch=by_the_batch), RECIPE: recipe.to_yaml().encode()}
     if keras:
         files[KERAS] = keras_file(_network(recipe, weights, bias))
     return pack(files, recipe, version, target_layer="features")
@@ -144,12 +145,17 @@ def captured(
     )
 
 
-def _compiled(recipe: Recipe, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> dict[str, bytes]:
+def _compiled(
+    recipe: Recipe, weights: NDArray[np.float32], bias: NDArray[np.float32], *, by_the_batch: bool
+) -> dict[str, bytes]:
     from shared.vision.openvino_engine import openvino
 
     ops, spec = openvino.opset13, recipe.picture
     pictures = ops.parameter([-1, spec.height, spec.width, len(weights)], np.float32, name="pictures")
     means = ops.reduce_mean(pictures, np.array([1, 2]), keep_dims=False)
+    if by_the_batch:
+        neighbours = ops.reduce_mean(means, np.array([0]), keep_dims=True)
+        means = ops.multiply(ops.subtract(means, neighbours), ops.constant(np.float32(100)))
     logits = ops.add(ops.matmul(means, ops.constant(weights), False, False), ops.constant(bias))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, OPENVINO)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from shared.messages import Verdict
@@ -14,13 +15,15 @@ from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
 from shared.vision.bundle import FORM_FILES, KERAS, Bundle, BundleError, Form, fastest_form
 from shared.vision.engine import Engine, EngineError, Logits
-from shared.vision.preprocessing import prepare
+from shared.vision.steadiness import SAME_SCORE, moved_by_neighbours, noise
 
 Prepared = NDArray[np.float32]
 """(height, width, channels): one picture as the network sees it."""
 
-SAME_SCORE: Final = 0.01
-"""How far a score may move with the size of the batch: by rounding, and not by looking at the neighbours."""
+MOST_PROVEN: Final = 8
+"""Pictures that are judged alone and together before a network is trusted."""
+
+_log = structlog.stdlib.get_logger("model")
 
 
 def unjudged(reason: str) -> Judgement:
@@ -62,20 +65,34 @@ def load_model(
     largest_batch: int,
     form: Literal["auto", "fp32", "int8"] = "auto",
 ) -> Model:
-    """Load a bundle, and run its network once at the smallest and once at the largest batch.
+    """Load a bundle, and see that its network judges a picture alone as it does in a batch.
+
+    With ``auto``, an int8 form that this machine does not run so gives way to fp32.
 
     Raises:
         BundleError: the bundle does not hold what the engine needs, or not the form that is asked for.
         EngineError: the network can't be loaded, or does not answer as its recipe says.
     """
     chosen = _form_of(bundle, kind, form)
-    engine = _open_engine(bundle, chosen, threads)
+    try:
+        engine = _open_proven(bundle, chosen, threads, largest_batch)
+    except EngineError as error:
+        if form != "auto" or chosen != Form.INT8:
+            raise
+        _log.warning("the int8 form is not fit for this machine; taking fp32", reason=str(error))
+        chosen = Form.FP32
+        engine = _open_proven(bundle, chosen, threads, largest_batch)
+    return Model(bundle.version, bundle.recipe, engine, chosen)
+
+
+def _open_proven(bundle: Bundle, form: Form | Literal["keras"], threads: int, largest_batch: int) -> Engine:
+    engine = _open_engine(bundle, form, threads)
     try:
         _prove(engine, bundle.recipe, largest_batch)
     except EngineError:
         engine.close()
         raise
-    return Model(bundle.version, bundle.recipe, engine, chosen)
+    return engine
 
 
 def _form_of(bundle: Bundle, kind: str, wanted: str) -> Form | Literal["keras"]:
@@ -102,10 +119,9 @@ def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) ->
 
 
 def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (largest_batch, 64, 64, 3), np.uint8)
-    pictures = np.stack([prepare(picture, recipe.picture) for picture in noise])
-    alone, together = _checked(engine, recipe, pictures[:1]), _checked(engine, recipe, pictures)
-    moved = np.abs(scores_of(alone, recipe.task)[0] - scores_of(together, recipe.task)[0]).max()
+    _checked(engine, recipe, noise(recipe, largest_batch))
+    pictures = noise(recipe, min(max(2, largest_batch), MOST_PROVEN))
+    moved = moved_by_neighbours(lambda batch: _checked(engine, recipe, batch), recipe, pictures)
     if moved > SAME_SCORE:
         raise EngineError(f"the network judges a picture by its neighbours: alone, a score moves by {moved:.2g}")
 

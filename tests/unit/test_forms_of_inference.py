@@ -9,6 +9,7 @@ import pytest
 
 from services.inference.model import load_model
 from shared.vision.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Bundle, BundleError
+from shared.vision.engine import EngineError
 from shared.vision.preprocessing import prepare
 from tests.models import BIAS, pack, paint_bundle, paint_recipe, painted
 
@@ -42,6 +43,15 @@ def test_a_worker_runs_the_form_it_is_set_to_and_by_itself_the_fastest(
     black = prepare(painted("black"), bundle.recipe.picture)
     assert model.engine.logits(black[np.newaxis])[0, 0] == pytest.approx(expected)
     assert model.form == ("int8" if expected == ROUNDED else "fp32")
+
+
+def test_an_int8_form_that_judges_a_picture_by_its_neighbours_gives_way_to_fp32() -> None:
+    full, unfit = paint_bundle("v1"), paint_bundle("v1", by_the_batch=True)
+    files = {**full.files, OPENVINO_INT8: unfit.file(OPENVINO), OPENVINO_INT8_WEIGHTS: unfit.file(OPENVINO_WEIGHTS)}
+    bundle = pack(files, paint_recipe(), "v1", target_layer="features")
+    assert load_model(bundle, "openvino", threads=1, largest_batch=4).form == "fp32"
+    with pytest.raises(EngineError, match="by its neighbours"):
+        load_model(bundle, "openvino", threads=1, largest_batch=4, form="int8")
 
 
 def test_a_model_without_the_form_that_is_asked_for_is_refused_with_what_to_do() -> None:

@@ -29,6 +29,7 @@ from tests.broker_address import BrokerAddress
 from tests.strokes import STROKES, draw_strokes
 
 SECONDS = 200.0
+OPTIONS = {"batch_size": 16, "forms": ["fp32"], "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}}
 
 
 class Line:
@@ -96,7 +97,13 @@ def request(epochs: int, **changes: object) -> TrainingRequested:
             "recipe": "strokes",
             "recipe_yaml": STROKES,
             "dataset": "datasets/strokes",
-            "options": {"epochs": epochs, "batch_size": 16, "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}},
+            "architecture": "compact",
+            "options": {
+                "epochs": epochs,
+                "batch_size": 16,
+                "forms": ["fp32"],
+                "shares": {"train": 0.6, "valid": 0.2, "test": 0.2},
+            },
             "promote": True,
             "requested_by": "ada",
             "requested_at": datetime.now(UTC),
