@@ -50,7 +50,7 @@ def screenshots(
     with _line(state) as address, sync_playwright() as playwright:
         _wait_for(address, frames)
         browser = playwright.chromium.launch(executable_path=chromium)
-        for name, path in {**PAGES, "frame": f"/frames/{_last_ng(address)}"}.items():
+        for name, path in {**PAGES, "frame": f"/frames/{_last_break(address)}"}.items():
             _photograph(browser, address + path, out / f"{name}.jpg", "light")
         _photograph(browser, address, out / "line-dark.jpg", "dark")
         browser.close()
@@ -82,11 +82,11 @@ def _wait_for(address: str, frames: int) -> None:
     raise typer.BadParameter(f"the line has not judged {frames} frames in {PATIENCE_SECONDS:.0f} s: see its logs")
 
 
-def _last_ng(address: str) -> str:
-    found = httpx.get(f"{address}/api/frames", params={"verdict": "ng", "limit": 20}, timeout=30).raise_for_status()
-    frames = found.json()["frames"]
-    explained = [frame for frame in frames if frame.get("heatmaps")] or frames
-    return str(explained[0]["frame_id"])
+def _last_break(address: str) -> str:
+    """The clearest of the last broken seams."""
+    wanted = {"verdict": "ng", "label": "break", "limit": "50"}
+    frames = httpx.get(f"{address}/api/frames", params=wanted, timeout=30).raise_for_status().json()["frames"]
+    return str(max(frames, key=lambda frame: frame["findings"]["break"]["score"])["frame_id"])
 
 
 def _photograph(browser: Browser, address: str, out: Path, scheme: Literal["light", "dark"]) -> None:
