@@ -24,6 +24,8 @@ from shared.vision.steadiness import SAME_SCORE, moved_by_neighbours, noise
 
 CALIBRATING: Final = 300
 """Pictures that set the ranges of an int8 form, as NNCF has it by default."""
+SAME_PRECISION: Final = 0.001
+"""What the order of scores that are as good as equal may change: a perfect network's interval is a single point."""
 FEW: Final = 8
 """Pictures that are judged alone and together."""
 
@@ -101,7 +103,7 @@ class Reference:
         if proof.moved_by_neighbours > SAME_SCORE:
             return f"in a batch, a score is up to {proof.moved_by_neighbours:.3f} from that of the picture alone"
         low, _ = self.evaluation.intervals.get("macro_average_precision", (0.0, 1.0))
-        if proof.macro_average_precision < low:
+        if proof.macro_average_precision < low - SAME_PRECISION:
             return (
                 f"its macro average precision is {proof.macro_average_precision:.3f}, and the network's above {low:.3f}"
             )

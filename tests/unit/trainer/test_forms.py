@@ -84,6 +84,8 @@ def test_a_form_whose_metric_falls_below_the_networks_interval_is_refused(
     low, _ = held.evaluation.intervals["macro_average_precision"]
     alike = Proof(pictures=100, largest_score_difference=0.1, changed_verdicts=0, macro_average_precision=low)
     assert held.objection(alike) is None
+    rounded = alike.model_copy(update={"macro_average_precision": low - 1e-7})
+    assert held.objection(rounded) is None, "the interval of a perfect network is a single point"
     worse = alike.model_copy(update={"macro_average_precision": low - 0.01})
     assert "its macro average precision is" in str(held.objection(worse))
 
