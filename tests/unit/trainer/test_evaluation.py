@@ -8,24 +8,7 @@ from services.trainer.intervals import proportion, ranking
 from services.trainer.thresholds import BOUNDS, choose_thresholds, cost_curve, costs_of
 from shared.intervals import draws, spread
 from shared.recipe import Recipe, parse_recipe
-
-SEAM = """
-name: seam
-task: multi-label
-labels:
-  good: {key: g, colour: white, role: quality}
-  break: {key: b, colour: green, role: defect}
-  short: {key: l, colour: red, role: attribute, expected: true}
-  twill: {key: t, colour: blue, role: attribute}
-costs: {escape: 10, overkill: 1}
-"""
-FRUIT = """
-name: fruit
-task: exclusive
-labels:
-  apple: {key: a, colour: green, role: attribute}
-  orange: {key: o, colour: blue, role: attribute}
-"""
+from tests.unit.trainer.recipes import FRUIT, SEAM
 
 
 @pytest.fixture

@@ -14,24 +14,8 @@ from services.trainer.tables import Place
 from services.trainer.thresholds import choose_thresholds
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.vision.codec import decode, size_of
+from tests.unit.trainer.recipes import FRUIT, SEAM
 
-SEAM = """
-name: seam
-task: multi-label
-labels:
-  good: {key: g, colour: white, role: quality}
-  break: {key: b, colour: green, role: defect}
-  short: {key: l, colour: red, role: attribute, expected: true}
-  twill: {key: t, colour: blue, role: attribute}
-costs: {escape: 10, overkill: 1}
-"""
-FRUIT = """
-name: fruit
-task: exclusive
-labels:
-  apple: {key: a, colour: green, role: attribute}
-  orange: {key: o, colour: blue, role: attribute}
-"""
 GOOD, BROKEN = [1, 0, 1, 0], [0, 1, 1, 0]
 
 
