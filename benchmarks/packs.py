@@ -139,6 +139,9 @@ def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Fou
         str(fold),
         "--split",
         SPLIT,
+        "--forms",
+        "fp32",
+        "--no-report",
     )
     options += FIRST_INSPECTION if network == "seam-resnet" else ()
     shutil.rmtree(model, ignore_errors=True)
