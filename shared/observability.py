@@ -61,12 +61,19 @@ class Wellness(Protocol):
 
 
 class Health:
-    """Whether a service's loop turns. ``beat`` is called by the loop; ``/healthz`` says 200 or 503."""
+    """Whether a service's loops turn. Each calls ``beat`` of its own; ``/healthz`` says 200 or 503."""
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._silence_seconds = silence_seconds
         self._clock = clock
         self._last_beat = clock()
+        self._beside: list[Health] = []
+
+    def beside(self) -> Health:
+        """The health of a further loop: the service is well when all are."""
+        other = Health(self._silence_seconds, self._clock)
+        self._beside.append(other)
+        return other
 
     def beat(self) -> None:
         """The loop turned."""
@@ -74,8 +81,9 @@ class Health:
 
     @property
     def well(self) -> bool:
-        """Whether the loop turned lately."""
-        return self._clock() - self._last_beat < self._silence_seconds
+        """Whether every loop turned lately."""
+        turned = self._clock() - self._last_beat < self._silence_seconds
+        return turned and all(other.well for other in self._beside)
 
 
 def serve_health(health: Wellness, settings: ServiceSettings) -> None:

@@ -10,17 +10,11 @@ from types import FrameType
 from typing import Final
 
 import structlog
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState
 
 from shared.messaging import open_broker
 from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
+from shared.patience import patient
 from shared.recipe import RecipeError
 from shared.settings import ServiceSettings
 from shared.storage.port import StorageError, StorageUnavailable
@@ -75,14 +69,7 @@ def await_broker(
         SystemExit: ``stop`` was set before the broker came.
     """
     try:
-        return Retrying(
-            retry=retry_if_exception_type(BrokerUnavailable),
-            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE),
-            stop=stop_when_event_set(stop),
-            sleep=sleep_using_event(stop),
-            before_sleep=_say_once,
-            reraise=True,
-        )(connect, settings)
+        return patient(stop, BrokerUnavailable, shortest=0.5, longest=LONGEST_PAUSE, tell=_say_once)(connect, settings)
     except BrokerUnavailable:
         raise SystemExit(0) from None
 

@@ -12,14 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 import structlog
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState
 
 from services.camera.capture import open_capture, shown, speed_of
 from services.camera.errors import CameraError
@@ -28,6 +21,7 @@ from services.camera.sampling import Sampling
 from services.camera.settings import Resolution
 from services.camera.shot import Shot
 from shared.messages import CameraState
+from shared.patience import patient
 from shared.vision.codec import Picture
 
 BUFFER_BYTES: Final = 128 * 1024**2
@@ -129,14 +123,8 @@ class LiveCamera:
 
     def _opened_again(self) -> tuple[cv2.VideoCapture, Picture]:
         self._closed.wait(SHORTEST_PAUSE)
-        return Retrying(
-            retry=retry_if_exception_type(CameraError),
-            wait=wait_random_exponential(multiplier=SHORTEST_PAUSE, max=LONGEST_PAUSE),
-            stop=stop_when_event_set(self._closed),
-            sleep=sleep_using_event(self._closed),
-            before_sleep=self._tell,
-            reraise=True,
-        )(self._open)
+        pauses = {"shortest": SHORTEST_PAUSE, "longest": LONGEST_PAUSE}
+        return patient(self._closed, CameraError, **pauses, tell=self._tell)(self._open)
 
     def _tell(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""

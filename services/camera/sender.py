@@ -13,20 +13,14 @@ from functools import partial
 from typing import Final, TypeVar
 
 import structlog
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState
 
 from services.camera.outbox import Outbox, Waiting
 from services.camera.pulse import Pulse
 from services.camera.reporter import Reporter
 from shared.messages import PICTURE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
 from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Publisher, PublishRefused
+from shared.patience import patient
 from shared.storage.port import ObjectStore, StorageError
 from shared.vision.codec import CONTENT_TYPES, SUFFIXES
 
@@ -40,6 +34,8 @@ WINDOW_BYTES: Final = 16 * 1024**2
 FAREWELL_SECONDS: Final = 3.0
 """How long the last report may take."""
 
+TROUBLE: Final = (MessagingError, StorageError)
+"""With the broker or the object storage: frames wait in the outbox meanwhile."""
 PASSING: Final = (PublishRefused, BrokerUnavailable, StorageError)
 """What the same publisher gets over by itself."""
 
@@ -180,7 +176,7 @@ class Sender:
                 self._under_way[0].settle()
             else:
                 self._outbox.wait_for_frames(self._position, PATIENCE_SECONDS)
-        except (MessagingError, StorageError) as trouble:
+        except TROUBLE as trouble:
             self._begin_again(trouble)
 
     def _collect(self) -> None:
@@ -280,15 +276,9 @@ class Sender:
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until it succeeds or the time for sending is over."""
         try:
-            return Retrying(
-                retry=retry_if_exception_type((MessagingError, StorageError)),
-                wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE),
-                stop=stop_when_event_set(self._abandoned),
-                sleep=sleep_using_event(self._abandoned),
-                before_sleep=_tell_refusals,
-                reraise=True,
-            )(attempt)
-        except (MessagingError, StorageError):
+            retrying = patient(self._abandoned, TROUBLE, shortest=0.1, longest=LONGEST_PAUSE, tell=_tell_refusals)
+            return retrying(attempt)
+        except TROUBLE:
             raise Abandoned from None
 
     # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────

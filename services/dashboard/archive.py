@@ -20,11 +20,11 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter, Gauge
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set
-from tenacity.wait import wait_random_exponential
+from tenacity import RetryCallState
 from ulid import ULID
 
 from shared.messages import MalformedMessage, Message, decode
+from shared.patience import patient
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 FOLDER: Final = "verdicts"
@@ -141,14 +141,8 @@ class Archive:
     def _write(self, segment: _Open) -> None:
         content = gzip.compress(b"".join(segment.lines), compresslevel=6)
         key = f"{FOLDER}/{datetime.now(UTC):%Y-%m-%d/%H%M}-{ULID()}.jsonl.gz"
-        Retrying(
-            retry=retry_if_exception_type(StorageUnavailable),
-            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            before_sleep=_tell,
-            reraise=True,
-        )(self._store.put, key, content, CONTENT_TYPE)
+        retrying = patient(self._stop, StorageUnavailable, longest=LONGEST_PAUSE, tell=_tell)
+        retrying(self._store.put, key, content, CONTENT_TYPE)
         SEGMENTS.inc()
 
     def _settle(self, segment: _Open, error: Exception | None) -> None:

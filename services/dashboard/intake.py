@@ -15,8 +15,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter, Gauge
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set
-from tenacity.wait import wait_random_exponential
+from tenacity import RetryCallState
 
 from services.dashboard.archive import Archive
 from services.dashboard.handler import FLEETING, Handler, UnwantedMessage
@@ -24,6 +23,7 @@ from services.dashboard.projection import AWAY
 from shared.messages import MalformedMessage, Message, decode
 from shared.messaging.port import Broker, BrokerUnavailable, Delivery, Subscription
 from shared.observability import Health
+from shared.patience import patient
 from shared.storage.port import StorageUnavailable
 from shared.topology import Queue
 
@@ -119,14 +119,7 @@ class Intake:
 
     def _until_done(self, attempt: Callable[..., None], *args: object) -> None:
         """Try until it succeeds, or until the stop, as long as the trouble may pass."""
-        Retrying(
-            retry=retry_if_exception_type(PASSING),
-            wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE),
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            before_sleep=self._tell,
-            reraise=True,
-        )(attempt, *args)
+        patient(self._stop, PASSING, shortest=0.1, longest=LONGEST_PAUSE, tell=self._tell)(attempt, *args)
 
     def _acknowledge_kept(self, *, wait: bool = False) -> None:
         done: list[Delivery] = []

@@ -45,7 +45,7 @@ def main(stop: threading.Event) -> None:
         with running_beside(
             stop,
             partial(reporter.run, settings.report_seconds, stop),
-            partial(turn, requests, health=Health()),
+            partial(turn, requests, health=health.beside()),
         ):
             turn(broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch), health=health)
 

@@ -55,7 +55,7 @@ def main(stop: threading.Event) -> None:
             stop,
             partial(production.follow, promotions, settings.model_check_seconds, stop),
             partial(reporter.run, settings.report_seconds, stop),
-            partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=Health()),
+            partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=health.beside()),
         ):
             production.wait(stop, health)
             frames = broker.subscribe(INFERENCE_FRAMES, prefetch=2 * settings.batch)

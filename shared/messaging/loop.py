@@ -14,18 +14,12 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from prometheus_client import Counter
 from structlog.contextvars import bound_contextvars
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState
 
 from shared.messages import MalformedMessage, Message, decode
 from shared.messaging.port import BrokerUnavailable, Delivery, Publisher, PublishRefused, Subscription
 from shared.observability import Health
+from shared.patience import patient
 
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two tries; shorter than the silence after which a service is not well."""
@@ -166,14 +160,7 @@ class _Loop:
 
     def _until_done(self, attempt: Callable[[], Result]) -> Result:
         """Try again and again, with longer and longer pauses, as long as the trouble may pass and nobody says stop."""
-        return Retrying(
-            retry=retry_if_exception_type(_PASSING),
-            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
-            stop=stop_when_event_set(self._stop),
-            sleep=sleep_using_event(self._stop),
-            before_sleep=self._tell,
-            reraise=True,
-        )(attempt)
+        return patient(self._stop, _PASSING, longest=LONGEST_PAUSE, tell=self._tell)(attempt)
 
     def _tell(self, state: RetryCallState) -> None:
         self._health.beat()

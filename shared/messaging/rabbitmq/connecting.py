@@ -13,16 +13,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pika
 from pika import exceptions
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
 from shared import topology
 from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable, MessagingError
+from shared.patience import patient
 from shared.topology import Queue, WhenFull
 
 HEARTBEAT_SECONDS: Final = 20
@@ -135,13 +129,7 @@ def patiently(stop: threading.Event, attempt: Callable[[], Result]) -> Result:
     Raises:
         BrokerUnavailable: ``stop`` was set.
     """
-    return Retrying(
-        retry=retry_if_exception_type(BrokerUnavailable),
-        wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
-        stop=stop_when_event_set(stop),
-        sleep=sleep_using_event(stop),
-        reraise=True,
-    )(attempt)
+    return patient(stop, BrokerUnavailable, longest=LONGEST_PAUSE)(attempt)
 
 
 def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
