@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from services.dashboard import documents, events, watching
+from services.dashboard.access import Audit
 from services.dashboard.accounting import endpoints as accounting_endpoints
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.datasets import endpoints as datasets_endpoints
@@ -51,6 +52,7 @@ FEATURES: Final = (
 class Rooms:
     """What the endpoints find in ``app.state`` under the same names."""
 
+    audit: Audit
     lines: LinesService
     frames: FramesService
     marks: Marks
@@ -75,7 +77,7 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
         version="1",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # `documents` has it, for those who are let in
     )
     for name, room in vars(rooms).items():
         setattr(app.state, name, room)

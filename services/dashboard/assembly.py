@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import BaseModel, RootModel
 from redis import Redis
 
+from services.dashboard.access import Audit
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.app import Rooms, build_app
@@ -111,6 +112,7 @@ class Dashboard:
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
         )
         return Rooms(
+            audit=Audit(self._store),
             lines=lines,
             frames=frames,
             marks=Marks(self._store, self.handler.frames),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.templating import Jinja2Templates
 
+from services.dashboard.access import Role, at_least
 from services.dashboard.problems import Problem
 
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
@@ -20,8 +21,14 @@ Errors are problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) 
 Lists come in pages: give `next` as `before` to get the following one.
 """
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[at_least(Role.VIEWER)])
 templates = Jinja2Templates(directory=Path(str(files("services.dashboard.pages"))) / "templates")
+
+
+@router.get("/api/openapi.json")
+def get_openapi(request: Request) -> JSONResponse:
+    """The API's document (OpenAPI)."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/api/docs")

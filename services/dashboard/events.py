@@ -7,10 +7,11 @@ from collections.abc import AsyncIterable
 from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from services.dashboard.access import Role, at_least
 from services.dashboard.live import Hub
 from services.dashboard.problems import documented
 
-router = APIRouter(prefix="/api", tags=["live"])
+router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIEWER)])
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=documented(401, 503))

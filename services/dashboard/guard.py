@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.dashboard.access.roles import LOCAL, Caller, Role
 from services.dashboard.problems import Problem, respond
 from services.dashboard.settings import DashboardSettings
 
@@ -57,6 +58,7 @@ class Guard:
 
         problem = self._problem_of(scope)
         if problem is None:
+            scope.setdefault("state", {})["caller"] = _caller(Headers(scope=scope))
             await self._app(scope, receive, send_with_headers)
             return
         asks = {"WWW-Authenticate": 'Basic realm="Seamline", charset="UTF-8"'} if problem.details.status == 401 else {}
@@ -83,6 +85,13 @@ class Guard:
         else:
             return False
         return hmac.compare_digest(given, self._password)
+
+
+def _caller(headers: Headers) -> Caller:
+    """Who asks: by the user name that came with the password. Whoever knows the password may do everything."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    user = basic_credentials(credentials)[0] if scheme.lower() == "basic" else ""
+    return Caller(user[:64], Role.ADMIN) if user else LOCAL
 
 
 def basic_credentials(credentials: str) -> tuple[str, str]:

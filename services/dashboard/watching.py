@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.dashboard.access import Role, at_least
 from services.dashboard.problems import documented
 from services.dashboard.readiness import Readiness, Ready
 
@@ -17,7 +18,11 @@ def get_health() -> Response:
     return Response("ok\n", media_type="text/plain")
 
 
-@router.get("/readyz", responses={503: {"model": Ready, "description": "Something is away"}, **documented(401)})
+@router.get(
+    "/readyz",
+    dependencies=[at_least(Role.VIEWER)],
+    responses={503: {"model": Ready, "description": "Something is away"}, **documented(401)},
+)
 def get_readiness(request: Request, response: Response) -> Ready:
     """200 when all that the dashboard needs is there, and its counts are complete."""
     readiness: Readiness = request.app.state.readiness
@@ -26,7 +31,7 @@ def get_readiness(request: Request, response: Response) -> Ready:
     return ready
 
 
-@router.get("/metrics", response_class=Response, responses=documented(401))
+@router.get("/metrics", dependencies=[at_least(Role.VIEWER)], response_class=Response, responses=documented(401))
 def get_metrics() -> Response:
     """For Prometheus."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

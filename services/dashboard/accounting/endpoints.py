@@ -7,14 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
+from services.dashboard.access import Admin, Audited, Engineer, Role, at_least
 from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
-from services.dashboard.visitor import Visitor
 from shared.messages import Name
 
-router = APIRouter(prefix="/api", tags=["accounting"])
+router = APIRouter(prefix="/api", tags=["accounting"], dependencies=[at_least(Role.VIEWER)])
 
 
 def _accounting(request: Request) -> AccountingService:
@@ -56,15 +56,17 @@ def list_decisions(accounts: Accounts) -> DecisionList:
 
 @router.post("/parked/{queue}/{parked_id}/replay", responses=documented(401, 403, 404, 409, 422, 503))
 def replay_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, visitor: Visitor
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, *, caller: Engineer, audit: Audited
 ) -> Decision:
     """Put a message back into its queue, as if it were new."""
-    return accounts.parked.decide(queue, parked_id, "replay", by=visitor, note=order.note)
+    with audit.recording("parked.replay", f"{queue}/{parked_id}", caller.name, note=order.note):
+        return accounts.parked.decide(queue, parked_id, "replay", by=caller.name, note=order.note)
 
 
 @router.post("/parked/{queue}/{parked_id}/discard", responses=documented(401, 403, 404, 422, 503))
 def discard_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, visitor: Visitor
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, *, caller: Admin, audit: Audited
 ) -> Decision:
     """Take a message away for good. It is kept with the decision in object storage, below `parked/`."""
-    return accounts.parked.decide(queue, parked_id, "discard", by=visitor, note=order.note)
+    with audit.recording("parked.discard", f"{queue}/{parked_id}", caller.name, note=order.note):
+        return accounts.parked.decide(queue, parked_id, "discard", by=caller.name, note=order.note)

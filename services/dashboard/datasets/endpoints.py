@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
+from services.dashboard.access import Role, at_least
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.problems import documented
 from shared.messages import Name
 
-router = APIRouter(prefix="/api/datasets", tags=["datasets"])
+router = APIRouter(prefix="/api/datasets", tags=["datasets"], dependencies=[at_least(Role.VIEWER)])
 
 
 def _datasets(request: Request) -> DatasetsService:

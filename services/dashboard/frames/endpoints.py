@@ -6,17 +6,17 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from services.dashboard.access import Audited, Operator, Role, at_least
 from services.dashboard.frames.marks import Mark, MarkList, MarkOrder, Marks
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
 from services.dashboard.frames.service import FramesService, Picture
 from services.dashboard.frames.wanted import Wanted
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
-from services.dashboard.visitor import Visitor
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
 
-router = APIRouter(prefix="/api/frames", tags=["frames"])
+router = APIRouter(prefix="/api/frames", tags=["frames"], dependencies=[at_least(Role.VIEWER)])
 
 KEPT = "private, max-age=86400"
 """For pictures: what is under a frame's address does not change, but for a heatmap that is made again."""
@@ -90,15 +90,17 @@ def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
 
 
 @router.put("/{frame_id}/mark", responses=documented(401, 403, 404, 422, 503))
-def mark_frame(marks: MarkedFrames, frame_id: FrameId, order: MarkOrder, visitor: Visitor) -> Mark:
+def mark_frame(marks: MarkedFrames, frame_id: FrameId, order: MarkOrder, caller: Operator, audit: Audited) -> Mark:
     """Say that the verdict is wrong, and keep the frame for labelling. Doing so again replaces the note."""
-    return marks.mark(frame_id, order.note, by=visitor)
+    with audit.recording("frame.mark", frame_id, caller.name, note=order.note):
+        return marks.mark(frame_id, order.note, by=caller.name)
 
 
 @router.delete("/{frame_id}/mark", status_code=204, responses=documented(401, 403, 404, 422, 503))
-def unmark_frame(marks: MarkedFrames, frame_id: FrameId) -> None:
+def unmark_frame(marks: MarkedFrames, frame_id: FrameId, caller: Operator, audit: Audited) -> None:
     """Take the mark back."""
-    marks.unmark(frame_id)
+    with audit.recording("frame.unmark", frame_id, caller.name):
+        marks.unmark(frame_id)
 
 
 Labels = Annotated[list[Name] | None, Query(description="whose heatmaps; none: what flagged or what it shows")]
@@ -117,13 +119,13 @@ def get_explanation(frames: Frames, frame_id: FrameId, response: Response, *, la
 
 @router.post("/{frame_id}/explanation", responses={**UNDER_WAY, **documented(401, 403, 404, 422, 503)})
 def explain_frame(
-    frames: Frames, frame_id: FrameId, visitor: Visitor, response: Response, *, label: Labels = None
+    frames: Frames, frame_id: FrameId, caller: Operator, response: Response, *, label: Labels = None
 ) -> ExplanationView:
     """Ask for the heatmaps of any frame whose picture is kept.
 
     200 when they are there, 202 when the explainer makes them. It is asked once however often this is.
     """
-    return _tell(frames.explain(frame_id, label or (), by=visitor), response)
+    return _tell(frames.explain(frame_id, label or (), by=caller.name), response)
 
 
 def _tell(view: ExplanationView, response: Response) -> ExplanationView:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from services.dashboard.access import Audited, Engineer, Role, at_least
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.schemas import (
     ComparisonOrder,
@@ -21,10 +22,9 @@ from services.dashboard.models.schemas import (
 )
 from services.dashboard.models.service import ModelsService
 from services.dashboard.problems import documented
-from services.dashboard.visitor import Visitor
 from shared.messages import Name
 
-router = APIRouter(prefix="/api/models", tags=["models"])
+router = APIRouter(prefix="/api/models", tags=["models"], dependencies=[at_least(Role.VIEWER)])
 
 
 def _models(request: Request) -> ModelsService:
@@ -71,18 +71,22 @@ def list_promotions(models: Models, recipe: RecipeName) -> PromotionList:
 
 @router.post("/{recipe}/{version}/promotion", status_code=202, responses=documented(401, 403, 404, 422, 503))
 def promote_model(
-    models: Models, recipe: RecipeName, version: Version, order: PromotionOrder, visitor: Visitor
+    models: Models, recipe: RecipeName, version: Version, order: PromotionOrder, *, caller: Engineer, audit: Audited
 ) -> PromotionView:
     """Order a promotion. The trainer measures the version beside the one in production, and promotes or refuses it."""
-    return models.promote(recipe, version, order, by=visitor)
+    asked = order.model_dump()
+    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **asked):
+        return models.promote(recipe, version, order, by=caller.name)
 
 
 @router.post("/{recipe}/rollback", status_code=202, responses=documented(401, 403, 409, 422, 503))
 def roll_back(
-    models: Models, recipe: RecipeName, visitor: Visitor, order: RollbackOrder | None = None
+    models: Models, recipe: RecipeName, caller: Engineer, audit: Audited, order: RollbackOrder | None = None
 ) -> PromotionView:
     """Put the version back into production that was there before; asked for twice, it goes back once."""
-    return models.roll_back(recipe, order or RollbackOrder(), by=visitor)
+    order = order or RollbackOrder()
+    with audit.recording("model.rollback", recipe, caller.name, reason=order.reason):
+        return models.roll_back(recipe, order, by=caller.name)
 
 
 @router.get("/{recipe}/history", responses=documented(401, 422, 503))
@@ -93,10 +97,17 @@ def get_history(models: Models, recipe: RecipeName) -> HistoryView:
 
 @router.post("/{recipe}/comparisons", status_code=202, responses=documented(401, 403, 404, 422, 503))
 def compare_models(
-    comparisons: Comparisons, recipe: RecipeName, order: ComparisonOrder, visitor: Visitor, response: Response
+    comparisons: Comparisons,
+    recipe: RecipeName,
+    order: ComparisonOrder,
+    *,
+    caller: Engineer,
+    audit: Audited,
+    response: Response,
 ) -> None:
     """Ask the trainer to measure two versions on the same pictures; `Location` shows what came out, when it did."""
-    comparisons.order(recipe, order, by=visitor)
+    with audit.recording("model.compare", recipe, caller.name, baseline=order.baseline, candidate=order.candidate):
+        comparisons.order(recipe, order, by=caller.name)
     response.headers["Location"] = f"/api/models/{recipe}/comparisons/{order.baseline}/{order.candidate}"
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from services.dashboard.access import Audited, Engineer, Role
 from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
 from services.dashboard.pages.templating import show
-from services.dashboard.visitor import Visitor
+from services.dashboard.problems import Problem
 
 SPANS: Final = {
     "day": ("24 hours", timedelta(days=1)),
@@ -50,10 +51,14 @@ def decide(
     *,
     queue: QueueName,
     parked_id: ParkedId,
-    visitor: Visitor,
+    caller: Engineer,
+    audit: Audited,
     fate: Annotated[Literal["replay", "discard"], Form()],
     note: Annotated[str, Form(max_length=500)] = "",
 ) -> RedirectResponse:
     """Replay or discard one message, then show the page again."""
-    accounts.parked.decide(queue, parked_id, fate, by=visitor, note=note)
+    if fate == "discard" and not caller.may(Role.ADMIN):
+        raise Problem(403, "this takes the role admin: ask one")
+    with audit.recording(f"parked.{fate}", f"{queue}/{parked_id}", caller.name, note=note):
+        accounts.parked.decide(queue, parked_id, fate, by=caller.name, note=note)
     return RedirectResponse("/accounting#decisions", status_code=303)

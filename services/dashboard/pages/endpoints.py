@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from services.dashboard.access import Role, at_least
 from services.dashboard.counting import Step
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.pages import accounting, frames, quality
@@ -17,7 +18,7 @@ from services.dashboard.problems import ProblemDetails
 
 CHART_MINUTES = 60
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[at_least(Role.VIEWER)])
 router.include_router(accounting.router)
 router.include_router(quality.router)
 router.include_router(frames.router)

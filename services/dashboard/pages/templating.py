@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
 
+from services.dashboard.access import Caller, Role
 from services.dashboard.times import bounded
 
 
@@ -48,7 +50,19 @@ def percent(share: float | None) -> str:
     return f"{share:.{digits}%}"
 
 
-templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"))
+def only(caller: Caller, role: str) -> Markup:
+    """Attributes of a control that takes a role: empty for who has it; for others it is disabled, and says why."""
+    if caller.may(Role(role)):
+        return Markup("")
+    return Markup(' disabled title="This takes the role {}: yours is {}"').format(role, caller.role)
+
+
+def _caller(request: Request) -> dict[str, Any]:
+    return {"caller": getattr(request.state, "caller", None)}
+
+
+templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"), context_processors=[_caller])
+templates.env.globals["only"] = only
 templates.env.filters["count"] = count
 templates.env.filters["percent"] = percent
 

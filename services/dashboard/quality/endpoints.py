@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from services.dashboard.access import Role, at_least
 from services.dashboard.lines.endpoints import Line
 from services.dashboard.problems import documented
 from services.dashboard.quality.batches import BatchesService
@@ -18,7 +19,7 @@ from services.dashboard.quality.windows import Every
 from services.dashboard.times import AskedTime
 from shared.messages import Name
 
-router = APIRouter(prefix="/api", tags=["quality"])
+router = APIRouter(prefix="/api", tags=["quality"], dependencies=[at_least(Role.VIEWER)])
 
 
 def _quality(request: Request) -> QualityService:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from services.dashboard.access import Audited, Engineer, Role, at_least
 from services.dashboard.problems import documented
 from services.dashboard.trainings.schemas import TrainingList, TrainingOrder, TrainingView
 from services.dashboard.trainings.service import TrainingsService
-from services.dashboard.visitor import Visitor
 from shared.messages import Name
 
-router = APIRouter(prefix="/api/trainings", tags=["trainings"])
+router = APIRouter(prefix="/api/trainings", tags=["trainings"], dependencies=[at_least(Role.VIEWER)])
 
 
 def _trainings(request: Request) -> TrainingsService:
@@ -25,9 +25,12 @@ TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB
 
 
 @router.post("", status_code=202, responses=documented(401, 403, 422, 503))
-def order_training(trainings: Trainings, order: TrainingOrder, visitor: Visitor, response: Response) -> TrainingView:
+def order_training(
+    trainings: Trainings, order: TrainingOrder, caller: Engineer, audit: Audited, response: Response
+) -> TrainingView:
     """Order a training. The answer comes when the trainer's queue has it; `Location` shows how far it is."""
-    training = trainings.order(order, by=visitor)
+    with audit.recording("training.order", order.recipe, caller.name, dataset=order.dataset, promote=order.promote):
+        training = trainings.order(order, by=caller.name)
     response.headers["Location"] = f"/api/trainings/{training.training_id}"
     return training
 
@@ -45,6 +48,7 @@ def get_training(trainings: Trainings, training_id: TrainingId) -> TrainingView:
 
 
 @router.delete("/{training_id}", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
-def cancel_training(trainings: Trainings, training_id: TrainingId, visitor: Visitor) -> TrainingView:
+def cancel_training(trainings: Trainings, training_id: TrainingId, caller: Engineer, audit: Audited) -> TrainingView:
     """Ask the trainer to stop; what was learned so far is dropped. The state changes when the trainer has stopped."""
-    return trainings.cancel(training_id, by=visitor)
+    with audit.recording("training.cancel", training_id, caller.name):
+        return trainings.cancel(training_id, by=caller.name)

@@ -137,7 +137,7 @@ def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
     frame = verdict.frame
     address = f"/api/frames/{frame.frame_id}/mark"
     answer = client.put(address, json={"note": "a shadow"})
-    assert (answer.status_code, answer.json()["marked_by"], answer.json()["verdict"]) == (200, "operator", "ng")
+    assert (answer.status_code, answer.json()["marked_by"], answer.json()["verdict"]) == (200, "local", "ng")
     assert client.put(address, json={"note": "a shadow of the needle"}).status_code == 200
     (key,) = store.keys("marks/")
     assert key == f"marks/line-1/{frame.captured_at:%Y-%m-%d}/{frame.frame_id}.json"

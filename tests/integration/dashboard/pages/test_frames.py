@@ -44,7 +44,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     assert verdicts[1].frame.frame_id in key
 
     page.keyboard.press("Enter")
-    expect(page.locator("#marking")).to_contain_text("marked by operator", timeout=SOON)
+    expect(page.locator("#marking")).to_contain_text("marked by local", timeout=SOON)
     is_loaded(page, ".stage img")
     expect(page.locator(".layer[data-label=break]")).to_be_visible()
     page.keyboard.press("2")

@@ -1,0 +1,76 @@
+"""The audit log: who did what, one object each below ``audit/<day>/`` in object storage, never changed.
+
+What people are about to do is written first, so that nothing happens unseen; what then fails is followed by a second
+object, which says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, Field, JsonValue
+from ulid import ULID
+
+from shared.storage.port import ObjectStore
+
+FOLDER: Final = "audit"
+
+
+class AuditEntry(BaseModel):
+    """Who did what."""
+
+    id: str = Field(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
+    at: AwareDatetime
+    by: str = Field(description="person or token", examples=["eva"])
+    action: str = Field(description="noun and verb", examples=["model.promote"])
+    subject: str = Field(description="of what", examples=["seam/20260131-120000-1f3a"])
+    details: dict[str, JsonValue] = Field({}, examples=[{"reason": "fewer escapes on the new cloth"}])
+    failed: str | None = Field(None, description="why it did not happen; null: it did")
+
+
+class Audit:
+    """Writes the audit log."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def record(self, action: str, subject: str, by: str, **details: JsonValue) -> AuditEntry:
+        """Keep that somebody does something; call it before it is done.
+
+        Args:
+            action: noun and verb, such as ``model.promote``.
+            subject: what it is done to, such as ``seam/20260131-120000-1f3a``.
+            by: the caller's name.
+            details: whatever else should be known; no secrets.
+
+        Raises:
+            StorageError: it was not kept, so it should not be done.
+        """
+        now = datetime.now(UTC)
+        entry = AuditEntry(
+            id=str(ULID.from_datetime(now)), at=now, by=by, action=action, subject=subject, details=details
+        )
+        self._keep(entry, f"{entry.id}.json")
+        return entry
+
+    @contextmanager
+    def recording(self, action: str, subject: str, by: str, **details: JsonValue) -> Iterator[AuditEntry]:
+        """Keep that somebody does what is done within the block, and if that fails, why.
+
+        Raises:
+            StorageError: it was not kept; the block is not entered.
+        """
+        entry = self.record(action, subject, by, **details)
+        try:
+            yield entry
+        except Exception as error:
+            failed = str(error) or type(error).__name__
+            self._keep(entry.model_copy(update={"failed": failed}), f"{entry.id}.outcome.json")
+            raise
+
+    def _keep(self, entry: AuditEntry, name: str) -> None:
+        key = f"{FOLDER}/{entry.at:%Y-%m-%d}/{name}"
+        self._store.put(key, entry.model_dump_json().encode(), "application/json")

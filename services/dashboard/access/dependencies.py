@@ -1,0 +1,52 @@
+"""What endpoints ask for: a caller with a role, and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.params import Depends as Dependency
+
+from services.dashboard.access.audit import Audit
+from services.dashboard.access.roles import Caller, Role
+from services.dashboard.problems import Problem
+
+
+def _caller(needed: Role) -> Callable[[Request], Caller]:
+    def caller(request: Request) -> Caller:
+        who: Caller = request.state.caller
+        if not who.may(needed):
+            raise Problem(403, f"this takes the role {needed}, and {who.name} is {who.role}: ask an admin")
+        return who
+
+    caller.role = needed  # type: ignore[attr-defined]  # the tests look for it on every route
+    return caller
+
+
+_CALLERS = {role: _caller(role) for role in Role}
+
+
+def at_least(role: Role) -> Dependency:
+    """For ``dependencies=[…]`` of a router or an endpoint that need not know who asks."""
+    dependency: Dependency = Depends(_CALLERS[role])
+    return dependency
+
+
+Viewer = Annotated[Caller, Depends(_CALLERS[Role.VIEWER])]
+"""Anybody who is let in."""
+Operator = Annotated[Caller, Depends(_CALLERS[Role.OPERATOR])]
+"""An operator, or who may do more."""
+Engineer = Annotated[Caller, Depends(_CALLERS[Role.ENGINEER])]
+"""An engineer, or an admin."""
+Admin = Annotated[Caller, Depends(_CALLERS[Role.ADMIN])]
+"""An admin."""
+
+
+def _audit(request: Request) -> Audit:
+    audit: Audit = request.app.state.audit
+    return audit
+
+
+Audited = Annotated[Audit, Depends(_audit)]
+"""The audit log: ``audit.record(…)``, or ``with audit.recording(…)`` around what may fail."""
