@@ -18,6 +18,8 @@ from services.dashboard.frames import endpoints as frames_endpoints
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.guard import Guard
+from services.dashboard.labelling import endpoints as labelling_endpoints
+from services.dashboard.labelling.room import LabellingRoom
 from services.dashboard.lines import endpoints as lines_endpoints
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live import Hub
@@ -40,6 +42,7 @@ FEATURES: Final = (
     frames_endpoints,
     quality_endpoints,
     accounting_endpoints,
+    labelling_endpoints,
     models_endpoints,
     trainings_endpoints,
     datasets_endpoints,
@@ -65,6 +68,7 @@ class Rooms:
     accounting: AccountingService
     quality: QualityService
     batches: BatchesService
+    labelling: LabellingRoom
     clock: Clock
 
 

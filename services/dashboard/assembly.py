@@ -21,6 +21,7 @@ from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.handler import Handler
 from services.dashboard.intake import Intake
+from services.dashboard.labelling.room import LabellingRoom
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
@@ -88,6 +89,7 @@ class Dashboard:
                 rooms.hub.close()
         finally:
             rooms.hub.close()
+            rooms.labelling.close()
             self._close()
 
     def _close(self) -> None:
@@ -111,11 +113,12 @@ class Dashboard:
             states=lambda: _states(lines),
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
         )
+        marks = Marks(self._store, self.handler.frames)
         return Rooms(
             audit=Audit(self._store),
             lines=lines,
             frames=frames,
-            marks=Marks(self._store, self.handler.frames),
+            marks=marks,
             models=models,
             comparisons=ComparisonsService(self._store, commands),
             trainings=trainings,
@@ -125,6 +128,13 @@ class Dashboard:
             accounting=AccountingService(register, self.handler, ParkedMessages(self._broker, self._store)),
             quality=QualityService(register, self.handler.counting, self._settings),
             batches=BatchesService(register, self.handler.counting, frames),
+            labelling=LabellingRoom(
+                self._store,
+                self.handler.frames,
+                register,
+                marks,
+                upload_bytes=self._settings.upload_megabytes * 1_000_000,
+            ),
             clock=Clock(self._settings.working_day.zone),
         )
 

@@ -54,6 +54,10 @@ class DashboardSettings(ServiceSettings):
     passed_frames: int = Field(5_000, ge=1, description="frames that passed, per line")
     error_frames: int = Field(2_000, ge=1, description="frames that could not be judged, per line")
 
+    upload_megabytes: int = Field(
+        500, ge=1, le=4_000, description="the largest film that may be uploaded; takes room for two copies below TMPDIR"
+    )
+
     ng_hold_seconds: float = Field(5.0, gt=0, description="a line shows NG for so long after the last NG frame")
     silence_seconds: float = Field(
         15.0, gt=0, description="a camera or worker that has said nothing for so long is lost"

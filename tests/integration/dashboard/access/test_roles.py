@@ -29,6 +29,10 @@ TAKES = {
     ("POST", "/api/models/{recipe}/comparisons"): Role.ENGINEER,
     ("POST", "/api/parked/{queue}/{parked_id}/replay"): Role.ENGINEER,
     ("POST", "/api/parked/{queue}/{parked_id}/discard"): Role.ADMIN,
+    ("POST", "/api/labelling/films"): Role.ENGINEER,
+    ("POST", "/api/labelling/sources/{source}/labels"): Role.ENGINEER,
+    ("POST", "/api/labelling/sources/{source}/undo"): Role.ENGINEER,
+    ("POST", "/api/labelling/datasets"): Role.ENGINEER,
     ("POST", "/accounting/parked/{queue}/{parked_id}"): Role.ENGINEER,
 }
 """What changes anything. Whatever is not here and not open is read, by viewers."""

@@ -1,0 +1,128 @@
+"""The desk at which people label: what they say is kept, or refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+from services.dashboard.labelling.ledger import History, Ledger
+from services.dashboard.labelling.line_frames import LineFrames
+from services.dashboard.labelling.records import Judged, Reading, Record, State
+from services.dashboard.labelling.rules import complaint
+from services.dashboard.labelling.schemas import LabelOrder, UndoOrder
+from services.dashboard.labelling.sources import Source
+from services.dashboard.problems import Problem
+
+
+class Desk:
+    """Writes records. An answer means that it is in object storage."""
+
+    def __init__(self, ledger: Ledger, line_frames: LineFrames) -> None:
+        self._ledger = ledger
+        self._line_frames = line_frames
+
+    def label(self, source: Source, order: LabelOrder, by: str) -> Record:
+        """Keep what a person says of frames: of all of them, or of none.
+
+        Raises:
+            Problem: 404: no such frame; 409: somebody else said otherwise meanwhile, or it is not this person's turn;
+                422: the recipe does not allow these labels together.
+            StorageError: it was not kept.
+        """
+        if wrong := complaint(source.recipe, order.labels):
+            raise Problem(422, f"labels: {wrong}")
+        history = self._ledger.history(source.id)
+        frames = list(dict.fromkeys(order.frames))
+        judged = self.known(source, history, frames)
+        for frame in frames:
+            _check_turn(history.state(frame), order, frame, by)
+        record = Record(
+            id=str(ULID()),
+            source=source.id,
+            reading=order.reading,
+            by=by,
+            at=datetime.now(UTC),
+            frames=tuple(frames),
+            labels=order.labels,
+            judged=judged,
+        )
+        self._ledger.append(record)
+        return record
+
+    def undo(self, source: Source, order: UndoOrder, by: str) -> Record:
+        """Take back what a person said: a record more, and none less.
+
+        Raises:
+            Problem: 404: there is nothing to take back; 409: somebody else said it.
+            StorageError: it was not kept.
+        """
+        undone = self._to_undo(source, order, by)
+        record = Record(
+            id=str(ULID()),
+            source=source.id,
+            reading=undone.reading,
+            by=by,
+            at=datetime.now(UTC),
+            frames=undone.frames,
+            labels={},
+            undoes=undone.id,
+        )
+        self._ledger.append(record)
+        return record
+
+    def known(self, source: Source, history: History, frames: Sequence[str]) -> Mapping[str, Judged]:
+        """What the line said of these frames; nothing of those of a film.
+
+        Raises:
+            Problem: 404: there is no such frame in this source, or its picture was not kept.
+        """
+        if source.film is not None:
+            if strange := [frame for frame in frames if source.number(frame) is None]:
+                raise Problem(404, f"frame {strange[0]}: {source.name} has frames 0 to {source.film.frames - 1}")
+            return {}
+        found = {frame: self._line_frames.find(source.recipe.name, frame, history) for frame in frames}
+        if strange := [frame for frame, judged in found.items() if judged is None]:
+            raise Problem(404, f"frame {strange[0]} of this recipe is not known, or its picture was not kept")
+        return {frame: judged for frame, judged in found.items() if judged is not None}
+
+    def _to_undo(self, source: Source, order: UndoOrder, by: str) -> Record:
+        standing = list(self._ledger.history(source.id).standing())
+        if order.record is None:
+            own = (record for record in standing if record.by == by and record.reading is order.reading)
+            found = next(own, None)
+        else:
+            found = next((record for record in standing if record.id == order.record), None)
+        if found is None:
+            raise Problem(404, "there is nothing to take back: it was never said, or is taken back already")
+        if found.by != by:
+            raise Problem(409, f"{found.by} said so: label the frame anew instead")
+        return found
+
+
+def _check_turn(state: State, order: LabelOrder, frame: str, by: str) -> None:
+    """Whether this person may give this reading of a frame now.
+
+    Raises:
+        Problem: 409.
+    """
+    if order.reading is Reading.SECOND:
+        _check_second(state, frame, by)
+    if order.reading is Reading.SETTLED and not state.read_twice:
+        raise Problem(409, f"frame {frame} was not read by two people: there is nothing to settle")
+    before = state.of(order.reading)
+    if before is None or before.by == by or before.labels == order.labels:
+        return
+    if order.seen.get(frame) != before.id:
+        said = ", ".join(name for name, value in before.labels.items() if value) or "no label"
+        raise Problem(
+            409, f"frame {frame}: {before.by} said {said} meanwhile; look at it, and save again to replace that"
+        )
+
+
+def _check_second(state: State, frame: str, by: str) -> None:
+    if state.first is None:
+        raise Problem(409, f"frame {frame} has no first reading yet: label it without `reading`")
+    if state.first.by == by:
+        raise Problem(409, f"frame {frame}: you gave the first reading, so another person has to give the second")

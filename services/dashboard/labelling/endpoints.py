@@ -1,0 +1,214 @@
+"""``/api/labelling``."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from services.dashboard.access import Audited, Engineer, Role, Viewer, at_least
+from services.dashboard.labelling.export import Exports, chunks_of
+from services.dashboard.labelling.records import FrameKey, Reading, RecordId, SourceId
+from services.dashboard.labelling.room import LabellingRoom
+from services.dashboard.labelling.schemas import (
+    AgreementView,
+    DatasetMade,
+    DatasetOrder,
+    FrameToLabel,
+    LabelOrder,
+    Queue,
+    QueuePage,
+    RecordPage,
+    RecordView,
+    SourceList,
+    SourceView,
+    UndoOrder,
+)
+from services.dashboard.labelling.service import LabellingService, Wanted
+from services.dashboard.labelling.uploading import BODY, Upload, received
+from services.dashboard.problems import documented
+from services.dashboard.times import AskedTime
+from shared.messages import Name
+
+router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])
+
+KEPT: Final = "private, max-age=86400"
+"""For pictures: what is under a frame's address does not change."""
+SPOOLED_BYTES: Final = 32 * 1024**2
+
+
+def _labelling(request: Request) -> LabellingService:
+    room: LabellingRoom = request.app.state.labelling
+    return room.service
+
+
+def _exports(request: Request) -> Exports:
+    room: LabellingRoom = request.app.state.labelling
+    return room.exports
+
+
+Labelling = Annotated[LabellingService, Depends(_labelling)]
+Exported = Annotated[Exports, Depends(_exports)]
+SourceName = Annotated[SourceId, Path(examples=["line-seam"])]
+Frame = Annotated[FrameKey, Path(examples=["12"])]
+
+
+@router.get("/sources", responses=documented(401, 503))
+def list_sources(labelling: Labelling) -> SourceList:
+    """Where frames come from: the lines by recipe, and the uploaded films; and how far people are."""
+    return labelling.sources()
+
+
+@router.get("/sources/{source}", responses=documented(401, 404, 422, 503))
+def get_source(labelling: Labelling, source: SourceName) -> SourceView:
+    """One source, with the labels of its recipe."""
+    return labelling.source(source)
+
+
+@router.post("/films", status_code=201, openapi_extra=BODY, responses=documented(400, 401, 403, 409, 413, 422, 503))
+async def upload_film(request: Request, labelling: Labelling, caller: Engineer, audit: Audited) -> SourceView:
+    """Upload a video, a zip of pictures, or pictures, to be labelled by a recipe.
+
+    It is read from beginning to end first, which takes minutes for a long film, and answered when all of it is in
+    object storage.
+    """
+    room: LabellingRoom = request.app.state.labelling
+
+    def take(upload: Upload) -> SourceView:
+        recipe = labelling.recipe_for(upload.recipe or None, upload.recipe_yaml or None)
+        with audit.recording("film.upload", upload.name[:200], caller.name):
+            return labelling.take_film(upload.path, name=upload.name, recipe_yaml=recipe, by=caller.name)
+
+    async with received(request, room.upload_bytes) as upload:
+        return await run_in_threadpool(take, upload)
+
+
+@router.get("/sources/{source}/queue", responses=documented(401, 404, 422, 503))
+def get_queue(
+    labelling: Labelling,
+    source: SourceName,
+    caller: Viewer,
+    *,
+    kind: Annotated[Queue, Query(description="which frames, and in which order")] = Queue.LABELLED,
+    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    start: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> QueuePage:
+    """The frames of a queue.
+
+    Of films: all, unlabelled, labelled. Of lines: marked (as wrongly judged), uncertain (scores near their thresholds,
+    spread over parts and labels), disagreement (labelled otherwise than judged), labelled. Of both: second (to be
+    read by another person, who is not shown what the first one said) and contradictions (to be settled).
+    """
+    return labelling.queue(source, kind, by=caller.name, line=line, start=start, limit=limit)
+
+
+@router.get("/sources/{source}/frames/{frame}", responses=documented(401, 404, 422, 503))
+def get_frame_to_label(
+    labelling: Labelling,
+    source: SourceName,
+    frame: Frame,
+    reading: Annotated[Reading, Query(description="second: nothing is told of the first")] = Reading.FIRST,
+) -> FrameToLabel:
+    """One frame, and what was said of it."""
+    return labelling.frame(source, frame, reading)
+
+
+IMAGE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"}
+}
+
+
+@router.get(
+    "/sources/{source}/frames/{frame}/picture",
+    response_class=Response,
+    responses={**IMAGE, **documented(401, 404, 422, 503)},
+)
+def get_frame_picture(
+    labelling: Labelling,
+    source: SourceName,
+    frame: Frame,
+    width: Annotated[int | None, Query(ge=32, le=1920, description="pixels, at most; left out: as it is")] = None,
+) -> Response:
+    """The picture of a frame; that of a film is decoded here."""
+    content = labelling.picture(source, frame, width)
+    kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
+    return Response(content, media_type=kind, headers={"Cache-Control": KEPT, "Content-Disposition": "inline"})
+
+
+@router.post("/sources/{source}/labels", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
+def label_frames(labelling: Labelling, source: SourceName, order: LabelOrder, caller: Engineer) -> RecordView:
+    """Label one frame or several at once. 201 means that it is in object storage, with its author."""
+    return labelling.label(source, order, by=caller.name)
+
+
+@router.post("/sources/{source}/undo", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
+def undo_labels(labelling: Labelling, source: SourceName, order: UndoOrder, caller: Engineer) -> RecordView:
+    """Take back what one said oneself: a record more, which says so."""
+    return labelling.undo(source, order, by=caller.name)
+
+
+@router.get("/records", responses=documented(401, 422, 503))
+def list_records(
+    labelling: Labelling,
+    *,
+    source: Annotated[SourceId | None, Query()] = None,
+    by: Annotated[str | None, Query(max_length=64, description="of this person only")] = None,
+    label: Annotated[Name | None, Query(description="said to be true")] = None,
+    reading: Annotated[Reading | None, Query()] = None,
+    first: Annotated[AskedTime | None, Query(alias="from", description="said then or later")] = None,
+    last: Annotated[AskedTime | None, Query(alias="to", description="said before")] = None,
+    before: Annotated[RecordId | None, Query(description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> RecordPage:
+    """Who labelled what when, newest first; also what was undone, and by whom."""
+    return labelling.records(Wanted(source, by, label, reading, first, last), before, limit)
+
+
+@router.get("/sources/{source}/agreement", responses=documented(401, 404, 422, 503))
+def get_agreement(labelling: Labelling, source: SourceName) -> AgreementView:
+    """Two readings of the same frames: Cohen's kappa per label with its 95 % interval, and the contradictions."""
+    return labelling.agreement(source)
+
+
+CSV: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/csv": {}}, "description": "The table"}}
+ZIP: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/zip": {}}, "description": "The archive"}}
+
+
+@router.get("/sources/{source}/table.csv", response_class=Response, responses={**CSV, **documented(401, 404, 422, 503)})
+def get_table(exports: Exported, source: SourceName) -> Response:
+    """`<video>_data.csv`: the picture's name, then True or False for each label. Contradictions are left out."""
+    sheet = exports.sheet(source)
+    return Response(exports.table(sheet), media_type="text/csv", headers=_attached(f"{sheet.source.name}_data.csv"))
+
+
+@router.get(
+    "/sources/{source}/archive.zip",
+    response_class=StreamingResponse,
+    responses={**ZIP, **documented(401, 404, 422, 503)},
+)
+def get_archive(exports: Exported, source: SourceName) -> StreamingResponse:
+    """The table with its pictures, groups and authors: unpacked, a folder that a trainer learns from."""
+    sheet = exports.sheet(source)
+    file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  the response closes it
+    exports.archive(sheet, file)
+    return StreamingResponse(
+        chunks_of(file), media_type="application/zip", headers=_attached(f"{sheet.source.name}.zip")
+    )
+
+
+@router.post("/datasets", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
+def make_dataset(exports: Exported, order: DatasetOrder, caller: Engineer, audit: Audited) -> DatasetMade:
+    """Make a dataset of what is labelled; a training that names it keeps it as a version.
+
+    It is answered when all of it is in object storage; until then there is no such dataset.
+    """
+    with audit.recording("dataset.make", f"datasets/{order.name}", caller.name, sources=list(order.sources)):
+        return exports.make_dataset(order)
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

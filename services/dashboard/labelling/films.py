@@ -1,0 +1,189 @@
+"""Films that people uploaded, in object storage.
+
+``labelling/films/<ulid>/`` holds the file in parts (``part-0000``, …), ``times.json``, and ``film.json``, which is
+written last: a film is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+import threading
+from collections import OrderedDict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from ulid import ULID
+
+from services.dashboard.labelling.intake import Content, Kind
+from services.dashboard.labelling.reels import Album, Reel, Video
+from shared.storage.port import ObjectStore
+
+FOLDER: Final = "labelling/films"
+MANIFEST: Final = "film.json"
+TIMES: Final = "times.json"
+PART_BYTES: Final = 16 * 1024**2
+OPEN_FILMS: Final = 4
+"""Kept at hand on this machine."""
+
+
+class Film(BaseModel):
+    """A film, and by which recipe it is labelled."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(description="a ULID")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    kind: Kind
+    recipe_yaml: str
+    frames: int = Field(gt=0)
+    width: int
+    height: int
+    frames_per_second: float
+    size: int = Field(description="bytes of the file")
+    parts: int
+    digest: str = Field(description="SHA-256 of the file")
+    names: tuple[str, ...] = Field((), description="of the pictures of an album")
+    uploaded_by: str
+    uploaded_at: AwareDatetime
+
+    @property
+    def source(self) -> str:
+        """As a source of frames."""
+        return f"film-{self.id}"
+
+
+class Films:
+    """The films in object storage, and those at hand on this machine."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._films: dict[str, Film] = {}
+        self._reels: OrderedDict[str, Reel] = OrderedDict()
+        self._folder = tempfile.TemporaryDirectory(prefix="seamline-films-")
+        self._lock = threading.Lock()
+
+    def all(self) -> list[Film]:
+        """Those that are there whole, the newest first."""
+        found = (key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.endswith(f"/{MANIFEST}"))
+        return [self.get(film_id) for film_id in sorted(found, reverse=True)]
+
+    def get(self, film_id: str) -> Film:
+        """One film: it never changes.
+
+        Raises:
+            ObjectNotFound: there is none of that id.
+        """
+        if film_id not in self._films:
+            self._films[film_id] = Film.model_validate_json(self._store.get(f"{FOLDER}/{film_id}/{MANIFEST}"))
+        return self._films[film_id]
+
+    def keep(self, path: Path, content: Content, *, name: str, recipe_yaml: str, by: str) -> Film:
+        """Take a film in that was looked through.
+
+        Raises:
+            StorageError: it was not kept.
+        """
+        film_id = str(ULID())
+        parts = self._put_parts(path, film_id)
+        self._store.put(f"{FOLDER}/{film_id}/{TIMES}", json.dumps(content.times).encode(), "application/json")
+        film = Film(
+            id=film_id,
+            name=self._free(name),
+            kind=content.kind,
+            recipe_yaml=recipe_yaml,
+            frames=content.frames,
+            width=content.width,
+            height=content.height,
+            frames_per_second=content.frames_per_second,
+            size=path.stat().st_size,
+            parts=parts,
+            digest=digest_of(path),
+            names=content.names,
+            uploaded_by=by,
+            uploaded_at=datetime.now(UTC),
+        )
+        self._store.put(f"{FOLDER}/{film_id}/{MANIFEST}", film.model_dump_json().encode(), "application/json")
+        return film
+
+    def picture(self, film: Film, number: int) -> bytes:
+        """One picture as a file, JPEG or PNG.
+
+        Raises:
+            UnreadableFilm, StorageError: it can't be had.
+        """
+        reel = self._reel(film)
+        try:
+            return reel.picture(number)
+        except ValueError:
+            if self._reels.get(film.id) is reel:
+                raise
+            return self._reel(film).picture(number)  # it had to make room for another one meanwhile
+
+    def close(self) -> None:
+        """Forget what is at hand."""
+        with self._lock:
+            for reel in self._reels.values():
+                reel.close()
+            self._reels.clear()
+        self._folder.cleanup()
+
+    def _reel(self, film: Film) -> Reel:
+        with self._lock:
+            if film.id not in self._reels:
+                self._reels[film.id] = self._fetch(film)
+                while len(self._reels) > OPEN_FILMS:
+                    old, reel = self._reels.popitem(last=False)
+                    reel.close()
+                    self._path(old).unlink(missing_ok=True)
+            self._reels.move_to_end(film.id)
+            return self._reels[film.id]
+
+    def _fetch(self, film: Film) -> Reel:
+        path = self._path(film.id)
+        with path.open("wb") as file:
+            for part in range(film.parts):
+                file.write(self._store.get(_part(film.id, part)))
+        if film.kind == "album":
+            return Album(path, film.names)
+        return Video(path, json.loads(self._store.get(f"{FOLDER}/{film.id}/{TIMES}")))
+
+    def _path(self, film_id: str) -> Path:
+        return Path(self._folder.name) / film_id
+
+    def _put_parts(self, path: Path, film_id: str) -> int:
+        parts = 0
+        with path.open("rb") as file:
+            while chunk := file.read(PART_BYTES):
+                self._store.put(_part(film_id, parts), chunk)
+                parts += 1
+        return parts
+
+    def _free(self, name: str) -> str:
+        """A name that no other film has: exported tables and pictures bear it."""
+        taken = {film.name for film in self.all()}
+        stem = plain_name(name)
+        return next(free for count in range(1, len(taken) + 2) if (free := _numbered(stem, count)) not in taken)
+
+
+def plain_name(name: str) -> str:
+    """A name without its suffix, in the letters that keys and tables take."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-_")[:48] or "film"
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _numbered(stem: str, count: int) -> str:
+    return stem if count == 1 else f"{stem}-{count}"
+
+
+def _part(film_id: str, part: int) -> str:
+    return f"{FOLDER}/{film_id}/part-{part:04d}"

@@ -1,0 +1,31 @@
+"""Labelling put together."""
+
+from __future__ import annotations
+
+from services.dashboard.frames.index import FrameIndex
+from services.dashboard.frames.marks import Marks
+from services.dashboard.labelling.export import Exports
+from services.dashboard.labelling.films import Films
+from services.dashboard.labelling.ledger import Ledger
+from services.dashboard.labelling.line_frames import LineFrames
+from services.dashboard.labelling.service import LabellingService
+from services.dashboard.lines.register import LineRegister
+from shared.storage.port import ObjectStore
+
+
+class LabellingRoom:
+    """What the endpoints of labelling find."""
+
+    def __init__(
+        self, store: ObjectStore, index: FrameIndex, lines: LineRegister, marks: Marks, *, upload_bytes: int
+    ) -> None:
+        """``upload_bytes``: of the largest film that is taken in."""
+        self._films = Films(store)
+        ledger = Ledger(store)
+        self.service = LabellingService(store, self._films, ledger, LineFrames(index, lines, marks))
+        self.exports = Exports(store, self.service, ledger)
+        self.upload_bytes = upload_bytes
+
+    def close(self) -> None:
+        """Forget the films that are at hand on this machine."""
+        self._films.close()

@@ -1,0 +1,113 @@
+"""Labelling as the API shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+from services.dashboard.labelling.agreement import Kappa
+from services.dashboard.labelling.ledger import History
+from services.dashboard.labelling.records import Judged, Reading, State
+from services.dashboard.labelling.schemas import (
+    OF_FILMS,
+    OF_LINES,
+    Contradiction,
+    FilmView,
+    FrameToLabel,
+    KappaView,
+    LabelChoice,
+    Said,
+    ScoreView,
+    SourceView,
+)
+from services.dashboard.labelling.sources import Source
+from services.dashboard.labelling.work import Task, differing
+
+
+def source_view(source: Source, history: History) -> SourceView:
+    """A source, and how far people are."""
+    states = history.states.values()
+    film = source.film
+    return SourceView(
+        source=source.id,
+        name=source.name,
+        recipe=source.recipe.name,
+        task=source.recipe.task,
+        labels=[LabelChoice.of(label) for label in source.recipe.labels],
+        film=FilmView(**film.model_dump(), megabytes=film.size / 1e6) if film else None,
+        frames=film.frames if film else None,
+        labelled=sum(state.first is not None for state in states),
+        read_twice=sum(state.read_twice for state in states),
+        contradictions=sum(state.contradiction for state in states),
+        counts=_counts(source, states),
+        queues=list(OF_FILMS if film else OF_LINES),
+    )
+
+
+def frame_of(source: Source, task: Task, state: State, judged: Judged | None, reading: Reading) -> FrameToLabel:
+    """A frame for a person; who reads it for the second time is shown nothing of what was said before."""
+    blind = reading is Reading.SECOND
+    known = task.judged or judged
+    return FrameToLabel(
+        frame=task.frame,
+        picture_url=picture_url(source, task.frame),
+        title=title_of(source, task.frame, known),
+        why=task.why,
+        said=Said.of(state.of(reading)),
+        first=None if blind else Said.of(state.first),
+        second=None if blind else Said.of(state.second),
+        settled=None if blind else Said.of(state.settled),
+        scores={} if blind or known is None else _scores(known),
+    )
+
+
+def contradiction_of(source: Source, frame: str, state: State, judged: Judged | None) -> Contradiction:
+    """Two people who differ about a frame."""
+    first, second = Said.of(state.first), Said.of(state.second)
+    if first is None or second is None or state.first is None or state.second is None:
+        raise ValueError(f"frame {frame} was not read twice")
+    return Contradiction(
+        frame=frame,
+        picture_url=picture_url(source, frame),
+        title=title_of(source, frame, judged),
+        first=first,
+        second=second,
+        differ=differing(state.first, state.second),
+    )
+
+
+def kappa_view(kappa: Kappa) -> KappaView:
+    """Agreement about one label."""
+    return KappaView(**asdict(kappa), frames=kappa.frames, agreed=kappa.agreed)
+
+
+def picture_url(source: Source, frame: str) -> str:
+    """Where the picture of a frame is."""
+    return f"/api/labelling/sources/{source.id}/frames/{frame}/picture"
+
+
+def title_of(source: Source, frame: str, judged: Judged | None) -> str:
+    """Where a frame is from, for people."""
+    if judged is not None:
+        place = judged.frame
+        part = f", part {place.part}" if place.part else ""
+        return f"{place.line}, {place.camera}{part}, {place.captured_at:%Y-%m-%d %H:%M:%S} UTC"
+    if source.film is None:
+        return frame
+    if source.film.kind == "album":
+        return f"{source.film.names[int(frame)]} ({int(frame) + 1} of {source.film.frames})"
+    return f"frame {frame}, {int(frame) / source.film.frames_per_second:.2f} s"
+
+
+def _scores(judged: Judged) -> Mapping[str, ScoreView]:
+    return {
+        name: ScoreView(score=found.score, threshold=found.threshold, present=found.present)
+        for name, found in judged.findings.items()
+    }
+
+
+def _counts(source: Source, states: Iterable[State]) -> dict[str, int]:
+    holding = [state.holds for state in states]
+    true = Counter(name for record in holding if record for name, value in record.labels.items() if value)
+    return {name: true[name] for name in source.recipe.label_names}

@@ -1,0 +1,102 @@
+"""Where frames to be labelled come from: uploaded films, and the lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from services.dashboard.labelling.films import Film, Films
+from services.dashboard.problems import Problem
+from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.vision import bundle
+
+LINE: Final = "line-"
+FILM: Final = "film-"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Frames that are labelled by one recipe."""
+
+    id: str
+    name: str
+    recipe: Recipe
+    film: Film | None
+    """None: frames of the lines."""
+
+    def number(self, frame: str) -> int | None:
+        """The place of a frame in the film; None when it has none."""
+        if self.film is None or not frame.isdecimal() or str(int(frame)) != frame:
+            return None
+        return int(frame) if int(frame) < self.film.frames else None
+
+
+class Sources:
+    """All of them."""
+
+    def __init__(self, store: ObjectStore, films: Films) -> None:
+        self._store = store
+        self._films = films
+        self._recipe = lru_cache(maxsize=200)(self._read_recipe)
+
+    def all(self) -> list[Source]:
+        """The lines by recipe, then the films, the newest first."""
+        return [*map(self._of_lines, self.recipes()), *map(self._of_film, self._films.all())]
+
+    def get(self, source: str) -> Source:
+        """One of them.
+
+        Raises:
+            Problem: 404.
+        """
+        try:
+            if source.startswith(FILM):
+                return self._of_film(self._films.get(source.removeprefix(FILM)))
+            return self._of_lines(source.removeprefix(LINE))
+        except ObjectNotFound as error:
+            raise Problem(404, f"there is no source {source!r}: GET /api/labelling/sources lists them") from error
+
+    def recipes(self) -> list[str]:
+        """The recipes that have models."""
+        return sorted({key.split("/")[1] for key in self._store.keys("models/") if key.count("/") > 1})
+
+    def recipe_yaml(self, recipe: str) -> str:
+        """The recipe of the model in production, or of the newest one.
+
+        Raises:
+            ObjectNotFound: it has no model.
+        """
+        version = bundle.production_version(self._store, recipe) or max(
+            bundle.versions(self._store, recipe), default=None
+        )
+        if version is None:
+            raise ObjectNotFound(f"there are no models of a recipe {recipe!r}")
+        return self._recipe(recipe, version)
+
+    def _read_recipe(self, recipe: str, version: str) -> str:
+        return self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}").decode(errors="replace")
+
+    def _of_lines(self, recipe: str) -> Source:
+        return Source(f"{LINE}{recipe}", recipe, _parsed(self.recipe_yaml(recipe)), None)
+
+    def _of_film(self, film: Film) -> Source:
+        return Source(film.source, film.name, _parsed(film.recipe_yaml), film)
+
+
+@lru_cache(maxsize=200)
+def _parsed(text: str) -> Recipe:
+    return parse_recipe(text)
+
+
+def checked_recipe(text: str) -> Recipe:
+    """A recipe that a person gave.
+
+    Raises:
+        Problem: 422: it can't be used; says where.
+    """
+    try:
+        return parse_recipe(text)
+    except RecipeError as error:
+        raise Problem(422, str(error)) from error

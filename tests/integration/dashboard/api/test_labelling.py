@@ -1,0 +1,198 @@
+"""Labelling by the API: uploads, records, queues, second readings, and what becomes of the labels."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.dashboard.settings import DashboardSettings
+from services.trainer.dataset import read_dataset
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from tests.browsers import put_pictures
+from tests.camera_films import write_film
+from tests.dashboards import embedded_settings, judged, problem, publish, put_model, server_settings, soon
+from tests.labelling import jpeg, labels, number_in, upload
+from tests.verdicts import RECIPE, Line, findings
+
+LABELLED = "name,good,error,break,length"
+
+
+@pytest.fixture(params=["embedded"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DashboardSettings:
+    """Most of it is the same in both ways to run, and tried in one."""
+    if request.param == "servers":
+        return server_settings(tmp_path, *(request.getfixturevalue(name) for name in ("rabbitmq", "redis_url", "s3")))
+    return embedded_settings(tmp_path, upload_megabytes=1)
+
+
+def as_(name: str) -> dict[str, str]:
+    """The headers of a person, by name."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:'.encode()).decode()}"}
+
+
+def say(client: httpx.Client, source: str, frame: str, *true: str, by: str = "ann", **order: object) -> httpx.Response:
+    order = {"frames": [frame], "labels": labels(*true), **order}
+    return client.post(f"/api/labelling/sources/{source}/labels", json=order, headers=as_(by))
+
+
+@pytest.mark.parametrize("settings", ["embedded", "servers"], indirect=True)
+def test_a_film_is_labelled_exported_and_made_a_dataset(
+    client: httpx.Client, store: ObjectStore, tmp_path: Path
+) -> None:
+    uploaded = upload(client, write_film(tmp_path / "Seam 1.mp4", 30))
+    assert uploaded.status_code == 201
+    source = uploaded.json()["source"]
+    assert (uploaded.json()["name"], uploaded.json()["frames"]) == ("Seam-1", 30)
+    problem(upload(client, tmp_path / "Seam 1.mp4"), 409, "here already, as 'Seam-1'")
+    picture = client.get(f"/api/labelling/sources/{source}/frames/17/picture")
+    assert (picture.headers["content-type"], number_in(picture.content)) == ("image/jpeg", 17)
+    problem(client.get(f"/api/labelling/sources/{source}/frames/30/picture"), 404, "frames 0 to 29")
+
+    assert say(client, source, "2", "good").status_code == 201
+    assert say(client, source, "10", frames=["10", "11"], labels=labels("break", "length")).status_code == 201
+    problem(say(client, source, "3", "good", "break"), 422, "good together with break")
+    assert say(client, source, "3", "error").status_code == 201
+    undone = client.post(f"/api/labelling/sources/{source}/undo", json={}, headers=as_("ann"))
+    assert undone.json()["frames"] == ["3"]
+
+    table = client.get(f"/api/labelling/sources/{source}/table.csv")
+    assert table.headers["content-disposition"] == 'attachment; filename="Seam-1_data.csv"'
+    assert table.text.splitlines() == [
+        LABELLED,
+        "Seam-1_000002.jpg,True,False,False,False",
+        "Seam-1_000010.jpg,False,False,True,True",
+        "Seam-1_000011.jpg,False,False,True,True",
+    ]
+    archive = client.get(f"/api/labelling/sources/{source}/archive.zip")
+    zipfile.ZipFile(io.BytesIO(archive.content)).extractall(tmp_path / "taken")
+    taken = read_dataset(tmp_path / "taken", ("good", "error", "break", "length"))
+    assert [(each.labels, each.group, each.labelled_by) for each in taken.examples] == [
+        ((True, False, False, False), "Seam-1", "ann"),
+        ((False, False, True, True), "Seam-1", "ann"),
+        ((False, False, True, True), "Seam-1", "ann"),
+    ]
+    assert number_in(taken.examples[1].picture.read_bytes()) == 10
+
+    made = client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]})
+    assert made.json()["dataset"] == "datasets/seams"
+    assert (made.json()["pictures"], made.json()["labels"]["break"]) == (3, 2)
+    problem(client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]}), 409, "another name")
+    for key in store.keys("datasets/seams/"):
+        (path := tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.get(key))
+    assert read_dataset(tmp_path / "datasets/seams").examples[2].group == "Seam-1"
+
+
+def test_two_people_do_not_overwrite_each_other(client: httpx.Client, tmp_path: Path) -> None:
+    source = upload(client, write_film(tmp_path / "seam.avi", 5, codec="MJPG")).json()["source"]
+    anns = say(client, source, "1", "good").json()["record"]
+    problem(say(client, source, "1", "break", by="bob"), 409, "ann said good meanwhile")
+    assert say(client, source, "1", "good", by="bob").status_code == 201, "they agree"
+    problem(say(client, source, "1", "break", seen={"1": anns}), 409, "bob said good meanwhile")
+    undo = {"record": anns}
+    problem(client.post(f"/api/labelling/sources/{source}/undo", json=undo, headers=as_("bob")), 409, "ann said so")
+    said = client.get("/api/labelling/records", params={"source": source}).json()["records"]
+    assert [(each["by"], each["frames"]) for each in said] == [("bob", ["1"]), ("ann", ["1"])]
+    page = client.get("/api/labelling/records", params={"limit": 1}).json()
+    assert page["next"] == said[0]["record"]
+    older = client.get("/api/labelling/records", params={"before": page["next"], "by": "ann", "label": "good"}).json()
+    assert (older["records"], older["next"]) == (said[1:], None)
+
+
+def test_a_second_reading_is_blind_by_another_person_and_counted(client: httpx.Client, tmp_path: Path) -> None:
+    source = upload(client, write_film(tmp_path / "seam.mp4", 8)).json()["source"]
+    for frame in range(6):
+        say(client, source, str(frame), "break" if frame % 2 else "good")
+    path = f"/api/labelling/sources/{source}/queue"
+    assert client.get(path, params={"kind": "second"}, headers=as_("ann")).json()["total"] == 0
+    queue = client.get(path, params={"kind": "second"}, headers=as_("bob")).json()
+    assert (queue["total"], queue["reading"]) == (6, "second")
+    assert all(frame["first"] is None and frame["said"] is None for frame in queue["frames"])
+    blind = client.get(f"/api/labelling/sources/{source}/frames/1", params={"reading": "second"}).json()
+    assert blind["first"] is None
+    problem(say(client, source, "0", "good", reading="second"), 409, "another person has to")
+    problem(say(client, source, "7", "good", reading="second", by="bob"), 409, "no first reading")
+    for frame in range(6):
+        assert say(client, source, str(frame), "break" if frame == 1 else "good", reading="second", by="bob").is_success
+    told = client.get(f"/api/labelling/sources/{source}/agreement").json()
+    assert (told["read_twice"], told["labels"]["break"]["only_first"]) == (6, 2)
+    assert told["labels"]["break"]["kappa"] == pytest.approx(1 / 3)
+    assert told["labels"]["length"]["kappa"] is None
+    assert sorted(each["frame"] for each in told["contradictions"]) == ["3", "5"]
+    assert (told["contradictions"][0]["first"]["by"], told["contradictions"][0]["second"]["by"]) == ("ann", "bob")
+    assert len(client.get(f"/api/labelling/sources/{source}/table.csv").text.splitlines()) == 1 + 4
+    assert say(client, source, "3", "break", reading="settled", by="cleo").is_success
+    told = client.get(f"/api/labelling/sources/{source}/agreement").json()
+    assert ([each["frame"] for each in told["contradictions"]], told["settled"]) == (["5"], 1)
+    assert "seam_000003.jpg,False,False,True,False" in client.get(f"/api/labelling/sources/{source}/table.csv").text
+
+
+def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
+    client: httpx.Client, store: ObjectStore, broker: Broker
+) -> None:
+    put_model(store)
+    line = Line()
+    marked, unsure, sure = line.verdict("break"), line.verdict("error", after=60), line.verdict("break", after=120)
+    doubt = {
+        **findings("error"),
+        "break": findings("break")["break"].model_copy(update={"score": 0.48, "present": False}),
+    }
+    unsure = unsure.model_copy(update={"findings": doubt})
+    for verdict in (marked, unsure, sure):
+        put_pictures(store, verdict)
+    publish(broker, marked, unsure, sure)
+    soon(lambda: judged(client) == 3)
+    client.put(f"/api/frames/{marked.frame.frame_id}/mark", json={"note": "a shadow"})
+
+    def queue(kind: str) -> list[str]:
+        answer = client.get("/api/labelling/sources/line-seam/queue", params={"kind": kind})
+        return [frame["frame"] for frame in answer.json()["frames"]]
+
+    assert queue("marked") == [marked.frame.frame_id]
+    assert queue("uncertain")[0] == unsure.frame.frame_id
+    problem(client.get("/api/labelling/sources/line-seam/queue?kind=all"), 422, "this source has marked")
+    problem(client.get("/api/labelling/sources/line-hem"), 404, "GET /api/labelling/sources")
+    problem(say(client, "line-seam", "01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000009", "good"), 404, "not known")
+    assert say(client, "line-seam", marked.frame.frame_id, "good", "length").status_code == 201
+    assert say(client, "line-seam", unsure.frame.frame_id, "error", "length").status_code == 201
+    assert queue("marked") == []
+    assert queue("uncertain") == [sure.frame.frame_id]
+    assert queue("disagreement") == [marked.frame.frame_id]
+    picture = client.get(f"/api/labelling/sources/line-seam/frames/{marked.frame.frame_id}/picture?width=40")
+    assert picture.headers["content-type"] == "image/jpeg"
+    rows = client.get("/api/labelling/sources/line-seam/table.csv").text.splitlines()
+    assert rows[1] == f"{marked.frame.frame_id}.jpg,True,False,False,True"
+    counts = client.get("/api/labelling/sources").json()["sources"][0]
+    assert (counts["source"], counts["labelled"], counts["counts"]["good"]) == ("line-seam", 2, 1)
+
+
+def test_what_can_not_be_labelled_is_refused_with_what_to_do(client: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    problem(upload(client, tmp_path / "film.mp4"), 422, "film.mp4: neither a video")
+    film = write_film(tmp_path / "seam.mp4", 5)
+    problem(upload(client, film, recipe_yaml="name: x"), 422, "recipe, line 1")
+    problem(upload(client, film, recipe_yaml="", recipe="hem"), 422, "no models of a recipe 'hem'")
+    problem(upload(client, film, recipe_yaml=""), 422, "say by which recipe")
+    problem(client.post("/api/labelling/films", data={"recipe_yaml": RECIPE}), 422, "choose a video")
+    (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
+    problem(upload(client, tmp_path / "large.mp4"), 413, "DASHBOARD_UPLOAD_MEGABYTES")
+    assert client.get("/api/labelling/sources").json() == {"sources": []}
+
+
+def test_several_pictures_are_an_album(client: httpx.Client, store: ObjectStore) -> None:
+    files = [("files", (f"{number}.jpg", jpeg(number))) for number in (11, 2, 3)]
+    answer = client.post("/api/labelling/films", files=files, data={"recipe_yaml": RECIPE, "name": "album"})
+    source = answer.json()["source"]
+    shown = [client.get(f"/api/labelling/sources/{source}/frames/{frame}/picture") for frame in range(3)]
+    assert [number_in(each.content) for each in shown] == [2, 3, 11]
+    say(client, source, "2", "good")
+    assert "album_000002_00002-11.jpg,True" in client.get(f"/api/labelling/sources/{source}/table.csv").text
+    (key,) = (key for key in store.keys("audit/") if b"film.upload" in store.get(key))
+    assert json.loads(store.get(key))["subject"] == "album"

@@ -1,0 +1,73 @@
+"""What tests of labelling share: picture files that bear numbers, records, and uploads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+from ulid import ULID
+
+from services.dashboard.labelling.records import Judged, Labels, Reading, Record
+from shared.messages import Finding, FrameIdentity
+from shared.vision.codec import decode, encode
+from tests.camera_films import number_of, picture_of
+from tests.verdicts import LABELS, RECIPE
+
+BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+
+def jpeg(number: int) -> bytes:
+    """A picture file that bears a number."""
+    return encode(picture_of(number), "jpeg")
+
+
+def number_in(content: bytes) -> int:
+    """The number that a picture file bears."""
+    return number_of(decode(content))
+
+
+def labels(*true: str) -> Labels:
+    """Of the recipe of `tests.verdicts`."""
+    return {name: name in true for name in LABELS}
+
+
+def record(*frames: str, by: str = "ann", after: int = 0, reading: str = "first", **changes: object) -> Record:
+    """What a person said, so many seconds after the beginning; good, if nothing else is said."""
+    at = BEGAN + timedelta(seconds=after)
+    said = {
+        "id": str(ULID.from_datetime(at)),
+        "source": "film-1",
+        "reading": Reading(reading),
+        "by": by,
+        "at": at,
+        "frames": frames or ("0",),
+        "labels": labels("good"),
+        **changes,
+    }
+    return Record.model_validate(said)
+
+
+def judged(number: int, *, part: str | None = None, after: float = 0, **scores: float) -> Judged:
+    """What the line said of a frame; absent from the scores is what is far from its threshold."""
+    frame = FrameIdentity(
+        frame_id=f"01JF6Z6TX4W8E1V2M6C3N9Q7RB-{number:09d}",
+        line="line-1",
+        camera="camera-1",
+        batch="batch-7",
+        part=part,
+        captured_at=BEGAN + timedelta(seconds=after),
+    )
+    findings = {
+        name: Finding(score=scores.get(name, 0.02), threshold=0.5, present=scores.get(name, 0.02) >= 0.5)
+        for name in LABELS
+    }
+    return Judged(frame=frame, picture_key="frames/x/picture.jpg", model_version="model-1", findings=findings)
+
+
+def upload(client: httpx.Client, path: Path, **fields: str) -> httpx.Response:
+    """A film by the API."""
+    with path.open("rb") as file:
+        return client.post(
+            "/api/labelling/films", files={"files": (path.name, file)}, data={"recipe_yaml": RECIPE, **fields}
+        )

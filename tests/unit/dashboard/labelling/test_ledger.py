@@ -1,0 +1,95 @@
+"""Records: nothing is overwritten, undoing is one more of them, and everybody sees all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.dashboard.labelling import ledger as ledgers
+from services.dashboard.labelling.ledger import Ledger
+from services.dashboard.labelling.records import Record
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
+from tests.labelling import labels, record
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    return FilesystemStore(tmp_path)
+
+
+def undo(undone: Record, after: int) -> Record:
+    return record(*undone.frames, by=undone.by, after=after, labels={}, undoes=undone.id)
+
+
+def test_the_last_word_holds_and_the_ones_before_are_kept(store: FilesystemStore) -> None:
+    ledger = Ledger(store)
+    ledger.append(record("3"))
+    ledger.append(record("3", "4", by="bob", after=1, labels=labels("break")))
+    history = ledger.history("film-1")
+    assert {frame: state.first and state.first.by for frame, state in history.states.items()} == {
+        "3": "bob",
+        "4": "bob",
+    }
+    assert len(history.records) == len(list(store.keys("labelling/records/film-1/"))) == 2
+
+
+def test_undoing_brings_back_what_held_before(store: FilesystemStore) -> None:
+    ledger = Ledger(store)
+    ledger.append(record("3"))
+    ledger.append(wrong := record("3", after=1, labels=labels("break")))
+    ledger.append(undo(wrong, 2))
+    first = ledger.history("film-1").state("3").first
+    assert first is not None
+    assert first.labels == labels("good")
+    ledger.append(undo(first, 3))
+    assert ledger.history("film-1").state("3").first is None
+    assert len(list(store.keys("labelling/records/"))) == 4
+
+
+def test_another_dashboard_folds_the_same_from_storage(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
+    one, other = Ledger(store), Ledger(store)
+    said = [record(str(number), after=number) for number in range(30)]
+    for each in reversed(said):
+        one.append(each)
+    assert other.history("film-1").states == one.history("film-1").states
+    other.append(undo(said[3], 100))
+    other.append(record("5", by="bob", after=101, labels=labels("error")))
+    assert one.history("film-1").states == other.history("film-1").states
+    assert one.history("film-1").state("3").first is None
+
+
+def test_a_record_that_was_not_stored_does_not_hold(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(store)
+    ledger.history("film-1")
+
+    def fails(*_args: object) -> None:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(store, "put", fails)
+    with pytest.raises(StorageUnavailable):
+        ledger.append(record("3"))
+    assert ledger.history("film-1").state("3").first is None
+
+
+def test_a_damaged_record_leaves_the_others_standing(store: FilesystemStore) -> None:
+    ledger = Ledger(store)
+    ledger.append(record("1"))
+    store.put(f"labelling/records/film-1/{record(after=9).id}.json", b"{")
+    assert list(Ledger(store).history("film-1").states) == ["1"]
+
+
+def test_two_who_differ_contradict_each_other_until_it_is_settled(store: FilesystemStore) -> None:
+    ledger = Ledger(store)
+    ledger.append(record("1"))
+    ledger.append(record("1", by="bob", reading="second", after=1, labels=labels("break")))
+    state = ledger.history("film-1").state("1")
+    assert (state.contradiction, state.holds) == (True, None)
+    ledger.append(record("1", by="cleo", reading="settled", after=2, labels=labels("break")))
+    state = ledger.history("film-1").state("1")
+    assert state.holds is not None
+    assert (state.contradiction, state.holds.by) == (False, "cleo")
+    ledger.append(record("1", by="ann", after=3, labels=labels("error")))
+    assert ledger.history("film-1").state("1").contradiction, "what was said since was not settled"
