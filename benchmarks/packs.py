@@ -1,10 +1,12 @@
 """Networks on real packs of pictures: split by group, trained and evaluated by the trainer's own commands.
 
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
+    python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
     python -m benchmarks.packs table
 
 `run` goes through the folds of each pack and each network, and keeps what it found, so that it can be stopped and
-started again; `table` prints what there is. `seam-resnet` is trained as the first seam inspection was: 100 x 100
+started again; `score` holds the heatmaps of these models to the masks of the fold that they did not see; `table` prints
+what there is. `seam-resnet` is trained as the first seam inspection was: 100 x 100
 pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam from 0.001 (which falls, as in every
 training here). The others get the recipes in `benchmarks/recipes/`.
 """
@@ -21,6 +23,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -31,11 +34,14 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
+from shared.heatmaps.scores import HeatmapScores, LabelHeatmaps
 from shared.recipe import Augmentation, PictureSpec, Recipe, read_recipe
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
 Out = Annotated[Path, typer.Option(help="Gets folds, models and reports.")]
+Packs = Annotated[list[str] | None, typer.Option(help="By default all.")]
+Architectures = Annotated[list[str] | None, typer.Option(help="By default all.")]
 DATA = Path(os.environ.get("SEAMLINE_DATA", "../shared/data"))
 OUT = Path("var/packs")
 RECIPES = Path(__file__).parents[1] / "samples" / "recipes"
@@ -51,6 +57,7 @@ PACKS = {
 EPOCHS = {"efficientnet-lite0": 12, "compact": 24, "seam-resnet": 10}
 FIRST_INSPECTION = ("--batch-size", "20", "--learning-rate", "0.001")
 FOLDS = 5
+HEATMAPS = "heatmaps.json"
 SPLIT = "0.83,0.16,0.01"
 """Of the pictures of the other folds; what is tested is a fold of its own."""
 
@@ -76,33 +83,72 @@ def run(
     *,
     data: Data = DATA,
     out: Out = OUT,
-    pack: Annotated[list[str] | None, typer.Option(help="By default all.")] = None,
-    architecture: Annotated[list[str] | None, typer.Option(help="By default all.")] = None,
+    pack: Packs = None,
+    architecture: Architectures = None,
     folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="How many of the five.")] = FOLDS,
 ) -> None:
     """Train and evaluate what has not been yet."""
-    for name in pack or PACKS:
-        for fold in range(folds):
-            for network in architecture or EPOCHS:
-                kept = out / f"{name}-{network}-{fold}.json"
-                if not kept.exists():
-                    found = measure(data / name, name, network, fold, out / f"{name}-{fold}")
-                    kept.write_text(json.dumps(asdict(found), indent=1))
-                    print(row([found]), flush=True)
+    for name, fold, network in product(pack or PACKS, range(folds), architecture or EPOCHS):
+        kept = out / f"{name}-{network}-{fold}.json"
+        if not kept.exists():
+            found = measure(data / name, name, network, fold, out / f"{name}-{fold}")
+            kept.write_text(json.dumps(asdict(found), indent=1))
+            print(row([found]), flush=True)
+
+
+@app.command()
+def score(
+    *,
+    data: Data = DATA,
+    out: Out = OUT,
+    pack: Packs = None,
+    architecture: Architectures = None,
+    curves: Annotated[int, typer.Option(min=1, help="Pictures per label for deletion and insertion.")] = 8,
+) -> None:
+    """Score the heatmaps of the models that were trained, on the marked pictures of their test folds."""
+    for name, network in product(pack or PACKS, architecture or EPOCHS):
+        for model in sorted(out.glob(f"{name}-?/{network}")):
+            report, test = model.with_name(f"{network}-{HEATMAPS}"), model.with_name("test")
+            if (data / name / "masks").exists() and not report.exists():
+                link(data / name / "masks", test / "masks")
+                command(
+                    "score", "--model", model, "--data", test, "--curves", curves, "--report", report, of="explainer"
+                )
 
 
 @app.command()
 def table(out: Out = OUT) -> None:
-    """Print the mean of the folds that were measured."""
+    """Print the mean of the folds that were measured, and how far the heatmaps of each model can be trusted."""
     print(
         "| pack | network | folds | train, test | macro average precision | verdicts right | processor minutes | GMAC |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for name in PACKS:
-        for network in EPOCHS:
-            found = [Found(**json.loads(path.read_text())) for path in sorted(out.glob(f"{name}-{network}-?.json"))]
-            if found:
-                print(row(found))
+    for name, network in product(PACKS, EPOCHS):
+        found = [Found(**json.loads(path.read_text())) for path in sorted(out.glob(f"{name}-{network}-?.json"))]
+        if found:
+            print(row(found))
+    print("\n| pack, fold | network | label | pictures | pointing | centre | random | energy | area | trustworthy |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, network in product(PACKS, EPOCHS):
+        for report in sorted(out.glob(f"{name}-?/{network}-{HEATMAPS}")):
+            scores = HeatmapScores.model_validate_json(report.read_text())
+            for label, of in scores.labels.items():
+                print(heatmap_row(report.parent.name.replace(f"{name}-", f"{name}, "), network, label, of))
+
+
+def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
+    """A line of the second table."""
+    numbers = (of.random, of.energy, of.area)
+    cells = (
+        pack,
+        f"`{network}`",
+        label,
+        str(of.pictures),
+        *(f"{each.value:.2f} ({each.low:.2f} – {each.high:.2f})" for each in (of.pointing, of.centre)),
+        *(f"{each.value:.2f}" for each in numbers),
+        "yes" if of.trustworthy else "no",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def row(found: list[Found]) -> str:
@@ -187,13 +233,18 @@ def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
     for part, numbers in zip(("learn", "test"), parts, strict=True):
         target = folder / part
         target.mkdir(parents=True, exist_ok=True)
-        if not (target / "images").exists():
-            (target / "images").symlink_to((pack / "images").resolve())
+        link(pack / "images", target / "images")
         chosen = [rows[number] for number in numbers]
         write(target / "labels.csv", chosen)
         write(target / "groups.csv", ({"name": row["name"], "group": groups[row["name"]]} for row in chosen))
         found.append(target)
     return found[0], found[1]
+
+
+def link(source: Path, target: Path) -> None:
+    """Make a folder appear at another place too."""
+    if not target.exists():
+        target.symlink_to(source.resolve())
 
 
 def divided(groups: list[str], kinds: list[str]) -> list[str]:
@@ -234,9 +285,9 @@ def write(path: Path, rows: Iterator[dict[str, str]] | list[dict[str, str]]) -> 
         writer.writerows(chosen)
 
 
-def command(*words: str | Path) -> None:
-    """Run one of the trainer's commands; it shows its progress itself."""
-    subprocess.run([sys.executable, "-m", "services.trainer", *map(str, words)], check=True)
+def command(*words: str | Path | int, of: str = "trainer") -> None:
+    """Run one of a service's commands; it shows its progress itself."""
+    subprocess.run([sys.executable, "-m", f"services.{of}", *map(str, words)], check=True)
 
 
 if __name__ == "__main__":

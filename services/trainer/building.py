@@ -234,5 +234,6 @@ def _provenance(order: Order, store: PixelStore, trained: Trained) -> Provenance
     options = {
         **order.options.model_dump(mode="json"),
         "weights": asdict(trained.origin) if trained.origin else None,
+        "computed_in": [*trained.runs],
     }
     return Provenance(order.version, order.architecture, order.dataset or store.digest, order.ordered_at, options)

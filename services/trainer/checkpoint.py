@@ -32,6 +32,8 @@ class Checkpoint:
     best_score: tuple[float, float] = (-np.inf, -np.inf)
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of each epoch."""
+    runs: list[dict[str, int | str]] = field(default_factory=list)
+    """On what machine and in what precision it went on from which epoch: see `services.trainer.precision.Computing`."""
     network: Arrays = field(default_factory=list)
     optimizer: Arrays = field(default_factory=list)
     best: Arrays = field(default_factory=list)
@@ -44,6 +46,7 @@ class Checkpoint:
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
             "history": self.history,
+            "runs": self.runs,
         }
         arrays = {
             f"{group}_{number:04d}": array for group in GROUPS for number, array in enumerate(getattr(self, group))

@@ -11,7 +11,7 @@ from services.trainer.complaints import complaints
 from services.trainer.dataset_commands import commands as dataset_commands
 from services.trainer.dataset_commands import split_folder
 from services.trainer.model_commands import commands as model_commands
-from services.trainer.options import TrainingOptions, read_options, shares_of
+from services.trainer.options import Precision, TrainingOptions, read_options, shares_of
 from services.trainer.settings import TrainerSettings
 from shared.quiet import import_quietly
 from shared.recipe import PictureSpec, Task
@@ -55,6 +55,7 @@ def train(
     patience: Annotated[int, typer.Option(min=1, help="Epochs without anything better.")] = DEFAULTS.patience,
     batch_size: Annotated[int, typer.Option(min=1)] = DEFAULTS.batch_size,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Mixed is quicker where the machine has it.")] = Precision.AUTO,
     seed: Annotated[int, typer.Option(min=0)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
     forms: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
@@ -70,6 +71,7 @@ def train(
             "patience": patience,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "precision": precision,
             "seed": seed,
             "shares": shares_of(split),
             "forms": forms.split(","),

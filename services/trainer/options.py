@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
@@ -15,6 +16,16 @@ class WrongOption(TrainerError):
     """An option that a training does not have, or a value that it can't take."""
 
 
+class Precision(StrEnum):
+    """The numbers that a training reckons in; what is kept is float32 in any case."""
+
+    AUTO = "auto"
+    """Mixed where this machine is known to be quicker so with this architecture, and float32 elsewhere."""
+    FLOAT32 = "float32"
+    MIXED = "mixed"
+    """Half as many bits in most layers: float16 on a GPU with tensor cores, bfloat16 on a processor that has it."""
+
+
 class TrainingOptions(BaseModel):
     """Options of one training; kept in its bundle."""
 
@@ -25,6 +36,7 @@ class TrainingOptions(BaseModel):
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float | None = Field(None, gt=0, description="at its highest; None for the architecture's own")
     weight_decay: float | None = Field(None, ge=0, description="None for the architecture's own")
+    precision: Precision = Field(Precision.AUTO, description="of the numbers that most layers reckon in")
     seed: int = Field(0, ge=0)
     shares: Shares = Shares()
     forms: tuple[Form, ...] = Field((Form.FP32, Form.INT8), description="of the network, for inference")

@@ -19,6 +19,7 @@ from services.trainer.fine_tuning import fit_head, hold_statistics
 from services.trainer.loss import loss_of
 from services.trainer.options import TrainingOptions
 from services.trainer.pixels import PixelStore, Rows
+from services.trainer.precision import Computing, computing_for, copy_weights, note_run, scaled, twin
 from services.trainer.validation import Validator
 from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
@@ -56,6 +57,8 @@ class Trained:
     best_epoch: int
     """From 1; 0 where fine-tuning found nothing better than the last layer alone."""
     history: list[dict[str, float]]
+    runs: list[dict[str, int | str]]
+    """In what precision, and on what hardware, from which epoch on: more than one where it was taken up elsewhere."""
 
 
 def fit(
@@ -88,42 +91,59 @@ def fit(
     Raises:
         UnfitArchitecture: the network can't take such pictures.
         WeightsError: the file of weights is not what it should be.
+        WrongOption: this machine is not made for the precision that was asked for.
         CheckpointError: the checkpoint is of another training.
         DivergedTraining: the loss is no number any more.
         BundleError: the network has no layer that the recipe wants heatmaps of.
     """
     keras.utils.set_random_seed(options.seed)
-    network = architecture.build(recipe.picture, len(recipe.labels))
-    target_layer_of(network, recipe)  # told before the training, not after it
-    origin = architecture.load_weights(network, weights)
-    fine_tuning = origin is not None and architecture.tuning_rate is not None
-    if fine_tuning:
+    computing = computing_for(options.precision, architecture)
+    network, origin = _start(architecture, recipe, weights)
+    tuning = origin is not None and architecture.tuning_rate is not None
+    if tuning:
         hold_statistics(network)
-    if note := architecture.note_on(origin):
-        _log.warning(note)
     feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed)
-    optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs, tuning=fine_tuning)
-    # the network itself is never compiled: its file would ask for our loss when it is loaded
-    learner = keras.Model(network.inputs, network.outputs)
-    learner.compile(optimizer, loss_of(recipe.task, store.labels[train]), jit_compile=False)
-    optimizer.build(learner.trainable_variables)
-    validator = Validator(store, valid, recipe.task)
-    keeper = _Keeper(network, validator, options, listener, checkpoints)
-    first = keeper.resume(optimizer)
-    if fine_tuning and not first:
+    optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs, tuning=tuning)
+    learner = twin(network, computing.precision)
+    learner.compile(
+        scaled(optimizer, computing.precision), loss_of(recipe.task, store.labels[train]), jit_compile=False
+    )
+    learner.optimizer.build(learner.trainable_variables)
+    keeper = _Keeper(network, Validator(store, valid, recipe.task), options, listener, checkpoints)
+    first = keeper.resume(optimizer, computing)
+    if tuning and not first:
         fit_head(network, store, train, recipe.task)
         keeper.consider()
     if first < options.epochs and not keeper.exhausted:
-        learner.fit(
-            feed.epochs(first, options.epochs),
-            initial_epoch=first,
-            epochs=options.epochs,
-            steps_per_epoch=feed.batches_per_epoch,
-            callbacks=[keeper],
-            shuffle=False,  # the feed has done it
-            verbose=0,
-        )
+        _learn(learner, feed, keeper, first, options.epochs)
     return keeper.finish(origin)
+
+
+def _start(architecture: Architecture, recipe: Recipe, weights: Path | None) -> tuple[keras.Model, Origin | None]:
+    """The network as a training finds it, in float32, and where its weights come from.
+
+    It is never compiled itself: its file would ask for our loss when it is loaded.
+    """
+    network = architecture.build(recipe.picture, len(recipe.labels))
+    target_layer_of(network, recipe)  # told before the training, not after it
+    origin = architecture.load_weights(network, weights)
+    if note := architecture.note_on(origin):
+        _log.warning(note)
+    return network, origin
+
+
+def _learn(learner: keras.Model, feed: Feed, keeper: _Keeper, first: int, last: int) -> None:
+    """All epochs from ``first`` up to, not including, ``last``, unless the keeper ends them earlier."""
+    copy_weights(keeper.network, learner)
+    learner.fit(
+        feed.epochs(first, last),
+        initial_epoch=first,
+        epochs=last,
+        steps_per_epoch=feed.batches_per_epoch,
+        callbacks=[keeper],
+        shuffle=False,  # the feed has done it
+        verbose=0,
+    )
 
 
 def _optimizer(
@@ -153,20 +173,30 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         checkpoints: CheckpointStore | None,
     ) -> None:
         super().__init__()
-        self._network = network
+        self.network = network
         self._validator = validator
         self._options = options
         self._listener = listener
         self._checkpoints = checkpoints
         self._state = Checkpoint()
 
-    def resume(self, optimizer: keras.Optimizer) -> int:
-        """Take up the last checkpoint, if there is one. Returns how many epochs are done."""
+    def resume(self, optimizer: keras.Optimizer, computing: Computing) -> int:
+        """Take up the last checkpoint, if there is one, whatever precision it was written in.
+
+        Args:
+            optimizer: without the scaling of its loss, which finds its factor again within a few steps.
+            computing: what the rest is learned in.
+
+        Returns:
+            How many epochs are done.
+        """
+        self._optimizer = optimizer
         content = self._checkpoints.load() if self._checkpoints else None
         if content:
             self._state = decode_checkpoint(content)
-            _assign(self._network.variables, self._state.network)
+            _assign(self.network.variables, self._state.network)
             _assign(optimizer.variables, self._state.optimizer)
+        note_run(self._state.runs, computing, self._state.epoch + 1)
         return self._state.epoch
 
     @property
@@ -184,29 +214,30 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         loss = float((logs or {})["loss"])
         if not np.isfinite(loss):
             raise DivergedTraining(f"the loss is {loss} after epoch {epoch + 1}: ask for a smaller learning_rate")
-        metrics = {"loss": loss, **self._validator(self._network)}
+        copy_weights(self.model, self.network)
+        metrics = {"loss": loss, **self._validator(self.network)}
         state = self._state
         state.epoch = epoch + 1
         state.history.append(metrics)
         self._remember(metrics)
         if self._checkpoints:
-            state.optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
+            state.optimizer = [np.asarray(variable) for variable in self._optimizer.variables]
             self._checkpoints.save(state.encode())
         self._listener.on_epoch(epoch + 1, self._options.epochs, metrics)
         self.model.stop_training = self.exhausted
 
     def consider(self) -> None:
         """Remember the weights from before the first epoch too."""
-        self._remember(self._validator(self._network))
+        self._remember(self._validator(self.network))
 
     def finish(self, origin: Origin | None) -> Trained:
         """The network with its best weights."""
-        _assign(self._network.variables, self._state.best)
-        return Trained(self._network, origin, self._state.best_epoch, self._state.history)
+        _assign(self.network.variables, self._state.best)
+        return Trained(self.network, origin, self._state.best_epoch, self._state.history, self._state.runs)
 
     def _remember(self, metrics: dict[str, float]) -> None:
         state = self._state
-        state.network = [np.asarray(variable) for variable in self._network.variables]
+        state.network = [np.asarray(variable) for variable in self.network.variables]
         score = (round(metrics["val_average_precision"], 4), -metrics["val_loss"])
         if score > state.best_score:
             state.best_score, state.best_epoch, state.best = score, state.epoch, state.network

@@ -51,6 +51,8 @@ class Architecture:
     """The learning rate where all layers but the last start from weights, and the last one is fitted first."""
     loader: Callable[[keras.Model, Path | None], Origin | None] | None = None
     """Fills a network with weights of a file; without one, with those that are installed."""
+    quick_in_bfloat16: bool = False
+    """Measured to learn faster so on a processor with AVX512_BF16; depthwise convolutions and max pooling are not."""
 
     def build(self, picture: PictureSpec, labels: int) -> keras.Model:
         """The network, not yet trained.
@@ -116,8 +118,24 @@ ARCHITECTURES: Final = {
             1e-3,
             loader=load_lite0_texture,
         ),
-        Architecture("compact", "a small residual network, trained from nothing", build_compact, 16, 2e-3, 1e-3),
-        Architecture("seam-resnet", "the network of the first seam inspection", build_seam_resnet, 16, 1e-3, 0.0),
+        Architecture(
+            "compact",
+            "a small residual network, trained from nothing",
+            build_compact,
+            16,
+            2e-3,
+            1e-3,
+            quick_in_bfloat16=True,
+        ),
+        Architecture(
+            "seam-resnet",
+            "the network of the first seam inspection",
+            build_seam_resnet,
+            16,
+            1e-3,
+            0.0,
+            quick_in_bfloat16=True,
+        ),
         Architecture("fruit-convnet", "four convolutions and two dense layers", build_fruit_convnet, 32, 1e-3, 0.0),
     )
 }

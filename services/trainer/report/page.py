@@ -76,11 +76,18 @@ def facts_of(source: Source) -> dict[str, str]:
         "learned from": source.dataset,
         "trained": f"{source.created_at:%Y-%m-%d %H:%M} UTC",
         "started from": weights.get("source") if isinstance(weights, dict) else None,
+        "computed in": _computed_in(options.get("computed_in")),
         "seed": options.get("seed"),
         "epochs, at most": options.get("epochs"),
         "train / valid / test": " / ".join(split) or None,
     }
     return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _computed_in(runs: JsonValue) -> str | None:
+    """Precisions and hardware, in the order in which a training went through them."""
+    known = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+    return ", then ".join(f"{run['precision']} on {run['hardware']}" for run in known) or None
 
 
 @dataclass(frozen=True)

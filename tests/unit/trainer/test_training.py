@@ -1,5 +1,6 @@
 import json
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.trainer.architectures import Architecture
+from services.trainer import precision
+from services.trainer.architectures import ARCHITECTURES, Architecture
 from services.trainer.building import HISTORY, Built, Order, build
 from services.trainer.checkpoint import CheckpointError, decode_checkpoint
 from services.trainer.dataset import read_dataset
 from services.trainer.feeding import Feed
 from services.trainer.loss import loss_of
-from services.trainer.options import TrainingOptions, WrongOption, read_options
+from services.trainer.options import Precision, TrainingOptions, WrongOption, read_options
 from services.trainer.pixels import PixelStore, decode_pictures
+from services.trainer.precision import BFLOAT16, FLOAT16, Hardware, computing_for
 from services.trainer.split import Shares
 from services.trainer.training import DivergedTraining, Trained, fit
 from services.trainer.workbench import examined
@@ -143,6 +146,8 @@ def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
     manifest = built.bundle.manifest
     assert manifest.dataset.startswith("sha256:")
     assert manifest.options["seed"] == 0
+    computed = computing_for(Precision.AUTO, ARCHITECTURES["compact"])
+    assert manifest.options["computed_in"] == [{**asdict(computed), "from_epoch": 1}]
     assert {"keras", "numpy", "openvino"} <= set(manifest.libraries)
     assert len(json.loads(built.bundle.file(HISTORY))) == 6
     groups = [set(built.bundle.file(f"{part}.csv").decode().split("\n")[1:-1]) for part in ("train", "valid", "test")]
@@ -195,6 +200,27 @@ def test_a_killed_training_goes_on_where_it_was(store: PixelStore) -> None:
     assert len(witness.epochs) == 2
     assert resumed.best_epoch == whole.best_epoch
     assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=2e-2)
+
+
+def test_a_training_in_mixed_precision_keeps_a_plain_network_and_is_taken_up_in_any_other(
+    store: PixelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions(epochs=4, batch_size=16, seed=3, precision=Precision.FLOAT32)
+    whole = train(store, options, Witness())
+    drawer = Drawer()
+    for name, policy, killed_after in (("gpu", FLOAT16, 2), ("plain", None, 3), ("cpu", BFLOAT16, None)):
+        hardware = Hardware(name, policy)
+        monkeypatch.setattr(precision, "hardware_of_this_machine", lambda hardware=hardware: hardware)
+        asked = options.model_copy(update={"precision": Precision.MIXED if policy else Precision.AUTO})
+        with nullcontext() if killed_after is None else pytest.raises(Killed):
+            resumed = train(store, asked, Witness(killed_after), drawer)
+    assert {layer.dtype_policy.name for layer in resumed.network.layers} == {"float32"}
+    assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=5e-2)
+    assert [(run["precision"], run["hardware"], run["from_epoch"]) for run in resumed.runs] == [
+        (FLOAT16, "gpu", 1),
+        ("float32", "plain", 3),
+        (BFLOAT16, "cpu", 4),
+    ]
 
 
 def test_a_training_that_was_killed_after_its_last_epoch_is_not_trained_again(store: PixelStore) -> None:
