@@ -360,6 +360,54 @@ class ComparisonRequested(Message):
     requested_at: AwareDatetime
 
 
+class ThresholdsRequested(Message):
+    """Make a model version of other thresholds from one that is there; its network stays as it is.
+
+    ``thresholds_id`` makes a repeated request harmless.
+    """
+
+    topic: ClassVar[str] = "requested.thresholds.{0.recipe}"
+
+    thresholds_id: Name
+    recipe: Name
+    model_version: Name = Field(description="whose network and other thresholds are kept")
+    thresholds: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        min_length=1, description="by label: those that change"
+    )
+    reason: str = ""
+    promote: bool = Field(False, description="promote the version when it is there and passes the gate")
+    requested_by: str
+    requested_at: AwareDatetime
+
+
+class ThresholdsKept(Message):
+    """A model version of other thresholds is in object storage."""
+
+    topic: ClassVar[str] = "happened.thresholds.{0.recipe}"
+
+    thresholds_id: Name
+    recipe: Name
+    model_version: Name
+    derived_from: Name
+    thresholds: dict[Name, float] = Field(description="of every label")
+    reason: str
+    requested_by: str
+    kept_at: AwareDatetime
+
+
+class ThresholdsRefused(Message):
+    """The trainer would not make a model version of these thresholds."""
+
+    topic: ClassVar[str] = "happened.thresholds.{0.recipe}"
+
+    thresholds_id: Name
+    recipe: Name
+    derived_from: Name
+    reason: str
+    requested_by: str
+    refused_at: AwareDatetime
+
+
 class PromotionRequested(Message):
     """Make a model version the one in production."""
 

@@ -67,6 +67,22 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
     return Judgement(verdict, reason, findings, flagged)
 
 
+def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pictures a label makes NG, of a multi-label recipe: by its presence, or by its absence.
+
+    Args:
+        label: says by its role which of the two.
+        present: whether it was found; of any shape, which the result has too.
+    """
+    match label.role:
+        case Role.DEFECT:
+            return present
+        case Role.QUALITY:
+            return ~present
+        case Role.ATTRIBUTE:
+            return np.zeros_like(present) if label.expected is None else present != label.expected
+
+
 def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
     return {
         label.name: Finding(
@@ -100,13 +116,7 @@ def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]
 
 
 def _is_fault(label: Label, *, present: bool) -> bool:
-    match label.role:
-        case Role.QUALITY:
-            return not present
-        case Role.DEFECT:
-            return present
-        case Role.ATTRIBUTE:
-            return label.expected is not None and present is not label.expected
+    return bool(faults_of(label, np.asarray(present)))
 
 
 def _fault_in_words(label: Label, found: Finding) -> str:

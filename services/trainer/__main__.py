@@ -7,8 +7,10 @@ import threading
 from contextlib import closing
 
 from services.trainer.cli import app
-from services.trainer.gate import Measuring
+from services.trainer.errands import Errands
+from services.trainer.gate import Beside, Measuring
 from services.trainer.handler import Commands
+from services.trainer.measurer import Measurer
 from services.trainer.registry import Registry
 from services.trainer.runner import Runner
 from services.trainer.settings import TrainerSettings
@@ -30,21 +32,24 @@ def main(stop: threading.Event) -> None:
     serve_health(health, settings)
 
     store = open_store(settings)
-    news = threading.Event()
-    measuring = Measuring(store)
-    registry = Registry(store, measuring.compare)
-    trainings = Trainings(store, settings.name, settings.lease_seconds)
+    lease_seconds = settings.lease_seconds
+    to_train, to_measure = threading.Event(), threading.Event()
+    measuring = Measuring(store, stopped=stop.is_set)
+    errands = Errands(store, settings.name, lease_seconds)
+    registry = Registry(store, Beside(measuring, errands))
+    trainings = Trainings(store, settings.name, lease_seconds)
 
     with closing(await_broker(settings, stop)) as broker:
         publisher = broker.publisher()
         if promoted := settings.initial_model and registry.start_with(settings.initial_model):
             publisher.publish(promoted).result()
             registry.was_told(promoted)
-        runner = Runner(
-            trainings, store, broker.publisher(), news=news, stop=stop, lease_seconds=settings.lease_seconds
+        runner = Runner(trainings, store, broker.publisher(), news=to_train, stop=stop, lease_seconds=lease_seconds)
+        measurer = Measurer(
+            errands, measuring, store, broker.publisher(), news=to_measure, stop=stop, lease_seconds=lease_seconds
         )
-        commands = Commands(trainings, registry, measuring.answer, news)
-        with running_beside(stop, runner.run):
+        commands = Commands(trainings, registry, errands, to_train=to_train, to_measure=to_measure)
+        with running_beside(stop, runner.run, measurer.run):
             subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
             consume(subscription, publisher, commands.handle, most=1, wait_seconds=0.5, stop=stop, health=health)
 

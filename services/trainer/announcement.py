@@ -1,11 +1,21 @@
-"""What the trainer tells about a training."""
+"""What the trainer tells about a training, and about thresholds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from services.trainer.trainings import Outcome
-from shared.messages import PromotionRequested, TrainingProgressed, TrainingRequested, TrainingState
+from shared.messages import (
+    PromotionRequested,
+    ThresholdsKept,
+    ThresholdsRefused,
+    ThresholdsRequested,
+    TrainingProgressed,
+    TrainingRequested,
+    TrainingState,
+)
+from shared.vision.bundle import Manifest
 
 
 def queued(request: TrainingRequested) -> TrainingProgressed:
@@ -35,6 +45,48 @@ def promotion_of(request: TrainingRequested, model_version: str) -> PromotionReq
         model_version=model_version,
         reason=f"asked for with training {request.training_id}",
         requested_by=request.requested_by,
+        requested_at=datetime.now(UTC),
+    )
+
+
+def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str, float]) -> ThresholdsKept:
+    """A version of other thresholds is there; ``thresholds`` are those of all its labels."""
+    return ThresholdsKept(
+        thresholds_id=asked.thresholds_id,
+        recipe=asked.recipe,
+        model_version=manifest.version,
+        derived_from=asked.model_version,
+        thresholds=dict(thresholds),
+        reason=asked.reason,
+        requested_by=asked.requested_by,
+        kept_at=datetime.now(UTC),
+    )
+
+
+def refused(asked: ThresholdsRequested, reason: str) -> ThresholdsRefused:
+    """There is no version of such thresholds."""
+    return ThresholdsRefused(
+        thresholds_id=asked.thresholds_id,
+        recipe=asked.recipe,
+        derived_from=asked.model_version,
+        reason=reason,
+        requested_by=asked.requested_by,
+        refused_at=datetime.now(UTC),
+    )
+
+
+def promotion_of_thresholds(
+    asked: ThresholdsRequested, answer: ThresholdsKept | ThresholdsRefused
+) -> PromotionRequested | None:
+    """The promotion that was asked for together with the thresholds; None where none was, or there is no version."""
+    if not asked.promote or isinstance(answer, ThresholdsRefused):
+        return None
+    return PromotionRequested(
+        promotion_id=asked.thresholds_id,
+        recipe=asked.recipe,
+        model_version=answer.model_version,
+        reason=asked.reason,
+        requested_by=asked.requested_by,
         requested_at=datetime.now(UTC),
     )
 

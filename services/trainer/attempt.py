@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from services.trainer.announcement import running
 from services.trainer.child import Child, EpochDone, Event
-from services.trainer.trainings import Claim, Trainings
+from services.trainer.claims import Claim
+from services.trainer.trainings import Trainings
 from shared.messages import Message, TrainingRequested
 from shared.storage.port import StorageUnavailable
 

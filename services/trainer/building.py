@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from pydantic import JsonValue
@@ -25,7 +24,7 @@ from services.trainer.operating_points import OperatingPoints
 from services.trainer.options import TrainingOptions
 from services.trainer.packing import Provenance, pack
 from services.trainer.pixels import PixelStore, Rows, decode_pictures
-from services.trainer.report.page import REPORT, Subject, facts_of, render
+from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.split import Split, split, tables
 from services.trainer.tables import Problem
 from services.trainer.thresholds import choose_thresholds
@@ -33,10 +32,9 @@ from services.trainer.training import Listener, Trained, fit
 from services.trainer.validation import logits_of
 from shared.heatmaps.scores import HeatmapScores
 from shared.recipe import Recipe, Task
+from shared.scored import Part, ScoredPart, ScoredPictures, as_table
 from shared.verdict import scores_of
-from shared.vision.bundle import Bundle, Form
-
-HISTORY: Final = "history.json"
+from shared.vision.bundle import HISTORY, REPORT, SCORES, Bundle, Form
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,7 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
         provenance=provenance,
         extra={
             **forms.files,
+            SCORES: _scored(valid, test, forms).model_dump_json().encode(),
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(material.parts, recipe.label_names),
             **findings.mistakes[1],
@@ -214,6 +213,22 @@ class _Findings:
             document=self.document,
         )
         return render(subject)
+
+
+def _scored(valid: Examined, test: Examined, forms: Forms) -> ScoredPictures:
+    """What the network said, for whoever moves a threshold later."""
+    said = {form: as_table(scores) for form, scores in forms.scores.items()}
+    parts: dict[Part, ScoredPart] = {"valid": _scored_part(valid), "test": _scored_part(test)}
+    return ScoredPictures(labels=valid.recipe.label_names, parts=parts, forms=said)
+
+
+def _scored_part(part: Examined) -> ScoredPart:
+    return ScoredPart(
+        names=tuple(example.name for example in part.examples),
+        groups=tuple(example.group for example in part.examples),
+        truth=as_table(part.truth),
+        scores=as_table(part.scores),
+    )
 
 
 def _warnings(order: Order, material: _Material, trained: Trained) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation import Evaluation, Scores, evaluate, is_ng, line_weights
+from services.trainer.gate import Interrupted
 from services.trainer.held_back import HeldBack, Incomparable, held_back, learned_from
 from shared.intervals import Interval, draws, mean, spread
 from shared.messages import ComparisonRequested, Verdict
@@ -27,6 +28,9 @@ from shared.vision.preprocessing import prepare
 
 BATCH: Final = 32
 """Pictures that are in memory at once."""
+
+StopCheck = Callable[[], bool]
+"""Whether to leave off, asked between two batches."""
 
 
 class Side(BaseModel):
@@ -62,35 +66,49 @@ class Comparison(BaseModel):
 class Comparisons:
     """Compares the models in object storage. Neither models nor test parts ever change, so a result is kept."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, stopped: StopCheck = lambda: False) -> None:
+        """``stopped`` says when to leave a comparison."""
         self._store = store
+        self._stopped = stopped
+
+    def known(self, recipe: str, baseline: str, candidate: str) -> Comparison | None:
+        """What was measured before; None: not compared, not comparable then, or by a build that measured less."""
+        try:
+            return Comparison.model_validate_json(self._store.get(comparison_key(recipe, baseline, candidate)))
+        except (ObjectNotFound, ValueError):
+            return None
 
     def compare(self, recipe: str, baseline: str, candidate: str) -> Comparison:
         """Measure two versions, each in its compiled form and by its own thresholds, on the candidate's test part.
 
         Raises:
             Incomparable: a model is not there, they have other labels, or the pictures can't be had.
+            Interrupted: somebody said to leave off.
             StorageUnavailable: object storage is away.
         """
+        if known := self.known(recipe, baseline, candidate):
+            return known
+        found = self._measure(self._bundle(recipe, baseline), self._bundle(recipe, candidate))
         key = comparison_key(recipe, baseline, candidate)
-        try:
-            return Comparison.model_validate_json(self._store.get(key))
-        except (ObjectNotFound, ValueError):  # not compared, not comparable then, or by a build that measured less
-            found = self._measure(self._bundle(recipe, baseline), self._bundle(recipe, candidate))
-            self._store.put(key, found.model_dump_json().encode(), "application/json")
-            return found
+        self._store.put(key, found.model_dump_json().encode(), "application/json")
+        return found
 
     def answer(self, asked: ComparisonRequested) -> None:
         """Compare for somebody who looks for what came out in object storage: the comparison, or why there is none.
 
         Raises:
+            Interrupted: somebody said to leave off.
             StorageUnavailable: object storage is away.
         """
         try:
             self.compare(asked.recipe, asked.baseline, asked.candidate)
         except Incomparable as error:
-            key = comparison_key(asked.recipe, asked.baseline, asked.candidate)
-            self._store.put(key, json.dumps({"reason": str(error)}).encode(), "application/json")
+            self.refuse(asked, str(error))
+
+    def refuse(self, asked: ComparisonRequested, reason: str) -> None:
+        """Say why there is no comparison, where whoever asked looks for one."""
+        key = comparison_key(asked.recipe, asked.baseline, asked.candidate)
+        self._store.put(key, json.dumps({"reason": reason}).encode(), "application/json")
 
     def _bundle(self, recipe: str, version: str) -> Bundle:
         try:
@@ -103,7 +121,7 @@ class Comparisons:
     def _measure(self, baseline: Bundle, candidate: Bundle) -> Comparison:
         judging = judged_alike(baseline.recipe, candidate.recipe)
         test = held_back(candidate, self._store)
-        scores = _scores((baseline, candidate), test, self._store)
+        scores = _scores((baseline, candidate), test, self._store, self._stopped)
         ng = is_ng(candidate.recipe, test.truth)
         weights = line_weights(candidate.recipe, ng)
         extra = _costs(candidate.recipe, ng, scores[1]) - _costs(judging, ng, scores[0])
@@ -184,16 +202,18 @@ def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.
     return np.asarray(np.where(ng, recipe.costs.escape, recipe.costs.overkill) * (ng != said_ng), np.float64)
 
 
-def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore) -> list[Scores]:
+def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore, stopped: StopCheck) -> list[Scores]:
     """What the line would get from each model: (pictures, labels), in the order of the last one's recipe."""
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
         with ExitStack() as stack:
             engines = [stack.enter_context(closing(_engine_of(bundle))) for bundle in bundles]
             for at in range(0, len(test.pictures), BATCH):
+                if stopped():
+                    raise Interrupted
                 pictures = test.read(store, slice(at, at + BATCH))
                 for bundle, engine, said in zip(bundles, engines, logits, strict=True):
-                    said.append(engine.logits(_prepared(pictures, bundle.recipe)))
+                    said.append(engine.logits(prepared(pictures, bundle.recipe)))
     except EngineError as error:
         raise Incomparable(str(error)) from error
     order = bundles[-1].recipe
@@ -211,5 +231,6 @@ def _ordered(recipe: Recipe, logits: Logits, order: Recipe) -> Scores:
     return scores_of(logits, recipe.task)[:, columns]
 
 
-def _prepared(pictures: Sequence[Picture], recipe: Recipe) -> Pictures:
+def prepared(pictures: Sequence[Picture], recipe: Recipe) -> Pictures:
+    """Pictures as a model of that recipe takes them."""
     return np.stack([prepare(picture, recipe.picture) for picture in pictures])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.messages import Verdict
 from shared.recipe import Recipe, Task
-from shared.verdict import Judgement, judge, scores_of
-from shared.vision.engine import Logits
+from shared.verdict import Judgement, judge
+
+Scores = NDArray[np.float32]
+"""(pictures, labels), 0 to 1."""
 
 
 class Equality(BaseModel):
@@ -26,17 +29,33 @@ class Equality(BaseModel):
         return self.changed_verdicts <= max(1, self.pictures // 1000)
 
 
-def compare(recipe: Recipe, trained: Logits, compiled: Logits) -> Equality:
-    """Compare the logits of the same pictures: by their scores, and by what the recipe makes of them.
+class Proof(Equality):
+    """How near a form comes to the trained network on the validation pictures, and how good it is there."""
+
+    macro_average_precision: float
+    moved_by_neighbours: float = Field(0.0, description="the furthest a score is from that of the picture alone")
+    in_full_precision: str = Field("everything", description="what is not quantised")
+
+
+class LeftOut(BaseModel):
+    """A form that the line is not offered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    proof: Proof
+
+
+def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
+    """Compare the scores of the same pictures, and what the recipe makes of them.
 
     Where one label of many is true, another one is another verdict, whether or not both are ok.
 
     Args:
         recipe: with the thresholds that will judge on the line.
-        trained: (pictures, labels), of the trained network.
-        compiled: (pictures, labels), of the compiled form.
+        expected: (pictures, labels), of the trained network.
+        found: (pictures, labels), of the compiled form.
     """
-    expected, found = scores_of(trained, recipe.task), scores_of(compiled, recipe.task)
     changed = sum(
         _verdict(recipe, judge(recipe, before)) != _verdict(recipe, judge(recipe, after))
         for before, after in zip(expected, found, strict=True)
@@ -45,6 +64,14 @@ def compare(recipe: Recipe, trained: Logits, compiled: Logits) -> Equality:
         pictures=len(expected),
         largest_score_difference=float(np.abs(expected - found).max()),
         changed_verdicts=changed,
+    )
+
+
+def changed_verdicts_told(proof: Equality) -> str:
+    """Why a form that does not hold must not be used."""
+    return (
+        f"it changes {proof.changed_verdicts} of {proof.pictures} verdicts "
+        f"(scores differ by up to {proof.largest_score_difference:.3f})"
     )
 
 

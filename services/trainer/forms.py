@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.compile import CompiledForm
-from services.trainer.equality import Equality, compare
+from services.trainer.equality import LeftOut, Proof, changed_verdicts_told, compare
 from services.trainer.errors import TrainerError
-from services.trainer.evaluation import Evaluation
+from services.trainer.evaluation import Evaluation, Scores
 from services.trainer.pixels import PixelStore, Rows
 from services.trainer.validation import engine_logits, macro_average_precision
 from shared.recipe import Recipe
@@ -34,29 +34,14 @@ class UnequalForm(TrainerError):
     """The compiled network does not judge as the trained one does: it must not be used."""
 
 
-class Proof(Equality):
-    """How near a form comes to the trained network on the validation pictures, and how good it is there."""
-
-    macro_average_precision: float
-    moved_by_neighbours: float = Field(0.0, description="the furthest a score is from that of the picture alone")
-    in_full_precision: str = Field("everything", description="what is not quantised")
-
-
-class LeftOut(BaseModel):
-    """A form that the line is not offered."""
-
-    model_config = ConfigDict(frozen=True)
-
-    reason: str
-    proof: Proof
-
-
 @dataclass
 class Forms:
     """What the line is offered, and what it is not."""
 
     offered: dict[Form, CompiledForm] = field(default_factory=dict)
     proofs: dict[Form, Proof] = field(default_factory=dict)
+    scores: dict[Form, Scores] = field(default_factory=dict, compare=False)
+    """What each form that is offered says of the validation pictures."""
     left_out: dict[Form, LeftOut] = field(default_factory=dict)
 
     @property
@@ -80,26 +65,28 @@ class Reference:
     logits: Logits
     evaluation: Evaluation
 
-    def prove(self, form: CompiledForm, in_full_precision: str = "everything") -> Proof:
-        """Run a form on the same pictures."""
+    @cached_property
+    def scores(self) -> Scores:
+        """Of the logits."""
+        return scores_of(self.logits, self.recipe.task)
+
+    def prove(self, form: CompiledForm, in_full_precision: str = "everything") -> tuple[Proof, Scores]:
+        """Run a form on the same pictures: how it did, and what it said."""
         engine = OpenVinoEngine(form.xml, form.weights)
-        logits = engine_logits(engine, self.store, self.rows)
+        scores = scores_of(engine_logits(engine, self.store, self.rows), self.recipe.task)
         few = self.store.prepared(self.rows[:FEW]), noise(self.recipe, FEW)
-        precision = macro_average_precision(self.store.labels[self.rows], scores_of(logits, self.recipe.task))
-        return Proof(
-            **compare(self.recipe, self.logits, logits).model_dump(),
-            macro_average_precision=precision,
+        proof = Proof(
+            **compare(self.recipe, self.scores, scores).model_dump(),
+            macro_average_precision=macro_average_precision(self.store.labels[self.rows], scores),
             moved_by_neighbours=max(moved_by_neighbours(engine.logits, self.recipe, pictures) for pictures in few),
             in_full_precision=in_full_precision,
         )
+        return proof, scores
 
     def objection(self, proof: Proof) -> str | None:
         """Why the line must not use a form; None when it may."""
         if not proof.holds:
-            return (
-                f"it changes {proof.changed_verdicts} of {proof.pictures} verdicts "
-                f"(scores differ by up to {proof.largest_score_difference:.3f})"
-            )
+            return changed_verdicts_told(proof)
         if proof.moved_by_neighbours > SAME_SCORE:
             return f"in a batch, a score is up to {proof.moved_by_neighbours:.3f} from that of the picture alone"
         low, _ = self.evaluation.intervals.get("macro_average_precision", (0.0, 1.0))
@@ -122,10 +109,10 @@ def make_forms(fp32: CompiledForm, reference: Reference, wanted: Sequence[Form],
     Raises:
         UnequalForm: the fp32 form does not judge as the network does.
     """
-    proof = reference.prove(fp32)
+    proof, scores = reference.prove(fp32)
     if objection := reference.objection(proof):
         raise UnequalForm(f"the compiled network is not usable for inference: {objection}")
-    forms = Forms({Form.FP32: fp32}, {Form.FP32: proof})
+    forms = Forms({Form.FP32: fp32}, {Form.FP32: proof}, {Form.FP32: scores})
     if Form.INT8 in wanted:
         _add_int8(forms, reference, calibrating)
     return forms
@@ -138,10 +125,10 @@ def _add_int8(forms: Forms, reference: Reference, calibrating: Rows) -> None:
     fp32 = forms.offered[Form.FP32]
     for spared in attempts(fp32):
         form = quantise(fp32, reference.store, calibrating, spared.operations)
-        proof = reference.prove(form, f"the head, {spared.description}")
+        proof, scores = reference.prove(form, f"the head, {spared.description}")
         objection = reference.objection(proof)
         if objection is None:
-            forms.offered[Form.INT8], forms.proofs[Form.INT8] = form, proof
+            forms.offered[Form.INT8], forms.proofs[Form.INT8], forms.scores[Form.INT8] = form, proof, scores
             forms.left_out.pop(Form.INT8, None)
             return
         forms.left_out[Form.INT8] = LeftOut(reason=objection, proof=proof)

@@ -9,37 +9,118 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from services.trainer.announcement import refused
+from services.trainer.errands import Errands
+from services.trainer.errors import TrainerError
 from services.trainer.split import FEW
-from shared.messages import ComparisonRequested
+from shared.messages import (
+    ComparisonRequested,
+    PromotionRequested,
+    ThresholdsKept,
+    ThresholdsRefused,
+    ThresholdsRequested,
+)
 from shared.quiet import import_quietly
 from shared.storage.port import ObjectStore
+from shared.vision.bundle import BundleError, comparison_key
 
 if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds, and a hundred megabytes
+    from types import ModuleType
+
     from services.trainer.comparison import Comparison, Comparisons
     from shared.intervals import Interval
 
-Compare = Callable[[str, str, str], "Comparison"]
-"""Recipe, baseline, candidate: the two on the candidate's test part."""
+Compare = Callable[[PromotionRequested, str], "Comparison"]
+"""The model that shall be promoted beside the version in production, on the candidate's test part."""
+
+
+class Interrupted(Exception):
+    """The trainer ends in the middle of a measurement."""
+
+
+class NotMeasured(Exception):
+    """A promotion can't be decided before two models are measured, which takes its time."""
+
+
+class NotComparable(TrainerError):
+    """Two models were looked at, and can't be measured on the same pictures; the message says why."""
 
 
 class Measuring:
-    """Compares models; what that needs is loaded when first asked, and no line waits for it at its start."""
+    """Measures models; what that needs is loaded when first asked, and no line waits for it at its start."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, stopped: Callable[[], bool] = lambda: False) -> None:
+        """``stopped`` is asked between two batches of pictures, and ends what is being measured."""
         self._store = store
+        self._stopped = stopped
 
     def compare(self, recipe: str, baseline: str, candidate: str) -> Comparison:
         """See `services.trainer.comparison.Comparisons`."""
         return self._comparisons.compare(recipe, baseline, candidate)
 
+    def beside(self, asked: PromotionRequested, production: str) -> Comparison:
+        """Compare now, however long it takes."""
+        return self.compare(asked.recipe, production, asked.model_version)
+
+    def known(self, recipe: str, baseline: str, candidate: str) -> Comparison | None:
+        """What was measured before; None where nothing was."""
+        if not self._store.exists(comparison_key(recipe, baseline, candidate)):
+            return None
+        return self._comparisons.known(recipe, baseline, candidate)
+
+    def objection(self, recipe: str, baseline: str, candidate: str) -> str:
+        """Compare, and keep what came out; why it can't be done, or nothing."""
+        try:
+            self.compare(recipe, baseline, candidate)
+        except TrainerError as error:
+            return str(error)
+        return ""
+
     def answer(self, asked: ComparisonRequested) -> None:
         """See `services.trainer.comparison.Comparisons`."""
         self._comparisons.answer(asked)
 
+    def refuse(self, asked: ComparisonRequested, reason: str) -> None:
+        """See `services.trainer.comparison.Comparisons`."""
+        self._comparisons.refuse(asked, reason)
+
+    def keep_thresholds(self, asked: ThresholdsRequested) -> ThresholdsKept | ThresholdsRefused:
+        """See `services.trainer.threshold_sets`: the version that was asked for, or why there is none."""
+        try:
+            kept: ThresholdsKept = self._loaded("threshold_sets").keep_thresholds(asked, self._store, self._stopped)
+        except (TrainerError, BundleError) as error:
+            return refused(asked, str(error))
+        return kept
+
     @cached_property
     def _comparisons(self) -> Comparisons:
-        loaded: Comparisons = import_quietly("services.trainer.comparison").Comparisons(self._store)
+        loaded: Comparisons = self._loaded("comparison").Comparisons(self._store, self._stopped)
         return loaded
+
+    def _loaded(self, module: str) -> ModuleType:
+        return import_quietly(f"services.trainer.{module}")
+
+
+class Beside:
+    """What a promotion is decided by, where nobody waits: what was measured before, or else that it has to be."""
+
+    def __init__(self, measuring: Measuring, errands: Errands) -> None:
+        self._measuring = measuring
+        self._errands = errands
+
+    def __call__(self, asked: PromotionRequested, production: str) -> Comparison:
+        """The comparison.
+
+        Raises:
+            NotComparable: they were looked at for this request, and can't be compared.
+            NotMeasured: nobody has measured them.
+        """
+        if known := self._measuring.known(asked.recipe, production, asked.model_version):
+            return known
+        measured = self._errands.measured(asked)
+        if measured and measured.against == production and measured.objection:
+            raise NotComparable(measured.objection)
+        raise NotMeasured
 
 
 def objections(comparison: Comparison) -> list[str]:

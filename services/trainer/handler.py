@@ -1,36 +1,57 @@
-"""What follows from a command: a training is kept until it is done, a promotion is decided at once."""
+"""What follows from a command: what takes its time is kept until it is done, so that no command waits behind another.
+
+Trainings and measurements are done elsewhere. A promotion that needs no measuring, such as a rollback, is decided at
+once; another one is asked for again when its model was measured.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from services.trainer.announcement import ended, queued
+from services.trainer.errands import Errand, Errands
+from services.trainer.gate import NotMeasured
 from services.trainer.registry import Registry
 from services.trainer.trainings import Trainings
-from shared.messages import ComparisonRequested, Message, PromotionRequested, TrainingCancelled, TrainingRequested
+from shared.messages import (
+    ComparisonRequested,
+    Message,
+    PromotionRequested,
+    ThresholdsRequested,
+    TrainingCancelled,
+    TrainingRequested,
+)
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.port import StorageUnavailable
-
-Answer = Callable[[ComparisonRequested], None]
 
 
 class Commands:
     """Handles the messages of ``trainer.commands``; each may come twice."""
 
-    def __init__(self, trainings: Trainings, registry: Registry, answer: Answer, news: threading.Event) -> None:
+    def __init__(
+        self,
+        trainings: Trainings,
+        registry: Registry,
+        errands: Errands,
+        *,
+        to_train: threading.Event,
+        to_measure: threading.Event,
+    ) -> None:
         """Make a handler.
 
         Args:
             trainings: where requests are kept.
             registry: decides on promotions.
-            answer: measures two models, and keeps what came out where whoever asked looks for it.
-            news: set when there is something to do for whoever trains.
+            errands: where everything is kept that has to be measured.
+            to_train: set when there is something to do for whoever trains.
+            to_measure: set when there is something to do for whoever measures.
         """
         self._trainings = trainings
         self._registry = registry
-        self._answer = answer
-        self._news = news
+        self._errands = errands
+        self._to_train = to_train
+        self._to_measure = to_measure
 
     def handle(self, messages: list[Message]) -> Sequence[Message]:
         """Messages in, the messages that follow from them out.
@@ -50,15 +71,28 @@ class Commands:
                 return self._take_in(message)
             case TrainingCancelled():
                 if self._trainings.cancel(message):
-                    self._news.set()
+                    self._to_train.set()
                 return []
             case PromotionRequested():
-                return [self._registry.promote(message)]
-            case ComparisonRequested():
-                self._answer(message)
-                return []
+                return self._decide(message)
+            case ComparisonRequested() | ThresholdsRequested():
+                return self._put_off(message)
             case _:
                 raise Reject(f"{type(message).__name__} is no command to the trainer")
+
+    def _decide(self, asked: PromotionRequested) -> Sequence[Message]:
+        try:
+            decision = self._registry.promote(asked)
+        except NotMeasured:
+            return self._put_off(asked)
+        self._errands.finish(asked)
+        return [decision]
+
+    def _put_off(self, errand: Errand) -> Sequence[Message]:
+        """The answer comes when it was measured."""
+        self._errands.add(errand)
+        self._to_measure.set()
+        return []
 
     def _take_in(self, request: TrainingRequested) -> Sequence[Message]:
         """A request that was taken in before is answered with where it is."""
@@ -66,5 +100,5 @@ class Commands:
         outcome = self._trainings.outcome(request.training_id)
         if outcome:
             return [ended(request, outcome)]
-        self._news.set()
+        self._to_train.set()
         return [queued(request)]

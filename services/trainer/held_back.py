@@ -62,22 +62,22 @@ class HeldBack:
             raise Incomparable(str(error)) from error
 
 
-def held_back(bundle: Bundle, store: ObjectStore) -> HeldBack:
-    """The test part of a model.
+def held_back(bundle: Bundle, store: ObjectStore, part: str = "test") -> HeldBack:
+    """The test part of a model, or its validation part (``valid``).
 
     Raises:
         Incomparable: the bundle does not say which it is, or its pictures are not in object storage.
     """
-    names = _part(bundle, "test.csv")
+    names = _part(bundle, f"{part}.csv")
     version = version_of(bundle, store)
     if not names or version is None:
         raise Incomparable(
-            f"the test pictures of model {bundle.version} are not in object storage: "
+            f"the {part} pictures of model {bundle.version} are not in object storage: "
             "`dataset import` the folder that it was trained on, or train it on a dataset version"
         )
     known = {picture.name: picture for picture in version.pictures}
     if missing := [name for name in names if name not in known]:
-        raise Incomparable(f"{version.reference} lacks {missing[0]}, a test picture of model {bundle.version}")
+        raise Incomparable(f"{version.reference} lacks {missing[0]}, a {part} picture of model {bundle.version}")
     columns = [version.label_names.index(name) for name in bundle.recipe.label_names if name in version.label_names]
     if len(columns) != len(bundle.recipe.labels):
         raise Incomparable(f"{version.reference} lacks a label of model {bundle.version}")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from pydantic import ValidationError
 from ulid import ULID
 
+from services.trainer.answers import Answer, find_answer
 from services.trainer.complaints import complaints
 from services.trainer.errors import TrainerError
 from services.trainer.gate import Measuring
 from services.trainer.settings import TrainerSettings
-from shared.messages import PromotionRefused, PromotionRequested
+from shared.messages import PromotionRefused, PromotionRequested, ThresholdsRefused, ThresholdsRequested
 from shared.messaging import open_broker
 from shared.promotions import Decision, Entry, find_decision, history_of
 from shared.quiet import import_quietly
@@ -34,6 +37,7 @@ from shared.vision.bundle import (
 )
 
 REFUSED: Final = 1
+UNANSWERED: Final = "asked; the trainer has not answered yet"
 
 commands = typer.Typer()
 
@@ -41,6 +45,10 @@ Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]
 By = Annotated[str, typer.Option(envvar="USER", help="Who asks; kept in the history.")]
 Reason = Annotated[str, typer.Option(help="Kept in the history.")]
 WaitSeconds = Annotated[float, typer.Option(min=0, help="For the trainer's answer.")]
+
+
+class WrongThreshold(TrainerError):
+    """Something else than a label and a number."""
 
 
 class NothingBefore(TrainerError):
@@ -102,6 +110,31 @@ def rollback(recipe: Recipe, *, reason: Reason = "", by: By = "command line", wa
         _ask(recipe, before, wait_seconds, reason=reason, requested_by=by, rollback=True)
 
 
+@commands.command("thresholds")
+def set_thresholds(
+    recipe: Recipe,
+    model_version: Annotated[str, typer.Argument(help="Whose network and other thresholds are kept.")],
+    *,
+    chosen: Annotated[list[str], typer.Option("--set", help="LABEL=THRESHOLD, as often as needed.")],
+    reason: Reason = "",
+    by: By = "command line",
+    promotion: Annotated[bool, typer.Option("--promote", help="If it passes the gate.")] = False,
+    wait_seconds: WaitSeconds = 60.0,
+) -> None:
+    """Ask the running trainer for a version of other thresholds, measured on the model's own test pictures."""
+    with complaints():
+        settings = read_settings(TrainerSettings)
+        asked = _thresholds_of(recipe, model_version, chosen, reason=reason, requested_by=by, promote=promotion)
+        with closing(open_broker(settings)) as broker:
+            broker.publisher().publish(asked).result()
+        store = open_store(settings)
+        answer: Answer | None = _awaited(lambda: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
+        if isinstance(answer, ThresholdsRefused):
+            typer.echo(f"refused: {answer.reason}", err=True)
+            raise typer.Exit(REFUSED)
+        typer.echo(f"{answer.model_version} has these thresholds" if answer else UNANSWERED)
+
+
 @commands.command("import")
 def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")]) -> None:
     """Put a bundle of a folder into object storage; `promote` it afterwards."""
@@ -134,16 +167,40 @@ def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None
     )
     with closing(open_broker(settings)) as broker:
         broker.publisher().publish(asked).result()
-    answer = _answer(open_store(settings), asked, wait_seconds)
+    store = open_store(settings)
+    answer: Decision | None = _awaited(lambda: find_decision(store, recipe, asked.promotion_id), wait_seconds)
     if isinstance(answer, PromotionRefused):
         typer.echo(f"refused: {answer.reason}", err=True)
         raise typer.Exit(REFUSED)
-    typer.echo(f"{version} is in production: {answer.gate}" if answer else "asked; the trainer has not answered yet")
+    typer.echo(f"{version} is in production: {answer.gate}" if answer else UNANSWERED)
 
 
-def _answer(store: ObjectStore, asked: PromotionRequested, wait_seconds: float) -> Decision | None:
+def _thresholds_of(recipe: str, version: str, chosen: Sequence[str], **details: Any) -> ThresholdsRequested:
+    """A request, of what stands on the command line.
+
+    Raises:
+        WrongThreshold: something there is none.
+    """
+    thresholds = dict(each.rpartition("=")[::2] for each in chosen)
+    try:
+        return ThresholdsRequested.model_validate(
+            {
+                "thresholds_id": f"thresholds-{ULID()}",
+                "recipe": recipe,
+                "model_version": version,
+                "thresholds": thresholds,
+                "requested_at": datetime.now(UTC),
+                **details,
+            }
+        )
+    except ValidationError as error:
+        raise WrongThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {' '.join(chosen)}") from error
+
+
+def _awaited(find: Callable[[], Any], wait_seconds: float) -> Any:
+    """What the trainer answers; None where it does not in time."""
     end = time.monotonic() + wait_seconds
-    while not (found := find_decision(store, asked.recipe, asked.promotion_id)) and time.monotonic() < end:
+    while not (found := find()) and time.monotonic() < end:
         time.sleep(0.2)
     return found
 

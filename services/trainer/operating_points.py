@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation import Scores, Truth, is_ng, line_weights
 from services.trainer.thresholds import costs_of
-from shared.recipe import Label, Recipe, Role, Task
-from shared.verdict import judge
+from shared.recipe import Label, Recipe, Task
+from shared.verdict import faults_of, judge
 
 STEPS: Final = 99
 """Thresholds from 0.01 to 0.99; the chosen one comes besides."""
@@ -67,7 +67,7 @@ class _OneLabel:
     def points(self, recipe: Recipe, ng: NDArray[np.bool_]) -> OperatingPoints:
         thresholds = np.union1d(np.linspace(0.01, 0.99, STEPS), [self.label.threshold])
         found = self.scores >= thresholds[:, np.newaxis]
-        said_ng = self.other_faults | _is_fault(self.label, found)
+        said_ng = self.other_faults | faults_of(self.label, found)
         weights, costs = line_weights(recipe, ng), recipe.costs
         miss, alarm = costs_of(self.label, costs)
         wrong_labels = np.where(self.true, miss, alarm) * (found != self.true)
@@ -80,17 +80,6 @@ class _OneLabel:
             escape_rate=_rates(~said_ng[:, ng]),
             overkill_rate=_rates(said_ng[:, ~ng]),
         )
-
-
-def _is_fault(label: Label, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether finding the label, or not, makes a part NG."""
-    match label.role:
-        case Role.DEFECT:
-            return found
-        case Role.QUALITY:
-            return ~found
-        case Role.ATTRIBUTE:
-            return np.zeros_like(found) if label.expected is None else found != label.expected
 
 
 def _rates(wrong: NDArray[np.bool_]) -> tuple[float | None, ...]:

@@ -66,7 +66,11 @@ class Registry:
         self._compare = compare
 
     def promote(self, asked: PromotionRequested) -> Decision:
-        """Make a model the one in production, if nothing speaks against it."""
+        """Make a model the one in production, if nothing speaks against it.
+
+        Raises:
+            NotMeasured: it has to be measured beside the one in production first.
+        """
         if decided := find_decision(self._store, asked.recipe, asked.promotion_id):
             return decided
         history = production_history(self._store, asked.recipe)
@@ -148,7 +152,7 @@ class Registry:
     def _measure(self, asked: PromotionRequested, production: str) -> tuple[str, str]:
         """What speaks against a model, or nothing; and what was compared."""
         try:
-            comparison = self._compare(asked.recipe, production, asked.model_version)
+            comparison = self._compare(asked, production)
         except TrainerError as error:
             return f"not comparable with {production} in production: {error}", ""
         measured = summary(comparison)

@@ -16,7 +16,8 @@ from structlog.contextvars import bound_contextvars
 from services.trainer.announcement import ended, promotion_of, running
 from services.trainer.attempt import Attempt, Cancelled, End, Lost
 from services.trainer.child import Child, Died, Failed, Finished, started
-from services.trainer.trainings import Claim, Outcome, Trainings
+from services.trainer.claims import Claim
+from services.trainer.trainings import Outcome, Trainings
 from shared.messages import Message, ModelTrained, TrainingRequested, TrainingState
 from shared.messaging.port import BrokerUnavailable, MessagingError, Publisher, PublishRefused
 from shared.storage.port import ObjectStore, StorageUnavailable

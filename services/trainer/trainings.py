@@ -8,32 +8,21 @@ and trainings are done in the order in which they were asked for.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from services.trainer.claims import Claim, Claims
+from services.trainer.records import read_record, write_record
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState, decode
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 FOLDER: Final = "trainings"
 REQUEST: Final = "request.json"
-CLAIM: Final = "claim.json"
 DATASET: Final = "dataset.json"
 CHECKPOINT: Final = "checkpoint.npz"
 CANCELLED: Final = "cancelled.json"
 OUTCOME: Final = "outcome.json"
-
-
-class Claim(BaseModel):
-    """Who works on a training."""
-
-    model_config = ConfigDict(frozen=True)
-
-    holder: str
-    until: AwareDatetime
-    attempts: int
-    """How many times it was taken up; a training that brings its trainer down is not taken up for ever."""
 
 
 class Source(BaseModel):
@@ -56,16 +45,12 @@ class Outcome(BaseModel):
     at: AwareDatetime
 
 
-Record = TypeVar("Record", bound=BaseModel)
-
-
 class Trainings:
     """All trainings, as one trainer sees them."""
 
     def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
         self._store = store
-        self._holder = holder
-        self._lease = timedelta(seconds=lease_seconds)
+        self._claims = Claims(store, FOLDER, holder, lease_seconds)
 
     def add(self, request: TrainingRequested) -> bool:
         """Take a request in; False if it is there already."""
@@ -97,33 +82,23 @@ class Trainings:
 
     def claim(self, training_id: str) -> Claim | None:
         """Take a training up; None while another trainer holds it."""
-        before = self._claim(training_id)
-        if before and before.holder != self._holder and before.until > datetime.now(UTC):
-            return None
-        self._write(training_id, CLAIM, self._renewed(before.attempts + 1 if before else 1))
-        # two trainers may have written: the last one has it
-        after = self._claim(training_id)
-        return after if after and after.holder == self._holder else None
+        return self._claims.take(training_id)
 
     def renew(self, training_id: str, claim: Claim) -> bool:
         """Hold on to a training; False where another trainer has it, since this one was not heard of."""
-        if not self._is_mine(training_id):
-            return False
-        self._write(training_id, CLAIM, self._renewed(claim.attempts))
-        return self._is_mine(training_id)
+        return self._claims.renew(training_id, claim)
 
     def release(self, training_id: str) -> None:
         """Let go of a training that is not done, and that did not fail; one that another trainer has stays with it."""
-        if self._is_mine(training_id):
-            self._write(training_id, CLAIM, Claim(holder=self._holder, until=datetime.now(UTC), attempts=0))
+        self._claims.release(training_id)
 
     def learns_from(self, training_id: str, reference: str) -> None:
         """Hold on to a dataset version, so that a training which is resumed goes on with the same pictures."""
-        self._write(training_id, DATASET, Source(reference=reference))
+        write_record(self._store, _key(training_id, DATASET), Source(reference=reference))
 
     def dataset(self, training_id: str) -> str | None:
         """The dataset version that it learns from; None while it has not begun."""
-        found = self._read(training_id, DATASET, Source)
+        found = read_record(self._store, _key(training_id, DATASET), Source)
         return found.reference if found else None
 
     def cancel(self, cancelled: TrainingCancelled) -> bool:
@@ -139,31 +114,12 @@ class Trainings:
 
     def finish(self, training_id: str, outcome: Outcome) -> None:
         """A training ended; what was needed to go on with it is dropped."""
-        self._write(training_id, OUTCOME, outcome)
+        write_record(self._store, _key(training_id, OUTCOME), outcome)
         self._store.delete(_key(training_id, CHECKPOINT))
 
     def outcome(self, training_id: str) -> Outcome | None:
         """How it ended; None while it has not."""
-        return self._read(training_id, OUTCOME, Outcome)
-
-    def _renewed(self, attempts: int) -> Claim:
-        return Claim(holder=self._holder, until=datetime.now(UTC) + self._lease, attempts=attempts)
-
-    def _is_mine(self, training_id: str) -> bool:
-        claim = self._claim(training_id)
-        return claim is not None and claim.holder == self._holder
-
-    def _claim(self, training_id: str) -> Claim | None:
-        return self._read(training_id, CLAIM, Claim)
-
-    def _read(self, training_id: str, name: str, kind: type[Record]) -> Record | None:
-        try:
-            return kind.model_validate_json(self._store.get(_key(training_id, name)))
-        except ObjectNotFound:
-            return None
-
-    def _write(self, training_id: str, name: str, record: BaseModel) -> None:
-        self._store.put(_key(training_id, name), record.model_dump_json().encode(), "application/json")
+        return read_record(self._store, _key(training_id, OUTCOME), Outcome)
 
 
 class StoredCheckpoint:

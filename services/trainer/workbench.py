@@ -18,7 +18,7 @@ from ulid import ULID
 
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
-from services.trainer.building import HISTORY, Built, Order, build
+from services.trainer.building import Built, Order, build
 from services.trainer.dataset import OnProblem, read_dataset
 from services.trainer.draft import draft_recipe, side_of
 from services.trainer.evaluation import Evaluation, table_of
@@ -32,7 +32,7 @@ from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.validation import engine_logits
 from shared.recipe import PictureSpec, Recipe, Task, read_recipe
 from shared.verdict import scores_of
-from shared.vision.bundle import EVALUATION, FORM_FILES, Bundle, Form, read_bundle_folder, write_bundle_folder
+from shared.vision.bundle import EVALUATION, FORM_FILES, HISTORY, Bundle, Form, read_bundle_folder, write_bundle_folder
 from shared.vision.openvino_engine import OpenVinoEngine
 
 DEFAULTS: Final = TrainingOptions()

@@ -30,6 +30,9 @@ OPENVINO_INT8: Final = "openvino_int8.xml"
 OPENVINO_INT8_WEIGHTS: Final = "openvino_int8.bin"
 RECIPE: Final = "recipe.yaml"
 EVALUATION: Final = "evaluation.json"
+HISTORY: Final = "history.json"
+SCORES: Final = "scores.json"
+REPORT: Final = "report.html"
 
 
 class Form(StrEnum):
@@ -67,6 +70,9 @@ class Manifest(BaseModel):
     dataset: str = Field(description="what it learned from: a dataset version, or the digest of its table")
     options: dict[str, JsonValue] = Field(default_factory=dict, description="of the training, with the seed")
     libraries: dict[str, str] = Field(default_factory=dict, description="name to version")
+    derived_from: Name | None = Field(None, description="the version that has the same network and other thresholds")
+    author: str = Field("", description="who chose the thresholds, where people did")
+    reason: str = Field("", description="why they chose them")
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(
         description="name to SHA-256, in hexadecimal"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.trainer.comparison import Comparisons
+from services.trainer.gate import Measuring
 from services.trainer.registry import Registry
 from shared.heatmaps.explainable import refuse_unexplainable
 from shared.messages import PromotionRefused
@@ -46,7 +46,7 @@ NESTED = _described(_layer("Functional", "backbone", _layer("Conv2D", "first"), 
 def test_a_model_without_a_convolution_is_refused_at_promotion(tmp_path: Path) -> None:
     store, bundle = FilesystemStore(tmp_path), _bundle(DENSE)
     write_bundle(store, bundle.manifest, bundle.files)
-    told = Registry(store, Comparisons(store).compare).promote(promotion("v1"))
+    told = Registry(store, Measuring(store).beside).promote(promotion("v1"))
     assert isinstance(told, PromotionRefused)
     assert told.reason == "model v1 has no convolution: no heatmap can be made of what it sees"
     assert production_version(store, "paint") is None

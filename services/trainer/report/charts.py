@@ -130,7 +130,7 @@ def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, dig
         **options,
     )
     chart.uuid = chart_id  # otherwise it is another one each time
-    for name, curve in curves.items():
+    for name, curve in (curves or {"nothing": ()}).items():  # pygal can't place labels below no curve at all
         chart.add(name, list(curve))
     return _without_scripts(chart, options.get("title", chart_id))
 

@@ -22,8 +22,6 @@ from shared.intervals import Interval
 from shared.recipe import Task
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-REPORT: Final = "report.html"
-"""In a bundle."""
 MATRIX: Final = 24
 """The most labels of which a table of all against all is still read."""
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.trainer.cli import app
-from services.trainer.comparison import Comparisons
+from services.trainer.gate import Measuring
 from services.trainer.registry import Registry
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import write_bundle_folder
@@ -81,7 +81,7 @@ def test_models_are_brought_in_listed_and_taken_out(command: CliRunner, tmp_path
         write_bundle_folder(tmp_path / version, proven(version))
         assert command.invoke(app, ["import", "--model", str(tmp_path / version)]).exit_code == 0
     store = FilesystemStore(tmp_path / "objects")
-    Registry(store, Comparisons(store).compare).promote(promotion("v1"))
+    Registry(store, Measuring(store).beside).promote(promotion("v1"))
     assert command.invoke(app, ["models", "paint"]).stdout == "v1  in production\nv2\n"
     assert command.invoke(app, ["export", "paint", "v2", "--out", str(tmp_path / "copy")]).exit_code == 0
     copied, original = ({path.name for path in (tmp_path / name).iterdir()} for name in ("copy", "v2"))

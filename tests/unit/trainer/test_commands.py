@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.trainer.comparison import Comparisons
+from services.trainer.errands import Errands
+from services.trainer.gate import Beside, Measuring
 from services.trainer.handler import Commands
 from services.trainer.registry import Registry
 from services.trainer.trainings import Outcome, Trainings
@@ -11,6 +12,7 @@ from shared.messages import PromotionRefused, TrainingProgressed, TrainingState
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.minio import MinioStore
+from shared.storage.port import ObjectStore
 from tests.models import captured, painted
 from tests.unit.trainer.requests import cancellation, promotion, training
 
@@ -27,8 +29,13 @@ def news() -> threading.Event:
 
 @pytest.fixture
 def commands(trainings: Trainings, store: FilesystemStore, news: threading.Event) -> Commands:
-    comparisons = Comparisons(store)
-    return Commands(trainings, Registry(store, comparisons.compare), comparisons.answer, news)
+    return commands_of(store, trainings, news)
+
+
+def commands_of(store: ObjectStore, trainings: Trainings, news: threading.Event) -> Commands:
+    errands = Errands(store, "trainer", 60)
+    registry = Registry(store, Beside(Measuring(store), errands))
+    return Commands(trainings, registry, errands, to_train=news, to_measure=threading.Event())
 
 
 def test_a_request_is_kept_told_and_brought_to_attention(
@@ -68,7 +75,7 @@ def test_the_cancellation_of_an_unknown_training_changes_nothing(commands: Comma
     assert not trainings.is_cancelled("nobody")
 
 
-def test_a_promotion_is_decided_at_once(commands: Commands) -> None:
+def test_a_promotion_that_needs_no_measuring_is_decided_at_once(commands: Commands) -> None:
     (told,) = commands.handle([promotion("v9")])
     assert isinstance(told, PromotionRefused)
 
@@ -80,8 +87,6 @@ def test_a_message_that_is_no_command_is_rejected(commands: Commands) -> None:
 
 def test_while_object_storage_is_away_commands_wait(free_port: int) -> None:
     away = MinioStore(f"127.0.0.1:{free_port}", "nowhere", "user", "password", secure=False)
-    comparisons = Comparisons(away)
-    registry = Registry(away, comparisons.compare)
-    commands = Commands(Trainings(away, "trainer", 60), registry, comparisons.answer, threading.Event())
+    commands = commands_of(away, Trainings(away, "trainer", 60), threading.Event())
     with pytest.raises(RetryLater):
         commands.handle([training()])

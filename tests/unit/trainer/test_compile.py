@@ -10,6 +10,7 @@ from services.trainer.equality import Equality, compare
 from services.trainer.packing import Provenance, pack, version_name
 from shared.heatmaps.network import read_network
 from shared.recipe import PictureSpec, Recipe, parse_recipe
+from shared.verdict import scores_of
 from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
 from shared.vision.openvino_engine import OpenVinoEngine
 
@@ -58,7 +59,11 @@ def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe,
     network = architecture_of(name).build(PictureSpec(height=48, width=32), 2)
     compiled = compile_for_openvino(network)
     trained = np.asarray(network(pictures, training=False))
-    equality = compare(recipe, trained, OpenVinoEngine(compiled.xml, compiled.weights).logits(pictures))
+    equality = compare(
+        recipe,
+        scores_of(trained, recipe.task),
+        scores_of(OpenVinoEngine(compiled.xml, compiled.weights).logits(pictures), recipe.task),
+    )
     assert equality.pictures == 40
     assert equality.largest_score_difference < 1e-4
     assert equality.changed_verdicts == 0
@@ -68,7 +73,7 @@ def test_a_form_that_changes_verdicts_is_found(recipe: Recipe) -> None:
     trained = np.tile(np.array([4, -4], np.float32), (50, 1))
     changed = trained.copy()
     changed[:2, 1] = 4
-    equality = compare(recipe, trained, changed)
+    equality = compare(recipe, scores_of(trained, recipe.task), scores_of(changed, recipe.task))
     assert equality.changed_verdicts == 2
     assert not equality.holds
 
@@ -76,8 +81,8 @@ def test_a_form_that_changes_verdicts_is_found(recipe: Recipe) -> None:
 def test_another_label_of_an_exclusive_recipe_is_another_verdict() -> None:
     fruit = parse_recipe(FRUIT)
     apples, oranges = (np.tile(np.array(row, np.float32), (10, 1)) for row in ([2, 0], [0, 2]))
-    assert compare(fruit, apples, oranges).changed_verdicts == 10
-    assert compare(fruit, apples, apples + 1).changed_verdicts == 0
+    assert compare(fruit, *(scores_of(each, fruit.task) for each in (apples, oranges))).changed_verdicts == 10
+    assert compare(fruit, *(scores_of(each, fruit.task) for each in (apples, apples + 1))).changed_verdicts == 0
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 from services.trainer.architectures import architecture_of
 from services.trainer.compile import CompiledForm, compile_for_openvino
 from services.trainer.dataset import read_dataset
+from services.trainer.equality import Proof
 from services.trainer.evaluation import evaluate
-from services.trainer.forms import CALIBRATING, Forms, Proof, Reference, UnequalForm, calibration_rows, make_forms
+from services.trainer.forms import CALIBRATING, Forms, Reference, UnequalForm, calibration_rows, make_forms
 from services.trainer.pixels import PixelStore, decode_pictures
 from services.trainer.quantise import CONVOLUTIONS, DEPTHWISE, attempts, quantise
 from services.trainer.validation import engine_logits

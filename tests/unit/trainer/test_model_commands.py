@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,16 +6,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.trainer.cli import app
-from services.trainer.comparison import Comparisons
-from services.trainer.handler import Commands
-from services.trainer.registry import Registry
-from services.trainer.trainings import Trainings
-from shared.messaging.loop import consume
 from shared.messaging.sqlite import SqliteBroker
-from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
-from shared.topology import TRAINER_COMMANDS
 from tests.painted import BLIND_TO_BREAKS, comparable, painted_version, put
+from tests.trainers import answering
 
 
 @pytest.fixture
@@ -32,26 +25,11 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FilesystemStore:
 
 @contextmanager
 def trainer(store: FilesystemStore, folder: Path) -> Iterator[None]:
-    """The trainer's loop for commands, until the end of the block."""
-    stop = threading.Event()
-    comparisons = Comparisons(store)
-    registry = Registry(store, comparisons.compare)
-    commands = Commands(Trainings(store, "trainer", 60), registry, comparisons.answer, threading.Event())
+    """The trainer's loops for commands, until the end of the block."""
     broker = SqliteBroker(folder / "broker")
-
-    def serve() -> None:
-        subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
-        consume(subscription, broker.publisher(), commands.handle, most=1, wait_seconds=0.1, stop=stop, health=Health())
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
+    with answering(store, broker):
         yield
-    finally:
-        stop.set()
-        thread.join(20)
-        broker.close()
-        assert not thread.is_alive()
+    broker.close()
 
 
 def run(*words: str) -> Result:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.trainer.comparison import Comparisons
+from services.trainer.gate import Measuring
 from services.trainer.registry import Registry
 from shared.dataset import DatasetVersion
 from shared.messages import ModelPromoted, PromotionRefused
@@ -29,7 +29,7 @@ from tests.unit.trainer.requests import promotion
 
 @pytest.fixture
 def registry(store: FilesystemStore) -> Registry:
-    return Registry(store, Comparisons(store).compare)
+    return Registry(store, Measuring(store).beside)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.trainer import precision
 from services.trainer.architectures import ARCHITECTURES, Architecture
-from services.trainer.building import HISTORY, Built, Order, build
+from services.trainer.building import Built, Order, build
 from services.trainer.checkpoint import CheckpointError, decode_checkpoint
 from services.trainer.dataset import read_dataset
 from services.trainer.feeding import Feed
@@ -23,11 +23,14 @@ from services.trainer.split import Shares
 from services.trainer.training import DivergedTraining, Trained, fit
 from services.trainer.workbench import examined
 from shared.recipe import Augmentation, PictureSpec, Task
+from shared.scored import read_scores
 from shared.vision.bundle import (
     EVALUATION,
+    HISTORY,
     OPENVINO,
     OPENVINO_INT8,
     OPENVINO_WEIGHTS,
+    Form,
     read_bundle_folder,
     write_bundle_folder,
 )
@@ -150,6 +153,12 @@ def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
     assert manifest.options["computed_in"] == [{**asdict(computed), "from_epoch": 1}]
     assert {"keras", "numpy", "openvino"} <= set(manifest.libraries)
     assert len(json.loads(built.bundle.file(HISTORY))) == 6
+    scored = read_scores(built.bundle)
+    assert scored
+    assert [len(part.names) for part in scored.parts.values()] == [
+        len(built.bundle.files[f"{part}.csv"].splitlines()) - 1 for part in scored.parts
+    ]
+    assert len(scored.forms[Form.FP32]) == len(scored.parts["valid"].names)
     groups = [set(built.bundle.file(f"{part}.csv").decode().split("\n")[1:-1]) for part in ("train", "valid", "test")]
     assert sum(len(rows) for rows in groups) == 200 == len(set.union(*groups))
 

@@ -1,0 +1,30 @@
+"""What the trainer answered to those who asked for other thresholds: ``thresholds/<recipe>/<id>.json``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.messages import MalformedMessage, ThresholdsKept, ThresholdsRefused, decode
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+FOLDER: Final = "thresholds"
+
+Answer = ThresholdsKept | ThresholdsRefused
+
+
+def find_answer(store: ObjectStore, recipe: str, thresholds_id: str) -> Answer | None:
+    """The answer to a request; None while there is none."""
+    try:
+        found = decode(store.get(_key(recipe, thresholds_id)))
+    except (ObjectNotFound, MalformedMessage):
+        return None
+    return found if isinstance(found, Answer) else None
+
+
+def keep_answer(store: ObjectStore, answer: Answer) -> None:
+    """Write an answer down."""
+    store.put(_key(answer.recipe, answer.thresholds_id), answer.encode(), "application/json")
+
+
+def _key(recipe: str, thresholds_id: str) -> str:
+    return f"{FOLDER}/{recipe}/{thresholds_id}.json"

@@ -1,0 +1,41 @@
+"""A trainer in this process that answers commands and measures; trainings are another matter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.trainer.errands import Errands
+from services.trainer.gate import Beside, Measuring
+from services.trainer.handler import Commands
+from services.trainer.measurer import Measurer
+from services.trainer.registry import Registry
+from services.trainer.trainings import Trainings
+from shared.companions import running_beside
+from shared.messaging.loop import consume
+from shared.messaging.port import Broker
+from shared.observability import Health
+from shared.storage.port import ObjectStore
+from shared.topology import TRAINER_COMMANDS
+
+
+@contextmanager
+def answering(store: ObjectStore, broker: Broker) -> Iterator[None]:
+    """The loops of a trainer, as its ``main`` has them, until the end of the block."""
+    stop, to_measure = threading.Event(), threading.Event()
+    measuring, errands = Measuring(store, stopped=stop.is_set), Errands(store, "trainer", 60)
+    registry = Registry(store, Beside(measuring, errands))
+    commands = Commands(
+        Trainings(store, "trainer", 60), registry, errands, to_train=threading.Event(), to_measure=to_measure
+    )
+    measurer = Measurer(errands, measuring, store, broker.publisher(), news=to_measure, stop=stop, lease_seconds=60)
+
+    def serve() -> None:
+        subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
+        consume(subscription, broker.publisher(), commands.handle, most=1, wait_seconds=0.1, stop=stop, health=Health())
+
+    with running_beside(stop, serve, measurer.run):
+        yield
+        stop.set()
+        to_measure.set()

@@ -1,0 +1,191 @@
+"""Commands do not wait for measurements, and no measurement is lost."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.trainer.errands import Errands
+from services.trainer.gate import Measuring
+from services.trainer.measurer import GIVEN_UP, MOST_ATTEMPTS, Measurer
+from shared.dataset import DatasetVersion
+from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
+from shared.messaging.sqlite import SqliteBroker
+from shared.storage.filesystem import FilesystemStore
+from shared.topology import DASHBOARD_MODELS
+from shared.vision.bundle import comparison_key, production_version
+from tests.painted import comparable, painted_version, put
+from tests.trainers import answering
+from tests.unit.trainer.requests import START, promotion
+
+
+class SlowPictures(FilesystemStore):
+    """Object storage that gives no picture until it may: a comparison of many pictures, in effect."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.may, self.asked = threading.Event(), threading.Event()
+
+    def get(self, key: str) -> bytes:
+        if "/pictures/" in key:
+            self.asked.set()
+            assert self.may.wait(30)
+        return super().get(key)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SlowPictures:
+    return SlowPictures(tmp_path / "objects")
+
+
+@pytest.fixture
+def dataset(store: SlowPictures, tmp_path: Path) -> DatasetVersion:
+    return painted_version(store, tmp_path / "paint", each=16)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[SqliteBroker]:
+    broker = SqliteBroker(tmp_path / "broker")
+    yield broker
+    broker.close()
+
+
+class Line:
+    """What is asked of the trainer, and what it says."""
+
+    def __init__(self, broker: SqliteBroker) -> None:
+        self._publisher = broker.publisher()
+        self._happened = broker.subscribe(DASHBOARD_MODELS, 100)
+        self._heard: list[Message] = []
+
+    def ask(self, *messages: Message) -> None:
+        for message in messages:
+            self._publisher.publish(message).result(10)
+
+    def hear(self, wanted: Callable[[Message], bool]) -> Message:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if found := next(filter(wanted, self._heard), None):
+                return found
+            deliveries = self._happened.receive(10, 0.1)
+            self._heard += [decode(delivery.body) for delivery in deliveries]
+            self._happened.acknowledge(deliveries)
+        raise AssertionError(self._heard)
+
+    def answer_to(self, promotion_id: str) -> Message:
+        return self.hear(lambda message: getattr(message, "promotion_id", "") == promotion_id)
+
+
+def comparison(**changes: object) -> ComparisonRequested:
+    fields = {"recipe": "paint", "baseline": "v1", "candidate": "v2", "requested_by": "ada", "requested_at": START}
+    return ComparisonRequested.model_validate({**fields, **changes})
+
+
+def test_a_rollback_is_answered_while_a_comparison_goes_on(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(promotion("v1", "first"))
+        assert isinstance(line.answer_to("first"), ModelPromoted), "the first is not measured"
+        line.ask(comparison(candidate="v1", baseline="v2"), promotion("v2", "second"))
+        assert store.asked.wait(30)
+        line.ask(promotion("v2", "back", rollback=True))
+        assert isinstance(line.answer_to("back"), PromotionRefused), "nothing was in production before"
+        assert not store.exists(comparison_key("paint", "v2", "v1"))
+        store.may.set()
+        told = line.answer_to("second")
+        assert isinstance(told, ModelPromoted)
+        assert told.gate.startswith("no worse than v1 on 44 test pictures of paint@0001-")
+    assert store.exists(comparison_key("paint", "v2", "v1"))
+    assert list(store.keys("errands/")) == []
+
+
+def test_a_promotion_is_measured_again_when_production_moved_meanwhile(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset), comparable("v3", dataset))
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(promotion("v1", "first"))
+        line.answer_to("first")
+        line.ask(promotion("v2", "second"), promotion("v3", "third"))
+        store.may.set()
+        third = line.answer_to("third")
+        assert isinstance(third, ModelPromoted)
+        assert (third.previous_version, third.gate.partition(" on ")[0]) == ("v2", "no worse than v2")
+    assert production_version(store, "paint") == "v3"
+
+
+def test_two_models_that_can_not_be_compared_are_refused_once_they_were_looked_at(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.delete(f"datasets/paint/pictures/{dataset.pictures[-1].digest}")
+    store.may.set()
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(promotion("v1", "first"), promotion("v2", "second"))
+        told = line.answer_to("second")
+    assert isinstance(told, PromotionRefused)
+    assert "not comparable with v1 in production: paint@0001-" in told.reason
+    assert list(store.keys("errands/")) == []
+
+
+def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(comparison())
+        assert store.asked.wait(30)
+        threading.Timer(0.3, store.may.set).start()  # the batch at hand is finished when the trainer is told to end
+    assert not store.exists(comparison_key("paint", "v1", "v2")), "the second batch was not begun"
+    with answering(store, broker):
+        end = time.monotonic() + 30
+        while list(store.keys("errands/")) and time.monotonic() < end:
+            time.sleep(0.05)
+    assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))
+
+
+def test_a_measurement_that_brings_its_trainer_down_is_given_up(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    errands, stop = Errands(store, "trainer", 60), threading.Event()
+    errands.add(comparison())
+    for _ in range(MOST_ATTEMPTS):
+        assert errands.claim(comparison())
+    measurer = Measurer(
+        errands,
+        Measuring(store),
+        store,
+        broker.publisher(),
+        news=threading.Event(),
+        stop=stop,
+        lease_seconds=60,
+    )
+    thread = threading.Thread(target=measurer.run)
+    thread.start()
+    end = time.monotonic() + 30
+    while list(store.keys("errands/")) and time.monotonic() < end:
+        time.sleep(0.05)
+    stop.set()
+    thread.join(20)
+    assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
+
+
+def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowPictures) -> None:
+    ours, theirs = Errands(store, "ours", 60), Errands(store, "theirs", 60)
+    ours.add(comparison())
+    claim = ours.claim(comparison())
+    assert claim
+    assert theirs.claim(comparison()) is None
+    assert theirs.open() == [comparison()]
+    assert ours.renew(comparison(), claim)
+    ours.release(comparison())
+    assert theirs.claim(comparison())
