@@ -1,7 +1,7 @@
 """Films that people uploaded, in object storage.
 
-``labelling/films/<ulid>/`` holds the file in parts (``part-0000``, …), ``times.json``, and ``film.json``, which is
-written last: a film is there whole or not at all.
+``labelling/films/<ulid>/`` holds the file in parts (``part-0000``, …), ``times.json``, its first picture, and
+``film.json``, which is written last: a film is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -26,6 +28,8 @@ from shared.storage.port import ObjectStore
 FOLDER: Final = "labelling/films"
 MANIFEST: Final = "film.json"
 TIMES: Final = "times.json"
+FIRST: Final = "first"
+"""The first picture, so that a list of films need not open each of them."""
 PART_BYTES: Final = 16 * 1024**2
 OPEN_FILMS: Final = 4
 """Kept at hand on this machine."""
@@ -91,6 +95,8 @@ class Films:
         film_id = str(ULID())
         parts = self._put_parts(path, film_id)
         self._store.put(f"{FOLDER}/{film_id}/{TIMES}", json.dumps(content.times).encode(), "application/json")
+        with _opened(path, content) as reel:
+            self._store.put(f"{FOLDER}/{film_id}/{FIRST}", reel.picture(0))
         film = Film(
             id=film_id,
             name=self._free(name),
@@ -116,6 +122,8 @@ class Films:
         Raises:
             UnreadableFilm, StorageError: it can't be had.
         """
+        if number == 0:
+            return self._store.get(f"{FOLDER}/{film.id}/{FIRST}")
         reel = self._reel(film)
         try:
             return reel.picture(number)
@@ -148,9 +156,7 @@ class Films:
         with path.open("wb") as file:
             for part in range(film.parts):
                 file.write(self._store.get(_part(film.id, part)))
-        if film.kind == "album":
-            return Album(path, film.names)
-        return Video(path, json.loads(self._store.get(f"{FOLDER}/{film.id}/{TIMES}")))
+        return _reel(film.kind, path, film.names, json.loads(self._store.get(f"{FOLDER}/{film.id}/{TIMES}")))
 
     def _path(self, film_id: str) -> Path:
         return Path(self._folder.name) / film_id
@@ -179,6 +185,19 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: Path, content: Content) -> Iterator[Reel]:
+    reel = _reel(content.kind, path, content.names, content.times)
+    try:
+        yield reel
+    finally:
+        reel.close()
+
+
+def _reel(kind: Kind, path: Path, names: Sequence[str], times: Sequence[float]) -> Reel:
+    return Album(path, names) if kind == "album" else Video(path, times)
 
 
 def _numbered(stem: str, count: int) -> str:

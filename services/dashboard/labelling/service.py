@@ -136,6 +136,19 @@ class LabellingService:
         frames = [frame_of(source, task, history.state(task.frame), judged.get(task.frame), reading) for task in shown]
         return QueuePage(source=source.id, queue=queue, reading=reading, total=len(tasks), start=start, frames=frames)
 
+    def place_in_film(self, source_id: str, frame: str | None) -> int:
+        """The number of a frame of a film; of none, the first one that nobody labelled.
+
+        Raises:
+            Problem: 404: there is no such source.
+        """
+        source = self._sources.get(source_id)
+        if frame is not None:
+            return source.number(frame) or 0
+        history = self._ledger.history(source.id)
+        numbers = range(source.film.frames if source.film else 0)
+        return next((number for number in numbers if history.state(str(number)).first is None), 0)
+
     def frame(self, source_id: str, frame: str, reading: Reading) -> FrameToLabel:
         """One frame, for a reading.
 

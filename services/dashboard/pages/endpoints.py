@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from services.dashboard.access import Role, at_least
 from services.dashboard.counting import Step
 from services.dashboard.lines.endpoints import Line, Lines
-from services.dashboard.pages import accounting, frames, quality
+from services.dashboard.pages import accounting, frames, labelling, quality
 from services.dashboard.pages.charts import draw_ng_rate
 from services.dashboard.pages.templating import templates
 from services.dashboard.problems import ProblemDetails
@@ -22,6 +22,7 @@ router = APIRouter(include_in_schema=False, dependencies=[at_least(Role.VIEWER)]
 router.include_router(accounting.router)
 router.include_router(quality.router)
 router.include_router(frames.router)
+router.include_router(labelling.router)
 
 
 @router.get("/")

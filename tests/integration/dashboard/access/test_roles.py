@@ -33,6 +33,7 @@ TAKES = {
     ("POST", "/api/labelling/sources/{source}/labels"): Role.ENGINEER,
     ("POST", "/api/labelling/sources/{source}/undo"): Role.ENGINEER,
     ("POST", "/api/labelling/datasets"): Role.ENGINEER,
+    ("POST", "/labelling/datasets"): Role.ENGINEER,
     ("POST", "/accounting/parked/{queue}/{parked_id}"): Role.ENGINEER,
 }
 """What changes anything. Whatever is not here and not open is read, by viewers."""

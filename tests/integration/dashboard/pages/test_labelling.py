@@ -1,0 +1,104 @@
+"""The pages of labelling in a real browser, by keys alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from services.dashboard.settings import DashboardSettings
+from shared.storage.port import ObjectStore
+from tests.browsers import SOON
+from tests.camera_films import write_film
+from tests.dashboards import put_model
+from tests.labelling import labels
+
+pytestmark = pytest.mark.browser
+FRAMES = 24
+KEYS = {"good": "g", "error": "e", "break": "b", "length": "l"}
+SAID = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break", "length")]
+"""Of frame after frame, over and over."""
+
+
+def shown(page: Page, frame: int) -> None:
+    """Wait until a frame is on the screen."""
+    expect(page.locator("#place")).to_have_text(f"frame {frame} / {FRAMES - 1}", timeout=SOON)
+
+
+def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_exported(
+    page: Page, store: ObjectStore, tmp_path: Path
+) -> None:
+    put_model(store)
+    (tmp_path / "broken.mp4").write_bytes(b"no film at all")
+    page.goto("/labelling")
+    page.locator("input[name=files]").set_input_files(tmp_path / "broken.mp4")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#upload .warning")).to_contain_text("neither a video", timeout=SOON)
+    page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
+    page.get_by_role("button", name="Upload").click()
+    shown(page, 0)
+
+    for frame in range(20):
+        for label in SAID[frame % len(SAID)]:
+            page.keyboard.press(KEYS[label])
+        page.keyboard.press("s")
+        expect(page.locator("#written")).to_contain_text("saved by local", timeout=SOON)
+        page.keyboard.press("n")
+        shown(page, frame + 1)
+    assert_rules_undo_and_several_at_once(page)
+    page.keyboard.press("q")
+    expect(page.locator(".sources")).to_contain_text("22 labelled", timeout=SOON)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV", exact=True).last.click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert download.value.suggested_filename == "seam_data.csv"
+    expected = [f"seam_{frame:06d}.jpg,{','.join(map(str, labels(*SAID[frame % 5]).values()))}" for frame in range(20)]
+    assert rows[:21] == ["name,good,error,break,length", *expected]
+    assert [row.partition(",")[0] for row in rows[21:]] == ["seam_000021.jpg", "seam_000022.jpg"]
+
+
+def assert_rules_undo_and_several_at_once(page: Page) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press("b")
+    expect(page.locator("#trouble")).to_contain_text("good together with break")
+    page.keyboard.press("s")
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("break · ✓ saved", timeout=SOON)
+    page.keyboard.press("u")
+    expect(page.locator("#written")).to_contain_text("not labelled", timeout=SOON)
+    page.keyboard.press("n")
+    shown(page, 21)
+    page.keyboard.press("Shift+ArrowRight")
+    shown(page, 22)
+    page.keyboard.press("g")
+    expect(page.locator("#spoken")).to_contain_text("good · ○ not saved, for 2 chosen frames")
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("good · ✓ saved", timeout=SOON)
+    page.keyboard.press("/")
+    page.keyboard.press("n")
+    expect(page.locator("#written")).to_contain_text("good · ○ carried over, not saved", timeout=SOON)
+
+
+def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
+    page: Page, settings: DashboardSettings, tmp_path: Path, store: ObjectStore
+) -> None:
+    put_model(store)
+    page.goto("/labelling")
+    page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
+    page.get_by_role("button", name="Upload").click()
+    shown(page, 0)
+    source = page.url.partition("/labelling/")[2].partition("?")[0]
+    order = {"frames": ["0"], "labels": labels("error")}
+    said = httpx.post(f"{settings.address}api/labelling/sources/{source}/labels", json=order, auth=("bob", ""))
+    assert said.status_code == 201
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page.locator("#trouble")).to_contain_text(f"{said.json()['by']} said error meanwhile", timeout=SOON)
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local", timeout=SOON)
+    kept = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/records/{source}/")]
+    assert kept == [labels("error"), labels("good")]
