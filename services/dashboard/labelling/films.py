@@ -18,12 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from ulid import ULID
 
 from services.dashboard.labelling.intake import Content, Kind
 from services.dashboard.labelling.reels import Album, Reel, Video
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore
 
 FOLDER: Final = "labelling/films"
 MANIFEST: Final = "film.json"
@@ -33,6 +34,8 @@ FIRST: Final = "first"
 PART_BYTES: Final = 16 * 1024**2
 OPEN_FILMS: Final = 4
 """Kept at hand on this machine."""
+
+_log = structlog.stdlib.get_logger("labelling")
 
 
 class Film(BaseModel):
@@ -74,7 +77,13 @@ class Films:
     def all(self) -> list[Film]:
         """Those that are there whole, the newest first."""
         found = (key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.endswith(f"/{MANIFEST}"))
-        return [self.get(film_id) for film_id in sorted(found, reverse=True)]
+        films = []
+        for film_id in sorted(found, reverse=True):
+            try:
+                films.append(self.get(film_id))
+            except (ObjectNotFound, ValidationError) as error:
+                _log.error("passed over a film that can't be read", film=film_id, reason=str(error))
+        return films
 
     def get(self, film_id: str) -> Film:
         """One film: it never changes.

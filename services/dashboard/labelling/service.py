@@ -96,10 +96,9 @@ class LabellingService:
             return text
         if not name:
             raise Problem(422, "recipe: say by which recipe the film is to be labelled, or give one as YAML")
-        try:
-            return self._sources.recipe_yaml(name)
-        except ObjectNotFound as error:
-            raise Problem(422, f"recipe: {error}: give the recipe itself, as YAML") from error
+        if name not in self._sources.recipes():
+            raise Problem(422, f"recipe: there are no models of a recipe {name!r}: give the recipe itself, as YAML")
+        return self._sources.recipe_yaml(name)
 
     def take_film(self, path: Path, *, name: str, recipe_yaml: str, by: str) -> SourceView:
         """Take in an uploaded file: it is answered when all of it is stored.

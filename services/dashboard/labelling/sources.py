@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from pydantic import ValidationError
 
 from services.dashboard.labelling.films import Film, Films
 from services.dashboard.problems import Problem
@@ -14,6 +17,8 @@ from shared.vision import bundle
 
 LINE: Final = "line-"
 FILM: Final = "film-"
+NOT_THERE: Final = (ObjectNotFound, RecipeError, bundle.BundleError, ValidationError)
+"""What was never there, and what can't be read."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,11 @@ class Sources:
 
     def all(self) -> list[Source]:
         """The lines by recipe, then the films, the newest first."""
-        return [*map(self._of_lines, self.recipes()), *map(self._of_film, self._films.all())]
+        lines = []
+        for recipe in self.recipes():
+            with suppress(*NOT_THERE):
+                lines.append(self._of_lines(recipe))
+        return [*lines, *map(self._of_film, self._films.all())]
 
     def get(self, source: str) -> Source:
         """One of them.
@@ -55,7 +64,7 @@ class Sources:
             if source.startswith(FILM):
                 return self._of_film(self._films.get(source.removeprefix(FILM)))
             return self._of_lines(source.removeprefix(LINE))
-        except ObjectNotFound as error:
+        except NOT_THERE as error:
             raise Problem(404, f"there is no source {source!r}: GET /api/labelling/sources lists them") from error
 
     def recipes(self) -> list[str]:

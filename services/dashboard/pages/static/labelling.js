@@ -12,6 +12,7 @@ const element = (id) => document.getElementById(id);
 const PAGE = 100; // frames asked for at once
 const SNAPSHOT = 500; // of a queue that shrinks while it is worked on, so it is read once
 const SHRINKS = !["all", "labelled"].includes(queue);
+const UNSAID = { first: "labelled", second: "read again", settled: "settled" };
 const AHEAD = 3; // frames fetched before they are wanted
 const STRIP = 10;
 const SHEET = 48;
@@ -106,7 +107,7 @@ function complaint(said) {
 function words() {
   const named = trueOf(labels).join(", ") || "no label";
   const said = frames[place]?.said;
-  const how = { saved: `✓ saved${said ? ` by ${said.by}` : ""}`, carried: "○ carried over, not saved", changed: "○ not saved", "": "○ not labelled" };
+  const how = { saved: `✓ saved${said ? ` by ${said.by}` : ""}`, carried: "○ carried over, not saved", changed: "○ not saved", "": `○ not ${UNSAID[reading]}` };
   return `${named} · ${how[state]}`;
 }
 

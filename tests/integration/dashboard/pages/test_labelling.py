@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from services.dashboard.settings import DashboardSettings
+from services.dashboard.labelling import ledger
+from services.dashboard.labelling.ledger import Ledger
 from shared.storage.port import ObjectStore
 from tests.browsers import SOON
 from tests.camera_films import write_film
 from tests.dashboards import put_model
-from tests.labelling import labels
+from tests.labelling import labels, record
 
 pytestmark = pytest.mark.browser
 FRAMES = 24
@@ -84,20 +84,19 @@ def assert_rules_undo_and_several_at_once(page: Page) -> None:
 
 
 def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
-    page: Page, settings: DashboardSettings, tmp_path: Path, store: ObjectStore
+    page: Page, tmp_path: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ledger, "FRESH_SECONDS", 0.0)
     put_model(store)
     page.goto("/labelling")
     page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
     source = page.url.partition("/labelling/")[2].partition("?")[0]
-    order = {"frames": ["0"], "labels": labels("error")}
-    said = httpx.post(f"{settings.address}api/labelling/sources/{source}/labels", json=order, auth=("bob", ""))
-    assert said.status_code == 201
+    Ledger(store).append(record("0", by="bob", source=source, labels=labels("error")))
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#trouble")).to_contain_text(f"{said.json()['by']} said error meanwhile", timeout=SOON)
+    expect(page.locator("#trouble")).to_contain_text("bob said error meanwhile", timeout=SOON)
     page.keyboard.press("s")
     expect(page.locator("#written")).to_contain_text("good · ✓ saved by local", timeout=SOON)
     kept = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/records/{source}/")]

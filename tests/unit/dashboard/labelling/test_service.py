@@ -1,0 +1,111 @@
+"""Several people at the same frames: nobody overwrites anybody, and the second reading is blind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from services.dashboard.frames.index import FrameIndex
+from services.dashboard.frames.marks import Marks
+from services.dashboard.labelling.records import Reading
+from services.dashboard.labelling.room import LabellingRoom
+from services.dashboard.labelling.schemas import LabelOrder, Queue, RecordView, UndoOrder
+from services.dashboard.lines.register import LineRegister
+from services.dashboard.problems import Problem
+from services.dashboard.projection import Keys, open_redis
+from shared.storage import open_store
+from tests.camera_films import write_film
+from tests.dashboards import embedded_settings
+from tests.labelling import labels
+from tests.verdicts import RECIPE
+
+Say = Callable[..., RecordView]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[LabellingRoom]:
+    settings = embedded_settings(tmp_path)
+    redis, store, keys = open_redis(settings), open_store(settings), Keys("test")
+    index = FrameIndex(redis, keys, settings)
+    made = LabellingRoom(store, index, LineRegister(redis, keys), Marks(store, index), upload_bytes=10**6)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def source(room: LabellingRoom, tmp_path: Path) -> str:
+    path = write_film(tmp_path / "seam.mp4", 8)
+    return room.service.take_film(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
+
+
+@pytest.fixture
+def say(room: LabellingRoom, source: str) -> Say:
+    def said(by: str, frame: int, *true: str, **order: object) -> RecordView:
+        whole = LabelOrder.model_validate({"frames": [str(frame)], "labels": labels(*true), **order})
+        return room.service.label(source, whole, by=by)
+
+    return said
+
+
+def refused(says: str) -> AbstractContextManager[object]:
+    return pytest.raises(Problem, match=says)
+
+
+def test_what_somebody_else_said_is_replaced_only_by_who_saw_it(room: LabellingRoom, source: str, say: Say) -> None:
+    anns = say("ann", 1, "good")
+    with refused("ann said good meanwhile"):
+        say("bob", 1, "break")
+    bobs = say("bob", 1, "good")
+    with refused("bob said good meanwhile"):
+        say("ann", 1, "break", seen={"1": anns.record})
+    say("ann", 1, "break", seen={"1": bobs.record})
+    with refused("ann said so"):
+        room.service.undo(source, UndoOrder(record=anns.record), by="bob")
+    with refused("nothing to take back"):
+        room.service.undo(source, UndoOrder(), by="cleo")
+
+
+def test_of_several_frames_all_are_labelled_or_none(room: LabellingRoom, source: str, say: Say) -> None:
+    say("ann", 5, "good")
+    with refused("frame 5: ann said good"):
+        say("bob", 4, "break", frames=["4", "5"])
+    with refused("frames 0 to 7"):
+        say("bob", 4, "break", frames=["4", "8"])
+    assert room.service.frame(source, "4", Reading.FIRST).said is None
+
+
+def test_the_second_reading_is_blind_and_by_another_person(room: LabellingRoom, source: str, say: Say) -> None:
+    for frame in range(6):
+        say("ann", frame, "break" if frame % 2 else "good")
+    assert room.service.queue(source, Queue.SECOND, by="ann").total == 0
+    queue = room.service.queue(source, Queue.SECOND, by="bob")
+    assert (queue.total, queue.reading) == (6, Reading.SECOND)
+    assert "ann" not in queue.model_dump_json()
+    assert '"first":null' in room.service.frame(source, "1", Reading.SECOND).model_dump_json()
+    with refused("another person has to"):
+        say("ann", 0, "good", reading="second")
+    with refused("no first reading"):
+        say("bob", 7, "good", reading="second")
+
+
+def test_contradictions_are_in_no_table_until_they_are_settled(room: LabellingRoom, source: str, say: Say) -> None:
+    for frame in range(6):
+        say("ann", frame, "break" if frame % 2 else "good")
+        say("bob", frame, "break" if frame == 1 else "good", reading="second")
+    told = room.service.agreement(source)
+    assert (told.read_twice, told.labels["break"].only_first) == (6, 2)
+    assert told.labels["break"].kappa == pytest.approx(1 / 3)
+    assert told.labels["length"].kappa is None
+    assert sorted(each.frame for each in told.contradictions) == ["3", "5"]
+    assert told.contradictions[0].differ == ["good", "break"]
+    assert [row.frame for row in room.exports.sheet(source).rows] == ["0", "1", "2", "4"]
+    with refused("nothing to settle"):
+        say("cleo", 7, "good", reading="settled")
+    say("cleo", 3, "break", reading="settled")
+    told = room.service.agreement(source)
+    assert ([each.frame for each in told.contradictions], told.settled) == (["5"], 1)
+    settled = room.exports.sheet(source).rows[3]
+    assert (settled.frame, settled.record.by, settled.values) == ("3", "cleo", (False, False, True, False))
