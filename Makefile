@@ -57,7 +57,7 @@ docker:
 .PHONY: up
 up: docker .env $(FILM)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
 	@docker compose up --build --detach --wait
-	@echo "The dashboard: http://$$(docker compose port dashboard 8000)  (any user name; DASHBOARD_PASSWORD is in .env)"
+	@echo "The dashboard: http://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
 
 .PHONY: down
 down: docker .env  ## Stop docker compose; what it knows stays in its volumes

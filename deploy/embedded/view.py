@@ -39,6 +39,7 @@ class View:
             counts,
             _rates(accounts),
             Text(f"Dashboard {self._address}   Model {accounts.model_version or '…'}"),
+            Text("Open to whoever uses this machine, without a login; nobody else can reach it", style="dim"),
             Text(self._stop_hint, style="dim"),
         )
 

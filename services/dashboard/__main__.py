@@ -1,4 +1,7 @@
-"""``python -m services.dashboard``: count what is judged, and show it. ``… rebuild``: count all of it again."""
+"""``python -m services.dashboard``: count what is judged, and show it. ``… rebuild``: count all of it again.
+
+``… people`` and ``… token``: who may come in, from the command line.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import threading
 import structlog
 import typer
 
+from services.dashboard.access.commands import people, token
+from services.dashboard.access.first import await_first_admin
 from services.dashboard.assembly import Dashboard
 from services.dashboard.projection import check_login, open_redis
 from services.dashboard.rebuilding import rebuild_with_progress
@@ -19,6 +24,8 @@ from shared.storage import open_store
 
 _log = structlog.stdlib.get_logger("dashboard")
 cli = typer.Typer(add_completion=False, invoke_without_command=True)
+cli.add_typer(people, name="people")
+cli.add_typer(token, name="token")
 
 
 def serve(stop: threading.Event) -> None:
@@ -28,10 +35,12 @@ def serve(stop: threading.Event) -> None:
     redis, store = open_redis(settings), open_store(settings)
     check_login(redis)
     broker = await_broker(settings, stop)
+    if settings.login:
+        await_first_admin(store, settings)
     dashboard = Dashboard(settings, redis=redis, broker=broker, store=store, stop=stop)
     serve_health(dashboard, settings)
     with dashboard.running():
-        _log.info("the dashboard is open", address=settings.address, asks_password=settings.asks_password)
+        _log.info("the dashboard is open", address=settings.address, login=settings.login)
         stop.wait()
     broker.close()
     if dashboard.failed:

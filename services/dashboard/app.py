@@ -10,6 +10,8 @@ from fastapi.staticfiles import StaticFiles
 
 from services.dashboard import documents, events, watching
 from services.dashboard.access import Audit
+from services.dashboard.access import endpoints as access_endpoints
+from services.dashboard.access.service import Access
 from services.dashboard.accounting import endpoints as accounting_endpoints
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.datasets import endpoints as datasets_endpoints
@@ -27,6 +29,7 @@ from services.dashboard.models import endpoints as models_endpoints
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
 from services.dashboard.pages import endpoints as pages_endpoints
+from services.dashboard.pages import session as session_pages
 from services.dashboard.pages.templating import Clock
 from services.dashboard.problems import install_problems
 from services.dashboard.quality import endpoints as quality_endpoints
@@ -46,6 +49,7 @@ FEATURES: Final = (
     models_endpoints,
     trainings_endpoints,
     datasets_endpoints,
+    access_endpoints,
     events,
 )
 """Of the API, in the order of its document."""
@@ -55,6 +59,7 @@ FEATURES: Final = (
 class Rooms:
     """What the endpoints find in ``app.state`` under the same names."""
 
+    access: Access
     audit: Audit
     lines: LinesService
     frames: FramesService
@@ -90,7 +95,8 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     app.include_router(watching.router)
     app.include_router(documents.router)
     app.include_router(pages_endpoints.router)
+    app.include_router(session_pages.router)
     app.mount("/static", StaticFiles(packages=[("services.dashboard.pages", "static")]), name="static")
-    install_problems(app, pages_endpoints.show_problem)
-    app.add_middleware(Guard, settings=settings)
+    answer = install_problems(app, pages_endpoints.show_problem)
+    app.add_middleware(Guard, settings=settings, access=rooms.access, answer=answer)
     return app

@@ -5,12 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final
 
 from pydantic import BaseModel, RootModel
 from redis import Redis
 
 from services.dashboard.access import Audit
+from services.dashboard.access.register import Register
+from services.dashboard.access.service import Access
+from services.dashboard.access.sessions import Sessions
+from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.app import Rooms, build_app
@@ -60,6 +65,19 @@ class Dashboard:
         self._redis, self._keys, self._broker, self._store, self._stop = redis, keys, broker, store, stop
         self.handler = Handler(redis, keys, settings)
         self.archive = Archive(store, seconds=settings.segment_seconds, messages=settings.segment_messages)
+        self.audit = Audit(store)
+        self.access = Access(
+            Register(store),
+            Sessions(
+                redis,
+                keys,
+                idle=timedelta(hours=settings.session_idle_hours),
+                longest=timedelta(days=settings.session_days),
+            ),
+            Throttle(redis, keys),
+            self.audit,
+            login=settings.login,
+        )
         self.rebuilder = Rebuilder(redis, keys, settings, store)
         self.upkeep = Upkeep(self.rebuilder, store, stop)
         self.intakes = [
@@ -115,7 +133,8 @@ class Dashboard:
         )
         marks = Marks(self._store, self.handler.frames)
         return Rooms(
-            audit=Audit(self._store),
+            access=self.access,
+            audit=self.audit,
             lines=lines,
             frames=frames,
             marks=marks,

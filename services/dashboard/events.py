@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterable
+from typing import Final
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.datastructures import Headers
 
 from services.dashboard.access import Role, at_least
+from services.dashboard.access.service import Access
 from services.dashboard.live import Hub
 from services.dashboard.problems import documented
+from services.dashboard.projection import AWAY
+from shared.storage.port import StorageError
+
+LOOK_SECONDS: Final = 10.0
+"""Between two looks at whether who listens may still do so; it also keeps the session of an open page alive."""
 
 router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIEWER)])
 
@@ -22,8 +32,22 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     change; `frame` when a flagged frame is judged, and again when it is explained; `training` and `model` when
     something moves. The data is the JSON of `/api/lines/{line}`,
     `/api/workers`, `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and `/api/models/{recipe}/production`.
-    After a break, connecting again is enough: the state comes first.
+    After a break, connecting again is enough: the state comes first. The stream ends with the session or the token.
     """
     hub: Hub = request.app.state.hub
+    access: Access = request.app.state.access
+    look_at = time.monotonic() + LOOK_SECONDS
     async for event in hub.stream():
         yield event
+        if time.monotonic() >= look_at:
+            if not await run_in_threadpool(_still_holds, access, request.headers):
+                return
+            look_at = time.monotonic() + LOOK_SECONDS
+
+
+def _still_holds(access: Access, headers: Headers) -> bool:
+    """Whether who listens would still be let in; nobody is sent away because something cannot be asked."""
+    try:
+        return access.identify(headers) is not None
+    except (*AWAY, StorageError):
+        return True

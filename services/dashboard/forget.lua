@@ -1,8 +1,9 @@
--- Forget all keys but one in a single step: a frame counted between the loss of its count and of the mark that it was
+-- Forget all keys but some in a single step: a frame counted between the loss of its count and of the mark that it was
 -- seen would be counted twice, or never.
 --
 -- ARGV[1]  pattern of the keys
--- ARGV[2]  the key that stays
+-- ARGV[2]  a key that stays
+-- ARGV[3]  beginning of further keys that stay
 
 local found
 repeat
@@ -12,7 +13,7 @@ repeat
     local page = redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 1000)
     cursor = page[1]
     for _, key in ipairs(page[2]) do
-      if key ~= ARGV[2] then
+      if key ~= ARGV[2] and string.sub(key, 1, #ARGV[3]) ~= ARGV[3] then
         redis.call('UNLINK', key)
         found = found + 1
       end

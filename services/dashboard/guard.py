@@ -1,21 +1,34 @@
-"""Who may talk to the dashboard: those with the password, by a name of ours, from a page of ours."""
+"""Who may talk to the dashboard: those whom `Access` knows, by a name of ours, from a page of ours."""
 
 from __future__ import annotations
 
-import base64
-import hmac
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.dashboard.access.roles import LOCAL, Caller, Role
-from services.dashboard.problems import Problem, respond
+from services.dashboard.access.service import Access
+from services.dashboard.problems import Answer, Problem
+from services.dashboard.projection import AWAY
 from services.dashboard.settings import DashboardSettings
+from shared.storage.port import StorageError
 
-OPEN: Final = frozenset({"/healthz"})
-"""Paths for anyone by any name: they tell nothing."""
+ANYWHERE: Final = "/healthz"
+"""For anyone by any name: it tells nothing."""
+OPEN: Final = frozenset(
+    {(method, ANYWHERE) for method in ("GET", "HEAD")}
+    | {(method, "/login") for method in ("GET", "HEAD", "POST")}
+    | {("POST", "/api/session")}
+)
+"""For strangers: the way in."""
+OPEN_FOLDER: Final = "/static/"
+"""What the page of the way in looks like."""
+MOST_BYTES: Final = 16 * 1024
+"""Of what a stranger sends."""
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 HEADERS: Final = {
@@ -31,16 +44,20 @@ HEADERS: Final = {
 
 
 class Guard:
-    """Stands before the application and turns strangers away.
+    """Stands before the application and turns strangers away, before anything that they send is read.
 
-    A browser that shows a stranger's page reaches a dashboard on loopback as easily as its owner does. So the name by
-    which it calls (``Host``) must be ours, against names that a stranger points at this machine; and what changes
-    anything must come from a page of ours (``Sec-Fetch-Site``, ``Origin``). Programs send neither header, and may.
+    It looks at the path itself, never at ``request.url``, which is put together from the name that the caller gave.
+
+    A browser that shows a stranger's page reaches a dashboard as easily as its owner does, and may bring the owner's
+    cookie. So the name by which it calls (``Host``) must be ours, against names that a stranger points at this machine;
+    and what changes anything must come from a page of ours (``Sec-Fetch-Site``, ``Origin``). Programs send neither
+    header, and may.
     """
 
-    def __init__(self, app: ASGIApp, settings: DashboardSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: DashboardSettings, access: Access, answer: Answer) -> None:
         self._app = app
-        self._password = settings.password.get_secret_value().encode()
+        self._access = access
+        self._answer = answer
         self._hosts = allowed_hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,55 +73,55 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        problem = self._problem_of(scope)
-        if problem is None:
-            scope.setdefault("state", {})["caller"] = _caller(Headers(scope=scope))
-            await self._app(scope, receive, send_with_headers)
-            return
-        asks = {"WWW-Authenticate": 'Basic realm="Seamline", charset="UTF-8"'} if problem.details.status == 401 else {}
-        await respond(problem.details, asks)(scope, receive, send_with_headers)
+        refusal = await self._look_at(Request(scope))
+        await (refusal or self._app)(scope, receive, send_with_headers)
 
-    def _problem_of(self, scope: Scope) -> Problem | None:
-        headers = Headers(scope=scope)
-        if scope["path"] in OPEN:
+    async def _look_at(self, request: Request) -> Response | None:
+        """What a request is answered that goes no further; None: it goes on, with its caller if it has one."""
+        problem = self._problem_of(request)
+        if problem is None and not is_open(request):
+            problem = await run_in_threadpool(self._identify, request)
+        if problem is None:
+            return None
+        if problem.details.status == 401 and _is_for_a_page(request):
+            return RedirectResponse(f"/login?next={quote(_path_of(request))}", status_code=303)
+        return self._answer(request, problem.details, problem.headers)
+
+    def _problem_of(self, request: Request) -> Problem | None:
+        headers = request.headers
+        if request.scope["path"] == ANYWHERE:
             return None
         if self._hosts and hostname(headers.get("host", "")) not in self._hosts:
             return Problem(421, "this dashboard has another name: add this one to DASHBOARD_ALLOWED_HOSTS")
-        if scope["method"] not in SAFE and not _from_a_page_of_ours(headers):
+        if request.method not in SAFE and not _from_a_page_of_ours(headers):
             return Problem(403, "a page of another site may not do this")
-        if self._password and not self._knows_the_password(headers):
-            return Problem(401, "give the password (HTTP Basic, any user name) or a bearer token that is the password")
+        if is_open(request) and _length(headers) > MOST_BYTES:
+            return Problem(413, f"send {MOST_BYTES} bytes at most")
         return None
 
-    def _knows_the_password(self, headers: Headers) -> bool:
-        scheme, _, credentials = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            given = basic_credentials(credentials)[1].encode()
-        elif scheme.lower() == "bearer":
-            given = credentials.encode("latin-1")  # the bytes as they came
-        else:
-            return False
-        return hmac.compare_digest(given, self._password)
+    def _identify(self, request: Request) -> Problem | None:
+        """Note who asks."""
+        try:
+            caller = self._access.identify(request.headers)
+        except (*AWAY, StorageError) as error:
+            return Problem(503, f"nobody can be let in right now: {error}", headers={"Retry-After": "5"})
+        if caller is None:
+            asks = {"WWW-Authenticate": 'Bearer realm="Seamline"'}
+            return Problem(
+                401, "log in (POST /api/session, or the page /login), or send a token as bearer", headers=asks
+            )
+        request.state.caller = caller
+        return None
 
 
-def _caller(headers: Headers) -> Caller:
-    """Who asks: by the user name that came with the password. Whoever knows the password may do everything."""
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    user = basic_credentials(credentials)[0] if scheme.lower() == "basic" else ""
-    return Caller(user[:64], Role.ADMIN) if user else LOCAL
-
-
-def basic_credentials(credentials: str) -> tuple[str, str]:
-    """User name and password of HTTP Basic (RFC 7617); both empty when they can't be read."""
-    try:
-        user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-    except ValueError:
-        return "", ""
-    return user, password
+def is_open(request: Request) -> bool:
+    """Whether strangers may ask this."""
+    path = request.scope["path"]
+    return (request.method, path) in OPEN or (request.method in SAFE and path.startswith(OPEN_FOLDER))
 
 
 def allowed_hosts(settings: DashboardSettings) -> frozenset[str]:
-    """The names by which browsers may call; empty when any will do, because the password stands behind it."""
+    """The names by which browsers may call; empty when any will do, because the login stands behind it."""
     named = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
     if named or not settings.loopback:
         return frozenset(named)
@@ -124,4 +141,20 @@ def _from_a_page_of_ours(headers: Headers) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    return origin is None or origin.lower().partition("://")[2] == headers.get("host", "").lower()
+
+
+def _length(headers: Headers) -> int:
+    given = headers.get("content-length", "")
+    return int(given) if given.isdecimal() else 0
+
+
+def _is_for_a_page(request: Request) -> bool:
+    path = request.scope["path"]
+    wants_page = "text/html" in request.headers.get("accept", "")
+    return request.method in SAFE and wants_page and (path == "/api/docs" or not path.startswith("/api/"))
+
+
+def _path_of(request: Request) -> str:
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else str(path)

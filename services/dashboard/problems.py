@@ -35,12 +35,21 @@ class ProblemDetails(BaseModel):
 class Problem(Exception):
     """Raise it anywhere to answer with it."""
 
-    def __init__(self, status: int, detail: str, *, errors: list[dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
+        self.headers = headers
         self.details = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
 
 
 Page = Callable[[Request, ProblemDetails], Response]
+Answer = Callable[[Request, ProblemDetails, dict[str, str] | None], Response]
 
 
 def respond(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -58,23 +67,26 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install_problems(app: FastAPI, page: Page) -> None:
+def install_problems(app: FastAPI, page: Page) -> Answer:
     """Answer every error with problem details, and say so in the API's document.
 
     Args:
         app: the application.
         page: shows a problem to a person who came for a page.
+
+    Returns:
+        What answers a request with a problem.
     """
     _document(app)
 
     def answer(request: Request, details: ProblemDetails, headers: dict[str, str] | None = None) -> Response:
-        if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+        if "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/"):
             return page(request, details)
         return respond(details, headers)
 
     @app.exception_handler(Problem)
     def problem(request: Request, problem: Problem) -> Response:
-        return answer(request, problem.details)
+        return answer(request, problem.details, problem.headers)
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
@@ -95,6 +107,8 @@ def install_problems(app: FastAPI, page: Page) -> None:
     @app.exception_handler(Exception)
     def unknown(request: Request, _error: Exception) -> Response:
         return answer(request, Problem(500, "an error that nobody foresaw; the log has it").details)
+
+    return answer
 
 
 def _of_validation(error: RequestValidationError) -> ProblemDetails:

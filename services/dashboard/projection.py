@@ -70,6 +70,27 @@ class Keys:
         """Sorted set of training ids by the time of their request."""
         return f"{self.prefix}:trainings"
 
+    @property
+    def access(self) -> str:
+        """Beginning of the keys that are no projection: they can't be made again, and a rebuild leaves them."""
+        return f"{self.prefix}:access:"
+
+    def login(self, digest: str) -> str:
+        """String: a session of a person, by the digest of its id; as long as it may be idle."""
+        return f"{self.access}login:{digest}"
+
+    def failures(self, who: str) -> str:
+        """String: failed logins of one name, or of one browser; an hour."""
+        return f"{self.access}failures:{who}"
+
+    def waiting(self, who: str) -> str:
+        """String: that the next login has to wait; as long as it has to."""
+        return f"{self.access}waiting:{who}"
+
+    def device(self, digest: str) -> str:
+        """String: who has logged in with a browser, by the digest of what it keeps; 180 days."""
+        return f"{self.access}device:{digest}"
+
     def seen(self, kind: str, session: str, chunk: int) -> str:
         """Bitmap: which frames (sequence modulo 65,536) of a session were counted as ``inspected`` or ``explained``."""
         return f"{self.prefix}:seen:{kind}:{session}:{chunk}"

@@ -83,7 +83,7 @@ class Rebuilder:
         return found
 
     def _clear(self) -> None:
-        self._forget(args=[f"{self._keys.prefix}:*", self._keys.building])
+        self._forget(args=[f"{self._keys.prefix}:*", self._keys.building, self._keys.access])
 
     def _read_all(self, progress: Progress | None) -> Rebuilt:
         """Until a listing shows nothing new: others may be writing, or merging segments under our hands."""

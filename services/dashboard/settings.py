@@ -21,9 +21,16 @@ class DashboardSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="DASHBOARD_")
 
-    host: str = Field("127.0.0.1", description="address of the pages and the API; any but loopback needs a password")
+    host: str = Field(
+        "127.0.0.1", description="address of the pages and the API; any but loopback needs DASHBOARD_LOGIN"
+    )
     port: int = Field(8000, ge=1, le=65535, description="of the pages and the API")
-    password: SecretStr = Field(SecretStr(""), description="asked of everyone when set (user name: any)")
+    login: bool = Field(False, description="people log in, and programs show a token; without it, only loopback")
+    first_admin_password: SecretStr = Field(
+        SecretStr(""), description="of the person `admin`, who is made when there is no admin yet; then it may go"
+    )
+    session_idle_hours: float = Field(12.0, gt=0, le=744, description="who does nothing for so long is logged out")
+    session_days: float = Field(7.0, gt=0, le=31, description="who logged in logs in again after so long")
     allowed_hosts: str = Field(
         "", description="names by which browsers may call it, with commas; on loopback: localhost and 127.0.0.1"
     )
@@ -69,11 +76,6 @@ class DashboardSettings(ServiceSettings):
         return is_loopback(self.host)
 
     @property
-    def asks_password(self) -> bool:
-        """Whether everyone must give the password."""
-        return bool(self.password.get_secret_value())
-
-    @property
     def address(self) -> str:
         """Where browsers of this machine find it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -91,9 +93,9 @@ class DashboardSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _is_not_open_to_strangers(self) -> Self:
-        if not self.loopback and not self.asks_password:
+        if not self.loopback and not self.login:
             raise ValueError(
-                f"set DASHBOARD_PASSWORD to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine alone"
+                f"set DASHBOARD_LOGIN=true to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine alone"
             )
         return self
 

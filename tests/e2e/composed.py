@@ -16,7 +16,7 @@ FLOW: Final = ("camera", "inference", "explainer", "trainer", "dashboard")
 LINE: Final = "line-1"
 LOG_LINES: Final = 200
 """of each container, with a failure"""
-PASSWORD_VARIABLE: Final = "DASHBOARD_PASSWORD"
+PASSWORD_VARIABLE: Final = "DASHBOARD_FIRST_ADMIN_PASSWORD"
 
 Fact = TypeVar("Fact")
 
@@ -89,11 +89,16 @@ class ComposedLine:
         return [container for container in found if service in (None, container.Service)]
 
     def api(self) -> httpx.Client:
-        """A client of the dashboard."""
+        """A client of the dashboard, logged in as the first admin."""
+        api = self.stranger()
+        login = {"name": "admin", "password": self.secrets[PASSWORD_VARIABLE]}
+        api.post("/api/session", json=login).raise_for_status()
+        return api
+
+    def stranger(self) -> httpx.Client:
+        """A client of the dashboard that has not logged in."""
         port = self.must("port", "dashboard", "8000").strip().rpartition(":")[2]
-        return httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", auth=("e2e", self.secrets[PASSWORD_VARIABLE]), timeout=60
-        )
+        return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
 
     def accounting(self, api: httpx.Client) -> dict[str, Any]:
         """Where the line's frames are; empty while nobody has heard of the line."""

@@ -66,8 +66,10 @@ def test_a_wrong_password_is_refused_with_one_line(line: ComposedLine, service: 
 
 
 def test_a_stranger_without_the_password_sees_nothing(line: ComposedLine) -> None:
-    with line.api() as api:
-        assert api.get("/api/lines", auth=("e2e", "guessed")).status_code == 401
+    with line.stranger() as api:
+        assert api.get("/api/lines").status_code == 401
+        assert api.post("/api/session", json={"name": "admin", "password": "guessed"}).status_code == 401
+        assert api.get("/api/lines", headers={"Authorization": "Bearer guessed"}).status_code == 401
 
 
 def test_every_service_stops_cleanly_when_told(line: ComposedLine, inspected: Inspected) -> None:

@@ -60,7 +60,7 @@ def test_a_default_is_the_same_in_compose_and_in_the_example() -> None:
 
 
 def test_a_missing_secret_is_refused_with_what_to_do() -> None:
-    refused = dict(re.findall(r"\$\{([A-Z_]+):\?([^}]*)\}", TEXT))
+    refused = dict(re.findall(r"\$\{([A-Z_]+):?\?([^}]*)\}", TEXT))
     assert set(refused) == SECRETS
     assert all("make env" in message for message in refused.values())
 

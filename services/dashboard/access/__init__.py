@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.dashboard.access.audit import Audit, AuditEntry
-from services.dashboard.access.dependencies import Admin, Audited, Engineer, Operator, Viewer, at_least
+from services.dashboard.access.dependencies import Admin, Audited, Engineer, Operator, Viewer, anyone, at_least
 from services.dashboard.access.roles import Caller, Role
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Operator",
     "Role",
     "Viewer",
+    "anyone",
     "at_least",
 ]

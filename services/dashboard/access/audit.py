@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
@@ -17,6 +18,11 @@ from ulid import ULID
 from shared.storage.port import ObjectStore
 
 FOLDER: Final = "audit"
+WRITTEN: Final = ".json"
+OUTCOME: Final = ".outcome.json"
+"""Of what failed: the entry again, with the reason."""
+MOST_REMEMBERED: Final = 5_000
+"""Entries that need not be read again."""
 
 
 class AuditEntry(BaseModel):
@@ -36,6 +42,7 @@ class Audit:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._read = lru_cache(maxsize=MOST_REMEMBERED)(self._read_entry)  # they never change
 
     def record(self, action: str, subject: str, by: str, **details: JsonValue) -> AuditEntry:
         """Keep that somebody does something; call it before it is done.
@@ -53,7 +60,7 @@ class Audit:
         entry = AuditEntry(
             id=str(ULID.from_datetime(now)), at=now, by=by, action=action, subject=subject, details=details
         )
-        self._keep(entry, f"{entry.id}.json")
+        self._keep(entry, f"{entry.id}{WRITTEN}")
         return entry
 
     @contextmanager
@@ -68,8 +75,29 @@ class Audit:
             yield entry
         except Exception as error:
             failed = str(error) or type(error).__name__
-            self._keep(entry.model_copy(update={"failed": failed}), f"{entry.id}.outcome.json")
+            self._keep(entry.model_copy(update={"failed": failed}), f"{entry.id}{OUTCOME}")
             raise
+
+    def newest(self, first: datetime, last: datetime, before: str | None) -> Iterator[AuditEntry]:
+        """The entries of some days, newest first, each as it ended.
+
+        Args:
+            first: on this day (UTC) or later.
+            last: on this day or earlier.
+            before: id of an entry: older ones only.
+        """
+        if before and ULID.from_str(before).milliseconds < last.timestamp() * 1000:
+            last = ULID.from_str(before).datetime
+        for age in range((last.date() - first.date()).days + 1):
+            day = last.date() - timedelta(days=age)
+            names = {key.rpartition("/")[2] for key in self._store.keys(f"{FOLDER}/{day}/")}
+            for entry_id in sorted({name.partition(".")[0] for name in names}, reverse=True):
+                if before is None or entry_id < before:
+                    ending = OUTCOME if f"{entry_id}{OUTCOME}" in names else WRITTEN
+                    yield self._read(f"{FOLDER}/{day}/{entry_id}{ending}")
+
+    def _read_entry(self, key: str) -> AuditEntry:
+        return AuditEntry.model_validate_json(self._store.get(key))
 
     def _keep(self, entry: AuditEntry, name: str) -> None:
         key = f"{FOLDER}/{entry.at:%Y-%m-%d}/{name}"

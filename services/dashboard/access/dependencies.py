@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as Dependency
 
 from services.dashboard.access.audit import Audit
@@ -20,11 +21,45 @@ def _caller(needed: Role) -> Callable[[Request], Caller]:
             raise Problem(403, f"this takes the role {needed}, and {who.name} is {who.role}: ask an admin")
         return who
 
-    caller.role = needed  # type: ignore[attr-defined]  # the tests look for it on every route
+    caller.role = needed  # type: ignore[attr-defined]  # for `role_of`
     return caller
 
 
 _CALLERS = {role: _caller(role) for role in Role}
+
+
+def _stranger() -> None:
+    """Nothing is asked."""
+
+
+_stranger.role = None  # type: ignore[attr-defined]
+
+
+def anyone() -> Dependency:
+    """For endpoints that strangers may use: the way in, and what tells nothing. `guard.OPEN` lists them as well."""
+    dependency: Dependency = Depends(_stranger)
+    return dependency
+
+
+def role_of(dependant: Dependant) -> Role | None:
+    """The role that an endpoint takes; None when it is open to anyone.
+
+    Raises:
+        LookupError: it does not say.
+    """
+    asked = list(_asked(dependant))
+    if not asked:
+        raise LookupError(
+            "an endpoint says which role it takes: Viewer, Operator, Engineer, Admin, at_least, or anyone"
+        )
+    return max((role for role in asked if role), key=lambda role: role.rank, default=None)
+
+
+def _asked(dependant: Dependant) -> Iterator[Role | None]:
+    for part in dependant.dependencies:
+        if part.call and hasattr(part.call, "role"):
+            yield part.call.role
+        yield from _asked(part)
 
 
 def at_least(role: Role) -> Dependency:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 
 class Role(StrEnum):
@@ -34,15 +34,18 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a person or a token, by name."""
+    """Who asks, by name: a person who has logged in, a token, or whoever is at this machine."""
 
     name: str
     role: Role
+    kind: Literal["person", "token", "local"] = "person"
+    session: str | None = None
+    """Of a person: the digest of the session's id."""
 
     def may(self, needed: Role | str) -> bool:
         """Whether the caller may do what ``needed`` may."""
         return self.role.may(Role(needed))
 
 
-LOCAL: Final = Caller("local", Role.ADMIN)
+LOCAL: Final = Caller("local", Role.ADMIN, "local")
 """Everyone of this machine, where nobody has to log in."""

@@ -91,7 +91,8 @@ def test_rebuilding_by_command_counts_everything_again(settings: DashboardSettin
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"DASHBOARD_HOST": "0.0.0.0"}, "DASHBOARD_PASSWORD"),
+        ({"DASHBOARD_HOST": "0.0.0.0"}, "DASHBOARD_LOGIN"),
+        ({"DASHBOARD_LOGIN": "true"}, "DASHBOARD_FIRST_ADMIN_PASSWORD"),
         ({"DASHBOARD_REDIS_URL": "http://redis"}, "DASHBOARD_REDIS_URL"),
         ({"DASHBOARD_PORT": "taken"}, "DASHBOARD_PORT"),
     ],

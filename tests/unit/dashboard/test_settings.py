@@ -15,18 +15,18 @@ README = Path(__file__).parents[3] / "services" / "dashboard" / "README.md"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "dashboard.plant.example"])
-def test_listening_to_others_without_a_password_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_listening_to_others_without_a_login_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         read_settings(DashboardSettings, host=host)
     assert stopped.value.code == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1
-    assert "set DASHBOARD_PASSWORD" in message
+    assert "set DASHBOARD_LOGIN=true" in message
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
-def test_loopback_needs_no_password(host: str) -> None:
-    assert not DashboardSettings(host=host).asks_password
+def test_loopback_needs_no_login(host: str) -> None:
+    assert not DashboardSettings(host=host).login
 
 
 def test_a_password_in_the_redis_address_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +70,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
     made += [keys.explanation("f"), keys.session("S"), keys.cameras("l"), keys.pulse("l", 1), keys.latencies("l")]
     made += [keys.training("t"), keys.promotions("r"), *(keys.bucket("l", step, "x") for step in Step)]
     made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.asked("f")]
+    made += [keys.login("d"), keys.failures("w"), keys.waiting("w"), keys.device("d")]
     public = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
     assert len(made) == len(public) + len(Step) - 1, "a key was added: say it in the README and here"
     kinds = "bitmap|hash|string|list|set|sorted set|channel"

@@ -364,7 +364,10 @@ function listen() {
   on("model", () => models.clear());
   stream.onerror = () => {
     if (stream.readyState !== EventSource.CLOSED) return; // it connects again by itself
-    setTimeout(listen, 3000);
+    fetch("/api/session").then((answer) => {
+      if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      else setTimeout(listen, 3000);
+    }, () => setTimeout(listen, 3000));
   };
 }
 

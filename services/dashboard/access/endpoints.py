@@ -1,0 +1,206 @@
+"""``/api/session``, ``/api/people``, ``/api/tokens`` and ``/api/audit``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Final
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from services.dashboard.access.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
+from services.dashboard.access.dependencies import Admin, Audited, Viewer, anyone
+from services.dashboard.access.people import People, PersonName
+from services.dashboard.access.schemas import (
+    AuditPage,
+    Login,
+    NewPassword,
+    NewPerson,
+    NewRole,
+    NewToken,
+    PasswordChange,
+    PasswordMade,
+    PersonList,
+    PersonMade,
+    PersonView,
+    SessionView,
+    TokenList,
+    TokenMade,
+    TokenView,
+)
+from services.dashboard.access.search import Search, csv_of
+from services.dashboard.access.service import Access, LoggedIn
+from services.dashboard.access.throttle import DEVICE_LASTS
+from services.dashboard.guard import MOST_BYTES
+from services.dashboard.problems import documented
+from services.dashboard.times import AskedTime
+
+router = APIRouter(prefix="/api", tags=["access"])
+
+AT_ONCE: Final = CapacityLimiter(2)
+"""Passwords that are looked at: each takes 19 MiB and 40 ms, and who waits takes no thread from anybody."""
+
+
+def _access(request: Request) -> Access:
+    access: Access = request.app.state.access
+    return access
+
+
+def _people(request: Request) -> People:
+    return _access(request).people
+
+
+Entrance = Annotated[Access, Depends(_access)]
+Register = Annotated[People, Depends(_people)]
+Person = Annotated[PersonName, Path(examples=["eva"])]
+TokenId = Annotated[str, Path(pattern=r"^token-[0-9a-z]{26}$", examples=["token-01jf6z6tx4w8e1v2m6c3n9q7rb"])]
+
+
+async def log_in_with(request: Request, name: str, password: str) -> LoggedIn:
+    """Begin a session with what was typed.
+
+    Raises:
+        Problem: 401, 429.
+    """
+    address = request.client.host if request.client else ""
+    device = cookies_of(request.headers).device
+    attempt = partial(_access(request).log_in, name, password, device, address)
+    return await to_thread.run_sync(attempt, limiter=AT_ONCE)
+
+
+def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> None:
+    """Tell the browser its session, and that it is known from now on."""
+    set_cookie(response, request, SESSION, logged_in.session_id, logged_in.longest)
+    if logged_in.device:
+        set_cookie(response, request, DEVICE, logged_in.device, DEVICE_LASTS)
+
+
+@router.post(
+    "/session", dependencies=[anyone()], max_body_size=MOST_BYTES, responses=documented(401, 403, 413, 422, 429, 503)
+)
+async def log_in(request: Request, response: Response, login: Login) -> SessionView:
+    """Log in with name and password: a cookie is set. After five wrong tries, one waits (`Retry-After`)."""
+    logged_in = await log_in_with(request, login.name, login.password)
+    give_cookies(response, request, logged_in)
+    return SessionView.of(logged_in.caller)
+
+
+@router.get("/session", responses=documented(401, 503))
+def get_session(caller: Viewer) -> SessionView:
+    """Who I am, and what I may do."""
+    return SessionView.of(caller)
+
+
+@router.delete("/session", status_code=204, responses=documented(401, 403, 503))
+def log_out(access: Entrance, caller: Viewer, response: Response) -> None:
+    """Log out."""
+    access.log_out(caller)
+    drop_session(response)
+
+
+@router.put("/session/password", responses=documented(401, 403, 422, 429, 503))
+async def change_password(
+    request: Request, response: Response, access: Entrance, caller: Viewer, change: PasswordChange
+) -> SessionView:
+    """Change my own password. All my sessions end, and this one begins anew."""
+    attempt = partial(access.change_password, caller, change.current, change.new)
+    logged_in = await to_thread.run_sync(attempt, limiter=AT_ONCE)
+    give_cookies(response, request, logged_in)
+    return SessionView.of(logged_in.caller)
+
+
+@router.get("/people", responses=documented(401, 403, 503))
+def list_people(people: Register, _caller: Admin) -> PersonList:
+    """Everybody who may log in."""
+    known = people.look().people
+    return PersonList(people=[PersonView.of(known[name]) for name in sorted(known)])
+
+
+@router.post("/people", status_code=201, responses=documented(401, 403, 409, 422, 503))
+def add_person(people: Register, caller: Admin, new: NewPerson) -> PersonMade:
+    """Add somebody. Without a password one is made, and told in this answer alone."""
+    person, password = people.add(new.name, new.role, new.password, by=caller.name)
+    return PersonMade(**PersonView.of(person).model_dump(), password=password)
+
+
+@router.put("/people/{person}/role", responses=documented(401, 403, 404, 409, 422, 503))
+def give_role(people: Register, caller: Admin, person: Person, new: NewRole) -> PersonView:
+    """Give somebody another role. Their sessions end. The last admin stays one."""
+    return PersonView.of(people.give_role(person, new.role, by=caller.name))
+
+
+@router.put("/people/{person}/password", responses=documented(401, 403, 404, 409, 422, 503))
+def set_password(people: Register, caller: Admin, person: Person, new: NewPassword) -> PasswordMade:
+    """Give somebody another password. Their sessions end."""
+    return PasswordMade(password=people.set_password(person, new.password, by=caller.name))
+
+
+@router.delete("/people/{person}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+def remove_person(people: Register, caller: Admin, person: Person) -> None:
+    """Remove somebody. Their sessions end. The last admin stays."""
+    people.remove(person, by=caller.name)
+
+
+@router.get("/tokens", responses=documented(401, 403, 503))
+def list_tokens(people: Register, _caller: Admin) -> TokenList:
+    """The tokens of programs, without their secrets; those that have expired too."""
+    tokens = sorted(people.look().tokens.values(), key=lambda token: token.added_at, reverse=True)
+    return TokenList(tokens=[TokenView.of(token) for token in tokens])
+
+
+@router.post("/tokens", status_code=201, responses=documented(401, 403, 422, 503))
+def add_token(people: Register, caller: Admin, new: NewToken) -> TokenMade:
+    """Make a token. Its secret is told in this answer alone."""
+    token, secret = people.add_token(new.name, new.role, new.days, by=caller.name)
+    return TokenMade(**TokenView.of(token).model_dump(), secret=secret)
+
+
+@router.delete("/tokens/{token_id}", status_code=204, responses=documented(401, 403, 404, 422, 503))
+def revoke_token(people: Register, caller: Admin, token_id: TokenId) -> None:
+    """Make a token worthless, at once."""
+    people.revoke_token(token_id, by=caller.name)
+
+
+def _search(
+    *,
+    first: Annotated[AskedTime | None, Query(alias="from", description="31 days before `to` when left out")] = None,
+    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
+    by: Annotated[str | None, Query(max_length=100, description="by this person or token")] = None,
+    action: Annotated[
+        str | None, Query(max_length=100, description="this, or all of a noun", examples=["model"])
+    ] = None,
+    text: Annotated[str | None, Query(max_length=200, description="in the subject or the details")] = None,
+) -> Search:
+    return Search.over(first, last, by=by, action=action, text=text)
+
+
+SearchedFor = Annotated[Search, Depends(_search)]
+
+
+@router.get("/audit", responses=documented(401, 403, 422, 503))
+def search_audit(
+    audit: Audited,
+    _caller: Admin,
+    search: SearchedFor,
+    before: Annotated[
+        str | None, Query(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="`next` of a page")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> AuditPage:
+    """Who did what, the newest first, a page at a time.
+
+    A page may hold fewer than `limit`, even none, and still have a `next`: a request looks at 500 entries at most.
+    """
+    return search.page(audit, before, limit)
+
+
+@router.get(
+    "/audit/table.csv",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}}, "description": "CSV"}, **documented(401, 403, 422, 503)},
+)
+def get_audit_table(audit: Audited, _caller: Admin, search: SearchedFor) -> StreamingResponse:
+    """The same as CSV, all pages in one."""
+    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    return StreamingResponse(csv_of(search.entries(audit)), media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,166 @@
+"""What the API says about people, tokens, sessions and the audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from services.dashboard.access.audit import AuditEntry
+from services.dashboard.access.directory import Person, Token
+from services.dashboard.access.people import PersonName
+from services.dashboard.access.roles import Caller, Role
+
+Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+"""As it was typed. Whether it will do is looked at apart, and said in words."""
+EXAMPLE = "four unrelated words here"
+
+
+class Login(BaseModel):
+    """Who wants to come in."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"name": "eva", "password": EXAMPLE}}, hide_input_in_errors=True
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    password: Password
+
+
+class SessionView(BaseModel):
+    """Who asks, and what they may do."""
+
+    name: str = Field(examples=["eva"])
+    role: Role
+    kind: Literal["person", "token", "local"] = Field(description="local: this machine, where nobody logs in")
+
+    @classmethod
+    def of(cls, caller: Caller) -> Self:
+        """The caller as the API shows it."""
+        return cls(name=caller.name, role=caller.role, kind=caller.kind)
+
+
+class PasswordChange(BaseModel):
+    """Another password of one's own."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"current": EXAMPLE, "new": "other words nobody guesses"}},
+        hide_input_in_errors=True,
+    )
+
+    current: Password
+    new: Password = Field(description="12 characters at least, and not easily guessed")
+
+
+class PersonView(BaseModel):
+    """Somebody who may log in."""
+
+    name: str = Field(examples=["eva"])
+    role: Role
+    added_by: str = Field(examples=["admin"])
+    added_at: datetime
+    password_at: datetime = Field(description="when the password was set last")
+
+    @classmethod
+    def of(cls, person: Person) -> Self:
+        """A person as the API shows them."""
+        return cls.model_validate(person, from_attributes=True)
+
+
+class PersonList(BaseModel):
+    """Everybody who may log in, by name."""
+
+    people: list[PersonView]
+
+
+class NewPerson(BaseModel):
+    """Somebody to be added."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"name": "eva", "role": "engineer"}}, hide_input_in_errors=True
+    )
+
+    name: PersonName
+    role: Role
+    password: Password | None = Field(None, description="left out: one is made, and told in the answer")
+
+
+class PersonMade(PersonView):
+    """Somebody who was added."""
+
+    password: str | None = Field(
+        description="that was made, told this once; null: the one that was given", examples=["kx7p-3mwq-t9ed-vb2n"]
+    )
+
+
+class NewRole(BaseModel):
+    """What a person may do from now on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"role": "operator"}})
+
+    role: Role
+
+
+class NewPassword(BaseModel):
+    """With what a person logs in from now on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {}}, hide_input_in_errors=True)
+
+    password: Password | None = Field(None, description="left out: one is made, and told in the answer")
+
+
+class PasswordMade(BaseModel):
+    """What came of it."""
+
+    password: str | None = Field(
+        description="that was made, told this once; null: the one that was given", examples=["kx7p-3mwq-t9ed-vb2n"]
+    )
+
+
+class TokenView(BaseModel):
+    """A token for a program, without its secret."""
+
+    id: str = Field(examples=["token-01jf6z6tx4w8e1v2m6c3n9q7rb"])
+    name: str = Field(description="of the program", examples=["prometheus"])
+    role: Role
+    expires_at: datetime
+    added_by: str = Field(examples=["admin"])
+    added_at: datetime
+
+    @classmethod
+    def of(cls, token: Token) -> Self:
+        """A token as the API shows it."""
+        return cls.model_validate(token, from_attributes=True)
+
+
+class TokenList(BaseModel):
+    """The tokens that were not revoked, the newest first."""
+
+    tokens: list[TokenView]
+
+
+class NewToken(BaseModel):
+    """A token to be made."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"name": "prometheus", "role": "viewer", "days": 365}}
+    )
+
+    name: PersonName
+    role: Role
+    days: int = Field(90, ge=1, le=3650, description="that it lasts")
+
+
+class TokenMade(TokenView):
+    """A token that was made."""
+
+    secret: str = Field(description="told this once; send it as `Authorization: Bearer …`", examples=["seamline_Zk3…"])
+
+
+class AuditPage(BaseModel):
+    """Entries of the audit log, newest first."""
+
+    entries: list[AuditEntry]
+    next: str | None = Field(description="give it as `before` to get the following page; null: that was all")

@@ -1,0 +1,166 @@
+"""Logging in and out, and what ends a session."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from services.dashboard.access import Role
+from shared.messaging import open_broker
+from tests.dashboards import embedded_settings, open_dashboard, problem
+from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
+from tests.processes import free_port
+
+LINES = "/api/lines"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/lines", "/api/events", "/metrics", "/readyz", "/api/docs", "/api/openapi.json", "/nothing"]
+)
+def test_a_stranger_is_told_nothing(stranger: httpx.Client, path: str) -> None:
+    answer = stranger.get(path)
+    problem(answer, 401, "log in")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_whether_it_lives_is_told_to_everyone(stranger: httpx.Client) -> None:
+    assert stranger.get("/healthz", headers={"Host": "anything.example"}).text == "ok\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1/login?", "127.0.0.1/healthz#", "127.0.0.1/static/x?"])
+def test_no_name_in_the_request_makes_it_look_like_the_way_in(stranger: httpx.Client, host: str) -> None:
+    assert stranger.get(LINES, headers={"Host": host}).status_code in (400, 401, 421)
+
+
+def test_a_stranger_who_comes_for_a_page_is_led_to_the_login_and_then_there(house: House) -> None:
+    stranger, name = house.stranger(), house.person(Role.VIEWER)
+    answer = stranger.get("/frames?verdict=ng&line=line-1", headers={"Accept": "text/html"})
+    asked = "/login?next=/frames%3Fverdict%3Dng%26line%3Dline-1"
+    assert (answer.status_code, answer.headers["location"]) == (303, asked)
+    assert 'value="/frames?verdict=ng&amp;line=line-1"' in stranger.get(asked).text
+    fields = {"name": name, "password": PASSWORD, "next": "/frames?verdict=ng&line=line-1"}
+    assert stranger.post("/login", data=fields).headers["location"] == "/frames?verdict=ng&line=line-1"
+    assert stranger.get("/frames").status_code == 200
+
+
+def test_the_login_leads_nowhere_else(house: House) -> None:
+    stranger, name = house.stranger(), house.person(Role.VIEWER)
+    for target in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:x", "/\n/x"):
+        answer = stranger.post("/login", data={"name": name, "password": PASSWORD, "next": target})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_the_cookie_is_for_our_pages_alone(house: House) -> None:
+    stranger, name = house.stranger(), house.person(Role.VIEWER)
+    assert "set-cookie" not in log_in(stranger, "nobody").headers
+    given = log_in(stranger, name).headers.get_list("set-cookie")
+    assert [cookie.partition("=")[0] for cookie in given] == ["seamline-session", "seamline-device"]
+    for cookie in given:
+        assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+        assert "Secure" not in cookie
+
+
+def test_behind_tls_the_cookie_travels_by_tls_alone(house: House) -> None:
+    origin = str(house.address).rstrip("/").replace("http://", "https://")
+    login = {"name": house.person(Role.VIEWER), "password": PASSWORD}
+    given = house.stranger().post("/api/session", json=login, headers={"Origin": origin}).headers.get_list("set-cookie")
+    for cookie in given:
+        assert cookie.startswith("__Host-seamline-")
+        assert "Secure" in cookie.split("; ")
+    assert house.stranger().get(LINES, headers={"Cookie": given[0].partition(";")[0]}).status_code == 200
+
+
+def test_who_has_logged_in_is_told_who_they_are_until_they_log_out(house: House) -> None:
+    name = house.person(Role.ENGINEER)
+    client = house.browser(name)
+    assert client.get("/api/session").json() == {"name": name, "role": "engineer", "kind": "person"}
+    stolen = f"seamline-session={client.cookies['seamline-session']}"
+    assert house.stranger().get(LINES, headers={"Cookie": stolen}).status_code == 200
+    assert client.delete("/api/session").status_code == 204
+    problem(client.get(LINES), 401, "log in")
+    problem(house.stranger().get(LINES, headers={"Cookie": stolen}), 401, "log in")
+
+
+def test_names_are_taken_as_people_type_them(house: House) -> None:
+    assert log_in(house.stranger(), f"  {house.person(Role.VIEWER).upper()} ").status_code == 200
+
+
+def test_a_wrong_password_and_an_unknown_name_are_answered_alike(house: House) -> None:
+    stranger, name = house.stranger(), house.person(Role.VIEWER)
+    wrong, unknown = log_in(stranger, name, "wrong"), log_in(stranger, "nobody-at-all", PASSWORD)
+    problem(wrong, 401, "name or password is wrong")
+    assert wrong.json() == unknown.json()
+    form = stranger.post("/login", data={"name": name, "password": "wrong"})
+    assert (form.status_code, "Name or password is wrong" in form.text) == (401, True)
+
+
+def test_what_was_typed_is_not_repeated(stranger: httpx.Client) -> None:
+    answer = stranger.post("/api/session", json={"name": "viewer", "password": {"secret": "tell nobody"}})
+    assert (answer.status_code, "tell nobody" in answer.text) == (422, False)
+
+
+def test_a_stranger_cannot_send_much(stranger: httpx.Client) -> None:
+    problem(stranger.post("/api/session", content=b"x" * 100_000), 413, "bytes at most")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert stranger.post("/login", content=iter([b"x" * 100_000]), headers=form).status_code == 413
+
+
+def test_another_password_or_role_ends_every_session_of_that_person(house: House) -> None:
+    name = house.person(Role.ENGINEER)
+    admin, here, there = house.browser("admin"), house.browser(name), house.browser(name)
+    assert admin.put(f"/api/people/{name}/role", json={"role": "viewer"}).status_code == 200
+    assert [client.get(LINES).status_code for client in (here, there, admin)] == [401, 401, 200]
+    assert log_in(here, name).status_code == 200
+    made = admin.put(f"/api/people/{name}/password", json={}).json()["password"]
+    assert here.get(LINES).status_code == 401
+    assert [log_in(here, name, password).status_code for password in (PASSWORD, made)] == [401, 200]
+    assert admin.delete(f"/api/people/{name}").status_code == 204
+    assert here.get(LINES).status_code == 401
+
+
+def test_changing_ones_own_password_ends_the_sessions_elsewhere(house: House) -> None:
+    name, new = house.person(Role.VIEWER), "lanterns of copper moss"
+    here, elsewhere = house.browser(name), house.browser(name)
+    for current, wish, status, says in ((new, new, 403, "wrong"), (PASSWORD, "short", 422, "12 to 128")):
+        problem(here.put("/api/session/password", json={"current": current, "new": wish}), status, says)
+    form = here.post("/account", data={"current": PASSWORD, "new": new, "again": "another"})
+    assert (form.status_code, "typed in two ways" in form.text) == (422, True)
+    form = here.post("/account", data={"current": PASSWORD, "new": new, "again": new})
+    assert (form.status_code, "The password is changed" in form.text) == (200, True)
+    assert (here.get(LINES).status_code, elsewhere.get(LINES).status_code) == (200, 401)
+    assert log_in(elsewhere, name, new).status_code == 200
+
+
+@pytest.mark.parametrize("limit", [{"session_idle_hours": 1 / 3600}, {"session_days": 1 / 86_400}])
+def test_a_session_that_is_idle_or_old_is_over(house: House, limit: dict[str, float]) -> None:
+    settings = house.settings.model_copy(update={**limit, "port": free_port()})
+    with open_dashboard(settings, house.broker) as client:
+        given = log_in(client, "admin").headers["set-cookie"].partition(";")[0]
+        assert client.get(LINES, headers={"Cookie": given}).status_code == 200
+        time.sleep(1.2)  # what is promised is a time
+        assert client.get(LINES, headers={"Cookie": given}).status_code == 401
+
+
+def test_the_live_stream_ends_with_the_session(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.dashboard.events.LOOK_SECONDS", 0.2)
+    name = house.person(Role.VIEWER)
+    with house.browser(name).stream("GET", "/api/events", timeout=20) as stream:
+        lines = stream.iter_lines()
+        assert next(lines)
+        house.browser("admin").put(f"/api/people/{name}/role", json={"role": "operator"})
+        assert list(lines)  # to the end
+
+
+def test_without_a_login_everybody_of_this_machine_may_do_everything_and_is_told_so(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = embedded_settings(tmp_path_factory.mktemp("local"))
+    broker = open_broker(settings)
+    with open_dashboard(settings, broker) as client:
+        assert client.get("/api/session").json() == {"name": "local", "role": "admin", "kind": "local"}
+        assert "This machine only, no login" in client.get("/").text
+        assert client.get("/login").headers["location"] == "/"
+        assert client.get("/metrics").status_code == 200
+    broker.close()
