@@ -14,7 +14,7 @@ from shared.vision.codec import decode, encode
 from tests.camera_films import number_of, picture_of
 from tests.verdicts import LABELS, RECIPE
 
-BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)
+BEGAN = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def jpeg(number: int) -> bytes:

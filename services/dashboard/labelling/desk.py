@@ -33,7 +33,7 @@ class Desk:
         """
         if wrong := complaint(source.recipe, order.labels):
             raise Problem(422, f"labels: {wrong}")
-        history = self._ledger.history(source.id)
+        history = self._ledger.history(source.id, at_once=True)
         frames = list(dict.fromkeys(order.frames))
         judged = self.known(source, history, frames)
         for frame in frames:

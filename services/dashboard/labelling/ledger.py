@@ -1,22 +1,40 @@
-"""The ledger: every record of a source, read once, and folded into what holds of each frame."""
+"""The ledger: every record of a source, read once, and folded into what holds of each frame.
+
+``labelling/records/<source>/<bucket>/<ulid>.json``, where a bucket is the beginning of the ULID: 17 minutes. So what
+others wrote of late is found by listing two or three short folders, however much was ever said.
+"""
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 from pydantic import ValidationError
+from ulid import ULID
 
 from services.dashboard.labelling.records import UNREAD, Record, State
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 
 FOLDER: Final = "labelling/records"
+GATHERED: Final = "labelling/gathered"
 FRESH_SECONDS: Final = 1.0
 """What another dashboard wrote is known after so long."""
+BUCKET: Final = 6
+"""Characters of a ULID."""
+BUCKET_LENGTH: Final = timedelta(milliseconds=32 ** (10 - BUCKET))
+MARGIN: Final = timedelta(minutes=2)
+"""By so much the clocks of two dashboards may differ."""
+LONG_AGO: Final = timedelta(minutes=30)
+"""Who has not looked for so long looks at everything."""
+GATHER: Final = 500
+"""Records read one by one, after which all are gathered in one object, so that the next process reads that."""
 THREADS: Final = 16
 
 _log = structlog.stdlib.get_logger("labelling")
@@ -32,19 +50,16 @@ class History:
     def add(self, records: Sequence[Record]) -> None:
         """Take records in, in any order. What others are reading stays as it is."""
         newest = self.records[-1].id if self.records else ""
-        self.records = sorted([*self.records, *records], key=lambda each: each.id)
         if len(records) == 1 and records[0].undoes is None and records[0].id > newest:
+            self.records = [*self.records, *records]
             self.states = {**self.states, **_changes(self.states, records[0])}
         elif records:
+            self.records = sorted([*self.records, *records], key=lambda each: each.id)
             self.states = self._fold()
 
     def state(self, frame: str) -> State:
         """What holds of a frame."""
         return self.states.get(frame, UNREAD)
-
-    def find(self, record_id: str) -> Record | None:
-        """A record; None when there is none of that id."""
-        return next((record for record in self.records if record.id == record_id), None)
 
     def standing(self) -> Iterator[Record]:
         """The records that label and are not undone, newest first."""
@@ -58,16 +73,30 @@ class History:
         return states
 
 
+class _Source:
+    """What is known of one source."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.known: set[str] = set()
+        self.looked: datetime | None = None
+        self.looked_at = float("-inf")
+        """By the clock that never jumps."""
+        self.turn = threading.Lock()
+
+    @property
+    def fresh(self) -> bool:
+        return time.monotonic() - self.looked_at <= FRESH_SECONDS
+
+
 class Ledger:
     """The records of all sources. Whatever is answered as saved is in object storage."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._histories: dict[str, History] = {}
-        self._looked: dict[str, float] = {}
-        self._known: dict[str, set[str]] = {}
+        self._sources: dict[str, _Source] = {}
         self._lock = threading.Lock()
-        self._reading: dict[str, threading.Lock] = {}
+        self._behind = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     def append(self, record: Record) -> None:
         """Keep a record.
@@ -75,44 +104,78 @@ class Ledger:
         Raises:
             StorageError: it was not kept, and nothing has changed.
         """
-        key = f"{FOLDER}/{record.source}/{record.id}.json"
+        key = _key(record)
         self._store.put(key, record.model_dump_json(exclude_defaults=True).encode(), "application/json")
-        with self._lock:
-            self._take(record.source, {key: record})
+        self._take(self._source(record.source), {key: record})
 
-    def history(self, source: str) -> History:
+    def history(self, source: str, *, at_once: bool = False) -> History:
         """The records of a source, with those that another dashboard wrote until a second ago.
+
+        Args:
+            source: of frames.
+            at_once: rather now than fresh, for whoever saves a label: what is known here is given, and others are
+                looked for behind.
 
         Raises:
             StorageError: nobody knows.
         """
-        with self._lock:
-            turn = self._reading.setdefault(source, threading.Lock())
-        with turn:
-            if time.monotonic() - self._looked.get(source, float("-inf")) > FRESH_SECONDS:
-                self._look(source)
-            return self._histories[source]
+        found = self._source(source)
+        if at_once and found.looked is not None:
+            if not found.fresh:
+                self._behind.submit(self._look_quietly, source, found)
+        else:
+            self._look(source, found)
+        return found.history
 
     def sources(self) -> list[str]:
         """Those that have records."""
         return sorted({key.split("/")[2] for key in self._store.keys(f"{FOLDER}/")})
 
-    def _look(self, source: str) -> None:
-        known = self._known.get(source, set())
-        unread = [key for key in self._store.keys(f"{FOLDER}/{source}/") if key not in known]
-        with ThreadPoolExecutor(min(THREADS, len(unread) or 1)) as pool:
-            found = dict(zip(unread, pool.map(self._read, unread), strict=True))
-        with self._lock:
-            self._take(source, found)
-            self._looked[source] = time.monotonic()
+    def close(self) -> None:
+        """Look for nothing any more."""
+        self._behind.shutdown(cancel_futures=True)
 
-    def _take(self, source: str, found: Mapping[str, Record | None]) -> None:
-        """Under the lock. Readers keep the states that they have."""
-        history = self._histories.setdefault(source, History())
-        known = self._known.setdefault(source, set())
-        new = {key: record for key, record in found.items() if key not in known}
-        known.update(new)
-        history.add([record for record in new.values() if record is not None])
+    def _source(self, source: str) -> _Source:
+        with self._lock:
+            return self._sources.setdefault(source, _Source())
+
+    def _look_quietly(self, source: str, found: _Source) -> None:
+        try:
+            self._look(source, found)
+        except StorageError as error:
+            _log.warning("what others said can't be looked for", source=source, reason=str(error))
+
+    def _look(self, source: str, found: _Source) -> None:
+        with found.turn:
+            if found.fresh:
+                return
+            now = datetime.now(UTC)
+            if found.looked is None:
+                self._take(found, self._gathered(source))
+            unread = [key for key in self._keys(source, found.looked, now) if key not in found.known]
+            with ThreadPoolExecutor(min(THREADS, len(unread) or 1)) as pool:
+                self._take(found, dict(zip(unread, pool.map(self._read, unread), strict=True)))
+            found.looked, found.looked_at = now, time.monotonic()
+            if len(unread) > GATHER:
+                self._gather(source, found.history.records)
+
+    def _keys(self, source: str, looked: datetime | None, now: datetime) -> Iterator[str]:
+        """All keys, or those that may have come since somebody looked."""
+        if looked is None or now - looked > LONG_AGO:
+            yield from self._store.keys(f"{FOLDER}/{source}/")
+            return
+        moment, buckets = looked - MARGIN, list[str]()
+        while moment < now + MARGIN + BUCKET_LENGTH:
+            buckets.append(str(ULID.from_datetime(moment))[:BUCKET])
+            moment += BUCKET_LENGTH
+        for bucket in buckets:
+            yield from self._store.keys(f"{FOLDER}/{source}/{bucket}/")
+
+    def _take(self, found: _Source, records: Mapping[str, Record | None]) -> None:
+        with self._lock:
+            new = {key: record for key, record in records.items() if key not in found.known}
+            found.known.update(new)
+            found.history.add([record for record in new.values() if record is not None])
 
     def _read(self, key: str) -> Record | None:
         try:
@@ -120,6 +183,24 @@ class Ledger:
         except ValidationError as error:
             _log.error("passed over a record that can't be read", key=key, reason=str(error.errors()[0]["msg"]))
             return None
+
+    def _gather(self, source: str, records: Iterable[Record]) -> None:
+        """A copy of what is there, for speed alone: the records themselves stay, and are what holds."""
+        lines = "\n".join(record.model_dump_json(exclude_defaults=True) for record in records)
+        self._store.put(f"{GATHERED}/{source}.jsonl.gz", gzip.compress(lines.encode()), "application/gzip")
+
+    def _gathered(self, source: str) -> dict[str, Record | None]:
+        """The records of the copy; none where it can't be read."""
+        try:
+            content = gzip.decompress(self._store.get(f"{GATHERED}/{source}.jsonl.gz"))
+            records = [Record.model_validate_json(line) for line in content.splitlines()]
+        except (ObjectNotFound, OSError, EOFError, zlib.error, ValidationError):
+            return {}
+        return {_key(record): record for record in records}
+
+
+def _key(record: Record) -> str:
+    return f"{FOLDER}/{record.source}/{record.id[:BUCKET]}/{record.id}.json"
 
 
 def _changes(states: Mapping[str, State], record: Record) -> dict[str, State]:

@@ -1,6 +1,6 @@
 """What people said about frames: records in object storage, one object each, none ever changed or removed.
 
-``labelling/records/<source>/<ulid>.json``. A record labels one frame or several at once, or undoes an earlier record.
+``labelling/records/<source>/…/<ulid>.json``. A record labels one frame or several at once, or undoes an earlier record.
 What holds of a frame is folded from them: see `History`.
 """
 

@@ -21,11 +21,12 @@ class LabellingRoom:
     ) -> None:
         """``upload_bytes``: of the largest film that is taken in."""
         self._films = Films(store)
-        ledger = Ledger(store)
-        self.service = LabellingService(store, self._films, ledger, LineFrames(index, lines, marks))
-        self.exports = Exports(store, self.service, ledger)
+        self._ledger = Ledger(store)
+        self.service = LabellingService(store, self._films, self._ledger, LineFrames(index, lines, marks))
+        self.exports = Exports(store, self.service, self._ledger)
         self.upload_bytes = upload_bytes
 
     def close(self) -> None:
         """Forget the films that are at hand on this machine."""
+        self._ledger.close()
         self._films.close()

@@ -94,6 +94,7 @@ def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
     shown(page, 0)
     source = page.url.partition("/labelling/")[2].partition("?")[0]
     Ledger(store).append(record("0", by="bob", source=source, labels=labels("error")))
+    assert page.request.get(f"/api/labelling/sources/{source}").json()["labelled"] == 1
     page.keyboard.press("g")
     page.keyboard.press("s")
     expect(page.locator("#trouble")).to_contain_text("bob said error meanwhile", timeout=SOON)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from ulid import ULID
 
 from services.dashboard.labelling import ledger as ledgers
 from services.dashboard.labelling.ledger import Ledger
@@ -12,6 +14,7 @@ from services.dashboard.labelling.records import Record
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from tests.labelling import labels, record
+from tests.processes import wait_until
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def test_a_record_that_was_not_stored_does_not_hold(store: FilesystemStore, monk
 def test_a_damaged_record_leaves_the_others_standing(store: FilesystemStore) -> None:
     ledger = Ledger(store)
     ledger.append(record("1"))
-    store.put(f"labelling/records/film-1/{record(after=9).id}.json", b"{")
+    store.put("labelling/records/film-1/01JF6Z/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", b"{")
     assert list(Ledger(store).history("film-1").states) == ["1"]
 
 
@@ -93,3 +96,42 @@ def test_two_who_differ_contradict_each_other_until_it_is_settled(store: Filesys
     assert (state.contradiction, state.holds.by) == (False, "cleo")
     ledger.append(record("1", by="ann", after=3, labels=labels("error")))
     assert ledger.history("film-1").state("1").contradiction, "what was said since was not settled"
+
+
+def test_a_dashboard_that_looks_at_the_newest_alone_misses_nothing(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
+    one, other = Ledger(store), Ledger(store)
+    assert other.history("film-1").states == {}
+    now = datetime.now(UTC)
+    for minutes in (-1, 0, 1):
+        at = now + timedelta(minutes=minutes)
+        one.append(record(str(minutes + 1), id=str(ULID.from_datetime(at)), at=at))
+    assert set(other.history("film-1").states) == {"0", "1", "2"}, "clocks differ by a minute"
+
+
+def test_who_saves_does_not_wait_for_what_others_said(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
+    ledger = Ledger(store)
+    ledger.history("film-1")
+    Ledger(store).append(record("1", id=str(ULID())))
+    assert ledger.history("film-1", at_once=True).states.keys() <= {"1"}
+    wait_until(lambda: "1" in ledger.history("film-1", at_once=True).states, 20, "it to be looked for behind")
+    ledger.close()
+
+
+def test_many_records_are_gathered_for_the_next_process_and_stay_where_they_are(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "GATHER", 3)
+    ledger = Ledger(store)
+    for number in range(5):
+        ledger.append(record(str(number), after=number))
+    whole = Ledger(store).history("film-1").states
+    (gathered,) = store.keys("labelling/gathered/")
+    assert len(list(store.keys("labelling/records/"))) == 5
+    ledger.append(record("9", after=9))
+    assert Ledger(store).history("film-1").states.keys() == {*whole, "9"}
+    store.put(gathered, b"damaged")
+    assert Ledger(store).history("film-1").states.keys() == {*whole, "9"}
