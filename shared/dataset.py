@@ -1,8 +1,9 @@
 """Dataset versions: which pictures, with which labels, a model learned from, so that they can be found again.
 
 ``datasets/<name>/versions/<version>.json`` lists the pictures of a version, and is never changed. The pictures are
-``datasets/<name>/pictures/<SHA-256>``, named by what is in them, so that versions share them and none is overwritten.
-A version is written after its pictures, so it is there whole or not at all.
+``datasets/<name>/pictures/<SHA-256>``, named by what is in them, so that versions share them and none is overwritten;
+so are the masks that mark where in them the things are. A version is written after its pictures, so it is there whole
+or not at all.
 
 Nobody but the trainer writes either.
 """
@@ -59,6 +60,9 @@ class LabelledPicture(BaseModel):
     table: str = Field(description="the file that listed it")
     labelled_by: str | None = None
     labelled_at: AwareDatetime | None = None
+    masks: dict[Annotated[str, AfterValidator(_picture_name)], Digest] = Field(
+        default={}, description="where in it the things are, as somebody marked it: file below the folder, its SHA-256"
+    )
 
 
 class DatasetVersion(BaseModel):
@@ -159,7 +163,7 @@ def make_version(
 
 
 def picture_key(dataset: str, digest: str) -> str:
-    """Where a picture's file is."""
+    """Where the file of a picture, or of a mask, is."""
     return f"{FOLDER}/{dataset}/{PICTURES}/{digest}"
 
 

@@ -4,7 +4,8 @@ A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the pi
 with True or False. A leading column without a name (or named ``index``) is an index that some tool wrote, and is passed
 over. Several tables in one folder are read together. Pictures lie in ``images/``, or beside the tables. ``groups.csv``
 says which pictures belong together (``name,group``); without it, those of a ``<video>_data.csv`` are one group.
-``labelled.csv`` says who labelled them and when (``name,by,at``), where that is known.
+``labelled.csv`` says who labelled them and when (``name,by,at``), where that is known. Masks, where there are any, lie
+as `shared.heatmaps.masks` says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final, Literal
 
 from services.trainer.tables import DatasetError, Place, Problem, Row, Table, read_table
 from shared.dataset import is_picture_name
+from shared.heatmaps.masks import mask_files
 
 LABELS: Final = "labels.csv"
 VIDEO_TABLE: Final = "_data.csv"
@@ -44,6 +46,8 @@ class Example:
     """The row that says so."""
     labelled_by: str | None = None
     labelled_at: datetime | None = None
+    masks: tuple[tuple[str, Path], ...] = ()
+    """The files that mark where in it the things are, each by its name below the folder."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class _Reader:
     def __init__(self, folder: Path, names: tuple[str, ...], *, exclusive: bool) -> None:
         self.examples: dict[str, Example] = {}
         self.problems: list[Problem] = []
+        self._folder = folder
         self._names = names
         self._exclusive = exclusive
         self._pictures = folder / PICTURES if (folder / PICTURES).is_dir() else folder
@@ -162,7 +167,9 @@ class _Reader:
             what = "is listed twice" if before.labels == labels else "is labelled otherwise"
             raise _WrongRow(f"{name} {what}, see {before.place}: keep one of the two")
         by, at = self._labelled.get(name, (None, None))
-        self.examples[name] = Example(name, self._picture(name), labels, self._group(name, table), row.place, by, at)
+        picture, group = self._picture(name), self._group(name, table)
+        masks = tuple(mask_files(self._folder, name, self._names))
+        self.examples[name] = Example(name, picture, labels, group, row.place, by, at, masks)
 
     def _labels(self, row: Row) -> tuple[bool, ...]:
         for label in self._names:

@@ -148,6 +148,8 @@ def _write_split(dataset: Dataset, out: Path, shares: str, seed: int) -> None:
 
 def _summary(version: DatasetVersion) -> str:
     counts = ", ".join(f"{label} {count}" for label, count in version.counts.items())
+    marked = sum(bool(picture.masks) for picture in version.pictures)
+    counts += f"; {marked} with masks" if marked else ""
     made = f"{version.made_at:%Y-%m-%d %H:%M} UTC by {version.made_by} from {version.source}"
     return f"{version.reference}  {len(version.pictures)} pictures in {version.groups} groups: {counts}  ({made})"
 

@@ -53,7 +53,8 @@ def keep(
         name: of the dataset.
         by: who brings it.
         source: where it comes from.
-        on_problem: what a row that was passed over, or a picture that can't be decoded, does.
+        on_problem: what a row that was passed over, or a picture or mask that can't be decoded, does; a picture whose
+            mask can't be is kept without it.
 
     Raises:
         DatasetError: there is a problem (``stop``), no picture can be decoded, or one changes meanwhile.
@@ -107,10 +108,10 @@ def find_version(store: ObjectStore, reference: str) -> DatasetVersion:
 
 
 def check_out(version: DatasetVersion, store: ObjectStore, folder: Path) -> None:
-    """Write a version as a folder that can be read, and imported, again: its tables, and its pictures in ``images/``.
+    """Write a version as a folder that can be read, and imported, again: its tables, pictures and masks.
 
     Raises:
-        DatasetVersionError: a picture is missing or has changed.
+        DatasetVersionError: a picture or a mask is missing or has changed.
         StorageError: of the storage itself.
     """
     for table, content in tables_of(version).items():
@@ -118,12 +119,17 @@ def check_out(version: DatasetVersion, store: ObjectStore, folder: Path) -> None
         (folder / table).write_bytes(content)
 
     def fetch(picture: LabelledPicture) -> None:
-        path = folder / PICTURES / picture.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture_of(version, picture, store))
+        _write(folder / PICTURES / picture.name, picture_of(version, picture, store))
+        for name, digest in picture.masks.items():
+            _write(folder / name, _content(version, name, digest, store))
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fetch, version.pictures))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def picture_of(version: DatasetVersion, picture: LabelledPicture, store: ObjectStore) -> bytes:
@@ -133,12 +139,16 @@ def picture_of(version: DatasetVersion, picture: LabelledPicture, store: ObjectS
         DatasetVersionError: it is missing or has changed.
         StorageError: of the storage itself.
     """
+    return _content(version, picture.name, picture.digest, store)
+
+
+def _content(version: DatasetVersion, name: str, digest: str, store: ObjectStore) -> bytes:
     try:
-        content = store.get(picture_key(version.dataset, picture.digest))
+        content = store.get(picture_key(version.dataset, digest))
     except ObjectNotFound as error:
-        raise DatasetVersionError(f"{version.reference} lacks its picture {picture.name}: {error}") from error
-    if hashlib.sha256(content).hexdigest() != picture.digest:
-        raise DatasetVersionError(f"{version.reference}: picture {picture.name} has changed since it was kept")
+        raise DatasetVersionError(f"{version.reference} lacks its picture {name}: {error}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DatasetVersionError(f"{version.reference}: picture {name} has changed since it was kept")
     return content
 
 
@@ -172,28 +182,42 @@ def as_dataset(version: DatasetVersion) -> Dataset:
 
 
 def _look_at(examples: Sequence[Example]) -> tuple[list[tuple[Example, LabelledPicture]], list[Problem]]:
-    """Each example as a version lists it, and which of them are no pictures."""
-
-    def look(example: Example) -> LabelledPicture | Problem:
-        try:
-            content = example.picture.read_bytes()
-            decode(content)
-        except (OSError, UnreadablePicture) as error:
-            return Problem(example.place, f"{example.name}: {error}")
-        return LabelledPicture(
-            name=example.name,
-            digest=hashlib.sha256(content).hexdigest(),
-            labels=example.labels,
-            group=example.group,
-            table=example.place.file,
-            labelled_by=example.labelled_by,
-            labelled_at=example.labelled_at,
-        )
-
+    """Each example as a version lists it, and which of them, or of their masks, are no pictures."""
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(look, examples))
-    pictures = [(example, each) for example, each in zip(examples, found, strict=True) if not isinstance(each, Problem)]
-    return pictures, [each for each in found if isinstance(each, Problem)]
+        found = list(pool.map(_look, examples))
+    pictures = [(example, picture) for example, (picture, _) in zip(examples, found, strict=True) if picture]
+    return pictures, [problem for _, problems in found for problem in problems]
+
+
+def _look(example: Example) -> tuple[LabelledPicture | None, list[Problem]]:
+    try:
+        digest = _digest_of_picture(example.picture)
+    except (OSError, UnreadablePicture) as error:
+        return None, [Problem(example.place, f"{example.name}: {error}")]
+    masks: dict[str, str] = {}
+    problems = []
+    for name, path in example.masks:
+        try:
+            masks[name] = _digest_of_picture(path)
+        except (OSError, UnreadablePicture) as error:
+            problems.append(Problem(example.place, f"{name}, the mask of {example.name}: {error}"))
+    picture = LabelledPicture(
+        name=example.name,
+        digest=digest,
+        labels=example.labels,
+        group=example.group,
+        table=example.place.file,
+        labelled_by=example.labelled_by,
+        labelled_at=example.labelled_at,
+        masks=masks,
+    )
+    return picture, problems
+
+
+def _digest_of_picture(path: Path) -> str:
+    content = path.read_bytes()
+    decode(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _twins(pictures: Iterable[tuple[Example, LabelledPicture]]) -> Iterator[str]:
@@ -209,22 +233,36 @@ def _twins(pictures: Iterable[tuple[Example, LabelledPicture]]) -> Iterator[str]
 
 def _same(before: DatasetVersion, now: DatasetVersion) -> bool:
     def beside(version: DatasetVersion) -> dict[str, tuple[object, ...]]:
-        return {each.name: (each.table, each.labelled_by, each.labelled_at) for each in version.pictures}
+        return {each.name: (each.table, each.labelled_by, each.labelled_at, each.masks) for each in version.pictures}
 
     return before.digest == now.digest and beside(before) == beside(now)
 
 
 def _upload(pictures: Sequence[tuple[Example, LabelledPicture]], store: ObjectStore, name: str) -> None:
-    """Put the pictures that are not there; a version that is written later finds all of them."""
+    """Put the pictures and masks that are not there; a version that is written later finds all of them."""
     there = set(store.keys(picture_key(name, "")))
-    missing = {key: each for each in pictures if (key := picture_key(name, each[1].digest)) not in there}
+    files = {
+        digest: (example.place, path)
+        for example, picture in pictures
+        for digest, path in _files_of(example, picture)
+        if picture_key(name, digest) not in there
+    }
 
-    def put(key: str, example: Example, picture: LabelledPicture) -> None:
-        content = example.picture.read_bytes()
-        if hashlib.sha256(content).hexdigest() != picture.digest:
-            raise DatasetError([Problem(example.place, f"{example.name} changed while it was read: try again")])
-        store.put(key, content, "image/png" if content.startswith(b"\x89PNG") else "image/jpeg")
+    def put(digest: str, place: Place, path: Path) -> None:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise DatasetError([Problem(place, f"{path.name} changed while it was read: try again")])
+        kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
+        store.put(picture_key(name, digest), content, kind)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        for done in [pool.submit(put, key, *each) for key, each in missing.items()]:
+        for done in [pool.submit(put, digest, *file) for digest, file in files.items()]:
             done.result()
+
+
+def _files_of(example: Example, picture: LabelledPicture) -> Iterator[tuple[str, Path]]:
+    """The file of a picture and those of its masks, by their digest."""
+    yield picture.digest, example.picture
+    for name, path in example.masks:
+        if name in picture.masks:
+            yield picture.masks[name], path

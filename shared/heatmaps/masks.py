@@ -47,6 +47,26 @@ def masks_of(folder: Path, name: str, true: Collection[str], recipe: Recipe) -> 
     return dict(_masks_of(folder, PurePosixPath(name), true, recipe))
 
 
+def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """The files that mark a picture, whatever its labels are: each by its name below the folder.
+
+    Args:
+        folder: of the data set.
+        name: of the picture, as its table has it.
+        labels: all that there are.
+    """
+    picture = PurePosixPath(name)
+    names = [
+        PurePosixPath(TOGETHER) / picture.with_suffix(".png"),
+        *(
+            PurePosixPath(BY_LABEL) / picture.with_name(f"{picture.stem}_{each}.png")
+            for each in labels
+            if "/" not in each
+        ),
+    ]
+    return ((str(each), folder / each) for each in names if (folder / each).is_file())
+
+
 def _masks_of(folder: Path, name: PurePosixPath, true: Collection[str], recipe: Recipe) -> Iterator[tuple[str, Path]]:
     together = folder / TOGETHER / name.with_suffix(".png")
     defects = [label for label in recipe.labels if label.role is Role.DEFECT and label.name in true]

@@ -15,6 +15,8 @@ from shared.recipe import PictureSpec
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.codec import encode
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -132,6 +134,61 @@ def test_equal_pictures_that_contradict_each_other_are_named(folder: Path, store
 
 def test_a_label_with_too_few_examples_is_warned_of(folder: Path, store: FilesystemStore) -> None:
     assert "good (2 of 3), break (1 of 3) to measure them" in kept(folder, store).warnings[0]
+
+
+def mark(folder: Path, name: str, grey: int = 255) -> bytes:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode(np.full((20, 30, 3), grey, np.uint8), "png"))
+    return path.read_bytes()
+
+
+def test_masks_are_part_of_a_version_and_come_back_with_it(
+    folder: Path, store: FilesystemStore, tmp_path: Path
+) -> None:
+    first = kept(folder, store)
+    both = {name: mark(folder, name) for name in ("masks/2.png", "masks_by_label/2_break.png")}
+    mark(folder, "masks/7.png")
+    version = kept(folder, store).version
+    assert version.digest == first.version.digest  # what a network learns from is the same
+    assert read_version(store, "seam", version.version).pictures[2].masks == {
+        name: hashlib.sha256(content).hexdigest() for name, content in both.items()
+    }
+    assert [each.masks for each in version.pictures[:2]] == [{}, {}]
+    check_out(version, store, tmp_path / "copy")
+    assert {name: (tmp_path / "copy" / name).read_bytes() for name in both} == both
+    assert not (tmp_path / "copy" / "masks" / "7.png").exists()
+    assert not kept(tmp_path / "copy", store).is_new
+    mark(folder, "masks/2.png", grey=0)
+    assert kept(folder, store).is_new
+
+
+def test_a_mask_that_is_no_picture_stops_the_import_or_is_passed_over(folder: Path, store: FilesystemStore) -> None:
+    mark(folder, "masks/2.png")
+    (folder / "masks" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"labels.csv, line 4: masks/2.png, the mask of 2.png: neither a JPEG"):
+        kept(folder, store)
+    passed = keep(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
+    assert [(picture.name, picture.masks) for picture in passed.version.pictures][2] == ("2.png", {})
+
+
+def test_a_changed_mask_is_not_taken_out(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
+    mark(folder, "masks/2.png")
+    version = kept(folder, store).version
+    store.put(picture_key("seam", version.pictures[2].masks["masks/2.png"]), b"another")
+    with pytest.raises(DatasetVersionError, match=r"picture masks/2.png has changed since it was kept"):
+        check_out(version, store, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("written", ["without_masks", "with_masks"])
+def test_a_version_that_was_written_before_still_reads(store: FilesystemStore, written: str) -> None:
+    content = (GOLDEN / f"dataset_version_{written}.json").read_bytes()
+    told = json.loads(content)
+    store.put(f"datasets/seam/versions/{told['version']}.json", content)
+    version = find_version(store, f"seam@{told['version']}")
+    masks = [picture.masks for picture in version.pictures]
+    assert masks == ([{}, {}] if written == "without_masks" else [{}, {"masks/2.png": "f" * 64}])
+    assert version.pictures[1].labelled_by == "eva"
 
 
 @pytest.mark.parametrize(
