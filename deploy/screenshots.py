@@ -8,12 +8,14 @@ page in Chromium, the light one and for the line's page the dark one too.
 
 from __future__ import annotations
 
+import csv
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -21,6 +23,7 @@ import httpx
 import typer
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
+from deploy.embedded.film import seam_film
 from deploy.embedded.line import LINE, free_port
 
 PAGES: Final = {
@@ -28,10 +31,13 @@ PAGES: Final = {
     "quality": "/quality",
     "frames": "/frames?verdict=ng",
     "accounting": "/accounting",
+    "labelling": "/labelling",
 }
 SIZE: Final = ViewportSize(width=1280, height=800)
 QUALITY: Final = 82
 PATIENCE_SECONDS: Final = 900.0
+LABELLED: Final = 60
+"""Frames of the film that plays, before the desk is photographed."""
 SETTLE_MILLISECONDS: Final = 4000
 """For pictures and charts to be there: a live page never comes to rest."""
 
@@ -50,7 +56,7 @@ def screenshots(
     with _line(state) as address, sync_playwright() as playwright:
         _wait_for(address, frames)
         browser = playwright.chromium.launch(executable_path=chromium)
-        for name, path in {**PAGES, "frame": f"/frames/{_last_break(address)}"}.items():
+        for name, path in {**PAGES, "desk": _label(address), "frame": f"/frames/{_last_break(address)}"}.items():
             _photograph(browser, address + path, out / f"{name}.jpg", "light")
         _photograph(browser, address, out / "line-dark.jpg", "dark")
         browser.close()
@@ -87,6 +93,22 @@ def _last_break(address: str) -> str:
     wanted = {"verdict": "ng", "label": "break", "limit": "50"}
     frames = httpx.get(f"{address}/api/frames", params=wanted, timeout=30).raise_for_status().json()["frames"]
     return str(max(frames, key=lambda frame: frame["findings"]["break"]["score"])["frame_id"])
+
+
+def _label(address: str) -> str:
+    """Upload the film that plays, label its beginning with the truth beside it, and say where one goes on labelling."""
+    film = seam_film(Path("var/films"))
+    client = httpx.Client(base_url=address, timeout=120)
+    with film.open("rb") as file:
+        uploaded = client.post(
+            "/api/labelling/films", files={"files": ("seams.mp4", file)}, data={"recipe": "seam"}
+        ).raise_for_status()
+    source, labels = uploaded.json()["source"], [label["name"] for label in uploaded.json()["labels"]]
+    with film.with_suffix(".csv").open(newline="", encoding="utf-8") as table:
+        for number, row in enumerate(islice(csv.DictReader(table), LABELLED)):
+            said = {name: row[name] == "True" for name in labels}
+            client.post(f"/api/labelling/sources/{source}/labels", json={"frames": [str(number)], "labels": said})
+    return f"/labelling/{source}?queue=all&frame={LABELLED - 2}"
 
 
 def _photograph(browser: Browser, address: str, out: Path, scheme: Literal["light", "dark"]) -> None:

@@ -25,7 +25,7 @@ Datasets = Annotated[DatasetsService, Depends(_datasets)]
 
 @router.get("", responses=documented(401, 503))
 def list_datasets(datasets: Datasets) -> DatasetList:
-    """The names of the datasets that have versions."""
+    """The names of the datasets: those that have versions, and those that lie there as tables."""
     return datasets.names()
 
 

@@ -42,9 +42,13 @@ class DatasetVersionView(BaseModel):
 
 
 class DatasetList(BaseModel):
-    """The names of the datasets that have versions, in their order."""
+    """The names of the datasets, in their order."""
 
-    datasets: list[str]
+    datasets: list[str] = Field(description="that have versions")
+    tables: list[str] = Field(
+        description="that lie there as tables, such as labelling makes: a training names `datasets/<name>`, "
+        "and keeps what is there as a version"
+    )
 
 
 class DatasetVersionList(BaseModel):

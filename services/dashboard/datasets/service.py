@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import lru_cache
+from typing import Final
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
 from services.dashboard.problems import Problem
-from shared.dataset import DatasetVersionError, datasets, read_version, versions
+from shared.dataset import FOLDER, DatasetVersionError, datasets, read_version, versions
 from shared.storage.port import ObjectNotFound, ObjectStore
+
+TABLE: Final = re.compile(rf"{FOLDER}/(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)/(labels|[^/]+_data)\.csv")
+"""Labels of pictures that lie below a prefix, as the trainer reads them."""
 
 
 class DatasetsService:
@@ -20,8 +25,10 @@ class DatasetsService:
         self._version = lru_cache(maxsize=500)(self._read)
 
     def names(self) -> DatasetList:
-        """Those that have versions."""
-        return DatasetList(datasets=datasets(self._store))
+        """Those that have versions, and those that are tables."""
+        found = (TABLE.fullmatch(key) for key in self._store.keys(f"{FOLDER}/"))
+        tables = {match["name"] for match in found if match}
+        return DatasetList(datasets=datasets(self._store), tables=sorted(tables))
 
     def versions(self, dataset: str) -> DatasetVersionList:
         """The versions of one; one that can't be read is left out.

@@ -184,6 +184,7 @@ async function strip() {
   if (now !== place) return;
   const focused = document.activeElement?.closest?.("#strip button")?.dataset.at;
   element("strip").replaceChildren(...places.filter((at) => frames[at]).map(tile));
+  if (desk.dataset.sheet) element("strip").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   if (focused !== undefined) element("strip").querySelector(`[data-at="${focused}"]`)?.focus();
 }
 

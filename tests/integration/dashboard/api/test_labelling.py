@@ -12,7 +12,9 @@ import pytest
 
 from services.dashboard.settings import DashboardSettings
 from services.trainer.dataset import read_dataset
+from services.trainer.download import Datasets, Reading
 from shared.messaging.port import Broker
+from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
 from tests.browsers import put_pictures
 from tests.camera_films import write_film
@@ -78,10 +80,13 @@ def test_a_film_is_labelled_exported_and_made_a_dataset(
     assert made.json()["dataset"] == "datasets/seams"
     assert (made.json()["pictures"], made.json()["labels"]["break"]) == (3, 2)
     problem(client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]}), 409, "another name")
-    for key in store.keys("datasets/seams/"):
-        (path := tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.get(key))
-    assert read_dataset(tmp_path / "datasets/seams").examples[2].group == "Seam-1"
+    reading = Reading(parse_recipe(RECIPE), "stop", "trainer")
+    version = Datasets(store, tmp_path / "cache", None).fetch("datasets/seams", reading).version
+    assert [(each.labels[2], each.group, each.labelled_by) for each in version.pictures] == [
+        (False, "Seam-1", "local"),
+        (True, "Seam-1", "local"),
+        (True, "Seam-1", "local"),
+    ]
 
 
 def test_what_a_person_said_is_listed_and_read_again_by_another_one(client: httpx.Client, tmp_path: Path) -> None:
