@@ -1,6 +1,14 @@
-"""What an explanation costs: a batch explained for all its labels against the same batch judged, in one run.
+"""What an explanation costs: frames explained for all their labels against the same frames judged, in one run.
 
-    python -m benchmarks.explaining [--architecture compact] [--size 128] [--batch 16] [--rounds 15]
+    python -m benchmarks.explaining [--architecture compact] [--size 128] [--batch 8] [--rounds 15]
+    python -m benchmarks.explaining --model samples/model
+
+Two comparisons, each of a batch of the same frames:
+
+- **the network alone**: a batch of prepared pictures to logits, against the same batch to the maps of every label;
+- **the whole way**: JPEGs decoded, prepared, judged by the recipe, against JPEGs decoded, prepared, looked at, and for
+  each frame a map of each label brought to the picture's size with its peak and box and encoded as PNG, and the overlay
+  of all labels encoded as JPEG. Without queues and object storage, which both have.
 
 Everything is measured in turn, round by round, so that whatever else the machine does hits all alike; each number is
 the median of its rounds. Processor time counts all threads.
@@ -8,9 +16,13 @@ the median of its rounds. Processor time counts all threads.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
+import cv2
+import keras
 import numpy as np
 import typer
 from rich.console import Console
@@ -18,68 +30,120 @@ from rich.progress import track
 
 from benchmarks.inference import LABELS, Measured
 from samples.still import draw_seam
+from services.explainer.loading import use_threads
 from services.explainer.overlay import overlay
 from services.trainer.architectures import architecture_of
-from services.trainer.compile import compile_for_openvino
+from shared.heatmaps.features import by_openvino
 from shared.heatmaps.gradients import GradientProbe
 from shared.heatmaps.heat import heat_of
-from shared.heatmaps.network import target_layer_of
+from shared.heatmaps.methods import METHODS
+from shared.heatmaps.network import read_network, target_layer_of
 from shared.heatmaps.probe import Maps
-from shared.recipe import NAMED_COLOURS, ExplanationMethod, PictureSpec, Recipe, parse_recipe
-from shared.vision.codec import Picture, encode
+from shared.recipe import PictureSpec, Recipe, parse_recipe
+from shared.verdict import judge, scores_of
+from shared.vision.bundle import read_bundle_folder
+from shared.vision.codec import Picture, decode, encode
+from shared.vision.compile import compile_for_openvino
+from shared.vision.engine import Pictures
 from shared.vision.openvino_engine import OpenVinoEngine
+from shared.vision.preprocessing import prepare
 
 SIDE = 480
 """Of the camera's pictures, in pixels."""
-COLOURS = tuple(NAMED_COLOURS.values())[:LABELS]
 
 
-def keep(picture: Picture, maps: Maps) -> None:
+@dataclass(frozen=True)
+class Subject:
+    """What is measured."""
+
+    name: str
+    network: keras.Model
+    recipe: Recipe
+
+
+def drawn_by_lot(architecture: str, size: int) -> Subject:
+    """A network of that architecture with random weights: what it costs does not depend on them."""
+    labels = "\n".join(f"  label{key}: {{key: '{key}', colour: '#0000{key}0', role: defect}}" for key in range(LABELS))
+    recipe = parse_recipe(f"name: benchmark\ntask: multi-label\nlabels:\n{labels}\n")
+    recipe = recipe.model_copy(update={"picture": PictureSpec(height=size, width=size)})
+    return Subject(architecture, architecture_of(architecture).build(recipe.picture, LABELS), recipe)
+
+
+def of_bundle(folder: Path) -> Subject:
+    """The network of a bundle."""
+    bundle = read_bundle_folder(folder)
+    return Subject(bundle.manifest.architecture, read_network(bundle), bundle.recipe)
+
+
+def judged(engine: OpenVinoEngine, recipe: Recipe, files: list[bytes]) -> object:
+    """The whole way to verdicts."""
+    pictures = np.stack([prepare(decode(file), recipe.picture) for file in files])
+    return [judge(recipe, scores) for scores in scores_of(engine.logits(pictures), recipe.task)]
+
+
+def explained(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> object:
+    """The whole way to what is kept of an explanation."""
+    pictures = [decode(file) for file in files]
+    maps = maps_of(probe, recipe, np.stack([prepare(picture, recipe.picture) for picture in pictures]))
+    labels = len(recipe.labels)
+    return [keep(picture, recipe, maps[row * labels :][:labels]) for row, picture in enumerate(pictures)]
+
+
+def maps_of(probe: GradientProbe, recipe: Recipe, pictures: Pictures) -> Maps:
+    """The maps of every label of each picture."""
+    asked = [(row, label, True) for row in range(len(pictures)) for label in range(len(recipe.labels))]
+    return probe.maps(pictures, asked)
+
+
+def keep(picture: Picture, recipe: Recipe, maps: Maps) -> list[bytes]:
     """What follows for one frame: heat at the picture's size, a PNG per label, and the overlay."""
     heats = [heat_of(map_, *picture.shape[:2]) for map_ in maps]
-    for heat in heats:
-        encode(heat.pixels, "png")
-    encode(overlay(picture, [(heat.pixels, colour) for heat, colour in zip(heats, COLOURS, strict=True)]), "jpeg")
+    layers = [(heat.pixels, label.colour) for heat, label in zip(heats, recipe.labels, strict=True)]
+    return [*(encode(heat.pixels, "png") for heat in heats), encode(overlay(picture, layers), "jpeg")]
 
 
-def ways(architecture: str, recipe: Recipe, batch: int, threads: int) -> list[Measured]:
-    """Everything that is compared; the first is what the others are compared with."""
-    network = architecture_of(architecture).build(recipe.picture, LABELS)
-    layer = target_layer_of(network, recipe)
-    form = compile_for_openvino(network)
-    judge = OpenVinoEngine(form.xml, form.weights, threads)
-    pictures = np.random.default_rng(0).normal(size=(batch, *recipe.picture.shape)).astype(np.float32)
-    asked = [(row, label, True) for row in range(batch) for label in range(LABELS)]
-    measured = [Measured("judged on OpenVINO", batch, partial(judge.logits, pictures))]
-    methods: tuple[ExplanationMethod, ...] = ("grad-cam", "grad-cam++", "layer-cam")
-    for method in methods:
-        probe = GradientProbe(network, layer, method)
-        name = f"explained for {LABELS} labels, {method}"
-        measured.append(Measured(name, batch, partial(probe.maps, pictures, asked)))
-    seam, maps = draw_seam(0, size=SIDE).picture, probe.maps(pictures[:1], asked[:LABELS])
-    measured.append(Measured(f"{LABELS} heatmaps and overlay of {SIDE} x {SIDE} encoded", 1, partial(keep, seam, maps)))
-    return measured
+def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
+    """Everything that is compared, each with what it is compared with."""
+    network, recipe = subject.network, subject.recipe
+    form, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
+    engine = OpenVinoEngine(form.xml, form.weights, threads)
+    files = [encode(draw_seam(number, size=SIDE).picture, "jpeg") for number in range(batch)]
+    pictures = np.stack([prepare(decode(file), recipe.picture) for file in files])
+    alone = Measured("network alone: judged", batch, partial(engine.logits, pictures))
+    whole = Measured("whole way: judged", batch, partial(judged, engine, recipe, files))
+    compared = [(alone, alone)]
+    for method in METHODS:
+        probe = GradientProbe(network, layer, method, partial(by_openvino, threads=threads))
+        name = f"network alone: {labels} labels explained, {method}"
+        compared.append((Measured(name, batch, partial(maps_of, probe, recipe, pictures)), alone))
+    by_keras = partial(maps_of, GradientProbe(network, layer), recipe, pictures)
+    compared.append((Measured(f"the same with TensorFlow's features, {next(iter(METHODS))}", batch, by_keras), alone))
+    all_of_it = partial(explained, probe, recipe, files)
+    return [*compared, (whole, whole), (Measured(f"whole way: {labels} labels explained", batch, all_of_it), whole)]
 
 
 def main(
     architecture: Annotated[str, typer.Option(help="One of the trainer's.")] = "compact",
     size: Annotated[int, typer.Option(help="Height and width of the pictures, in pixels.")] = 128,
-    batch: Annotated[int, typer.Option(min=1, help="Frames at once.")] = 16,
+    *,
+    model: Annotated[Path | None, typer.Option(help="Folder of a bundle, instead of an architecture.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Frames at once.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 15,
-    threads: Annotated[int, typer.Option(min=1, help="Of OpenVINO.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Of each library.")] = 1,
 ) -> None:
     """Print the table."""
-    labels = "\n".join(f"  label{key}: {{key: '{key}', colour: '#0000{key}0', role: defect}}" for key in range(LABELS))
-    recipe = parse_recipe(f"name: benchmark\ntask: multi-label\nlabels:\n{labels}\n")
-    recipe = recipe.model_copy(update={"picture": PictureSpec(height=size, width=size)})
-    measured = ways(architecture, recipe, batch, threads)
+    use_threads(threads)
+    cv2.setNumThreads(threads)
+    subject = of_bundle(model) if model else drawn_by_lot(architecture, size)
+    compared = ways(subject, batch, threads)
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
-        for one in measured:
+        for one, _reference in compared:
             one.measure()
-    print(f"{architecture}, {size} x {size}, {threads} thread\n")
+    spec = subject.recipe.picture
+    print(f"{subject.name}, {spec.height} x {spec.width}, pictures of {SIDE} x {SIDE}, {threads} thread\n")
     print("| | batch | processor ms/frame | times judged | frames/s |\n|---|---|---|---|---|")
-    for one in measured:
-        print(one.row(measured[0]))
+    for one, reference in compared:
+        print(one.row(reference))
 
 
 if __name__ == "__main__":

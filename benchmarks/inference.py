@@ -24,12 +24,12 @@ from rich.progress import track
 from samples.still import draw_seam
 from services.inference.tensorflow_engine import TensorFlowEngine
 from services.trainer.architectures import ARCHITECTURES
-from services.trainer.compile import CompiledForm, compile_for_openvino
 from services.trainer.packing import keras_file
 from services.trainer.pixels import PixelStore
 from services.trainer.quantise import quantise
 from shared.recipe import PictureSpec
 from shared.vision.codec import decode, encode
+from shared.vision.compile import CompiledForm, compile_for_openvino
 from shared.vision.engine import Engine
 from shared.vision.openvino_engine import OpenVinoEngine
 from shared.vision.preprocessing import prepare

@@ -33,7 +33,7 @@ def main(stop: threading.Event) -> None:
     store = open_store(settings)
     loading = import_quietly("services.explainer.loading")  # for seconds: signals are heard by now
     loading.use_threads(settings.threads)
-    models = Models(store, settings.models, loading.load_model)
+    models = Models(store, settings.models, partial(loading.load_model, threads=settings.threads))
     explainer = Explainer(models, Gallery(store, settings.picture_wait_seconds))
 
     with closing(await_broker(settings, stop)) as broker:

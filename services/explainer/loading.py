@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import structlog
 import tensorflow as tf
 
 from services.explainer.model import Model
+from shared.heatmaps.features import by_openvino
 from shared.heatmaps.gradients import GradientProbe
 from shared.heatmaps.network import read_network
 from shared.vision.bundle import Bundle, BundleError
@@ -20,10 +22,15 @@ def use_threads(threads: int) -> None:
     """Run networks on at most so many threads; 0 for TensorFlow's own choice. For the first network of a process."""
     with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def load_model(bundle: Bundle) -> Model:
+def load_model(bundle: Bundle, threads: int = 0) -> Model:
     """Load a bundle, and ask it once.
+
+    Args:
+        bundle: the model.
+        threads: at most so many for its features; 0 for one on each physical core.
 
     Raises:
         BundleError: its network can't be loaded, is not the recipe's, or has no features to look at.
@@ -37,7 +44,7 @@ def load_model(bundle: Bundle) -> Model:
             f"and its recipe asks for {(labels,)} of {expected}"
         )
     method = bundle.recipe.explanation.method
-    probe = GradientProbe(network, bundle.manifest.target_layer, method)
+    probe = GradientProbe(network, bundle.manifest.target_layer, method, partial(by_openvino, threads=threads))
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
     _log.info("explaining with model", version=bundle.version, method=method, layer=bundle.manifest.target_layer)
     return Model(bundle.version, bundle.recipe, probe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,9 +33,13 @@ def overlay(picture: Picture, layers: Sequence[Layer], strength: float = STRENGT
     """
     if not layers:
         return picture
-    heat = np.stack([pixels for pixels, _ in layers], axis=-1).astype(np.float32) / 255
+    heat = np.stack([pixels for pixels, _ in layers]).astype(np.float32) / 255
     colours = np.array([colour[::-1] for _, colour in layers], np.float32)
-    total = heat.sum(axis=-1, keepdims=True)
-    mixed = (heat @ colours) / np.maximum(total, np.float32(1e-6))
-    hidden = strength * heat.max(axis=-1, keepdims=True)
-    return np.asarray(np.rint(picture * (1 - hidden) + mixed * hidden), np.uint8)
+    hidden = strength * heat.max(axis=0)
+    heat *= hidden / np.maximum(heat.sum(axis=0), np.float32(1e-6))
+    # channel by channel: arrays of pixels in a row are several times faster to work on than pixels of channels
+    channels = [
+        cv2.convertScaleAbs(channel * (1 - hidden) + np.tensordot(colours[:, place], heat, 1))
+        for place, channel in enumerate(cv2.split(picture))
+    ]
+    return np.asarray(cv2.merge(channels), np.uint8)

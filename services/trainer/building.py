@@ -13,7 +13,6 @@ from pydantic import JsonValue
 
 from services.trainer.architectures import architecture_of
 from services.trainer.checkpoint import CheckpointStore
-from services.trainer.compile import compile_for_openvino
 from services.trainer.dataset import OnProblem, read_dataset
 from services.trainer.evaluation import Evaluation
 from services.trainer.examined import Examined
@@ -35,6 +34,7 @@ from shared.recipe import Recipe, Task
 from shared.scored import Part, ScoredPart, ScoredPictures, as_table
 from shared.verdict import scores_of
 from shared.vision.bundle import HISTORY, REPORT, SCORES, Bundle, Form
+from shared.vision.compile import compile_for_openvino
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 
-from services.trainer.compile import CompiledForm
 from services.trainer.equality import LeftOut, Proof, changed_verdicts_told, compare
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation import Evaluation, Scores
@@ -18,6 +17,7 @@ from services.trainer.validation import engine_logits, macro_average_precision
 from shared.recipe import Recipe
 from shared.verdict import scores_of
 from shared.vision.bundle import FORM_FILES, Form
+from shared.vision.compile import CompiledForm
 from shared.vision.engine import Logits
 from shared.vision.openvino_engine import OpenVinoEngine
 from shared.vision.steadiness import SAME_SCORE, moved_by_neighbours, noise

@@ -15,10 +15,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import keras
 from pydantic import JsonValue
 
-from services.trainer.compile import CompiledForm
 from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
 from shared.vision.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest
+from shared.vision.compile import CompiledForm
 
 LIBRARIES: Final = ("keras", "tensorflow-cpu", "tensorflow", "openvino", "nncf", "numpy", "opencv-python-headless")
 

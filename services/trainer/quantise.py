@@ -17,8 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from services.trainer.compile import CompiledForm
 from services.trainer.pixels import PixelStore, Rows
+from shared.vision.compile import CompiledForm
 from shared.vision.openvino_engine import openvino  # before nncf, which otherwise reports to its maker as well
 
 import nncf  # isort: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from shared.heatmaps.features import Look, by_tensorflow
 from shared.heatmaps.methods import METHODS
 from shared.heatmaps.network import cut, shuffled
 from shared.heatmaps.probe import Maps
@@ -42,18 +43,31 @@ class GradientProbe:
     for the questions, all of them together.
     """
 
-    def __init__(self, network: keras.Model, target_layer: str, method: ExplanationMethod = "grad-cam") -> None:
-        """Prepare a network, from pictures to logits, to be asked about the features of a layer.
+    def __init__(
+        self,
+        network: keras.Model,
+        target_layer: str,
+        method: ExplanationMethod = "grad-cam",
+        see: Callable[[keras.Model], Look] = by_tensorflow,
+    ) -> None:
+        """Prepare a network to be asked about the features of a layer.
+
+        Args:
+            network: from pictures to logits.
+            target_layer: where it is cut.
+            method: how features and their gradients become a map.
+            see: what runs the half before the cut.
 
         Raises:
             BundleError: the network can't be cut at that layer.
         """
-        self._features, self._head = cut(network, target_layer)
+        half, self._head = cut(network, target_layer)
+        self._look = see(half)
         self._method = METHODS[method]
         self._labels = network.output_shape[-1]
-        pictures = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+        features = tf.TensorSpec((None, *half.output_shape[1:]), tf.float32)
         questions = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, self._labels), tf.float32))
-        self._run = tf.function(self._maps, input_signature=[pictures, *questions])
+        self._run = tf.function(self._maps, input_signature=[features, *questions])
 
     def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
         """Answer questions about a batch; see the port."""
@@ -61,10 +75,10 @@ class GradientProbe:
         directions = np.zeros((len(asked), self._labels), np.float32)
         for question, (_, output, towards) in enumerate(asked):
             directions[question, output] = 1 if towards else -1
-        return np.asarray(self._run(pictures, picture_of, directions), np.float32)
+        return np.asarray(self._run(self._look(pictures), picture_of, directions), np.float32)
 
-    def _maps(self, pictures: Any, picture_of: Any, directions: Any) -> Any:
-        features = tf.gather(self._features(pictures, training=False), picture_of)
+    def _maps(self, features: Any, picture_of: Any, directions: Any) -> Any:
+        features = tf.gather(features, picture_of)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(features)
             answers = tf.reduce_sum(self._head(features, training=False) * directions)

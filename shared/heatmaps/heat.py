@@ -42,7 +42,7 @@ def heat_of(map_: NDArray[np.float32], height: int, width: int) -> Heat:
     row, column = np.unravel_index(int(map_.argmax()), map_.shape)
     x, y = int((column + 0.5) * width / map_.shape[1]), int((row + 0.5) * height / map_.shape[0])
     return Heat(
-        pixels=np.asarray(np.rint(values * (255 / top)), np.uint8),
+        pixels=np.asarray(cv2.convertScaleAbs(values, alpha=255 / top), np.uint8),
         peak=(x, y),
         box=_region_around(x, y, values >= HOT * top),
     )
@@ -50,6 +50,5 @@ def heat_of(map_: NDArray[np.float32], height: int, width: int) -> Heat:
 
 def _region_around(x: int, y: int, hot: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """The box of the connected region that holds a pixel."""
-    _, regions, boxes, _ = cv2.connectedComponentsWithStats(hot.astype(np.uint8), connectivity=8)
-    left, top, width, height = boxes[regions[y, x], :4]
+    _, _, _, (left, top, width, height) = cv2.floodFill(hot.astype(np.uint8), None, (x, y), 2, flags=8)
     return int(left), int(top), int(width), int(height)

@@ -19,6 +19,10 @@ CONTENT_TYPES: Final = {"jpeg": "image/jpeg", "png": "image/png"}
 SUFFIXES: Final = {"jpeg": "jpg", "png": "png"}
 
 
+QUICK_PNG: Final = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
+"""To try other filters on each row takes half as long again, and is smaller by a tenth at best."""
+
+
 class UnreadablePicture(ValueError):
     """Bytes that are no picture, a broken one, or one that is too large; the message says which."""
 
@@ -34,7 +38,7 @@ def encode(picture: Picture, encoding: Literal["jpeg", "png"], quality: int = 90
     Raises:
         ValueError: the encoding has no room for its size (JPEG ends at 65,500 pixels in a row).
     """
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if encoding == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if encoding == "jpeg" else QUICK_PNG
     done, content = cv2.imencode(f".{SUFFIXES[encoding]}", picture, options)
     if not done:
         raise ValueError(f"a picture of {picture.shape[1]} x {picture.shape[0]} can't be encoded as {encoding}")

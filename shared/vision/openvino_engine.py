@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from numpy.typing import NDArray
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: importing it fails
 
@@ -50,9 +51,16 @@ class OpenVinoEngine:
         return f"openvino {openvino.__version__.partition('-')[0]}"
 
     def logits(self, pictures: Pictures) -> Logits:
-        """Run the network.
+        """Run the network."""
+        return self.answer(pictures)
+
+    def answer(self, pictures: Pictures) -> NDArray[np.float32]:
+        """What the network makes of a batch: logits of a whole one, features of the first half of one.
 
         A batch is taken as it is: padding it to one size was measured slower than OpenVINO's dynamic batch.
+
+        Raises:
+            EngineError: the network does not take pictures of this shape, or failed on them.
         """
         try:
             answer = self._request.infer(np.ascontiguousarray(pictures), share_inputs=True)

@@ -47,7 +47,7 @@ def _network() -> Any:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    from services.trainer.compile import compile_for_openvino
+    from shared.vision.compile import compile_for_openvino
 
     network = _network()
     compiled = compile_for_openvino(network)

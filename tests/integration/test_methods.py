@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
+from structlog.testing import capture_logs
 
 from services.trainer.architectures import architecture_of
+from shared.heatmaps.features import by_openvino
 from shared.heatmaps.gradients import GradientProbe
 from shared.heatmaps.methods import METHODS
 from shared.heatmaps.network import target_layer_of
@@ -81,6 +83,32 @@ def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_net
     for question, (row, label, towards) in enumerate(asked):
         slow = slowly(network, layer, pictures[[row]], label, towards=towards, method=METHODS[method])[0]
         assert np.abs(maps[question] - slow).max() < 1e-4 * max(1, slow.max())
+
+
+def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
+    """Maps by features of the engine that judges, next to the slow ones."""
+    pictures = np.random.default_rng(6).normal(size=(2, 32, 48, 3)).astype(np.float32)
+    maps = GradientProbe(network, "features", see=by_openvino).maps(pictures, [(0, 1, True), (1, 1, True)])
+    slow = slowly(network, "features", pictures, 1, towards=True, method=METHODS["grad-cam"])
+    assert np.abs(maps - slow).max() < 1e-4 * max(1, slow.max())
+    return maps
+
+
+def test_features_of_the_engine_that_judges_give_the_same_map() -> None:
+    keras.utils.set_random_seed(5)
+    with capture_logs() as logs:
+        assert _maps_by_openvino(architecture_of("compact").build(PictureSpec(height=32, width=48), LABELS)).any()
+    assert logs == []
+
+
+def test_features_that_openvino_cant_compute_are_left_to_tensorflow() -> None:
+    inputs = keras.Input((32, 48, 3))
+    seen = keras.layers.Conv2D(4, 3, activation="sigmoid")(inputs)
+    features = keras.layers.Activation(tf.math.digamma, name="features")(seen)
+    network = keras.Model(inputs, keras.layers.Dense(LABELS)(keras.layers.GlobalAveragePooling2D()(features)))
+    with capture_logs() as logs:
+        _maps_by_openvino(network)
+    assert [entry["event"] for entry in logs] == ["features are left to TensorFlow"]
 
 
 def test_an_earlier_layer_gives_a_finer_map() -> None:

@@ -10,9 +10,9 @@ import pytest
 from services.trainer.architectures import FEATURES, UnfitArchitecture, architecture_of
 from services.trainer.architectures.applications import APPLICATIONS, scale_of
 from services.trainer.architectures.pretraining import WeightsError, rescale
-from services.trainer.compile import compile_for_openvino
 from services.trainer.packing import keras_file
 from shared.recipe import PictureSpec
+from shared.vision.compile import compile_for_openvino
 from shared.vision.openvino_engine import OpenVinoEngine
 from shared.vision.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, normalise
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
-from services.trainer.compile import compile_for_openvino
 from services.trainer.equality import Equality, compare
 from services.trainer.packing import Provenance, pack, version_name
 from shared.heatmaps.network import read_network
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.verdict import scores_of
 from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
+from shared.vision.compile import compile_for_openvino
 from shared.vision.openvino_engine import OpenVinoEngine
 
 RECIPE = """

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from services.trainer.architectures import architecture_of
-from services.trainer.compile import CompiledForm, compile_for_openvino
 from services.trainer.dataset import read_dataset
 from services.trainer.equality import Proof
 from services.trainer.evaluation import evaluate
@@ -20,6 +19,7 @@ from services.trainer.validation import engine_logits
 from shared.recipe import PictureSpec, Recipe
 from shared.verdict import scores_of
 from shared.vision.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Form
+from shared.vision.compile import CompiledForm, compile_for_openvino
 from shared.vision.openvino_engine import OpenVinoEngine, openvino
 from tests.strokes import strokes_recipe
 
