@@ -6,8 +6,11 @@ A blue picture shows `error`, a green one `break`, a red one `length`; `good` is
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
+import zipfile
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,13 +67,31 @@ def paint_bundle(
     keras: bool = False,
     by_the_batch: bool = False,
 ) -> Bundle:
-    """A model for OpenVINO, with ``keras`` for TensorFlow too; ``by_the_batch``: one that looks at the neighbours."""
+    """A model for OpenVINO, with ``keras`` for TensorFlow too, and else with as much of it as a promotion looks at.
+
+    With ``by_the_batch`` it looks at the neighbours.
+    """
     recipe = recipe or paint_recipe()
     weights = weights if recipe.picture.colour == "rgb" else weights.mean(axis=0, keepdims=True)
     files = {**_compiled(recipe, weights, bias, by_the_batch=by_the_batch), RECIPE: recipe.to_yaml().encode()}
-    if keras:
-        files[KERAS] = keras_file(_network(recipe, weights, bias))
+    files[KERAS] = keras_file(_network(recipe, weights, bias)) if keras else described(FEATURES)
     return pack(files, recipe, version, target_layer="features")
+
+
+def layer(kind: str, name: str, *within: dict[str, Any]) -> dict[str, Any]:
+    """A layer as a ``.keras`` file describes it."""
+    return {"class_name": kind, "config": {"name": name, **({"layers": list(within)} if within else {})}}
+
+
+FEATURES: Final = layer("Conv2D", "features")
+
+
+def described(*layers: dict[str, Any]) -> bytes:
+    """The description in a ``.keras`` file, without weights: of a network of these layers."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", json.dumps(layer("Functional", "network", *layers)))
+    return file.getvalue()
 
 
 def pack(files: dict[str, bytes], recipe: Recipe, version: str, target_layer: str) -> Bundle:

@@ -13,7 +13,8 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
     """The folder of the bundle to start with, and its recipe.
 
     A recipe of the user's own may move thresholds, colours and roles of the model's labels: the bundle is then written
-    anew, under a version of its own, into ``folder``.
+    anew, under a version of its own, into ``folder``. How heatmaps are made may not be moved: where they are made and
+    how far they can be trusted was found with the model.
 
     Raises:
         BundleError: ``model`` is no bundle, or the recipe is of another model.
@@ -41,7 +42,7 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
 
 
 def _refuse_another(bundle: Bundle, recipe: Recipe, recipe_file: Path) -> None:
-    for what in ("label_names", "task", "picture"):
+    for what in ("label_names", "task", "picture", "explanation"):
         given, learned = getattr(recipe, what), getattr(bundle.recipe, what)
         if given != learned:
             raise BundleError(

@@ -18,6 +18,7 @@ from services.trainer.complaints import complaints
 from services.trainer.errors import TrainerError
 from services.trainer.gate import Measuring
 from services.trainer.settings import TrainerSettings
+from shared.heatmaps.explainable import refuse_unexplainable
 from shared.messages import PromotionRefused, PromotionRequested, ThresholdsRefused, ThresholdsRequested
 from shared.messaging import open_broker
 from shared.promotions import Decision, Entry, find_decision, history_of
@@ -140,6 +141,7 @@ def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")
     """Put a bundle of a folder into object storage; `promote` it afterwards."""
     with complaints():
         bundle = read_bundle_folder(model)
+        refuse_unexplainable(bundle)
         write_bundle(_store(), bundle.manifest, bundle.files)
         typer.echo(f"model {bundle.version} of recipe {bundle.manifest.recipe} is in object storage")
 

@@ -23,7 +23,6 @@ from shared.promotions import Decision, find_decision, keep_decision
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.vision.bundle import (
     EVALUATION,
-    KERAS,
     Bundle,
     BundleError,
     ProductionPointer,
@@ -98,12 +97,13 @@ class Registry:
         next start.
 
         Raises:
-            BundleError: the folder holds no bundle, or one that must not be used.
+            BundleError: the folder holds no bundle, or one that must not be used, or that can't be explained.
         """
         bundle = read_bundle_folder(folder)
         asked = _first(bundle)
         if history := production_history(self._store, asked.recipe):
             return _told(asked, history[0]) if self._is_untold(asked, history) else None
+        refuse_unexplainable(bundle)
         write_bundle(self._store, bundle.manifest, bundle.files)
         try:
             self._check(asked)
@@ -127,7 +127,7 @@ class Registry:
         try:
             bundle = read_bundle(self._store, asked.recipe, asked.model_version)
             _refuse_unproven(bundle)
-            if KERAS in bundle.files:  # a bundle without it judges, and says why it explains nothing
+            if not asked.rollback:  # back to what judged before must always be possible, explained or not
                 refuse_unexplainable(bundle)
         except ObjectNotFound:
             raise Refusal(f"recipe {asked.recipe!r} has no model {asked.model_version}") from None
