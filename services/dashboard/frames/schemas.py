@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from services.dashboard.frames.index import KnownFrame
 from shared.messages import FrameExplained, Verdict
 
-Trust = Mapping[str, bool | None]
-"""Of the heatmaps of each label, by the evaluation of the model that made them."""
+Trust = Mapping[tuple[str, bool], bool | None]
+"""Of the heatmaps of a label towards its presence or its absence, by the evaluation of the model that made them."""
 NOT_MEASURED: Final[Trust] = MappingProxyType({})
 
 
@@ -36,7 +36,9 @@ class HeatmapView(BaseModel):
     peak: tuple[int, int] | None = Field(description="x, y in pixels")
     box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
     trustworthy: bool | None = Field(
-        None, description="whether maps of this label point at the thing, by the model's evaluation; null: not measured"
+        None,
+        description="whether maps of this label in this direction point at the thing, by the model's evaluation; null: "
+        "not measured",
     )
 
 
@@ -133,7 +135,7 @@ def _heatmaps(explanation: FrameExplained | None, folder: str, trust: Trust) -> 
         label: HeatmapView(
             url=f"{folder}/heatmaps/{label}",
             **heatmap.model_dump(include={"towards", "peak", "box"}),
-            trustworthy=trust.get(label),
+            trustworthy=trust.get((label, heatmap.towards)),
         )
         for label, heatmap in explanation.heatmaps.items()
     }

@@ -31,7 +31,7 @@ CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
 
 
 TrustOf = Callable[[str, str], Trust]
-"""Of a recipe and a model version: whether the heatmaps of each label can be trusted."""
+"""Of a recipe and a model version: whether the heatmaps of each label and direction can be trusted."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from shared.recipe import Role
 class MeasuredHeatmaps(BaseModel):
     """What a model's evaluation says about the heatmaps of one label, as far as people are told."""
 
+    towards: bool | None = None
+    """For its presence or its absence; of maps of the other, nothing was measured."""
     trustworthy: bool | None = None
     reason: str = ""
 
@@ -37,6 +39,10 @@ class LabelView(BaseModel):
     colour: str = Field(description="of its heatmaps: #rrggbb")
     trustworthy: bool | None = Field(
         None, description="whether its heatmaps point at the thing, by the model's evaluation; null: not measured"
+    )
+    measured_towards: bool | None = Field(
+        None,
+        description="which of its maps were measured: true: those of evidence for the label; false: for its absence",
     )
     distrust: str = Field("", description="why its heatmaps are not trustworthy, or why nobody knows")
 

@@ -75,10 +75,17 @@ class ModelsService:
         except (ObjectNotFound, RecipeError):
             return []
 
-    def trust(self, recipe: str, version: str) -> dict[str, bool | None]:
-        """Whether the heatmaps of each label can be trusted; nothing is known while storage is away."""
+    def trust(self, recipe: str, version: str) -> dict[tuple[str, bool], bool | None]:
+        """Whether the heatmaps of each label can be trusted, in the direction that was measured.
+
+        Nothing is known while storage is away.
+        """
         try:
-            return {label.name: label.trustworthy for label in self.labels(recipe, version)}
+            return {
+                (label.name, label.measured_towards): label.trustworthy
+                for label in self.labels(recipe, version)
+                if label.measured_towards is not None
+            }
         except StorageError:
             return {}
 
@@ -206,5 +213,6 @@ def _label_view(label: Label, heatmaps: MeasuredHeatmaps) -> LabelView:
         **label.model_dump(include={"name", "role", "threshold", "expected"}),
         colour="#" + bytes(label.colour).hex(),
         trustworthy=heatmaps.trustworthy,
+        measured_towards=heatmaps.towards,
         distrust=heatmaps.reason,
     )

@@ -125,7 +125,10 @@ def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywher
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     why = "its peaks do not point better than the middle of the picture does"
-    measured = {"break": {"trustworthy": False, "reason": why}, "good": {"trustworthy": True, "reason": ""}}
+    measured = {
+        "break": {"towards": True, "trustworthy": False, "reason": why},
+        "good": {"towards": False, "trustworthy": True, "reason": ""},
+    }
     put_model(store, heatmaps={"method": "grad-cam", "labels": measured})
     verdict = Line().verdict("break")
     publish(broker, verdict, explanation_of(verdict))
@@ -143,6 +146,38 @@ def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywher
     page = client.get(f"/frames/{verdict.frame.frame_id}").text
     assert page.count("not trustworthy") == 1
     assert why in page
+
+
+def test_what_was_measured_of_one_direction_says_nothing_of_the_other(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    why = "its peaks do not point better than the middle of the picture does"
+    measured = {
+        "good": {"towards": False, "trustworthy": True, "reason": ""},
+        "break": {"towards": True, "trustworthy": False, "reason": why},
+        "error": {"trustworthy": True, "reason": ""},
+    }
+    put_model(store, heatmaps={"method": "grad-cam", "labels": measured})
+    verdict = Line().verdict("break")
+    answer = explanation_of(verdict)
+    turned = {
+        label: answer.heatmaps["break"].model_copy(update={"towards": towards})
+        for label, towards in {"good": True, "break": False, "error": True}.items()
+    }
+    publish(broker, verdict, answer.model_copy(update={"heatmaps": turned}))
+    soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
+    heatmaps = client.get(f"/api/frames/{verdict.frame.frame_id}").json()["heatmaps"]
+    assert {label: heatmap["trustworthy"] for label, heatmap in heatmaps.items()} == dict.fromkeys(turned)
+    page = client.get(f"/frames/{verdict.frame.frame_id}").text
+    assert page.count("trust not measured") == 3
+    assert "not trustworthy" not in page
+    model = client.get("/api/models/seam/versions/model-1").json()
+    assert {label["name"]: label["measured_towards"] for label in model["labels"]} == {
+        "good": False,
+        "error": None,
+        "break": True,
+        "length": None,
+    }
 
 
 @pytest.mark.parametrize("heatmaps", [None, {}, {"labels": {"break": 3}}, "unheard of"])
