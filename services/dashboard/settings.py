@@ -62,7 +62,10 @@ class DashboardSettings(ServiceSettings):
     error_frames: int = Field(2_000, ge=1, description="frames that could not be judged, per line")
 
     upload_megabytes: int = Field(
-        500, ge=1, le=4_000, description="the largest film that may be uploaded; takes room for two copies below TMPDIR"
+        500,
+        ge=1,
+        le=4_000,
+        description="the largest film that may be uploaded; TMPDIR has room for two such, and for 1 GB of films",
     )
 
     ng_hold_seconds: float = Field(5.0, gt=0, description="a line shows NG for so long after the last NG frame")

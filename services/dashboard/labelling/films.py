@@ -33,7 +33,8 @@ FIRST: Final = "first"
 """The first picture, so that a list of films need not open each of them."""
 PART_BYTES: Final = 16 * 1024**2
 OPEN_FILMS: Final = 4
-"""Kept at hand on this machine."""
+AT_HAND_BYTES: Final = 1024**3
+"""Of films kept at hand on this machine, but for the last one."""
 
 _log = structlog.stdlib.get_logger("labelling")
 
@@ -153,12 +154,18 @@ class Films:
         with self._lock:
             if film.id not in self._reels:
                 self._reels[film.id] = self._fetch(film)
-                while len(self._reels) > OPEN_FILMS:
-                    old, reel = self._reels.popitem(last=False)
-                    reel.close()
-                    self._path(old).unlink(missing_ok=True)
+                self._make_room()
             self._reels.move_to_end(film.id)
             return self._reels[film.id]
+
+    def _make_room(self) -> None:
+        while len(self._reels) > 1 and (len(self._reels) > OPEN_FILMS or self._at_hand() > AT_HAND_BYTES):
+            old, reel = self._reels.popitem(last=False)
+            reel.close()
+            self._path(old).unlink(missing_ok=True)
+
+    def _at_hand(self) -> int:
+        return sum(self.get(film_id).size for film_id in self._reels)
 
     def _fetch(self, film: Film) -> Reel:
         path = self._path(film.id)

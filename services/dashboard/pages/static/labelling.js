@@ -312,6 +312,11 @@ function turn(id) {
   element("spoken").textContent = `${element(id).labels[0].textContent.trim()}: ${element(id).checked ? "on" : "off"}`;
 }
 
+function go(to) {
+  const beyond = to < 0 || to >= total;
+  return show(to).then(() => { if (beyond) tell(to < 0 ? "This is the first frame of the queue." : "This is the last frame of the queue."); });
+}
+
 function extend(by) {
   choose(place, true);
   choose(within(place + by * step()), true);
@@ -319,16 +324,16 @@ function extend(by) {
 }
 
 const acts = {
-  n: () => show(place + step()),
-  p: () => show(place - step()),
-  s: () => { if (save() && element("onward").checked) show(place + step()); },
+  n: () => go(place + step()),
+  p: () => go(place - step()),
+  s: () => { if (save() && element("onward").checked) go(place + step()); },
   u: () => undo().catch((error) => tell(error.message)),
   q: () => saving.then(() => location.assign("/labelling")),
-  Enter: () => { if (save()) show(place + step()); },
+  Enter: () => { if (save()) go(place + step()); },
   " ": () => { choose(place); write(); strip(); },
   Escape: () => { chosen.clear(); write(); strip(); },
-  ArrowRight: (event) => (event.shiftKey ? extend(1) : event.ctrlKey ? zoom.move(-60, 0) : show(place + step())),
-  ArrowLeft: (event) => (event.shiftKey ? extend(-1) : event.ctrlKey ? zoom.move(60, 0) : show(place - step())),
+  ArrowRight: (event) => (event.shiftKey ? extend(1) : event.ctrlKey ? zoom.move(-60, 0) : go(place + step())),
+  ArrowLeft: (event) => (event.shiftKey ? extend(-1) : event.ctrlKey ? zoom.move(60, 0) : go(place - step())),
   ArrowUp: (event) => event.ctrlKey && zoom.move(0, 60),
   ArrowDown: (event) => event.ctrlKey && zoom.move(0, -60),
   Home: () => show(0),
