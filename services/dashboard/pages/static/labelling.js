@@ -25,7 +25,7 @@ let total = Math.min(Number(desk.dataset.total), SHRINKS ? SNAPSHOT : Infinity);
 let place = 0;
 let labels = {}; // of the frame that is shown
 let state = ""; // of these labels: saved, carried, changed or nothing
-let last = null; // the labels that were saved last
+let last = null; // the labels that were given last
 let saving = Promise.resolve();
 let failed = ""; // why the last save was refused
 
@@ -247,6 +247,7 @@ function save() {
   }
   const places = chosen.size ? [...chosen].sort((one, other) => one - other) : [place];
   const said = { ...labels };
+  last = said;
   chosen.clear();
   saving = saving.then(() => store(places, said)).then(() => { failed = ""; }, (error) => { failed = error.message; }).then(() => again(places));
   return true;
@@ -262,7 +263,6 @@ async function store(places, said) {
       frame.said = { record: record.record, by: record.by, at: record.at, labels: said };
       drafts.delete(frame.frame);
     }
-    last = said;
   } catch (error) {
     for (const frame of whole) drafts.set(frame.frame, said);
     await Promise.all(places.map(refresh));
@@ -290,6 +290,7 @@ async function undo() {
   const record = await call(`${api}/undo`, { reading });
   const places = record.frames.map((frame) => frames.findIndex((each) => each?.frame === frame)).filter((at) => at >= 0);
   for (const frame of record.frames) drafts.delete(frame);
+  last = null;
   await Promise.all(places.map(refresh));
   const to = queue === "all" ? Number(record.frames[0]) : places[0];
   if (to !== undefined && to !== place) await show(to);

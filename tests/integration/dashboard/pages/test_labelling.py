@@ -102,3 +102,22 @@ def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
     expect(page.locator("#written")).to_contain_text("good · ✓ saved by local", timeout=SOON)
     kept = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/records/{source}/")]
     assert kept == [labels("error"), labels("good")]
+    assert_a_contradiction_is_settled_and_learned_from(page, store, source)
+
+
+def assert_a_contradiction_is_settled_and_learned_from(page: Page, store: ObjectStore, source: str) -> None:
+    Ledger(store).append(record("0", by="bob", source=source, reading="second", labels=labels("break")))
+    page.goto(f"/labelling/{source}/agreement")
+    expect(page.locator(".contradictions li")).to_contain_text("good, break", timeout=SOON)
+    page.get_by_role("link", name="Settle").click()
+    page.get_by_role("button", name="Take this").last.click()
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("break · ✓ saved by local", timeout=SOON)
+    page.goto(f"/labelling/history?source={source}&reading=settled")
+    expect(page.locator("tbody tr")).to_have_count(1, timeout=SOON)
+    page.goto("/labelling")
+    page.locator(f"input[value='{source}']").check()
+    page.get_by_label("Name").fill("settled")
+    page.get_by_role("button", name="Make a dataset").click()
+    expect(page.locator(".made")).to_contain_text("datasets/settled has 1 picture of 1 group", timeout=SOON)
+    assert b"seam_000000.jpg,False,False,True,False" in store.get("datasets/settled/labels.csv")
