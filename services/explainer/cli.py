@@ -68,17 +68,20 @@ def show(
 @app.command()
 def score(
     *,
-    model: Annotated[Path, typer.Option(help="Folder of a bundle.")],
+    model: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
     data: Annotated[Path, typer.Option(help="Folder with images/, labels.csv, and masks/ or masks_by_label/.")],
+    pictures: Annotated[int | None, typer.Option(min=1, help="Of all that are marked, drawn by lot. All.")] = None,
     most: Annotated[int, typer.Option(min=1, help="Pictures per label, drawn by lot if there are more.")] = 200,
     curves: Annotated[int, typer.Option(min=1, help="Of them, for deletion and insertion.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Of the lots.")] = 0,
-    report: Annotated[Path | None, typer.Option(help="Gets the scores as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Gets the scores as JSON; of several models, by version.")] = None,
 ) -> None:
-    """Measure the heatmaps of a model on marked pictures; those that it was trained on are passed over."""
+    """Measure the heatmaps of models on marked pictures; those that one of them was trained on are passed over."""
     with complaints():
-        scores = workbench().score(model, data, most=most, curves=curves, seed=seed)
-        typer.echo(workbench().table_of(scores))
+        bench = workbench()
+        scores = bench.score(model, data, pictures=pictures, most=most, curves=curves, seed=seed)
+        for version, of_model in scores.items():
+            typer.echo((f"{version}: " if len(scores) > 1 else "") + bench.table_of(of_model))
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(scores.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            report.write_text(bench.as_json(scores) + "\n", encoding="utf-8")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from shared.heatmaps.masks import MarkedPicture, masks_of
 from shared.recipe import Recipe
@@ -51,6 +53,14 @@ def marked_pictures(folder: Path, recipe: Recipe, passed_over: Collection[str] =
             "masks_by_label/<picture>_<label>.png or masks/<picture>.png there, white where the defect is"
         )
     return marked
+
+
+def drawn_by_lot(marked: Sequence[MarkedPicture], most: int | None, seed: int) -> list[MarkedPicture]:
+    """At most so many of them, alike for one seed; None for all."""
+    if most is None or len(marked) <= most:
+        return list(marked)
+    rows = np.random.default_rng(seed).permutation(len(marked))[:most]
+    return [marked[row] for row in sorted(rows)]
 
 
 def learned_from(bundle: Bundle) -> frozenset[str]:

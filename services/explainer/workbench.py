@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 
-from services.explainer.marked import learned_from, marked_pictures
+from services.explainer.marked import drawn_by_lot, learned_from, marked_pictures
 from services.explainer.requests import Request, WrongRequest, read_request
 from services.explainer.showing import Exhibit, Row, draw_exhibits
 from shared.heatmaps.gradients import subject_of
@@ -26,18 +27,37 @@ SUFFIXES: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".png": "p
 COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", "insertion", "alike")
 
 
-def score(model: Path, data: Path, *, most: int, curves: int, seed: int) -> HeatmapScores:
-    """Measure the heatmaps of a bundle on the marked pictures of a folder.
+def score(
+    models: Sequence[Path], data: Path, *, pictures: int | None, most: int, curves: int, seed: int
+) -> dict[str, HeatmapScores]:
+    """Measure the heatmaps of bundles on the marked pictures of a folder: all on the same, which none was trained on.
+
+    Returns:
+        Of each model version, in the order of the bundles.
 
     Raises:
-        BundleError: the model can't be used.
+        BundleError: a model can't be used.
         MarkedFolderError: the folder lacks something.
+        WrongRequest: two models have the same version.
         UnreadablePicture: a picture or mask is no picture.
     """
-    bundle = read_bundle_folder(model)
-    marked = marked_pictures(data, bundle.recipe, learned_from(bundle))
-    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
-    return score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
+    bundles = {bundle.version: bundle for bundle in map(read_bundle_folder, models)}
+    if len(bundles) < len(models):
+        raise WrongRequest("two of these models have the same version: give each once")
+    known = frozenset[str]().union(*map(learned_from, bundles.values()))
+    found = {}
+    for version, bundle in bundles.items():
+        marked = drawn_by_lot(marked_pictures(data, bundle.recipe, known), pictures, seed)
+        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
+        found[version] = score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
+    return found
+
+
+def as_json(scores: Mapping[str, HeatmapScores]) -> str:
+    """The scores of a model, or of several by their versions."""
+    if len(scores) == 1:
+        return next(iter(scores.values())).model_dump_json(indent=1)
+    return json.dumps({version: of_model.model_dump(mode="json") for version, of_model in scores.items()}, indent=1)
 
 
 def show(model: Path, pictures: Sequence[str], out: Path, rows: Sequence[Row], side: int) -> None:

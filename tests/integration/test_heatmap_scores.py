@@ -189,6 +189,28 @@ def test_the_command_prints_a_table_and_writes_a_report_without_the_pictures_tha
     assert HeatmapScores.model_validate(written).labels["error"].trustworthy
 
 
+def test_several_models_are_scored_on_the_same_pictures_drawn_by_lot(
+    spots: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    for version, learned in (("v1", "0.png"), ("v2", "2.png")):
+        table = f"name,good,error,break,length\n{learned},False,True,False,False\n".encode()
+        model = pack({**bundle.files, "train.csv": table}, bundle.recipe, version, "features")
+        write_bundle_folder(tmp_path / version, model)
+    report = tmp_path / "scores.json"
+    words = ("--model", str(tmp_path / "v2"), "--report", str(report), "--pictures")
+    code, out, _ = _command(tmp_path / "v1", spots, *words, "12")
+    assert code == 0
+    assert out.count("| error | ") == 2
+    some = {version: HeatmapScores.model_validate(each) for version, each in json.loads(report.read_text()).items()}
+    assert set(some) == {"v1", "v2"}
+    assert some["v1"] == some["v2"], "the same network on the same pictures"
+    assert some["v1"].labels["good"].pictures == 12
+    _command(tmp_path / "v1", spots, *words, "100")
+    assert json.loads(report.read_text())["v1"]["labels"]["good"]["pictures"] == 24, "of 26, each model learned one"
+    code, _, err = _command(tmp_path / "v1", spots, "--model", str(tmp_path / "v1"))
+    assert (code, err) == (2, "two of these models have the same version: give each once\n")
+
+
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
