@@ -23,6 +23,10 @@ SHOWN: Final = 5
 """Broken pictures that an error names."""
 FASTEST: Final = 1_000.0
 """Frames per second; a file that claims more does not know its speed."""
+USUAL: Final = 25.0
+"""Frames per second of a file that does not know its own."""
+WHOLE: Final = 0.9
+"""Of the announced time; less of it, and the end of the film is missing."""
 PICTURE_SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
 
 Kind = Literal["video", "album"]
@@ -94,11 +98,14 @@ def _look_through_video(path: Path) -> Content:
                 raise UnreadableFilm(f"it has more than {MOST_PICTURES:,} pictures: cut it into several films")
     if not times:
         raise UnreadableFilm("it has no picture that can be read: convert it with `ffmpeg -i FILE film.mp4`")
-    if len(times) < announced * 0.9:
+    if not 0 < speed <= FASTEST:
+        return Content("video", width, height, USUAL, times=tuple(times))
+    seconds, announced_seconds = times[-1] / 1000 + 1 / speed, announced / speed
+    if seconds < WHOLE * announced_seconds:
         raise UnreadableFilm(
-            f"it breaks off after {len(times)} of {announced} pictures: upload it again, or repair it with `ffmpeg`"
+            f"it breaks off after {seconds:.1f} of {announced_seconds:.1f} s: upload it again, or repair it"
         )
-    return Content("video", width, height, speed if 0 < speed <= FASTEST else 25.0, times=tuple(times))
+    return Content("video", width, height, speed, times=tuple(times))
 
 
 def _look_through_album(path: Path) -> Content:

@@ -110,7 +110,10 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
     names = [_safe(each) for each in files]
     if len(files) > 1 and not all(name.endswith(PICTURES) for name in names):
         raise Problem(422, "files: one video or one zip at a time, or several JPEG and PNG pictures")
-    copies = [(f"{number:05d}-{_safe(each)}", each) for number, each in enumerate(_in_order(files))]
+    alike = len(set(names)) < len(names)
+    copies = [
+        (f"{number:05d}-{_safe(each)}" if alike else _safe(each), each) for number, each in enumerate(_in_order(files))
+    ]
     for name, each in copies:
         with (folder / name).open("wb") as copy:
             shutil.copyfileobj(each.file, copy)
@@ -118,7 +121,7 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
     if len(copies) == 1 and not first.name.endswith(PICTURES):
         return first
     archive = folder / "pictures.zip"
-    pack([(name.partition("-")[2] if len(copies) == 1 else name, folder / name) for name, _ in copies], archive)
+    pack([(name, folder / name) for name, _ in copies], archive)
     return archive
 
 

@@ -178,6 +178,6 @@ def test_several_pictures_are_an_album(client: httpx.Client, store: ObjectStore)
     shown = [client.get(f"/api/labelling/sources/{source}/frames/{frame}/picture") for frame in range(3)]
     assert [number_in(each.content) for each in shown] == [2, 3, 11]
     say(client, source, "2", "good")
-    assert "album_000002_00002-11.jpg,True" in client.get(f"/api/labelling/sources/{source}/table.csv").text
+    assert "album_000002_11.jpg,True" in client.get(f"/api/labelling/sources/{source}/table.csv").text
     (key,) = (key for key in store.keys("audit/") if b"film.upload" in store.get(key))
     assert json.loads(store.get(key))["subject"] == "album"

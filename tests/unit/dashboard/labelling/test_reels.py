@@ -60,6 +60,14 @@ def test_what_is_no_film_is_refused_with_what_to_do(tmp_path: Path) -> None:
             look_through(path)
 
 
+def test_a_film_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.avi", 200, codec="MJPG")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnreadableFilm, match=r"breaks off after \d\.\d of 8\.0 s"):
+        look_through(path)
+
+
 def test_a_broken_picture_in_a_zip_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "seams.zip", "w") as archive:
         archive.writestr("1.jpg", jpeg(1))
