@@ -28,6 +28,7 @@ from services.dashboard.live import Hub
 from services.dashboard.models import endpoints as models_endpoints
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
+from services.dashboard.openapi import install_document
 from services.dashboard.pages import endpoints as pages_endpoints
 from services.dashboard.pages import session as session_pages
 from services.dashboard.pages.templating import Clock
@@ -97,6 +98,7 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     app.include_router(pages_endpoints.router)
     app.include_router(session_pages.router)
     app.mount("/static", StaticFiles(packages=[("services.dashboard.pages", "static")]), name="static")
+    install_document(app)
     answer = install_problems(app, pages_endpoints.show_problem)
     app.add_middleware(Guard, settings=settings, access=rooms.access, answer=answer)
     return app

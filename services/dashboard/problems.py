@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -68,7 +69,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install_problems(app: FastAPI, page: Page) -> Answer:
-    """Answer every error with problem details, and say so in the API's document.
+    """Answer every error with problem details.
 
     Args:
         app: the application.
@@ -77,7 +78,6 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
     Returns:
         What answers a request with a problem.
     """
-    _document(app)
 
     def answer(request: Request, details: ProblemDetails, headers: dict[str, str] | None = None) -> Response:
         if "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/"):
@@ -91,7 +91,8 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
         details = Problem(error.status_code, str(error.detail)).details
-        return answer(request, details, dict(error.headers or {}))
+        allowed = {"Allow": _methods_of(app, request.scope["path"])} if error.status_code == 405 else {}
+        return answer(request, details, {**(error.headers or {}), **allowed})
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> Response:
@@ -111,21 +112,15 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
     return answer
 
 
+def _methods_of(app: FastAPI, path: str) -> str:
+    """What may be asked of a path, in the words of ``Allow``: each route knows its own methods alone."""
+    contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.route, APIRoute)]
+    return ", ".join(sorted({name for each in contexts if each.path_regex.match(path) for name in each.methods or ()}))
+
+
 def _of_validation(error: RequestValidationError) -> ProblemDetails:
     errors = [
         {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"].removeprefix("Value error, ")}
         for found in error.errors()
     ]
     return Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors).details
-
-
-def _document(app: FastAPI) -> None:
-    made = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = made()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault("ProblemDetails", ProblemDetails.model_json_schema())
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

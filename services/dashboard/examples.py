@@ -1,0 +1,124 @@
+"""Examples for the API's document, made from the schemas: from what a field says of itself, then from its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from pydantic import JsonValue
+
+Schema = dict[str, Any]
+
+FRAME: Final = "01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042"
+VERSION: Final = "20260131-120000-1f3a"
+BY_NAME: Final[dict[str, JsonValue]] = {
+    "architecture": "efficientnet-lite0",
+    "at": "2026-01-31T12:00:00Z",
+    "baseline": VERSION,
+    "batch": "batch-12",
+    "because": "break",
+    "by": "eva",
+    "camera": "camera-1",
+    "candidate": "20260207-083000-9d20",
+    "colour": "#e6007e",
+    "dataset": "seam-2026",
+    "detail": "what to do about it",
+    "fault": "break",
+    "frame_id": FRAME,
+    "unsure": "error",
+    "url": f"/api/frames/{FRAME}/heatmaps/break",
+    "overlay_url": f"/api/frames/{FRAME}/overlay",
+    "label": "break",
+    "labels": ["break"],
+    "line": "line-1",
+    "model_version": VERSION,
+    "name": "break",
+    "part": "part-77",
+    "picture_url": f"/api/frames/{FRAME}/picture",
+    "queue": "inference.frames",
+    "reason": "fewer escapes on denim",
+    "recipe": "seam",
+    "requested_by": "eva",
+    "session": "01JF6Z6TX4W8E1V2M6C3N9Q7RB",
+    "source": "line-1",
+    "training_id": "training-01JF6Z6TX4W8E1V2M6C3N9Q7RB",
+    "version": VERSION,
+    "worker": "inference-1",
+}
+"""Of fields that say nothing of themselves."""
+BY_FORMAT: Final = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uri": "https://quality.plant.example/"}
+OTHERWISE: Final = ("01JF6Z6TX4W8E1V2M6C3N9Q7RB", FRAME, "0f3c9a1b2d4e5f60718293a4", "sha256:" + 64 * "0")
+"""Of texts with a pattern, the first that fits."""
+KEYS: Final = "break"
+"""Of mappings: most are by label."""
+
+
+def example_of(schema: Schema, schemas: dict[str, Schema], name: str = "") -> JsonValue:
+    """A value that fits a schema.
+
+    Args:
+        schema: JSON Schema as OpenAPI 3.1 has it.
+        schemas: those that it may refer to, by name.
+        name: of the field whose schema it is.
+    """
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
+    if "example" in schema:
+        return _value(schema["example"])
+    for told in ("examples", "enum"):
+        if schema.get(told):
+            return _value(schema[told][0])
+    if "const" in schema:
+        return _value(schema["const"])
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices:
+        described = {**choices[0], **({"default": schema["default"]} if schema.get("default") is not None else {})}
+        return example_of(described, schemas, name)
+    return _by_type(schema, schemas, name)
+
+
+def _by_type(schema: Schema, schemas: dict[str, Schema], name: str) -> JsonValue:
+    makers: dict[str, Callable[[], JsonValue]] = {
+        "object": lambda: _object(schema, schemas),
+        "array": lambda: _array(schema, schemas, name),
+        "string": lambda: _text(schema, name),
+        "integer": lambda: _number(schema, whole=True),
+        "number": lambda: _number(schema, whole=False),
+        "boolean": lambda: bool(schema.get("default", False)),
+        "null": lambda: None,
+    }
+    return makers.get(schema.get("type", ""), dict)()
+
+
+def _object(schema: Schema, schemas: dict[str, Schema]) -> JsonValue:
+    if "properties" in schema:
+        return {field: example_of(of, schemas, field) for field, of in schema["properties"].items()}
+    values = schema.get("additionalProperties")
+    return {KEYS: example_of(values, schemas)} if isinstance(values, dict) and values else {}
+
+
+def _array(schema: Schema, schemas: dict[str, Schema], name: str) -> JsonValue:
+    if "prefixItems" in schema:
+        return [example_of(item, schemas) for item in schema["prefixItems"]]
+    item = example_of(schema.get("items", {}), schemas, name.removesuffix("s"))
+    return [item] * max(1, int(schema.get("minItems", 1)))
+
+
+def _text(schema: Schema, name: str) -> str:
+    fits = re.compile(schema.get("pattern", ""))
+    told = (schema.get("default"), BY_FORMAT.get(schema.get("format", "")), BY_NAME.get(name), name, *OTHERWISE)
+    return next((each for each in told if isinstance(each, str) and each and fits.search(each)), "text")
+
+
+def _number(schema: Schema, *, whole: bool) -> int | float:
+    if isinstance(schema.get("default"), int | float):
+        return int(schema["default"]) if whole else float(schema["default"])
+    low: Any = schema.get("minimum", schema.get("exclusiveMinimum", 0))
+    high: Any = schema.get("maximum", schema.get("exclusiveMaximum", 12 if whole else low + 1))
+    return max(int(low), min(12, int(high))) if whole else float(low + high) / 2
+
+
+def _value(told: Any) -> JsonValue:
+    value: JsonValue = told
+    return value
