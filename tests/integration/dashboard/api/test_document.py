@@ -74,7 +74,7 @@ def _fits(schema: dict[str, Any], example: object) -> bool:
 
 requests = schemathesis.pytest.from_fixture("document")
 brief = settings(
-    max_examples=4,
+    max_examples=2,
     phases=(Phase.explicit, Phase.generate),
     derandomize=True,
     deadline=None,
