@@ -25,6 +25,10 @@ class LineFrames:
         self._lines = lines
         self._marks = marks
 
+    def lines(self) -> list[str]:
+        """Those that anything was ever heard of."""
+        return self._lines.all()
+
     def find(self, recipe: str, frame: str, history: History) -> Judged | None:
         """One frame that was judged by a recipe; None when it is unknown, or its picture was not kept."""
         known = self._index.find(frame)

@@ -67,6 +67,7 @@ class LabellingService:
         self._ledger = ledger
         self._desk = Desk(ledger, line_frames)
         self._work = Work(line_frames)
+        self._line_frames = line_frames
         self._sources = Sources(store, films)
 
     def sources(self) -> SourceList:
@@ -80,6 +81,10 @@ class LabellingService:
             Problem: 404.
         """
         return self._view(self._sources.get(source))
+
+    def lines(self) -> list[str]:
+        """The lines by which the queues of a recipe may be narrowed."""
+        return self._line_frames.lines()
 
     def recipes(self) -> list[str]:
         """Those that a film may be labelled by without giving one."""

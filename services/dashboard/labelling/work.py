@@ -43,7 +43,7 @@ class Work:
             history: what people said of them.
             queue: which one.
             by: who will look: nobody reads twice what they labelled themselves.
-            line: only frames of this one; None for all.
+            line: only frames of this one, in the queues that come from the lines; None for all.
 
         Raises:
             Problem: 422: this source has no such queue.

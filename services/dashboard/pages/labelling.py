@@ -17,6 +17,7 @@ from services.dashboard.labelling.service import LabellingService, Wanted
 from services.dashboard.pages.form import Asked, Fields
 from services.dashboard.pages.templating import Clock, show
 from services.dashboard.problems import Problem
+from shared.messages import Name
 
 QUEUES: Final = {
     Queue.ALL: "All frames",
@@ -91,12 +92,13 @@ def show_desk(
     caller: Viewer,
     *,
     queue: Annotated[Queue | None, Query()] = None,
+    line: Annotated[Name | None, Query()] = None,
     frame: Annotated[FrameKey | None, Query()] = None,
 ) -> HTMLResponse:
     """The desk at which frames are labelled; without a place, at the first frame that nobody labelled."""
     view = labelling.source(source)
     chosen = queue or view.queues[0]
-    page = labelling.queue(source, chosen, by=caller.name, limit=1)
+    page = labelling.queue(source, chosen, by=caller.name, line=line, limit=1)
     place = labelling.place_in_film(source, frame) if chosen is Queue.ALL else 0
     return show(
         request,
@@ -107,6 +109,8 @@ def show_desk(
         queues=QUEUES,
         work=page,
         place=place,
+        line=line,
+        lines=[] if view.film else labelling.lines(),
         wanted=frame if chosen is not Queue.ALL else None,
     )
 

@@ -4,7 +4,7 @@
 import { zoomable } from "./zoom.js";
 
 const desk = document.getElementById("desk");
-const { source, queue, reading, task } = desk.dataset;
+const { source, queue, reading, task, line } = desk.dataset;
 const api = `/api/labelling/sources/${source}`;
 const may = desk.dataset.may === "yes";
 const toggles = [...desk.querySelectorAll("[data-label]")];
@@ -41,7 +41,7 @@ async function call(path, order) {
 
 async function load(page) {
   const size = SHRINKS ? SNAPSHOT : PAGE;
-  const told = await call(`${api}/queue?kind=${queue}&start=${page * size}&limit=${size}`);
+  const told = await call(`${api}/queue?kind=${queue}&start=${page * size}&limit=${size}${line && `&line=${line}`}`);
   if (SHRINKS) total = Math.min(total, told.frames.length);
   told.frames.forEach((frame, index) => { frames[page * size + index] ??= frame; });
 }

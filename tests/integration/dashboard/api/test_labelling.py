@@ -141,6 +141,9 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
         return [frame["frame"] for frame in answer.json()["frames"]]
 
     assert queue("marked") == [marked.frame.frame_id]
+    assert client.get("/api/labelling/sources/line-seam/queue?kind=marked&line=line-2").json()["total"] == 0
+    other = client.get("/labelling/line-seam?queue=marked&line=line-2", headers={"Accept": "text/html"}).text
+    assert "Nothing waits in this queue" in other
     assert queue("uncertain")[0] == unsure.frame.frame_id
     problem(client.get("/api/labelling/sources/line-seam/queue?kind=all"), 422, "this source has marked")
     problem(client.get("/api/labelling/sources/line-hem"), 404, "GET /api/labelling/sources")
