@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import structlog
 from pydantic import JsonValue
 
 from services.trainer.architectures import architecture_of
@@ -35,6 +36,8 @@ from shared.scored import Part, ScoredPart, ScoredPictures, as_table
 from shared.verdict import scores_of
 from shared.vision.bundle import HISTORY, REPORT, SCORES, Bundle, Form
 from shared.vision.compile import compile_for_openvino
+
+_log = structlog.stdlib.get_logger("training")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ def _gather(order: Order, scratch: Path) -> _Material:
     dataset = read_dataset(order.folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
     dataset, store = decode_pictures(dataset, recipe.picture, scratch, on_problem)
     parts = split(dataset, options.shares, options.seed)
+    for warning in parts.warnings:
+        _log.warning(warning)  # now, and not after hours of training
     number = {example.name: row for row, example in enumerate(dataset.examples)}
     rows = {
         part: np.array([number[example.name] for example in examples], np.int64)

@@ -143,7 +143,7 @@ def unproven(comparison: Comparison) -> list[str]:
     if few:
         found.append(
             f"too few test pictures of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
-            "train it with a larger test share (option shares), or label more"
+            "train it with a larger test share (option shares; the warnings of its evaluation say which), or label more"
         )
     if comparison.differences:
         found.append(f"its recipe judges by another rule: {', '.join(comparison.differences)}")

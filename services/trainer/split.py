@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,10 @@ HANDINGS: Final = 5_000
 FEWEST_ATTEMPTS: Final = 5
 FEW: Final = 10
 """Examples with (or without) a label below which a part can't measure it."""
+SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
+"""How much larger than their labels ask for parts may have to be, since groups stay whole."""
+LEAST_TRAIN: Final = 0.4
+"""The share that is left to learn from, in what is advised."""
 
 
 class Shares(BaseModel):
@@ -32,6 +37,9 @@ class Shares(BaseModel):
     train: float = 0.78
     valid: float = 0.20
     test: float = 0.02
+
+    def __str__(self) -> str:
+        return f"{self.train:g},{self.valid:g},{self.test:g}"
 
     @model_validator(mode="after")
     def _make_one(self) -> Shares:
@@ -68,11 +76,10 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
     """
     if len(dataset.examples) < len(PARTS):
         raise DatasetError([f"{len(dataset.examples)} picture(s) can't be split into {', '.join(PARTS)}: label more"])
-    groups, warnings = _groups(dataset)
-    parts = _best_of(groups, np.array([shares.train, shares.valid, shares.test]), np.random.default_rng(seed))
-    train, valid, test = (tuple(example for index in sorted(part) for example in groups[index]) for part in parts)
-    found = Split(train, valid, test, tuple(warnings))
-    return replace(found, warnings=(*warnings, *_scarce(dataset.label_names, found)))
+    found = _shared_out(dataset, shares, seed)
+    scarce_parts = _scarce(dataset.label_names, found)
+    advice = _advice(dataset, shares, seed) if scarce_parts else []
+    return replace(found, warnings=(*found.warnings, *scarce_parts, *advice))
 
 
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
@@ -87,6 +94,14 @@ def scarce(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list
     """Which labels too few pictures have, or lack, to measure how well they are told."""
     few = _few(label_names, labels)
     return [f"too few pictures with or without {few} to measure them: label at least {FEW} of each"] if few else []
+
+
+def _shared_out(dataset: Dataset, shares: Shares, seed: int) -> Split:
+    """A split that warns of too few groups alone."""
+    groups, warnings = _groups(dataset)
+    parts = _best_of(groups, np.array([shares.train, shares.valid, shares.test]), np.random.default_rng(seed))
+    train, valid, test = (tuple(example for index in sorted(part) for example in groups[index]) for part in parts)
+    return Split(train, valid, test, tuple(warnings))
 
 
 def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
@@ -150,6 +165,41 @@ def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
         if few := _few(label_names, [example.labels for example in examples]):
             warnings.append(f"{part} has too few pictures with or without {few} to measure them well")
     return warnings
+
+
+def _advice(dataset: Dataset, shares: Shares, seed: int) -> list[str]:
+    """The shares to ask for, tried out, with which the parts can measure what the whole dataset can."""
+    counts = np.sum([example.labels for example in dataset.examples], axis=0)
+    rarer = np.minimum(counts, len(dataset.examples) - counts)
+    columns = [column for column, count in enumerate(rarer) if count >= len(PARTS) * FEW]
+    if not columns:
+        return []
+    least = FEW / min(rarer[column] for column in columns)
+    for slack in SLACK:
+        asked = _raised(shares, least * slack)
+        if asked and _measures(_shared_out(dataset, asked, seed), columns):
+            names = ", ".join(dataset.label_names[column] for column in columns)
+            return [
+                f"ask for shares {asked} (option shares, --split): valid and test then have {FEW} pictures with and "
+                f"without {names}, as a promotion asks for in test"
+            ]
+    return []
+
+
+def _raised(shares: Shares, least: float) -> Shares | None:
+    """Shares of which valid and test are not below ``least``; None where too little would be left to learn from."""
+    valid, test = (max(share, ceil(100 * least) / 100) for share in (shares.valid, shares.test))
+    train = round(1 - valid - test, 2)
+    return Shares(train=train, valid=valid, test=test) if train >= LEAST_TRAIN else None
+
+
+def _measures(found: Split, columns: list[int]) -> bool:
+    """Whether valid and test have enough pictures with and without some labels."""
+    for part in (found.valid, found.test):
+        true = np.sum([example.labels for example in part], axis=0)[columns]
+        if min(true.min(), (len(part) - true).min()) < FEW:
+            return False
+    return True
 
 
 def _few(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> str:

@@ -161,7 +161,8 @@ def test_few_test_pictures_of_what_decides_prove_nothing(
     (told,) = objections(comparisons.compare("paint", "v1", "v2"))
     assert told == (
         "too few test pictures of error (9 with, 27 without), break (9 with, 27 without), where 10 with and 10 without "
-        "prove something: train it with a larger test share (option shares), or label more"
+        "prove something: train it with a larger test share (option shares; the warnings of its evaluation say which), "
+        "or label more"
     )
     put(store, comparable("v3", dataset, learned=10))
     assert objections(comparisons.compare("paint", "v1", "v3")) == []

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -58,6 +59,23 @@ def test_one_video_is_cut_into_runs_of_neighbours_with_a_warning() -> None:
     numbers = sorted(int(example.name.removesuffix(".png")) for example in found.test)
     neighbours = sum(after - before == 1 for before, after in pairwise(numbers))
     assert neighbours >= len(numbers) / 2
+
+
+def test_shares_that_leave_too_little_to_measure_are_warned_of_with_those_to_ask_for() -> None:
+    labels = [(number % 5 == 0, number % 2 == 0) for number in range(400)]
+    dataset = dataset_of([number // 2 for number in range(400)], labels)
+    *scarce, advice = split(dataset, Shares(), seed=0).warnings
+    assert scarce
+    told = re.fullmatch(r"ask for shares ([\d.]+),([\d.]+),([\d.]+) .* with and without good, length, as .*", advice)
+    assert told
+    train, valid, test = map(float, told.groups())
+    assert (valid, 0.12 <= test <= 0.2) == (0.2, True)
+    assert split(dataset, Shares(train=train, valid=valid, test=test), seed=0).warnings == ()
+
+
+def test_no_shares_are_advised_where_none_would_do() -> None:
+    labels = [(number < 29, True) for number in range(400)]
+    assert not any("ask for" in text for text in split(dataset_of([*range(400)], labels), Shares(), seed=0).warnings)
 
 
 def test_a_label_with_too_few_examples_is_warned_of() -> None:
