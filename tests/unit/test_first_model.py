@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from deploy.embedded.model import first_model
-from shared.vision.bundle import BundleError, read_bundle_folder, write_bundle_folder
-from tests.models import PAINT, paint_bundle
+from shared.vision.bundle import EVALUATION, REPORT, BundleError, read_bundle_folder, write_bundle_folder
+from tests.models import PAINT, pack, paint_bundle
 
 
 @pytest.fixture
@@ -28,6 +29,59 @@ def test_a_recipe_may_move_thresholds_and_makes_a_version_of_its_own(model: Path
     assert bundle.version.startswith("v1-")
     assert bundle.recipe.label("error").threshold == 0.7
     assert bundle.manifest.target_layer == "features"
+
+
+MEASURED = {
+    "labels": {
+        "error": {"n": 40, "positives": 11, "recall": 0.9, "average_precision": 0.8, "intervals": {"recall": [0.7, 1]}}
+    },
+    "compiled": {"openvino_fp32": {"pictures": 40, "largest_score_difference": 1e-6, "changed_verdicts": 0}},
+    "verdict_accuracy": 0.95,
+    "macro_average_precision": 0.8,
+    "mistakes": [{"name": "a.png", "picture": "mistake_00.jpg"}],
+    "valid": {"verdict_accuracy": 0.96},
+    "warnings": ["few pictures"],
+}
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """A model that says how well it judges, and shows its mistakes."""
+    bundle = paint_bundle("v1")
+    files = {
+        **bundle.files,
+        EVALUATION: json.dumps(MEASURED).encode(),
+        REPORT: b"<p>95 %</p>",
+        "mistake_00.jpg": b"a picture",
+    }
+    write_bundle_folder(tmp_path / "model", pack(files, bundle.recipe, "v1", "features"))
+    return tmp_path / "model"
+
+
+def test_under_other_thresholds_a_model_claims_no_verdicts_that_were_counted_under_its_own(
+    measured: Path, tmp_path: Path
+) -> None:
+    moved = _with(PAINT.replace("role: defect}", "role: defect, threshold: 0.7}"), tmp_path, measured)
+    bundle = read_bundle_folder(moved)
+    told = json.loads(bundle.file(EVALUATION))
+    label = told["labels"]["error"]
+    assert (label["recall"], label["average_precision"], label["positives"]) == (None, 0.8, 11)
+    assert (told["verdict_accuracy"], told["macro_average_precision"], told["intervals"]) == (None, 0.8, {})
+    assert not {"valid", "mistakes", "operating_points"} & set(told)
+    assert told["compiled"] == MEASURED["compiled"]
+    assert told["warnings"] == [
+        "few pictures",
+        "verdicts were measured under the recipe of v1, and this one moves threshold of error, threshold of break: "
+        "none is told",
+    ]
+    assert not {REPORT, "mistake_00.jpg"} & set(bundle.files)
+    assert bundle.manifest.derived_from == "v1"
+
+
+def test_a_recipe_of_other_colours_changes_nothing_of_what_was_measured(measured: Path, tmp_path: Path) -> None:
+    bundle = read_bundle_folder(_with(PAINT.replace("colour: blue", "colour: yellow"), tmp_path, measured))
+    assert json.loads(bundle.file(EVALUATION))["verdict_accuracy"] == 0.95
+    assert REPORT in bundle.files
 
 
 @pytest.mark.parametrize("explanation", ["{method: layer-cam}", "{layer: nowhere}"])
