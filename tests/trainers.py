@@ -14,22 +14,29 @@ from services.trainer.registry import Registry
 from services.trainer.trainings import Trainings
 from shared.companions import running_beside
 from shared.messaging.loop import consume
-from shared.messaging.port import Broker
+from shared.messaging.port import Broker, Publisher
 from shared.observability import Health
 from shared.storage.port import ObjectStore
 from shared.topology import TRAINER_COMMANDS
 
 
 @contextmanager
-def answering(store: ObjectStore, broker: Broker) -> Iterator[None]:
-    """The loops of a trainer, as its ``main`` has them, until the end of the block."""
+def answering(store: ObjectStore, broker: Broker, told_by: Publisher | None = None) -> Iterator[None]:
+    """The loops of a trainer, as its ``main`` has them, until the end of the block.
+
+    Args:
+        store: object storage.
+        broker: where it hears commands.
+        told_by: how it tells what it measured, if not as it tells the rest.
+    """
     stop, to_measure = threading.Event(), threading.Event()
     measuring, errands = Measuring(store, stopped=stop.is_set), Errands(store, "trainer", 60)
     registry = Registry(store, Beside(measuring, errands))
     commands = Commands(
         Trainings(store, "trainer", 60), registry, errands, to_train=threading.Event(), to_measure=to_measure
     )
-    measurer = Measurer(errands, measuring, store, broker.publisher(), news=to_measure, stop=stop, lease_seconds=60)
+    publisher = told_by or broker.publisher()
+    measurer = Measurer(errands, measuring, store, publisher, news=to_measure, stop=stop, lease_seconds=60)
 
     def serve() -> None:
         subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)

@@ -1,26 +1,30 @@
 """What was asked for and takes minutes to measure: kept in object storage, so that no command waits behind it.
 
 ``errands/<name>/`` holds ``request.json``, the message as it came; ``claim.json``, who measures, and until when that
-holds unless it is renewed; and of a promotion ``measured.json``, against which model it was measured. An errand is
-deleted when it is done: what came of it is kept elsewhere.
+holds unless it is renewed; and of a promotion ``measured.json``, against which model it was measured. One that is
+measured is still claimed until it is asked for again. An errand is deleted when it is done: what came of it is kept
+elsewhere.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.claims import CLAIM, Claim, Claims
 from services.trainer.records import read_record, write_record
-from shared.messages import ComparisonRequested, PromotionRequested, ThresholdsRequested, decode
-from shared.storage.port import ObjectStore
+from shared.messages import ComparisonRequested, MalformedMessage, PromotionRequested, ThresholdsRequested, decode
+from shared.storage.port import ObjectNotFound, ObjectStore
 
 FOLDER: Final = "errands"
 REQUEST: Final = "request.json"
 MEASURED: Final = "measured.json"
 
 Errand = ComparisonRequested | PromotionRequested | ThresholdsRequested
+
+_log = structlog.stdlib.get_logger("errands")
 
 
 class Measured(BaseModel):
@@ -38,6 +42,7 @@ class Errands:
     def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
         self._store = store
         self._claims = Claims(store, FOLDER, holder, lease_seconds)
+        self._unreadable: set[str] = set()
 
     def add(self, errand: Errand) -> None:
         """Take one in. One that is there is left alone, unless it was measured: then it is to be measured anew."""
@@ -46,14 +51,31 @@ class Errands:
             self._store.put(_key(errand, REQUEST), errand.encode(), "application/json")
 
     def open(self) -> list[Errand]:
-        """Those that are not measured, oldest first."""
+        """Those that are not measured, or of which nobody was told that they are; oldest first."""
         known: dict[str, set[str]] = {}
         for key in self._store.keys(f"{FOLDER}/"):
             _, name, record = key.split("/", 2)
             known.setdefault(name, set()).add(record)
-        waiting = [name for name, records in known.items() if REQUEST in records and MEASURED not in records]
-        found = (decode(self._store.get(f"{FOLDER}/{name}/{REQUEST}")) for name in waiting)
-        return sorted((each for each in found if isinstance(each, Errand)), key=lambda errand: errand.requested_at)
+        waiting = (
+            name
+            for name, records in known.items()
+            if REQUEST in records and (MEASURED not in records or CLAIM in records)
+        )
+        found = (errand for name in waiting if (errand := self._request(name)))
+        return sorted(found, key=lambda errand: errand.requested_at)
+
+    def _request(self, name: str) -> Errand | None:
+        """What was asked for; None where it is done by now, or of a newer trainer: this one can't read it."""
+        try:
+            found = decode(self._store.get(f"{FOLDER}/{name}/{REQUEST}"))
+        except ObjectNotFound:
+            return None
+        except MalformedMessage as error:
+            if name not in self._unreadable:
+                _log.warning("passed over an errand", name=name, reason=str(error))
+                self._unreadable.add(name)
+            return None
+        return found if isinstance(found, Errand) else None
 
     def claim(self, errand: Errand) -> Claim | None:
         """Take one up; None while another trainer measures it."""
@@ -70,6 +92,10 @@ class Errands:
     def was_measured(self, errand: Errand, against: str, objection: str = "") -> None:
         """What a promotion waited for is there."""
         write_record(self._store, _key(errand, MEASURED), Measured(against=against, objection=objection))
+
+    def was_told(self, errand: Errand) -> None:
+        """Whoever waits for it has heard that it is measured."""
+        self._store.delete(_key(errand, CLAIM))
 
     def measured(self, errand: Errand) -> Measured | None:
         """What a promotion waited for; None while it is not there."""

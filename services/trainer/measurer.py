@@ -97,7 +97,9 @@ class Measurer:
             if not isinstance(error, Interrupted):
                 raise
         else:
-            if not isinstance(errand, PromotionRequested):  # whoever decides on that one closes it
+            if isinstance(errand, PromotionRequested):  # whoever decides on that one closes it
+                self._errands.was_told(errand)
+            else:
                 self._errands.finish(errand)
 
     def _measured(self, errand: Errand, *, give_up: bool) -> Sequence[Message]:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from services.trainer.gate import Measuring
 from services.trainer.measurer import GIVEN_UP, MOST_ATTEMPTS, Measurer
 from shared.dataset import DatasetVersion
 from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
+from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS
@@ -177,6 +179,72 @@ def test_a_measurement_that_brings_its_trainer_down_is_given_up(
     stop.set()
     thread.join(20)
     assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
+
+
+class Away(Publisher):
+    """A broker that is away when it is told something first."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self.was_away = threading.Event()
+
+    def publish(self, message: Message) -> Future[None]:
+        if not self.was_away.is_set():
+            self.was_away.set()
+            raise BrokerUnavailable("the broker is away")
+        return self._publisher.publish(message)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+def test_a_promotion_that_was_measured_while_the_broker_was_away_is_decided_when_it_is_back(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.may.set()
+    line, away = Line(broker), Away(broker.publisher())
+    with answering(store, broker, away):
+        line.ask(promotion("v1", "first"), promotion("v2", "second"))
+        assert isinstance(line.answer_to("second"), ModelPromoted)
+    assert away.was_away.is_set()
+    assert list(store.keys("errands/")) == []
+
+
+def test_a_promotion_whose_trainer_died_before_it_told_what_it_measured_is_not_forgotten(store: SlowPictures) -> None:
+    asked = promotion("v2", "second")
+    died = Errands(store, "trainer", 60)
+    died.add(asked)
+    assert died.claim(asked)
+    died.was_measured(asked, "v1")
+    next_one = Errands(store, "trainer", 60)
+    assert next_one.open() == [asked]
+    next_one.was_told(asked)
+    assert next_one.open() == []
+    next_one.add(asked)  # production moved
+    assert next_one.open() == [asked]
+
+
+class Vanishing(FilesystemStore):
+    """Object storage in which another trainer ends an errand between a look at the names and one at what they hold."""
+
+    def get(self, key: str) -> bytes:
+        if key.endswith("/request.json"):
+            self.delete(key)
+        return super().get(key)
+
+
+def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> None:
+    errands = Errands(Vanishing(tmp_path / "objects"), "trainer", 60)
+    errands.add(comparison())
+    assert errands.open() == []
+
+
+def test_an_errand_of_a_newer_trainer_is_passed_over(store: SlowPictures) -> None:
+    errands = Errands(store, "trainer", 60)
+    errands.add(comparison())
+    store.put("errands/wonder.paint/request.json", b'{"type":"WonderRequested","version":1}\n')
+    assert errands.open() == [comparison()]
 
 
 def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowPictures) -> None:
