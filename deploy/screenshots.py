@@ -25,6 +25,7 @@ from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from deploy.embedded.film import seam_film
 from deploy.embedded.line import LINE, free_port
+from deploy.entrance import photograph_entrance
 
 PAGES: Final = {
     "line": "/",
@@ -50,9 +51,16 @@ def screenshots(
     out: Annotated[Path, typer.Option(help="Gets <page>.jpg.")] = Path("docs/images"),
     frames: Annotated[int, typer.Option(min=1, help="To judge before the pictures are taken.")] = 400,
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/screenshots"),
+    people: Annotated[bool, typer.Option("--people", help="The pages of people alone, without a line.")] = False,
     chromium: Annotated[str, typer.Option(help="The browser's program.")] = shutil.which("chromium") or "chromium",
 ) -> None:
-    """Photograph the pages of a line that runs."""
+    """Photograph the pages of a line that runs, and those of people, which take a login."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        photograph_entrance(browser, out)
+        browser.close()
+    if people:
+        return
     with _line(state) as address, sync_playwright() as playwright:
         _wait_for(address, frames)
         browser = playwright.chromium.launch(executable_path=chromium)

@@ -72,6 +72,15 @@ def test_behind_tls_the_cookie_travels_by_tls_alone(house: House) -> None:
     assert house.stranger().get(LINES, headers={"Cookie": given[0].partition(";")[0]}).status_code == 200
 
 
+@pytest.mark.parametrize("foreign", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
+def test_a_page_of_another_site_can_use_no_cookie_and_log_nobody_in(house: House, foreign: dict[str, str]) -> None:
+    name, admin = house.person(Role.VIEWER), house.browser("admin")
+    problem(admin.delete(f"/api/people/{name}", headers=foreign), 403, "another site")
+    form = house.stranger().post("/login", data={"name": name, "password": PASSWORD}, headers=foreign)
+    assert (form.status_code, "set-cookie" in form.headers) == (403, False)
+    assert log_in(house.stranger(), name).status_code == 200
+
+
 def test_who_has_logged_in_is_told_who_they_are_until_they_log_out(house: House) -> None:
     name = house.person(Role.ENGINEER)
     client = house.browser(name)
