@@ -111,7 +111,7 @@ class Subject:
 def render(subject: Subject) -> str:
     """The report as HTML, with everything in it."""
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters |= {"percent": percent, "number": number, "span": span, "share": share_span}
+    templates.filters |= {"percent": percent, "number": number, "span": span, "share": share_span, "around": around}
     return templates.get_template("report.html").render(
         subject=subject,
         recipe=subject.examined.recipe,
@@ -119,13 +119,28 @@ def render(subject: Subject) -> str:
         numbers=LABEL_NUMBERS,
         matrix=_matrix(subject.examined),
         forms=form_rows(subject.document),
-        heatmaps=(subject.document.get("heatmaps") or {}).get("labels", {}),
+        heatmaps=subject.document.get("heatmaps") or {},
+        heatmap_numbers=HEATMAP_NUMBERS,
         warnings=subject.document.get("warnings", []),
         best_epoch=subject.document.get("best_epoch", 0),
         pictures={name: _inline(shot) for name, shot in subject.shots.items()},
         **_charts(subject),
     )
 
+
+HEATMAP_NUMBERS: Final = {
+    "pointing": "peak on it",
+    "centre": "middle on it",
+    "random": "by lot on it",
+    "energy": "heat in it",
+    "area": "picture in it",
+    "deletion": "hottest blurred",
+    "deletion_random": "any place blurred",
+    "insertion": "hottest alone",
+    "insertion_random": "any place alone",
+    "alike": "alike when shuffled",
+}
+"""Of `shared.heatmaps.scores.LabelHeatmaps`, and what a column is called."""
 
 LABEL_NUMBERS: Final = {
     "accuracy": "correct",
@@ -219,3 +234,9 @@ def span(interval: Interval | None) -> str:
 def share_span(interval: Interval | None) -> str:
     """``91.2 – 95.2``, in percent; nothing where there is no interval."""
     return f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}" if interval else ""
+
+
+def around(measured: Mapping[str, Any]) -> str:
+    """``0.912 – 0.952`` of a mean over pictures; nothing where they were too few for an interval."""
+    low, high = measured.get("low"), measured.get("high")
+    return "" if low is None or high is None else span((low, high))

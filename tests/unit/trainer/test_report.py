@@ -1,4 +1,6 @@
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ from services.trainer.examined import Examined
 from services.trainer.mistakes import SIDE, keep_pictures
 from services.trainer.operating_points import operating_points
 from services.trainer.pixels import PixelStore
-from services.trainer.report.page import Subject, form_rows, render
+from services.trainer.report.page import HEATMAP_NUMBERS, Subject, form_rows, render
 from services.trainer.tables import Place
 from services.trainer.thresholds import choose_thresholds
+from shared.heatmaps.scores import HeatmapScores, LabelHeatmaps, Measured
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.vision.codec import decode, size_of
 from tests.unit.trainer.recipes import FRUIT, SEAM
@@ -146,6 +149,31 @@ def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> N
     assert "it changes 3 of 90 verdicts" in page
     assert "prefers-color-scheme: dark" in page
     assert render(seen) == page
+
+
+def test_a_report_tells_what_was_measured_of_heatmaps_beside_what_blind_luck_gets(seam: Recipe) -> None:
+    measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_NUMBERS)}
+    known = LabelHeatmaps(
+        pictures=40, towards=True, curves=8, advantage=measured["pointing"], trustworthy=True, **measured
+    )
+    unknown = {"trustworthy": None, "reason": "only 3 pictures have a mask", "towards": False}
+    no_interval = {"pointing": Measured(value=0.5, low=float("nan"), high=float("nan"))}
+    labels = {"break": known, "good": known.model_copy(update={**unknown, **no_interval})}
+    scores = HeatmapScores(method="layer-cam", layer="features", tolerance=0.05, labels=labels)
+    seen = subject(noisy(seam))
+    document = {**seen.document, "heatmaps": json.loads(scores.model_dump_json())}
+    page = render(replace(seen, document=document))
+    assert "By layer-cam at layer features" in page
+    assert "at most 5 % of the shorter side" in page
+    part = page[page.index("<h2>Heatmaps</h2>") : page.index("<h2>Worst mistakes</h2>")]
+    rows = [re.sub("<[^>]*>", " ", row).split() for row in part.split("<tr>")[2:]]
+    for number in range(len(HEATMAP_NUMBERS)):
+        assert f"{number / 100:.3f}" in rows[0]
+    assert rows[0].count("0.987") == len(HEATMAP_NUMBERS)
+    assert rows[1].count("0.987") == len(HEATMAP_NUMBERS) - 1
+    assert "yes" in rows[0]
+    assert "not known: only 3 pictures have a mask" in part
+    assert "good (what speaks against it)" in part
 
 
 def test_a_report_of_exclusive_labels_has_one_table_of_all_against_all() -> None:
