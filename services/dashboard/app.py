@@ -41,6 +41,9 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings import endpoints as trainings_endpoints
 from services.dashboard.trainings.service import TrainingsService
 
+MOST_BYTES: Final = 1024**2
+"""Of what one request sends, but for uploads: it is read before anybody knows which role it takes."""
+
 FEATURES: Final = (
     lines_endpoints,
     frames_endpoints,
@@ -87,6 +90,7 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
         version="1",
         docs_url=None,
         redoc_url=None,
+        max_body_size=MOST_BYTES,
         openapi_url=None,  # `documents` has it, for those who are let in
     )
     for name, room in vars(rooms).items():

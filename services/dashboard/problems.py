@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.dashboard.projection import AWAY
 from shared.messaging.port import MessagingError
@@ -104,6 +105,11 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
 
     for kind in (*AWAY, StorageError, MessagingError):
         app.add_exception_handler(kind, unavailable)
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(request: Request, _error: ClientDisconnect) -> Response:
+        _log.info("a request broke off", path=request.scope["path"])
+        return respond(Problem(400, "the request broke off").details)  # nobody reads it
 
     @app.exception_handler(Exception)
     def unknown(request: Request, _error: Exception) -> Response:

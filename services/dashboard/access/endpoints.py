@@ -54,6 +54,7 @@ def _people(request: Request) -> People:
 Entrance = Annotated[Access, Depends(_access)]
 Register = Annotated[People, Depends(_people)]
 Person = Annotated[PersonName, Path(examples=["eva"])]
+Before = Annotated[str | None, Query(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="`next` of a page")]
 TokenId = Annotated[str, Path(pattern=r"^token-[0-9a-z]{26}$", examples=["token-01jf6z6tx4w8e1v2m6c3n9q7rb"])]
 
 
@@ -183,9 +184,7 @@ def search_audit(
     audit: Audited,
     _caller: Admin,
     search: SearchedFor,
-    before: Annotated[
-        str | None, Query(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="`next` of a page")
-    ] = None,
+    before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> AuditPage:
     """Who did what, the newest first, a page at a time.

@@ -28,7 +28,7 @@ from services.dashboard.labelling.schemas import (
     UndoOrder,
 )
 from services.dashboard.labelling.service import LabellingService, Wanted
-from services.dashboard.labelling.uploading import BODY, Upload, received
+from services.dashboard.labelling.uploading import BODY, LARGEST, Upload, received
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
 from shared.messages import Name
@@ -68,7 +68,13 @@ def get_source(labelling: Labelling, source: SourceName) -> SourceView:
     return labelling.source(source)
 
 
-@router.post("/films", status_code=201, openapi_extra=BODY, responses=documented(400, 401, 403, 409, 413, 422, 503))
+@router.post(
+    "/films",
+    status_code=201,
+    openapi_extra=BODY,
+    max_body_size=LARGEST,
+    responses=documented(400, 401, 403, 409, 413, 422, 503),
+)
 async def upload_film(request: Request, labelling: Labelling, caller: Engineer, audit: Audited) -> SourceView:
     """Upload a video, a zip of pictures, or pictures, to be labelled by a recipe.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +29,10 @@ USUAL: Final = 25.0
 """Frames per second of a file that does not know its own."""
 WHOLE: Final = 0.9
 """Of the announced time; less of it, and the end of the film is missing."""
+NO_ARCHIVE: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError,
+)  # fmt: skip
+"""What a broken or strange archive raises, whichever way it is packed."""
 PICTURE_SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
 
 Kind = Literal["video", "album"]
@@ -119,7 +125,7 @@ def _look_through_album(path: Path) -> Content:
                 raise UnreadableFilm(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
             names = sorted((entry.filename for entry in entries), key=natural_order)
             width, height = size_of(archive.read(names[0]))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except NO_ARCHIVE as error:
         raise UnreadableFilm(f"a zip that can't be unpacked ({error}): pack it again, without a password") from error
     return Content("album", width, height, 1.0, names=tuple(names))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from services.dashboard.problems import Problem
 
 MOST_FILES: Final = 5_000
 FIELD_BYTES: Final = 200_000
+LARGEST: Final = 4_000_000_000
+"""Bytes of an upload, whatever the settings say."""
 PICTURES: Final = (".jpg", ".jpeg", ".png")
 
 BODY: Final[dict[str, Any]] = {
@@ -131,7 +134,8 @@ def _in_order(files: list[UploadFile]) -> list[UploadFile]:
 
 def _safe(file: UploadFile) -> str:
     name = PurePosixPath((file.filename or "file").replace("\\", "/")).name
-    return f"{plain_name(name)}{PurePosixPath(name).suffix.lower()[:8]}"
+    suffix = re.sub(r"[^a-z0-9]", "", PurePosixPath(name).suffix.lower())[:8]
+    return f"{plain_name(name)}.{suffix}" if suffix else plain_name(name)
 
 
 def _field(form: FormData, name: str) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from services.dashboard.access import Admin, Audited, Role, at_least
-from services.dashboard.access.endpoints import Person, Register, TokenId
+from services.dashboard.access.endpoints import Before, Person, Register, TokenId
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.search import Search, csv_of
 from services.dashboard.pages.form import Asked, Fields
@@ -111,11 +111,11 @@ def revoke_token(people: Register, caller: Admin, token_id: TokenId) -> Response
 
 
 @router.get("/audit", dependencies=[at_least(Role.ADMIN)])
-def show_audit(request: Request, audit: Audited, asked: Fields) -> HTMLResponse:
+def show_audit(request: Request, audit: Audited, asked: Fields, before: Before = None) -> HTMLResponse:
     """Who did what."""
     context: dict[str, Any] = {"asked": asked, "actions": ACTIONS}
     try:
-        found = _search(asked, request.app.state.clock).page(audit, asked.get("before"), PAGE)
+        found = _search(asked, request.app.state.clock).page(audit, before, PAGE)
     except Problem as problem:
         return show(request, "audit.html", "people", problem=problem.details, **context)
     return show(

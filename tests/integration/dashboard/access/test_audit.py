@@ -44,3 +44,7 @@ def test_what_could_not_be_done_is_in_the_audit_log_as_such(client: httpx.Client
     asked, failed = written(store)
     assert (asked.failed, failed.id) == (None, asked.id)
     assert "no such training" in str(failed.failed)
+
+
+def test_an_address_of_the_audit_log_that_was_cut_off_is_refused(client: httpx.Client) -> None:
+    assert client.get("/audit", params={"before": "01JF6Z6TX4"}).status_code == 422

@@ -45,6 +45,13 @@ def test_a_stranger_who_comes_for_a_page_is_led_to_the_login_and_then_there(hous
     assert stranger.get("/frames").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/people", "/api/labelling/sources/line-seam/labels", "/people"])
+def test_nobody_makes_it_read_more_than_an_order_takes(house: House, path: str) -> None:
+    kind = "application/json" if path.startswith("/api/") else "application/x-www-form-urlencoded"
+    pieces = (b" " * (64 * 1024) for _ in range(20))
+    assert house.someone(Role.VIEWER).post(path, content=pieces, headers={"Content-Type": kind}).status_code == 413
+
+
 def test_the_login_leads_nowhere_else(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     for target in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:x", "/\n/x"):

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -172,6 +173,15 @@ def test_what_can_not_be_labelled_is_refused_with_what_to_do(client: httpx.Clien
     (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
     problem(upload(client, tmp_path / "large.mp4"), 413, "DASHBOARD_UPLOAD_MEGABYTES")
     assert client.get("/api/labelling/sources").json() == {"sources": []}
+
+
+def test_the_name_of_an_uploaded_file_is_never_a_path(client: httpx.Client) -> None:
+    for name in ("a.j%00pg", "..%2F..%2Fa.jpg", "a.jpg%0A"):
+        part = f'form-data; name="files"; filename="{unquote(name)}"'.encode()
+        content = b"--b\r\nContent-Disposition: " + part + b"\r\n\r\nno picture\r\n--b--\r\n"
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = client.post("/api/labelling/films", content=content, headers=headers)
+        assert answer.status_code in (400, 422), answer.text
 
 
 def test_several_pictures_are_an_album(client: httpx.Client, store: ObjectStore) -> None:

@@ -44,6 +44,27 @@ def test_a_zip_of_pictures_is_numbered_as_people_number(tmp_path: Path) -> None:
     assert content.names == ("part/2.jpg", "part/9.jpg", "part/10.jpg")
 
 
+@pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_that_was_damaged_on_its_way_is_refused(tmp_path: Path, packed: int) -> None:
+    path = tmp_path / "seams.zip"
+    with zipfile.ZipFile(path, "w", packed) as archive:
+        archive.writestr("1.jpg", jpeg(1))
+    damaged = bytearray(path.read_bytes())
+    damaged[35:60] = b"\xff" * 25
+    path.write_bytes(damaged)
+    with pytest.raises(UnreadableFilm, match="pack it again"):
+        look_through(path)
+
+
+def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "seams.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("é.jpg", jpeg(1))
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(UnreadableFilm, match="pack it again"):
+        look_through(path)
+
+
 def test_what_is_no_film_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     write_film(path, 40)
