@@ -144,6 +144,8 @@ class Registry:
             return NOT_MEASURED, False
         if production is None:
             return NOTHING_BEFORE, False
+        if (overtaken := _overtaken(asked, history[-1])) and not asked.force:
+            raise Refusal(f"{overtaken}: ask again, or force it with a reason")
         against, said = self._measure(asked, production)
         if against and not asked.force:
             raise Refusal(f"{against}; to promote it all the same, force it with a reason")
@@ -210,6 +212,16 @@ def _told(asked: PromotionRequested, move: ProductionPointer) -> ModelPromoted:
 
 def _current(history: Sequence[ProductionPointer]) -> str | None:
     return history[-1].version if history else None
+
+
+def _overtaken(asked: PromotionRequested, last: ProductionPointer) -> str:
+    """Why a promotion that waited for its measurement is wanted no more; nothing where it may go on.
+
+    Who rolls back decides what judges from now on, and not until something older was measured.
+    """
+    if not last.rollback or asked.requested_at > last.at:
+        return ""
+    return f"{last.by} rolled back to {last.version} at {last.at:%Y-%m-%d %H:%M:%S} UTC, after this was asked for"
 
 
 def _refuse_other_than(before: str | None, asked: PromotionRequested, production: str | None) -> None:

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,20 @@ def test_a_rollback_to_another_model_than_the_one_before_is_refused(registry: Re
     refused = rolled_back(registry, "v3", "wrong")
     assert isinstance(refused, PromotionRefused)
     assert refused.reason == "before v2, v1 was in production, and not v3"
+
+
+def test_a_promotion_that_was_asked_for_before_a_rollback_is_not_done_after_it(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset), comparable("v3", dataset))
+    registry.promote(promotion("v1", "first"))
+    registry.promote(promotion("v2", "second"))
+    rolled_back(registry, "v1", "back")
+    late = registry.promote(promotion("v3", "late"))
+    assert isinstance(late, PromotionRefused)
+    assert late.reason.startswith("ada rolled back to v1 at ")
+    assert late.reason.endswith(" UTC, after this was asked for: ask again, or force it with a reason")
+    assert isinstance(registry.promote(promotion("v3", "again", requested_at=datetime.now(UTC))), ModelPromoted)
 
 
 # ── what no force overrules ──────────────────────────────────────────────────────────────────────────────────────────
