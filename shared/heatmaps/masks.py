@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.heatmaps.questions import points_at_presence
 from shared.recipe import Recipe, Role
 from shared.vision.codec import decode
 
@@ -36,7 +37,8 @@ class MarkedPicture:
 def masks_of(folder: Path, name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:
     """The masks of one picture, by label.
 
-    A mask of everything is one label's own only where the picture has no second defect.
+    A mask of everything is one label's own only where the picture has no second defect. Of a quality that is missing it
+    is the truth where maps show what speaks against it; of labels that exclude each other they show what speaks for.
 
     Args:
         folder: of the data set.
@@ -73,7 +75,7 @@ def _masks_of(folder: Path, name: PurePosixPath, true: Collection[str], recipe: 
     for label in recipe.labels:
         own = folder / BY_LABEL / name.with_name(f"{name.stem}_{label.name}.png")
         if label.role is Role.QUALITY:
-            if label.name not in true and together.is_file():
+            if label.name not in true and together.is_file() and not points_at_presence(label, recipe):
                 yield label.name, together
         elif label.name in true and own.is_file():
             yield label.name, own
