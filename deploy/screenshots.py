@@ -31,6 +31,8 @@ PAGES: Final = {
     "line": "/",
     "quality": "/quality",
     "frames": "/frames?verdict=ng",
+    "models": "/models",
+    "training": "/trainings/new?recipe=seam",
     "accounting": "/accounting",
     "labelling": "/labelling",
 }

@@ -28,6 +28,7 @@ from services.dashboard.live import Hub
 from services.dashboard.models import endpoints as models_endpoints
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
+from services.dashboard.models.threshold_sets import ThresholdSets
 from services.dashboard.openapi import install_document
 from services.dashboard.pages import endpoints as pages_endpoints
 from services.dashboard.pages import session as session_pages
@@ -70,6 +71,7 @@ class Rooms:
     marks: Marks
     models: ModelsService
     comparisons: ComparisonsService
+    threshold_sets: ThresholdSets
     trainings: TrainingsService
     datasets: DatasetsService
     hub: Hub

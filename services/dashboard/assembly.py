@@ -33,6 +33,7 @@ from services.dashboard.lines.service import LinesService
 from services.dashboard.live import Hub, Sources
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
+from services.dashboard.models.threshold_sets import ThresholdSets
 from services.dashboard.pages.templating import Clock
 from services.dashboard.parked import ParkedFrames
 from services.dashboard.projection import Keys
@@ -140,6 +141,7 @@ class Dashboard:
             marks=marks,
             models=models,
             comparisons=ComparisonsService(self._store, commands),
+            threshold_sets=ThresholdSets(self._store, self.handler.thresholds, models, commands),
             trainings=trainings,
             datasets=DatasetsService(self._store),
             hub=Hub(self._redis, self._keys, sources),

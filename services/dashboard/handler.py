@@ -16,6 +16,7 @@ from services.dashboard.lines.cameras import Cameras
 from services.dashboard.lines.pulse import Pulse
 from services.dashboard.lines.workers import Workers
 from services.dashboard.models.moves import Moves
+from services.dashboard.models.words import ThresholdWords
 from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings.register import Trainings
@@ -28,6 +29,9 @@ from shared.messages import (
     ModelTrained,
     PromotionRefused,
     PromotionRequested,
+    ThresholdsKept,
+    ThresholdsRefused,
+    ThresholdsRequested,
     TrainingProgressed,
     TrainingRequested,
     WorkerReported,
@@ -63,6 +67,7 @@ class Handler:
         self.workers = Workers(redis, keys)
         self.trainings = Trainings(redis, keys)
         self.moves = Moves(redis, keys)
+        self.thresholds = ThresholdWords(redis, keys)
         self.announcer = Announcer(redis, keys)
         self._appliers: dict[type[Message], Callable[[Any], None]] = {
             FrameInspected: self._apply_verdicts,
@@ -72,6 +77,9 @@ class Handler:
             TrainingRequested: self._apply_trainings,
             TrainingProgressed: self._apply_trainings,
             ModelTrained: self._apply_trainings,
+            ThresholdsRequested: self._apply_thresholds,
+            ThresholdsKept: self._apply_thresholds,
+            ThresholdsRefused: self._apply_thresholds,
             PromotionRequested: self._apply_moves,
             PromotionRefused: self._apply_moves,
             ModelPromoted: self._apply_moves,
@@ -131,5 +139,10 @@ class Handler:
 
     def _apply_moves(self, words: Sequence[PromotionRequested | PromotionRefused | ModelPromoted]) -> None:
         self.moves.note(words)
+        if self._live:
+            self.announcer.models({word.recipe for word in words})
+
+    def _apply_thresholds(self, words: Sequence[ThresholdsRequested | ThresholdsKept | ThresholdsRefused]) -> None:
+        self.thresholds.note(words)
         if self._live:
             self.announcer.models({word.recipe for word in words})

@@ -155,6 +155,14 @@ class Keys:
         """Hash message type → the last message of that type about a training."""
         return f"{self.prefix}:training:{training_id}"
 
+    def epochs(self, training_id: str) -> str:
+        """Hash epoch (four digits) → the last message about it: the curves of a training."""
+        return f"{self.prefix}:epochs:{training_id}"
+
+    def thresholds(self, recipe: str) -> str:
+        """Hash request and message type → the last message of that type about it."""
+        return f"{self.prefix}:thresholds:{recipe}"
+
     def promotions(self, recipe: str) -> str:
         """Hash promotion id → the last message about it."""
         return f"{self.prefix}:promotions:{recipe}"

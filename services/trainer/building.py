@@ -21,7 +21,6 @@ from services.trainer.forms import Forms, Reference, calibration_rows, make_form
 from services.trainer.heatmaps import heatmap_scores
 from services.trainer.mistakes import Mistake, keep_pictures
 from services.trainer.operating_points import OperatingPoints
-from services.trainer.options import TrainingOptions
 from services.trainer.packing import Provenance, pack
 from services.trainer.pixels import PixelStore, Rows, decode_pictures
 from services.trainer.report.page import Subject, facts_of, render
@@ -33,6 +32,7 @@ from services.trainer.validation import logits_of
 from shared.heatmaps.scores import HeatmapScores
 from shared.recipe import Recipe, Task
 from shared.scored import Part, ScoredPart, ScoredPictures, as_table
+from shared.training import TrainingOptions
 from shared.verdict import scores_of
 from shared.vision.bundle import HISTORY, REPORT, SCORES, Bundle, Form
 from shared.vision.compile import compile_for_openvino

@@ -11,11 +11,12 @@ from services.trainer.complaints import complaints
 from services.trainer.dataset_commands import commands as dataset_commands
 from services.trainer.dataset_commands import split_folder
 from services.trainer.model_commands import commands as model_commands
-from services.trainer.options import Precision, TrainingOptions, read_options, shares_of
+from services.trainer.options import read_options, shares_of
 from services.trainer.settings import TrainerSettings
 from shared.quiet import import_quietly
 from shared.recipe import PictureSpec, Task
 from shared.settings import read_settings
+from shared.training import Precision, TrainingOptions
 from shared.vision.bundle import MANIFEST, BundleError, Form
 
 if TYPE_CHECKING:

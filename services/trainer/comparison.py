@@ -108,7 +108,8 @@ class Comparisons:
     def refuse(self, asked: ComparisonRequested, reason: str) -> None:
         """Say why there is no comparison, where whoever asked looks for one."""
         key = comparison_key(asked.recipe, asked.baseline, asked.candidate)
-        self._store.put(key, json.dumps({"reason": reason}).encode(), "application/json")
+        refusal = {"reason": reason, "requested_at": asked.requested_at.isoformat()}
+        self._store.put(key, json.dumps(refusal).encode(), "application/json")
 
     def _bundle(self, recipe: str, version: str) -> Bundle:
         try:

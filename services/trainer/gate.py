@@ -5,6 +5,7 @@ Nor may it pass because there was little to see: see `unproven`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ from shared.messages import (
     ThresholdsRefused,
     ThresholdsRequested,
 )
-from shared.quiet import import_quietly
 from shared.storage.port import ObjectStore
 from shared.vision.bundle import BundleError, comparison_key
 
@@ -98,7 +98,7 @@ class Measuring:
         return loaded
 
     def _loaded(self, module: str) -> ModuleType:
-        return import_quietly(f"services.trainer.{module}")
+        return importlib.import_module(f"services.trainer.{module}")
 
 
 class Beside:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +28,7 @@ class Provenance:
     """Where a model comes from."""
 
     version: str
-    """What the model will be called: see `version_name`."""
+    """What the model will be called: see `services.trainer.naming`."""
     architecture: str
     dataset: str
     """A dataset version, or the digest of its table."""
@@ -79,11 +79,6 @@ def pack(
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
     return Bundle(manifest, files)
-
-
-def version_name(moment: datetime, training_id: str) -> str:
-    """``20261123-0850-3f9a2c``: sorts by time, and is the same again for a training that is resumed."""
-    return f"{moment.astimezone(UTC):%Y%m%d-%H%M}-{hashlib.sha256(training_id.encode()).hexdigest()[:6]}"
 
 
 def keras_file(network: keras.Model) -> bytes:

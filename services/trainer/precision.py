@@ -18,7 +18,8 @@ import tensorflow as tf
 from keras import layers
 
 from services.trainer.architectures import Architecture
-from services.trainer.options import Precision, WrongOption
+from services.trainer.options import WrongOption
+from shared.training import Precision
 
 FLOAT32: Final = "float32"
 FLOAT16: Final = "mixed_float16"

@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
 
 from services.trainer.dataset import NAME, Dataset, Example
 from services.trainer.tables import DatasetError, written
+from shared.training import Shares
 
 PARTS: Final = ("train", "valid", "test")
 RUNS: Final = 20
@@ -27,25 +27,6 @@ SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
 """How much larger than their labels ask for parts may have to be, since groups stay whole."""
 LEAST_TRAIN: Final = 0.4
 """The share that is left to learn from, in what is advised."""
-
-
-class Shares(BaseModel):
-    """How the pictures are shared out."""
-
-    model_config = ConfigDict(frozen=True)
-
-    train: float = 0.78
-    valid: float = 0.20
-    test: float = 0.02
-
-    def __str__(self) -> str:
-        return f"{self.train:g},{self.valid:g},{self.test:g}"
-
-    @model_validator(mode="after")
-    def _make_one(self) -> Shares:
-        if min(self.train, self.valid, self.test) <= 0 or abs(self.train + self.valid + self.test - 1) > 1e-6:
-            raise ValueError("the shares of train, valid and test are above 0 and make 1 together")
-        return self
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from services.trainer.equality import LeftOut, Proof, changed_verdicts_told, com
 from services.trainer.errors import TrainerError
 from services.trainer.examined import Examined
 from services.trainer.mistakes import Mistake
+from services.trainer.naming import version_name
 from services.trainer.operating_points import OperatingPoints
-from services.trainer.packing import version_name
 from services.trainer.pixels import PixelStore
 from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.rescoring import scored_pictures

@@ -17,12 +17,12 @@ from services.trainer.errors import TrainerError
 from services.trainer.feeding import Feed
 from services.trainer.fine_tuning import fit_head, hold_statistics
 from services.trainer.loss import loss_of
-from services.trainer.options import TrainingOptions
 from services.trainer.pixels import PixelStore, Rows
 from services.trainer.precision import Computing, computing_for, copy_weights, note_run, scaled, twin
 from services.trainer.validation import Validator
 from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
+from shared.training import TrainingOptions
 
 WARM_UP: Final = 0.05
 """Of all steps, in which the learning rate rises."""

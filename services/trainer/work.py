@@ -10,8 +10,8 @@ from services.trainer.building import Order, build
 from services.trainer.child import EpochDone, Failed, Finished, Postponed, end_with_parent, tell
 from services.trainer.download import Datasets, Material, Reading
 from services.trainer.errors import TrainerError
+from services.trainer.naming import version_name
 from services.trainer.options import read_options
-from services.trainer.packing import version_name
 from services.trainer.settings import TrainerSettings
 from services.trainer.trainings import StoredCheckpoint, Trainings
 from shared.messages import TrainingRequested

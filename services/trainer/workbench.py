@@ -24,13 +24,13 @@ from services.trainer.draft import draft_recipe, side_of
 from services.trainer.evaluation import Evaluation, table_of
 from services.trainer.examined import Examined
 from services.trainer.mistakes import keep_pictures
-from services.trainer.options import TrainingOptions
-from services.trainer.packing import version_name
+from services.trainer.naming import version_name
 from services.trainer.pixels import decode_pictures
 from services.trainer.progress import ProgressBar
 from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.validation import engine_logits
 from shared.recipe import PictureSpec, Recipe, Task, read_recipe
+from shared.training import TrainingOptions
 from shared.verdict import scores_of
 from shared.vision.bundle import EVALUATION, FORM_FILES, HISTORY, Bundle, Form, read_bundle_folder, write_bundle_folder
 from shared.vision.openvino_engine import OpenVinoEngine

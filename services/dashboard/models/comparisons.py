@@ -20,8 +20,8 @@ class ComparisonsService:
         self._store = store
         self._commands = commands
 
-    def order(self, recipe: str, order: ComparisonOrder, by: str) -> None:
-        """Ask the trainer to compare two versions.
+    def order(self, recipe: str, order: ComparisonOrder, by: str) -> datetime:
+        """Ask the trainer to compare two versions; returns when.
 
         Raises:
             Problem: 404: one of them is not there.
@@ -35,9 +35,10 @@ class ComparisonsService:
             recipe=recipe, requested_by=by, requested_at=datetime.now(UTC), **order.model_dump()
         )
         self._commands.give(asked, noted=False)
+        return asked.requested_at
 
-    def get(self, recipe: str, baseline: str, candidate: str) -> ComparisonView:
-        """What came out.
+    def get(self, recipe: str, baseline: str, candidate: str, since: datetime | None = None) -> ComparisonView:
+        """What came out; a refusal of a request before ``since`` is none, for whoever asked again.
 
         Raises:
             Problem: 404: nothing yet, or nobody asked.
@@ -47,6 +48,8 @@ class ComparisonsService:
         except (ObjectNotFound, ValueError):
             raise Problem(404, "not compared, or not yet: POST to the recipe's comparisons asks for it") from None
         reason = str(found.get("reason", ""))
+        if reason and since and found.get("requested_at", "") < since.isoformat():
+            raise Problem(404, "not compared yet: the trainer measures")
         return ComparisonView(
             recipe=recipe, baseline=baseline, candidate=candidate, reason=reason, comparison=None if reason else found
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse
 
 from services.dashboard.access import Audited, Engineer, Role, at_least
 from services.dashboard.models.comparisons import ComparisonsService
+from services.dashboard.models.effects import Effect
 from services.dashboard.models.schemas import (
     ComparisonOrder,
     ComparisonView,
@@ -19,10 +22,17 @@ from services.dashboard.models.schemas import (
     PromotionOrder,
     PromotionView,
     RollbackOrder,
+    ThresholdSetList,
+    ThresholdSetOrder,
+    ThresholdSetView,
 )
 from services.dashboard.models.service import ModelsService
-from services.dashboard.problems import documented
+from services.dashboard.models.threshold_sets import ThresholdSets
+from services.dashboard.problems import Problem, documented
 from shared.messages import Name
+from shared.vision.bundle import REPORT
+
+SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 router = APIRouter(prefix="/api/models", tags=["models"], dependencies=[at_least(Role.VIEWER)])
 
@@ -39,6 +49,14 @@ def _comparisons(request: Request) -> ComparisonsService:
 
 Models = Annotated[ModelsService, Depends(_models)]
 Comparisons = Annotated[ComparisonsService, Depends(_comparisons)]
+
+
+def _threshold_sets(request: Request) -> ThresholdSets:
+    sets: ThresholdSets = request.app.state.threshold_sets
+    return sets
+
+
+Thresholds = Annotated[ThresholdSets, Depends(_threshold_sets)]
 RecipeName = Annotated[Name, Path(examples=["seam"])]
 Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
 
@@ -55,6 +73,48 @@ def list_models(
 def get_model(models: Models, recipe: RecipeName, version: Version) -> ModelView:
     """One model version."""
     return models.get(recipe, version)
+
+
+@router.get(
+    "/{recipe}/versions/{version}/report", response_class=HTMLResponse, responses=documented(401, 403, 404, 422, 503)
+)
+def get_report(models: Models, recipe: RecipeName, version: Version) -> HTMLResponse:
+    """The report that the trainer keeps with a model. It is shown without any right: no script, no form, no request."""
+    return HTMLResponse(models.file(recipe, version, REPORT), headers={"Content-Security-Policy": SANDBOX})
+
+
+@router.get("/{recipe}/versions/{version}/effect", responses=documented(401, 403, 404, 409, 422, 503))
+def get_effect(
+    sets: Thresholds,
+    recipe: RecipeName,
+    version: Version,
+    threshold: Annotated[
+        list[str], Query(max_length=64, description="`label:number`; labels that are left out stay as they are")
+    ] = [],  # noqa: B006  FastAPI copies it
+) -> Effect:
+    """What a model would do at other thresholds: escapes and overkill of all together, on its validation part."""
+    return sets.effect(recipe, version, thresholds_of(threshold))
+
+
+@router.post("/{recipe}/{version}/thresholds", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
+def set_thresholds(
+    sets: Thresholds,
+    recipe: RecipeName,
+    version: Version,
+    order: ThresholdSetOrder,
+    *,
+    caller: Engineer,
+    audit: Audited,
+) -> ThresholdSetView:
+    """Ask the trainer for a version with these thresholds, measured on the test pictures of the model."""
+    with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
+        return sets.order(recipe, version, order, by=caller.name)
+
+
+@router.get("/{recipe}/thresholds", responses=documented(401, 403, 422, 503))
+def list_thresholds(sets: Thresholds, recipe: RecipeName) -> ThresholdSetList:
+    """Threshold sets that were ordered, and what the trainer made of each."""
+    return sets.of_recipe(recipe)
 
 
 @router.get("/{recipe}/production", responses=documented(401, 404, 422, 503))
@@ -117,3 +177,15 @@ def get_comparison(
 ) -> ComparisonView:
     """Two versions side by side on the test pictures of the candidate, per label and as a whole, with intervals."""
     return comparisons.get(recipe, baseline, candidate)
+
+
+def thresholds_of(given: Sequence[str]) -> dict[str, float]:
+    """``label:number``, several of them.
+
+    Raises:
+        Problem: 422: something else.
+    """
+    try:
+        return {label: float(value) for label, _, value in (each.rpartition(":") for each in given)}
+    except ValueError as error:
+        raise Problem(422, "threshold: give label:number, such as break:0.35") from error

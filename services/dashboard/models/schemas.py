@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.moves import Move
-from shared.messages import Name
+from shared.messages import Name, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.promotions import Entry
 from shared.recipe import Role
 
@@ -57,6 +57,9 @@ class ModelView(BaseModel):
     created_at: datetime
     dataset: str
     options: dict[str, JsonValue]
+    derived_from: str | None = Field(None, description="the version with the same network and other thresholds")
+    author: str = Field("", description="who chose the thresholds, where people did")
+    reason: str = Field("", description="why they chose them")
     labels: list[LabelView]
     evaluation: dict[str, JsonValue] | None = Field(description="null when the bundle has none")
 
@@ -115,6 +118,80 @@ class HistoryView(BaseModel):
 
     recipe: str
     history: list[Entry] = Field(description="newest first")
+
+
+class ThresholdSetOrder(BaseModel):
+    """Which thresholds, and why."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"thresholds": {"break": 0.35}, "reason": "two breaks got through on twill", "promote": False}
+        },
+    )
+
+    thresholds: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        min_length=1, max_length=64, description="by label; those that are left out stay"
+    )
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    promote: bool = Field(False, description="promote the version when it passes the gate")
+
+
+class ThresholdSetState(StrEnum):
+    """Where a threshold set is."""
+
+    REQUESTED = "requested"
+    KEPT = "kept"
+    REFUSED = "refused"
+
+
+class ThresholdSetView(BaseModel):
+    """Thresholds that were asked for, and what the trainer made of them."""
+
+    thresholds_id: str
+    recipe: str
+    derived_from: str = Field(description="the version whose network is kept")
+    model_version: str | None = Field(None, description="the version that has them, once it is there")
+    thresholds: dict[str, float] = Field(default_factory=dict, description="that were moved")
+    state: ThresholdSetState
+    reason: str = Field(description="why they were asked for")
+    refusal: str = Field("", description="why there is no such version")
+    by: str
+    at: datetime
+
+    @classmethod
+    def of(cls, word: ThresholdsRequested | ThresholdsKept | ThresholdsRefused) -> Self:
+        """What a first word says."""
+        found = cls(
+            thresholds_id=word.thresholds_id,
+            recipe=word.recipe,
+            derived_from=word.model_version if isinstance(word, ThresholdsRequested) else word.derived_from,
+            thresholds={} if isinstance(word, ThresholdsRefused) else word.thresholds,
+            state=ThresholdSetState.REQUESTED,
+            reason="" if isinstance(word, ThresholdsRefused) else word.reason,
+            by=word.requested_by,
+            at=datetime.min.replace(tzinfo=UTC),
+        )
+        return found.told(word)
+
+    def told(self, word: ThresholdsRequested | ThresholdsKept | ThresholdsRefused) -> Self:
+        """What is known after a further word."""
+        match word:
+            case ThresholdsRequested():
+                changes = {"thresholds": word.thresholds, "reason": word.reason}
+                return self.model_copy(update={**changes, "at": max(self.at, word.requested_at)})
+            case ThresholdsKept():
+                changes = {"state": ThresholdSetState.KEPT, "model_version": word.model_version}
+                return self.model_copy(update={**changes, "at": max(self.at, word.kept_at)})
+            case ThresholdsRefused():
+                changes = {"state": ThresholdSetState.REFUSED, "refusal": word.reason}
+                return self.model_copy(update={**changes, "at": max(self.at, word.refused_at)})
+
+
+class ThresholdSetList(BaseModel):
+    """Threshold sets, newest first."""
+
+    thresholds: list[ThresholdSetView]
 
 
 class ComparisonOrder(BaseModel):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
 
 from services.dashboard.commands import Commands
@@ -29,7 +28,7 @@ from services.dashboard.models.schemas import (
 from services.dashboard.problems import Problem
 from shared.messages import PromotionRequested
 from shared.promotions import history_of
-from shared.recipe import Label, RecipeError, parse_recipe
+from shared.recipe import Label, Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.vision import bundle
 
@@ -43,7 +42,8 @@ class ModelsService:
         self._commands = commands
         # bundles never change; one that is not there raises, which is not kept: it may come, or be put back
         self._model = lru_cache(maxsize=500)(self._read_model)
-        self._labels = lru_cache(maxsize=500)(self._read_labels)
+        self._recipe = lru_cache(maxsize=500)(self._read_recipe)
+        self._evaluation = lru_cache(maxsize=500)(self._read_evaluation)
 
     def newest(self, recipe: str | None) -> ModelList:
         """The versions of a recipe, or of all, newest first."""
@@ -71,8 +71,39 @@ class ModelsService:
     def labels(self, recipe: str, version: str) -> list[LabelView]:
         """The labels of a model; none when its bundle can't be read."""
         try:
-            return list(self._labels(recipe, version))
+            measured = _measured_heatmaps(self._evaluation_if_there(recipe, version))
+            labels = self._recipe(recipe, version).labels
+            return [_label_view(label, measured.get(label.name, MeasuredHeatmaps())) for label in labels]
         except (ObjectNotFound, RecipeError):
+            return []
+
+    def recipe(self, recipe: str, version: str) -> Recipe:
+        """The recipe of a model.
+
+        Raises:
+            Problem: 404: there is no such model, or its recipe can't be read.
+        """
+        try:
+            return self._recipe(recipe, version)
+        except (ObjectNotFound, RecipeError) as error:
+            raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}, or it is damaged") from error
+
+    def file(self, recipe: str, version: str, name: str) -> bytes:
+        """A file of a bundle.
+
+        Raises:
+            Problem: 404: it has none of that name.
+        """
+        try:
+            return self._store.get(f"{bundle.folder_of(recipe, version)}/{name}")
+        except ObjectNotFound as error:
+            raise Problem(404, f"version {version!r} of recipe {recipe!r} has no {name}") from error
+
+    def curves(self, recipe: str, version: str) -> list[dict[str, float]]:
+        """The metrics of each epoch of a model's training; empty where it keeps none."""
+        try:
+            return TypeAdapter(list[dict[str, float]]).validate_json(self.file(recipe, version, bundle.HISTORY))
+        except (Problem, ValidationError):
             return []
 
     def trust(self, recipe: str, version: str) -> dict[tuple[str, bool], bool | None]:
@@ -100,6 +131,14 @@ class ModelsService:
         history = bundle.production_history(self._store, recipe)
         moves = [MoveView(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
         return Production(recipe=recipe, version=moves[0].version if moves else None, history=moves)
+
+    def before(self, recipe: str) -> str | None:
+        """The version that a rollback leads to; None when there is none."""
+        return bundle.version_before(bundle.production_history(self._store, recipe))
+
+    def has_report(self, recipe: str, version: str) -> bool:
+        """Whether the trainer kept a report with a model."""
+        return self._store.exists(f"{bundle.folder_of(recipe, version)}/{bundle.REPORT}")
 
     def promote(self, recipe: str, version: str, order: PromotionOrder, by: str) -> PromotionView:
         """Ask the trainer to put a version into production.
@@ -130,7 +169,7 @@ class ModelsService:
             Problem: 409: there is none.
             MessagingError: nobody was asked.
         """
-        before = bundle.version_before(bundle.production_history(self._store, recipe))
+        before = self.before(recipe)
         if before is None:
             raise Problem(409, f"no other model of recipe {recipe!r} was in production before: GET its history")
         request = PromotionRequested(
@@ -172,32 +211,34 @@ class ModelsService:
         return models
 
     def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
-        changes = {"in_production": version == in_production, "labels": self.labels(recipe, version)}
+        changes = {
+            "in_production": version == in_production,
+            "labels": self.labels(recipe, version),
+            "evaluation": self._evaluation_if_there(recipe, version),
+        }
         return self._model(recipe, version).model_copy(update=changes)
 
     def _read_model(self, recipe: str, version: str) -> ModelView:
         folder = bundle.folder_of(recipe, version)
         manifest = bundle.Manifest.model_validate_json(self._store.get(f"{folder}/{bundle.MANIFEST}"))
-        return ModelView(
-            **manifest.model_dump(include={"recipe", "version", "architecture", "created_at", "dataset", "options"}),
-            in_production=False,
-            labels=[],
-            evaluation=self._read_evaluation(folder),
-        )
+        told = {"recipe", "version", "architecture", "created_at", "dataset", "options"}
+        origin = {"derived_from", "author", "reason"}
+        return ModelView(**manifest.model_dump(include=told | origin), in_production=False, labels=[], evaluation=None)
 
-    def _read_evaluation(self, folder: str) -> dict[str, JsonValue] | None:
+    def _evaluation_if_there(self, recipe: str, version: str) -> dict[str, JsonValue] | None:
+        """Looked for again until it is there: storage may be copied in any order."""
         try:
-            evaluation = json.loads(self._store.get(f"{folder}/{bundle.EVALUATION}"))
+            return self._evaluation(recipe, version)
         except (ObjectNotFound, ValueError):
             return None
-        return evaluation if isinstance(evaluation, dict) else None
 
-    def _read_labels(self, recipe: str, version: str) -> tuple[LabelView, ...]:
-        folder = bundle.folder_of(recipe, version)
-        content = self._store.get(f"{folder}/{bundle.RECIPE}")
-        found = parse_recipe(content.decode(errors="replace"), source=f"recipe of model {version}")
-        measured = _measured_heatmaps(self._read_evaluation(folder))
-        return tuple(_label_view(label, measured.get(label.name, MeasuredHeatmaps())) for label in found.labels)
+    def _read_evaluation(self, recipe: str, version: str) -> dict[str, JsonValue]:
+        content = self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.EVALUATION}")
+        return TypeAdapter(dict[str, JsonValue]).validate_json(content)
+
+    def _read_recipe(self, recipe: str, version: str) -> Recipe:
+        content = self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}")
+        return parse_recipe(content.decode(errors="replace"), source=f"recipe of model {version}")
 
 
 def _measured_heatmaps(evaluation: dict[str, JsonValue] | None) -> dict[str, MeasuredHeatmaps]:

@@ -31,6 +31,13 @@ STYLE: Final = Style(
 )
 
 
+def styled(colours: tuple[str, ...]) -> Style:
+    """The style of every chart, with the colours of its series."""
+    values = {name: getattr(STYLE, name) for name in vars(type(STYLE)) if not name.startswith("_")} | vars(STYLE)
+    plain = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+    return Style(**{**plain, "colors": colours, "value_font_size": 14, "value_colors": ("var(--ink)",)})
+
+
 def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, utc_offset: timedelta) -> str:
     """The share of NG frames per minute, as SVG to be put into a page.
 

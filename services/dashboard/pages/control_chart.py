@@ -7,9 +7,8 @@ from math import isclose
 from typing import Any, Final
 
 import pygal
-from pygal.style import Style
 
-from services.dashboard.pages.charts import STYLE, embed
+from services.dashboard.pages.charts import embed, styled
 from services.dashboard.pages.templating import Clock, percent
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.quality.windows import Every
@@ -32,7 +31,7 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
     """A control chart: the rate of each point, the centre, the limits, what stands out, and where the model changed."""
     top = _top(chart)
     drawing = pygal.XY(
-        style=_style(COLOURS),
+        style=styled(COLOURS),
         width=1200,
         height=400,
         js=(),
@@ -76,7 +75,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
     """Faults by label as bars, the most frequent first, with the share of all of them that the bars so far make up."""
     shown = [label for label in labels if label.faults]
     drawing = pygal.Bar(
-        style=_style(("var(--muted)",)),
+        style=styled(("var(--muted)",)),
         width=640,
         height=320,
         js=(),
@@ -98,12 +97,6 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
     )
     drawing.add("Faults", [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown])
     return embed(drawing, title)
-
-
-def _style(colours: tuple[str, ...]) -> Style:
-    values = {name: getattr(STYLE, name) for name in vars(type(STYLE)) if not name.startswith("_")} | vars(STYLE)
-    plain = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
-    return Style(**{**plain, "colors": colours, "value_font_size": 14, "value_colors": ("var(--ink)",)})
 
 
 def _top(chart: Chart) -> float:

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from services.dashboard.access import Role, at_least
 from services.dashboard.counting import Step
 from services.dashboard.lines.endpoints import Line, Lines
-from services.dashboard.pages import accounting, frames, labelling, people, quality
+from services.dashboard.pages import accounting, frames, labelling, models, people, quality, thresholds, trainings
 from services.dashboard.pages.charts import draw_ng_rate
 from services.dashboard.pages.templating import templates
 from services.dashboard.problems import ProblemDetails
@@ -24,6 +24,9 @@ router.include_router(quality.router)
 router.include_router(frames.router)
 router.include_router(labelling.router)
 router.include_router(people.router)
+router.include_router(trainings.router)
+router.include_router(models.router)
+router.include_router(thresholds.router)
 
 
 @router.get("/")

@@ -8,9 +8,17 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.dashboard.access import Audited, Engineer, Role, at_least
 from services.dashboard.problems import documented
-from services.dashboard.trainings.schemas import TrainingList, TrainingOrder, TrainingView
+from services.dashboard.trainings.schemas import (
+    ArchitectureList,
+    ArchitectureView,
+    TrainingHistory,
+    TrainingList,
+    TrainingOrder,
+    TrainingView,
+)
 from services.dashboard.trainings.service import TrainingsService
 from shared.messages import Name
+from shared.training import ARCHITECTURES
 
 router = APIRouter(prefix="/api/trainings", tags=["trainings"], dependencies=[at_least(Role.VIEWER)])
 
@@ -39,6 +47,20 @@ def order_training(
 def list_trainings(trainings: Trainings, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> TrainingList:
     """The last trainings, newest first."""
     return trainings.newest(limit)
+
+
+@router.get("/architectures", responses=documented(401, 403))
+def list_architectures() -> ArchitectureList:
+    """The networks that may be trained, each with what it is for; those of keras.applications go by their names."""
+    return ArchitectureList(
+        architectures=[ArchitectureView(name=name, summary=summary) for name, summary in ARCHITECTURES.items()]
+    )
+
+
+@router.get("/{training_id}/history", responses=documented(401, 403, 404, 422, 503))
+def get_training_history(trainings: Trainings, training_id: TrainingId) -> TrainingHistory:
+    """The curves of one training: its metrics by epoch."""
+    return trainings.history(training_id)
 
 
 @router.get("/{training_id}", responses=documented(401, 404, 422, 503))

@@ -45,6 +45,8 @@ class Trainings:
                     at = word.trained_at
             key = self._keys.training(word.training_id)
             self._latest.put(key, type(word).__name__, at, word.encode().decode())
+            if isinstance(word, TrainingProgressed) and word.metrics:
+                self._latest.put(self._keys.epochs(word.training_id), f"{word.epoch:04d}", at, word.encode().decode())
             self._redis.zadd(self._keys.trainings, {word.training_id: at.timestamp()}, lt=True)
 
     def find(self, training_id: str) -> KnownTraining | None:
@@ -62,6 +64,11 @@ class Trainings:
                 case ModelTrained() as trained:
                     training.trained = trained
         return training
+
+    def epochs(self, training_id: str) -> list[TrainingProgressed]:
+        """What was told of each epoch, in their order."""
+        told = (decode(text.encode()) for text in self._latest.all(self._keys.epochs(training_id)).values())
+        return [word for word in told if isinstance(word, TrainingProgressed)]
 
     def newest(self, most: int) -> list[KnownTraining]:
         """The last trainings, newest first."""

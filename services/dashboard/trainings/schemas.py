@@ -92,6 +92,33 @@ class TrainingView(BaseModel):
         )
 
 
+class EpochView(BaseModel):
+    """One epoch of a training."""
+
+    epoch: int
+    metrics: dict[str, float] = Field(description="loss, val_loss, val_average_precision, …")
+
+
+class TrainingHistory(BaseModel):
+    """The curves of a training."""
+
+    training_id: str
+    epochs: list[EpochView]
+
+
+class ArchitectureView(BaseModel):
+    """A network that may be trained."""
+
+    name: str
+    summary: str = Field(description="what it is for, in a sentence")
+
+
+class ArchitectureList(BaseModel):
+    """Networks that may be trained, the default one first."""
+
+    architectures: list[ArchitectureView]
+
+
 class TrainingList(BaseModel):
     """Trainings, newest first."""
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import ValidationError
 from ulid import ULID
 
 from services.dashboard.commands import Commands
 from services.dashboard.models.service import ModelsService
 from services.dashboard.problems import Problem
 from services.dashboard.trainings.register import KnownTraining, Trainings
-from services.dashboard.trainings.schemas import TrainingList, TrainingOrder, TrainingView
+from services.dashboard.trainings.schemas import EpochView, TrainingHistory, TrainingList, TrainingOrder, TrainingView
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
+from shared.training import TrainingOptions
 
 OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingState.CANCELLED})
 
@@ -31,9 +33,10 @@ class TrainingsService:
         """Ask the trainer for a model.
 
         Raises:
-            Problem: 422: the recipe can't be used.
+            Problem: 422: the recipe can't be used, or an option is none.
             MessagingError: nobody was asked.
         """
+        _check_options(order)
         _check_recipe(order)
         request = TrainingRequested(
             training_id=f"training-{ULID()}", requested_by=by, requested_at=datetime.now(UTC), **order.model_dump()
@@ -56,6 +59,19 @@ class TrainingsService:
             raise Problem(404, "no such training is known: GET /api/trainings lists them")
         return self._view(known)
 
+    def history(self, training_id: str) -> TrainingHistory:
+        """The curves of one training: as it told them, or as its model keeps them.
+
+        Raises:
+            Problem: 404.
+        """
+        view = self.get(training_id)
+        told = [EpochView(epoch=word.epoch, metrics=word.metrics) for word in self._trainings.epochs(training_id)]
+        if not told and view.model_version:
+            kept = enumerate(self._models.curves(view.recipe, view.model_version), start=1)
+            told = [EpochView(epoch=number, metrics=metrics) for number, metrics in kept]
+        return TrainingHistory(training_id=training_id, epochs=told)
+
     def cancel(self, training_id: str, by: str) -> TrainingView:
         """Ask the trainer to stop; it says when it has.
 
@@ -72,8 +88,25 @@ class TrainingsService:
 
     def _view(self, known: KnownTraining) -> TrainingView:
         view = TrainingView.of(known)
+        if not view.metrics and (epochs := self._trainings.epochs(known.training_id)):
+            last = epochs[-1]  # the word of its end has no metrics
+            view = view.model_copy(update={"epoch": last.epoch, "epochs": last.epochs, "metrics": last.metrics})
         promotion = self._models.promotion(view.recipe, view.training_id) if view.promote else None
         return view.model_copy(update={"promotion": promotion})
+
+
+def _check_options(order: TrainingOrder) -> None:
+    try:
+        TrainingOptions.model_validate(order.options)
+    except ValidationError as error:
+        errors = [
+            {
+                "where": ".".join(["options", *map(str, problem["loc"])]),
+                "what": problem["msg"].removeprefix("Value error, "),
+            }
+            for problem in error.errors()
+        ]
+        raise Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors) from error
 
 
 def _check_recipe(order: TrainingOrder) -> None:

@@ -24,6 +24,7 @@ from services.trainer.architectures.pretraining import Origin, WeightsError
 from services.trainer.architectures.seam_resnet import build_seam_resnet
 from services.trainer.errors import TrainerError
 from shared.recipe import PictureSpec
+from shared.training import ARCHITECTURES as SENTENCES
 
 FEATURES: Final = "features"
 """The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
@@ -101,7 +102,7 @@ ARCHITECTURES: Final = {
     for architecture in (
         Architecture(
             "efficientnet-lite0",
-            "a deep network that starts from ImageNet's weights",
+            SENTENCES["efficientnet-lite0"],
             build_efficientnet_lite0,
             32,
             1e-3,
@@ -111,7 +112,7 @@ ARCHITECTURES: Final = {
         ),
         Architecture(
             "lite0-texture",
-            "ImageNet's first layers, kept as they are, under a small residual network: for fine texture",
+            SENTENCES["lite0-texture"],
             build_lite0_texture,
             32,
             2e-3,
@@ -136,7 +137,7 @@ ARCHITECTURES: Final = {
             0.0,
             quick_in_bfloat16=True,
         ),
-        Architecture("fruit-convnet", "four convolutions and two dense layers", build_fruit_convnet, 32, 1e-3, 0.0),
+        Architecture("fruit-convnet", SENTENCES["fruit-convnet"], build_fruit_convnet, 32, 1e-3, 0.0),
     )
 }
 

@@ -156,6 +156,18 @@ def test_a_model_is_trained_promoted_and_rolled_back_by_api_and_the_line_judges_
 
     assert plant.decided(plant.post("models/strokes/rollback", reason="too slow"))["rollback"]
     plant.judges_with(versions[0])
+
+    asked = plant.post(f"models/strokes/{versions[0]}/thresholds", thresholds={"dark": 0.9}, reason="dark threads")
+
+    def told() -> dict[str, Any]:
+        sets: list[dict[str, Any]] = plant.get("models/strokes/thresholds")["thresholds"]
+        return next(each for each in sets if each["thresholds_id"] == asked["thresholds_id"])
+
+    soon(lambda: told()["state"] == "kept", "the thresholds to be kept", SECONDS)
+    derived = plant.get(f"models/strokes/versions/{told()['model_version']}")
+    assert (derived["derived_from"], derived["author"], derived["reason"]) == (versions[0], "local", "dark threads")
+    assert {label["name"]: label["threshold"] for label in derived["labels"]}["dark"] == 0.9
+
     history = plant.get("models/strokes/history")["history"]
     assert [(entry["outcome"], entry["version"]) for entry in history] == [
         ("rolled back", versions[0]),

@@ -79,7 +79,13 @@ def test_the_readme_lists_every_key_in_redis() -> None:
     made = [getattr(keys, name) for name in named]
     made += [keys.seen("inspected", "S", 0), keys.total("l"), keys.frames("l", "flagged"), keys.verdict("f")]
     made += [keys.explanation("f"), keys.session("S"), keys.cameras("l"), keys.pulse("l", 1), keys.latencies("l")]
-    made += [keys.training("t"), keys.promotions("r"), *(keys.bucket("l", step, "x") for step in Step)]
+    made += [
+        keys.training("t"),
+        keys.epochs("t"),
+        keys.promotions("r"),
+        keys.thresholds("r"),
+        *(keys.bucket("l", step, "x") for step in Step),
+    ]
     made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.asked("f")]
     made += [keys.login("d"), keys.failures("w"), keys.waiting("w"), keys.device("d")]
     public = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}

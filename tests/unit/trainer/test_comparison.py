@@ -148,7 +148,10 @@ def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
     put(store, comparable("v1", dataset))
     comparisons.answer(asked)
     key = comparison_key("paint", "v1", "v2")
-    assert json.loads(store.get(key)) == {"reason": "recipe 'paint' has no model v2"}
+    assert json.loads(store.get(key)) == {
+        "reason": "recipe 'paint' has no model v2",
+        "requested_at": START.isoformat(),
+    }
     put(store, comparable("v2", dataset))
     comparisons.answer(asked)
     assert json.loads(store.get(key))["pictures"] == 60

@@ -6,7 +6,8 @@ import pytest
 
 from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
 from services.trainer.equality import Equality, compare
-from services.trainer.packing import Provenance, pack, version_name
+from services.trainer.naming import version_name
+from services.trainer.packing import Provenance, pack
 from shared.heatmaps.network import read_network
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.verdict import scores_of

@@ -13,11 +13,11 @@ from sklearn.preprocessing import StandardScaler
 from services.trainer.architectures import Architecture
 from services.trainer.architectures.pretraining import Origin
 from services.trainer.fine_tuning import REGULARISATION, fit_head, hold_statistics
-from services.trainer.options import TrainingOptions
 from services.trainer.pixels import PixelStore
 from services.trainer.training import fit
 from services.trainer.validation import logits_of
 from shared.recipe import PictureSpec, Task, parse_recipe
+from shared.training import TrainingOptions
 
 PICTURE = PictureSpec(height=16, width=16, normalisation="unit")
 ROWS = np.arange(60)

@@ -7,7 +7,7 @@ import pytest
 from services.trainer.architectures import ARCHITECTURES, architecture_of
 from services.trainer.architectures.compact import build_compact
 from services.trainer.architectures.lite0_texture import build_lite0_texture
-from services.trainer.options import Precision, WrongOption
+from services.trainer.options import WrongOption
 from services.trainer.precision import (
     BFLOAT16,
     FLOAT16,
@@ -21,6 +21,7 @@ from services.trainer.precision import (
     twin,
 )
 from shared.recipe import PictureSpec
+from shared.training import Precision
 
 OLD = Hardware("an old processor", None)
 NEW = Hardware("a processor with bfloat16", BFLOAT16)

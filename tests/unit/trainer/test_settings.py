@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.options import TrainingOptions
 from services.trainer.settings import TrainerSettings
 from shared.settings import ServiceSettings, read_settings
+from shared.training import TrainingOptions
 
 README = Path(__file__).parents[3] / "services" / "trainer" / "README.md"
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.trainer.dataset import Dataset, Example, read_dataset
-from services.trainer.split import Shares, split, tables
+from services.trainer.split import split, tables
 from services.trainer.tables import DatasetError, Place
+from shared.training import Shares
 
 THIRDS = Shares(train=0.6, valid=0.2, test=0.2)
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,3 +207,9 @@ def test_thresholds_that_are_asked_for_go_through_the_gate(
         forced = promotion(kept.model_version, "forced", force=True, reason="for a night, to be sure")
         publish(broker, forced)
         soon(lambda: production_version(store, "paint") == kept.model_version, "it to be in production")
+
+
+def test_measuring_takes_no_tensorflow_which_would_take_its_seconds() -> None:
+    modules = ", ".join(f"services.trainer.{name}" for name in ("threshold_sets", "comparison"))
+    code = f"import sys, {modules}; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

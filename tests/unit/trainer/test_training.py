@@ -16,14 +16,14 @@ from services.trainer.checkpoint import CheckpointError, decode_checkpoint
 from services.trainer.dataset import read_dataset
 from services.trainer.feeding import Feed
 from services.trainer.loss import loss_of
-from services.trainer.options import Precision, TrainingOptions, WrongOption, read_options
+from services.trainer.options import WrongOption, read_options
 from services.trainer.pixels import PixelStore, decode_pictures
 from services.trainer.precision import BFLOAT16, FLOAT16, Hardware, computing_for
-from services.trainer.split import Shares
 from services.trainer.training import DivergedTraining, Trained, fit
 from services.trainer.workbench import examined
 from shared.recipe import Augmentation, PictureSpec, Task
 from shared.scored import read_scores
+from shared.training import Precision, Shares, TrainingOptions
 from shared.vision.bundle import (
     EVALUATION,
     HISTORY,

@@ -7,12 +7,13 @@ import pytest
 
 from services.trainer.dataset import Dataset, read_dataset
 from services.trainer.pixels import decode_pictures
-from services.trainer.split import Shares, split, tables
+from services.trainer.split import split, tables
 from services.trainer.tables import DatasetError
 from services.trainer.versions import Kept, as_dataset, check_out, find_version, keep
 from shared.dataset import DatasetVersionError, datasets, picture_key, read_version, versions, write_version
 from shared.recipe import PictureSpec
 from shared.storage.filesystem import FilesystemStore
+from shared.training import Shares
 from shared.vision.codec import encode
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -91,3 +91,33 @@ def test_a_training_tells_what_became_of_its_promotion(client: httpx.Client, bro
         "ada",
         "worse than model-1 in production",
     )
+
+
+def test_options_that_a_training_does_not_have_are_refused_each_by_its_name(client: httpx.Client) -> None:
+    order = {"recipe": "seam", "dataset": "seam", "options": {"epochs": 0, "speed": "high"}}
+    answer = client.post("/api/trainings", json=order)
+    problem(answer, 422, "options.epochs: Input should be greater than or equal to 1")
+    assert [error["where"] for error in answer.json()["errors"]] == ["options.epochs", "options.speed"]
+    names = [each["name"] for each in client.get("/api/trainings/architectures").json()["architectures"]]
+    assert names[0] == "efficientnet-lite0"
+
+
+def test_the_curves_of_a_training_are_told_epoch_by_epoch(client: httpx.Client, broker: Broker) -> None:
+    def progress(epoch: int, state: TrainingState = TrainingState.RUNNING, **metrics: float) -> TrainingProgressed:
+        return TrainingProgressed(
+            training_id="training-1",
+            recipe="seam",
+            state=state,
+            epoch=epoch,
+            epochs=3 if epoch else 0,
+            metrics=metrics,
+            progressed_at=datetime.now(UTC),
+        )
+
+    publish(broker, progress(1, loss=0.5), progress(2, loss=0.25), progress(0, TrainingState.FAILED))
+    soon(lambda: client.get("/api/trainings").json()["trainings"][0]["state"] == "failed")
+    history = client.get("/api/trainings/training-1/history").json()
+    assert history["epochs"] == [{"epoch": 1, "metrics": {"loss": 0.5}}, {"epoch": 2, "metrics": {"loss": 0.25}}]
+    training = client.get("/api/trainings/training-1").json()
+    assert (training["epoch"], training["epochs"], training["metrics"]) == (2, 3, {"loss": 0.25})
+    problem(client.get("/api/trainings/training-9/history"), 404, "no such training")

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from shared.messaging.port import Broker
+from shared.recipe import parse_recipe
+from shared.storage.port import ObjectStore
 from tests.browsers import SOON
-from tests.dashboards import publish
-from tests.verdicts import Line
+from tests.dashboards import publish, put_model
+from tests.verdicts import RECIPE, Line
 
 pytestmark = pytest.mark.browser
 
-PAGES = {"Lines": "/", "Quality": "/quality", "Frames": "/frames", "Accounting": "/accounting", "People": "/people"}
+PAGES = {
+    "Lines": "/",
+    "Quality": "/quality",
+    "Frames": "/frames",
+    "Models": "/models",
+    "Accounting": "/accounting",
+    "People": "/people",
+}
+
+BEHIND = (
+    "/lines/line-1/batches",
+    "/lines/line-1/batches/batch-7",
+    "/trainings/new",
+    "/models/seam/model-1",
+    "/models/seam/model-1/thresholds",
+)
+"""Pages that no name leads to."""
+
+SHARES = dict.fromkeys(("recall", "precision", "accuracy", "average_precision"), 0.9)
+SURE = dict.fromkeys(SHARES, (0.8, 0.95))
+MEASURED: dict[str, Any] = {
+    "pictures": 60,
+    "groups": 12,
+    "labels": {
+        name: {"n": 60, "positives": 20, "threshold": 0.5, **SHARES, "intervals": SURE}
+        for name in parse_recipe(RECIPE).label_names
+    },
+    **dict.fromkeys(("verdict_accuracy", "escape_rate", "overkill_rate", "macro_average_precision"), 0.1),
+    "intervals": {"verdict_accuracy": (0.05, 0.2), "macro_average_precision": (0.05, 0.2)},
+}
+"""An evaluation, as far as the pages show it."""
 
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -67,12 +101,15 @@ def test_every_page_leads_to_every_other(page: Page, broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, scheme: str) -> None:
+def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, store: ObjectStore, scheme: str) -> None:
     fill(broker)
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark", reduced_motion="reduce")
     page.goto("/", wait_until="domcontentloaded")
     expect(page.locator("[data-field='accounting.judged']")).to_have_text("60", timeout=SOON)
-    for address in (*PAGES.values(), "/lines/line-1/batches", "/lines/line-1/batches/batch-7"):
+    put_model(
+        store, heatmaps={"labels": {"break": {"trustworthy": False, "reason": "no better than chance"}}}, **MEASURED
+    )
+    for address in (*PAGES.values(), *BEHIND):
         page.goto(address, wait_until="domcontentloaded")
         expect(page.locator("h1").first).to_be_visible(timeout=SOON)
         assert page.evaluate(CONTRAST) == [], address

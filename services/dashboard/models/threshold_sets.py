@@ -1,0 +1,101 @@
+"""Threshold sets: what they would do, asked of the scores that a model keeps; and made, by asking the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from ulid import ULID
+
+from services.dashboard.commands import Commands
+from services.dashboard.models.effects import Effect, effect_of, effect_of_curves
+from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
+from services.dashboard.models.service import ModelsService
+from services.dashboard.models.words import ThresholdWords
+from services.dashboard.problems import Problem
+from shared.messages import ThresholdsRequested
+from shared.recipe import Recipe, Task
+from shared.scored import ScoredPictures, parse_scores
+from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.vision import bundle
+
+
+class ThresholdSets:
+    """What people may do with thresholds."""
+
+    def __init__(self, store: ObjectStore, words: ThresholdWords, models: ModelsService, commands: Commands) -> None:
+        self._store = store
+        self._words = words
+        self._models = models
+        self._commands = commands
+        # bundles never change; one that is not there raises, which is not kept
+        self._scores = lru_cache(maxsize=8)(self._read_scores)
+
+    def effect(self, recipe: str, version: str, thresholds: Mapping[str, float]) -> Effect:
+        """What a model would do at other thresholds.
+
+        Raises:
+            Problem: 404: no such model; 409: its labels have no thresholds; 422: it has no such label.
+        """
+        found = self.recipe(recipe, version)
+        _check(found, thresholds)
+        scored = self._scores(recipe, version)
+        if scored and scored.labels == found.label_names:
+            return effect_of(found, scored.parts["valid"], thresholds)
+        return effect_of_curves(found, self._models.get(recipe, version).evaluation or {}, thresholds)
+
+    def recipe(self, recipe: str, version: str) -> Recipe:
+        """The recipe of a model.
+
+        Raises:
+            Problem: 404: no such model; 409: its labels have no thresholds.
+        """
+        found = self._models.recipe(recipe, version)
+        if found.task is Task.EXCLUSIVE:
+            raise Problem(409, "the highest score wins in this recipe: its labels have no thresholds")
+        return found
+
+    def order(self, recipe: str, version: str, order: ThresholdSetOrder, by: str) -> ThresholdSetView:
+        """Ask the trainer for a version of other thresholds.
+
+        Raises:
+            Problem: 404: no such model; 409: its labels have no thresholds; 422: no such label, or nothing moves.
+            MessagingError: nobody was asked.
+        """
+        found = self.recipe(recipe, version)
+        _check(found, order.thresholds)
+        moved = {name: value for name, value in order.thresholds.items() if value != found.label(name).threshold}
+        if not moved:
+            raise Problem(422, "thresholds: these are the ones that the model has: move one")
+        request = ThresholdsRequested(
+            thresholds_id=f"thresholds-{ULID()}",
+            recipe=recipe,
+            model_version=version,
+            thresholds=moved,
+            reason=order.reason,
+            promote=order.promote,
+            requested_by=by,
+            requested_at=datetime.now(UTC),
+        )
+        self._commands.give(request)
+        return next(each for each in self._words.of_recipe(recipe) if each.thresholds_id == request.thresholds_id)
+
+    def of_recipe(self, recipe: str) -> ThresholdSetList:
+        """Those that were asked for, newest first."""
+        return ThresholdSetList(thresholds=self._words.of_recipe(recipe))
+
+    def _read_scores(self, recipe: str, version: str) -> ScoredPictures | None:
+        key = f"{bundle.folder_of(recipe, version)}/{bundle.SCORES}"
+        try:
+            return parse_scores(self._store.get(key), version)
+        except (ObjectNotFound, bundle.BundleError):
+            return None
+
+
+def _check(recipe: Recipe, thresholds: Mapping[str, float]) -> None:
+    for name, value in thresholds.items():
+        if name not in recipe.label_names:
+            raise Problem(422, f"thresholds: the recipe has no label {name!r}: {', '.join(recipe.label_names)}")
+        if not 0 < value < 1:
+            raise Problem(422, f"thresholds: {name}: a threshold lies between 0 and 1")

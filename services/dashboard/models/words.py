@@ -1,0 +1,45 @@
+"""Threshold sets: what was asked for, and what the trainer answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from redis import Redis
+
+from services.dashboard.latest import Latest
+from services.dashboard.models.schemas import ThresholdSetView
+from services.dashboard.projection import Keys
+from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested, decode
+
+Word = ThresholdsRequested | ThresholdsKept | ThresholdsRefused
+
+
+class ThresholdWords:
+    """What was asked and answered, in Redis."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._keys = keys
+        self._latest = Latest(redis)
+
+    def note(self, words: Iterable[Word]) -> None:
+        """Take in requests and answers."""
+        for word in words:
+            match word:
+                case ThresholdsRequested():
+                    at = word.requested_at
+                case ThresholdsKept():
+                    at = word.kept_at
+                case ThresholdsRefused():
+                    at = word.refused_at
+            field = f"{word.thresholds_id}/{type(word).__name__}"
+            self._latest.put(self._keys.thresholds(word.recipe), field, at, word.encode().decode())
+
+    def of_recipe(self, recipe: str) -> list[ThresholdSetView]:
+        """Everything asked for a recipe, and what came of it, newest first."""
+        views: dict[str, ThresholdSetView] = {}
+        for text in self._latest.all(self._keys.thresholds(recipe)).values():
+            word = decode(text.encode())
+            if isinstance(word, Word):
+                known = views.get(word.thresholds_id)
+                views[word.thresholds_id] = known.told(word) if known else ThresholdSetView.of(word)
+        return sorted(views.values(), key=lambda view: view.at, reverse=True)

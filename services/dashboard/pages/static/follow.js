@@ -1,0 +1,5 @@
+// A page that follows trainings and models.
+
+import { follow } from "./fresh.js";
+
+follow();

@@ -1,0 +1,19 @@
+// Sliders and the numbers beside them; what they do is asked of the server as they move.
+
+import { refresh } from "./fresh.js";
+
+const form = document.getElementById("sliders");
+const DIGITS = 3;
+
+form.addEventListener("input", (event) => {
+  const { slider, number } = event.target.dataset;
+  if (slider) form.elements[slider].value = Number(event.target.value).toFixed(DIGITS);
+  if (number) form.querySelector(`[data-slider="${CSS.escape(number)}"]`).value = event.target.value;
+  if (slider || number) refresh(`${location.pathname}?${new URLSearchParams(new FormData(form))}`);
+});
+
+form.addEventListener("click", (event) => {
+  if (!event.target.matches("[data-back]")) return;
+  for (const field of form.querySelectorAll("[data-number], [data-slider]")) field.value = field.dataset.was;
+  refresh(location.pathname);
+});

@@ -1,0 +1,133 @@
+"""Thresholds: what moving them would do, and the version that is made of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+
+from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested
+from shared.messaging.port import Broker
+from shared.recipe import parse_recipe
+from shared.scored import ScoredPart, ScoredPictures
+from shared.storage.port import ObjectStore
+from shared.vision import bundle
+from tests.dashboards import commands, problem, publish, put_model, soon
+from tests.verdicts import RECIPE
+
+LABELS = parse_recipe(RECIPE).label_names
+
+
+def put_scores(store: ObjectStore, version: str = "model-1") -> None:
+    """Of one part with a break, and of one good part."""
+    good, broken = ([float(name == true) for name in LABELS] for true in ("good", "break"))
+    part = ScoredPart(
+        names=("a", "b"),
+        groups=("a", "b"),
+        truth=(tuple(broken), tuple(good)),
+        scores=(
+            tuple(0.6 if name == "break" else 0.3 for name in LABELS),
+            tuple(0.9 if name == "good" else 0.1 for name in LABELS),
+        ),
+    )
+    scored = ScoredPictures(labels=LABELS, parts={"valid": part, "test": part}, forms={})
+    store.put(f"{bundle.folder_of('seam', version)}/{bundle.SCORES}", scored.model_dump_json().encode())
+
+
+def test_what_thresholds_do_is_told_for_all_of_them_together(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    put_scores(store)
+    path = "/api/models/seam/versions/model-1/effect"
+    told = client.get(path).json()
+    assert (told["known"], told["escapes"]["value"], told["overkill"]["value"], told["pictures"]) == (True, 0, 0, 2)
+    alone = client.get(path, params={"threshold": ["break:0.7"]}).json()
+    together = client.get(path, params={"threshold": ["break:0.7", "good:0.2"]}).json()
+    assert (alone["escapes"]["value"], together["escapes"]["value"]) == (0, 1)
+    problem(client.get(path, params={"threshold": ["brake:0.7"]}), 422, "no label 'brake'")
+    problem(client.get(path, params={"threshold": ["break:high"]}), 422, "label:number")
+    problem(client.get(path, params={"threshold": ["break:1.5"]}), 422, "between 0 and 1")
+    problem(client.get("/api/models/seam/versions/model-9/effect"), 404, "no version")
+
+
+def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    order = {"thresholds": {"break": 0.35, "good": 0.5}, "reason": "two breaks got through"}
+    answer = client.post("/api/models/seam/model-1/thresholds", json=order)
+    assert (answer.status_code, answer.json()["state"]) == (202, "requested")
+    refused = client.post("/api/models/seam/model-1/thresholds", json={**order, "reason": "again"}).json()
+    first, second = commands(broker)
+    assert isinstance(first, ThresholdsRequested)
+    assert isinstance(second, ThresholdsRequested)
+    assert (first.thresholds, first.reason, first.requested_by) == ({"break": 0.35}, "two breaks got through", "local")
+    now = datetime.now(UTC)
+    publish(
+        broker,
+        ThresholdsKept(
+            thresholds_id=first.thresholds_id,
+            recipe="seam",
+            model_version="model-2",
+            derived_from="model-1",
+            thresholds={**dict.fromkeys(LABELS, 0.5), "break": 0.35},
+            reason=first.reason,
+            requested_by="local",
+            kept_at=now,
+        ),
+        ThresholdsRefused(
+            thresholds_id=second.thresholds_id,
+            recipe="seam",
+            derived_from="model-1",
+            reason="no pictures",
+            requested_by="local",
+            refused_at=now,
+        ),
+    )
+
+    def found() -> dict[str, tuple[str, str | None, str]]:
+        sets = client.get("/api/models/seam/thresholds").json()["thresholds"]
+        return {each["thresholds_id"]: (each["state"], each["model_version"], each["refusal"]) for each in sets}
+
+    soon(
+        lambda: (
+            found()
+            == {
+                answer.json()["thresholds_id"]: ("kept", "model-2", ""),
+                refused["thresholds_id"]: ("refused", None, "no pictures"),
+            }
+        )
+    )
+    audited = [store.get(key).decode() for key in store.keys("audit/")]
+    assert sum('"thresholds.set"' in entry and '"by":"local"' in entry for entry in audited) == 2
+
+
+def test_thresholds_that_move_nothing_are_refused(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    path = "/api/models/seam/model-1/thresholds"
+    problem(client.post(path, json={"thresholds": {"break": 0.5}, "reason": "why not"}), 422, "move one")
+    problem(client.post(path, json={"thresholds": {"brake": 0.4}, "reason": "why not"}), 422, "no label 'brake'")
+    problem(client.post(path, json={"thresholds": {"break": 0.4}, "reason": " "}), 422, "reason")
+
+
+def test_an_evaluation_that_comes_after_its_model_is_found(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    key = f"{bundle.folder_of('seam', 'model-1')}/{bundle.EVALUATION}"
+    kept = store.get(key)
+    store.delete(key)
+    path = "/api/models/seam/versions/model-1"
+    assert client.get(path).json()["evaluation"] is None
+    store.put(key, kept)
+    assert client.get(path).json()["evaluation"] == {"loss": 0.25}
+
+
+def test_a_report_is_shown_without_any_right(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    path = "/api/models/seam/versions/model-1/report"
+    problem(client.get(path), 404, "no report.html")
+    store.put(f"{bundle.folder_of('seam', 'model-1')}/{bundle.REPORT}", b"<script>alert(1)</script>")
+    answer = client.get(path)
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox;")
+    assert "default-src 'none'" in policy
+    assert "allow-scripts" not in policy

@@ -1,0 +1,179 @@
+"""The pages of models in a real browser: a training from its form to the line and back, with a trainer that trains."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from services.dashboard.settings import DashboardSettings
+from services.trainer.dataset import read_dataset
+from services.trainer.versions import keep
+from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
+from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
+from shared.vision.bundle import production_version, read_bundle, versions
+from tests.browsers import SOON
+from tests.dashboards import commands, publish
+from tests.processes import ChildServer
+from tests.strokes import LABELS, STROKES, draw_strokes
+
+pytestmark = pytest.mark.browser
+
+TRAINED = 300_000
+"""Milliseconds; generous: the trainer loads TensorFlow, and the machine may be busy."""
+
+
+def put_dataset(store: ObjectStore, folder: Path) -> None:
+    keep(read_dataset(draw_strokes(folder / "strokes", 80), LABELS), store, "strokes", by="ada", source="a test")
+
+
+@pytest.fixture
+def trainer(settings: DashboardSettings, store: ObjectStore, tmp_path: Path) -> Iterator[None]:
+    """A trainer as it runs, and pictures that are learned in seconds."""
+    put_dataset(store, tmp_path)
+    environment = {
+        **os.environ,
+        "TRAINER_BROKER_URL": settings.broker_url,
+        "TRAINER_STORAGE_URL": settings.storage_url,
+        "TRAINER_WORK_FOLDER": str(tmp_path / "work"),
+        "TF_NUM_INTRAOP_THREADS": "1",
+    }
+    command: list[str | Path] = [sys.executable, "-m", "services.trainer"]
+    process = ChildServer(command, tmp_path / "trainer.log", lambda: True, environment)
+    process.start()
+    yield
+    process.remove()
+
+
+def fill_in(page: Page) -> None:
+    page.goto("/models")
+    page.get_by_role("link", name="Train a model").click()
+    page.get_by_label("Recipe as YAML").fill(STROKES)
+    page.get_by_label("compact").check()
+    page.get_by_label("Also in eight bits").uncheck()
+    for field, value in {"Epochs": "many", "Batch size": "16", "Train": "60", "Validation": "20", "Test": "20"}.items():
+        page.get_by_label(field, exact=True).fill(value)
+
+
+def test_a_model_is_trained_promoted_tuned_and_rolled_back(page: Page, store: ObjectStore, trainer: None) -> None:
+    fill_in(page)
+    page.get_by_role("button", name="Start the training").click()
+    expect(page.locator("#problem-epochs")).to_contain_text("give a whole number", timeout=SOON)
+    expect(page.locator("#problem-dataset")).to_contain_text("choose a dataset", timeout=SOON)
+    expect(page.get_by_label("Recipe as YAML")).to_have_value(STROKES.lstrip(), timeout=SOON)
+    page.locator("select[name=dataset]").select_option("strokes")
+    page.get_by_label("Epochs", exact=True).fill("4")
+    page.get_by_role("button", name="Start the training").click()
+
+    expect(page.locator("#state")).to_contain_text("running", timeout=TRAINED)
+    expect(page.locator("#curves figure svg").first).to_be_visible(timeout=TRAINED)
+    expect(page.locator("#state")).to_contain_text("✓ finished", timeout=TRAINED)
+    expect(page.locator("#curves")).to_have_attribute("data-epochs", "4", timeout=SOON)
+    page.locator("#state").get_by_role("link").click()
+
+    expect(page.locator("table.correct")).to_contain_text("correct", timeout=SOON)
+    page.get_by_role("button", name="Promote", exact=True).click()
+    expect(page.locator("#promotion")).to_contain_text("nothing was in production", timeout=TRAINED)
+    expect(page.locator("#status")).to_contain_text("in production", timeout=TRAINED)
+    (first,) = versions(store, "strokes")
+    assert production_version(store, "strokes") == first
+
+    _thresholds_are_moved_and_saved(page, first)
+    (second,) = set(versions(store, "strokes")) - {first}
+    assert read_bundle(store, "strokes", second).manifest.author == "local"
+
+    page.get_by_label("Why").fill("fewer overkills")
+    page.get_by_role("button", name="Promote", exact=True).click()
+    expect(page.locator("#promotion")).to_contain_text("too few test pictures", timeout=TRAINED)
+    page.reload()
+    page.get_by_text("Promote it all the same", exact=True).click()
+    page.get_by_label("Why the gate should be overruled").fill("tried by hand")
+    page.get_by_role("button", name="Promote by force").click()
+    expect(page.locator("#promotion")).to_contain_text("Promoted, by force", timeout=TRAINED)
+    page.get_by_role("button", name="Compare on the same pictures").click()
+    expect(page.locator("table.sides")).to_contain_text("escapes, of the NG parts", timeout=TRAINED)
+
+    page.goto("/models")
+    page.get_by_text(f"Roll back to {first}").click()
+    page.get_by_label("Why").fill("called a good part NG")
+    page.get_by_role("button", name="Roll back", exact=True).click()
+    expect(page.locator("#production a.version")).to_have_text(first, timeout=TRAINED)
+    expect(page.locator("#history tbody tr").first).to_contain_text("rolled back", timeout=SOON)
+    assert production_version(store, "strokes") == first
+
+
+def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
+    page.get_by_role("link", name="Move its thresholds").click()
+    escapes = page.locator("#effect dd").first
+    before = escapes.inner_text()
+    for label in ("dark", "bright"):
+        page.get_by_label(f"Threshold of {label}").fill("0.999")
+    page.get_by_label("Threshold of good").fill("0.001")
+    expect(escapes).to_have_text("100.0%", timeout=SOON)
+    page.get_by_role("button", name="Back to where they were").click()
+    expect(escapes).to_have_text(before, timeout=SOON)
+    page.get_by_label("Threshold of dark").fill("0.9")
+    page.get_by_role("button", name="Save the thresholds").click()
+    expect(page.get_by_role("alert")).to_contain_text("say why", timeout=SOON)
+    expect(page.locator("[data-number=threshold-dark]")).to_have_value("0.9", timeout=SOON)
+    page.get_by_label("Why").fill("dark threads are not dark strokes")
+    page.get_by_role("button", name="Save the thresholds").click()
+    expect(page.locator("#set")).to_contain_text("Saved", timeout=TRAINED)
+    page.locator("#set").get_by_role("link").click()
+    expect(page.locator("main")).to_contain_text("dark threads are not dark strokes", timeout=SOON)
+    expect(page.locator("main")).to_contain_text(version, timeout=SOON)
+
+
+def told(training_id: str, state: TrainingState, reason: str = "", epoch: int = 0) -> TrainingProgressed:
+    """As the trainer says it."""
+    return TrainingProgressed(
+        training_id=training_id,
+        recipe="strokes",
+        state=state,
+        reason=reason,
+        epoch=epoch,
+        epochs=9 if epoch else 0,
+        metrics={"loss": 1 / epoch, "val_loss": 2 / epoch, "val_average_precision": 1 - 1 / epoch} if epoch else {},
+        progressed_at=datetime.now(UTC),
+    )
+
+
+def order_one(page: Page, broker: Broker) -> str:
+    fill_in(page)
+    page.locator("select[name=dataset]").select_option("strokes")
+    page.get_by_label("Epochs", exact=True).fill("9")
+    page.get_by_role("button", name="Start the training").click()
+    expect(page.locator("#state")).to_contain_text("waiting", timeout=SOON)
+    (asked,) = commands(broker)
+    assert isinstance(asked, TrainingRequested)
+    return asked.training_id
+
+
+def test_a_training_is_watched_live_and_cancelled(
+    page: Page, broker: Broker, store: ObjectStore, tmp_path: Path
+) -> None:
+    put_dataset(store, tmp_path)
+    training_id = order_one(page, broker)
+    for epoch in (1, 2):
+        publish(broker, told(training_id, TrainingState.RUNNING, epoch=epoch))
+        expect(page.locator("#state")).to_contain_text(f"epoch {epoch} of 9", timeout=SOON)
+    expect(page.locator("#curves .dots")).to_have_count(6, timeout=SOON)
+    page.get_by_role("button", name="Cancel the training").click()
+    (cancelled,) = commands(broker)
+    assert isinstance(cancelled, TrainingCancelled)
+    publish(broker, told(training_id, TrainingState.CANCELLED))
+    expect(page.locator("#state")).to_contain_text("■ cancelled", timeout=SOON)
+    expect(page.get_by_role("button", name="Cancel the training")).to_have_count(0, timeout=SOON)
+
+
+def test_a_training_that_failed_says_why(page: Page, broker: Broker, store: ObjectStore, tmp_path: Path) -> None:
+    put_dataset(store, tmp_path)
+    publish(broker, told(order_one(page, broker), TrainingState.FAILED, "labels.csv, line 2: 'maybe' is no truth"))
+    expect(page.locator("#state")).to_contain_text("✕ failed", timeout=SOON)
+    expect(page.locator("#state")).to_contain_text("'maybe' is no truth", timeout=SOON)

@@ -1,0 +1,116 @@
+"""What moving thresholds does: counted picture by picture, never added up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.dashboard.models.effects import effect_of, effect_of_curves
+from shared.messages import Verdict
+from shared.recipe import Recipe, parse_recipe
+from shared.scored import ScoredPart
+from shared.verdict import judge
+
+RECIPE = parse_recipe("""
+name: seam
+task: multi-label
+labels:
+  good: {key: g, colour: white, role: quality}
+  break: {key: b, colour: green, role: defect}
+  twill: {key: t, colour: blue, role: attribute}
+  short: {key: l, colour: red, role: attribute, expected: false}
+costs: {escape: 10, overkill: 1}
+""")
+GOOD, BROKEN = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
+
+
+def part(*rows: tuple[tuple[float, ...], tuple[float, ...]]) -> ScoredPart:
+    """Pictures, each with what is true of it and its scores."""
+    names = tuple(map(str, range(len(rows))))
+    return ScoredPart(
+        names=names,
+        groups=names,
+        truth=tuple(truth for truth, _ in rows),
+        scores=tuple(scores for _, scores in rows),
+    )
+
+
+TWO_CATCH_ONE = part((BROKEN, (0.3, 0.7, 0.1, 0.1)), (GOOD, (0.9, 0.2, 0.9, 0.1)))
+"""The broken part is caught by both labels: it is not good, and it has a break."""
+
+
+def escapes(thresholds: dict[str, float]) -> float:
+    found = effect_of(RECIPE, TWO_CATCH_ONE, thresholds).escapes
+    assert found
+    return found.value
+
+
+def test_a_part_that_two_labels_catch_escapes_only_when_both_let_it_go() -> None:
+    assert escapes({}) == 0
+    assert escapes({"break": 0.8}) == 0
+    assert escapes({"good": 0.2}) == 0
+    assert escapes({"break": 0.8, "good": 0.2}) == 1
+
+
+def test_a_part_that_two_labels_call_ng_is_overkill_once() -> None:
+    found = effect_of(RECIPE, TWO_CATCH_ONE, {"break": 0.1, "good": 0.95})
+    assert found.overkill
+    assert (found.overkill.value, found.cost) == (1, 0.5)
+    assert [(label.misses, label.false_alarms) for label in found.labels[:2]] == [(1, 0), (0, 1)]
+
+
+def test_a_label_that_decides_nothing_changes_no_verdict() -> None:
+    assert effect_of(RECIPE, TWO_CATCH_ONE, {"twill": 0.99}).overkill == effect_of(RECIPE, TWO_CATCH_ONE, {}).overkill
+
+
+def test_the_cost_is_that_of_the_line_where_the_recipe_says_how_rare_a_defect_is() -> None:
+    rare = RECIPE.model_copy(update={"defect_rate": 0.02})
+    assert effect_of(rare, TWO_CATCH_ONE, {"break": 0.8, "good": 0.2}).cost == pytest.approx(0.2)
+
+
+@given(
+    scores=st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), min_size=1, max_size=8),
+    thresholds=st.fixed_dictionaries({name: st.floats(0.01, 0.99) for name in RECIPE.label_names}),
+)
+def test_the_effect_is_what_the_line_would_do(scores: list[tuple[float, ...]], thresholds: dict[str, float]) -> None:
+    labels = tuple(label.model_copy(update={"threshold": thresholds[label.name]}) for label in RECIPE.labels)
+    moved: Recipe = RECIPE.model_copy(update={"labels": labels})
+    verdicts = [judge(moved, np.array(row, np.float32)).verdict for row in scores]
+    found = effect_of(RECIPE, part(*((BROKEN, row) for row in scores)), thresholds)
+    assert found.escapes
+    assert found.escapes.value == pytest.approx(verdicts.count(Verdict.OK) / len(verdicts))
+    assert found.overkill is None
+
+
+CURVES = {
+    "valid": {"pictures": 50},
+    "operating_points": {
+        name: {
+            "chosen": 0.5,
+            "thresholds": [0.2, 0.5, 0.8],
+            "escape_rate": [0.0, 0.1, 0.4],
+            "overkill_rate": [0.3, 0.1, 0.0],
+            "cost": [0.3, 0.2, 0.4],
+        }
+        for name in RECIPE.label_names
+    },
+}
+
+
+def test_without_scores_one_moved_label_is_read_from_its_curve() -> None:
+    found = effect_of_curves(RECIPE, CURVES, {"break": 0.79})
+    assert found.escapes
+    assert (found.known, found.escapes.value, found.cost, found.pictures) == (True, 0.4, 0.4, 50)
+    assert "the others as they are" in found.note
+
+
+def test_without_scores_nothing_is_claimed_of_several_moved_labels() -> None:
+    found = effect_of_curves(RECIPE, CURVES, {"break": 0.8, "good": 0.2})
+    assert (found.known, found.escapes, found.overkill) == (False, None, None)
+    assert "not known before they are saved" in found.note
+
+
+def test_a_model_that_was_never_measured_says_so() -> None:
+    assert not effect_of_curves(RECIPE, {}, {}).known
