@@ -45,9 +45,10 @@ class Errands:
         self._unreadable: set[str] = set()
 
     def add(self, errand: Errand) -> None:
-        """Take one in. One that is there is left alone, unless it was measured: then it is to be measured anew."""
+        """Take one in. One that was measured is to be measured anew; of the same asked twice, the later one stays."""
         self._store.delete(_key(errand, MEASURED))
-        if not self._store.exists(_key(errand, REQUEST)):
+        before = self._request(name_of(errand))
+        if before is None or before.requested_at < errand.requested_at:
             self._store.put(_key(errand, REQUEST), errand.encode(), "application/json")
 
     def open(self) -> list[Errand]:
@@ -102,7 +103,14 @@ class Errands:
         return read_record(self._store, _key(errand, MEASURED), Measured)
 
     def finish(self, errand: Errand) -> None:
-        """It is done; the request goes first, so that what is left of it is no errand."""
+        """It is done, unless somebody asked anew meanwhile, who waits for an answer of his own.
+
+        The request goes first, so that what is left of it is no errand.
+        """
+        latest = self._request(name_of(errand))
+        if latest and latest.requested_at > errand.requested_at:
+            self.release(errand)
+            return
         for record in (REQUEST, MEASURED, CLAIM):
             self._store.delete(_key(errand, record))
 

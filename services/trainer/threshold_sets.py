@@ -181,7 +181,10 @@ class Derived:
             if (told := before.get(f"openvino_{form}")) is None:
                 continue
             equality = self._compared(form)
-            found[form] = Proof.model_validate({"macro_average_precision": 0.0, **told, **equality})
+            # where no scores of the network are kept, fp32 stands for it here, and differs from it as it did before
+            furthest = max(equality["largest_score_difference"], told["largest_score_difference"])
+            proof = {"macro_average_precision": 0.0, **told, **equality, "largest_score_difference": furthest}
+            found[form] = Proof.model_validate(proof)
         if not found[Form.FP32].holds:
             raise WrongThresholds(
                 f"at these thresholds the compiled network is not usable for inference: "

@@ -43,8 +43,8 @@ def by_openvino(half: keras.Model, threads: int = 0) -> Look:
         form = compile_for_openvino(half, "features")
         look = OpenVinoEngine(form.xml, form.weights, threads).answer
         reason = _difference(look, reference, half.input_shape[1:])
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[-1]
+    except (RuntimeError, ValueError, TypeError, OSError) as error:  # the last: no room to write the form
+        reason = next(reversed(str(error).strip().splitlines()), type(error).__name__)
     if reason:
         _log.warning("features are left to TensorFlow", reason=reason)
         return reference

@@ -101,7 +101,7 @@ class Bundle:
     def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.manifest = manifest
         self.files = files
-        self.recipe: Recipe = parse_recipe(self.file(RECIPE).decode(), source=f"recipe of model {manifest.version}")
+        self.recipe: Recipe = _read_recipe(self.file(RECIPE), manifest.version)
         if self.recipe.name != manifest.recipe:
             raise BundleError(
                 f"model {manifest.version} says recipe {manifest.recipe!r} and holds {self.recipe.name!r}"
@@ -252,6 +252,13 @@ def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
     """Append a move of the pointer. The trainer alone calls this, from one thread."""
     key = f"models/{pointer.recipe}/production/{pointer.sequence:08d}.json"
     store.put(key, pointer.model_dump_json(indent=2).encode(), "application/json")
+
+
+def _read_recipe(content: bytes, version: str) -> Recipe:
+    try:
+        return parse_recipe(content.decode(), source=f"recipe of model {version}")
+    except ValueError as error:  # a RecipeError, or no text
+        raise BundleError(str(error)) from error
 
 
 def _read_manifest(content: bytes, where: str) -> Manifest:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,19 @@ def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -
     errands = Errands(Vanishing(tmp_path / "objects"), "trainer", 60)
     errands.add(comparison())
     assert errands.open() == []
+
+
+def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowPictures) -> None:
+    errands = Errands(store, "trainer", 60)
+    first, second = comparison(), comparison(requested_by="grace", requested_at=START + timedelta(seconds=30))
+    errands.add(first)
+    assert errands.claim(first)
+    errands.add(second)
+    errands.add(first)  # comes twice
+    errands.finish(first)
+    assert errands.open() == [second]
+    errands.finish(second)
+    assert list(store.keys("errands/")) == []
 
 
 def test_an_errand_of_a_newer_trainer_is_passed_over(store: SlowPictures) -> None:

@@ -21,6 +21,7 @@ from shared.vision.bundle import (
     production_history,
     production_version,
     version_before,
+    write_bundle,
     write_bundle_folder,
 )
 from tests.models import PAINT, pack, paint_bundle
@@ -261,6 +262,12 @@ def test_a_changed_model_is_refused(registry: Registry, store: FilesystemStore) 
     put(store, proven("v1"))
     store.put(f"models/paint/v1/{OPENVINO_WEIGHTS}", b"other")
     assert "has changed since it was made" in reason(registry, "v1")
+
+
+def test_a_model_with_a_recipe_of_a_newer_build_is_refused(registry: Registry, store: FilesystemStore) -> None:
+    bundle = proven("v1")
+    write_bundle(store, bundle.manifest, {**bundle.files, RECIPE: bundle.files[RECIPE] + b"wonder: 3\n"})
+    assert reason(registry, "v1").startswith("recipe of model v1, line ")
 
 
 def test_a_model_of_another_recipe_is_refused(registry: Registry, store: FilesystemStore) -> None:
