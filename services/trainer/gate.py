@@ -153,8 +153,10 @@ def unproven(comparison: Comparison) -> list[str]:
 def worse(comparison: Comparison) -> list[str]:
     """In what the candidate is worse than the baseline beyond the interval (95 %).
 
-    The recall of each label that the pictures have must lie within the baseline's interval or above. The cost of wrong
-    verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to zero.
+    The recall of each label that the pictures have must lie within the baseline's interval or above, and the escape
+    rate within it or below: where a label makes a part ok, as `good` does, no recall tells of an escape. The cost of
+    wrong verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to
+    zero.
     (A baseline without a mistake has an interval of no width by the bootstrap, and one that hides anything by rates.)
     """
     production, candidate = comparison.baseline.evaluation, comparison.candidate.evaluation
@@ -168,6 +170,9 @@ def worse(comparison: Comparison) -> list[str]:
     if extra and extra[0] > 0:
         more = _told(comparison.extra_cost, extra)
         found.append(f"cost per picture is {candidate.cost:.3f}, was {production.cost:.3f}: more by {more}")
+    now, then, interval = candidate.escape_rate, production.escape_rate, production.intervals.get("escape_rate")
+    if now is not None and then is not None and interval and now > interval[1]:
+        found.append(f"escape rate is {now:.3f}, was {_told(then, interval)}")
     return found
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.comparison import Comparisons, differences, judged_alike
+from services.trainer.comparison import Comparison, Comparisons, differences, judged_alike
 from services.trainer.gate import objections, summary
 from services.trainer.held_back import Incomparable
 from shared.dataset import DatasetVersion, picture_key
@@ -189,3 +189,19 @@ def test_a_few_mistakes_more_are_no_proof_and_many_are(
     assert objections(found.model_copy(update={"extra_cost": 0.1, "extra_cost_interval": (0.0, 0.3)})) == []
     dearer = found.model_copy(update={"extra_cost": 0.2, "extra_cost_interval": (0.05, 0.3)})
     assert objections(dearer) == ["cost per picture is 0.000, was 0.000: more by 0.200 (0.050 to 0.300)"]
+
+
+def test_a_model_that_lets_more_escape_is_refused_even_if_it_costs_less(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    found = comparisons.compare("paint", "v1", "v2")
+    cheaper = {"extra_cost": -0.07, "extra_cost_interval": (-0.1, -0.05)}
+
+    def escaping(share: float) -> Comparison:
+        evaluation = found.candidate.evaluation.model_copy(update={"escape_rate": share})
+        candidate = found.candidate.model_copy(update={"evaluation": evaluation})
+        return found.model_copy(update={**cheaper, "candidate": candidate})
+
+    assert objections(escaping(0.1)) == []
+    assert objections(escaping(0.25)) == ["escape rate is 0.250, was 0.000 (0.000 to 0.114)"]
