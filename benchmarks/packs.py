@@ -146,7 +146,7 @@ def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
         str(of.pictures),
         *(f"{each.value:.2f} ({each.low:.2f} – {each.high:.2f})" for each in (of.pointing, of.centre)),
         *(f"{each.value:.2f}" for each in numbers),
-        "yes" if of.trustworthy else "no",
+        {True: "yes", False: "no", None: "too few"}[of.trustworthy],
     )
     return f"| {' | '.join(cells)} |"
 
