@@ -174,7 +174,8 @@ def cancel(trainings: Trainings, training_id: TrainingId, caller: Engineer, audi
 
 
 def _form(request: Request, filled: Filled, models: ModelsService, datasets: DatasetsService) -> HTMLResponse:
-    versions = {name: datasets.versions(name).versions for name in datasets.names().datasets}
+    names = datasets.names()
+    versions = {name: datasets.versions(name).versions for name in names.datasets}
     page = show(
         request,
         "new_training.html",
@@ -183,6 +184,7 @@ def _form(request: Request, filled: Filled, models: ModelsService, datasets: Dat
         problems=filled.problems,
         recipes=models.recipes(),
         datasets={name: found for name, found in versions.items() if found},
+        tables=names.tables,
         architectures=ARCHITECTURES,
     )
     page.status_code = 422 if filled.problems else 200

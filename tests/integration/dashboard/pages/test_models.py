@@ -144,14 +144,15 @@ def told(training_id: str, state: TrainingState, reason: str = "", epoch: int = 
     )
 
 
-def order_one(page: Page, broker: Broker) -> str:
+def order_one(page: Page, broker: Broker, dataset: str = "strokes") -> str:
     fill_in(page)
-    page.locator("select[name=dataset]").select_option("strokes")
+    page.locator("select[name=dataset]").select_option(dataset)
     page.get_by_label("Epochs", exact=True).fill("9")
     page.get_by_role("button", name="Start the training").click()
     expect(page.locator("#state")).to_contain_text("waiting", timeout=SOON)
     (asked,) = commands(broker)
     assert isinstance(asked, TrainingRequested)
+    assert asked.dataset == dataset
     return asked.training_id
 
 
@@ -172,8 +173,9 @@ def test_a_training_is_watched_live_and_cancelled(
     expect(page.get_by_role("button", name="Cancel the training")).to_have_count(0, timeout=SOON)
 
 
-def test_a_training_that_failed_says_why(page: Page, broker: Broker, store: ObjectStore, tmp_path: Path) -> None:
-    put_dataset(store, tmp_path)
-    publish(broker, told(order_one(page, broker), TrainingState.FAILED, "labels.csv, line 2: 'maybe' is no truth"))
+def test_a_training_from_tables_that_failed_says_why(page: Page, broker: Broker, store: ObjectStore) -> None:
+    store.put("datasets/monday/labels.csv", b"name,dark,light\na.png,maybe,True\n", "text/csv")
+    training_id = order_one(page, broker, "datasets/monday")
+    publish(broker, told(training_id, TrainingState.FAILED, "labels.csv, line 2: 'maybe' is no truth"))
     expect(page.locator("#state")).to_contain_text("✕ failed", timeout=SOON)
     expect(page.locator("#state")).to_contain_text("'maybe' is no truth", timeout=SOON)
