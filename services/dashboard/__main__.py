@@ -36,7 +36,7 @@ def serve(stop: threading.Event) -> None:
     check_login(redis)
     broker = await_broker(settings, stop)
     if settings.login:
-        await_first_admin(store, settings)
+        await_first_admin(store, settings, stop)
     dashboard = Dashboard(settings, redis=redis, broker=broker, store=store, stop=stop)
     serve_health(dashboard, settings)
     with dashboard.running():

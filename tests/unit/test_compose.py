@@ -15,6 +15,7 @@ FLOW: Final = ["camera", "inference", "explainer", "trainer", "dashboard"]
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(TEXT)
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
 EXAMPLE: Final = (ROOT / ".env.example").read_text()
 SECRETS: Final = set(re.findall(r"^([A-Z_]+)=$", EXAMPLE, re.MULTILINE))
 DEFAULTS: Final = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
@@ -83,3 +84,10 @@ def test_nothing_runs_without_limits_or_may_gain_rights(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["cap_drop"] == ["ALL"]
     assert service["restart"] == "unless-stopped"
+
+
+def test_films_on_their_way_are_kept_on_a_disk_and_not_in_memory() -> None:
+    folder = re.search(r"^FROM service AS dashboard$.*?TMPDIR=(\S+)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert folder
+    assert f"uploads:{folder.group(1)}" in SERVICES["dashboard"]["volumes"]
+    assert folder.group(1) not in SERVICES["dashboard"]["tmpfs"]

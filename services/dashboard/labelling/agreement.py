@@ -81,7 +81,7 @@ def by_label(states: Iterable[State], label_names: Sequence[str]) -> dict[str, K
     pairs = [
         (state.first.labels, state.second.labels)
         for state in states
-        if state.first is not None and state.second is not None
+        if state.read_twice and state.first is not None and state.second is not None
     ]
     return {
         name: kappa_of((first[name], second[name]) for first, second in pairs if name in first and name in second)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
@@ -39,7 +39,7 @@ class Desk:
         for frame in frames:
             _check_turn(history.state(frame), order, frame, by)
         record = Record(
-            id=str(ULID()),
+            id=_next_id(history),
             source=source.id,
             reading=order.reading,
             by=by,
@@ -58,9 +58,10 @@ class Desk:
             Problem: 404: there is nothing to take back; 409: somebody else said it.
             StorageError: it was not kept.
         """
-        undone = self._to_undo(source, order, by)
+        history = self._ledger.history(source.id)
+        undone = _to_undo(history, order, by)
         record = Record(
-            id=str(ULID()),
+            id=_next_id(history),
             source=source.id,
             reading=undone.reading,
             by=by,
@@ -87,18 +88,27 @@ class Desk:
             raise Problem(404, f"frame {strange[0]} of this recipe is not known, or its picture was not kept")
         return {frame: judged for frame, judged in found.items() if judged is not None}
 
-    def _to_undo(self, source: Source, order: UndoOrder, by: str) -> Record:
-        standing = list(self._ledger.history(source.id).standing())
-        if order.record is None:
-            own = (record for record in standing if record.by == by and record.reading is order.reading)
-            found = next(own, None)
-        else:
-            found = next((record for record in standing if record.id == order.record), None)
-        if found is None:
-            raise Problem(404, "there is nothing to take back: it was never said, or is taken back already")
-        if found.by != by:
-            raise Problem(409, f"{found.by} said so: label the frame anew instead")
-        return found
+
+def _to_undo(history: History, order: UndoOrder, by: str) -> Record:
+    standing = list(history.standing())
+    if order.record is None:
+        own = (record for record in standing if record.by == by and record.reading is order.reading)
+        found = next(own, None)
+    else:
+        found = next((record for record in standing if record.id == order.record), None)
+    if found is None:
+        raise Problem(404, "there is nothing to take back: it was never said, or is taken back already")
+    if found.by != by:
+        raise Problem(409, f"{found.by} said so: label the frame anew instead")
+    return found
+
+
+def _next_id(history: History) -> str:
+    """Later than all that is known: what is said last holds, though a clock was set back since."""
+    now = datetime.now(UTC)
+    if history.records:
+        now = max(now, ULID.from_str(history.records[-1].id).datetime + timedelta(milliseconds=1))
+    return str(ULID.from_datetime(now))
 
 
 def _check_turn(state: State, order: LabelOrder, frame: str, by: str) -> None:
@@ -107,6 +117,10 @@ def _check_turn(state: State, order: LabelOrder, frame: str, by: str) -> None:
     Raises:
         Problem: 409.
     """
+    if order.reading is Reading.FIRST and state.second is not None and state.second.by == by:
+        raise Problem(
+            409, f"frame {frame}: you gave the second reading, so the first stays another person's: settle the two"
+        )
     if order.reading is Reading.SECOND:
         _check_second(state, frame, by)
     if order.reading is Reading.SETTLED and not state.read_twice:

@@ -128,6 +128,7 @@ class Exports:
         """
         sheets = [self.sheet(source) for source in dict.fromkeys(order.sources)]
         _check_recipes(sheets)
+        _check_names(sheets)
         prefix = f"{FOLDER}/{order.name}/"
         with self._making:
             if next(iter(self._store.keys(prefix)), None):
@@ -203,6 +204,14 @@ def _check_recipes(sheets: Sequence[Sheet]) -> None:
             raise Problem(
                 422, f"sources: recipe {recipe.name!r} has other labels than {first.name!r}: choose one recipe"
             )
+
+
+def _check_names(sheets: Sequence[Sheet]) -> None:
+    """Two dashboards may give two films one name at the same moment: in one dataset their pictures would be one."""
+    count = Counter(row.name for sheet in sheets for row in sheet.rows)
+    twice = [name for name, times in count.items() if times > 1]
+    if twice:
+        raise Problem(422, f"sources: two of them have a picture {twice[0]}: make a dataset of each")
 
 
 def _made(prefix: str, sheets: Sequence[Sheet], rows: Sequence[Row]) -> DatasetMade:

@@ -74,6 +74,7 @@ class Films:
         self._reels: OrderedDict[str, Reel] = OrderedDict()
         self._folder = tempfile.TemporaryDirectory(prefix="seamline-films-")
         self._lock = threading.Lock()
+        self._naming = threading.Lock()
 
     def all(self) -> list[Film]:
         """Those that are there whole, the newest first."""
@@ -107,23 +108,25 @@ class Films:
         self._store.put(f"{FOLDER}/{film_id}/{TIMES}", json.dumps(content.times).encode(), "application/json")
         with _opened(path, content) as reel:
             self._store.put(f"{FOLDER}/{film_id}/{FIRST}", reel.picture(0))
-        film = Film(
-            id=film_id,
-            name=self._free(name),
-            kind=content.kind,
-            recipe_yaml=recipe_yaml,
-            frames=content.frames,
-            width=content.width,
-            height=content.height,
-            frames_per_second=content.frames_per_second,
-            size=path.stat().st_size,
-            parts=parts,
-            digest=digest_of(path),
-            names=content.names,
-            uploaded_by=by,
-            uploaded_at=datetime.now(UTC),
-        )
-        self._store.put(f"{FOLDER}/{film_id}/{MANIFEST}", film.model_dump_json().encode(), "application/json")
+        digest = digest_of(path)
+        with self._naming:
+            film = Film(
+                id=film_id,
+                name=self._free(name),
+                kind=content.kind,
+                recipe_yaml=recipe_yaml,
+                frames=content.frames,
+                width=content.width,
+                height=content.height,
+                frames_per_second=content.frames_per_second,
+                size=path.stat().st_size,
+                parts=parts,
+                digest=digest,
+                names=content.names,
+                uploaded_by=by,
+                uploaded_at=datetime.now(UTC),
+            )
+            self._store.put(f"{FOLDER}/{film_id}/{MANIFEST}", film.model_dump_json().encode(), "application/json")
         return film
 
     def picture(self, film: Film, number: int) -> bytes:

@@ -102,12 +102,12 @@ class State(BaseModel):
     @property
     def read_twice(self) -> bool:
         """Whether two people looked at it."""
-        return self.first is not None and self.second is not None
+        return self.first is not None and self.second is not None and self.first.by != self.second.by
 
     @property
     def contradiction(self) -> bool:
         """Whether the two who looked differ, and nobody has settled it since."""
-        if self.first is None or self.second is None or self.first.labels == self.second.labels:
+        if self.first is None or self.second is None or not self.read_twice or self.first.labels == self.second.labels:
             return False
         return self.settled is None or self.settled.id < max(self.first.id, self.second.id)
 

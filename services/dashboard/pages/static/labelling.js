@@ -20,6 +20,8 @@ const SHEET = 48;
 const frames = []; // by place; what the server said of each
 const asked = new Map(); // pages under way
 const drafts = new Map(); // by frame: labels that are not saved yet
+const going = new Map(); // by frame: labels on their way to the server
+const refused = new Map(); // by frame: why the last save did not come to be, as long as that is so
 const chosen = new Set(); // places
 let total = Math.min(Number(desk.dataset.total), SHRINKS ? SNAPSHOT : Infinity);
 let place = 0;
@@ -27,15 +29,15 @@ let labels = {}; // of the frame that is shown
 let state = ""; // of these labels: saved, carried, changed or nothing
 let last = null; // the labels that were given last
 let saving = Promise.resolve();
-let failed = ""; // why the last save was refused
 
 // ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function call(path, order) {
   const request = order && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(order) };
-  const answer = await fetch(path, request);
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.detail ?? `${answer.status}`);
+  const answer = await fetch(path, request).catch(() => { throw new Error("the dashboard can't be reached: save again when it can"); });
+  if (answer.status === 401) throw new Error("nobody is logged in any more: log in in another tab, then save again");
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(told.detail ?? `the dashboard answers ${answer.status}: save again`);
   return told;
 }
 
@@ -62,6 +64,7 @@ const none = () => Object.fromEntries(toggles.map((each) => [each.dataset.label,
 
 function startOf(frame) {
   if (drafts.has(frame.frame)) return [drafts.get(frame.frame), "changed"];
+  if (going.has(frame.frame)) return [going.get(frame.frame), "going"];
   if (frame.said) return [frame.said.labels, "saved"];
   if (element("carry").checked && last) return [last, "carried"];
   return [none(), ""];
@@ -74,9 +77,7 @@ async function show(to) {
   if (at !== place || !frame) return; // somebody stepped on meanwhile
   [labels, state] = startOf(frame);
   labels = { ...labels };
-  const image = element("frame");
-  image.src = frame.picture_url;
-  image.alt = frame.title;
+  put(frame);
   write();
   about(frame);
   strip();
@@ -86,6 +87,17 @@ async function show(to) {
   history.replaceState(null, "", where);
   for (let next = 1; next <= AHEAD; next += 1) prefetch(at + next * step());
 }
+
+// A browser goes on showing the picture before until the next one has come: nobody may label the one and see the other.
+function put(frame) {
+  const image = element("frame");
+  image.alt = frame.title;
+  if (image.getAttribute("src") === frame.picture_url) return;
+  desk.dataset.picture = "coming";
+  image.src = frame.picture_url;
+}
+
+for (const end of ["load", "error"]) element("frame")?.addEventListener(end, () => { delete desk.dataset.picture; });
 
 async function prefetch(at) {
   if (at < 0 || at >= total) return;
@@ -107,7 +119,7 @@ function complaint(said) {
 function words() {
   const named = trueOf(labels).join(", ") || "no label";
   const said = frames[place]?.said;
-  const how = { saved: `✓ saved${said ? ` by ${said.by}` : ""}`, carried: "○ carried over, not saved", changed: "○ not saved", "": `○ not ${UNSAID[reading]}` };
+  const how = { saved: `✓ saved${said ? ` by ${said.by}` : ""}`, going: "… being saved", carried: "○ carried over, not saved", changed: "○ not saved", "": `○ not ${UNSAID[reading]}` };
   return `${named} · ${how[state]}`;
 }
 
@@ -121,7 +133,16 @@ function write() {
   element("place").textContent = queue === "all" ? `frame ${place} / ${total - 1}` : `${place + 1} / ${total}`;
   element("spoken").textContent = `${frame.title}. ${words()}${many}.`;
   element("none").hidden = chosen.size === 0;
-  tell(wrong || failed);
+  tell(wrong || unsaved());
+}
+
+// Of every save that did not come to be, until it has: whoever labels fast is frames further on by then.
+function unsaved() {
+  if (!refused.size) return "";
+  const elsewhere = [...refused.keys()].filter((frame) => frame !== frames[place]?.frame);
+  const named = elsewhere.map((frame) => (queue === "all" ? frame : frames.findIndex((each) => each?.frame === frame) + 1));
+  const where = named.length ? ` · not saved: frame${named.length > 1 ? "s" : ""} ${named.join(", ")}` : "";
+  return `${[...refused.values()].at(-1)}${where}`;
 }
 
 function tell(trouble) {
@@ -192,7 +213,7 @@ function tile(at) {
   const frame = frames[at];
   const item = document.createElement("li");
   const button = Object.assign(document.createElement("button"), { type: "button" });
-  const said = drafts.get(frame.frame) ?? frame.said?.labels;
+  const said = drafts.get(frame.frame) ?? going.get(frame.frame) ?? frame.said?.labels;
   const keys = said ? trueOf(said).map((name) => toggles.find((each) => each.dataset.label === name)?.dataset.key).join(" ") || "∅" : "·";
   const number = /^\d+$/.test(frame.frame) ? frame.frame : at + 1;
   button.dataset.at = at;
@@ -200,10 +221,16 @@ function tile(at) {
   if (at === place) button.setAttribute("aria-current", "true");
   button.setAttribute("aria-label", `${frame.title}: ${said ? trueOf(said).join(", ") || "no label" : "not labelled"}${chosen.has(at) ? ", chosen" : ""}`);
   const image = Object.assign(document.createElement("img"), { src: `${frame.picture_url}?width=160`, alt: "", loading: "lazy", draggable: false });
-  const text = Object.assign(document.createElement("span"), { textContent: `${chosen.has(at) ? "☑ " : ""}${number}  ${drafts.has(frame.frame) ? "○ " : frame.said ? "✓ " : ""}${keys}` });
+  const text = Object.assign(document.createElement("span"), { textContent: `${chosen.has(at) ? "☑ " : ""}${number}  ${mark(frame)}${keys}` });
   button.append(image, text);
   item.append(button);
   return item;
+}
+
+function mark(frame) {
+  if (drafts.has(frame.frame)) return "○ ";
+  if (going.has(frame.frame)) return "… ";
+  return frame.said ? "✓ " : "";
 }
 
 function choose(at, force) {
@@ -247,31 +274,39 @@ function save() {
   }
   const places = chosen.size ? [...chosen].sort((one, other) => one - other) : [place];
   const said = { ...labels };
-  last = said;
+  last = said; // the next frame is on the screen before the server has answered
   chosen.clear();
-  saving = saving.then(() => store(places, said)).then(() => { failed = ""; }, (error) => { failed = error.message; }).then(() => again(places));
+  for (const { frame } of places.map((at) => frames[at]).filter(Boolean)) {
+    drafts.delete(frame); // what is changed from now on, while this is under way, is another draft
+    going.set(frame, said);
+  }
+  saving = saving.then(() => store(places, said)).then(() => again(places)).catch((error) => tell(error.message));
+  again(places);
   return true;
 }
 
 async function store(places, said) {
-  await Promise.all(places.map(frameAt));
-  const whole = places.map((at) => frames[at]);
-  const seen = Object.fromEntries(whole.map((frame) => [frame.frame, frame.said?.record ?? null]));
+  let whole = places.map((at) => frames[at]).filter(Boolean);
   try {
+    whole = await Promise.all(places.map(frameAt));
+    const seen = Object.fromEntries(whole.map((frame) => [frame.frame, frame.said?.record ?? null]));
     const record = await call(`${api}/labels`, { frames: whole.map((frame) => frame.frame), labels: said, reading, seen });
     for (const frame of whole) {
       frame.said = { record: record.record, by: record.by, at: record.at, labels: said };
-      drafts.delete(frame.frame);
+      refused.delete(frame.frame);
     }
   } catch (error) {
-    for (const frame of whole) drafts.set(frame.frame, said);
+    for (const frame of whole) {
+      if (!drafts.has(frame.frame) && going.get(frame.frame) === said) drafts.set(frame.frame, said);
+      refused.set(frame.frame, error.message);
+    }
     await Promise.all(places.map(refresh));
-    throw error;
   }
+  for (const { frame } of whole) if (going.get(frame) === said) going.delete(frame);
 }
 
 async function refresh(at) {
-  const fresh = await call(`${api}/frames/${frames[at].frame}?reading=${reading}`).catch(() => null);
+  const fresh = frames[at] && await call(`${api}/frames/${frames[at].frame}?reading=${reading}`).catch(() => null);
   if (fresh) frames[at] = { ...fresh, why: frames[at].why };
 }
 
@@ -289,8 +324,11 @@ async function undo() {
   await saving;
   const record = await call(`${api}/undo`, { reading });
   const places = record.frames.map((frame) => frames.findIndex((each) => each?.frame === frame)).filter((at) => at >= 0);
-  for (const frame of record.frames) drafts.delete(frame);
-  last = null;
+  for (const frame of record.frames) {
+    drafts.delete(frame);
+    refused.delete(frame);
+  }
+  last = null; // what was taken back is not carried on
   await Promise.all(places.map(refresh));
   const to = queue === "all" ? Number(record.frames[0]) : places[0];
   if (to !== undefined && to !== place) await show(to);
@@ -361,7 +399,7 @@ document.addEventListener("keydown", (event) => {
   if (!label && !Object.hasOwn(acts, key)) return;
   if (arrow && !event.ctrlKey && ["ArrowUp", "ArrowDown"].includes(key)) return;
   event.preventDefault();
-  if (event.repeat && (label || "suq".includes(key))) return;
+  if (event.repeat && (label || ["s", "u", "q", "Enter"].includes(key))) return; // held too long, it would label unseen frames
   if (label) toggle(label.dataset.label);
   else acts[key](event);
 });
@@ -371,7 +409,7 @@ for (const each of desk.querySelectorAll("[data-do]")) each.addEventListener("cl
 element("step")?.addEventListener("change", strip);
 
 addEventListener("beforeunload", (event) => {
-  if (drafts.size) event.preventDefault();
+  if (drafts.size || going.size) event.preventDefault();
 });
 
 if (total > 0) {

@@ -7,6 +7,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -202,10 +203,12 @@ def test_the_page_tells_a_secret_once_and_what_went_wrong(house: House, admin: h
 def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
     settings = embedded_settings(tmp_path, login=True, first_admin_password=PASSWORD)
     store = open_store(settings)
-    await_first_admin(store, settings)
+    await_first_admin(store, settings, Event())
     known = People(Register(store), Audit(store)).look().people[FIRST]
     assert known.role is Role.ADMIN
-    await_first_admin(store, embedded_settings(tmp_path, login=True, first_admin_password="another long secret"))
+    await_first_admin(
+        store, embedded_settings(tmp_path, login=True, first_admin_password="another long secret"), Event()
+    )
     assert People(Register(store), Audit(store)).look().people[FIRST] == known
 
 
@@ -213,7 +216,7 @@ def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
 def test_without_any_admin_it_says_what_to_do(tmp_path: Path, password: str, says: str) -> None:
     settings = embedded_settings(tmp_path, login=True, first_admin_password=password)
     with pytest.raises(NoAdmin, match=says) as refused:
-        await_first_admin(open_store(settings), settings)
+        await_first_admin(open_store(settings), settings, Event())
     assert "admin1234567" not in str(refused.value)
 
 

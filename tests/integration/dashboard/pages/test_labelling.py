@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from services.dashboard.labelling import ledger
 from services.dashboard.labelling.ledger import Ledger
@@ -26,6 +26,17 @@ SAID = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break",
 def shown(page: Page, frame: int) -> None:
     """Wait until a frame is on the screen."""
     expect(page.locator("#place")).to_have_text(f"frame {frame} / {FRAMES - 1}", timeout=SOON)
+
+
+def holding(page: Page, address: str) -> list[Route]:
+    """Requests that are on their way for as long as the test wants."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(address, hold)
+    return held
 
 
 def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_exported(
@@ -121,3 +132,55 @@ def assert_a_contradiction_is_settled_and_learned_from(page: Page, store: Object
     page.get_by_role("button", name="Make a dataset").click()
     expect(page.locator(".made")).to_contain_text("datasets/settled has 1 picture of 1 group", timeout=SOON)
     assert b"seam_000000.jpg,False,False,True,False" in store.get("datasets/settled/labels.csv")
+
+
+def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
+    page: Page, tmp_path: Path, store: ObjectStore
+) -> None:
+    put_model(store)
+    page.goto("/labelling")
+    page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
+    page.get_by_role("button", name="Upload").click()
+    shown(page, 0)
+    page.route("**/labels", lambda route: route.abort())
+    page.keyboard.press("g")
+    page.keyboard.press("Enter")
+    shown(page, 1)
+    expect(page.locator("#trouble")).to_contain_text("can't be reached: save again when it can · not saved: frame 0")
+    page.unroute("**/labels")
+
+    held = holding(page, "**/labels")
+    page.keyboard.press("/")
+    expect(page.locator("#carry")).to_be_checked()
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("good · … being saved")
+    page.keyboard.press("n")
+    shown(page, 2)
+    expect(page.locator("#written")).to_contain_text("good · ○ carried over, not saved")
+    page.keyboard.press("p")
+    shown(page, 1)
+    page.keyboard.press("l")
+    held.pop().continue_()
+    page.unroute("**/labels")
+    expect(page.locator("#strip")).to_contain_text("1  ○ g l")
+    expect(page.locator("#written")).to_contain_text("good, length · ○ not saved")
+    expect(page.locator("#trouble")).to_contain_text("not saved: frame 0")
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("good, length · ✓ saved by local", timeout=SOON)
+    page.keyboard.press("p")
+    page.keyboard.press("s")
+    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local", timeout=SOON)
+    expect(page.locator("#trouble")).to_be_hidden()
+    assert_nobody_labels_one_frame_and_sees_another(page)
+
+
+def assert_nobody_labels_one_frame_and_sees_another(page: Page) -> None:
+    held = holding(page, "**/frames/*/picture")
+    page.keyboard.press("End")
+    shown(page, FRAMES - 1)
+    expect(page.locator("#frame")).to_have_css("visibility", "hidden", timeout=SOON)
+    for route in held:
+        route.continue_()
+    page.unroute("**/frames/*/picture")
+    expect(page.locator("#frame")).to_have_css("visibility", "visible", timeout=SOON)

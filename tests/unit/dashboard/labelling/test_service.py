@@ -10,16 +10,19 @@ import pytest
 
 from services.dashboard.frames.index import FrameIndex
 from services.dashboard.frames.marks import Marks
+from services.dashboard.labelling import ledger
+from services.dashboard.labelling.films import Films, plain_name
+from services.dashboard.labelling.ledger import Ledger
 from services.dashboard.labelling.records import Reading
 from services.dashboard.labelling.room import LabellingRoom
-from services.dashboard.labelling.schemas import LabelOrder, Queue, RecordView, UndoOrder
+from services.dashboard.labelling.schemas import DatasetOrder, LabelOrder, Queue, RecordView, UndoOrder
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.problems import Problem
 from services.dashboard.projection import Keys, open_redis
 from shared.storage import open_store
 from tests.camera_films import write_film
 from tests.dashboards import embedded_settings
-from tests.labelling import labels
+from tests.labelling import labels, record
 from tests.verdicts import RECIPE
 
 Say = Callable[..., RecordView]
@@ -109,3 +112,39 @@ def test_contradictions_are_in_no_table_until_they_are_settled(room: LabellingRo
     assert ([each.frame for each in told.contradictions], told.settled) == (["5"], 1)
     settled = room.exports.sheet(source).rows[3]
     assert (settled.frame, settled.record.by, settled.values) == ("3", "cleo", (False, False, True, False))
+
+
+def test_who_gave_one_reading_does_not_give_the_other(room: LabellingRoom, source: str, say: Say) -> None:
+    anns = say("ann", 1, "good")
+    say("bob", 1, "break", reading="second")
+    with refused("you gave the second reading"):
+        say("bob", 1, "break", seen={"1": anns.record})
+    assert [each.frame for each in room.service.agreement(source).contradictions] == ["1"]
+
+
+def test_what_is_said_last_holds_although_a_clock_was_set_back(
+    room: LabellingRoom, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "FRESH_SECONDS", 0.0)
+    Ledger(open_store(embedded_settings(tmp_path))).append(record("1", source=source, after=120))
+    assert room.service.source(source).labelled == 1
+    say("ann", 1, "break")
+    said = room.service.frame(source, "1", Reading.FIRST).said
+    assert said is not None
+    assert said.labels == labels("break")
+    room.service.undo(source, UndoOrder(), by="ann")
+    said = room.service.frame(source, "1", Reading.FIRST).said
+    assert said is not None
+    assert said.labels == labels("good")
+
+
+def test_pictures_of_one_name_are_never_one_in_a_dataset(
+    room: LabellingRoom, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Films, "_free", lambda _self, name: plain_name(name))  # as two dashboards would
+    path = write_film(tmp_path / "other.mp4", 9)
+    other = room.service.take_film(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
+    say("ann", 1, "good")
+    room.service.label(other, LabelOrder(frames=["1"], labels=labels("break")), by="ann")
+    with refused("two of them have a picture seam_000001.jpg"):
+        room.exports.make_dataset(DatasetOrder(name="both", sources=[source, other]))
