@@ -87,7 +87,7 @@ def promotion_of_thresholds(
         model_version=answer.model_version,
         reason=asked.reason,
         requested_by=asked.requested_by,
-        requested_at=datetime.now(UTC),
+        requested_at=asked.requested_at,  # a rollback since then goes before it
     )
 
 

@@ -13,7 +13,7 @@ from services.trainer.errors import TrainerError
 from services.trainer.gate import Measuring
 from services.trainer.threshold_sets import keep_thresholds, with_thresholds
 from shared.dataset import DatasetVersion
-from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested
+from shared.messages import PromotionRefused, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.messaging.sqlite import SqliteBroker
 from shared.promotions import find_decision
 from shared.recipe import parse_recipe
@@ -214,3 +214,20 @@ def test_measuring_takes_no_tensorflow_which_would_take_its_seconds() -> None:
     modules = ", ".join(f"services.trainer.{name}" for name in ("threshold_sets", "comparison"))
     code = f"import sys, {modules}; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_thresholds_that_were_asked_for_before_a_rollback_are_kept_and_not_promoted_after_it(
+    store: FilesystemStore, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, older("v1", dataset), older("v2", dataset))
+    with answering(store, broker):
+        publish(broker, promotion("v1", "first"), promotion("v2", "second", force=True))
+        soon(lambda: production_version(store, "paint") == "v2", "the second to be in production")
+        publish(broker, promotion("v1", "back", rollback=True))
+        publish(broker, request({"break": 0.4}, model_version="v2", promote=True))
+        soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
+    assert isinstance(find_answer(store, "paint", "thresholds-1"), ThresholdsKept)
+    refused = find_decision(store, "paint", "thresholds-1")
+    assert isinstance(refused, PromotionRefused)
+    assert refused.reason.startswith("ada rolled back to v1 at ")
+    assert production_version(store, "paint") == "v1"
