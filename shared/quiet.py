@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from types import ModuleType
 from typing import Final
 
 ENVIRONMENT: Final = {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+_ONE_AT_A_TIME: Final = threading.RLock()
+"""Two at once would take each other's silence for standard error, and put that back in its place."""
 
 
 def import_quietly(name: str) -> ModuleType:
@@ -19,13 +22,14 @@ def import_quietly(name: str) -> ModuleType:
     """
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        return importlib.import_module(name)
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with _ONE_AT_A_TIME:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            return importlib.import_module(name)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
