@@ -17,13 +17,16 @@ FAR: Final = ("0001-01-01T05:00:00+14:00", "1989-12-31T23:59:59Z", "2201-01-01T0
 EDGES: Final = ("1990-01-01T14:00:00+14:00", "2200-12-31T10:00:00-14:00")
 ENDPOINTS: Final = {
     "/api/accounting",
+    "/api/audit",
+    "/api/audit/table.csv",
     "/api/frames",
+    "/api/labelling/records",
     "/api/lines/line-1/rates",
     "/api/quality",
     "/api/quality/comparison",
     "/api/quality/table.csv",
 }
-PAGES: Final = ("/quality", "/frames")
+PAGES: Final = ("/quality", "/frames", "/audit", "/labelling/history")
 
 
 @pytest.fixture
