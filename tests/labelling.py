@@ -33,8 +33,8 @@ def labels(*true: str) -> Labels:
 
 
 def record(*frames: str, by: str = "ann", after: int = 0, reading: str = "first", **changes: object) -> Record:
-    """What a person said, so many seconds after the beginning; good, if nothing else is said."""
-    at = BEGAN + timedelta(seconds=after)
+    """What a person said, so many seconds from now; good, if nothing else is said."""
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=after)
     said = {
         "id": str(ULID.from_datetime(at)),
         "source": "film-1",

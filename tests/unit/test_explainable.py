@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import keras
 import pytest
 from typer.testing import CliRunner
 
@@ -124,6 +125,7 @@ def test_features_within_a_nested_network_are_found() -> None:
 
 
 def test_a_network_as_keras_writes_it_is_read() -> None:
+    keras.backend.clear_session()  # it counts the layers that it names
     paint = paint_bundle("v1", keras=True)
     refuse_unexplainable(paint)
     for flat in ("logits", "global_average_pooling2d"):

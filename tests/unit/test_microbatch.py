@@ -65,15 +65,15 @@ def test_an_empty_queue_gives_an_empty_batch(broker: SqliteBroker) -> None:
 
 
 def test_a_suspect_that_turns_up_while_a_batch_gathers_is_judged_alone(broker: SqliteBroker, tmp_path: Path) -> None:
-    batches = _batches(broker, gather_seconds=0.3)
-    _send(broker, 0)
-
-    def make_a_suspect() -> None:
-        _send(broker, 1)
+    def move(source: str, target: str) -> None:
         with sqlite3.connect(tmp_path / "broker" / "messages.sqlite", timeout=5) as file:
-            file.execute("UPDATE message SET queue = 'inference.frames.suspects' WHERE reader IS NULL")
+            file.execute("UPDATE message SET queue = ? WHERE queue = ?", (target, source))
 
-    later = threading.Timer(0.1, make_a_suspect)
+    _send(broker, 1)
+    move("inference.frames", "aside")
+    _send(broker, 0)
+    batches = _batches(broker, gather_seconds=0.3)
+    later = threading.Timer(0.1, move, ("aside", "inference.frames.suspects"))
     later.start()
     first = batches.receive(8, 5)
     later.join()

@@ -14,8 +14,10 @@ from tests.dashboards import embedded_settings, environment_of, soon
 from tests.processes import free_port
 
 
-def test_health_and_metrics_have_a_port_without_the_password(tmp_path: Path) -> None:
-    settings = embedded_settings(tmp_path, password=SecretStr("secret"), health_port=free_port())
+def test_health_and_metrics_have_a_port_without_a_login(tmp_path: Path) -> None:
+    settings = embedded_settings(
+        tmp_path, login=True, first_admin_password=SecretStr("correct horse battery"), health_port=free_port()
+    )
     watched = f"http://127.0.0.1:{settings.health_port}"
 
     def answers(address: str) -> int:
