@@ -2,7 +2,8 @@
 
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
@@ -88,12 +89,13 @@ class ComposedLine:
         found = self.compose.get_containers(include_all=True)
         return [container for container in found if service in (None, container.Service)]
 
-    def api(self) -> httpx.Client:
+    @contextmanager
+    def api(self) -> Iterator[httpx.Client]:
         """A client of the dashboard, logged in as the first admin."""
-        api = self.stranger()
         login = {"name": "admin", "password": self.secrets[PASSWORD_VARIABLE]}
-        api.post("/api/session", json=login).raise_for_status()
-        return api
+        with self.stranger() as api:
+            api.post("/api/session", json=login).raise_for_status()
+            yield api
 
     def stranger(self) -> httpx.Client:
         """A client of the dashboard that has not logged in."""
