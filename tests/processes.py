@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 GUARD = Path(__file__).with_name("guard.py")
 START_SECONDS = 180.0
+PORTS = range(12_000, 32_000)
 
 
 class Server(Protocol):
@@ -165,10 +168,15 @@ def the_session() -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, and below those that systems lend to outgoing connections.
+
+    So nothing takes it by chance while the server that has it is stopped for a while.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = secrets.choice(PORTS)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(port: int) -> bool:
