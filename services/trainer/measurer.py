@@ -14,17 +14,15 @@ from services.trainer.answers import Answer, find_answer, keep_answer
 from services.trainer.claims import Claim
 from services.trainer.errands import Errand, Errands, name_of
 from services.trainer.gate import Interrupted, Measuring
+from services.trainer.turns import PASSING, take_turns
 from shared.messages import ComparisonRequested, Message, PromotionRequested, ThresholdsRequested
-from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused
+from shared.messaging.port import Publisher
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.vision.bundle import production_version
 
 MOST_ATTEMPTS: Final = 3
 """An errand that brings its trainer down so often is given up."""
 GIVEN_UP: Final = f"the trainer died {MOST_ATTEMPTS} times while it measured this: see its log"
-LOOK_SECONDS: Final = 2.0
-"""Between two looks for errands that another trainer left."""
-PASSING: Final = (BrokerUnavailable, PublishRefused, StorageUnavailable)
 
 _log = structlog.stdlib.get_logger("measurer")
 
@@ -64,15 +62,7 @@ class Measurer:
 
     def run(self) -> None:
         """Until the stop."""
-        while not self._stop.is_set():
-            self._news.clear()
-            try:
-                idle = not self._turn()
-            except PASSING as error:
-                _log.warning("will try again", reason=str(error))
-                idle = True
-            if idle:
-                self._news.wait(LOOK_SECONDS)
+        take_turns(self._turn, self._news, self._stop)
 
     def _turn(self) -> bool:
         """Do the first errand that nobody else does; False if there is none."""

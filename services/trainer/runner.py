@@ -18,16 +18,14 @@ from services.trainer.attempt import Attempt, Cancelled, End, Lost
 from services.trainer.child import Child, Died, Failed, Finished, started
 from services.trainer.claims import Claim
 from services.trainer.trainings import Outcome, Trainings
+from services.trainer.turns import take_turns
 from shared.messages import Message, ModelTrained, TrainingRequested, TrainingState
-from shared.messaging.port import BrokerUnavailable, MessagingError, Publisher, PublishRefused
-from shared.storage.port import ObjectStore, StorageUnavailable
+from shared.messaging.port import MessagingError, Publisher
+from shared.storage.port import ObjectStore
 from shared.vision.bundle import EVALUATION, folder_of
 
 MOST_ATTEMPTS: Final = 3
 """A training whose process dies so often, without finishing an epoch, is given up."""
-LOOK_SECONDS: Final = 2.0
-"""Between two looks for trainings that another trainer left."""
-PASSING: Final = (BrokerUnavailable, PublishRefused, StorageUnavailable)
 TRAININGS: Final = Counter("seamline_trainings", "Trainings that ended", ["state"])
 
 _log = structlog.stdlib.get_logger("runner")
@@ -68,15 +66,7 @@ class Runner:
 
     def run(self) -> None:
         """Until the stop."""
-        while not self._stop.is_set():
-            self._news.clear()
-            try:
-                idle = not self._turn()
-            except PASSING as error:
-                _log.warning("will try again", reason=str(error))
-                idle = True
-            if idle:
-                self._news.wait(LOOK_SECONDS)
+        take_turns(self._turn, self._news, self._stop)
 
     def _turn(self) -> bool:
         """Do the first training that nobody else does; False if there is none, or it has to wait."""

@@ -30,6 +30,15 @@ STYLE: Final = Style(
     major_guide_stroke_dasharray="0",
 )
 
+PLAIN: Final[dict[str, Any]] = {
+    "js": (),
+    "show_legend": False,
+    "disable_xml_declaration": True,
+    "explicit_size": False,
+    "no_data_text": "",
+}
+"""Options of every chart."""
+
 
 def styled(colours: tuple[str, ...]) -> Style:
     """The style of every chart, with the colours of its series."""
@@ -55,13 +64,9 @@ def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, utc_offse
         style=STYLE,
         width=860,
         height=260,
-        js=(),
-        show_legend=False,
-        disable_xml_declaration=True,
-        no_data_text="",
+        **PLAIN,
         margin=4,
         spacing=6,
-        explicit_size=False,
         x_labels=labels,
         x_labels_major=labels[:: max(1, minutes // 6)],
         show_minor_x_labels=False,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pygal
 
-from services.dashboard.pages.charts import embed, styled
+from services.dashboard.pages.charts import PLAIN, embed, styled
 from services.dashboard.pages.templating import Clock, percent
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.quality.windows import Every
@@ -34,11 +34,7 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
         style=styled(COLOURS),
         width=1200,
         height=400,
-        js=(),
-        show_legend=False,
-        disable_xml_declaration=True,
-        explicit_size=False,
-        no_data_text="",
+        **PLAIN,
         margin=6,
         truncate_label=-1,
         xrange=(-0.5, len(chart.points) - 0.5),
@@ -78,11 +74,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
         style=styled(("var(--muted)",)),
         width=640,
         height=320,
-        js=(),
-        show_legend=False,
-        disable_xml_declaration=True,
-        explicit_size=False,
-        no_data_text="",
+        **PLAIN,
         margin=6,
         spacing=18,
         truncate_label=-1,

@@ -7,7 +7,7 @@ from typing import Final
 
 import pygal
 
-from services.dashboard.pages.charts import embed, styled
+from services.dashboard.pages.charts import PLAIN, embed, styled
 from services.dashboard.trainings.schemas import EpochView
 
 LOSS: Final = {"loss": "training", "val_loss": "validation"}
@@ -33,11 +33,7 @@ def draw_curves(epochs: Sequence[EpochView], metrics: Mapping[str, str], title: 
         style=styled(COLOURS),
         width=640,
         height=280,
-        js=(),
-        show_legend=False,
-        disable_xml_declaration=True,
-        explicit_size=False,
-        no_data_text="",
+        **PLAIN,
         margin=6,
         dots_size=3 if last <= FEW else 1.5,
         xrange=(0.5, max(last, 2) + 0.5),
