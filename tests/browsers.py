@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from shared.messages import FrameInspected
 from shared.storage.port import ObjectStore
@@ -27,4 +27,8 @@ def put_pictures(store: ObjectStore, verdict: FrameInspected) -> None:
 
 
 def is_loaded(page: Page, selector: str) -> None:
-    page.wait_for_function(f"document.querySelector({selector!r})?.naturalWidth > 0", timeout=SOON)
+    """Wait until a picture is there to be seen. Asked from outside: the page evaluates no text (its policy)."""
+    picture = page.locator(selector)
+    expect(picture).to_be_visible(timeout=SOON)
+    expect(picture).to_have_js_property("complete", True, timeout=SOON)
+    expect(picture).not_to_have_js_property("naturalWidth", 0, timeout=SOON)
