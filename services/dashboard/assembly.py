@@ -155,6 +155,7 @@ class Dashboard:
                 register,
                 marks,
                 upload_bytes=self._settings.upload_megabytes * 1_000_000,
+                transfers=self._settings.transfers,
             ),
             clock=Clock(self._settings.working_day.zone),
         )

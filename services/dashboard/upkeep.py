@@ -1,4 +1,4 @@
-"""Upkeep: fills a projection that is empty, and keeps the archive in few segments."""
+"""Upkeep: fills a projection that is empty, keeps the archive in few segments, and tidies up after broken uploads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from services.dashboard.archive import DamagedSegment
 from services.dashboard.compaction import compact
+from services.dashboard.labelling.films import sweep
 from services.dashboard.projection import AWAY
 from services.dashboard.rebuild import Rebuilder
 from shared.storage.port import ObjectStore, StorageError
@@ -47,6 +48,7 @@ class Upkeep:
                 self._fill()
                 if looks % COMPACT_EVERY == 0:
                     self._compact(days=None if looks == 0 else 2)
+                    self._tidy()
             except (*AWAY, StorageError) as error:
                 _log.warning("upkeep has to wait", reason=str(error))
             except Exception:  # noqa: BLE001  a thread that dies alone would leave the counts incomplete until the next start
@@ -69,3 +71,7 @@ class Upkeep:
             return
         if gone:
             _log.info("compacted the archive", segments_fewer=gone)
+
+    def _tidy(self) -> None:
+        if films := sweep(self._store, datetime.now(UTC)):
+            _log.info("took away what was left of uploads that broke off", uploads=films)

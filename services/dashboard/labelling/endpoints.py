@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -10,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from services.dashboard.access import Audited, Engineer, Role, Viewer, at_least
+from services.dashboard.labelling.building import DatasetMaker
 from services.dashboard.labelling.export import Exports, chunks_of
 from services.dashboard.labelling.records import FrameKey, Reading, RecordId, SourceId
 from services.dashboard.labelling.room import LabellingRoom
@@ -50,8 +52,29 @@ def _exports(request: Request) -> Exports:
     return room.exports
 
 
+def _datasets(request: Request) -> DatasetMaker:
+    room: LabellingRoom = request.app.state.labelling
+    return room.datasets
+
+
+def _upload_place(request: Request) -> Iterator[None]:
+    room: LabellingRoom = request.app.state.labelling
+    with room.uploads.place():
+        yield
+
+
+def _download_place(request: Request) -> Iterator[None]:
+    room: LabellingRoom = request.app.state.labelling
+    with room.downloads.place():
+        yield
+
+
 Labelling = Annotated[LabellingService, Depends(_labelling)]
 Exported = Annotated[Exports, Depends(_exports)]
+Making = Annotated[DatasetMaker, Depends(_datasets)]
+UploadPlace = Annotated[None, Depends(_upload_place)]
+"""Held until the answer is sent, and asked for after the role."""
+DownloadPlace = Annotated[None, Depends(_download_place)]
 SourceName = Annotated[SourceId, Path(examples=["line-seam"])]
 Frame = Annotated[FrameKey, Path(examples=["12"])]
 
@@ -73,13 +96,15 @@ def get_source(labelling: Labelling, source: SourceName) -> SourceView:
     status_code=201,
     openapi_extra=BODY,
     max_body_size=LARGEST,
-    responses=documented(400, 401, 403, 409, 413, 422, 503),
+    responses=documented(400, 401, 403, 408, 409, 413, 422, 503),
 )
-async def upload_film(request: Request, labelling: Labelling, caller: Engineer, audit: Audited) -> SourceView:
+async def upload_film(
+    request: Request, labelling: Labelling, caller: Engineer, audit: Audited, _place: UploadPlace
+) -> SourceView:
     """Upload a video, a zip of pictures, or pictures, to be labelled by a recipe.
 
     It is read from beginning to end first, which takes minutes for a long film, and answered when all of it is in
-    object storage.
+    object storage. 503 with `Retry-After`: as many uploads as may are under way.
     """
     room: LabellingRoom = request.app.state.labelling
 
@@ -194,26 +219,34 @@ def get_table(exports: Exported, source: SourceName) -> Response:
 @router.get(
     "/sources/{source}/archive.zip",
     response_class=StreamingResponse,
-    responses={**ZIP, **documented(401, 404, 422, 503)},
+    responses={**ZIP, **documented(401, 403, 404, 422, 503)},
 )
-def get_archive(exports: Exported, source: SourceName) -> StreamingResponse:
-    """The table with its pictures, groups and authors: unpacked, a folder that a trainer learns from."""
+def get_archive(
+    exports: Exported, source: SourceName, caller: Engineer, audit: Audited, _place: DownloadPlace
+) -> StreamingResponse:
+    """The table with its pictures, groups and authors: unpacked, a folder that a trainer learns from.
+
+    It takes the plant's pictures away by the thousand, so it takes an engineer, and is in the audit log. 503 with
+    `Retry-After`: as many exports as may are under way.
+    """
     sheet = exports.sheet(source)
-    file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  the response closes it
-    exports.archive(sheet, file)
+    with audit.recording("pictures.export", source, caller.name, pictures=len(sheet.learnable)):
+        file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  the response closes it
+        exports.archive(sheet, file)
     return StreamingResponse(
         chunks_of(file), media_type="application/zip", headers=_attached(f"{sheet.source.name}.zip")
     )
 
 
 @router.post("/datasets", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
-def make_dataset(exports: Exported, order: DatasetOrder, caller: Engineer, audit: Audited) -> DatasetMade:
+def make_dataset(datasets: Making, order: DatasetOrder, caller: Engineer, audit: Audited) -> DatasetMade:
     """Make a dataset of what is labelled; a training that names it keeps it as a version.
 
-    It is answered when all of it is in object storage; until then there is no such dataset.
+    It is answered when all of it is in object storage; until then there is no such dataset. One that could not be made
+    may be made again by the same name.
     """
     with audit.recording("dataset.make", f"datasets/{order.name}", caller.name, sources=list(order.sources)):
-        return exports.make_dataset(order)
+        return datasets.make(order)
 
 
 def _attached(name: str) -> dict[str, str]:

@@ -11,10 +11,10 @@ import json
 import re
 import tempfile
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,7 +24,7 @@ from ulid import ULID
 
 from services.dashboard.labelling.intake import Content, Kind
 from services.dashboard.labelling.reels import Album, Reel, Video
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 
 FOLDER: Final = "labelling/films"
 MANIFEST: Final = "film.json"
@@ -32,6 +32,8 @@ TIMES: Final = "times.json"
 FIRST: Final = "first"
 """The first picture, so that a list of films need not open each of them."""
 PART_BYTES: Final = 16 * 1024**2
+ABANDONED: Final = timedelta(days=1)
+"""After so long nobody is still uploading."""
 OPEN_FILMS: Final = 4
 AT_HAND_BYTES: Final = 1024**3
 """Of films kept at hand on this machine, but for the last one."""
@@ -101,9 +103,17 @@ class Films:
         """Take a film in that was looked through.
 
         Raises:
-            StorageError: it was not kept.
+            StorageError: it was not kept, and nothing of it is left, or `sweep` takes it away.
         """
         film_id = str(ULID())
+        try:
+            return self._put(film_id, path, content, name=name, recipe_yaml=recipe_yaml, by=by)
+        except BaseException:
+            with suppress(StorageError):
+                _remove(self._store, film_id)
+            raise
+
+    def _put(self, film_id: str, path: Path, content: Content, *, name: str, recipe_yaml: str, by: str) -> Film:
         parts = self._put_parts(path, film_id)
         self._store.put(f"{FOLDER}/{film_id}/{TIMES}", json.dumps(content.times).encode(), "application/json")
         with _opened(path, content) as reel:
@@ -195,6 +205,21 @@ class Films:
         return next(free for count in range(1, len(taken) + 2) if (free := _numbered(stem, count)) not in taken)
 
 
+def sweep(store: ObjectStore, now: datetime) -> int:
+    """Take away what is left of uploads that broke off: parts without a manifest, when nobody can be at it any more.
+
+    Returns:
+        Of how many.
+    """
+    films: dict[str, set[str]] = defaultdict(set)
+    for key in store.keys(f"{FOLDER}/"):
+        films[key.split("/")[2]].add(key.rpartition("/")[2])
+    broken = [film for film, names in films.items() if MANIFEST not in names and _began(film) < now - ABANDONED]
+    for film_id in broken:
+        _remove(store, film_id)
+    return len(broken)
+
+
 def plain_name(name: str) -> str:
     """A name without its suffix, in the letters that keys and tables take."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-_")[:48] or "film"
@@ -221,6 +246,21 @@ def _reel(kind: Kind, path: Path, names: Sequence[str], times: Sequence[float]) 
 
 def _numbered(stem: str, count: int) -> str:
     return stem if count == 1 else f"{stem}-{count}"
+
+
+def _began(film_id: str) -> datetime:
+    """When its upload began; of what is no id, never."""
+    try:
+        return ULID.from_str(film_id).datetime
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _remove(store: ObjectStore, film_id: str) -> None:
+    """The manifest first: without it there is no film."""
+    store.delete(f"{FOLDER}/{film_id}/{MANIFEST}")
+    for key in list(store.keys(f"{FOLDER}/{film_id}/")):
+        store.delete(key)
 
 
 def _part(film_id: str, part: int) -> str:

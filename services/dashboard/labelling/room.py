@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from services.dashboard.frames.index import FrameIndex
 from services.dashboard.frames.marks import Marks
+from services.dashboard.labelling.building import DatasetMaker
 from services.dashboard.labelling.export import Exports
 from services.dashboard.labelling.films import Films
 from services.dashboard.labelling.ledger import Ledger
 from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.service import LabellingService
+from services.dashboard.labelling.transfers import Transfers
 from services.dashboard.lines.register import LineRegister
 from shared.storage.port import ObjectStore
 
@@ -17,14 +19,24 @@ class LabellingRoom:
     """What the endpoints of labelling find."""
 
     def __init__(
-        self, store: ObjectStore, index: FrameIndex, lines: LineRegister, marks: Marks, *, upload_bytes: int
+        self,
+        store: ObjectStore,
+        index: FrameIndex,
+        lines: LineRegister,
+        marks: Marks,
+        *,
+        upload_bytes: int,
+        transfers: int,
     ) -> None:
-        """``upload_bytes``: of the largest film that is taken in."""
+        """``upload_bytes``: of the largest film that is taken in; ``transfers``: at once, in and out."""
         self._films = Films(store)
         self._ledger = Ledger(store)
         self.service = LabellingService(store, self._films, self._ledger, LineFrames(index, lines, marks))
-        self.exports = Exports(store, self.service, self._ledger)
+        self.exports = Exports(self.service, self._ledger)
         self.upload_bytes = upload_bytes
+        self.uploads = Transfers("uploads", transfers)
+        self.downloads = Transfers("exports with pictures", transfers)
+        self.datasets = DatasetMaker(store, self.exports, self.downloads)
 
     def close(self) -> None:
         """Forget the films that are at hand on this machine."""

@@ -270,4 +270,5 @@ class DatasetMade(BaseModel):
     groups: int
     labels: dict[str, int]
     left_out: int = Field(description="frames of which two people contradict each other")
+    between: int = Field(description="frames of a line that are too near to two groups to be in either")
     missing: int = Field(description="labelled frames whose picture is gone, or that lack a label of the recipe")

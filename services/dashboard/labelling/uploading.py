@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ MOST_FILES: Final = 5_000
 FIELD_BYTES: Final = 200_000
 LARGEST: Final = 4_000_000_000
 """Bytes of an upload, whatever the settings say."""
+STALLED_SECONDS: Final = 60.0
+"""Without a byte: whoever sent it is gone, and others want the place."""
 PICTURES: Final = (".jpg", ".jpeg", ".png")
 
 BODY: Final[dict[str, Any]] = {
@@ -72,7 +75,7 @@ async def received(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
     """The upload of a request.
 
     Raises:
-        Problem: 413: it is too large; 422: it has no file.
+        Problem: 408: nothing comes any more; 413: it is too large; 422: it has no file.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most_bytes:
@@ -92,7 +95,10 @@ class _Bounded:
         self._received = 0
 
     async def receive(self) -> Message:
-        message = await self._request.receive()
+        try:
+            message = await asyncio.wait_for(self._request.receive(), STALLED_SECONDS)
+        except TimeoutError as error:
+            raise Problem(408, f"nothing came for {STALLED_SECONDS:.0f} s: upload it again") from error
         self._received += len(message.get("body", b""))
         if self._received > self._most:
             raise _too_large(self._most)

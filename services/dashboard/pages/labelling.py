@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.access import Audited, Engineer, Viewer
-from services.dashboard.labelling.endpoints import Exported, Labelling, SourceName
+from services.dashboard.labelling.endpoints import Labelling, Making, SourceName
 from services.dashboard.labelling.records import FrameKey, Reading, RecordId, SourceId
 from services.dashboard.labelling.schemas import DatasetOrder, Queue
 from services.dashboard.labelling.service import LabellingService, Wanted
@@ -46,7 +46,7 @@ def show_sources(request: Request, labelling: Labelling) -> HTMLResponse:
 def make_dataset(
     request: Request,
     labelling: Labelling,
-    exports: Exported,
+    datasets: Making,
     caller: Engineer,
     audit: Audited,
     *,
@@ -57,7 +57,7 @@ def make_dataset(
     try:
         order = DatasetOrder(name=name.strip(), sources=sources or [])
         with audit.recording("dataset.make", f"datasets/{order.name}", caller.name, sources=list(order.sources)):
-            made = exports.make_dataset(order)
+            made = datasets.make(order)
     except ValidationError:
         text = "Choose one source or more, and a name of letters, digits, _ and -"
         return _overview(request, labelling, chosen=sources, name=name, refused=text)

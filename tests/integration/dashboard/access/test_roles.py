@@ -56,6 +56,7 @@ TAKES = {
     ("POST", "/people/{person}/remove"): Role.ADMIN,
     ("POST", "/tokens"): Role.ADMIN,
     ("POST", "/tokens/{token_id}/revoke"): Role.ADMIN,
+    ("GET", "/api/labelling/sources/{source}/archive.zip"): Role.ENGINEER,
     ("GET", "/api/people"): Role.ADMIN,
     ("GET", "/api/tokens"): Role.ADMIN,
     ("GET", "/api/audit"): Role.ADMIN,

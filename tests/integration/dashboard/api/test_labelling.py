@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import time
 import zipfile
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
+from services.dashboard.labelling import uploading
 from services.dashboard.settings import DashboardSettings
 from services.trainer.dataset import read_dataset
 from services.trainer.download import Datasets, Reading
@@ -34,7 +36,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DashboardSetting
     """Most of it is the same in both ways to run, and tried in one."""
     if request.param == "servers":
         return server_settings(tmp_path, *(request.getfixturevalue(name) for name in ("rabbitmq", "redis_url", "s3")))
-    return embedded_settings(tmp_path, upload_megabytes=1)
+    return embedded_settings(tmp_path, upload_megabytes=1, transfers=1)
 
 
 def say(client: httpx.Client, source: str, frame: str, *true: str, **order: object) -> httpx.Response:
@@ -194,3 +196,19 @@ def test_several_pictures_are_an_album(client: httpx.Client, store: ObjectStore)
     assert "album_000002_11.jpg,True" in client.get(f"/api/labelling/sources/{source}/table.csv").text
     (key,) = (key for key in store.keys("audit/") if b"film.upload" in store.get(key))
     assert json.loads(store.get(key))["subject"] == "album"
+
+
+def test_who_uploads_while_as_many_as_may_are_at_it_is_told_when_to_come_again(
+    client: httpx.Client, settings: DashboardSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "STALLED_SECONDS", 2.0)
+    film, other = write_film(tmp_path / "seam.mp4", 5), write_film(tmp_path / "other.mp4", 6)
+    head = b"POST /api/labelling/films HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n"
+    with socket.create_connection(("127.0.0.1", settings.port), timeout=20) as half:
+        half.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+        soon(lambda: upload(client, other).status_code == 503)
+        again = upload(client, other)
+        problem(again, 503, "as many uploads as may be at once (1) are under way: try again in a minute")
+        assert again.headers["retry-after"] == "30"
+        assert b" 408 " in half.recv(200), "whoever sends nothing any more loses the place"
+    assert upload(client, film).status_code == 201

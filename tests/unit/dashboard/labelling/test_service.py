@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from ulid import ULID
 
 from services.dashboard.frames.index import FrameIndex
 from services.dashboard.frames.marks import Marks
-from services.dashboard.labelling import ledger
+from services.dashboard.labelling import building, films, ledger
+from services.dashboard.labelling.building import Building
 from services.dashboard.labelling.films import Films, plain_name
 from services.dashboard.labelling.ledger import Ledger
 from services.dashboard.labelling.records import Reading
@@ -20,6 +23,8 @@ from services.dashboard.lines.register import LineRegister
 from services.dashboard.problems import Problem
 from services.dashboard.projection import Keys, open_redis
 from shared.storage import open_store
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
 from tests.camera_films import write_film
 from tests.dashboards import embedded_settings
 from tests.labelling import labels, record
@@ -33,7 +38,7 @@ def room(tmp_path: Path) -> Iterator[LabellingRoom]:
     settings = embedded_settings(tmp_path)
     redis, store, keys = open_redis(settings), open_store(settings), Keys("test")
     index = FrameIndex(redis, keys, settings)
-    made = LabellingRoom(store, index, LineRegister(redis, keys), Marks(store, index), upload_bytes=10**6)
+    made = LabellingRoom(store, index, LineRegister(redis, keys), Marks(store, index), upload_bytes=10**6, transfers=1)
     yield made
     made.close()
 
@@ -51,6 +56,18 @@ def say(room: LabellingRoom, source: str) -> Say:
         return room.service.label(source, whole, by=by)
 
     return said
+
+
+def storage_fails_at(ending: str, patch: pytest.MonkeyPatch) -> None:
+    """Whatever is put under a key that ends so is not kept."""
+    put = FilesystemStore.put
+
+    def failing(self: FilesystemStore, key: str, content: bytes, content_type: str = "") -> None:
+        if key.endswith(ending):
+            raise StorageUnavailable("away")
+        put(self, key, content, content_type)
+
+    patch.setattr(FilesystemStore, "put", failing)
 
 
 def refused(says: str) -> AbstractContextManager[object]:
@@ -147,4 +164,69 @@ def test_pictures_of_one_name_are_never_one_in_a_dataset(
     say("ann", 1, "good")
     room.service.label(other, LabelOrder(frames=["1"], labels=labels("break")), by="ann")
     with refused("two of them have a picture seam_000001.jpg"):
-        room.exports.make_dataset(DatasetOrder(name="both", sources=[source, other]))
+        room.datasets.make(DatasetOrder(name="both", sources=[source, other]))
+
+
+def test_a_dataset_that_could_not_be_made_leaves_nothing_and_is_made_again_by_its_name(
+    room: LabellingRoom, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for frame in range(4):
+        say("ann", frame, "good")
+    store, order = open_store(embedded_settings(tmp_path)), DatasetOrder(name="seams", sources=[source])
+
+    for key in ("seam_000002.jpg", "groups.csv", "labels.csv"):
+        with monkeypatch.context() as patch:
+            storage_fails_at(key, patch)
+            with pytest.raises(StorageUnavailable):
+                room.datasets.make(order)
+        assert list(store.keys("datasets/")) == []
+    assert room.datasets.make(order).pictures == 4
+    with refused("there is something below datasets/seams/ already"):
+        room.datasets.make(order)
+
+
+def test_a_name_is_free_again_when_the_process_that_built_there_is_gone(
+    room: LabellingRoom, source: str, say: Say, tmp_path: Path
+) -> None:
+    say("ann", 1, "good")
+    store, order = open_store(embedded_settings(tmp_path)), DatasetOrder(name="seams", sources=[source])
+    store.put("datasets/seams/images/left.jpg", b"from before")
+    said = Building(builder="another", at=datetime.now(UTC))
+    store.put("datasets/seams/building.json", said.model_dump_json().encode())
+    with refused("is being made right now"):
+        room.datasets.make(order)
+    said = Building(builder="another", at=datetime.now(UTC) - building.ABANDONED)
+    store.put("datasets/seams/building.json", said.model_dump_json().encode())
+    assert room.datasets.make(order).pictures == 1
+    assert sorted(key.removeprefix("datasets/seams/") for key in store.keys("datasets/seams/")) == [
+        "groups.csv",
+        "images/seam_000001.jpg",
+        "labelled.csv",
+        "labels.csv",
+    ]
+
+
+def test_an_upload_that_fails_leaves_nothing_and_what_a_killed_one_left_is_swept_by_age(
+    room: LabellingRoom, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(embedded_settings(tmp_path))
+    whole = set(store.keys("labelling/films/"))
+    path = write_film(tmp_path / "other.mp4", 6)
+    with monkeypatch.context() as patch:
+        storage_fails_at("first", patch)
+        with pytest.raises(StorageUnavailable):
+            room.service.take_film(path, name="other.mp4", recipe_yaml=RECIPE, by="ann")
+    assert set(store.keys("labelling/films/")) == whole
+    now = datetime.now(UTC)
+    for age in (films.ABANDONED + timedelta(hours=1), timedelta(hours=1)):
+        store.put(f"labelling/films/{ULID.from_datetime(now - age)}/part-0000", b"a part")
+    assert films.sweep(store, now) == 1
+    assert len(set(store.keys("labelling/films/")) - whole) == 1, "somebody may be uploading it"
+
+
+def test_no_more_transfers_run_at_once_than_there_are_places(room: LabellingRoom) -> None:
+    with room.uploads.place(), pytest.raises(Problem, match="as many uploads as may") as refusal, room.uploads.place():
+        pass
+    assert (refusal.value.details.status, refusal.value.headers) == (503, {"Retry-After": "30"})
+    with room.uploads.place(), room.downloads.place():
+        """The one who had it has given it back, and those who take away have places of their own."""
