@@ -77,12 +77,8 @@ def _estimate(both: int, only_first: int, only_second: int, neither: int) -> tup
 
 
 def by_label(states: Iterable[State], label_names: Sequence[str]) -> dict[str, Kappa]:
-    """Of each label, over the frames that two people looked at."""
-    pairs = [
-        (state.first.labels, state.second.labels)
-        for state in states
-        if state.read_twice and state.first is not None and state.second is not None
-    ]
+    """Of each label, over the frames that two people looked at: of what they said before they knew of each other."""
+    pairs = [(pair.first.labels, pair.second.labels) for state in states if (pair := state.independent)]
     return {
         name: kappa_of((first[name], second[name]) for first, second in pairs if name in first and name in second)
         for name in label_names

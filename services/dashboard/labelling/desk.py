@@ -117,13 +117,13 @@ def _check_turn(state: State, order: LabelOrder, frame: str, by: str) -> None:
     Raises:
         Problem: 409.
     """
-    if order.reading is Reading.FIRST and state.second is not None and state.second.by == by:
+    if order.reading is Reading.FIRST and by in _second_readers(state):
         raise Problem(
             409, f"frame {frame}: you gave the second reading, so the first stays another person's: settle the two"
         )
     if order.reading is Reading.SECOND:
         _check_second(state, frame, by)
-    if order.reading is Reading.SETTLED and not state.read_twice:
+    if order.reading is Reading.SETTLED and not state.read_twice and state.sides is None:
         raise Problem(409, f"frame {frame} was not read by two people: there is nothing to settle")
     before = state.of(order.reading)
     if before is None or before.by == by or before.labels == order.labels:
@@ -138,5 +138,11 @@ def _check_turn(state: State, order: LabelOrder, frame: str, by: str) -> None:
 def _check_second(state: State, frame: str, by: str) -> None:
     if state.first is None:
         raise Problem(409, f"frame {frame} has no first reading yet: label it without `reading`")
-    if state.first.by == by:
+    if by in state.readers:
         raise Problem(409, f"frame {frame}: you gave the first reading, so another person has to give the second")
+
+
+def _second_readers(state: State) -> set[str]:
+    """Who gave the second reading, and whom it was compared with."""
+    pair = (state.independent.second,) if state.independent else ()
+    return {record.by for record in (state.second, *pair) if record}

@@ -10,6 +10,7 @@ import gzip
 import threading
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -67,10 +68,21 @@ class History:
         return (record for record in reversed(self.records) if record.undoes is None and record.id not in undone)
 
     def _fold(self) -> dict[str, State]:
+        """In the order of their ids: what was said before something was taken back had been said then."""
         states: dict[str, State] = {}
-        for record in reversed(list(self.standing())):
-            states.update(_changes(states, record))
-        return states
+        said: dict[str, list[Record]] = defaultdict(list)
+        undone: set[str] = set()
+        for record in self.records:
+            if record.undoes is not None:
+                undone.add(record.undoes)
+                for frame in record.frames:
+                    said[frame] = [each for each in said[frame] if each.id not in undone]
+                    states[frame] = states.get(frame, UNREAD).without(record.undoes, record, said[frame])
+            elif record.id not in undone:
+                for frame in record.frames:
+                    said[frame].append(record)
+                states.update(_changes(states, record))
+        return {frame: state for frame, state in states.items() if state != UNREAD}
 
 
 class _Source:

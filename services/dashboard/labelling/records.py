@@ -6,8 +6,10 @@ What holds of a frame is folded from them: see `History`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +17,9 @@ from shared.messages import Finding, FrameIdentity, FrameInspected
 
 MOST_FRAMES: Final = 500
 """That one record labels."""
+
+SLIP: Final = timedelta(minutes=1)
+"""Whoever corrects a second reading within this time has erred on the keyboard."""
 
 SourceId = Annotated[str, Field(pattern=r"^(film|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """``film-<ulid>``: an uploaded film. ``line-<recipe>``: the frames of the lines that inspect by this recipe."""
@@ -82,6 +87,18 @@ class Record(BaseModel):
         return self
 
 
+class Pair(NamedTuple):
+    """What two people said of a frame, neither knowing of the other."""
+
+    first: Record
+    second: Record
+
+    @property
+    def differs(self) -> bool:
+        """Whether they contradict each other."""
+        return self.first.labels != self.second.labels
+
+
 class State(BaseModel):
     """What holds of one frame."""
 
@@ -90,6 +107,10 @@ class State(BaseModel):
     first: Record | None = None
     second: Record | None = None
     settled: Record | None = None
+    independent: Pair | None = None
+    """Said before either could know of the other: it stays, whatever they say or take back later."""
+    readers: frozenset[str] = frozenset()
+    """Who ever gave a first reading: they know the frame, and what they said of it."""
 
     def of(self, reading: Reading) -> Record | None:
         """The record of a reading."""
@@ -97,28 +118,81 @@ class State(BaseModel):
 
     def with_(self, record: Record) -> State:
         """The state after one more record."""
-        return self.model_copy(update={record.reading.value: record})
+        changes: dict[str, object] = {record.reading.value: record}
+        if record.reading is Reading.FIRST:
+            changes["readers"] = self.readers | {record.by}
+        elif record.reading is Reading.SECOND:
+            changes["independent"] = self._paired(record)
+        return self.model_copy(update=changes)
+
+    def without(self, undone: str, undoing: Record, standing: Sequence[Record]) -> State:
+        """The state after a record was taken back.
+
+        Args:
+            undone: the record's id.
+            undoing: the record that takes it back.
+            standing: what is still said of the frame, in its order.
+        """
+        last = {reading.value: None for reading in Reading} | {each.reading.value: each for each in standing}
+        pair = self.independent
+        if pair and pair.second.id == undone and _is_slip(pair.second, undoing):
+            before = last[Reading.SECOND.value]
+            pair = Pair(pair.first, before) if before and before.by == pair.second.by else None
+        return self.model_copy(update={**last, "independent": pair})
+
+    def _paired(self, second: Record) -> Pair | None:
+        """What two people said independently, once one of them gives the second reading."""
+        if self.independent is None:
+            return Pair(self.first, second) if self.first and second.by not in self.readers else None
+        if _is_slip(self.independent.second, second):
+            return self.independent._replace(second=second)
+        return self.independent
 
     @property
     def read_twice(self) -> bool:
-        """Whether two people looked at it."""
-        return self.first is not None and self.second is not None and self.first.by != self.second.by
+        """Whether two people looked at it, neither knowing what the other said."""
+        return self.independent is not None
+
+    @property
+    def sides(self) -> Pair | None:
+        """What is to be settled: what two people said independently, or what they say now where only that differs."""
+        if self.independent and self.independent.differs:
+            return self.independent
+        now = Pair(self.first, self.second) if self.first and self.second else None
+        return now if now and now.differs and now.first.by != now.second.by else None
 
     @property
     def contradiction(self) -> bool:
         """Whether the two who looked differ, and nobody has settled it since."""
-        if self.first is None or self.second is None or not self.read_twice or self.first.labels == self.second.labels:
+        if self.sides is None:
             return False
-        return self.settled is None or self.settled.id < max(self.first.id, self.second.id)
+        settled = self.settled
+        return settled is None or any(each.id > settled.id and each.labels != settled.labels for each in self._said)
+
+    @property
+    def later(self) -> list[Record]:
+        """What the two say now, where that is not what is to be settled: it was said after both had looked."""
+        shown = {record.id for record in self.sides or ()}
+        return [record for record in self._said if record.id not in shown]
 
     @property
     def holds(self) -> Record | None:
         """What may be learned from: nothing while two people contradict each other."""
-        if self.first is None or self.contradiction:
+        if self.contradiction:
             return None
-        if self.settled is not None and self.settled.id > max(self.first.id, self.second.id if self.second else ""):
+        if self.settled and (self.sides or all(each.id < self.settled.id for each in self._said)):
             return self.settled
         return self.first
+
+    @property
+    def _said(self) -> list[Record]:
+        """The readings that stand."""
+        return [record for record in (self.first, self.second) if record]
+
+
+def _is_slip(second: Record, after: Record) -> bool:
+    """Whether a second reading was corrected at once by who gave it: a slip of the key, not another opinion."""
+    return after.by == second.by and after.at - second.at <= SLIP
 
 
 UNREAD: Final = State()

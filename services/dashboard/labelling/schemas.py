@@ -103,9 +103,14 @@ class Said(BaseModel):
     labels: Labels
 
     @classmethod
-    def of(cls, record: Record | None) -> Self | None:
+    def from_record(cls, record: Record) -> Self:
         """Of a record."""
-        return cls(record=record.id, by=record.by, at=record.at, labels=record.labels) if record else None
+        return cls(record=record.id, by=record.by, at=record.at, labels=record.labels)
+
+    @classmethod
+    def of(cls, record: Record | None) -> Self | None:
+        """Of a record, where there is one."""
+        return cls.from_record(record) if record else None
 
 
 class ScoreView(BaseModel):
@@ -126,6 +131,7 @@ class FrameToLabel(BaseModel):
     said: Said | None = Field(description="by the reading that was asked for; null: nothing yet")
     first: Said | None = Field(description="null also while it is hidden")
     second: Said | None
+    later: list[Said] = Field(description="while it is settled: what the two said after both had looked")
     settled: Said | None
     scores: dict[str, ScoreView] = Field(description="by label, of the model on the line; empty when hidden")
 
@@ -228,18 +234,19 @@ class KappaView(BaseModel):
 
 
 class Contradiction(BaseModel):
-    """A frame of which two people said something else."""
+    """A frame of which two people said something else; it stays one until it is settled."""
 
     frame: FrameKey
     picture_url: str
     title: str
-    first: Said
+    first: Said = Field(description="before the second reading, however it was changed since")
     second: Said
+    later: list[Said] = Field(description="what the two said after both had looked")
     differ: list[str] = Field(description="the labels")
 
 
 class AgreementView(BaseModel):
-    """Two readings of the same frames."""
+    """Two readings of the same frames, as they were given independently."""
 
     source: SourceId
     read_twice: int

@@ -29,7 +29,7 @@ from services.dashboard.labelling.schemas import (
     SourceView,
     UndoOrder,
 )
-from services.dashboard.labelling.shown import contradiction_of, frame_of, kappa_view, source_view
+from services.dashboard.labelling.shown import contradictions_of, frame_of, kappa_view, source_view
 from services.dashboard.labelling.sources import Source, Sources, checked_recipe
 from services.dashboard.labelling.work import Task, Work, judged_in, reading_of
 from services.dashboard.problems import Problem
@@ -222,20 +222,13 @@ class LabellingService:
         source = self._sources.get(source_id)
         history = self._ledger.history(source.id)
         judged = judged_in(history)
-        twice = {frame: state for frame, state in history.states.items() if state.read_twice}
-        open_ = [
-            contradiction_of(source, frame, state, judged.get(frame))
-            for frame, state in twice.items()
-            if state.contradiction
-        ]
+        twice = [state for state in history.states.values() if state.read_twice]
         return AgreementView(
             source=source.id,
             read_twice=len(twice),
-            labels={
-                name: kappa_view(kappa) for name, kappa in by_label(twice.values(), source.recipe.label_names).items()
-            },
-            contradictions=sorted(open_, key=lambda each: each.second.record, reverse=True),
-            settled=sum(state.settled is not None and not state.contradiction for state in twice.values()),
+            labels={name: kappa_view(kappa) for name, kappa in by_label(twice, source.recipe.label_names).items()},
+            contradictions=contradictions_of(source, history, judged),
+            settled=sum(state.settled is not None and not state.contradiction for state in history.states.values()),
         )
 
     def known_source(self, source: str) -> Source:

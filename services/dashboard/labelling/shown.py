@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from services.dashboard.labelling.agreement import Kappa
 from services.dashboard.labelling.ledger import History
-from services.dashboard.labelling.records import Judged, Reading, State
+from services.dashboard.labelling.records import Judged, Pair, Reading, State
 from services.dashboard.labelling.schemas import (
     OF_FILMS,
     OF_LINES,
@@ -47,7 +47,8 @@ def source_view(source: Source, history: History) -> SourceView:
 
 def frame_of(source: Source, task: Task, state: State, judged: Judged | None, reading: Reading) -> FrameToLabel:
     """A frame for a person; who reads it for the second time is shown nothing of what was said before."""
-    blind = reading is Reading.SECOND
+    blind, settling = reading is Reading.SECOND, reading is Reading.SETTLED
+    first, second = (settling and state.sides) or (state.first, state.second)
     known = task.judged or judged
     return FrameToLabel(
         frame=task.frame,
@@ -55,26 +56,38 @@ def frame_of(source: Source, task: Task, state: State, judged: Judged | None, re
         title=title_of(source, task.frame, known),
         why=task.why,
         said=Said.of(state.of(reading)),
-        first=None if blind else Said.of(state.first),
-        second=None if blind else Said.of(state.second),
+        first=None if blind else Said.of(first),
+        second=None if blind else Said.of(second),
+        later=[] if blind or not settling else _later(state),
         settled=None if blind else Said.of(state.settled),
         scores={} if blind or known is None else _scores(known),
     )
 
 
-def contradiction_of(source: Source, frame: str, state: State, judged: Judged | None) -> Contradiction:
-    """Two people who differ about a frame."""
-    first, second = Said.of(state.first), Said.of(state.second)
-    if first is None or second is None or state.first is None or state.second is None:
-        raise ValueError(f"frame {frame} was not read twice")
+def contradictions_of(source: Source, history: History, judged: Mapping[str, Judged]) -> list[Contradiction]:
+    """The frames about which two people differ, those read last first."""
+    found = [
+        _contradiction(source, frame, state, state.sides, judged.get(frame))
+        for frame, state in history.states.items()
+        if state.contradiction and state.sides
+    ]
+    return sorted(found, key=lambda each: each.second.record, reverse=True)
+
+
+def _contradiction(source: Source, frame: str, state: State, sides: Pair, judged: Judged | None) -> Contradiction:
     return Contradiction(
         frame=frame,
         picture_url=picture_url(source, frame),
         title=title_of(source, frame, judged),
-        first=first,
-        second=second,
-        differ=differing(state.first, state.second),
+        first=Said.from_record(sides.first),
+        second=Said.from_record(sides.second),
+        later=_later(state),
+        differ=differing(*sides),
     )
+
+
+def _later(state: State) -> list[Said]:
+    return [Said.from_record(record) for record in state.later]
 
 
 def kappa_view(kappa: Kappa) -> KappaView:

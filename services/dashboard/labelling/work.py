@@ -100,18 +100,16 @@ def _to_read_again(history: History, by: str) -> Iterator[Task]:
     waiting = [
         frame
         for frame, state in history.states.items()
-        if state.first is not None and state.first.by != by and state.second is None
+        if state.first is not None and by not in state.readers and state.second is None and not state.read_twice
     ]
     for frame in sorted(waiting, key=_shuffled):
         yield Task(frame, "read by another person already")
 
 
 def _contradictions(history: History) -> Iterator[Task]:
-    found = [(frame, state) for frame, state in history.states.items() if state.contradiction]
-    for frame, state in sorted(found, key=lambda item: _id_of(item[1].second), reverse=True):
-        if state.first and state.second:
-            differ = ", ".join(differing(state.first, state.second))
-            yield Task(frame, f"{state.first.by} and {state.second.by} differ about {differ}")
+    found = [(frame, state.sides) for frame, state in history.states.items() if state.contradiction and state.sides]
+    for frame, (first, second) in sorted(found, key=lambda item: item[1].second.id, reverse=True):
+        yield Task(frame, f"{first.by} and {second.by} differ about {', '.join(differing(first, second))}")
 
 
 def _disagreement(history: History, line: str | None) -> Iterator[Task]:
@@ -128,10 +126,6 @@ def _disagreement(history: History, line: str | None) -> Iterator[Task]:
 def differing(first: Record, second: Record) -> list[str]:
     """The labels of which two people said something else."""
     return [name for name in first.labels if first.labels[name] is not second.labels.get(name)]
-
-
-def _id_of(record: Record | None) -> str:
-    return record.id if record else ""
 
 
 def _place(frame: str) -> tuple[int, str]:

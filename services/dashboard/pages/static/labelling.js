@@ -160,9 +160,8 @@ function about(frame) {
   element("title").textContent = frame.title;
   element("why").textContent = frame.why;
   element("said").replaceChildren();
-  for (const which of ["first", "second", "settled"]) {
-    const said = frame[which];
-    if (!said) continue;
+  const before = ["first", "second", "settled"].map((which) => [which, frame[which]]).filter(([, said]) => said);
+  for (const [which, said] of [...before, ...frame.later.map((said) => ["later", said])]) {
     const value = document.createElement("dd");
     value.textContent = `${said.by}: ${trueOf(said.labels).join(", ") || "no label"} `;
     if (reading === "settled" && which !== "settled" && may) {

@@ -47,9 +47,9 @@ def test_a_label_that_nobody_ever_gave_has_no_kappa() -> None:
 
 
 def test_only_frames_that_two_people_read_are_counted() -> None:
-    said = State(first=record("1"), second=record("1", by="bob", labels=labels("break")))
-    alone = State(first=record("2"))
-    twice = State(first=record("3"), second=record("3"))
+    said = State().with_(record("1")).with_(record("1", by="bob", reading="second", labels=labels("break")))
+    alone = State().with_(record("2"))
+    twice = State().with_(record("3")).with_(record("3", reading="second"))
     found = by_label([said, alone, twice], ["good", "break"])
     assert (found["good"].frames, found["good"].only_first) == (1, 1)
     assert found["break"].only_second == 1

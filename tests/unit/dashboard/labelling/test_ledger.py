@@ -9,8 +9,9 @@ import pytest
 from ulid import ULID
 
 from services.dashboard.labelling import ledger as ledgers
+from services.dashboard.labelling.agreement import by_label
 from services.dashboard.labelling.ledger import Ledger
-from services.dashboard.labelling.records import Record
+from services.dashboard.labelling.records import Record, State
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from tests.labelling import labels, record
@@ -96,6 +97,66 @@ def test_two_who_differ_contradict_each_other_until_it_is_settled(store: Filesys
     assert (state.contradiction, state.holds.by) == (False, "cleo")
     ledger.append(record("1", by="ann", after=3, labels=labels("error")))
     assert ledger.history("film-1").state("1").contradiction, "what was said since was not settled"
+
+
+def two_who_differ(store: FilesystemStore) -> tuple[Record, Record]:
+    ledger = Ledger(store)
+    anns, bobs = record("1"), record("1", by="bob", reading="second", after=60, labels=labels("break"))
+    ledger.append(anns)
+    ledger.append(bobs)
+    return anns, bobs
+
+
+def after(store: FilesystemStore, *records: Record) -> State:
+    """What holds of the frame after that, whether it is folded one by one or read anew."""
+    ledger = Ledger(store)
+    for each in records:
+        ledger.append(each)
+    state = ledger.history("film-1").state("1")
+    assert Ledger(store).history("film-1").state("1") == state
+    return state
+
+
+def test_a_contradiction_stays_until_it_is_settled_whatever_the_first_reader_says_later(store: FilesystemStore) -> None:
+    anns, bobs = two_who_differ(store)
+    state = after(store, follows := record("1", after=90, labels=labels("break")))
+    assert state.first == follows
+    assert (state.contradiction, state.holds, state.sides) == (True, None, (anns, bobs))
+    assert state.later == [follows], "it is shown, but settles nothing"
+    assert by_label([state], ["good"])["good"].only_first == 1
+    state = after(store, settled := record("1", by="cleo", reading="settled", after=120, labels=labels("break")))
+    assert (state.contradiction, state.holds) == (False, settled)
+    assert not after(store, record("1", after=130, labels=labels("break"))).contradiction, "she says the same by now"
+    assert by_label([state], ["good"])["good"].only_first == 1, "they did differ"
+
+
+def test_a_contradiction_stays_though_either_reader_takes_back_what_they_said(store: FilesystemStore) -> None:
+    anns, bobs = two_who_differ(store)
+    state = after(store, undo(anns, 200), undo(bobs, 201))
+    assert (state.first, state.second, state.contradiction, state.sides) == (None, None, True, (anns, bobs))
+    state = after(store, record("1", by="cleo", reading="settled", after=210, labels=labels("error")))
+    assert state.holds is not None
+    assert (state.contradiction, state.holds.by) == (False, "cleo")
+
+
+def test_a_second_reading_may_be_corrected_at_once_and_later_it_is_another_opinion(store: FilesystemStore) -> None:
+    anns, bobs = two_who_differ(store)
+    state = after(store, corrected := record("1", by="bob", reading="second", after=80))
+    assert (state.contradiction, state.independent) == (False, (anns, corrected))
+    assert after(store, undo(corrected, 100)).independent == (anns, bobs)
+    assert after(store, undo(bobs, 110)).independent is None
+    again = record("1", by="bob", reading="second", after=300, labels=labels("error"))
+    assert after(store, again).independent == (anns, again)
+    assert after(store, record("1", by="bob", reading="second", after=400)).independent == (anns, again)
+
+
+def test_who_relabelled_a_frame_that_both_agreed_about_contradicts_the_other(store: FilesystemStore) -> None:
+    ledger = Ledger(store)
+    ledger.append(record("1"))
+    ledger.append(bobs := record("1", by="bob", reading="second", after=60))
+    state = after(store, anew := record("1", after=90, labels=labels("break")))
+    assert (state.contradiction, state.sides) == (True, (anew, bobs))
+    assert by_label([state], ["good"])["good"].both == 1
 
 
 def test_a_dashboard_that_looks_at_the_newest_alone_misses_nothing(

@@ -137,6 +137,27 @@ def test_who_gave_one_reading_does_not_give_the_other(room: LabellingRoom, sourc
     with refused("you gave the second reading"):
         say("bob", 1, "break", seen={"1": anns.record})
     assert [each.frame for each in room.service.agreement(source).contradictions] == ["1"]
+    say("cleo", 1, "good", seen={"1": anns.record})
+    with refused("you gave the first reading"):
+        say("ann", 1, "good", reading="second")
+
+
+def test_who_changes_a_label_after_both_have_looked_settles_nothing_by_it(
+    room: LabellingRoom, source: str, say: Say
+) -> None:
+    say("ann", 1, "good")
+    say("bob", 1, "break", reading="second")
+    say("ann", 1, "break")
+    told = room.service.agreement(source)
+    (open_,) = told.contradictions
+    assert (open_.first.labels["good"], open_.second.by, [each.by for each in open_.later]) == (True, "bob", ["ann"])
+    assert (told.labels["break"].only_second, told.settled) == (1, 0)
+    shown = room.service.queue(source, Queue.CONTRADICTIONS, by="cleo").frames[0]
+    assert shown.first is not None
+    assert (shown.first.labels["good"], [each.labels["break"] for each in shown.later]) == (True, [True])
+    assert room.exports.sheet(source).left_out == 1
+    say("cleo", 1, "break", reading="settled")
+    assert room.service.source(source).contradictions == 0
 
 
 def test_what_is_said_last_holds_although_a_clock_was_set_back(
