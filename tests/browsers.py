@@ -10,8 +10,8 @@ from shared.messages import FrameInspected
 from shared.storage.port import ObjectStore
 from shared.vision.codec import encode
 
-SOON = 40_000
-"""Milliseconds; generous, because the machine may be busy."""
+SOON = 120_000
+"""Milliseconds that everything on a page may take; generous, because the machine may be busy."""
 
 
 def put_pictures(store: ObjectStore, verdict: FrameInspected) -> None:
@@ -29,6 +29,6 @@ def put_pictures(store: ObjectStore, verdict: FrameInspected) -> None:
 def is_loaded(page: Page, selector: str) -> None:
     """Wait until a picture is there to be seen. Asked from outside: the page evaluates no text (its policy)."""
     picture = page.locator(selector)
-    expect(picture).to_be_visible(timeout=SOON)
-    expect(picture).to_have_js_property("complete", True, timeout=SOON)
-    expect(picture).not_to_have_js_property("naturalWidth", 0, timeout=SOON)
+    expect(picture).to_be_visible()
+    expect(picture).to_have_js_property("complete", True)
+    expect(picture).not_to_have_js_property("naturalWidth", 0)

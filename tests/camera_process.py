@@ -48,7 +48,7 @@ class CameraProcess:
     def kill(self) -> None:
         """As somebody in a hurry does."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 StartCamera = Callable[..., CameraProcess]

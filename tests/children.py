@@ -23,7 +23,7 @@ from shared.observability import Health
 from tests.broker_address import BrokerAddress
 from tests.messages import captured, inspected
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 Say = Callable[[str], None]
 Role = Callable[..., None]
 """Gets the broker, a way to say something, and the details that it asks for."""

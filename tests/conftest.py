@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from ulid import ULID
 
 from shared import topology
@@ -18,6 +22,23 @@ from tests import servers
 from tests.broker_address import BrokerAddress
 from tests.processes import Server
 from tests.servers import Endpoint
+
+settings.register_profile(
+    "alike",
+    deadline=None,  # a busy machine may take any time
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("alike")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test and its fixtures draw the same lots, whatever ran before them."""
+    random.seed(0)
+    np.random.seed(0)
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(0)
 
 
 @dataclass(frozen=True)

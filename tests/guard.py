@@ -24,18 +24,24 @@ def lives(pid: int) -> bool:
     return True
 
 
+def ends_within(seconds: float, process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def guard_process(watched: int, command: list[str]) -> None:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
     sys.stdout.write(f"{server.pid}\n")
     sys.stdout.flush()
-    while server.poll() is None and lives(watched):
-        time.sleep(LOOK_SECONDS)
+    while lives(watched) and not ends_within(LOOK_SECONDS, server):
+        pass
     if server.poll() is None:
         os.killpg(server.pid, signal.SIGCONT)
         os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(LAST_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not ends_within(LAST_SECONDS, server):
             os.killpg(server.pid, signal.SIGKILL)
 
 

@@ -94,11 +94,12 @@ class ChildServer:
 
     def _signal(self, number: int) -> None:
         if self._guard and self._guard.poll() is None:
-            os.killpg(self._group, number)
+            with suppress(ProcessLookupError):  # it has ended, and its guard is about to
+                os.killpg(self._group, number)
 
     def _wait(self) -> None:
         if self._guard:
-            self._guard.wait(60)
+            self._guard.wait(START_SECONDS)
 
     def _ready_or_dead(self) -> bool:
         assert self._guard

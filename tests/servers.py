@@ -74,7 +74,7 @@ def docker_answers() -> bool:
     from docker.errors import DockerException
 
     try:
-        return bool(docker.from_env(timeout=5).ping())
+        return bool(docker.from_env(timeout=30).ping())
     except DockerException:
         return False
 
@@ -158,7 +158,7 @@ def start_rabbitmq(folder: Path) -> tuple[Endpoint, Server]:
 def _rabbitmq_serves(endpoint: Endpoint) -> bool:
     try:
         answer = httpx.get(
-            f"{endpoint.management_url}/api/aliveness-test/%2F", auth=(endpoint.user, endpoint.password), timeout=5
+            f"{endpoint.management_url}/api/aliveness-test/%2F", auth=(endpoint.user, endpoint.password), timeout=30
         )
     except httpx.HTTPError:
         return False
@@ -202,12 +202,12 @@ def _rabbitmq_child(folder: Path, endpoint: Endpoint, management: int, ready: Ca
 
 def make_virtual_host(endpoint: Endpoint, name: str) -> None:
     address = f"{endpoint.management_url}/api/vhosts/{quote(name, safe='')}"
-    httpx.put(address, auth=(endpoint.user, endpoint.password), timeout=30).raise_for_status()
+    httpx.put(address, auth=(endpoint.user, endpoint.password), timeout=120).raise_for_status()
 
 
 def drop_virtual_host(endpoint: Endpoint, name: str) -> None:
     address = f"{endpoint.management_url}/api/vhosts/{quote(name, safe='')}"
-    httpx.delete(address, auth=(endpoint.user, endpoint.password), timeout=30).raise_for_status()
+    httpx.delete(address, auth=(endpoint.user, endpoint.password), timeout=120).raise_for_status()
 
 
 # ── Redis ────────────────────────────────────────────────────────────────────────────────────────────────────────────

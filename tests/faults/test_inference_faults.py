@@ -30,6 +30,14 @@ decode = codec.decode
 codec.decode = lambda content, *limit: os._exit(139) if content == {POISON!r} else decode(content, *limit)
 """
 
+SLOW_AFTER_FORTY = """
+import itertools, time
+from shared.vision import codec
+decode, pictures = codec.decode, itertools.count()
+codec.decode = lambda *arguments: (next(pictures) >= 40 and time.sleep(600)) or decode(*arguments)
+"""
+"""Holds frames for as long as it lives."""
+
 
 @pytest.fixture
 def line(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
@@ -76,14 +84,14 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_pictures_arrive_la
         began = time.monotonic()
         line.send(*frames[1:])
         answers = line.judged(100)
-        assert time.monotonic() - began < 30, "each frame waited for a storage that is away"
+        assert time.monotonic() - began < 100, "each frame waited for a storage that is away"
         assert numbers(answers) == set(range(101)) - {51}
 
         getattr(server, {"stop": "start", "pause": "resume"}[how])()
-        kept = {answer.frame.sequence: answer.picture_key for answer in line.judged(101, 90) if answer.flagged}
+        kept = {answer.frame.sequence: answer.picture_key for answer in line.judged(101) if answer.flagged}
         assert sorted(kept) == list(range(1, 101, 2))
         waiting = topology.INFERENCE_PICTURES.name
-        wait_until(lambda: line.broker.depth(waiting).total == 0, 60, "the pictures to be kept")
+        wait_until(lambda: line.broker.depth(waiting).total == 0, 200, "the pictures to be kept")
     for number, key in kept.items():
         assert key
         assert store.get(key) == (frames[number].picture or large)
@@ -91,7 +99,7 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_pictures_arrive_la
 
 def test_frames_of_a_killed_worker_are_judged_by_another(line: Line) -> None:
     promote(FilesystemStore(line.objects), paint_bundle("v1"))
-    with line.worker() as first:
+    with line.worker(code=SLOW_AFTER_FORTY) as first:
         line.send(*[captured(number, painted("blue")) for number in range(200)])
         line.judged(20)
         first.kill()
@@ -109,7 +117,7 @@ def test_a_poison_frame_is_parked_and_its_neighbours_are_judged(line: Line) -> N
     line.send(*frames)
     for _ in range(8):
         with line.worker(code=DIES_OF_POISON) as worker:
-            wait_until(lambda: not worker.alive() or _is_over(line), 60, "the poison to be looked at")
+            wait_until(lambda: not worker.alive() or _is_over(line), 200, "the poison to be looked at")
             if _is_over(line):
                 break
     answers = line.judged(19)

@@ -58,9 +58,11 @@ def worker(broker: Broker) -> Iterator[None]:
         kwargs={"most": 16, "wait_seconds": 0.2, "stop": stop, "health": Health()},
     )
     thread.start()
-    yield
-    stop.set()
-    thread.join(60)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(120)
     assert not thread.is_alive()
 
 
@@ -76,16 +78,16 @@ def insist(publisher: Publisher, frames: range, confirmed: set[int]) -> None:
 def test_no_frame_is_lost_in_an_outage(private_rabbitmq: PrivateRabbit, outage: Callable[[Server], None]) -> None:
     broker = private_rabbitmq.address.open(QUEUES, heartbeat_seconds=HEARTBEAT_SECONDS)
     confirmed: set[int] = set()
-    camera = threading.Thread(target=insist, args=[broker.publisher(), range(FRAMES), confirmed])
+    camera = threading.Thread(target=insist, args=[broker.publisher(), range(FRAMES), confirmed], daemon=True)
     with worker(broker):
         camera.start()
-        wait_until(lambda: len(confirmed) >= FRAMES // 4, 60, "the line to run")
+        wait_until(lambda: len(confirmed) >= FRAMES // 4, 120, "the line to run")
         outage(private_rabbitmq.server)
-        camera.join(120)
+        camera.join(200)
         assert confirmed == set(range(FRAMES))
         judged: set[int] = set()
         reader = private_rabbitmq.address.open(QUEUES).subscribe(DASHBOARD_VERDICTS, prefetch=FRAMES)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 200
         while judged != confirmed:
             assert time.monotonic() < deadline, f"{len(confirmed - judged)} frames are missing"
             deliveries = reader.receive(FRAMES, 1.0)
@@ -102,51 +104,53 @@ def test_while_the_broker_is_away_a_publish_fails_at_once(private_rabbitmq: Priv
     publisher, subscription = broker.publisher(), broker.subscribe(INFERENCE_FRAMES, prefetch=1)
     private_rabbitmq.server.stop()
     try:
-        wait_until(lambda: publisher.publish(captured(1)).exception(timeout=5) is not None, 30, "a failure")
+        wait_until(lambda: publisher.publish(captured(1)).exception(timeout=60) is not None, 60, "a failure")
         began = time.monotonic()
-        assert isinstance(publisher.publish(captured(1)).exception(timeout=5), BrokerUnavailable)
-        assert time.monotonic() - began < 1
+        assert isinstance(publisher.publish(captured(1)).exception(timeout=60), BrokerUnavailable)
+        assert time.monotonic() - began < 5
         with pytest.raises(BrokerUnavailable):
-            subscription.receive(1, 5)
+            subscription.receive(1, 60)
         assert not subscription.receive(1, 0.2), "it is told once"
         with pytest.raises(BrokerUnavailable):
             private_rabbitmq.address.open(QUEUES)
     finally:
         private_rabbitmq.server.start()
-    wait_until(lambda: publisher.publish(captured(2)).exception(timeout=20) is None, 60, "the broker to be back")
-    assert sequences(collect(subscription, 1, seconds=60)) == [2]
+    wait_until(lambda: publisher.publish(captured(2)).exception(timeout=60) is None, 120, "the broker to be back")
+    assert sequences(collect(subscription, 1, seconds=120)) == [2]
     broker.close()
 
 
-def close_connections(endpoint: Endpoint, address: BrokerAddress) -> int:
-    """As an operator does, in the management's pages."""
+def close_connections(endpoint: Endpoint, address: BrokerAddress, count: int) -> None:
+    """As an operator does, in the management's pages, once they know so many."""
     virtual_host = address.url.split("/")[-1]
     login = (endpoint.user, endpoint.password)
-    with httpx.Client(base_url=endpoint.management_url, auth=login, timeout=30) as management:
-        found = management.get(f"/api/vhosts/{virtual_host}/connections").json()
-        return sum(management.delete(f"/api/connections/{one['name']}").is_success for one in found)
+    with httpx.Client(base_url=endpoint.management_url, auth=login, timeout=60) as management:
+
+        def known() -> list[str]:
+            return [one["name"] for one in management.get(f"/api/vhosts/{virtual_host}/connections").json()]
+
+        wait_until(lambda: len(known()) == count, 120, "the management to know the connections", pause=0.5)
+        for name in known():
+            management.delete(f"/api/connections/{name}").raise_for_status()
 
 
 def test_clients_that_are_thrown_out_come_back(private_rabbitmq: PrivateRabbit) -> None:
     broker = private_rabbitmq.address.open(QUEUES)
     publisher, subscription = broker.publisher(), broker.subscribe(INFERENCE_FRAMES, prefetch=10)
-    publisher.publish(captured(1)).result(timeout=20)
+    publisher.publish(captured(1)).result(timeout=60)
     old = collect(subscription, 1)
 
-    def thrown_out() -> bool:
-        return close_connections(private_rabbitmq.endpoint, private_rabbitmq.address) == 2
-
-    wait_until(thrown_out, 60, "the management to know both connections", pause=0.5)
+    close_connections(private_rabbitmq.endpoint, private_rabbitmq.address, 2)
     with pytest.raises(BrokerUnavailable):
-        subscription.receive(1, 20)
-    again = collect(subscription, 1, seconds=60)
+        subscription.receive(1, 60)
+    again = collect(subscription, 1, seconds=120)
     assert (sequences(again), again[0].redelivered) == ([1], True)
     subscription.acknowledge(old)
     subscription.park(old[0], "of a connection that is gone")
-    wait_until(lambda: publisher.publish(captured(2)).exception(timeout=20) is None, 60, "the publisher to be back")
+    wait_until(lambda: publisher.publish(captured(2)).exception(timeout=60) is None, 120, "the publisher to be back")
     assert sequences(collect(subscription, 1)) == [2], "the acknowledgement of an old delivery takes nothing away"
     subscription.close()
-    wait_until(lambda: broker.depth("inference.frames").ready == 2, 20, "both frames to be back")
+    wait_until(lambda: broker.depth("inference.frames").ready == 2, 60, "both frames to be back")
     assert broker.depth("inference.frames.parked").total == 0
     broker.close()
 
@@ -156,18 +160,18 @@ def test_a_queue_that_is_deleted_is_made_again_and_read_on(private_rabbitmq: Pri
     broker = address.open(QUEUES)
     publisher, subscription = broker.publisher(), broker.subscribe(INFERENCE_FRAMES, prefetch=1)
     virtual_host = address.url.split("/")[-1]
-    with httpx.Client(base_url=endpoint.management_url, auth=(endpoint.user, endpoint.password), timeout=30) as client:
+    with httpx.Client(base_url=endpoint.management_url, auth=(endpoint.user, endpoint.password), timeout=60) as client:
         client.delete(f"/api/queues/{virtual_host}/{INFERENCE_FRAMES.name}").raise_for_status()
     with pytest.raises(BrokerUnavailable):
-        subscription.receive(1, 20)
-    wait_until(lambda: publisher.publish(captured(1)).exception(timeout=20) is None, 60, "the queue to be there again")
-    assert sequences(collect(subscription, 1, seconds=60)) == [1]
+        subscription.receive(1, 60)
+    wait_until(lambda: publisher.publish(captured(1)).exception(timeout=60) is None, 120, "the queue to be there again")
+    assert sequences(collect(subscription, 1, seconds=120)) == [1]
     broker.close()
 
 
 def test_a_handler_may_compute_for_longer_than_the_heartbeat(rabbitmq: BrokerAddress) -> None:
     broker = rabbitmq.open(QUEUES, heartbeat_seconds=2)
-    broker.publisher().publish(captured(1)).result(timeout=20)
+    broker.publisher().publish(captured(1)).result(timeout=60)
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
     deliveries = collect(subscription, 1)
     busy_until = time.monotonic() + 8

@@ -36,7 +36,7 @@ def private_s3(tmp_path: Path) -> Iterator[tuple[Endpoint, Server]]:
     server.remove()
 
 
-def every_call_is_refused_in_time(store: ObjectStore, seconds: float = 5) -> None:
+def every_call_is_refused_in_time(store: ObjectStore, seconds: float = 30) -> None:
     for call in (
         lambda: store.put("key", b"x"),
         lambda: store.get("key"),

@@ -38,7 +38,7 @@ def test_killed_workers_leave_no_frame_behind(
             killed += 1
     assert killed == 4
     for queue in ("inference.frames", "inference.frames.suspects"):
-        wait_until(lambda queue=queue: broker.depth(queue).ready == 0, 30, f"{queue} to be empty")  # type: ignore[misc]
+        wait_until(lambda queue=queue: broker.depth(queue).ready == 0, 120, f"{queue} to be empty")  # type: ignore[misc]
     assert broker.depth("inference.frames.parked").total == 0
     for worker in workers:
         worker.kill()

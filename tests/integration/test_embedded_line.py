@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -44,7 +45,7 @@ def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_path: Path, seams: Path) -> None:
     line = _demo(tmp_path, "--frames", str(FRAMES), "--source", str(seams))
-    out, err = line.communicate(timeout=240)
+    out, err = line.communicate(timeout=400)
     assert line.returncode == 0, err[-3000:]
     summary = json.loads(out.splitlines()[-1])
     assert summary["captured"] == FRAMES == summary["judged"] + summary["refused"] + summary["parked"]
@@ -69,7 +70,7 @@ def test_ctrl_c_stops_every_service(running_line: tuple[subprocess.Popen[str], P
     children = _children(line.pid)
     assert len(children) == len(FLOW)
     line.send_signal(signal.SIGINT)
-    line.communicate(timeout=90)
+    line.communicate(timeout=200)
     assert line.returncode == 0
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
@@ -89,8 +90,13 @@ def _children(process: int) -> list[int]:
 
 
 def _pid_of(module: str, processes: list[int]) -> int:
-    words = {pid: Path(f"/proc/{pid}/cmdline") for pid in processes}
-    return next((pid for pid, path in words.items() if path.exists() and module in path.read_text()), 0)
+    return next((pid for pid in processes if module in _command(pid)), 0)
+
+
+def _command(process: int) -> str:
+    with suppress(OSError):  # it may have ended
+        return Path(f"/proc/{process}/cmdline").read_text()
+    return ""
 
 
 def _judges(state: Path) -> bool:
@@ -100,12 +106,16 @@ def _judges(state: Path) -> bool:
 def _judged(state: Path) -> int:
     """What the dashboard says; its address is in its log."""
     log = state / "logs" / "dashboard.log"
-    told = (json.loads(text) for text in (log.read_text() if log.exists() else "").splitlines() if text[:1] == "{")
+    told = (
+        json.loads(text)
+        for text in (log.read_text() if log.exists() else "").splitlines()
+        if text[:1] == "{" and text[-1:] == "}"
+    )
     address = next((line["address"] for line in told if "address" in line), None)
     if address is None:
         return 0
     try:
-        answer = httpx.get(f"{address}api/lines/{LINE}/accounting", timeout=10)
+        answer = httpx.get(f"{address}api/lines/{LINE}/accounting", timeout=60)
     except httpx.TransportError:  # it says where it will be before it is there
         return 0
     return int(answer.json()["judged"]) if answer.status_code == httpx.codes.OK else 0
@@ -127,7 +137,7 @@ def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[
         "  apple: {key: a, colour: green, role: attribute}\n  orange: {key: o, colour: blue, role: attribute}\n"
     )
     refused = _demo(tmp_path, *words)
-    _, err = refused.communicate(timeout=60)
+    _, err = refused.communicate(timeout=300)
     assert refused.returncode == 2
     assert complaint in err
     assert len(err.strip().splitlines()) == 1

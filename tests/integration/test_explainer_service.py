@@ -15,6 +15,7 @@ from shared.vision.codec import decode, encode
 from tests.broker_address import BrokerAddress
 from tests.collector import Collector
 from tests.models import captured, paint_bundle, painted, promote
+from tests.processes import wait_until
 from tests.workers import Line
 
 COLOURS = ("black", "blue", "green", "red")
@@ -39,12 +40,13 @@ def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> N
     with line.running("explainer"), line.worker():
         line.send(*[captured(number, painted(COLOURS[number % 4])) for number in range(24)])
         flagged = {answer.frame.frame_id for answer in line.judged(24) if answer.flagged}
-        told = list(explained.until(lambda told: len(told) >= 12, seconds=120))
+        told = list(explained.until(lambda told: len(told) >= 12))
         passed = next(answer for answer in line.verdicts.messages if not answer.flagged)
         key = f"{passed.frame.storage_key}/picture.png"
         store.put(key, encode(painted("black"), "png"))
         line.send(_request(passed, key))
-        (on_demand,) = explained.until(lambda told: len(told) >= 13, seconds=60)[12:]
+        (on_demand,) = explained.until(lambda told: len(told) >= 13)[12:]
+        wait_until(lambda: line.broker.depth(topology.EXPLAINER_FLAGGED.name).total == 0, 60, "an empty queue")
     assert {answer.frame.frame_id for answer in told} == flagged
     assert on_demand.frame == passed.frame
     assert set(on_demand.heatmaps) == {"good"}
@@ -55,4 +57,3 @@ def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> N
         assert decode(store.get(answer.overlay_key)).shape == (48, 64, 3)
         for heatmap in answer.heatmaps.values():
             assert decode(store.get(heatmap.key)).shape == (48, 64, 3)
-    assert line.broker.depth(topology.EXPLAINER_FLAGGED.name).total == 0

@@ -29,7 +29,7 @@ def login(rabbitmq_server: Endpoint, rabbitmq: BrokerAddress) -> Iterator[Login]
         wanted = wanted.replace(f'"name": "{user}"', f'"name": "{user}-{mark}"')
         wanted = wanted.replace(f'"user": "{user}"', f'"user": "{user}-{mark}"')
     with httpx.Client(
-        base_url=rabbitmq_server.management_url, auth=(rabbitmq_server.user, rabbitmq_server.password), timeout=30
+        base_url=rabbitmq_server.management_url, auth=(rabbitmq_server.user, rabbitmq_server.password), timeout=120
     ) as management:
         management.post("/api/definitions", json=json.loads(wanted)).raise_for_status()
         opened: list[RabbitBroker] = []
@@ -71,10 +71,10 @@ def test_the_given_topology_is_the_one_that_services_would_make(login: Login, ra
 
 
 def test_a_frame_of_the_camera_reaches_inference_and_can_be_parked_there(login: Login) -> None:
-    login("camera").publisher().publish(_frame()).result(10)
+    login("camera").publisher().publish(_frame()).result(60)
     inference = login("inference")
     subscription = inference.subscribe(topology.INFERENCE_FRAMES, prefetch=1)
-    (delivery,) = subscription.receive(1, 10)
+    (delivery,) = subscription.receive(1, 60)
     subscription.park(delivery, "no picture")
     assert inference.depth(topology.INFERENCE_FRAMES.parked).ready == 1
 
@@ -82,8 +82,8 @@ def test_a_frame_of_the_camera_reaches_inference_and_can_be_parked_there(login: 
 @pytest.mark.parametrize("service", ["inference", "explainer"])
 def test_a_promotion_of_the_trainer_is_heard(login: Login, service: str) -> None:
     promotions = login(service).subscribe(topology.PROMOTIONS, prefetch=1)
-    login("trainer").publisher().publish(_promotion()).result(10)
-    assert len(promotions.receive(1, 10)) == 1
+    login("trainer").publisher().publish(_promotion()).result(60)
+    assert len(promotions.receive(1, 60)) == 1
 
 
 @pytest.mark.parametrize("service", RIGHTS)
@@ -96,7 +96,7 @@ def test_a_service_reads_each_queue_of_its_name(login: Login, service: str) -> N
 
 def test_a_camera_may_not_promote_a_model(login: Login) -> None:
     with pytest.raises(MessagingError, match="does not permit"):
-        login("camera").publisher().publish(_promotion()).result(10)
+        login("camera").publisher().publish(_promotion()).result(60)
 
 
 def test_a_camera_may_not_read_what_others_captured(login: Login) -> None:
@@ -112,10 +112,10 @@ def test_a_topology_that_was_said_to_be_given_and_is_not_is_told(rabbitmq: Broke
 def test_the_dashboard_reviews_what_another_service_parked(login: Login) -> None:
     camera = login("camera").publisher()
     for _ in range(2):
-        camera.publish(_frame()).result(10)
+        camera.publish(_frame()).result(60)
     inference = login("inference").subscribe(topology.INFERENCE_FRAMES, 10)
     for _ in range(2):
-        (delivery,) = inference.receive(1, 10.0)
+        (delivery,) = inference.receive(1, 60.0)
         inference.park(delivery, "not a picture")
     inference.close()
 

@@ -83,8 +83,8 @@ def test_a_model_is_swapped_under_load_and_no_frame_is_lost(line: Line, store: F
 
     def film() -> None:
         publisher = line.broker.publisher()
-        while not (swapped.is_set() and len(sent) % 50 == 0) and len(sent) < 5000:
-            publisher.publish(captured(len(sent), painted(COLOURS[len(sent) % 4]))).result(20)
+        while not (swapped.is_set() and len(sent) % 50 == 0) and len(sent) < 20_000:
+            publisher.publish(captured(len(sent), painted(COLOURS[len(sent) % 4]))).result(60)
             sent.append(len(sent))
         publisher.close()
 

@@ -36,10 +36,10 @@ TOLERANCE = 0.05
 def _turn(broker: Broker, queue: topology.Queue, handle: Callable[[list[Message]], Sequence[Message]]) -> list[Message]:
     """What waits in a queue goes through a handler, and what follows goes on its way."""
     subscription, publisher = broker.subscribe(queue, prefetch=100), broker.publisher()
-    deliveries = subscription.receive(100, 5.0)
+    deliveries = subscription.receive(100, 60.0)
     answers = list(handle([decode(delivery.body) for delivery in deliveries]))
     for confirmed in [publisher.publish(answer) for answer in answers]:
-        confirmed.result(10)
+        confirmed.result(60)
     subscription.acknowledge(deliveries)
     subscription.close()
     publisher.close()
@@ -56,7 +56,7 @@ def test_a_drawn_break_is_flagged_and_the_peak_of_its_heatmap_lies_within_the_dr
     broker = SqliteBroker(tmp_path / "broker")
     publisher = broker.publisher()
     for number, seam in seams.items():
-        publisher.publish(captured(number, seam.picture)).result(10)
+        publisher.publish(captured(number, seam.picture)).result(60)
 
     judged = _turn(broker, topology.INFERENCE_FRAMES, inspector.inspect)
     explained = _turn(broker, topology.EXPLAINER_FLAGGED, explainer.explain)

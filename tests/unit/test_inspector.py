@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> AwayStore:
 
 
 def _inspector(model: Model, store: ObjectStore) -> Inspector:
-    return Inspector(lambda: model, Pictures(store, wait_seconds=5, pause_seconds=60))
+    return Inspector(lambda: model, Pictures(store, wait_seconds=60, pause_seconds=60))
 
 
 def _verdicts(answers: list[Message]) -> list[FrameInspected]:

@@ -195,7 +195,7 @@ def _following(production: Production, broker: SqliteBroker, every_seconds: floa
     follower.start()
     yield stop
     stop.set()
-    follower.join(10)
+    follower.join(120)
     assert not follower.is_alive()
 
 
@@ -210,8 +210,8 @@ def test_a_promotion_is_heard_and_one_that_was_not_heard_is_seen(
         time.sleep(0.3)
         promote(store, paint_bundle("v1"))
         if is_broadcast:
-            broker.publisher().publish(promoted("paint", "v1")).result(5)
-        patience = threading.Timer(10, stop.set)
+            broker.publisher().publish(promoted("paint", "v1")).result(60)
+        patience = threading.Timer(200, stop.set)
         patience.start()
         production.wait(stop, Health())
         patience.cancel()

@@ -45,7 +45,7 @@ def test_a_file_that_cant_be_opened_is_told(tmp_path: Path) -> None:
 
 def test_messages_are_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
     broker = SqliteBroker(tmp_path)
-    broker.publisher().publish(captured(1)).result(timeout=20)
+    broker.publisher().publish(captured(1)).result(timeout=60)
     broker.close()
     again = SqliteBroker(tmp_path)
     assert again.depth("inference.frames").ready == 1
@@ -66,9 +66,9 @@ def test_nothing_but_the_file_is_left_when_everyone_is_gone(tmp_path: Path) -> N
 
 def test_a_body_goes_with_its_message(tmp_path: Path) -> None:
     broker = SqliteBroker(tmp_path)
-    broker.publisher().publish(captured(1)).result(timeout=20)
+    broker.publisher().publish(captured(1)).result(timeout=60)
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
-    subscription.acknowledge(subscription.receive(1, 5))
+    subscription.acknowledge(subscription.receive(1, 60))
     broker.close()
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("SELECT count(*) FROM body").fetchone() == (0,)

@@ -82,7 +82,8 @@ class CameraInside:
 
 
 def events_of(camera: CameraProcess) -> list[str]:
-    return [json.loads(line)["event"] for line in camera.log.read_text().splitlines()]
+    lines = camera.log.read_text().splitlines()
+    return [json.loads(line)["event"] for line in lines if line[:1] == "{" and line[-1:] == "}"]
 
 
 def frames_in_outbox(folder: Path) -> int:

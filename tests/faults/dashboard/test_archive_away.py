@@ -24,7 +24,7 @@ def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S
         kept[0].result(0.3)
     s3_server.start()
     for future in kept:
-        future.result(30)
+        future.result(120)
     assert [message for key in segments(store) for message in read_segment(store, key)] == verdicts
     archive.close()
 

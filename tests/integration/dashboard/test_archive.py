@@ -22,9 +22,10 @@ def store(tmp_path: Path) -> ObjectStore:
 def test_what_is_kept_is_in_object_storage_when_the_future_is_done(store: ObjectStore) -> None:
     archive = Archive(store, seconds=0.05, messages=500)
     verdict = Line().verdict("break")
-    archive.keep([verdict, explanation_of(verdict)]).result(10)
+    began = datetime.now(UTC)
+    archive.keep([verdict, explanation_of(verdict)]).result(60)
     (key,) = segments(store)
-    assert key.startswith(f"verdicts/{datetime.now(UTC):%Y-%m-%d}/")
+    assert key.split("/")[:2] in [["verdicts", f"{day:%Y-%m-%d}"] for day in (began, datetime.now(UTC))]
     assert list(read_segment(store, key)) == [verdict, explanation_of(verdict)]
     archive.close()
 
@@ -33,7 +34,7 @@ def test_messages_share_a_segment(store: ObjectStore) -> None:
     archive = Archive(store, seconds=60, messages=10)
     kept = [archive.keep([verdict]) for verdict in Line().verdicts(10)]
     for future in kept:
-        future.result(10)
+        future.result(60)
     assert len(segments(store)) == 1
     archive.close()
 
@@ -43,7 +44,7 @@ def test_a_segment_waits_no_longer_than_it_is_told_to(store: ObjectStore) -> Non
     kept = archive.keep(list(Line().verdicts(3)))
     assert not kept.done()
     archive.hurry()
-    kept.result(10)
+    kept.result(60)
     archive.close()
 
 

@@ -28,6 +28,7 @@ def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, handler: Handl
     verdicts: list[Message] = list(Line().verdicts(700))
     publish(broker, *verdicts)
     with taking_in(broker, handler, store):
+        soon(lambda: handler.counting.total("line-1").judged == 700)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 700
     assert kept(store) == encoded(verdicts)
@@ -39,10 +40,11 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
     verdicts: list[Message] = list(Line().verdicts(100))
     publish(broker, *verdicts)
     dying = broker.subscribe(DASHBOARD_VERDICTS, 100)
-    taken = dying.receive(60, 1.0)
+    taken = dying.receive(60, 60.0)
     handler.apply(verdicts[: len(taken)])
     dying.close()
     with taking_in(broker, handler, store):
+        soon(lambda: handler.counting.total("line-1").judged == 100)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 100
     assert kept(store) == encoded(verdicts)
@@ -60,6 +62,8 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
         publish(broker, stranger)
     publish(broker, after)
     with taking_in(broker, handler, store):
+        soon(lambda: handler.counting.total("line-1").judged == 2)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.parked).total == 1)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1

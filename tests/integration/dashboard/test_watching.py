@@ -22,7 +22,7 @@ def test_health_and_metrics_have_a_port_without_a_login(tmp_path: Path) -> None:
 
     def answers(address: str) -> int:
         try:
-            return httpx.get(address, trust_env=False).status_code
+            return httpx.get(address, trust_env=False, timeout=60).status_code
         except httpx.TransportError:
             return 0
 
@@ -31,9 +31,9 @@ def test_health_and_metrics_have_a_port_without_a_login(tmp_path: Path) -> None:
     try:
         soon(lambda: answers(f"{settings.address}healthz") == 200, "the dashboard to answer", seconds=150)
         assert answers(f"{watched}/healthz") == 200
-        assert "dashboard_held_messages" in httpx.get(f"{watched}/metrics", trust_env=False).text
+        assert "dashboard_held_messages" in httpx.get(f"{watched}/metrics", trust_env=False, timeout=60).text
         assert answers(f"{settings.address}metrics") == 401
         assert answers(f"{watched}/api/lines") == 404
     finally:
         child.terminate()
-        child.wait(30)
+        child.wait(200)

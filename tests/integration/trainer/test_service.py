@@ -62,10 +62,10 @@ class Line:
         """As a power failure does."""
         assert self._trainer
         self._trainer.kill()
-        self._trainer.wait(30)
+        self._trainer.wait(60)
 
     def ask(self, message: Message) -> None:
-        self._publisher.publish(message).result(30)
+        self._publisher.publish(message).result(60)
 
     def hear(self, wanted: Callable[[Message], bool]) -> Message:
         """The first message of that kind, of those that come and of those that came."""
@@ -86,7 +86,7 @@ class Line:
     def close(self) -> None:
         if self._trainer and self._trainer.poll() is None:
             self._trainer.send_signal(signal.SIGTERM)
-            assert self._trainer.wait(60) == 0
+            assert self._trainer.wait(200) == 0
         self._broker.close()
 
 

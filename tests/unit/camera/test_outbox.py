@@ -184,5 +184,5 @@ def test_a_film_waits_until_the_line_has_taken_its_frames(open_outbox: Opener) -
     assert not outbox.wait_for_room(2, 0.01)
     confirming = threading.Timer(0.05, lambda: outbox.confirm(all_of(outbox)[:1]))
     confirming.start()
-    assert outbox.wait_for_room(2, 10)
+    assert outbox.wait_for_room(2, 60)
     confirming.join()

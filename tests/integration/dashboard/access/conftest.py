@@ -40,7 +40,7 @@ class House:
 
     def stranger(self) -> httpx.Client:
         """A browser in which nobody has logged in."""
-        client = httpx.Client(base_url=self.address, trust_env=False, timeout=20)
+        client = httpx.Client(base_url=self.address, trust_env=False, timeout=60)
         self.opened.callback(client.close)
         return client
 

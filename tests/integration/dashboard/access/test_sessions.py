@@ -153,16 +153,25 @@ def test_changing_ones_own_password_ends_the_sessions_elsewhere(house: House) ->
 def test_a_session_that_is_idle_or_old_is_over(house: House, limit: dict[str, float]) -> None:
     settings = house.settings.model_copy(update={**limit, "port": free_port()})
     with open_dashboard(settings, house.broker) as client:
-        given = log_in(client, "admin").headers["set-cookie"].partition(";")[0]
-        assert client.get(LINES, headers={"Cookie": given}).status_code == 200
-        time.sleep(1.2)  # what is promised is a time
-        assert client.get(LINES, headers={"Cookie": given}).status_code == 401
+
+        def seen_after(seconds: float) -> tuple[int, float]:
+            """How a session that is as old is answered, and how old it was by then."""
+            given = log_in(client, "admin").headers["set-cookie"].partition(";")[0]
+            began = time.monotonic()
+            time.sleep(seconds)
+            return client.get(LINES, headers={"Cookie": given}).status_code, time.monotonic() - began
+
+        young, age = seen_after(0)
+        while age > 0.9:  # this machine is busy
+            young, age = seen_after(0)
+        assert young == 200
+        assert seen_after(1.2)[0] == 401  # what is promised is a time
 
 
 def test_the_live_stream_ends_with_the_session(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.dashboard.events.LOOK_SECONDS", 0.2)
     name = house.person(Role.VIEWER)
-    with house.browser(name).stream("GET", "/api/events", timeout=20) as stream:
+    with house.browser(name).stream("GET", "/api/events", timeout=60) as stream:
         lines = stream.iter_lines()
         assert next(lines)
         house.browser("admin").put(f"/api/people/{name}/role", json={"role": "operator"})

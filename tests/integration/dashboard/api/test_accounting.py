@@ -56,7 +56,7 @@ def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client
     assert (answer.status_code, answer.json()["by"]) == (200, "local")
     assert broker.depth(INFERENCE_FRAMES.parked).total == 1
     subscription = broker.subscribe(INFERENCE_FRAMES, 10)
-    (delivery,) = subscription.receive(1, 10.0)
+    (delivery,) = subscription.receive(1, 60.0)
     assert decode(delivery.body) == frame
     subscription.acknowledge([delivery])
     subscription.close()

@@ -33,7 +33,7 @@ def _address(verdict: FrameInspected) -> str:
 
 def _asked(broker: Broker) -> list[ExplanationRequested]:
     subscription = broker.subscribe(EXPLAINER_REQUESTS, 10)
-    deliveries = subscription.receive(10, 2.0)
+    deliveries = subscription.receive(10, 60.0)
     subscription.acknowledge(deliveries)
     subscription.close()
     messages = [decode(delivery.body) for delivery in deliveries]
@@ -64,7 +64,7 @@ def test_a_frame_that_passed_is_explained_when_someone_asks(
     assert shown["state"] == "ready"
     assert shown["heatmaps"]["length"]["peak"] == [1, 2]
     assert shown["reason"] == ""
-    assert _asked(broker) == []
+    assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 
 def test_what_people_ask_for_is_no_part_of_the_account_of_flagged_frames(
@@ -110,7 +110,7 @@ def test_what_cant_be_explained_is_refused(
     store.delete(str(passed.picture_key))
     problem(client.post(_address(passed)), 404, "the picture of this frame is not kept")
     problem(client.post("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
-    assert _asked(broker) == []
+    assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 
 def test_a_page_of_another_site_cant_ask_the_explainer(
@@ -119,7 +119,7 @@ def test_a_page_of_another_site_cant_ask_the_explainer(
     strange = {"Sec-Fetch-Site": "cross-site"}
     problem(client.post(_address(passed), headers=strange), 403, "a page of another site")
     problem(client.get(_address(passed), headers=strange), 404, "nobody has asked for them")
-    assert _asked(broker) == []
+    assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 
 def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywhere(

@@ -43,7 +43,7 @@ def test_a_promotion_is_ordered_and_its_answer_told(client: httpx.Client, broker
     first = client.post("/api/models/seam/model-1/promotion", json={"reason": "better"})
     second = client.post("/api/models/seam/model-2/promotion", json={})
     assert (first.status_code, first.json()["state"]) == (202, "requested")
-    asked = commands(broker)
+    asked = commands(broker, 2)
     assert [command.model_version for command in asked if isinstance(command, PromotionRequested)] == [
         "model-1",
         "model-2",

@@ -57,7 +57,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
     answer = client.post("/api/models/seam/model-1/thresholds", json=order)
     assert (answer.status_code, answer.json()["state"]) == (202, "requested")
     refused = client.post("/api/models/seam/model-1/thresholds", json={**order, "reason": "again"}).json()
-    first, second = commands(broker)
+    first, second = commands(broker, 2)
     assert isinstance(first, ThresholdsRequested)
     assert isinstance(second, ThresholdsRequested)
     assert (first.thresholds, first.reason, first.requested_by) == ({"break": 0.35}, "two breaks got through", "local")

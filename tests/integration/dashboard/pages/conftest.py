@@ -7,22 +7,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
+from tests.browsers import SOON
 from tests.dashboards import embedded_settings, open_dashboard
 from tests.servers import program
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
+expect.set_options(timeout=SOON)
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> DashboardSettings:
-    return embedded_settings(tmp_path, ng_hold_seconds=60, silence_seconds=600)
+    return embedded_settings(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     chromium = program("chromium", "chromium")
     with sync_playwright() as playwright:
@@ -36,6 +39,7 @@ def page(browser: Browser, settings: DashboardSettings, broker: Broker) -> Itera
     """A page on a dashboard of its own. It may fetch nothing from elsewhere, and no script may fail."""
     with open_dashboard(settings, broker):
         context = browser.new_context(base_url=settings.address, color_scheme="dark", locale="en-GB")
+        context.set_default_timeout(SOON)
         opened, troubles = context.new_page(), list[str]()
         opened.on("pageerror", lambda error: troubles.append(str(error)))
         opened.on("request", lambda request: troubles.extend(_elsewhere(request.url, settings)))

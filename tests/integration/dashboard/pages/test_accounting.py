@@ -7,11 +7,10 @@ from playwright.sync_api import Page, expect
 
 from shared.messaging.port import Broker
 from shared.topology import INFERENCE_FRAMES
-from tests.browsers import SOON
 from tests.dashboards import captured, park, publish
 from tests.verdicts import Line
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, broker: Broker) -> None:
@@ -19,17 +18,17 @@ def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, brok
     publish(broker, *line.verdicts(5))
     park(broker, INFERENCE_FRAMES, [captured(line)], "not a picture")
     page.goto("/")
-    page.locator("section.line").wait_for(timeout=SOON)
+    page.locator("section.line").wait_for()
     page.get_by_role("link", name="Accounting").click()
 
-    expect(page.locator(".parked li")).to_contain_text("not a picture", timeout=SOON)
+    expect(page.locator(".parked li")).to_contain_text("not a picture")
     expect(page.locator(".parked li")).to_contain_text("line-1, camera-1")
     row = page.locator("section:has(h2:text('By camera')) tbody tr")
     expect(row).to_contain_text("camera-1")
     page.get_by_label("Why").fill("the lamp was off")
     page.get_by_role("button", name="Replay").click()
 
-    expect(page.locator("main")).to_contain_text("Nothing is parked", timeout=SOON)
+    expect(page.locator("main")).to_contain_text("Nothing is parked")
     decision = page.locator("section:has(#decisions) table")
     expect(decision).to_contain_text("replayed")
     expect(decision).to_contain_text("the lamp was off")

@@ -11,12 +11,11 @@ from playwright.sync_api import Page, Route, expect
 from services.dashboard.labelling import ledger
 from services.dashboard.labelling.ledger import Ledger
 from shared.storage.port import ObjectStore
-from tests.browsers import SOON
 from tests.camera_films import write_film
 from tests.dashboards import put_model
 from tests.labelling import labels, record
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 FRAMES = 24
 KEYS = {"good": "g", "error": "e", "break": "b", "length": "l"}
 SAID = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break", "length")]
@@ -25,7 +24,7 @@ SAID = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break",
 
 def shown(page: Page, frame: int) -> None:
     """Wait until a frame is on the screen."""
-    expect(page.locator("#place")).to_have_text(f"frame {frame} / {FRAMES - 1}", timeout=SOON)
+    expect(page.locator("#place")).to_have_text(f"frame {frame} / {FRAMES - 1}")
 
 
 def holding(page: Page, address: str) -> list[Route]:
@@ -47,7 +46,7 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
     page.goto("/labelling")
     page.locator("input[name=files]").set_input_files(tmp_path / "broken.mp4")
     page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#upload .warning")).to_contain_text("neither a video", timeout=SOON)
+    expect(page.locator("#upload .warning")).to_contain_text("neither a video")
     page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
@@ -56,12 +55,12 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
         for label in SAID[frame % len(SAID)]:
             page.keyboard.press(KEYS[label])
         page.keyboard.press("s")
-        expect(page.locator("#written")).to_contain_text("saved by local", timeout=SOON)
+        expect(page.locator("#written")).to_contain_text("saved by local")
         page.keyboard.press("n")
         shown(page, frame + 1)
     assert_rules_undo_and_several_at_once(page)
     page.keyboard.press("q")
-    expect(page.locator(".sources")).to_contain_text("22 labelled", timeout=SOON)
+    expect(page.locator(".sources")).to_contain_text("22 labelled")
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV", exact=True).last.click()
     rows = Path(download.value.path()).read_text().splitlines()
@@ -78,9 +77,9 @@ def assert_rules_undo_and_several_at_once(page: Page) -> None:
     page.keyboard.press("s")
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("break · ✓ saved", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("break · ✓ saved")
     page.keyboard.press("u")
-    expect(page.locator("#written")).to_contain_text("not labelled", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("not labelled")
     page.keyboard.press("n")
     shown(page, 21)
     page.keyboard.press("Shift+ArrowRight")
@@ -88,10 +87,10 @@ def assert_rules_undo_and_several_at_once(page: Page) -> None:
     page.keyboard.press("g")
     expect(page.locator("#spoken")).to_contain_text("good · ○ not saved, for 2 chosen frames")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · ✓ saved", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("good · ✓ saved")
     page.keyboard.press("/")
     page.keyboard.press("n")
-    expect(page.locator("#written")).to_contain_text("good · ○ carried over, not saved", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("good · ○ carried over, not saved")
 
 
 def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
@@ -108,9 +107,9 @@ def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
     assert page.request.get(f"/api/labelling/sources/{source}").json()["labelled"] == 1
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#trouble")).to_contain_text("bob said error meanwhile", timeout=SOON)
+    expect(page.locator("#trouble")).to_contain_text("bob said error meanwhile")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local")
     kept = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/records/{source}/")]
     assert kept == [labels("error"), labels("good")]
     assert_a_contradiction_is_settled_and_learned_from(page, store, source)
@@ -119,18 +118,18 @@ def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
 def assert_a_contradiction_is_settled_and_learned_from(page: Page, store: ObjectStore, source: str) -> None:
     Ledger(store).append(record("0", by="bob", source=source, reading="second", labels=labels("break")))
     page.goto(f"/labelling/{source}/agreement")
-    expect(page.locator(".contradictions li")).to_contain_text("good, break", timeout=SOON)
+    expect(page.locator(".contradictions li")).to_contain_text("good, break")
     page.get_by_role("link", name="Settle").click()
     page.get_by_role("button", name="Take this").last.click()
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("break · ✓ saved by local", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("break · ✓ saved by local")
     page.goto(f"/labelling/history?source={source}&reading=settled")
-    expect(page.locator("tbody tr")).to_have_count(1, timeout=SOON)
+    expect(page.locator("tbody tr")).to_have_count(1)
     page.goto("/labelling")
     page.locator(f"input[value='{source}']").check()
     page.get_by_label("Name").fill("settled")
     page.get_by_role("button", name="Make a dataset").click()
-    expect(page.locator(".made")).to_contain_text("datasets/settled has 1 picture of 1 group", timeout=SOON)
+    expect(page.locator(".made")).to_contain_text("datasets/settled has 1 picture of 1 group")
     assert b"seam_000000.jpg,False,False,True,False" in store.get("datasets/settled/labels.csv")
 
 
@@ -167,10 +166,10 @@ def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
     expect(page.locator("#written")).to_contain_text("good, length · ○ not saved")
     expect(page.locator("#trouble")).to_contain_text("not saved: frame 0")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good, length · ✓ saved by local", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("good, length · ✓ saved by local")
     page.keyboard.press("p")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local", timeout=SOON)
+    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local")
     expect(page.locator("#trouble")).to_be_hidden()
     assert_nobody_labels_one_frame_and_sees_another(page)
 
@@ -179,8 +178,8 @@ def assert_nobody_labels_one_frame_and_sees_another(page: Page) -> None:
     held = holding(page, "**/frames/*/picture")
     page.keyboard.press("End")
     shown(page, FRAMES - 1)
-    expect(page.locator("#frame")).to_have_css("visibility", "hidden", timeout=SOON)
+    expect(page.locator("#frame")).to_have_css("visibility", "hidden")
     for route in held:
         route.continue_()
     page.unroute("**/frames/*/picture")
-    expect(page.locator("#frame")).to_have_css("visibility", "visible", timeout=SOON)
+    expect(page.locator("#frame")).to_have_css("visibility", "visible")

@@ -12,35 +12,35 @@ from tests.browsers import SOON, is_loaded, put_pictures
 from tests.dashboards import open_dashboard, publish, put_model
 from tests.verdicts import Line, explanation_of
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, store: ObjectStore) -> None:
     put_model(store)
     page.goto("/")
-    expect(page.locator("#empty")).to_be_visible(timeout=SOON)
+    expect(page.locator("#empty")).to_be_visible()
 
     line = Line()
     publish(broker, line.verdict(), line.report())
     condition = page.locator("section.line .condition")
-    expect(condition).to_contain_text("OK", timeout=SOON)
+    expect(condition).to_contain_text("OK")
     expect(page.locator("#link")).to_contain_text("Live")
 
     verdict = line.verdict("break")
     put_pictures(store, verdict)
     publish(broker, verdict)
-    expect(condition).to_contain_text("NG", timeout=SOON)
+    expect(condition).to_contain_text("NG")
     expect(condition).to_contain_text("break")
     hero = page.locator("[data-hero]")
-    expect(hero).to_contain_text("heatmap to come", timeout=SOON)
+    expect(hero).to_contain_text("heatmap to come")
 
     publish(broker, explanation_of(verdict))
-    expect(hero.locator("img")).to_have_attribute("src", f"/api/frames/{verdict.frame.frame_id}/overlay", timeout=SOON)
+    expect(hero.locator("img")).to_have_attribute("src", f"/api/frames/{verdict.frame.frame_id}/overlay")
     is_loaded(page, "[data-hero] img")
     expect(hero.locator(".chip")).to_have_text(["break"])
     expect(page.locator("[data-field='accounting.ng']")).to_have_text("1")
-    expect(page.locator("[data-rates] tr", has_text="break")).to_contain_text("1 of 2", timeout=SOON)
-    expect(page.locator("[data-chart] svg")).to_be_visible(timeout=SOON)
+    expect(page.locator("[data-rates] tr", has_text="break")).to_contain_text("1 of 2")
+    expect(page.locator("[data-chart] svg")).to_be_visible()
 
 
 def test_a_frame_is_looked_at_by_keyboard_alone(page: Page, broker: Broker, store: ObjectStore) -> None:
@@ -50,12 +50,13 @@ def test_a_frame_is_looked_at_by_keyboard_alone(page: Page, broker: Broker, stor
     publish(broker, verdict, explanation_of(verdict))
     page.goto("/")
     hero = page.locator("[data-hero]")
-    expect(hero).to_have_attribute("href", f"/frames/{verdict.frame.frame_id}", timeout=SOON)
+    expect(hero).to_have_attribute("href", f"/frames/{verdict.frame.frame_id}")
     while not hero.evaluate("link => link === document.activeElement"):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
+    page.wait_for_url(f"**/frames/{verdict.frame.frame_id}")
 
-    expect(page.locator("h1")).to_have_text("break", timeout=SOON)
+    expect(page.locator("h1")).to_have_text("break")
     is_loaded(page, ".stage img")
     good, broken = (page.locator(f".layer[data-label={label}]") for label in ("good", "break"))
     expect(broken).to_be_visible()
@@ -72,16 +73,17 @@ def test_a_page_without_its_dashboard_does_not_look_alive(
     browser: Browser, settings: DashboardSettings, broker: Broker
 ) -> None:
     page = browser.new_page(base_url=settings.address)
+    page.set_default_timeout(SOON)
     with open_dashboard(settings, broker):
         publish(broker, Line().verdict())
         page.goto("/")
         condition = page.locator("section.line .condition")
-        expect(condition).to_contain_text("OK", timeout=SOON)
-    expect(condition).to_contain_text("No connection", timeout=SOON)
+        expect(condition).to_contain_text("OK")
+    expect(condition).to_contain_text("No connection")
     expect(page.locator("#link")).to_contain_text("what you see is old")
     page.close()
 
 
 def test_the_documents_of_the_api_are_shown_without_the_internet(page: Page) -> None:
     page.goto("/api/docs")
-    expect(page.locator("#swagger")).to_contain_text("/api/lines/{line}/accounting", timeout=SOON)
+    expect(page.locator("#swagger")).to_contain_text("/api/lines/{line}/accounting")

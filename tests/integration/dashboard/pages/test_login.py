@@ -19,7 +19,7 @@ from tests.browsers import SOON
 from tests.dashboards import captured, embedded_settings, park
 from tests.verdicts import Line
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 REPLAY = "async path => (await fetch(path, {method: 'POST', body: new URLSearchParams({fate: 'replay'})})).status"
 PASSWORD = "umbrella copper thirty lanterns"
@@ -57,7 +57,7 @@ def test_a_viewer_logs_in_is_refused_what_takes_an_engineer_and_logs_out(page: P
     expect(page).to_have_url("/login?next=/accounting")
     expect(page.get_by_role("navigation", name="Pages")).to_have_count(0)
     log_in(page, "viewer")
-    expect(page).to_have_url("/accounting", timeout=SOON)
+    expect(page).to_have_url("/accounting")
     replay = page.get_by_role("button", name="Replay")
     expect(replay).to_be_disabled()
     expect(replay).to_have_attribute("title", "This takes the role engineer: yours is viewer")
@@ -65,7 +65,7 @@ def test_a_viewer_logs_in_is_refused_what_takes_an_engineer_and_logs_out(page: P
     assert page.evaluate(REPLAY, action) == 403
     expect(page.get_by_role("link", name="People")).to_have_count(0)
     page.get_by_role("button", name="Log out").click()
-    expect(page).to_have_url("/login", timeout=SOON)
+    expect(page).to_have_url("/login")
     page.goto("/", wait_until="domcontentloaded")
     expect(page).to_have_url("/login?next=/")
 
@@ -77,14 +77,15 @@ def test_an_admin_adds_somebody_who_can_then_log_in(page: Page, browser: Browser
     form.get_by_label("Name").fill("eva")
     form.get_by_role("combobox").select_option("engineer")
     form.get_by_role("button", name="Add").click()
-    secret = page.locator("#secret code").inner_text(timeout=SOON)
+    secret = page.locator("#secret code").inner_text()
     page.get_by_role("link", name="Audit log").click()
     expect(page.get_by_role("row").filter(has_text="person.add").filter(has_text="eva")).to_contain_text("engineer")
     other = browser.new_context(base_url=page.url)
+    other.set_default_timeout(SOON)
     theirs = other.new_page()
     theirs.goto("/login", wait_until="domcontentloaded")
     theirs.get_by_label("Name", exact=True).fill("eva")
     theirs.get_by_label("Password", exact=True).fill(secret)
     theirs.get_by_role("button", name="Log in").click()
-    expect(theirs.get_by_role("link", name="eva")).to_contain_text("engineer", timeout=SOON)
+    expect(theirs.get_by_role("link", name="eva")).to_contain_text("engineer")
     other.close()

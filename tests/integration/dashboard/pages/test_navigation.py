@@ -10,11 +10,10 @@ from playwright.sync_api import Page, expect
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
-from tests.browsers import SOON
 from tests.dashboards import publish, put_model
 from tests.verdicts import RECIPE, Line
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 PAGES = {
     "Lines": "/",
@@ -104,14 +103,14 @@ def test_every_page_leads_to_every_other(page: Page, broker: Broker) -> None:
 def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, store: ObjectStore, scheme: str) -> None:
     fill(broker)
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark", reduced_motion="reduce")
-    page.goto("/", wait_until="domcontentloaded")
-    expect(page.locator("[data-field='accounting.judged']")).to_have_text("60", timeout=SOON)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("60")
     put_model(
         store, heatmaps={"labels": {"break": {"trustworthy": False, "reason": "no better than chance"}}}, **MEASURED
     )
     for address in (*PAGES.values(), *BEHIND):
-        page.goto(address, wait_until="domcontentloaded")
-        expect(page.locator("h1").first).to_be_visible(timeout=SOON)
+        page.goto(address)
+        expect(page.locator("h1").first).to_be_visible()
         assert page.evaluate(CONTRAST) == [], address
         assert page.locator("main input, main select").evaluate_all(NAMELESS) == [], address
 
@@ -120,15 +119,15 @@ def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: B
     fill(broker)
     page.set_viewport_size({"width": 390, "height": 800})
     for address in PAGES.values():
-        page.goto(address, wait_until="domcontentloaded")
-        expect(page.get_by_role("link", name="Accounting")).to_be_visible(timeout=SOON)
+        page.goto(address)
+        expect(page.get_by_role("link", name="Accounting")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
 
 
 def test_a_line_says_in_one_look_whether_its_cameras_are_well(page: Page, broker: Broker) -> None:
     fill(broker)
     page.goto("/", wait_until="domcontentloaded")
-    expect(page.locator("[data-vital=cameras]")).to_have_text("● 1 camera", timeout=SOON)
+    expect(page.locator("[data-vital=cameras]")).to_have_text("● 1 camera")
     expect(page.locator("[data-vital=workers]")).to_have_text("▲ no worker")
     page.get_by_role("link", name="NG frames").click()
     expect(page).to_have_url("/frames?verdict=ng&line=line-1")

@@ -9,11 +9,10 @@ from playwright.sync_api import Page, expect
 
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from tests.browsers import SOON
 from tests.dashboards import publish, put_model
 from tests.verdicts import Line
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def play(broker: Broker) -> None:
@@ -34,14 +33,14 @@ def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Brok
         put_model(store, version)
     play(broker)
     page.goto("/")
-    expect(page.locator("[data-field='accounting.judged']")).to_have_text("4,000", timeout=SOON)
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("4,000")
     page.get_by_role("link", name="Quality", exact=True).first.click()
     page.get_by_role("link", name="Hour", exact=True).click()
     page.locator("select[name=label]").select_option("break")
     page.get_by_role("button", name="Show").click()
 
     drawing = page.locator("figure.drawing svg").first
-    expect(drawing).to_be_visible(timeout=SOON)
+    expect(drawing).to_be_visible()
     assert drawing.locator(".serie-4 circle").count() >= 10
     signals = page.locator("table.signals tbody tr")
     expect(signals.first).to_contain_text("▲ high")
@@ -58,10 +57,10 @@ def test_a_batch_is_reported_on_paper(page: Page, broker: Broker, store: ObjectS
     line = Line()
     publish(broker, *(line.verdict("break" if number == 3 else None) for number in range(20)))
     page.goto("/")
-    expect(page.locator("[data-field='accounting.judged']")).to_have_text("20", timeout=SOON)
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("20")
     page.goto("/lines/line-1/batches")
     page.get_by_role("link", name="batch-7").click()
-    expect(page.locator("h1")).to_contain_text("batch-7", timeout=SOON)
+    expect(page.locator("h1")).to_contain_text("batch-7")
     expect(page.locator(".figures")).to_contain_text("5.00%")
     expect(page.locator(".gallery li")).to_have_count(1)
     page.emulate_media(media="print")
@@ -71,6 +70,6 @@ def test_a_batch_is_reported_on_paper(page: Page, broker: Broker, store: ObjectS
 
 def test_a_question_without_an_answer_is_told_in_words(page: Page) -> None:
     page.goto("/quality?from=2026-02-01T00:00&to=2026-01-01T00:00")
-    expect(page.get_by_role("alert")).to_contain_text("before `to`", timeout=SOON)
+    expect(page.get_by_role("alert")).to_contain_text("before `to`")
     page.goto("/quality?shift=x")
-    expect(page.get_by_role("alert")).to_contain_text("none of its own", timeout=SOON)
+    expect(page.get_by_role("alert")).to_contain_text("none of its own")

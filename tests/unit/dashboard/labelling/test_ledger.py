@@ -178,7 +178,7 @@ def test_who_saves_does_not_wait_for_what_others_said(store: FilesystemStore, mo
     ledger.history("film-1")
     Ledger(store).append(record("1", id=str(ULID())))
     assert ledger.history("film-1", at_once=True).states.keys() <= {"1"}
-    wait_until(lambda: "1" in ledger.history("film-1", at_once=True).states, 20, "it to be looked for behind")
+    wait_until(lambda: "1" in ledger.history("film-1", at_once=True).states, 60, "it to be looked for behind")
     ledger.close()
 
 
