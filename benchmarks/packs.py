@@ -20,7 +20,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -248,18 +248,17 @@ def link(source: Path, target: Path) -> None:
 
 
 def divided(groups: list[str], kinds: list[str]) -> list[str]:
-    """The groups; one that holds all pictures of its kind (the only variety of orange) is cut into runs of neighbours.
+    """The groups; one that holds nearly all pictures of its kind (the only variety of orange) is cut into runs.
 
-    Else that kind would be learned in four folds that do not test it, and tested in the one that never saw it.
+    Else that kind would be learned in four folds that hardly test it, and tested in the one that hardly saw it.
     """
-    of_kind: dict[str, set[str]] = defaultdict(set)
-    for group, kind in zip(groups, kinds, strict=True):
-        of_kind[kind].add(group)
-    alone = {next(iter(found)) for kind, found in of_kind.items() if len(found) == 1 and kinds.count(kind) > FOLDS}
-    seen: Counter[str] = Counter()
+    of_kind, pairs = Counter(kinds), Counter(zip(groups, kinds, strict=True))
+    enough = {kind: max(FOLDS, count * (FOLDS - 1) / FOLDS) for kind, count in of_kind.items()}
+    nearly_alone = {group for (group, kind), count in pairs.items() if count > enough[kind]}
+    sizes, seen = Counter(groups), Counter[str]()
     cut = []
     for group in groups:
-        cut.append(f"{group} {seen[group] * FOLDS // groups.count(group)}" if group in alone else group)
+        cut.append(f"{group} {seen[group] * FOLDS // sizes[group]}" if group in nearly_alone else group)
         seen[group] += 1
     return cut
 

@@ -39,8 +39,8 @@ def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
 class GradientProbe:
     """Asks a network by the gradients of its logits; see `shared.heatmaps.probe.Probe`.
 
-    The pictures of a batch go through the network once; only its head, from the features on, is run and differentiated
-    for the questions, all of them together.
+    The pictures of a batch go through the network once. Only its head, from the features on, is differentiated: once
+    for each kind of question (a label, and whether to look for or against it), for all pictures together.
     """
 
     def __init__(
@@ -65,21 +65,34 @@ class GradientProbe:
         self._look = see(half)
         self._method = METHODS[method]
         self._labels = network.output_shape[-1]
-        features = tf.TensorSpec((None, *half.output_shape[1:]), tf.float32)
-        questions = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, self._labels), tf.float32))
-        self._run = tf.function(self._maps, input_signature=[features, *questions])
+        self._features = tf.TensorSpec((None, *half.output_shape[1:]), tf.float32)
+        self._runs: dict[int, Any] = {}
 
     def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
         """Answer questions about a batch; see the port."""
-        picture_of = np.array([picture for picture, _, _ in asked], np.int32)
-        directions = np.zeros((len(asked), self._labels), np.float32)
-        for question, (_, output, towards) in enumerate(asked):
-            directions[question, output] = 1 if towards else -1
-        return np.asarray(self._run(self._look(pictures), picture_of, directions), np.float32)
+        features = self._look(pictures)
+        if not asked:
+            return np.zeros((0, *features.shape[1:3]), np.float32)
+        kinds = sorted({(output, towards) for _, output, towards in asked})
+        directions = np.zeros((len(kinds), self._labels), np.float32)
+        for kind, (output, towards) in enumerate(kinds):
+            directions[kind, output] = 1 if towards else -1
+        maps = np.asarray(self._run(len(kinds))(features, directions), np.float32)
+        picture_of = [picture for picture, _, _ in asked]
+        kind_of = [kinds.index((output, towards)) for _, output, towards in asked]
+        return maps[kind_of, picture_of]
 
-    def _maps(self, features: Any, picture_of: Any, directions: Any) -> Any:
-        features = tf.gather(features, picture_of)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+    def _run(self, kinds: int) -> Any:
+        """A graph for so many kinds of questions: kept, since it is slow to make."""
+        if kinds not in self._runs:
+            directions = tf.TensorSpec((kinds, self._labels), tf.float32)
+            self._runs[kinds] = tf.function(self._maps, input_signature=[self._features, directions])
+        return self._runs[kinds]
+
+    def _maps(self, features: Any, directions: Any) -> Any:
+        """(kinds, pictures, height, width): the head runs once, and is differentiated once for each kind."""
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(features)
-            answers = tf.reduce_sum(self._head(features, training=False) * directions)
-        return self._method(features, tape.gradient(answers, features))
+            logits = self._head(features, training=False)
+            answers = tf.unstack(tf.reduce_sum(tf.matmul(directions, logits, transpose_b=True), axis=1))
+        return tf.stack([self._method(features, tape.gradient(answer, features)) for answer in answers])

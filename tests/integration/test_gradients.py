@@ -126,13 +126,17 @@ def test_a_network_within_can_be_the_target() -> None:
     assert features.output_shape[1:] == (12, 16, 8)
 
 
-def test_batches_and_questions_of_any_number_share_one_trace() -> None:
+def test_batches_of_any_size_share_the_trace_of_as_many_kinds_of_questions() -> None:
     probe = GradientProbe(_flat(), "features")
-    for pictures, questions in ((1, 1), (3, 5), (2, 4)):
+    for pictures, questions in ((1, 1), (3, 5), (2, 4), (5, LABELS)):
         batch = np.ones((pictures, 24, 32, 3), np.float32)
         maps = probe.maps(batch, [(number % pictures, number % LABELS, True) for number in range(questions)])
         assert maps.shape == (questions, 12, 16)
-    assert probe._run.experimental_get_tracing_count() == 1
+    assert {kinds: run.experimental_get_tracing_count() for kinds, run in probe._runs.items()} == {1: 1, LABELS: 1}
+
+
+def test_no_question_gets_no_map() -> None:
+    assert GradientProbe(_flat(), "features").maps(np.ones((2, 24, 32, 3), np.float32), []).shape == (0, 12, 16)
 
 
 def test_features_that_are_all_zero_give_an_empty_map() -> None:
