@@ -120,6 +120,6 @@ sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the
 	@$(BIN)/python -m samples pictures $(SAMPLE)/test --count 600 --seed 13 --first-cloth 0 --cloths 40
 	@rm -rf samples/model
 	@$(BIN)/python -m services.trainer train --data $(SAMPLE)/train --recipe samples/recipes/seam.yaml \
-	  --architecture lite0-texture --epochs 16 --seed 1 --split 0.90,0.08,0.02 --forms fp32 \
+	  --architecture lite0-texture --epochs 20 --seed 1 --split 0.90,0.08,0.02 --forms fp32 \
 	  --mistakes 0 --no-report --out samples/model
 	@$(BIN)/python -m services.trainer evaluate --model samples/model --data $(SAMPLE)/test --report samples/model-on-unseen-cloths.json

@@ -2,13 +2,14 @@
 
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
     python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
+    python -m benchmarks.packs cost [--rounds 7]
     python -m benchmarks.packs table
 
 `run` goes through the folds of each pack and each network, and keeps what it found, so that it can be stopped and
-started again; `score` holds the heatmaps of these models to the masks of the fold that they did not see; `table` prints
-what there is. `seam-resnet` is trained as the first seam inspection was: 100 x 100
-pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam from 0.001 (which falls, as in every
-training here). The others get the recipes in `benchmarks/recipes/`.
+started again; `score` holds the heatmaps of these to the masks of the fold that they did not see; `cost` measures,
+in turn, what judging a picture costs each of them; `table` prints what there is. `seam-resnet` is trained as the first
+seam inspection was: 100 x 100 pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam from 0.001
+(which falls, as in every training here). The others get the recipes in `benchmarks/recipes/`.
 """
 
 from __future__ import annotations
@@ -23,19 +24,25 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.console import Console
+from rich.progress import track
 from sklearn.model_selection import StratifiedGroupKFold
 
+from benchmarks.inference import Measured
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
 from shared.heatmaps.scores import HeatmapScores, LabelHeatmaps
-from shared.recipe import Augmentation, PictureSpec, Recipe, read_recipe
+from shared.recipe import Augmentation, PictureSpec, Recipe, Task, read_recipe
+from shared.vision.bundle import FORM_FILES, Form, read_bundle_folder
+from shared.vision.openvino_engine import OpenVinoEngine
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
@@ -57,7 +64,14 @@ PACKS = {
 EPOCHS = {"efficientnet-lite0": 12, "compact": 24, "seam-resnet": 10}
 FIRST_INSPECTION = ("--batch-size", "20", "--learning-rate", "0.001")
 FOLDS = 5
+COLUMNS = (
+    *("pack", "network", "folds", "train, test", "macro average precision", "right", "processor minutes"),
+    *("GMAC", "ms/picture"),
+)
 HEATMAPS = "heatmaps.json"
+COSTS = "costs.json"
+BATCH = 8
+"""Pictures at once, as a worker takes them from a busy queue."""
 SPLIT = "0.83,0.16,0.01"
 """Of the pictures of the other folds; what is tested is a fold of its own."""
 
@@ -117,16 +131,34 @@ def score(
 
 
 @app.command()
+def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 7) -> None:
+    """Measure what a picture costs each model that was trained: one after the other, round by round, on one thread."""
+    models = {found.parent: judging(found.parent) for found in sorted(out.glob("*-0/*/manifest.json"))}
+    for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
+        for measured in models.values():
+            measured.measure()
+    kept = {str(model.relative_to(out)): median(measured.milliseconds) for model, measured in models.items()}
+    (out / COSTS).write_text(json.dumps(kept, indent=1))
+
+
+def judging(model: Path) -> Measured:
+    """A batch of noise through a model, as an inference worker does it."""
+    bundle = read_bundle_folder(model)
+    xml, weights = (bundle.file(name) for name in FORM_FILES[Form.FP32])
+    engine = OpenVinoEngine(xml, weights, threads=1)
+    pictures = np.random.default_rng(0).normal(size=(BATCH, *bundle.recipe.picture.shape)).astype(np.float32)
+    return Measured(str(model), BATCH, partial(engine.logits, pictures))
+
+
+@app.command()
 def table(out: Out = OUT) -> None:
     """Print the mean of the folds that were measured, and how far the heatmaps of each model can be trusted."""
-    print(
-        "| pack | network | folds | train, test | macro average precision | verdicts right | processor minutes | GMAC |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    costs: dict[str, float] = json.loads((out / COSTS).read_text()) if (out / COSTS).exists() else {}
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name, network in product(PACKS, EPOCHS):
         found = [Found(**json.loads(path.read_text())) for path in sorted(out.glob(f"{name}-{network}-?.json"))]
         if found:
-            print(row(found))
+            print(row(found, costs.get(f"{name}-0/{network}")))
     print("\n| pack, fold | network | label | pictures | pointing | centre | random | energy | area | trustworthy |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, network in product(PACKS, EPOCHS):
@@ -151,8 +183,8 @@ def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def row(found: list[Found]) -> str:
-    """A line of the table."""
+def row(found: list[Found], milliseconds: float | None = None) -> str:
+    """A line of the first table."""
     precisions = [one.macro_average_precision for one in found]
     spread = f" ({min(precisions):.3f} – {max(precisions):.3f})" if len(found) > 1 else ""
     sizes = f"{mean(one.train_pictures for one in found):.0f}, {mean(one.test_pictures for one in found):.0f}"
@@ -162,11 +194,22 @@ def row(found: list[Found]) -> str:
         str(len(found)),
         sizes,
         f"{mean(precisions):.3f}{spread}",
-        f"{mean(one.verdict_accuracy for one in found):.1%}",
+        f"{mean(share_right(one) for one in found):.1%}",
         f"{mean(one.processor_minutes for one in found):.1f}",
         f"{found[0].macs / 1e9:.2f}",
+        f"{milliseconds:.1f}" if milliseconds else "",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def share_right(found: Found) -> float:
+    """Of the verdicts; of one-of-many labels, which make no verdicts, the pictures of which the right one was chosen.
+
+    A wrong choice is wrong of two labels.
+    """
+    if read_recipe(PACKS[found.pack]).task is not Task.EXCLUSIVE:
+        return found.verdict_accuracy
+    return 1 - sum(1 - (of["accuracy"] or 0) for of in found.labels.values()) / 2
 
 
 def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Found:

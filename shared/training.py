@@ -14,7 +14,7 @@ ARCHITECTURES: Final = {
         "A deep network that starts from ImageNet's weights: the choice for hundreds of pictures of a real product."
     ),
     "lite0-texture": (
-        "ImageNet's first layers, kept as they are, under a small residual network: "
+        "ImageNet's first layers, and a small residual network on them, all trained: "
         "for fine texture such as cloth and seams."
     ),
     "compact": (

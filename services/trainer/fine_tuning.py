@@ -6,7 +6,6 @@ from typing import Final
 
 import keras
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
@@ -23,13 +22,6 @@ LEAST_SHARE: Final = 1e-3
 """Of a label that no picture of the training part has."""
 
 Numbers = NDArray[np.float32]
-
-
-def hold_statistics(network: keras.Model) -> None:
-    """Let batch normalisation go on with what it has seen in millions of pictures; a few hundred would mislead it."""
-    for layer in network.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
 
 
 def fit_head(network: keras.Model, store: PixelStore, rows: Rows, task: Task) -> None:

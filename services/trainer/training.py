@@ -11,11 +11,11 @@ import numpy as np
 import structlog
 
 from services.trainer.architectures import Architecture
-from services.trainer.architectures.pretraining import Origin
+from services.trainer.architectures.pretraining import Origin, hold_statistics
 from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
 from services.trainer.errors import TrainerError
 from services.trainer.feeding import Feed
-from services.trainer.fine_tuning import fit_head, hold_statistics
+from services.trainer.fine_tuning import fit_head
 from services.trainer.loss import loss_of
 from services.trainer.pixels import PixelStore, Rows
 from services.trainer.precision import Computing, computing_for, copy_weights, note_run, scaled, twin

@@ -115,7 +115,7 @@ ARCHITECTURES: Final = {
             SENTENCES["lite0-texture"],
             build_lite0_texture,
             32,
-            2e-3,
+            7e-4,
             1e-3,
             loader=load_lite0_texture,
         ),

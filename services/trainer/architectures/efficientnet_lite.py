@@ -11,7 +11,14 @@ import keras
 from keras import layers
 from numpy.typing import NDArray
 
-from services.trainer.architectures.pretraining import Origin, PixelScale, WeightsError, rescale, sha256_of
+from services.trainer.architectures.pretraining import (
+    Origin,
+    PixelScale,
+    WeightsError,
+    hold_statistics,
+    rescale,
+    sha256_of,
+)
 from services.trainer.architectures.torch_file import Tensors, UnreadableTensors, read_tensors
 from shared.recipe import PictureSpec
 
@@ -119,7 +126,7 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin |
 
 
 def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> Origin | None:
-    """Put ImageNet's weights into what `early_stages` made of a network, and keep a training from moving them.
+    """Put ImageNet's weights into what `early_stages` made of a network, and hold the statistics of these layers.
 
     Args, returned value and errors are those of `load_efficientnet_lite0`.
     """
@@ -131,8 +138,7 @@ def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Pat
     modules = ("_conv_stem.", "_bn0.", *(f"_blocks.{number}." for number in range(blocks)))
     early = keras.Model(network.inputs, network.get_layer(f"block{blocks - 1}_sum").output)
     _fill(early, {name: tensor for name, tensor in _read(found).items() if name.startswith(modules)})
-    for layer in early.layers:
-        layer.trainable = False
+    hold_statistics(early)
     return origin
 
 

@@ -1,4 +1,4 @@
-"""The first layers of EfficientNet-Lite0, kept as ImageNet left them, under a small residual network of our own."""
+"""The first layers of EfficientNet-Lite0, from ImageNet's weights, under a small residual network of our own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build_lite0_texture(picture: PictureSpec, labels: int) -> keras.Model:
 
 
 def load_lite0_texture(network: keras.Model, file: Path | None) -> Origin | None:
-    """Put ImageNet's weights into the first layers, and keep a training from moving them.
+    """Put ImageNet's weights into the first layers; a training goes on from there, but for their statistics.
 
     Raises:
         WeightsError: the file is not what it should be.

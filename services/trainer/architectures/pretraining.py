@@ -79,3 +79,10 @@ def _statistics(spec: PictureSpec, order: str) -> tuple[list[float], list[float]
         return [0.0] * 3, [1.0] * 3
     mean, deviation = (values.tolist() * (3 // spec.channels) for values in imagenet_statistics(spec))
     return (mean, deviation) if order == "rgb" else (mean[::-1], deviation[::-1])
+
+
+def hold_statistics(network: keras.Model) -> None:
+    """Let batch normalisation go on with what it has seen in millions of pictures; a few hundred would mislead it."""
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False

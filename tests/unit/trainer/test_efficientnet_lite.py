@@ -21,6 +21,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "efficientnet_lite0.
 TOLERANCE = 1e-4
 """Of single against double precision; the values themselves are of 1 to 15."""
 LITE = architecture_of("efficientnet-lite0")
+TEXTURE = architecture_of("lite0-texture")
 SMALL = PictureSpec(height=48, width=32)
 
 
@@ -149,3 +150,14 @@ def test_a_network_that_starts_from_nothing_takes_no_weights(tmp_path: Path) -> 
     assert compact.load_weights(compact.build(SMALL, 2)) is None
     with pytest.raises(WeightsError, match="compact is trained from nothing: give no weights"):
         compact.load_weights(compact.build(SMALL, 2), tmp_path / "any.pth")
+
+
+def test_first_layers_alone_go_on_learning_but_for_their_statistics() -> None:
+    network = TEXTURE.build(SMALL, 2)
+    origin = TEXTURE.load_weights(network)
+    assert origin is not None
+    held = {layer.name for layer in network.layers if layer.weights and not layer.trainable}
+    assert held == {layer.name for layer in network.layers if layer.name.endswith("normalisation")}
+    stem = network.get_layer("stem_convolution")
+    assert stem.trainable
+    assert np.array_equal(stem.get_weights()[0], released_tensors()["_conv_stem.weight"].transpose(2, 3, 1, 0))

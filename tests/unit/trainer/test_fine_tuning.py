@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from services.trainer.architectures import Architecture
-from services.trainer.architectures.pretraining import Origin
-from services.trainer.fine_tuning import REGULARISATION, fit_head, hold_statistics
+from services.trainer.architectures.pretraining import Origin, hold_statistics
+from services.trainer.fine_tuning import REGULARISATION, fit_head
 from services.trainer.pixels import PixelStore
 from services.trainer.training import fit
 from services.trainer.validation import logits_of
