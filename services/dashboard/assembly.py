@@ -66,7 +66,7 @@ class Dashboard:
         self._redis, self._keys, self._broker, self._store, self._stop = redis, keys, broker, store, stop
         self.handler = Handler(redis, keys, settings)
         self.archive = Archive(store, seconds=settings.segment_seconds, messages=settings.segment_messages)
-        self.audit = Audit(store)
+        self.audit = Audit(store, stop)
         self.access = Access(
             Register(store),
             Sessions(

@@ -1,21 +1,25 @@
 """The audit log: who did what, one object each below ``audit/<day>/`` in object storage, never changed.
 
 What people are about to do is written first, so that nothing happens unseen; what then fails is followed by a second
-object, which says why.
+object, which says why. Where storage went away meanwhile, the second object comes when it is back, unless the process
+ends before.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+import structlog
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from ulid import ULID
 
-from shared.storage.port import ObjectStore
+from shared.patience import patient
+from shared.storage.port import ObjectStore, StorageError
 
 FOLDER: Final = "audit"
 WRITTEN: Final = ".json"
@@ -23,6 +27,10 @@ OUTCOME: Final = ".outcome.json"
 """Of what failed: the entry again, with the reason."""
 MOST_REMEMBERED: Final = 5_000
 """Entries that need not be read again."""
+LONGEST_PAUSE: Final = 30.0
+"""Seconds between two tries to write how something ended."""
+
+_log = structlog.stdlib.get_logger("audit")
 
 
 class AuditEntry(BaseModel):
@@ -34,14 +42,16 @@ class AuditEntry(BaseModel):
     action: str = Field(description="noun and verb", examples=["model.promote"])
     subject: str = Field(description="of what", examples=["seam/20260131-120000-1f3a"])
     details: dict[str, JsonValue] = Field({}, examples=[{"reason": "fewer escapes on the new cloth"}])
-    failed: str | None = Field(None, description="why it did not happen; null: it did")
+    failed: str | None = Field(None, description="why it did not happen; null: nothing is known that hindered it")
 
 
 class Audit:
     """Writes the audit log."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, stop: threading.Event | None = None) -> None:
+        """``stop`` ends the waiting for a storage that is away."""
         self._store = store
+        self._stop = stop or threading.Event()
         self._read = lru_cache(maxsize=MOST_REMEMBERED)(self._read_entry)  # they never change
 
     def record(self, action: str, subject: str, by: str, **details: JsonValue) -> AuditEntry:
@@ -74,8 +84,7 @@ class Audit:
         try:
             yield entry
         except Exception as error:
-            failed = str(error) or type(error).__name__
-            self._keep(entry.model_copy(update={"failed": failed}), f"{entry.id}{OUTCOME}")
+            self._conclude(entry.model_copy(update={"failed": str(error) or type(error).__name__}))
             raise
 
     def newest(self, first: datetime, last: datetime, before: str | None) -> Iterator[AuditEntry]:
@@ -98,6 +107,20 @@ class Audit:
 
     def _read_entry(self, key: str) -> AuditEntry:
         return AuditEntry.model_validate_json(self._store.get(key))
+
+    def _conclude(self, entry: AuditEntry) -> None:
+        """Keep how something ended: now, or when storage is back. The first trouble is what is raised."""
+        try:
+            self._keep(entry, f"{entry.id}{OUTCOME}")
+        except StorageError as error:
+            _log.warning("how it ended is written when storage is back", entry=entry.id, reason=str(error))
+            threading.Thread(target=self._conclude_late, args=(entry,), name="audit", daemon=True).start()
+
+    def _conclude_late(self, entry: AuditEntry) -> None:
+        try:
+            patient(self._stop, StorageError, longest=LONGEST_PAUSE)(self._keep, entry, f"{entry.id}{OUTCOME}")
+        except StorageError:
+            _log.error("how it ended was not written", entry=entry.id, action=entry.action, failed=entry.failed)
 
     def _keep(self, entry: AuditEntry, name: str) -> None:
         key = f"{FOLDER}/{entry.at:%Y-%m-%d}/{name}"

@@ -66,6 +66,7 @@ class FrameView(BaseModel):
     heatmaps: dict[str, HeatmapView]
     explained: bool = Field(description="the explainer has answered")
     explanation: str = Field(description="by which method, or why there are no heatmaps")
+    explained_at: datetime | None = Field(description="null while the explainer has not answered")
 
     @classmethod
     def of(cls, frame: KnownFrame, trust: Trust = NOT_MEASURED) -> Self:
@@ -85,6 +86,7 @@ class FrameView(BaseModel):
             heatmaps=_heatmaps(explanation, folder, trust),
             explained=explanation is not None,
             explanation=(explanation.reason or explanation.method) if explanation else "",
+            explained_at=explanation.explained_at if explanation else None,
         )
 
 

@@ -24,6 +24,7 @@ class Kappa:
     kappa: float | None
     """1: they agree always; 0: no more than by chance. None: chance alone would make them agree always."""
     low: float | None
+    """None also where one of the two always said the same: kappa is 0 then, whatever the other says."""
     high: float | None
 
     @property
@@ -56,6 +57,8 @@ def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
     if estimate is None:
         return Kappa(*cells, None, None, None)
     kappa, error = estimate
+    if error == 0 and kappa == 0:
+        return Kappa(*cells, kappa, None, None)
     return Kappa(*cells, kappa, max(-1.0, kappa - NORMAL_95 * error), min(1.0, kappa + NORMAL_95 * error))
 
 

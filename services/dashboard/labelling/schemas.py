@@ -229,7 +229,7 @@ class KappaView(BaseModel):
     neither: int
     agreed: float | None = Field(description="share of the frames of which both said the same")
     kappa: float | None = Field(description="Cohen's; null when chance alone would make them agree always")
-    low: float | None = Field(description="of the 95 % interval")
+    low: float | None = Field(description="of the 95 % interval; null where one of the two always said the same")
     high: float | None
 
 

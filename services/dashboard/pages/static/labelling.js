@@ -218,10 +218,10 @@ function tile(at) {
   button.dataset.at = at;
   button.setAttribute("aria-pressed", String(chosen.has(at)));
   if (at === place) button.setAttribute("aria-current", "true");
-  button.setAttribute("aria-label", `${frame.title}: ${said ? trueOf(said).join(", ") || "no label" : "not labelled"}${chosen.has(at) ? ", chosen" : ""}`);
   const image = Object.assign(document.createElement("img"), { src: `${frame.picture_url}?width=160`, alt: "", loading: "lazy", draggable: false });
   const text = Object.assign(document.createElement("span"), { textContent: `${chosen.has(at) ? "☑ " : ""}${number}  ${mark(frame)}${keys}` });
-  button.append(image, text);
+  const spoken = `: ${frame.title}, ${said ? trueOf(said).join(", ") || "no label" : "not labelled"}${chosen.has(at) ? ", chosen" : ""}`;
+  button.append(image, text, Object.assign(document.createElement("span"), { className: "unseen", textContent: spoken }));
   item.append(button);
   return item;
 }

@@ -13,11 +13,13 @@ const HERO_HOLDS_MS = 1500; // nobody can look at a picture for less
 const SILENCE_MS = 7000; // after which nothing on the screen may look alive
 const RATES_EVERY_MS = 5000;
 
-const number = new Intl.NumberFormat(undefined);
-const decimal = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// As every page writes them, whatever the browser prefers: thousands apart by a thin space, and 24 hours.
+const grouped = new Intl.NumberFormat("en");
+const number = { format: (value) => grouped.format(value).replaceAll(",", "\u202f") };
+const decimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const clockTime = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const fullTime = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 const formats = {
   count: (value) => number.format(value),

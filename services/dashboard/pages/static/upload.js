@@ -14,7 +14,7 @@ function complain(text) {
 function tell(share) {
   bar.querySelector("progress").value = share;
   bar.querySelector("[role=status]").textContent =
-    share < 1 ? `${Math.round(100 * share)} % uploaded` : "Uploaded; reading every frame …";
+    share < 1 ? `${Math.round(100 * share)}% uploaded` : "Uploaded; reading every frame …";
   if (share >= 1) bar.querySelector("progress").removeAttribute("value");
 }
 

@@ -48,6 +48,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     page.wait_for_url(f"**/frames/{verdicts[1].frame.frame_id}*")
     expect(page.locator("#marking")).to_contain_text("marked by local")
     is_loaded(page, ".stage img")
+    expect(page.locator(".scores")).to_contain_text("after its capture")
     expect(page.locator(".layer[data-label=break]")).to_be_visible()
     page.keyboard.press("2")
     page.keyboard.press("w")

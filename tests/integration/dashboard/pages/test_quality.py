@@ -33,7 +33,7 @@ def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Brok
         put_model(store, version)
     play(broker)
     page.goto("/")
-    expect(page.locator("[data-field='accounting.judged']")).to_have_text("4,000")
+    expect(page.locator("[data-field='accounting.judged']")).to_have_text("4\u202f000")
     page.get_by_role("link", name="Quality", exact=True).first.click()
     page.get_by_role("link", name="Hour", exact=True).click()
     page.locator("select[name=label]").select_option("break")

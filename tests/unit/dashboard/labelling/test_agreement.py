@@ -46,6 +46,11 @@ def test_a_label_that_nobody_ever_gave_has_no_kappa() -> None:
     assert kappa_of([]).kappa is None
 
 
+def test_a_person_who_always_says_the_same_leaves_nothing_to_estimate() -> None:
+    kappa = kappa_of(pairs(38, 2, 0, 0))
+    assert (kappa.kappa, kappa.low, kappa.high) == (0.0, None, None)
+
+
 def test_only_frames_that_two_people_read_are_counted() -> None:
     said = State().with_(record("1")).with_(record("1", by="bob", reading="second", labels=labels("break")))
     alone = State().with_(record("2"))
