@@ -200,9 +200,17 @@ def list_records(
 
 
 @router.get("/sources/{source}/agreement", responses=documented(401, 404, 422, 503))
-def get_agreement(labelling: Labelling, source: SourceName) -> AgreementView:
-    """Two readings of the same frames: Cohen's kappa per label with its 95 % interval, and the contradictions."""
-    return labelling.agreement(source)
+def get_agreement(
+    labelling: Labelling,
+    source: SourceName,
+    start: Annotated[int, Query(ge=0, le=1_000_000, description="of the contradictions")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> AgreementView:
+    """Two readings of the same frames: Cohen's kappa per label with its 95 % interval, and the contradictions.
+
+    Counted is what the two said before they knew of each other. A contradiction stays until somebody settles it.
+    """
+    return labelling.agreement(source, start=start, limit=limit)
 
 
 CSV: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/csv": {}}, "description": "The table"}}

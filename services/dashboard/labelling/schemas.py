@@ -251,7 +251,8 @@ class AgreementView(BaseModel):
     source: SourceId
     read_twice: int
     labels: dict[str, KappaView]
-    contradictions: list[Contradiction] = Field(description="that nobody has settled; the newest first")
+    open: int = Field(description="contradictions that nobody has settled")
+    contradictions: list[Contradiction] = Field(description="of these, the part that was asked for; the newest first")
     settled: int
 
 

@@ -213,8 +213,8 @@ class LabellingService:
             {record.by for source in self._ledger.sources() for record in self._ledger.history(source).records}
         )
 
-    def agreement(self, source_id: str) -> AgreementView:
-        """Two readings of the same frames, label by label.
+    def agreement(self, source_id: str, *, start: int = 0, limit: int = 100) -> AgreementView:
+        """Two readings of the same frames, label by label, and a part of the contradictions.
 
         Raises:
             Problem: 404.
@@ -222,12 +222,14 @@ class LabellingService:
         source = self._sources.get(source_id)
         history = self._ledger.history(source.id)
         judged = judged_in(history)
+        found = contradictions_of(source, history, judged)
         twice = [state for state in history.states.values() if state.read_twice]
         return AgreementView(
             source=source.id,
             read_twice=len(twice),
             labels={name: kappa_view(kappa) for name, kappa in by_label(twice, source.recipe.label_names).items()},
-            contradictions=contradictions_of(source, history, judged),
+            open=len(found),
+            contradictions=found[start : start + limit],
             settled=sum(state.settled is not None and not state.contradiction for state in history.states.values()),
         )
 

@@ -121,6 +121,8 @@ def test_contradictions_are_in_no_table_until_they_are_settled(room: LabellingRo
     assert told.labels["length"].kappa is None
     assert sorted(each.frame for each in told.contradictions) == ["3", "5"]
     assert told.contradictions[0].differ == ["good", "break"]
+    older = room.service.agreement(source, start=1, limit=1)
+    assert (older.open, older.contradictions) == (2, told.contradictions[1:])
     assert [row.frame for row in room.exports.sheet(source).rows] == ["0", "1", "2", "4"]
     with refused("nothing to settle"):
         say("cleo", 7, "good", reading="settled")
