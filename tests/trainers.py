@@ -21,8 +21,8 @@ from shared.topology import TRAINER_COMMANDS
 
 
 @contextmanager
-def answering(store: ObjectStore, broker: Broker, told_by: Publisher | None = None) -> Iterator[None]:
-    """The loops of a trainer, as its ``main`` has them, until the end of the block.
+def answering(store: ObjectStore, broker: Broker, told_by: Publisher | None = None) -> Iterator[threading.Event]:
+    """The loops of a trainer, as its ``main`` has them, until the end of the block, or until the event is set.
 
     Args:
         store: object storage.
@@ -43,6 +43,6 @@ def answering(store: ObjectStore, broker: Broker, told_by: Publisher | None = No
         consume(subscription, broker.publisher(), commands.handle, most=1, wait_seconds=0.1, stop=stop, health=Health())
 
     with running_beside(stop, serve, measurer.run):
-        yield
+        yield stop
         stop.set()
         to_measure.set()

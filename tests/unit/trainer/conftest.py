@@ -1,4 +1,3 @@
-import socket
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,3 @@ def recipe() -> Recipe:
 @pytest.fixture
 def store(tmp_path: Path) -> FilesystemStore:
     return FilesystemStore(tmp_path / "objects")
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port that nobody serves."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

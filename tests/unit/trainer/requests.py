@@ -6,7 +6,8 @@ from typing import Any
 from shared.messages import PromotionRequested, TrainingCancelled, TrainingRequested
 from tests.strokes import STROKES
 
-START = datetime(2026, 11, 23, 8, tzinfo=UTC)
+START = datetime(2024, 11, 23, 8, tzinfo=UTC)
+"""Before now, on every machine."""
 
 
 def training(training_id: str = "training-1", minutes: int = 0, **changes: Any) -> TrainingRequested:

@@ -14,6 +14,7 @@ from shared.storage.filesystem import FilesystemStore
 from shared.storage.minio import MinioStore
 from shared.storage.port import ObjectStore
 from tests.models import captured, painted
+from tests.processes import free_port
 from tests.unit.trainer.requests import cancellation, promotion, training
 
 
@@ -85,8 +86,8 @@ def test_a_message_that_is_no_command_is_rejected(commands: Commands) -> None:
         commands.handle([captured(0, painted("blue"))])
 
 
-def test_while_object_storage_is_away_commands_wait(free_port: int) -> None:
-    away = MinioStore(f"127.0.0.1:{free_port}", "nowhere", "user", "password", secure=False)
+def test_while_object_storage_is_away_commands_wait() -> None:
+    away = MinioStore(f"127.0.0.1:{free_port()}", "nowhere", "user", "password", secure=False)
     commands = commands_of(away, Trainings(away, "trainer", 60), threading.Event())
     with pytest.raises(RetryLater):
         commands.handle([training()])

@@ -94,15 +94,15 @@ def test_one_verdict_in_a_thousand_may_change(pictures: int, changed: int, holds
     assert equality.holds is holds
 
 
-def test_a_bundle_is_read_back_as_it_was_packed(recipe: Recipe, pictures: np.ndarray, tmp_path: Path) -> None:
+def test_a_bundle_is_read_back_as_it_was_packed(recipe: Recipe, tmp_path: Path) -> None:
     bundle = bundle_of(recipe)
     write_bundle_folder(tmp_path, bundle)
     again = read_bundle_folder(tmp_path)
     assert again.manifest == bundle.manifest
     assert again.recipe == recipe
     assert again.manifest.target_layer == FEATURES
-    expected = np.asarray(read_network(bundle)(pictures, training=False))
-    assert np.array_equal(expected, np.asarray(read_network(again)(pictures, training=False)))
+    weights = zip(read_network(bundle).get_weights(), read_network(again).get_weights(), strict=True)
+    assert all(np.array_equal(before, after) for before, after in weights)
 
 
 def test_a_changed_bundle_is_not_read(recipe: Recipe, tmp_path: Path) -> None:

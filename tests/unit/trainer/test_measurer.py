@@ -20,6 +20,7 @@ from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS
 from shared.vision.bundle import comparison_key, production_version
 from tests.painted import comparable, painted_version, put
+from tests.processes import wait_until
 from tests.trainers import answering
 from tests.unit.trainer.requests import START, promotion
 
@@ -34,7 +35,7 @@ class SlowPictures(FilesystemStore):
     def get(self, key: str) -> bytes:
         if "/pictures/" in key:
             self.asked.set()
-            assert self.may.wait(30)
+            assert self.may.wait(200)
         return super().get(key)
 
 
@@ -65,10 +66,10 @@ class Line:
 
     def ask(self, *messages: Message) -> None:
         for message in messages:
-            self._publisher.publish(message).result(10)
+            self._publisher.publish(message).result(60)
 
     def hear(self, wanted: Callable[[Message], bool]) -> Message:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 200
         while time.monotonic() < end:
             if found := next(filter(wanted, self._heard), None):
                 return found
@@ -95,7 +96,7 @@ def test_a_rollback_is_answered_while_a_comparison_goes_on(
         line.ask(promotion("v1", "first"))
         assert isinstance(line.answer_to("first"), ModelPromoted), "the first is not measured"
         line.ask(comparison(candidate="v1", baseline="v2"), promotion("v2", "second"))
-        assert store.asked.wait(30)
+        assert store.asked.wait(200)
         line.ask(promotion("v2", "back", rollback=True))
         assert isinstance(line.answer_to("back"), PromotionRefused), "nothing was in production before"
         assert not store.exists(comparison_key("paint", "v2", "v1"))
@@ -143,15 +144,14 @@ def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     line = Line(broker)
-    with answering(store, broker):
+    with answering(store, broker) as stop:
         line.ask(comparison())
-        assert store.asked.wait(30)
-        threading.Timer(0.3, store.may.set).start()  # the batch at hand is finished when the trainer is told to end
+        assert store.asked.wait(200)
+        stop.set()
+        store.may.set()  # the batch at hand is finished when the trainer is told to end
     assert not store.exists(comparison_key("paint", "v1", "v2")), "the second batch was not begun"
     with answering(store, broker):
-        end = time.monotonic() + 30
-        while list(store.keys("errands/")) and time.monotonic() < end:
-            time.sleep(0.05)
+        wait_until(lambda: not list(store.keys("errands/")), 200, "it to be measured")
     assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))
 
 
@@ -174,11 +174,9 @@ def test_a_measurement_that_brings_its_trainer_down_is_given_up(
     )
     thread = threading.Thread(target=measurer.run)
     thread.start()
-    end = time.monotonic() + 30
-    while list(store.keys("errands/")) and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(lambda: not list(store.keys("errands/")), 200, "it to be given up")
     stop.set()
-    thread.join(20)
+    thread.join(120)
     assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
 
 

@@ -25,7 +25,7 @@ EPOCH = """print('{"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"loss"
 FINISHED = """print('{"event": "finished", "model_version": "v1"}', flush=True)"""
 FAILED = """print('{"event": "failed", "reason": "labels.csv, line 2: no"}', flush=True)"""
 POSTPONED = """print('{"event": "postponed", "reason": "storage is away"}', flush=True)"""
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
 
 Start = Callable[[str], AbstractContextManager[Child]]
 
@@ -68,10 +68,10 @@ class Bench:
         finally:
             self.stop.set()
             self.news.set()
-            thread.join(20)
+            thread.join(120)
             assert not thread.is_alive()
 
-    def heard(self, enough: Callable[[list[Message]], bool], seconds: float = 30) -> list[Message]:
+    def heard(self, enough: Callable[[list[Message]], bool], seconds: float = 200) -> list[Message]:
         """What was told, as soon as it is enough."""
         end = time.monotonic() + seconds
         while not enough(self._heard) and time.monotonic() < end:
@@ -96,7 +96,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def wait_for(fact: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 200
     while not fact():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -219,4 +219,4 @@ def test_the_process_ends_when_its_trainer_is_killed(tmp_path: Path) -> None:
     assert process.stdin
     assert process.stdout.readline() == "up\n"
     process.stdin.close()
-    assert process.wait(20) == 1
+    assert process.wait(200) == 1
