@@ -100,7 +100,7 @@ def rabbitmq(rabbitmq_server: Endpoint) -> Iterator[BrokerAddress]:
     servers.drop_virtual_host(rabbitmq_server, name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Endpoint, Server]]:
     endpoint, server = servers.start_rabbitmq(tmp_path_factory.mktemp("private") / "rabbitmq")
     yield endpoint, server
@@ -109,9 +109,9 @@ def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[E
 
 @pytest.fixture
 def private_rabbitmq(private_server: tuple[Endpoint, Server]) -> PrivateRabbit:
-    """A virtual host of a RabbitMQ that the tests of one module may stop, kill and pause; each leaves it running.
+    """A virtual host of a RabbitMQ that tests may stop, kill and pause; each leaves it running.
 
-    Give the module an ``xdist_group`` mark, so that it starts one.
+    Give them the mark ``xdist_group("private-rabbitmq")``, so that one worker starts one.
     """
     endpoint, server = private_server
     name = f"test-{ULID()}"

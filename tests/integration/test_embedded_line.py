@@ -17,6 +17,7 @@ from samples.still import draw_seam
 from shared.vision.codec import encode
 from tests.processes import free_port, wait_until
 
+pytestmark = pytest.mark.timeout(1500)
 FRAMES = 60
 
 
@@ -32,6 +33,14 @@ def _demo(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+def _ended(line: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it said until it ended; it ends with the test in any case."""
+    try:
+        return line.communicate(timeout=400)
+    finally:
+        line.kill()
+
+
 @pytest.fixture(scope="module")
 def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of seam pictures, every third with a cut thread, and one file that is no picture."""
@@ -45,7 +54,7 @@ def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_path: Path, seams: Path) -> None:
     line = _demo(tmp_path, "--frames", str(FRAMES), "--source", str(seams))
-    out, err = line.communicate(timeout=400)
+    out, err = _ended(line)
     assert line.returncode == 0, err[-3000:]
     summary = json.loads(out.splitlines()[-1])
     assert summary["captured"] == FRAMES == summary["judged"] + summary["refused"] + summary["parked"]
@@ -64,25 +73,23 @@ def running_line(tmp_path: Path, seams: Path) -> Iterator[tuple[subprocess.Popen
         line.communicate()
 
 
-def test_ctrl_c_stops_every_service(running_line: tuple[subprocess.Popen[str], Path]) -> None:
+def test_a_service_that_crashes_is_started_again_and_ctrl_c_stops_every_one(
+    running_line: tuple[subprocess.Popen[str], Path],
+) -> None:
     line, state = running_line
-    wait_until(lambda: _judges(state), 180, "a line that judges")
-    children = _children(line.pid)
-    assert len(children) == len(FLOW)
-    line.send_signal(signal.SIGINT)
-    line.communicate(timeout=200)
-    assert line.returncode == 0
-    assert not [child for child in children if Path(f"/proc/{child}").exists()]
-
-
-def test_a_service_that_crashes_is_started_again(running_line: tuple[subprocess.Popen[str], Path]) -> None:
-    line, state = running_line
-    wait_until(lambda: _judges(state), 180, "a line that judges")
+    wait_until(lambda: _judges(state), 400, "a line that judges")
     judged = _judged(state)
     worker = _pid_of("services.inference", _children(line.pid))
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: _pid_of("services.inference", _children(line.pid)) not in (0, worker), 60, "another worker")
-    wait_until(lambda: _judged(state) > judged + 20, 180, "verdicts of the other worker")
+    wait_until(lambda: _pid_of("services.inference", _children(line.pid)) not in (0, worker), 200, "another worker")
+    wait_until(lambda: _judged(state) > judged + 20, 400, "verdicts of the other worker")
+
+    children = _children(line.pid)
+    assert len(children) == len(FLOW)
+    line.send_signal(signal.SIGINT)
+    _ended(line)
+    assert line.returncode == 0
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
 def _children(process: int) -> list[int]:
@@ -137,7 +144,7 @@ def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[
         "  apple: {key: a, colour: green, role: attribute}\n  orange: {key: o, colour: blue, role: attribute}\n"
     )
     refused = _demo(tmp_path, *words)
-    _, err = refused.communicate(timeout=300)
+    _, err = _ended(refused)
     assert refused.returncode == 2
     assert complaint in err
     assert len(err.strip().splitlines()) == 1

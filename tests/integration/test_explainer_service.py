@@ -22,8 +22,9 @@ COLOURS = ("black", "blue", "green", "red")
 
 
 @pytest.fixture
-def line(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
-    line = Line(broker_address, tmp_path)
+def line(rabbitmq: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
+    """On RabbitMQ; `test_embedded_line` has the embedded broker."""
+    line = Line(rabbitmq, tmp_path)
     yield line
     line.broker.close()
 

@@ -1,4 +1,4 @@
-"""The import rules hold, and they fail when they are broken: each rule is broken on purpose in a copy of the tree."""
+"""The import rules hold, and they fail when they are broken: they are broken on purpose in a copy of the tree."""
 
 import shutil
 import subprocess
@@ -25,25 +25,26 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("module", "statement"),
-    [
-        ("services/camera/handler.py", "import services.inference"),
-        ("services/inference/handler.py", "import pika"),
-        ("services/explainer/handler.py", "import minio"),
-        ("services/dashboard/handler.py", "import tensorflow"),
-        ("services/inference/handler.py", "import shared.heatmaps.gradients"),
-        ("shared/heatmaps/heat.py", "import tensorflow"),
-        ("shared/vision/codec.py", "import shared.heatmaps.heat"),
-        ("shared/verdict.py", "import services.camera"),
-    ],
-)
-def test_a_broken_rule_is_found(copy: Path, module: str, statement: str) -> None:
-    with (copy / module).open("a") as file:
-        file.write(f"\n{statement}\n")
+BREACHES = {
+    "services/camera/handler.py": "services.inference",
+    "services/inference/handler.py": "pika",
+    "services/explainer/handler.py": "minio",
+    "services/dashboard/handler.py": "tensorflow",
+    "services/inference/model.py": "shared.heatmaps.gradients",
+    "shared/heatmaps/heat.py": "tensorflow",
+    "shared/vision/codec.py": "shared.heatmaps.heat",
+    "shared/verdict.py": "services.camera",
+}
+
+
+def test_every_broken_rule_is_found(copy: Path) -> None:
+    for module, imported in BREACHES.items():
+        with (copy / module).open("a") as file:
+            file.write(f"\nimport {imported}\n")
     linted = _lint(copy)
     assert linted.returncode == 1, linted.stdout
-    assert "BROKEN" in linted.stdout
+    for module, imported in BREACHES.items():
+        assert f"{module.removesuffix('.py').replace('/', '.')} -> {imported} (l." in linted.stdout
 
 
 def test_the_tree_keeps_the_rules(copy: Path) -> None:

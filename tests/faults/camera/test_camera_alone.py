@@ -40,6 +40,8 @@ from tests.servers import start_s3
 
 SMALL = [replace(queue, limit=10) if queue == INFERENCE_FRAMES else queue for queue in topology.QUEUES]
 
+stops_rabbitmq = pytest.mark.xdist_group("private-rabbitmq")
+
 
 class CameraInside:
     """A camera in this process."""
@@ -93,6 +95,7 @@ def frames_in_outbox(folder: Path) -> int:
     return 0
 
 
+@stops_rabbitmq
 def test_while_the_broker_is_away_frames_wait_and_then_arrive_in_order(
     tmp_path: Path, private_rabbitmq: PrivateRabbit, start_camera: StartCamera
 ) -> None:
@@ -114,6 +117,7 @@ def test_while_the_broker_is_away_frames_wait_and_then_arrive_in_order(
     broker.close()
 
 
+@stops_rabbitmq
 def test_a_camera_starts_without_a_broker_and_stops_without_one_and_nothing_is_lost(
     tmp_path: Path, private_rabbitmq: PrivateRabbit, start_camera: StartCamera
 ) -> None:
@@ -138,6 +142,7 @@ def test_a_camera_starts_without_a_broker_and_stops_without_one_and_nothing_is_l
     broker.close()
 
 
+@stops_rabbitmq
 def test_a_broker_that_neither_confirms_nor_refuses_is_asked_again_and_nothing_is_lost(
     tmp_path: Path, private_rabbitmq: PrivateRabbit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

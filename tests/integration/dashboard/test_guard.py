@@ -27,18 +27,16 @@ def client(settings: DashboardSettings, broker: Broker) -> Iterator[httpx.Client
         yield opened
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1"]
-)
-def test_another_name_for_this_machine_is_refused(client: httpx.Client, host: str) -> None:
-    answer = client.get("/api/lines", headers={"Host": host})
-    assert answer.status_code in (400, 421)
-    assert "lines" not in answer.text
+def test_another_name_for_this_machine_is_refused(client: httpx.Client) -> None:
+    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1"):
+        answer = client.get("/api/lines", headers={"Host": host})
+        assert answer.status_code in (400, 421), host
+        assert "lines" not in answer.text
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
-def test_names_of_loopback_are_ours(client: httpx.Client, host: str) -> None:
-    assert client.get("/api/lines", headers={"Host": host}).status_code == 200
+def test_names_of_loopback_are_ours(client: httpx.Client) -> None:
+    for host in ("localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"):
+        assert client.get("/api/lines", headers={"Host": host}).status_code == 200, host
 
 
 @pytest.mark.parametrize("settings", [{"allowed_hosts": "qc.plant.example, Qc2"}], indirect=True)
@@ -48,24 +46,22 @@ def test_other_names_can_be_allowed(client: httpx.Client) -> None:
     assert client.get("/api/lines", headers={"Host": "127.0.0.1"}).status_code == 421
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://["},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"},
-    ],
-)
-def test_a_page_of_another_site_can_order_nothing(
-    client: httpx.Client, broker: Broker, headers: dict[str, str]
-) -> None:
-    answer = client.post("/api/trainings", json=ORDER, headers=headers)
-    assert answer.status_code == 403
-    assert client.delete("/api/trainings/training-1", headers=headers).status_code == 403
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://["},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"},
+]
+
+
+def test_a_page_of_another_site_can_order_nothing(client: httpx.Client, broker: Broker) -> None:
+    for headers in FOREIGN:
+        answer = client.post("/api/trainings", json=ORDER, headers=headers)
+        assert answer.status_code == 403, headers
+        assert client.delete("/api/trainings/training-1", headers=headers).status_code == 403, headers
     assert broker.depth(TRAINER_COMMANDS.name).total == 0
 
 

@@ -1,5 +1,4 @@
 import io
-import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -175,7 +174,4 @@ def test_quantising_writes_nothing_and_reports_to_nobody(fp32: CompiledForm, sto
     with redirect_stdout(said):
         quantise(fp32, store, ROWS[:5])
     assert said.getvalue() == ""
-    code = "import sys, services.trainer.quantise; " + (
-        "sys.exit(any(name.startswith('openvino_telemetry.') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+    assert not any(name.startswith("openvino_telemetry.") for name in sys.modules)

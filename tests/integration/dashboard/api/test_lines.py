@@ -65,19 +65,17 @@ def test_rates_are_told_by_minute_and_over_the_whole(client: httpx.Client, broke
     assert rates["total"]["defect_rate"]["low"] < 0.25 < rates["total"]["defect_rate"]["high"]
 
 
-@pytest.mark.parametrize(
-    ("query", "says"),
-    [
-        ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "before `to`"),
-        ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "longer step"),
-        ({"from": "1990-01-01T00:00:00Z", "to": "2200-12-31T23:59:59Z", "step": "day"}, "longer step"),
-        ({"from": "2026-01-01T00:00:00"}, "query.from"),
-        ({"step": "second"}, "query.step"),
-    ],
-)
-def test_a_window_that_makes_no_sense_is_refused(
-    client: httpx.Client, broker: Broker, query: dict[str, str], says: str
-) -> None:
+SENSELESS = [
+    ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "before `to`"),
+    ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "longer step"),
+    ({"from": "1990-01-01T00:00:00Z", "to": "2200-12-31T23:59:59Z", "step": "day"}, "longer step"),
+    ({"from": "2026-01-01T00:00:00"}, "query.from"),
+    ({"step": "second"}, "query.step"),
+]
+
+
+def test_a_window_that_makes_no_sense_is_refused(client: httpx.Client, broker: Broker) -> None:
     publish(broker, Line().verdict())
     soon(lambda: judged(client) == 1)
-    problem(client.get("/api/lines/line-1/rates", params=query), 422, says)
+    for query, says in SENSELESS:
+        problem(client.get("/api/lines/line-1/rates", params=query), 422, says)

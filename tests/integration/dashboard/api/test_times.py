@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -65,8 +66,7 @@ def test_the_earliest_and_the_latest_time_can_be_reckoned_with(
             assert client.get(path, params={name: moment}).status_code in (200, 422), (path, name, moment)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_no_error_of_ours_for_a_time_far_away(client: httpx.Client, page: str) -> None:
-    for name in ("from", "to", "against_from"):
-        for moment in ("0001-01-01T00:00", "9999-12-31T23:59", *FAR):
-            assert client.get(page, params={name: moment}).status_code == 200
+def test_a_page_shows_no_error_of_ours_for_a_time_far_away(client: httpx.Client) -> None:
+    moments = ("0001-01-01T00:00", "9999-12-31T23:59", *FAR)
+    for page, name, moment in product(PAGES, ("from", "to", "against_from"), moments):
+        assert client.get(page, params={name: moment}).status_code == 200, (page, name, moment)

@@ -61,6 +61,7 @@ def fill_in(page: Page) -> None:
         page.get_by_label(field, exact=True).fill(value)
 
 
+@pytest.mark.timeout(1500)
 def test_a_model_is_trained_promoted_tuned_and_rolled_back(page: Page, store: ObjectStore, trainer: None) -> None:
     fill_in(page)
     page.get_by_role("button", name="Start the training").click()

@@ -18,14 +18,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 def play(broker: Broker) -> None:
     """Forty minutes until now; the defect rate is raised on purpose in the last ten, when another model judges."""
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=41)
-    line = Line(start=start)
+    line, verdicts = Line(start=start), []
     for minute in range(40):
         often, model = (20, "model-1") if minute < 30 else (4, "model-2")
-        verdicts = [
+        verdicts += [
             line.verdict("break" if number % often == 0 else None, after=minute * 60 + number / 2, model_version=model)
             for number in range(100)
         ]
-        publish(broker, *verdicts)
+    publish(broker, *verdicts)
 
 
 def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Broker, store: ObjectStore) -> None:
