@@ -83,7 +83,7 @@ def test_a_twin_says_what_its_network_says_but_for_rounding(build: Callable[[Pic
     learner = twin(network, BFLOAT16)
     pictures = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
     ours, theirs = np.asarray(network(pictures)), np.asarray(learner(pictures))
-    assert ours == pytest.approx(theirs, rel=0.05, abs=0.05 * float(np.abs(ours).max()))
+    assert ours == pytest.approx(theirs, rel=0.15, abs=0.15 * float(np.abs(ours).max()))
     assert learner.output.dtype == "float32"
     assert {str(variable.dtype) for variable in learner.trainable_variables} == {"float32"}
     assert any(layer.compute_dtype == "bfloat16" for layer in learner.layers)
