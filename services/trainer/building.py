@@ -19,6 +19,7 @@ from services.trainer.evaluation import Evaluation
 from services.trainer.examined import Examined
 from services.trainer.forms import Forms, Reference, calibration_rows, make_forms
 from services.trainer.heatmaps import heatmap_scores
+from services.trainer.keeper import Listener, Trained
 from services.trainer.mistakes import Mistake, keep_pictures
 from services.trainer.operating_points import OperatingPoints
 from services.trainer.packing import Provenance, pack
@@ -27,8 +28,9 @@ from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.split import Split, split, tables
 from services.trainer.tables import Problem
 from services.trainer.thresholds import choose_thresholds
-from services.trainer.training import Listener, Trained, fit
+from services.trainer.training import ALONE, fit
 from services.trainer.validation import logits_of
+from services.trainer.workers import Workers
 from shared.heatmaps.scores import HeatmapScores
 from shared.recipe import Recipe, Task
 from shared.scored import Part, ScoredPart, ScoredPictures, as_table
@@ -81,7 +83,13 @@ class _Material:
     """What was passed over."""
 
 
-def build(order: Order, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None = None) -> Built:
+def build(
+    order: Order,
+    scratch: Path,
+    listener: Listener,
+    checkpoints: CheckpointStore | None = None,
+    workers: Workers = ALONE,
+) -> Built:
     """Read, split, train, choose thresholds, compile, evaluate and pack.
 
     Args:
@@ -89,6 +97,7 @@ def build(order: Order, scratch: Path, listener: Listener, checkpoints: Checkpoi
         scratch: a folder of this machine for the decoded pictures.
         listener: is told how far the training is.
         checkpoints: where it is kept after each epoch, and taken up again; None to keep nothing.
+        workers: who train together; this process is their chief, and the others `assist`.
 
     Raises:
         DatasetError: the pictures can't be learned from.
@@ -97,6 +106,20 @@ def build(order: Order, scratch: Path, listener: Listener, checkpoints: Checkpoi
         CheckpointError: the checkpoint is of another training.
         UnequalForm: the compiled network judges otherwise than the trained one.
     """
+    return _finish(order, *_train(order, scratch, listener, checkpoints, workers))
+
+
+def assist(order: Order, scratch: Path, listener: Listener, workers: Workers) -> None:
+    """Take part in a training from which the chief of the workers builds a model.
+
+    Args and errors are those of `build`; the listener is told of batches alone.
+    """
+    _train(order, scratch, listener, None, workers)
+
+
+def _train(
+    order: Order, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
+) -> tuple[_Material, Trained]:
     architecture = architecture_of(order.architecture)
     material = _gather(order, scratch)
     trained = fit(
@@ -109,8 +132,9 @@ def build(order: Order, scratch: Path, listener: Listener, checkpoints: Checkpoi
         listener=listener,
         checkpoints=checkpoints,
         weights=order.weights,
+        workers=workers,
     )
-    return _finish(order, material, trained)
+    return material, trained
 
 
 def _gather(order: Order, scratch: Path) -> _Material:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.trainer.errors import TrainerError
+from shared.storage.port import ObjectNotFound, ObjectStore
 
 Arrays = list[NDArray[np.generic]]
 
@@ -26,6 +27,8 @@ class CheckpointError(TrainerError):
 class Checkpoint:
     """A training between two epochs."""
 
+    subject: str = ""
+    """A digest of what is learned, from what and how, but for the precision; empty in checkpoints of older trainers."""
     epoch: int = 0
     """Epochs done."""
     best_epoch: int = 0
@@ -42,6 +45,7 @@ class Checkpoint:
     def encode(self) -> bytes:
         """The checkpoint as a file of plain arrays."""
         state = {
+            "subject": self.subject,
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
@@ -85,3 +89,26 @@ class CheckpointStore(Protocol):
     def save(self, content: bytes) -> None:
         """Replace the last one."""
         ...
+
+
+class StoredCheckpoint:
+    """The checkpoint of one training, in object storage."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self._store = store
+        self._key = key
+
+    def load(self) -> bytes | None:
+        """The last one; None before the first."""
+        try:
+            return self._store.get(self._key)
+        except ObjectNotFound:
+            return None
+
+    def save(self, content: bytes) -> None:
+        """Replace the last one."""
+        self._store.put(self._key, content)
+
+    def drop(self) -> None:
+        """The training is over."""
+        self._store.delete(self._key)

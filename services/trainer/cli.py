@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from services.trainer.cluster import VARIABLE
 from services.trainer.complaints import complaints
 from services.trainer.dataset_commands import commands as dataset_commands
 from services.trainer.dataset_commands import split_folder
@@ -63,9 +65,12 @@ def train(
     mistakes: Annotated[int, typer.Option(min=0, max=100, help="The worst, kept for review.")] = DEFAULTS.mistakes,
     report: Annotated[bool, typer.Option(help="Keep report.html with the model.")] = DEFAULTS.report,
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to keep it in after each epoch, and to go on from when started again.")
+    ] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
-    """Train on a folder, without any server."""
+    """Train on a folder, without any server; where TF_CONFIG names several workers, together with them."""
     with complaints():
         given: dict[str, Any] = {
             "epochs": epochs,
@@ -83,10 +88,12 @@ def train(
         options = read_options(given)
         if (out / MANIFEST).exists():
             raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
+        if VARIABLE in os.environ:  # what TensorFlow would log of workers that are gone, the complaint says in a line
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         bench = workbench()
         chosen = bench.recipe_for(data, recipe, task, size)
         order = bench.order_of(data, chosen, architecture, options, version=model_version, weights=weights)
-        bench.train(order, out)
+        bench.train(order, out, checkpoint)
 
 
 @app.command()

@@ -8,7 +8,7 @@ network that is validated, kept and compiled is a plain float32 one all along.
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from shared.training import Precision
 FLOAT32: Final = "float32"
 FLOAT16: Final = "mixed_float16"
 BFLOAT16: Final = "mixed_bfloat16"
+POLICIES: Final = (FLOAT32, FLOAT16, BFLOAT16)
 
 TENSOR_CORES: Final = (7, 0)
 """The compute capability from which on a GPU has them."""
@@ -51,6 +52,8 @@ class Computing:
     precision: str
     """A policy of Keras: ``float32``, ``mixed_float16``, ``mixed_bfloat16``."""
     hardware: str
+    replicas: int = 1
+    """Of the network, each of which learned from its share of every batch."""
 
 
 def computing_for(asked: Precision, architecture: Architecture, hardware: Hardware | None = None) -> Computing:
@@ -92,30 +95,34 @@ def processor(cpu_info: str) -> Hardware:
 
 def note_run(runs: list[dict[str, int | str]], computing: Computing, epoch: int) -> None:
     """Write down what a training reckons in from an epoch (from 1) on, unless that is what it did before."""
-    run: dict[str, int | str] = {"precision": computing.precision, "hardware": computing.hardware}
-    before = {name: runs[-1][name] for name in run} if runs else None
+    run: dict[str, int | str] = asdict(computing)
+    before = {name: runs[-1].get(name, 1) for name in run} if runs else None  # older ones name no replicas: 1
     if before and before["precision"] != run["precision"]:
         _log.warning("a training goes on in another precision", before=before, now=run, epoch=epoch)
     if before != run:
         runs.append({**run, "from_epoch": epoch})
 
 
-def twin(network: keras.Model, precision: str) -> keras.Model:
+def twin(network: keras.Model, precision: str, replicas: int = 1) -> keras.Model:
     """A model of the same layers and weights that learns in a precision.
 
-    In float32 it shares the network's own weights; otherwise see to it by `copy_weights` that they stay the same.
+    In float32 and by itself it shares the network's own weights; otherwise see to it by `copy_weights` that they stay
+    the same. Replicas normalise by the statistics of the batch that they share.
 
     Args:
         network: in float32.
         precision: a policy of Keras.
+        replicas: of the twin that learn together.
     """
-    if precision == FLOAT32:
+    if precision == FLOAT32 and replicas == 1:
         return keras.Model(network.inputs, network.outputs)
 
     def under_policy(layer: layers.Layer) -> layers.Layer:
         config = layer.get_config()
         if _gains(layer):
             config["dtype"] = precision
+        if isinstance(layer, layers.BatchNormalization):
+            config["synchronized"] = replicas > 1
         return type(layer).from_config(config)
 
     learner = keras.models.clone_model(network, clone_function=under_policy)

@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import keras
-import numpy as np
 import structlog
 
 from services.trainer.architectures import Architecture
 from services.trainer.architectures.pretraining import Origin, hold_statistics
-from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
-from services.trainer.errors import TrainerError
+from services.trainer.checkpoint import CheckpointStore
 from services.trainer.feeding import Feed
 from services.trainer.fine_tuning import fit_head
-from services.trainer.loss import loss_of
+from services.trainer.keeper import Keeper, Listener, Trained
+from services.trainer.loss import Loss, loss_of
 from services.trainer.pixels import PixelStore, Rows
-from services.trainer.precision import Computing, computing_for, copy_weights, note_run, scaled, twin
+from services.trainer.precision import Computing, computing_for, copy_weights, scaled, twin
 from services.trainer.validation import Validator
+from services.trainer.workers import Lesson, Workers, agree
 from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
 from shared.training import TrainingOptions
 
+ALONE: Final = Workers()
 WARM_UP: Final = 0.05
 """Of all steps, in which the learning rate rises."""
 
 _log = structlog.stdlib.get_logger("training")
-
-
-class DivergedTraining(TrainerError):
-    """The loss is no number any more."""
-
-
-class Listener(Protocol):
-    """Whom a training tells how far it is."""
-
-    def on_batch(self, epoch: int, share: float, loss: float) -> None:
-        """In epoch ``epoch`` (from 1), ``share`` (0 to 1) of it done, with the mean ``loss`` of the epoch so far."""
-        ...
-
-    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        """An epoch (from 1) of ``epochs`` is done."""
-        ...
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training gives."""
-
-    network: keras.Model
-    """With the best epoch's weights."""
-    origin: Origin | None
-    """Of the weights that it started from; None where it started from nothing."""
-    best_epoch: int
-    """From 1; 0 where fine-tuning found nothing better than the last layer alone."""
-    history: list[dict[str, float]]
-    runs: list[dict[str, int | str]]
-    """In what precision, and on what hardware, from which epoch on: more than one where it was taken up elsewhere."""
 
 
 def fit(
@@ -72,6 +42,7 @@ def fit(
     listener: Listener,
     checkpoints: CheckpointStore | None = None,
     weights: Path | None = None,
+    workers: Workers = ALONE,
 ) -> Trained:
     """Train a network, or go on where a checkpoint left off.
 
@@ -87,6 +58,7 @@ def fit(
         listener: is told how far it is.
         checkpoints: where each epoch is kept; None to keep nothing.
         weights: a file to start from; by default, what is installed for this architecture.
+        workers: who learn together. The chief alone reads and keeps checkpoints, validates, and is listened to.
 
     Raises:
         UnfitArchitecture: the network can't take such pictures.
@@ -94,29 +66,60 @@ def fit(
         WrongOption: this machine is not made for the precision that was asked for.
         CheckpointError: the checkpoint is of another training.
         DivergedTraining: the loss is no number any more.
+        UnevenBatch: the workers can't share a batch evenly.
+        UnlikeWorker: the workers would not learn the same.
+        LostWorker: one of them is gone.
         BundleError: the network has no layer that the recipe wants heatmaps of.
     """
     keras.utils.set_random_seed(options.seed)
-    computing = computing_for(options.precision, architecture)
     network, origin = _start(architecture, recipe, weights)
     tuning = origin is not None and architecture.tuning_rate is not None
     if tuning:
         hold_statistics(network)
-    feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed)
-    optimizer = _optimizer(architecture, options, feed.batches_per_epoch * options.epochs, tuning=tuning)
-    learner = twin(network, computing.precision)
-    learner.compile(
-        scaled(optimizer, computing.precision), loss_of(recipe.task, store.labels[train]), jit_compile=False
+    subject = _digest(architecture.name, recipe.to_yaml(), store.digest, train.tolist(), _learning(options), origin)
+    computing = agree(workers, subject, computing_for(options.precision, architecture))
+    feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed, seat=workers.seat)
+    loss = loss_of(recipe.task, store.labels[train])
+    with workers.scope():
+        adam = _optimizer(architecture, options, len(feed.batch_sizes) * options.epochs, tuning=tuning)
+        lesson = _lesson(network, adam, computing, loss, feed)
+    keeper = Keeper(
+        network,
+        optimizer=adam,
+        validator=Validator(store, valid, recipe.task),
+        options=options,
+        listener=listener,
+        workers=workers,
+        checkpoints=checkpoints,
     )
-    learner.optimizer.build(learner.trainable_variables)
-    keeper = _Keeper(network, Validator(store, valid, recipe.task), options, listener, checkpoints)
-    first = keeper.resume(optimizer, computing)
-    if tuning and not first:
+    first = keeper.resume(subject, computing)
+    if tuning and not first and workers.seat.is_chief:
         fit_head(network, store, train, recipe.task)
         keeper.consider()
-    if first < options.epochs and not keeper.exhausted:
-        _learn(learner, feed, keeper, first, options.epochs)
+    if first < options.epochs and not keeper.told_to_stop():
+        workers.take_from_chief(network.variables)
+        copy_weights(network, lesson.learner)
+        workers.learn(lesson, keeper, first, options.epochs)
     return keeper.finish(origin)
+
+
+def _learning(options: TrainingOptions) -> str:
+    """The options that a training may not change on its way."""
+    return options.model_dump_json(exclude={"precision"}, exclude_defaults=True)
+
+
+def _digest(*subject: object) -> str:
+    return hashlib.sha256(repr(subject).encode()).hexdigest()
+
+
+def _lesson(
+    network: keras.Model, optimizer: keras.optimizers.Optimizer, computing: Computing, loss: Loss, feed: Feed
+) -> Lesson:
+    """What learns for the network, with its optimizer ready."""
+    learner = twin(network, computing.precision, computing.replicas)
+    optimizer = scaled(optimizer, computing.precision)
+    optimizer.build(learner.trainable_variables)
+    return Lesson(learner, optimizer, loss, feed)
 
 
 def _start(architecture: Architecture, recipe: Recipe, weights: Path | None) -> tuple[keras.Model, Origin | None]:
@@ -132,20 +135,6 @@ def _start(architecture: Architecture, recipe: Recipe, weights: Path | None) -> 
     return network, origin
 
 
-def _learn(learner: keras.Model, feed: Feed, keeper: _Keeper, first: int, last: int) -> None:
-    """All epochs from ``first`` up to, not including, ``last``, unless the keeper ends them earlier."""
-    copy_weights(keeper.network, learner)
-    learner.fit(
-        feed.epochs(first, last),
-        initial_epoch=first,
-        epochs=last,
-        steps_per_epoch=feed.batches_per_epoch,
-        callbacks=[keeper],
-        shuffle=False,  # the feed has done it
-        verbose=0,
-    )
-
-
 def _optimizer(
     architecture: Architecture, options: TrainingOptions, steps: int, *, tuning: bool
 ) -> keras.optimizers.Optimizer:
@@ -159,93 +148,3 @@ def _optimizer(
     optimizer = keras.optimizers.AdamW(rate, weight_decay=decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
-
-
-class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: validates, remembers the best weights, keeps a checkpoint, reports, and may stop early."""
-
-    def __init__(
-        self,
-        network: keras.Model,
-        validator: Validator,
-        options: TrainingOptions,
-        listener: Listener,
-        checkpoints: CheckpointStore | None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self._validator = validator
-        self._options = options
-        self._listener = listener
-        self._checkpoints = checkpoints
-        self._state = Checkpoint()
-
-    def resume(self, optimizer: keras.Optimizer, computing: Computing) -> int:
-        """Take up the last checkpoint, if there is one, whatever precision it was written in.
-
-        Args:
-            optimizer: without the scaling of its loss, which finds its factor again within a few steps.
-            computing: what the rest is learned in.
-
-        Returns:
-            How many epochs are done.
-        """
-        self._optimizer = optimizer
-        content = self._checkpoints.load() if self._checkpoints else None
-        if content:
-            self._state = decode_checkpoint(content)
-            _assign(self.network.variables, self._state.network)
-            _assign(optimizer.variables, self._state.optimizer)
-        note_run(self._state.runs, computing, self._state.epoch + 1)
-        return self._state.epoch
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the last epochs brought nothing better."""
-        return self._state.epoch - self._state.best_epoch >= self._options.patience
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Keras calls this."""
-        share = (batch + 1) / self.params["steps"]
-        self._listener.on_batch(self._state.epoch + 1, share, float((logs or {}).get("loss", np.nan)))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keras calls this."""
-        loss = float((logs or {})["loss"])
-        if not np.isfinite(loss):
-            raise DivergedTraining(f"the loss is {loss} after epoch {epoch + 1}: ask for a smaller learning_rate")
-        copy_weights(self.model, self.network)
-        metrics = {"loss": loss, **self._validator(self.network)}
-        state = self._state
-        state.epoch = epoch + 1
-        state.history.append(metrics)
-        self._remember(metrics)
-        if self._checkpoints:
-            state.optimizer = [np.asarray(variable) for variable in self._optimizer.variables]
-            self._checkpoints.save(state.encode())
-        self._listener.on_epoch(epoch + 1, self._options.epochs, metrics)
-        self.model.stop_training = self.exhausted
-
-    def consider(self) -> None:
-        """Remember the weights from before the first epoch too."""
-        self._remember(self._validator(self.network))
-
-    def finish(self, origin: Origin | None) -> Trained:
-        """The network with its best weights."""
-        _assign(self.network.variables, self._state.best)
-        return Trained(self.network, origin, self._state.best_epoch, self._state.history, self._state.runs)
-
-    def _remember(self, metrics: dict[str, float]) -> None:
-        state = self._state
-        state.network = [np.asarray(variable) for variable in self.network.variables]
-        score = (round(metrics["val_average_precision"], 4), -metrics["val_loss"])
-        if score > state.best_score:
-            state.best_score, state.best_epoch, state.best = score, state.epoch, state.network
-
-
-def _assign(variables: list[keras.Variable], values: Arrays) -> None:
-    shapes = [tuple(variable.shape) for variable in variables]
-    if shapes != [value.shape for value in values]:
-        raise CheckpointError("the checkpoint is of another network: start the training anew, under another id")
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from services.trainer.checkpoint import StoredCheckpoint
 from services.trainer.claims import Claim, Claims
 from services.trainer.records import read_record, write_record
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState, decode
@@ -101,6 +102,10 @@ class Trainings:
         found = read_record(self._store, _key(training_id, DATASET), Source)
         return found.reference if found else None
 
+    def checkpoint(self, training_id: str) -> StoredCheckpoint:
+        """How far it is."""
+        return StoredCheckpoint(self._store, _key(training_id, CHECKPOINT))
+
     def cancel(self, cancelled: TrainingCancelled) -> bool:
         """Let a training be stopped; False if nobody asked for it, or it has ended."""
         if self.outcome(cancelled.training_id) or not self._store.exists(_key(cancelled.training_id, REQUEST)):
@@ -115,30 +120,11 @@ class Trainings:
     def finish(self, training_id: str, outcome: Outcome) -> None:
         """A training ended; what was needed to go on with it is dropped."""
         write_record(self._store, _key(training_id, OUTCOME), outcome)
-        self._store.delete(_key(training_id, CHECKPOINT))
+        self.checkpoint(training_id).drop()
 
     def outcome(self, training_id: str) -> Outcome | None:
         """How it ended; None while it has not."""
         return read_record(self._store, _key(training_id, OUTCOME), Outcome)
-
-
-class StoredCheckpoint:
-    """The checkpoint of one training, in object storage."""
-
-    def __init__(self, store: ObjectStore, training_id: str) -> None:
-        self._store = store
-        self._key = _key(training_id, CHECKPOINT)
-
-    def load(self) -> bytes | None:
-        """The last one; None before the first."""
-        try:
-            return self._store.get(self._key)
-        except ObjectNotFound:
-            return None
-
-    def save(self, content: bytes) -> None:
-        """Replace the last one."""
-        self._store.put(self._key, content)
 
 
 def _key(training_id: str, name: str) -> str:

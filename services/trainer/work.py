@@ -13,7 +13,7 @@ from services.trainer.errors import TrainerError
 from services.trainer.naming import version_name
 from services.trainer.options import read_options
 from services.trainer.settings import TrainerSettings
-from services.trainer.trainings import StoredCheckpoint, Trainings
+from services.trainer.trainings import Trainings
 from shared.messages import TrainingRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage import open_store
@@ -71,7 +71,7 @@ def _trained(
         dataset=material.version.reference,
         notes=material.notes,
     )
-    built = build(order, scratch, _Teller(), StoredCheckpoint(store, request.training_id))
+    built = build(order, scratch, _Teller(), trainings.checkpoint(request.training_id))
     with suppress(bundles.BundleExists):  # another trainer, which took the training for abandoned, was faster
         bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version

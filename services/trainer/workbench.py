@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from ulid import ULID
 
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
-from services.trainer.building import Built, Order, build
+from services.trainer.building import Built, Order, assist, build
+from services.trainer.checkpoint import StoredCheckpoint
+from services.trainer.cluster import VARIABLE
 from services.trainer.dataset import OnProblem, read_dataset
 from services.trainer.draft import draft_recipe, side_of
 from services.trainer.evaluation import Evaluation, table_of
@@ -29,7 +32,9 @@ from services.trainer.pixels import decode_pictures
 from services.trainer.progress import ProgressBar
 from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.validation import engine_logits
+from services.trainer.workers import workers_of
 from shared.recipe import PictureSpec, Recipe, Task, read_recipe
+from shared.storage.filesystem import FilesystemStore
 from shared.training import TrainingOptions
 from shared.verdict import scores_of
 from shared.vision.bundle import EVALUATION, FORM_FILES, HISTORY, Bundle, Form, read_bundle_folder, write_bundle_folder
@@ -52,15 +57,29 @@ def order_of(
     return Order(version or version_name(now, str(ULID())), data, recipe, architecture, options, now, weights)
 
 
-def train(order: Order, out: Path) -> None:
-    """Train, show the progress, and write the bundle."""
+def train(order: Order, out: Path, checkpoint: Path | None = None) -> None:
+    """Train, show the progress, and write the bundle; of several workers, all but the chief only take part.
+
+    Args:
+        order: what to train.
+        out: gets the bundle.
+        checkpoint: a file to keep the training in after each epoch, and to go on from; dropped at the end.
+    """
     console = Console(stderr=True)
+    workers = workers_of(os.environ.get(VARIABLE))
+    kept = StoredCheckpoint(FilesystemStore(checkpoint.parent), checkpoint.name) if checkpoint else None
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
         ProgressBar(console, order.options.epochs) as bar,
     ):
-        built = build(order, Path(scratch), bar)
+        if not workers.seat.is_chief:
+            assist(order, Path(scratch), bar, workers)
+            console.print(f"worker {workers.seat.index} has done its part: the chief writes the model", highlight=False)
+            return
+        built = build(order, Path(scratch), bar, kept, workers)
     write_bundle_folder(out, built.bundle)
+    if kept:
+        kept.drop()
     _show(built, out, console)
 
 

@@ -12,10 +12,12 @@ from services.trainer.precision import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
+    Computing,
     Hardware,
     computing_for,
     copy_weights,
     hardware_of_this_machine,
+    note_run,
     processor,
     scaled,
     twin,
@@ -103,3 +105,11 @@ def test_only_float16_scales_its_loss() -> None:
     optimizer = keras.optimizers.AdamW()
     assert scaled(optimizer, BFLOAT16) is optimizer
     assert isinstance(scaled(optimizer, FLOAT16), keras.optimizers.LossScaleOptimizer)
+
+
+def test_a_checkpoint_that_says_nothing_of_replicas_is_of_one() -> None:
+    runs: list[dict[str, int | str]] = [{"precision": FLOAT32, "hardware": "a processor", "from_epoch": 1}]
+    note_run(runs, Computing(FLOAT32, "a processor"), 3)
+    assert len(runs) == 1
+    note_run(runs, Computing(FLOAT32, "a processor", 2), 4)
+    assert runs[1:] == [{"precision": FLOAT32, "hardware": "a processor", "replicas": 2, "from_epoch": 4}]

@@ -13,13 +13,15 @@ from services.trainer import precision
 from services.trainer.architectures import ARCHITECTURES, Architecture
 from services.trainer.building import Built, Order, build
 from services.trainer.checkpoint import CheckpointError, decode_checkpoint
+from services.trainer.cluster import ALONE, Seat
 from services.trainer.dataset import read_dataset
-from services.trainer.feeding import Feed
+from services.trainer.feeding import Feed, UnevenBatch
+from services.trainer.keeper import DivergedTraining, Trained
 from services.trainer.loss import loss_of
 from services.trainer.options import WrongOption, read_options
 from services.trainer.pixels import PixelStore, decode_pictures
 from services.trainer.precision import BFLOAT16, FLOAT16, Hardware, computing_for
-from services.trainer.training import DivergedTraining, Trained, fit
+from services.trainer.training import fit
 from services.trainer.workbench import examined
 from shared.recipe import Augmentation, PictureSpec, Task
 from shared.scored import read_scores
@@ -246,7 +248,9 @@ def test_a_checkpoint_of_another_training_is_refused(store: PixelStore) -> None:
     state = decode_checkpoint(drawer.content or b"")
     state.network = state.network[:-1]
     with pytest.raises(CheckpointError, match="of another network"):
-        train(store, TrainingOptions(epochs=2), Witness(), Drawer(state.encode()))
+        train(store, TrainingOptions(epochs=1), Witness(), Drawer(state.encode()))
+    with pytest.raises(CheckpointError, match="with other pictures, recipe or options"):
+        train(store, TrainingOptions(epochs=2), Witness(), drawer)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         train(store, TrainingOptions(epochs=2), Witness(), Drawer(b"weights"))
 
@@ -273,6 +277,24 @@ def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelS
     assert [len(batch) for batch in batches] == [16, 16, 16, 2] * 2
     assert sorted(first) == sorted(second) == list(range(50))
     assert not np.array_equal(first, second)
+
+
+def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(store: PixelStore) -> None:
+    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.picture, "")
+    fed = []
+    for seat in (ALONE, *(Seat(index, ("a:1", "b:2")) for index in range(2))):
+        feed = Feed(numbered, np.arange(21), Augmentation(), batch=6, seed=1, seat=seat)
+        assert feed.batch_sizes == [6, 6, 6, 3]
+        fed.append([labels.numpy().ravel().tolist() for _, labels in feed.epochs(0, 1)])
+    for whole, mine, yours in zip(*(batches[:3] for batches in fed), strict=True):
+        assert len(mine) == len(yours)
+        assert sorted(mine + yours) == sorted(whole)
+    assert fed[0][3] == fed[1][3] == fed[2][3]
+
+
+def test_a_batch_that_workers_cant_share_is_refused_with_what_to_give(store: PixelStore) -> None:
+    with pytest.raises(UnevenBatch, match="2 workers can't share 15 pictures: give a multiple as batch_size"):
+        Feed(store, np.arange(20), Augmentation(), batch=15, seed=1, seat=Seat(0, ("a:1", "b:2")))
 
 
 def test_the_same_seed_feeds_the_same_pictures_from_any_epoch_on(store: PixelStore) -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.trainer.trainings import Outcome, StoredCheckpoint, Trainings
+from services.trainer.trainings import Outcome, Trainings
 from shared.messages import TrainingState
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectNotFound
@@ -91,9 +91,9 @@ def test_a_cancellation_is_for_a_training_that_is_open(mine: Trainings) -> None:
     assert not mine.cancel(cancellation())
 
 
-def test_the_checkpoint_goes_when_the_training_ends(mine: Trainings, store: FilesystemStore) -> None:
+def test_the_checkpoint_goes_when_the_training_ends(mine: Trainings) -> None:
     mine.add(training())
-    checkpoint = StoredCheckpoint(store, "training-1")
+    checkpoint = mine.checkpoint("training-1")
     assert checkpoint.load() is None
     checkpoint.save(b"weights")
     assert checkpoint.load() == b"weights"

@@ -1,0 +1,43 @@
+import json
+from typing import Any
+
+import pytest
+
+from services.trainer.cluster import Seat, WrongCluster, seat_of
+
+
+def config(cluster: dict[str, Any], kind: str = "worker", index: int = 0) -> str:
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("given", "seat", "is_chief"),
+    [
+        (config({"worker": ["a:1", "b:2"]}), Seat(0, ("a:1", "b:2")), True),
+        (config({"worker": ["a:1", "b:2"]}, index=1), Seat(1, ("a:1", "b:2")), False),
+        (config({"chief": ["c:3"], "worker": ["a:1", "b:2"]}), Seat(1, ("c:3", "a:1", "b:2")), False),
+        (config({"chief": ["c:3"], "worker": ["a:1"]}, "chief"), Seat(0, ("c:3", "a:1")), True),
+    ],
+)
+def test_each_process_has_its_place_and_the_chief_is_first(given: str, seat: Seat, is_chief: bool) -> None:
+    assert seat_of(given) == seat
+    assert seat.is_chief == is_chief
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("worker 0", "TF_CONFIG: Invalid JSON"),
+        ("{}", "TF_CONFIG: cluster: Field required"),
+        (config({"worker": ["a"]}), "cluster: worker: 0: String should match"),
+        (config({"worker": ["a:1"]}, index=1), "task worker 1 is not in the cluster, which has 1"),
+        (config({"worker": ["a:1", "a:1"]}), "two of the cluster have the address a:1"),
+        (config({"worker": ["a:1"], "ps": ["b:2"]}), "cluster: ps: Extra inputs are not permitted"),
+        (config({"worker": ["a:1"]}, "evaluator"), "task: type: Input should be 'chief' or 'worker'"),
+        (config({"chief": ["a:1", "b:1"]}, "chief"), "cluster: chief: List should have at most 1 item"),
+    ],
+)
+def test_a_wrong_cluster_is_told_with_what_to_give(given: str, expected: str) -> None:
+    with pytest.raises(WrongCluster, match=expected) as refused:
+        seat_of(given)
+    assert "or unset it to train alone" in str(refused.value)
