@@ -112,7 +112,7 @@ seam-heatmaps: $(VENV)/.embedded-installed  ## Draw seams, and show what the sam
 
 SAMPLE := var/sample-model
 .PHONY: sample-model
-sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the demo starts with (an hour on two cores)
+sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the demo starts with (an hour and a half on two cores)
 	@rm -rf $(SAMPLE)
 	@$(BIN)/python -m samples pictures $(SAMPLE)/train --count 4000 --seed 12 --first-cloth 1000 --cloths 400
 	@$(BIN)/python -m samples video $(SAMPLE)/film.mp4 --frames 9000 --seed 14 --defect-rate 0.5 --first-cloth 1000 --cloths 400
