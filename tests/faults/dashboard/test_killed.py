@@ -78,12 +78,12 @@ def test_a_dashboard_that_is_killed_loses_nothing_and_counts_nothing_twice(
     publish(broker, *line.verdicts(400))
     with httpx.Client(base_url=settings.address, trust_env=False, timeout=60) as client:
         with process(settings, log) as child:
-            soon(lambda: judged(client) > 0, seconds=300)
+            soon(lambda: judged(client) > 0, seconds=400)
             child.send_signal(signal.SIGKILL)
             child.wait()
         publish(broker, *line.verdicts(200, seed=2))
         with process(settings, log) as child:
-            soon(lambda: judged(client) == 600, seconds=300)
+            soon(lambda: judged(client) == 600, seconds=400)
             soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
             soon(lambda: client.get("/readyz").status_code == 200)
             assert judged(client) == 600
