@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
+import anyio
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +35,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("alike")
+
+
+def import_whole(package: ModuleType) -> None:
+    """Import all modules of a package that imports some of them late, in the thread that first needs them.
+
+    pytest rewrites what is imported of a package that brings a plugin along, and in a thread of a server the parser
+    sometimes fails at that (CPython issue 106905).
+    """
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        with suppress(ImportError):  # of another event loop, which is not installed
+            import_module(module.name)
+
+
+import_whole(anyio)
 
 
 @pytest.hookimpl(tryfirst=True)
