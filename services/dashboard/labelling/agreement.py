@@ -56,10 +56,16 @@ def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
     estimate = _estimate(*cells) if given else None
     if estimate is None:
         return Kappa(*cells, None, None, None)
+    if _one_is_constant(*cells):
+        return Kappa(*cells, 0.0, None, None)
     kappa, error = estimate
-    if error == 0 and kappa == 0:
-        return Kappa(*cells, kappa, None, None)
     return Kappa(*cells, kappa, max(-1.0, kappa - NORMAL_95 * error), min(1.0, kappa + NORMAL_95 * error))
+
+
+def _one_is_constant(both: int, only_first: int, only_second: int, neither: int) -> bool:
+    """Whether one of the two always said the same."""
+    first, second = (both + only_first, only_second + neither), (both + only_second, only_first + neither)
+    return 0 in (*first, *second)
 
 
 def _estimate(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float] | None:

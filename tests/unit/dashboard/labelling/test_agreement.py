@@ -47,8 +47,10 @@ def test_a_label_that_nobody_ever_gave_has_no_kappa() -> None:
 
 
 def test_a_person_who_always_says_the_same_leaves_nothing_to_estimate() -> None:
-    kappa = kappa_of(pairs(38, 2, 0, 0))
-    assert (kappa.kappa, kappa.low, kappa.high) == (0.0, None, None)
+    for often, seldom in ((38, 2), (3, 2), (0, 7), (37, 12), (1, 5)):
+        for cells in ((often, seldom, 0, 0), (0, seldom, 0, often), (often, 0, seldom, 0), (0, 0, seldom, often)):
+            kappa = kappa_of(pairs(*cells))
+            assert (kappa.kappa, kappa.low, kappa.high) == (0.0, None, None)
 
 
 def test_only_frames_that_two_people_read_are_counted() -> None:
