@@ -67,6 +67,13 @@ class Film(BaseModel):
         return f"film-{self.id}"
 
 
+class KnownFilm(Exception):
+    """A film that is here already, to be labelled by the same recipe."""
+
+    def __init__(self, film: Film) -> None:
+        super().__init__(f"this film is here already, as {film.name!r} (source {film.source})")
+
+
 class Films:
     """The films in object storage, and those at hand on this machine."""
 
@@ -99,10 +106,21 @@ class Films:
             self._films[film_id] = Film.model_validate_json(self._store.get(f"{FOLDER}/{film_id}/{MANIFEST}"))
         return self._films[film_id]
 
+    def check_new(self, digest: str, recipe_yaml: str) -> None:
+        """Whether a file is not here yet, for this recipe.
+
+        Raises:
+            KnownFilm: it is.
+        """
+        for film in self.all():
+            if (film.digest, film.recipe_yaml) == (digest, recipe_yaml):
+                raise KnownFilm(film)
+
     def keep(self, path: Path, content: Content, *, name: str, recipe_yaml: str, by: str) -> Film:
         """Take a film in that was looked through.
 
         Raises:
+            KnownFilm: somebody else has uploaded it meanwhile.
             StorageError: it was not kept, and nothing of it is left, or `sweep` takes it away.
         """
         film_id = str(ULID())
@@ -120,6 +138,7 @@ class Films:
             self._store.put(f"{FOLDER}/{film_id}/{FIRST}", reel.picture(0))
         digest = digest_of(path)
         with self._naming:
+            self.check_new(digest, recipe_yaml)  # again: to look through a film takes minutes
             film = Film(
                 id=film_id,
                 name=self._free(name),

@@ -78,10 +78,10 @@ def look_through(path: Path) -> Content:
 
 
 def pack(pictures: Sequence[tuple[str, Path]], into: Path) -> None:
-    """Make one archive of several pictures, by their names."""
+    """Make one archive of several pictures, by their names: of the same pictures the same file, whenever that is."""
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for name, path in pictures:
-            archive.write(path, name)
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

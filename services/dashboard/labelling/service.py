@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.dashboard.labelling.agreement import by_label
 from services.dashboard.labelling.desk import Desk
-from services.dashboard.labelling.films import Films, digest_of
+from services.dashboard.labelling.films import Films, KnownFilm, digest_of
 from services.dashboard.labelling.intake import look_through
 from services.dashboard.labelling.ledger import Ledger
 from services.dashboard.labelling.line_frames import LineFrames
@@ -112,15 +112,14 @@ class LabellingService:
             Problem: 409: it is here already; 422: it can't be read.
             StorageError: it was not kept.
         """
-        digest = digest_of(path)
-        twin = next((film for film in self._films.all() if film.digest == digest), None)
-        if twin is not None and twin.recipe_yaml == recipe_yaml:
-            raise Problem(409, f"this film is here already, as {twin.name!r} (source {twin.source})")
         try:
+            self._films.check_new(digest_of(path), recipe_yaml)
             content = look_through(path)
+            film = self._films.keep(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
+        except KnownFilm as error:
+            raise Problem(409, str(error)) from error
         except UnreadableFilm as error:
             raise Problem(422, f"{name}: {error}") from error
-        film = self._films.keep(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
         return self.source(film.source)
 
     def queue(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from services.dashboard.frames.marks import Marks
 from services.dashboard.labelling import building, films, ledger
 from services.dashboard.labelling.building import Building
 from services.dashboard.labelling.films import Films, plain_name
+from services.dashboard.labelling.intake import pack
 from services.dashboard.labelling.ledger import Ledger
 from services.dashboard.labelling.records import Reading
 from services.dashboard.labelling.room import LabellingRoom
@@ -245,6 +247,40 @@ def test_an_upload_that_fails_leaves_nothing_and_what_a_killed_one_left_is_swept
         store.put(f"labelling/films/{ULID.from_datetime(now - age)}/part-0000", b"a part")
     assert films.sweep(store, now) == 1
     assert len(set(store.keys("labelling/films/")) - whole) == 1, "somebody may be uploading it"
+
+
+def test_a_film_that_is_uploaded_twice_at_once_is_here_once(
+    room: LabellingRoom, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, put, taken = write_film(tmp_path / "other.mp4", 6), FilesystemStore.put, list[str]()
+
+    def take(recipe_yaml: str) -> None:
+        taken.append(room.service.take_film(path, name="other.mp4", recipe_yaml=recipe_yaml, by="ann").name)
+
+    def meanwhile(self: FilesystemStore, key: str, content: bytes, content_type: str = "") -> None:
+        put(self, key, content, content_type)
+        if key.endswith("times.json"):
+            monkeypatch.setattr(FilesystemStore, "put", put)
+            take(RECIPE)
+
+    monkeypatch.setattr(FilesystemStore, "put", meanwhile)
+    with refused("this film is here already, as 'other'"):
+        take(RECIPE)
+    take(f"{RECIPE}\n# otherwise")
+    with refused("this film is here already, as 'other'"):
+        take(RECIPE)
+    assert taken == ["other", "other-2"]
+    store = open_store(embedded_settings(tmp_path))
+    assert len({key.split("/")[2] for key in store.keys("labelling/films/")}) == 3, "of those refused, nothing is left"
+
+
+def test_the_same_pictures_are_the_same_album_whenever_they_are_packed(tmp_path: Path) -> None:
+    picture = tmp_path / "1.jpg"
+    picture.write_bytes(b"a picture")
+    for count, age in enumerate((0, 86_400)):
+        os.utime(picture, (age + 1e9, age + 1e9))
+        pack([("1.jpg", picture)], tmp_path / f"{count}.zip")
+    assert (tmp_path / "0.zip").read_bytes() == (tmp_path / "1.zip").read_bytes()
 
 
 def test_no_more_transfers_run_at_once_than_there_are_places(room: LabellingRoom) -> None:
