@@ -12,7 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from services.dashboard.access import Audited, Engineer, Role, Viewer, at_least
 from services.dashboard.labelling.building import DatasetMaker
-from services.dashboard.labelling.export import Exports, chunks_of
+from services.dashboard.labelling.downloading import Download
+from services.dashboard.labelling.export import Exports
 from services.dashboard.labelling.records import FrameKey, Reading, RecordId, SourceId
 from services.dashboard.labelling.room import LabellingRoom
 from services.dashboard.labelling.schemas import (
@@ -72,9 +73,10 @@ def _download_place(request: Request) -> Iterator[None]:
 Labelling = Annotated[LabellingService, Depends(_labelling)]
 Exported = Annotated[Exports, Depends(_exports)]
 Making = Annotated[DatasetMaker, Depends(_datasets)]
-UploadPlace = Annotated[None, Depends(_upload_place)]
-"""Held until the answer is sent, and asked for after the role."""
+UploadPlace = Annotated[None, Depends(_upload_place, scope="function")]
+"""Asked for after the role, and given back before the answer: whoever has it may upload the next film at once."""
 DownloadPlace = Annotated[None, Depends(_download_place)]
+"""Held until the answer is sent."""
 SourceName = Annotated[SourceId, Path(examples=["line-seam"])]
 Frame = Annotated[FrameKey, Path(examples=["12"])]
 
@@ -231,19 +233,17 @@ def get_table(exports: Exported, source: SourceName) -> Response:
 )
 def get_archive(
     exports: Exported, source: SourceName, caller: Engineer, audit: Audited, _place: DownloadPlace
-) -> StreamingResponse:
+) -> Download:
     """The table with its pictures, groups and authors: unpacked, a folder that a trainer learns from.
 
     It takes the plant's pictures away by the thousand, so it takes an engineer, and is in the audit log. 503 with
-    `Retry-After`: as many exports as may are under way.
+    `Retry-After`: as many exports as may are under way. Whoever takes nothing of it for a minute loses the place.
     """
     sheet = exports.sheet(source)
     with audit.recording("pictures.export", source, caller.name, pictures=len(sheet.learnable)):
         file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  the response closes it
         exports.archive(sheet, file)
-    return StreamingResponse(
-        chunks_of(file), media_type="application/zip", headers=_attached(f"{sheet.source.name}.zip")
-    )
+    return Download(file, "application/zip", _attached(f"{sheet.source.name}.zip"))
 
 
 @router.post("/datasets", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import IO
@@ -164,11 +164,3 @@ def _group_in_film(row: Row) -> str:
 
 def _order(frame: str) -> tuple[int, str]:
     return (int(frame), "") if frame.isdecimal() else (0, frame)
-
-
-def chunks_of(file: IO[bytes], size: int = 1024 * 1024) -> Iterator[bytes]:
-    """A file from its beginning, which is closed at its end."""
-    with file:
-        file.seek(0)
-        while chunk := file.read(size):
-            yield chunk
