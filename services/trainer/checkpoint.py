@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.trainer.errors import TrainerError
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore, checked_key
 
 Arrays = list[NDArray[np.generic]]
 
@@ -95,8 +95,9 @@ class StoredCheckpoint:
     """The checkpoint of one training, in object storage."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
+        """Raises `InvalidKey`: before hours of training, not after them."""
         self._store = store
-        self._key = key
+        self._key = checked_key(key)
 
     def load(self) -> bytes | None:
         """The last one; None before the first."""

@@ -66,7 +66,8 @@ def train(
     report: Annotated[bool, typer.Option(help="Keep report.html with the model.")] = DEFAULTS.report,
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File to keep it in after each epoch, and to go on from when started again.")
+        Path | None,
+        typer.Option(dir_okay=False, help="File to keep it in after each epoch, and to go on from when started again."),
     ] = None,
     skip_problems: SkipProblems = False,
 ) -> None:

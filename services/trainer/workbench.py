@@ -66,8 +66,8 @@ def train(order: Order, out: Path, checkpoint: Path | None = None) -> None:
         checkpoint: a file to keep the training in after each epoch, and to go on from; dropped at the end.
     """
     console = Console(stderr=True)
-    workers = workers_of(os.environ.get(VARIABLE))
     kept = StoredCheckpoint(FilesystemStore(checkpoint.parent), checkpoint.name) if checkpoint else None
+    workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
         ProgressBar(console, order.options.epochs) as bar,

@@ -49,6 +49,8 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("train", "--data", ".", "--out", "out", "--split", "1,2"), "split is three shares"),
         (("train", "--data", ".", "--out", "out", "--split", "0.5,0.2,0.2"), "make 1 together"),
         (("train", "--data", ".", "--out", ".", "--recipe", "strokes.yaml", "--architecture", "alexnet"), "alexnet"),
+        (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "a b"), "'a b' is no"),
+        (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "."), "directory"),
         (("evaluate", "--model", "nowhere", "--data", "."), "nowhere is no model"),
         (("describe", "alexnet"), "no architecture is called 'alexnet'"),
         (("export", "seam", "v1", "--out", "out"), "models/seam/v1"),
