@@ -27,6 +27,8 @@ FOLDER: Final = "labelling/records"
 GATHERED: Final = "labelling/gathered"
 FRESH_SECONDS: Final = 1.0
 """What another dashboard wrote is known after so long."""
+PAUSE_SECONDS: Final = 5.0
+"""Whoever saves and was away for longer waits for what others wrote meanwhile."""
 BUCKET: Final = 6
 """Characters of a ULID."""
 BUCKET_LENGTH: Final = timedelta(milliseconds=32 ** (10 - BUCKET))
@@ -96,9 +98,8 @@ class _Source:
         """By the clock that never jumps."""
         self.turn = threading.Lock()
 
-    @property
-    def fresh(self) -> bool:
-        return time.monotonic() - self.looked_at <= FRESH_SECONDS
+    def looked_within(self, seconds: float) -> bool:
+        return time.monotonic() - self.looked_at <= seconds
 
 
 class Ledger:
@@ -125,15 +126,15 @@ class Ledger:
 
         Args:
             source: of frames.
-            at_once: rather now than fresh, for whoever saves a label: what is known here is given, and others are
-                looked for behind.
+            at_once: rather now than fresh, for whoever saves one label after the other: what was known here a moment
+                ago is given, and others are looked for behind.
 
         Raises:
             StorageError: nobody knows.
         """
         found = self._source(source)
-        if at_once and found.looked is not None:
-            if not found.fresh:
+        if at_once and found.looked_within(PAUSE_SECONDS):
+            if not found.looked_within(FRESH_SECONDS):
                 self._behind.submit(self._look_quietly, source, found)
         else:
             self._look(source, found)
@@ -159,7 +160,7 @@ class Ledger:
 
     def _look(self, source: str, found: _Source) -> None:
         with found.turn:
-            if found.fresh:
+            if found.looked_within(FRESH_SECONDS):
                 return
             now = datetime.now(UTC)
             if found.looked is None:

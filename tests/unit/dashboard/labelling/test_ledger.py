@@ -174,12 +174,24 @@ def test_a_dashboard_that_looks_at_the_newest_alone_misses_nothing(
 
 def test_who_saves_does_not_wait_for_what_others_said(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(ledgers, "PAUSE_SECONDS", 600.0)
     ledger = Ledger(store)
     ledger.history("film-1")
     Ledger(store).append(record("1", id=str(ULID())))
     assert ledger.history("film-1", at_once=True).states.keys() <= {"1"}
     wait_until(lambda: "1" in ledger.history("film-1", at_once=True).states, 60, "it to be looked for behind")
     ledger.close()
+
+
+def test_who_saves_after_a_pause_knows_what_others_said_in_it(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(ledgers, "PAUSE_SECONDS", 0.0)
+    ledger = Ledger(store)
+    ledger.history("film-1")
+    Ledger(store).append(record("1", id=str(ULID())))
+    assert ledger.history("film-1", at_once=True).states.keys() == {"1"}
 
 
 def test_many_records_are_gathered_for_the_next_process_and_stay_where_they_are(
