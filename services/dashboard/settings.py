@@ -69,7 +69,7 @@ class DashboardSettings(ServiceSettings):
         ge=1,
         le=4_000,
         description="the largest film that may be uploaded; TMPDIR has room for two such for each upload at once, "
-        "and for 1 GB of films",
+        "for each archive that is taken away, and for 1 GB of films",
     )
     transfers: int = Field(
         2,
