@@ -18,7 +18,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from ulid import ULID
 
-from services.dashboard.labelling.export import Exports, Row, Sheet, beside, written
+from services.dashboard.labelling.export import BESIDE, Exports, Row, Sheet, beside, written
 from services.dashboard.labelling.schemas import DatasetMade, DatasetOrder
 from services.dashboard.labelling.transfers import Transfers
 from services.dashboard.problems import Problem
@@ -27,6 +27,8 @@ from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 
 MARK: Final = "building.json"
 TABLE: Final = "labels.csv"
+IMAGES: Final = "images/"
+WRITTEN: Final = (MARK, TABLE, *BESIDE)
 ABANDONED: Final = timedelta(minutes=10)
 """Whoever builds says so again and again; after so long without a word nobody does."""
 CHUNK: Final = 200
@@ -102,7 +104,7 @@ class DatasetMaker:
         if not keys:
             return
         marked = self._marked(prefix)
-        if marked is None or f"{prefix}{TABLE}" in keys:
+        if marked is None or f"{prefix}{TABLE}" in keys or not all(_is_ours(key, prefix) for key in keys):
             raise Problem(409, f"name: there is something below {prefix} already: choose another name")
         if marked.builder != self._id and datetime.now(UTC) - marked.at < ABANDONED:
             raise Problem(
@@ -122,9 +124,12 @@ class DatasetMaker:
         self._store.put(f"{prefix}{MARK}", said.model_dump_json().encode(), "application/json")
 
     def _clear(self, prefix: str) -> None:
-        """The table first, so that nobody finds half a dataset; the mark last, so that the rest can be found again."""
+        """The table first, so that nobody finds half a dataset; the mark last, so that the rest can be found again.
+
+        Versions that somebody brought in under the same name stay.
+        """
         first, last = f"{prefix}{TABLE}", f"{prefix}{MARK}"
-        others = [key for key in self._store.keys(prefix) if key not in (first, last)]
+        others = [key for key in self._store.keys(prefix) if key not in (first, last) and _is_ours(key, prefix)]
         for key in (first, *others, last):
             self._store.delete(key)
 
@@ -133,7 +138,7 @@ class DatasetMaker:
             content = self._exports.picture_of(row)
             if content is None:
                 return None
-            self._store.put(f"{prefix}images/{row.name}", content, _content_type(content))
+            self._store.put(f"{prefix}{IMAGES}{row.name}", content, _content_type(content))
             return row
 
         there: list[Row] = []
@@ -148,6 +153,12 @@ class DatasetMaker:
             self._store.put(f"{prefix}{name}", content, "text/csv")
         table = written(("name", *names), ((row.name, *row.values) for row in rows))
         self._store.put(f"{prefix}{TABLE}", table, "text/csv")
+
+
+def _is_ours(key: str, prefix: str) -> bool:
+    """Whether a key below the prefix of a dataset is one that is written here."""
+    name = key.removeprefix(prefix)
+    return name in WRITTEN or name.startswith(IMAGES)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Final
 
 from services.dashboard.labelling.films import plain_name
 from services.dashboard.labelling.groups import groups_of
@@ -24,6 +24,11 @@ from services.dashboard.labelling.service import LabellingService
 from services.dashboard.labelling.sources import Source
 from services.dashboard.labelling.work import judged_in
 from shared.storage.port import ObjectNotFound
+
+GROUPS: Final = "groups.csv"
+AUTHORS: Final = "labelled.csv"
+BESIDE: Final = (GROUPS, AUTHORS)
+"""The tables beside that of the labels."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +123,8 @@ def beside(rows: Iterable[Row]) -> dict[str, bytes]:
     """The tables beside that of the labels."""
     listed = list(rows)
     authors = [(row.name, row.record.by, row.record.at.isoformat()) for row in listed]
-    return {
-        "groups.csv": written(("name", "group"), [(row.name, row.group) for row in listed]),
-        "labelled.csv": written(("name", "by", "at"), authors),
-    }
+    groups = [(row.name, row.group) for row in listed]
+    return {GROUPS: written(("name", "group"), groups), AUTHORS: written(("name", "by", "at"), authors)}
 
 
 def written(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

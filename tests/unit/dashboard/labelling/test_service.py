@@ -222,6 +222,11 @@ def test_a_name_is_free_again_when_the_process_that_built_there_is_gone(
         room.datasets.make(order)
     said = Building(builder="another", at=datetime.now(UTC) - building.ABANDONED)
     store.put("datasets/seams/building.json", said.model_dump_json().encode())
+    store.put("datasets/seams/versions/v1.json", b"brought in since by somebody else")
+    with refused("there is something below datasets/seams/ already"):
+        room.datasets.make(order)
+    assert store.exists("datasets/seams/versions/v1.json")
+    store.delete("datasets/seams/versions/v1.json")
     assert room.datasets.make(order).pictures == 1
     assert sorted(key.removeprefix("datasets/seams/") for key in store.keys("datasets/seams/")) == [
         "groups.csv",
