@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
@@ -22,6 +24,9 @@ class Desk:
     def __init__(self, ledger: Ledger, line_frames: LineFrames) -> None:
         self._ledger = ledger
         self._line_frames = line_frames
+        self._saving: dict[tuple[str, str], str] = {}
+        """By source and frame: who saves something of it right now."""
+        self._lock = threading.Lock()
 
     def label(self, source: Source, order: LabelOrder, by: str) -> Record:
         """Keep what a person says of frames: of all of them, or of none.
@@ -33,22 +38,23 @@ class Desk:
         """
         if wrong := complaint(source.recipe, order.labels):
             raise Problem(422, f"labels: {wrong}")
-        history = self._ledger.history(source.id, at_once=True)
         frames = list(dict.fromkeys(order.frames))
-        judged = self.known(source, history, frames)
-        for frame in frames:
-            _check_turn(history.state(frame), order, frame, by)
-        record = Record(
-            id=_next_id(history),
-            source=source.id,
-            reading=order.reading,
-            by=by,
-            at=datetime.now(UTC),
-            frames=tuple(frames),
-            labels=order.labels,
-            judged=judged,
-        )
-        self._ledger.append(record)
+        with self._nobody_else_saves(source, frames, by):
+            history = self._ledger.history(source.id, at_once=True)
+            judged = self.known(source, history, frames)
+            for frame in frames:
+                _check_turn(history.state(frame), order, frame, by)
+            record = Record(
+                id=_next_id(history),
+                source=source.id,
+                reading=order.reading,
+                by=by,
+                at=datetime.now(UTC),
+                frames=tuple(frames),
+                labels=order.labels,
+                judged=judged,
+            )
+            self._ledger.append(record)
         return record
 
     def undo(self, source: Source, order: UndoOrder, by: str) -> Record:
@@ -72,6 +78,26 @@ class Desk:
         )
         self._ledger.append(record)
         return record
+
+    @contextmanager
+    def _nobody_else_saves(self, source: Source, frames: Sequence[str], by: str) -> Iterator[None]:
+        """From the look at what was said to the record of what is said, so that nobody is overwritten in between.
+
+        Raises:
+            Problem: 409: somebody else does, at this moment.
+        """
+        keys = [(source.id, frame) for frame in frames]
+        with self._lock:
+            for key in keys:
+                if (other := self._saving.get(key, by)) != by:
+                    raise Problem(409, f"frame {key[1]}: {other} labels it right now; look at it, and save again")
+            self._saving.update(dict.fromkeys(keys, by))
+        try:
+            yield
+        finally:
+            with self._lock:
+                for key in keys:
+                    self._saving.pop(key, None)
 
     def known(self, source: Source, history: History, frames: Sequence[str]) -> Mapping[str, Judged]:
         """What the line said of these frames; nothing of those of a film.

@@ -146,6 +146,27 @@ def test_who_gave_one_reading_does_not_give_the_other(room: LabellingRoom, sourc
         say("ann", 1, "good", reading="second")
 
 
+def test_two_who_save_at_the_same_moment_do_not_overwrite_each_other(
+    room: LabellingRoom, source: str, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = FilesystemStore.put
+
+    def meanwhile(self: FilesystemStore, key: str, content: bytes, content_type: str = "") -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(FilesystemStore, "put", put)
+            say("bob", 2, "break")
+            with refused("frame 1: ann labels it right now; look at it, and save again"):
+                say("bob", 1, "break")
+        put(self, key, content, content_type)
+
+    monkeypatch.setattr(FilesystemStore, "put", meanwhile)
+    say("ann", 1, "good")
+    monkeypatch.undo()
+    with refused("ann said good meanwhile"):
+        say("bob", 1, "break")
+    assert room.service.source(source).counts["break"] == 1
+
+
 def test_who_changes_a_label_after_both_have_looked_settles_nothing_by_it(
     room: LabellingRoom, source: str, say: Say
 ) -> None:
