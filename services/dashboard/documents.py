@@ -18,7 +18,7 @@ DESCRIPTION: Final = """
 Everything the pages do. Times are ISO 8601 with a zone; counts by time are in buckets of capture time in UTC.
 
 Errors are problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) of type `application/problem+json`.
-Lists come in pages: give `next` as `before` to get the following one.
+Lists come in pages of at most `limit`: give `next` as `before` to get the following one; null: that was the last.
 """
 
 router = APIRouter(include_in_schema=False, dependencies=[at_least(Role.VIEWER)])

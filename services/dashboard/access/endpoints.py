@@ -33,6 +33,7 @@ from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import Access, LoggedIn
 from services.dashboard.access.throttle import DEVICE_LASTS
 from services.dashboard.guard import MOST_BYTES
+from services.dashboard.paging import Paged, newest
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
 
@@ -111,11 +112,11 @@ async def change_password(
     return SessionView.of(logged_in.caller)
 
 
-@router.get("/people", responses=documented(401, 403, 503))
-def list_people(people: Register, _caller: Admin) -> PersonList:
-    """Everybody who may log in."""
-    known = people.look().people
-    return PersonList(people=[PersonView.of(known[name]) for name in sorted(known)])
+@router.get("/people", responses=documented(401, 403, 422, 503))
+def list_people(people: Register, _caller: Admin, paging: Paged) -> PersonList:
+    """Everybody who may log in, by name, a page at a time."""
+    found, more = paging.part(people.look().people.values(), lambda person: (0, person.name))
+    return PersonList(people=[PersonView.of(person) for person in found], next=more)
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 409, 422, 503))
@@ -143,11 +144,11 @@ def remove_person(people: Register, caller: Admin, person: Person) -> None:
     people.remove(person, by=caller.name)
 
 
-@router.get("/tokens", responses=documented(401, 403, 503))
-def list_tokens(people: Register, _caller: Admin) -> TokenList:
-    """The tokens of programs, without their secrets; those that have expired too."""
-    tokens = sorted(people.look().tokens.values(), key=lambda token: token.added_at, reverse=True)
-    return TokenList(tokens=[TokenView.of(token) for token in tokens])
+@router.get("/tokens", responses=documented(401, 403, 422, 503))
+def list_tokens(people: Register, _caller: Admin, paging: Paged) -> TokenList:
+    """The tokens of programs, without their secrets, newest first, a page at a time; those that have expired too."""
+    found, more = paging.part(people.look().tokens.values(), lambda token: newest(token.added_at, token.id))
+    return TokenList(tokens=[TokenView.of(token) for token in found], next=more)
 
 
 @router.post("/tokens", status_code=201, responses=documented(401, 403, 422, 503))

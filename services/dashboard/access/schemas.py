@@ -11,6 +11,7 @@ from services.dashboard.access.audit import AuditEntry
 from services.dashboard.access.directory import Person, Token
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.roles import Caller, Role
+from services.dashboard.paging import Next
 
 Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """As it was typed. Whether it will do is looked at apart, and said in words."""
@@ -73,6 +74,7 @@ class PersonList(BaseModel):
     """Everybody who may log in, by name."""
 
     people: list[PersonView]
+    next: Next
 
 
 class NewPerson(BaseModel):
@@ -139,6 +141,7 @@ class TokenList(BaseModel):
     """The tokens that were not revoked, the newest first."""
 
     tokens: list[TokenView]
+    next: Next
 
 
 class NewToken(BaseModel):
@@ -163,4 +166,4 @@ class AuditPage(BaseModel):
     """Entries of the audit log, newest first."""
 
     entries: list[AuditEntry]
-    next: str | None = Field(description="give it as `before` to get the following page; null: that was all")
+    next: Next = Field(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB"])

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from services.dashboard.access import Admin, Audited, Engineer, Role, at_least
 from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
 from services.dashboard.accounting.service import AccountingService
+from services.dashboard.paging import Paged
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
 from shared.messages import Name
@@ -39,19 +40,19 @@ def get_accounting(
     return accounts.account(first or last - timedelta(days=1), last, line)
 
 
-@router.get("/parked", responses=documented(401, 503))
-def list_parked(accounts: Accounts) -> ParkedList:
+@router.get("/parked", responses=documented(401, 422, 503))
+def list_parked(accounts: Accounts, paging: Paged) -> ParkedList:
     """The messages that the broker has put aside, with the reason of each: the oldest 200 of each queue.
 
-    As they are, or were some seconds ago.
+    As they are, or were some seconds ago; newest first, a page at a time.
     """
-    return accounts.parked.look()
+    return accounts.parked.page(paging)
 
 
-@router.get("/parked/decisions", responses=documented(401, 503))
-def list_decisions(accounts: Accounts) -> DecisionList:
-    """What people made of parked messages in the last 30 days."""
-    return accounts.parked.decisions()
+@router.get("/parked/decisions", responses=documented(401, 422, 503))
+def list_decisions(accounts: Accounts, paging: Paged) -> DecisionList:
+    """What people made of parked messages in the last 30 days, newest first, a page at a time."""
+    return accounts.parked.decisions(paging)
 
 
 @router.post("/parked/{queue}/{parked_id}/replay", responses=documented(401, 403, 404, 409, 422, 503))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import islice
 from typing import Final, Literal
 
 import structlog
@@ -16,6 +15,7 @@ from pydantic import BaseModel
 from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
+from services.dashboard.paging import ALL, Paging, Place, newest
 from services.dashboard.problems import Problem
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, Fate, ParkedMessage, PublishRefused
@@ -29,7 +29,6 @@ MOST_LOOKED_AT: Final = 200
 FRESH_SECONDS: Final = 5.0
 """What was found is shown for so long: a look moves up to 200 MiB of each queue through the broker."""
 DECISION_DAYS: Final = 30
-MOST_DECISIONS: Final = 50
 FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
 
 _log = structlog.stdlib.get_logger("parked")
@@ -72,6 +71,12 @@ class ParkedMessages:
                 self._seen_at = time.monotonic()
             return self._seen
 
+    def page(self, paging: Paging) -> ParkedList:
+        """A part of them; raises as `look`."""
+        seen = self.look()
+        shown, more = paging.part(seen.parked, lambda view: newest(view.parked_at, f"{view.queue}/{view.id}"))
+        return seen.model_copy(update={"parked": shown, "next": more})
+
     def decide(self, queue: str, parked_id: str, fate: Literal["replay", "discard"], *, by: str, note: str) -> Decision:
         """Put a message back into its queue, or discard it; who did so is kept first, and the message with it.
 
@@ -107,9 +112,11 @@ class ParkedMessages:
             raise Problem(404, f"no such message is parked in {queue}: somebody may have decided already")
         return self._settle(made[0])
 
-    def decisions(self) -> DecisionList:
-        """What was decided lately."""
-        return DecisionList(decisions=list(islice(self._decisions(), MOST_DECISIONS)))
+    def decisions(self, paging: Paging = ALL) -> DecisionList:
+        """What was decided lately, newest first."""
+        shown, more = paging.part(self._decided(), _place)
+        found = (_Kept.model_validate_json(self._store.get(key)) for key in shown)
+        return DecisionList(decisions=[kept.decision for kept in found], next=more)
 
     def _look(self) -> ParkedList:
         waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
@@ -128,12 +135,11 @@ class ParkedMessages:
             complete=len(found) >= sum(waiting.values()),
         )
 
-    def _decisions(self) -> Iterator[Decision]:
+    def _decided(self) -> Iterator[str]:
+        """The keys of the decisions that are told of."""
         today = datetime.now(UTC)
         for age in range(DECISION_DAYS):
-            day = today - timedelta(days=age)
-            for key in sorted(self._store.keys(f"{FOLDER}/{day:%Y-%m-%d}/"), reverse=True):
-                yield _Kept.model_validate_json(self._store.get(key)).decision
+            yield from self._store.keys(f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/")
 
     def _settle(self, kept: _Kept) -> Decision:
         """Note that it is done. It is, even if that can't be noted."""
@@ -157,6 +163,11 @@ def _queue(name: str) -> Queue:
 
 def _key(decision: Decision) -> str:
     return f"{FOLDER}/{decision.at:%Y-%m-%d}/{decision.id}.json"
+
+
+def _place(key: str) -> Place:
+    """A decision's id is a ULID."""
+    return newest(ULID.from_str(key.rpartition("/")[2].removesuffix(".json")).datetime, key)
 
 
 def _view(parked: ParkedMessage) -> ParkedView:

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.dashboard.paging import Next
+
 
 class Whereabouts(BaseModel):
     """Where frames went: captured = judged + refused + parked + in flight."""
@@ -73,8 +75,11 @@ class ParkedList(BaseModel):
     """The parked messages, newest first."""
 
     parked: list[ParkedView]
-    waiting: dict[str, int] = Field(description="by queue: how many are parked in all, of which the oldest are shown")
-    complete: bool = Field(description="all of them are shown")
+    waiting: dict[str, int] = Field(
+        description="by queue: how many are parked in all, of which the oldest are listed, on this page or another"
+    )
+    complete: bool = Field(description="all of them are listed, on this page or another")
+    next: Next = None
 
 
 class Order(BaseModel):
@@ -104,3 +109,4 @@ class DecisionList(BaseModel):
     """The latest decisions, newest first."""
 
     decisions: list[Decision]
+    next: Next

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from services.dashboard.access import Role, at_least
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
 from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.paging import Paged
 from services.dashboard.problems import documented
 from shared.messages import Name
 
@@ -23,13 +24,15 @@ def _datasets(request: Request) -> DatasetsService:
 Datasets = Annotated[DatasetsService, Depends(_datasets)]
 
 
-@router.get("", responses=documented(401, 503))
-def list_datasets(datasets: Datasets) -> DatasetList:
-    """The names of the datasets: those that have versions, and those that lie there as tables."""
-    return datasets.names()
+@router.get("", responses=documented(401, 422, 503))
+def list_datasets(datasets: Datasets, paging: Paged) -> DatasetList:
+    """The names of the datasets, a page at a time: those that have versions, then those that lie there as tables."""
+    return datasets.names(paging)
 
 
 @router.get("/{dataset}", responses=documented(401, 404, 422, 503))
-def list_versions(datasets: Datasets, dataset: Annotated[Name, Path(examples=["seam-2026"])]) -> DatasetVersionList:
-    """The versions of a dataset, newest first; a training may name any of them."""
-    return datasets.versions(dataset)
+def list_versions(
+    datasets: Datasets, dataset: Annotated[Name, Path(examples=["seam-2026"])], paging: Paged
+) -> DatasetVersionList:
+    """The versions of a dataset, newest first, a page at a time; a training may name any of them."""
+    return datasets.versions(dataset, paging)

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from services.dashboard.paging import Next
 from shared.dataset import DatasetVersion
 
 
@@ -42,16 +43,18 @@ class DatasetVersionView(BaseModel):
 
 
 class DatasetList(BaseModel):
-    """The names of the datasets, in their order."""
+    """The names of the datasets, in their order: first of those that have versions, then of tables."""
 
     datasets: list[str] = Field(description="that have versions")
     tables: list[str] = Field(
         description="that lie there as tables, such as labelling makes: a training names `datasets/<name>`, "
         "and keeps what is there as a version"
     )
+    next: Next
 
 
 class DatasetVersionList(BaseModel):
     """The versions of a dataset, newest first."""
 
     versions: list[DatasetVersionView]
+    next: Next

@@ -8,12 +8,16 @@ from functools import lru_cache
 from typing import Final
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
+from services.dashboard.paging import ALL, Paging
 from services.dashboard.problems import Problem
 from shared.dataset import FOLDER, DatasetVersionError, datasets, read_version, versions
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 TABLE: Final = re.compile(rf"{FOLDER}/(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)/(labels|[^/]+_data)\.csv")
 """Labels of pictures that lie below a prefix, as the trainer reads them."""
+
+VERSIONED, TABLES = range(2)
+"""Which come first."""
 
 
 class DatasetsService:
@@ -24,13 +28,19 @@ class DatasetsService:
         # versions never change; one that is not there raises, which is not kept: it may come, or be put back
         self._version = lru_cache(maxsize=500)(self._read)
 
-    def names(self) -> DatasetList:
+    def names(self, paging: Paging = ALL) -> DatasetList:
         """Those that have versions, and those that are tables."""
         found = (TABLE.fullmatch(key) for key in self._store.keys(f"{FOLDER}/"))
         tables = {match["name"] for match in found if match}
-        return DatasetList(datasets=datasets(self._store), tables=sorted(tables))
+        places = [*((VERSIONED, name) for name in datasets(self._store)), *((TABLES, name) for name in tables)]
+        shown, more = paging.part(places, lambda place: place)
+        return DatasetList(
+            datasets=[name for kind, name in shown if kind == VERSIONED],
+            tables=[name for kind, name in shown if kind == TABLES],
+            next=more,
+        )
 
-    def versions(self, dataset: str) -> DatasetVersionList:
+    def versions(self, dataset: str, paging: Paging = ALL) -> DatasetVersionList:
         """The versions of one; one that can't be read is left out.
 
         Raises:
@@ -39,11 +49,12 @@ class DatasetsService:
         known = versions(self._store, dataset)
         if not known:
             raise Problem(404, f"there is no dataset {dataset!r}: GET /api/datasets lists them")
+        shown, more = paging.part(enumerate(known), lambda numbered: (-numbered[0], numbered[1]))
         views = []
-        for version in reversed(known):
+        for _, version in shown:
             with suppress(ObjectNotFound, DatasetVersionError):
                 views.append(self._version(dataset, version))
-        return DatasetVersionList(versions=views)
+        return DatasetVersionList(versions=views, next=more)
 
     def _read(self, dataset: str, version: str) -> DatasetVersionView:
         return DatasetVersionView.of(read_version(self._store, dataset, version))

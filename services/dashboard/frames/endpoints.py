@@ -11,6 +11,7 @@ from services.dashboard.frames.marks import Mark, MarkList, MarkOrder, Marks
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
 from services.dashboard.frames.service import FramesService, Picture
 from services.dashboard.frames.wanted import Wanted
+from services.dashboard.paging import Before
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
 from shared.messages import FrameId as FrameIdRule
@@ -56,7 +57,6 @@ def _wanted(
 
 WantedFrames = Annotated[Wanted, Depends(_wanted)]
 MarkedFrames = Annotated[Marks, Depends(_marks)]
-Before = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
 
 
 @router.get("", responses=documented(401, 422, 503))

@@ -11,6 +11,7 @@ from typing import Final, Self
 from pydantic import BaseModel, Field
 
 from services.dashboard.frames.index import KnownFrame
+from services.dashboard.paging import Next
 from shared.messages import FrameExplained, Verdict
 
 Trust = Mapping[tuple[str, bool], bool | None]
@@ -127,7 +128,7 @@ class FramePage(BaseModel):
     """Frames, newest first, and where the next page starts."""
 
     frames: list[FrameView]
-    next: str | None = Field(description="give it as `before` to get the next page; null when there is none")
+    next: Next
 
 
 def _heatmaps(explanation: FrameExplained | None, folder: str, trust: Trust) -> dict[str, HeatmapView]:

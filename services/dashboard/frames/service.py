@@ -19,8 +19,9 @@ from services.dashboard.frames.schemas import (
     FrameView,
     Trust,
 )
-from services.dashboard.frames.wanted import Moment, Wanted, cursor_of, moment_of
+from services.dashboard.frames.wanted import Wanted
 from services.dashboard.lines.register import LineRegister
+from services.dashboard.paging import Place, cursor_of, place_of
 from services.dashboard.problems import Problem
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -58,7 +59,7 @@ class FramesService:
         """A page of the frames that are wanted, newest first."""
         wanted.check()
         page: list[KnownFrame] = []
-        walk = takewhile(lambda frame: not wanted.too_old(frame), self._walk(wanted, moment_of(before)))
+        walk = takewhile(lambda frame: not wanted.too_old(frame), self._walk(wanted, place_of(before)))
         more: str | None = None
         for looked_at, frame in enumerate(walk, start=1):
             if wanted.fits(frame):
@@ -189,7 +190,7 @@ class FramesService:
             raise Problem(404, "it is not in object storage yet, or no longer") from error
         return Picture(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
-    def _walk(self, wanted: Wanted, before: Moment | None) -> Iterator[KnownFrame]:
+    def _walk(self, wanted: Wanted, before: Place | None) -> Iterator[KnownFrame]:
         names = [wanted.line] if wanted.line else self._lines.all()
         start = min(filter(None, (before, wanted.newest)), default=None)
         return newest_first(self._index.newest(line, wanted.kinds, start) for line in names)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.dashboard.frames.index import Kind, KnownFrame
+from services.dashboard.paging import Place
 from services.dashboard.problems import Problem
 from shared.messages import Verdict
-
-Moment = tuple[int, str]
-"""The place of a frame among others: see `KnownFrame.moment`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Wanted:
         return self.first is not None and frame.verdict.frame.captured_at < self.first
 
     @property
-    def newest(self) -> Moment | None:
+    def newest(self) -> Place | None:
         """Just after the newest that can fit; None: the newest of all."""
         return (_milliseconds(self.last), "") if self.last else None
 
@@ -93,26 +88,6 @@ class Wanted:
             return found.present or found.fault
         highest = 1.0 if self.score_to is None else self.score_to
         return (self.score_from or 0.0) <= found.score <= highest
-
-
-def cursor_of(moment: Moment) -> str:
-    """A moment as clients carry it."""
-    return base64.urlsafe_b64encode(json.dumps(moment).encode()).decode().rstrip("=")
-
-
-def moment_of(cursor: str | None) -> Moment | None:
-    """The moment of a cursor.
-
-    Raises:
-        Problem: 422: it is none of ours.
-    """
-    if cursor is None:
-        return None
-    try:
-        milliseconds, frame_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return int(milliseconds), str(frame_id)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise Problem(422, "before: take it from `next` of the page before") from error
 
 
 def _milliseconds(moment: datetime) -> int:

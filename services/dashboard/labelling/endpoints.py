@@ -32,6 +32,7 @@ from services.dashboard.labelling.schemas import (
 )
 from services.dashboard.labelling.service import LabellingService, Wanted
 from services.dashboard.labelling.uploading import BODY, LARGEST, Upload, received
+from services.dashboard.paging import Paged
 from services.dashboard.problems import documented
 from services.dashboard.times import AskedTime
 from shared.messages import Name
@@ -81,10 +82,10 @@ SourceName = Annotated[SourceId, Path(examples=["line-seam"])]
 Frame = Annotated[FrameKey, Path(examples=["12"])]
 
 
-@router.get("/sources", responses=documented(401, 503))
-def list_sources(labelling: Labelling) -> SourceList:
-    """Where frames come from: the lines by recipe, and the uploaded films; and how far people are."""
-    return labelling.sources()
+@router.get("/sources", responses=documented(401, 422, 503))
+def list_sources(labelling: Labelling, paging: Paged) -> SourceList:
+    """Where frames come from, a page at a time: lines by recipe, then uploaded films; and how far people are."""
+    return labelling.sources(paging)
 
 
 @router.get("/sources/{source}", responses=documented(401, 404, 422, 503))

@@ -17,6 +17,7 @@ from services.dashboard.labelling.records import (
     RecordId,
     SourceId,
 )
+from services.dashboard.paging import Next
 from shared.messages import Name
 from shared.recipe import Label, Role, Task
 
@@ -92,6 +93,7 @@ class SourceList(BaseModel):
     """The lines by recipe, then the films, the newest first."""
 
     sources: list[SourceView]
+    next: Next
 
 
 class Said(BaseModel):
@@ -216,7 +218,7 @@ class RecordPage(BaseModel):
     """Who labelled what when, newest first."""
 
     records: list[RecordView]
-    next: str | None = Field(description="give it as `before` to get the next page; null when there is none")
+    next: Next = Field(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
 
 
 class KappaView(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from services.dashboard.labelling.schemas import (
 from services.dashboard.labelling.shown import contradictions_of, frame_of, kappa_view, source_view
 from services.dashboard.labelling.sources import Source, Sources, checked_recipe
 from services.dashboard.labelling.work import Task, Work, judged_in, reading_of
+from services.dashboard.paging import Paging, Place, newest
 from services.dashboard.problems import Problem
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -70,9 +72,14 @@ class LabellingService:
         self._line_frames = line_frames
         self._sources = Sources(store, films)
 
-    def sources(self) -> SourceList:
-        """All sources of frames."""
-        return SourceList(sources=[self._view(source) for source in self._sources.all()])
+    def sources(self, paging: Paging) -> SourceList:
+        """The sources of frames: the lines by recipe, then the films, the newest first."""
+        shown, more = paging.part(self._sources.all(), _place)
+        return SourceList(sources=[self._view(source) for source in shown], next=more)
+
+    def names(self) -> dict[str, str]:
+        """What the sources are called, in the same order, by id."""
+        return {source.id: source.name for source in self._sources.all()}
 
     def source(self, source: str) -> SourceView:
         """One of them.
@@ -254,3 +261,8 @@ class LabellingService:
         with suppress(Problem):
             return self._sources.get(source).name
         return source
+
+
+def _place(source: Source) -> Place:
+    """The lines by recipe, then the films, the newest first."""
+    return newest(source.film.uploaded_at, source.id) if source.film else (-sys.maxsize, source.id)

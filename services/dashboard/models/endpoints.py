@@ -28,6 +28,7 @@ from services.dashboard.models.schemas import (
 )
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSets
+from services.dashboard.paging import Paged
 from services.dashboard.problems import Problem, documented
 from shared.messages import Name
 from shared.vision.bundle import REPORT
@@ -63,10 +64,10 @@ Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
 
 @router.get("", responses=documented(401, 422, 503))
 def list_models(
-    models: Models, recipe: Annotated[Name | None, Query(description="of this recipe only")] = None
+    models: Models, paging: Paged, recipe: Annotated[Name | None, Query(description="of this recipe only")] = None
 ) -> ModelList:
-    """The model versions, newest first, each with its labels, its evaluation and what it was trained on."""
-    return models.newest(recipe)
+    """The model versions, newest first, a page at a time: each with its labels, its evaluation and its dataset."""
+    return models.newest(recipe, paging)
 
 
 @router.get("/{recipe}/versions/{version}", responses=documented(401, 404, 422, 503))
@@ -112,9 +113,9 @@ def set_thresholds(
 
 
 @router.get("/{recipe}/thresholds", responses=documented(401, 403, 422, 503))
-def list_thresholds(sets: Thresholds, recipe: RecipeName) -> ThresholdSetList:
-    """Threshold sets that were ordered, and what the trainer made of each."""
-    return sets.of_recipe(recipe)
+def list_thresholds(sets: Thresholds, recipe: RecipeName, paging: Paged) -> ThresholdSetList:
+    """Threshold sets that were ordered, and what the trainer made of each, the newest first, a page at a time."""
+    return sets.of_recipe(recipe, paging)
 
 
 @router.get("/{recipe}/production", responses=documented(401, 404, 422, 503))
@@ -124,9 +125,9 @@ def get_production(models: Models, recipe: RecipeName) -> Production:
 
 
 @router.get("/{recipe}/promotions", responses=documented(401, 422, 503))
-def list_promotions(models: Models, recipe: RecipeName) -> PromotionList:
-    """Promotions that were ordered, and what the trainer made of each."""
-    return models.promotions(recipe)
+def list_promotions(models: Models, recipe: RecipeName, paging: Paged) -> PromotionList:
+    """Promotions that were ordered, and what the trainer made of each, the newest first, a page at a time."""
+    return models.promotions(recipe, paging)
 
 
 @router.post("/{recipe}/{version}/promotion", status_code=202, responses=documented(401, 403, 404, 422, 503))
@@ -150,9 +151,9 @@ def roll_back(
 
 
 @router.get("/{recipe}/history", responses=documented(401, 422, 503))
-def get_history(models: Models, recipe: RecipeName) -> HistoryView:
-    """Every promotion, rollback and refusal: who, when, why, from which version to which."""
-    return models.history(recipe)
+def get_history(models: Models, recipe: RecipeName, paging: Paged) -> HistoryView:
+    """Every promotion, rollback and refusal: who, when, why, from which version to which; a page at a time."""
+    return models.history(recipe, paging)
 
 
 @router.post("/{recipe}/comparisons", status_code=202, responses=documented(401, 403, 404, 422, 503))

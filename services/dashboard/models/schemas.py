@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.moves import Move
+from services.dashboard.paging import Next
 from shared.messages import Name, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.promotions import Entry
 from shared.recipe import Role
@@ -68,6 +69,7 @@ class ModelList(BaseModel):
     """Model versions, newest first."""
 
     models: list[ModelView]
+    next: Next
 
 
 class MoveView(BaseModel):
@@ -118,6 +120,7 @@ class HistoryView(BaseModel):
 
     recipe: str
     history: list[Entry] = Field(description="newest first")
+    next: Next
 
 
 class ThresholdSetOrder(BaseModel):
@@ -192,6 +195,7 @@ class ThresholdSetList(BaseModel):
     """Threshold sets, newest first."""
 
     thresholds: list[ThresholdSetView]
+    next: Next
 
 
 class ComparisonOrder(BaseModel):
@@ -280,3 +284,4 @@ class PromotionList(BaseModel):
     """Promotions, newest first."""
 
     promotions: list[PromotionView]
+    next: Next

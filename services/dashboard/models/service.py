@@ -25,6 +25,7 @@ from services.dashboard.models.schemas import (
     PromotionView,
     RollbackOrder,
 )
+from services.dashboard.paging import ALL, Paging, newest
 from services.dashboard.problems import Problem
 from shared.messages import PromotionRequested
 from shared.promotions import history_of
@@ -45,11 +46,12 @@ class ModelsService:
         self._recipe = lru_cache(maxsize=500)(self._read_recipe)
         self._evaluation = lru_cache(maxsize=500)(self._read_evaluation)
 
-    def newest(self, recipe: str | None) -> ModelList:
+    def newest(self, recipe: str | None, paging: Paging = ALL) -> ModelList:
         """The versions of a recipe, or of all, newest first."""
         recipes = [recipe] if recipe else self.recipes()
         models = [model for name in recipes for model in self._of_recipe(name)]
-        return ModelList(models=sorted(models, key=lambda model: model.created_at, reverse=True))
+        shown, more = paging.part(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
+        return ModelList(models=shown, next=more)
 
     def get(self, recipe: str, version: str) -> ModelView:
         """One version.
@@ -183,9 +185,11 @@ class ModelsService:
         )
         return self._ask(request)
 
-    def history(self, recipe: str) -> HistoryView:
+    def history(self, recipe: str, paging: Paging = ALL) -> HistoryView:
         """Every promotion, rollback and refusal of a recipe, newest first."""
-        return HistoryView(recipe=recipe, history=list(reversed(history_of(self._store, recipe))))
+        entries = history_of(self._store, recipe)
+        shown, more = paging.part(entries, lambda entry: newest(entry.at, f"{entry.version}/{entry.outcome}"))
+        return HistoryView(recipe=recipe, history=shown, next=more)
 
     def promotion(self, recipe: str, promotion_id: str) -> PromotionView | None:
         """One that was ordered or happened; None when nothing is known of it."""
@@ -197,10 +201,11 @@ class ModelsService:
             each for each in self.promotions(request.recipe).promotions if each.promotion_id == request.promotion_id
         )
 
-    def promotions(self, recipe: str) -> PromotionList:
+    def promotions(self, recipe: str, paging: Paging = ALL) -> PromotionList:
         """The promotions of a recipe that were ordered or happened, newest first."""
         views = [PromotionView.of(move) for move in self._moves.of_recipe(recipe)]
-        return PromotionList(promotions=sorted(views, key=lambda view: view.at, reverse=True))
+        shown, more = paging.part(views, lambda view: newest(view.at, view.promotion_id))
+        return PromotionList(promotions=shown, next=more)
 
     def _of_recipe(self, recipe: str) -> list[ModelView]:
         in_production = bundle.production_version(self._store, recipe)

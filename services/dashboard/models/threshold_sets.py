@@ -13,6 +13,7 @@ from services.dashboard.models.effects import Effect, effect_of, effect_of_curve
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.words import ThresholdWords
+from services.dashboard.paging import ALL, Paging, newest
 from services.dashboard.problems import Problem
 from shared.messages import ThresholdsRequested
 from shared.recipe import Recipe, Task
@@ -81,9 +82,10 @@ class ThresholdSets:
         self._commands.give(request)
         return next(each for each in self._words.of_recipe(recipe) if each.thresholds_id == request.thresholds_id)
 
-    def of_recipe(self, recipe: str) -> ThresholdSetList:
+    def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:
         """Those that were asked for, newest first."""
-        return ThresholdSetList(thresholds=self._words.of_recipe(recipe))
+        shown, more = paging.part(self._words.of_recipe(recipe), lambda view: newest(view.at, view.thresholds_id))
+        return ThresholdSetList(thresholds=shown, next=more)
 
     def _read_scores(self, recipe: str, version: str) -> ScoredPictures | None:
         key = f"{bundle.folder_of(recipe, version)}/{bundle.SCORES}"

@@ -35,11 +35,11 @@ class ThresholdWords:
             self._latest.put(self._keys.thresholds(word.recipe), field, at, word.encode().decode())
 
     def of_recipe(self, recipe: str) -> list[ThresholdSetView]:
-        """Everything asked for a recipe, and what came of it, newest first."""
+        """Everything asked for a recipe, and what came of it."""
         views: dict[str, ThresholdSetView] = {}
         for text in self._latest.all(self._keys.thresholds(recipe)).values():
             word = decode(text.encode())
             if isinstance(word, Word):
                 known = views.get(word.thresholds_id)
                 views[word.thresholds_id] = known.told(word) if known else ThresholdSetView.of(word)
-        return sorted(views.values(), key=lambda view: view.at, reverse=True)
+        return list(views.values())

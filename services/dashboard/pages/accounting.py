@@ -10,7 +10,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from services.dashboard.access import Audited, Engineer, Role
 from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
+from services.dashboard.pages.form import Fields
 from services.dashboard.pages.templating import show
+from services.dashboard.paging import Before, Paging, place_of
 from services.dashboard.problems import Problem
 
 SPANS: Final = {
@@ -20,13 +22,19 @@ SPANS: Final = {
 }
 MOST_HOURS: Final = 200
 """Rows of the table; the API has them all."""
+DECISIONS: Final = 50
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/accounting")
 def show_accounting(
-    request: Request, accounts: Accounts, span: Annotated[Literal["day", "week", "month"], Query()] = "day"
+    request: Request,
+    accounts: Accounts,
+    asked: Fields,
+    *,
+    span: Annotated[Literal["day", "week", "month"], Query()] = "day",
+    before: Before = None,
 ) -> HTMLResponse:
     """Captured = judged + refused + parked + in flight; then the parked messages."""
     now = datetime.now(UTC)
@@ -39,7 +47,8 @@ def show_accounting(
         open_hours=[hour for hour in account.hours if hour.judged < hour.captured],
         most=MOST_HOURS,
         parked=parked,
-        decisions=accounts.parked.decisions().decisions,
+        asked=asked,
+        decided=accounts.parked.decisions(Paging(place_of(before), DECISIONS)),
         spans={name: words for name, (words, _) in SPANS.items()},
         span=span,
     )

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
-from services.dashboard.frames.endpoints import Before, FrameId, Frames, MarkedFrames
+from services.dashboard.frames.endpoints import FrameId, Frames, MarkedFrames
 from services.dashboard.frames.wanted import Wanted
 from services.dashboard.models.endpoints import Models
 from services.dashboard.pages.form import Asked, Fields
 from services.dashboard.pages.templating import Clock, show
+from services.dashboard.paging import Before
 from services.dashboard.problems import Problem
 from services.dashboard.quality.endpoints import Qualities
 from shared.messages import Name, Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +16,7 @@ from services.dashboard.labelling.schemas import DatasetOrder, Queue
 from services.dashboard.labelling.service import LabellingService, Wanted
 from services.dashboard.pages.form import Asked, Fields
 from services.dashboard.pages.templating import Clock, show
+from services.dashboard.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.problems import Problem
 from shared.messages import Name
 
@@ -31,15 +32,24 @@ QUEUES: Final = {
 }
 READINGS: Final = {Reading.FIRST: "first", Reading.SECOND: "second", Reading.SETTLED: "settled"}
 RECORDS: Final = 100
+SOURCES: Final = 200
+"""As many as one dataset can be made of."""
 _SOURCE: Final = TypeAdapter[str](SourceId)
 
 router = APIRouter(include_in_schema=False)
 
 
+def _part(before: Before = None) -> Paging:
+    return Paging(place_of(before), SOURCES)
+
+
+Part = Annotated[Paging, Depends(_part)]
+
+
 @router.get("/labelling")
-def show_sources(request: Request, labelling: Labelling) -> HTMLResponse:
+def show_sources(request: Request, labelling: Labelling, part: Part) -> HTMLResponse:
     """What there is to label, and how far people are."""
-    return _overview(request, labelling)
+    return _overview(request, labelling, part)
 
 
 @router.post("/labelling/datasets")
@@ -50,6 +60,7 @@ def make_dataset(
     caller: Engineer,
     audit: Audited,
     *,
+    part: Part,
     name: Annotated[str, Form(max_length=64)] = "",
     sources: Annotated[list[str] | None, Form()] = None,
 ) -> HTMLResponse:
@@ -60,10 +71,10 @@ def make_dataset(
             made = datasets.make(order)
     except ValidationError:
         text = "Choose one source or more, and a name of letters, digits, _ and -"
-        return _overview(request, labelling, chosen=sources, name=name, refused=text)
+        return _overview(request, labelling, part, chosen=sources, name=name, refused=text)
     except Problem as problem:
-        return _overview(request, labelling, chosen=sources, name=name, refused=problem.details.detail)
-    return _overview(request, labelling, made=made)
+        return _overview(request, labelling, part, chosen=sources, name=name, refused=problem.details.detail)
+    return _overview(request, labelling, part, made=made)
 
 
 @router.get("/labelling/history")
@@ -73,7 +84,7 @@ def show_history(
     """Who labelled what when."""
     context: dict[str, Any] = {
         "asked": asked,
-        "sources": {source.source: source.name for source in labelling.sources().sources},
+        "sources": labelling.names(),
         "people": labelling.people(),
         "readings": READINGS,
     }
@@ -127,14 +138,15 @@ def show_agreement(request: Request, labelling: Labelling, source: SourceName) -
     )
 
 
-def _overview(request: Request, labelling: LabellingService, **context: Any) -> HTMLResponse:
+def _overview(request: Request, labelling: LabellingService, part: Paging, **context: Any) -> HTMLResponse:
     room = request.app.state.labelling
     clock: Clock = request.app.state.clock
     return show(
         request,
         "labelling.html",
         "labelling",
-        sources=labelling.sources().sources,
+        found=labelling.sources(part),
+        asked=Asked({"before": cursor_of(part.after)} if part.after else {}),
         recipes=labelling.recipes(),
         queues=QUEUES,
         upload_bytes=room.upload_bytes,

@@ -14,7 +14,9 @@ from services.dashboard.models.endpoints import Comparisons, Models, RecipeName,
 from services.dashboard.models.schemas import ComparisonOrder, ModelView, PromotionOrder, PromotionState, RollbackOrder
 from services.dashboard.models.service import ModelsService
 from services.dashboard.pages.curves import LOSS, PRECISION, draw_curves
+from services.dashboard.pages.form import Fields
 from services.dashboard.pages.templating import show
+from services.dashboard.paging import Before, Paging, place_of
 from services.dashboard.problems import Problem
 from services.dashboard.trainings.endpoints import Trainings
 from services.dashboard.trainings.schemas import EpochView
@@ -41,12 +43,18 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/models")
 def show_models(
-    request: Request, models: Models, trainings: Trainings, recipe: Annotated[Name | None, Query()] = None
+    request: Request,
+    models: Models,
+    trainings: Trainings,
+    asked: Fields,
+    *,
+    recipe: Annotated[Name | None, Query()] = None,
+    trainings_before: Before = None,
+    moves_before: Before = None,
 ) -> HTMLResponse:
     """What is in production, the versions there are, the trainings, and the history of a recipe."""
     recipes = models.recipes()
     recipe = recipe or (recipes[0] if recipes else None)
-    newest = trainings.newest(TRAININGS).trainings
     found = models.newest(recipe).models if recipe else []
     return show(
         request,
@@ -57,9 +65,10 @@ def show_models(
         models=found,
         production=models.production(recipe) if found and recipe else None,
         before=models.before(recipe) if found and recipe else None,
-        history=models.history(recipe).history[:MOVES] if recipe else [],
+        moves=models.history(recipe, Paging(place_of(moves_before), MOVES)) if recipe else None,
         waiting=_waiting(models, recipe) if recipe else [],
-        trainings=newest,
+        trainings=trainings.page(Paging(place_of(trainings_before), TRAININGS)),
+        asked=asked,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.dashboard.access import Audited, Engineer, Role, at_least
+from services.dashboard.paging import Paged
 from services.dashboard.problems import documented
 from services.dashboard.trainings.schemas import (
     ArchitectureList,
@@ -44,9 +45,9 @@ def order_training(
 
 
 @router.get("", responses=documented(401, 422, 503))
-def list_trainings(trainings: Trainings, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> TrainingList:
-    """The last trainings, newest first."""
-    return trainings.newest(limit)
+def list_trainings(trainings: Trainings, paging: Paged) -> TrainingList:
+    """The trainings, newest first, a page at a time."""
+    return trainings.page(paging)
 
 
 @router.get("/architectures", responses=documented(401, 403))

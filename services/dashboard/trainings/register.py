@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import cast
 
 from redis import Redis
@@ -70,7 +71,7 @@ class Trainings:
         told = (decode(text.encode()) for text in self._latest.all(self._keys.epochs(training_id)).values())
         return [word for word in told if isinstance(word, TrainingProgressed)]
 
-    def newest(self, most: int) -> list[KnownTraining]:
-        """The last trainings, newest first."""
-        ids = cast("list[str]", self._redis.zrevrange(self._keys.trainings, 0, most - 1))
-        return [training for training_id in ids if (training := self.find(training_id))]
+    def ids(self) -> list[tuple[str, datetime]]:
+        """Every training, and when it was first heard of."""
+        known = cast("list[tuple[str, float]]", self._redis.zrange(self._keys.trainings, 0, -1, withscores=True))
+        return [(training_id, datetime.fromtimestamp(moment, UTC)) for training_id, moment in known]

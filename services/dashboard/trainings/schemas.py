@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.schemas import PromotionView
+from services.dashboard.paging import Next
 from services.dashboard.trainings.register import KnownTraining
 from shared.messages import Name, TrainingState
 
@@ -123,6 +124,7 @@ class TrainingList(BaseModel):
     """Trainings, newest first."""
 
     trainings: list[TrainingView]
+    next: Next
 
 
 def _state_of(known: KnownTraining) -> TrainingState:

@@ -10,6 +10,7 @@ from ulid import ULID
 
 from services.dashboard.commands import Commands
 from services.dashboard.models.service import ModelsService
+from services.dashboard.paging import Paging, newest
 from services.dashboard.problems import Problem
 from services.dashboard.trainings.register import KnownTraining, Trainings
 from services.dashboard.trainings.schemas import EpochView, TrainingHistory, TrainingList, TrainingOrder, TrainingView
@@ -44,9 +45,11 @@ class TrainingsService:
         self._commands.give(request)
         return self.get(request.training_id)
 
-    def newest(self, most: int) -> TrainingList:
-        """The last trainings."""
-        return TrainingList(trainings=[self._view(known) for known in self._trainings.newest(most)])
+    def page(self, paging: Paging) -> TrainingList:
+        """Trainings, newest first."""
+        ids, more = paging.part(self._trainings.ids(), lambda each: newest(each[1], each[0]))
+        found = (self._trainings.find(training_id) for training_id, _ in ids)
+        return TrainingList(trainings=[self._view(known) for known in found if known], next=more)
 
     def get(self, training_id: str) -> TrainingView:
         """One training.

@@ -84,7 +84,7 @@ def test_a_discarded_message_is_gone_from_the_broker_and_kept_in_storage(
     assert broker.depth(TRAINER_COMMANDS.parked).total == broker.depth(TRAINER_COMMANDS.name).total == 0
     (key,) = store.keys("parked/")
     assert b"no such data set" in store.get(key)
-    assert client.get("/api/parked").json() == {"parked": [], "waiting": {}, "complete": True}
+    assert client.get("/api/parked").json() == {"parked": [], "waiting": {}, "complete": True, "next": None}
 
 
 def test_what_cant_be_decided_is_refused(client: httpx.Client) -> None:

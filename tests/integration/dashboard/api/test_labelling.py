@@ -176,7 +176,7 @@ def test_what_can_not_be_labelled_is_refused_with_what_to_do(client: httpx.Clien
     problem(client.post("/api/labelling/films", data={"recipe_yaml": RECIPE}), 422, "choose a video")
     (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
     problem(upload(client, tmp_path / "large.mp4"), 413, "DASHBOARD_UPLOAD_MEGABYTES")
-    assert client.get("/api/labelling/sources").json() == {"sources": []}
+    assert client.get("/api/labelling/sources").json() == {"sources": [], "next": None}
 
 
 def test_the_name_of_an_uploaded_file_is_never_a_path(client: httpx.Client) -> None:

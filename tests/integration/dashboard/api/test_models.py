@@ -31,7 +31,7 @@ def test_models_are_listed_with_what_they_are(client: httpx.Client, store: Objec
     )
     production = client.get("/api/models/seam/production").json()
     assert (production["version"], production["history"][0]["by"]) == ("model-1", "eva")
-    assert client.get("/api/models", params={"recipe": "other"}).json() == {"models": []}
+    assert client.get("/api/models", params={"recipe": "other"}).json() == {"models": [], "next": None}
     problem(client.get("/api/models/other/production"), 404, "no models")
     assert client.get("/api/models/seam/versions/model-2").json()["architecture"] == "compact"
     problem(client.get("/api/models/seam/versions/model-9"), 404, "no version")
@@ -109,7 +109,7 @@ def test_a_rollback_is_one_call_to_the_version_before(client: httpx.Client, brok
 
 
 def test_the_history_has_every_move_and_every_refusal(client: httpx.Client, store: ObjectStore) -> None:
-    assert client.get("/api/models/seam/history").json() == {"recipe": "seam", "history": []}
+    assert client.get("/api/models/seam/history").json() == {"recipe": "seam", "history": [], "next": None}
     move(store, "model-1", None)
     refused = PromotionRefused(
         promotion_id="promotion-2",

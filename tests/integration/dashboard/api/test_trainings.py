@@ -67,7 +67,7 @@ REFUSED: list[tuple[object, str]] = [
 def test_a_training_that_cant_be_is_refused(client: httpx.Client) -> None:
     for order, says in REFUSED:
         problem(client.post("/api/trainings", json=order), 422, says)
-    assert client.get("/api/trainings").json() == {"trainings": []}
+    assert client.get("/api/trainings").json() == {"trainings": [], "next": None}
 
 
 def test_a_training_tells_what_became_of_its_promotion(client: httpx.Client, broker: Broker) -> None:
