@@ -10,6 +10,7 @@ from pygal.etree import etree
 from pygal.style import Style
 
 from services.dashboard.lines.schemas import Bucket
+from services.dashboard.pages.templating import Clock
 
 STYLE: Final = Style(
     background="transparent",
@@ -47,18 +48,18 @@ def styled(colours: tuple[str, ...]) -> Style:
     return Style(**{**plain, "colors": colours, "value_font_size": 14, "value_colors": ("var(--ink)",)})
 
 
-def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, utc_offset: timedelta) -> str:
+def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Clock) -> str:
     """The share of NG frames per minute, as SVG to be put into a page.
 
     Args:
         buckets: by minute; those without a frame are left out.
         start: of the first minute.
         minutes: how many.
-        utc_offset: of the clock on the reader's wall.
+        clock: the plant's.
     """
     by_start = {bucket.start: bucket for bucket in buckets}
     moments = [start + timedelta(minutes=index) for index in range(minutes)]
-    labels = [f"{moment + utc_offset:%H:%M}" for moment in moments]
+    labels = [clock(moment, "%H:%M") for moment in moments]
     top = _top(buckets)
     chart = pygal.Bar(
         style=STYLE,

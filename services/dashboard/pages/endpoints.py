@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from services.dashboard.access import Role, at_least
@@ -13,7 +12,7 @@ from services.dashboard.counting import Step
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.pages import accounting, frames, labelling, models, people, quality, thresholds, trainings
 from services.dashboard.pages.charts import draw_ng_rate
-from services.dashboard.pages.templating import templates
+from services.dashboard.pages.templating import show, templates
 from services.dashboard.problems import ProblemDetails
 
 CHART_MINUTES = 60
@@ -32,19 +31,15 @@ router.include_router(thresholds.router)
 @router.get("/")
 def show_lines(request: Request) -> HTMLResponse:
     """The lines, live: the page itself is always the same, the stream of events fills it."""
-    return templates.TemplateResponse(request, "lines.html", {"page": "lines"})
+    return show(request, "lines.html", "lines")
 
 
 @router.get("/lines/{line}/chart")
-def show_chart(
-    lines: Lines,
-    line: Line,
-    utc_offset: Annotated[int, Query(ge=-1080, le=1080, description="minutes, of the clock on the wall")] = 0,
-) -> HTMLResponse:
+def show_chart(request: Request, lines: Lines, line: Line) -> HTMLResponse:
     """The share of NG frames over the last hour, to be put into the page of the lines."""
     now = datetime.now(UTC)
     rates = lines.rates(line, Step.MINUTE, now - timedelta(minutes=CHART_MINUTES - 1), now)
-    drawing = draw_ng_rate(rates.buckets, rates.start, CHART_MINUTES, timedelta(minutes=utc_offset))
+    drawing = draw_ng_rate(rates.buckets, rates.start, CHART_MINUTES, request.app.state.clock)
     return HTMLResponse(drawing, headers={"Cache-Control": "no-store"})
 
 

@@ -18,8 +18,8 @@ const grouped = new Intl.NumberFormat("en");
 const number = { format: (value) => grouped.format(value).replaceAll(",", "\u202f") };
 const decimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const clockTime = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const fullTime = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const clockTime = plantTime({ timeStyle: "medium" });
+const fullTime = plantTime({ dateStyle: "medium", timeStyle: "long" });
 
 const formats = {
   count: (value) => number.format(value),
@@ -34,6 +34,14 @@ let serverAhead = 0; // ms
 
 const element = (id) => document.getElementById(id);
 const now = () => Date.now() + serverAhead;
+
+function plantTime(form) {
+  try {
+    return new Intl.DateTimeFormat("en-GB", { ...form, timeZone: document.getElementById("clock").dataset.zone });
+  } catch {
+    return new Intl.DateTimeFormat("en-GB", form); // a browser older than the name of the zone
+  }
+}
 
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -331,7 +339,7 @@ function bar(rate, most, colour) {
 }
 
 async function refreshChart(known) {
-  const answer = await fetch(`/lines/${known.name}/chart?utc_offset=${-new Date().getTimezoneOffset()}`);
+  const answer = await fetch(`/lines/${known.name}/chart`);
   if (answer.ok) known.section.querySelector("[data-chart]").innerHTML = await answer.text();
 }
 

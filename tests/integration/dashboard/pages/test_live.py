@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -9,10 +12,15 @@ from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.browsers import SOON, is_loaded, put_pictures
-from tests.dashboards import open_dashboard, publish, put_model
+from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
 from tests.verdicts import Line, explanation_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> DashboardSettings:
+    return embedded_settings(tmp_path, time_zone="Pacific/Kiritimati")
 
 
 def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, store: ObjectStore) -> None:
@@ -33,6 +41,8 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
     expect(condition).to_contain_text("break")
     hero = page.locator("[data-hero]")
     expect(hero).to_contain_text("heatmap to come")
+    plants = verdict.frame.captured_at.astimezone(ZoneInfo("Pacific/Kiritimati"))
+    expect(hero.locator("time")).to_have_text(f"{plants:%H:%M:%S}")
 
     publish(broker, explanation_of(verdict))
     expect(hero.locator("img")).to_have_attribute("src", f"/api/frames/{verdict.frame.frame_id}/overlay")
