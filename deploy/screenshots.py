@@ -35,6 +35,7 @@ PAGES: Final = {
     "training": "/trainings/new?recipe=seam",
     "accounting": "/accounting",
     "labelling": "/labelling",
+    "history": "/labelling/history",
 }
 SIZE: Final = ViewportSize(width=1280, height=800)
 QUALITY: Final = 82
@@ -66,7 +67,9 @@ def screenshots(
     with _line(state) as address, sync_playwright() as playwright:
         _wait_for(address, frames)
         browser = playwright.chromium.launch(executable_path=chromium)
-        for name, path in {**PAGES, "desk": _label(address), "frame": f"/frames/{_last_break(address)}"}.items():
+        model = _model(address)
+        found = {"desk": _label(address), "frame": f"/frames/{_last_break(address)}"}
+        for name, path in {**PAGES, **found, "model": model, "thresholds": f"{model}/thresholds"}.items():
             _photograph(browser, address + path, out / f"{name}.jpg", "light")
         _photograph(browser, address, out / "line-dark.jpg", "dark")
         browser.close()
@@ -103,6 +106,12 @@ def _last_break(address: str) -> str:
     wanted = {"verdict": "ng", "label": "break", "limit": "50"}
     frames = httpx.get(f"{address}/api/frames", params=wanted, timeout=30).raise_for_status().json()["frames"]
     return str(max(frames, key=lambda frame: frame["findings"]["break"]["score"])["frame_id"])
+
+
+def _model(address: str) -> str:
+    """The page of the model in production."""
+    production = httpx.get(f"{address}/api/models/seam/production", timeout=30).raise_for_status().json()
+    return f"/models/seam/{production['version']}"
 
 
 def _label(address: str) -> str:
