@@ -28,7 +28,7 @@ from services.trainer.report.page import Subject, facts_of, render
 from services.trainer.split import Split, split, tables
 from services.trainer.tables import Problem
 from services.trainer.thresholds import choose_thresholds
-from services.trainer.training import ALONE, fit
+from services.trainer.training import ONE_WORKER, fit
 from services.trainer.validation import logits_of
 from services.trainer.workers import Workers
 from shared.heatmaps.scores import HeatmapScores
@@ -88,7 +88,7 @@ def build(
     scratch: Path,
     listener: Listener,
     checkpoints: CheckpointStore | None = None,
-    workers: Workers = ALONE,
+    workers: Workers = ONE_WORKER,
 ) -> Built:
     """Read, split, train, choose thresholds, compile, evaluate and pack.
 

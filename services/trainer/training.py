@@ -24,7 +24,7 @@ from shared.heatmaps.network import target_layer_of
 from shared.recipe import Recipe
 from shared.training import TrainingOptions
 
-ALONE: Final = Workers()
+ONE_WORKER: Final = Workers()
 WARM_UP: Final = 0.05
 """Of all steps, in which the learning rate rises."""
 
@@ -42,7 +42,7 @@ def fit(
     listener: Listener,
     checkpoints: CheckpointStore | None = None,
     weights: Path | None = None,
-    workers: Workers = ALONE,
+    workers: Workers = ONE_WORKER,
 ) -> Trained:
     """Train a network, or go on where a checkpoint left off.
 

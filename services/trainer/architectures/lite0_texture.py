@@ -13,21 +13,21 @@ from services.trainer.architectures.efficientnet_lite import PIXELS, STAGES, ear
 from services.trainer.architectures.pretraining import Origin, rescale
 from shared.recipe import PictureSpec
 
-KEPT_STAGES: Final = STAGES[:3]
+FIRST_STAGES: Final = STAGES[:3]
 """Up to an eighth of the picture's side: yarn, thread and edges, and no whole things yet."""
 FILTERS: Final = 64
 BLOCKS: Final = 2
 
 
 def build_lite0_texture(picture: PictureSpec, labels: int) -> keras.Model:
-    """Texture as ImageNet's first layers see it, judged by a residual network (He et al. 2015).
+    """EfficientNet-Lite0's first layers, and a residual network (He et al. 2015) that judges what they see.
 
     Args:
         picture: what the network sees.
         labels: how many logits to give.
     """
     inputs = layers.Input(picture.shape)
-    outputs = early_stages(rescale(inputs, picture, PIXELS), KEPT_STAGES)
+    outputs = early_stages(rescale(inputs, picture, PIXELS), FIRST_STAGES)
     outputs = layers.Conv2D(FILTERS, 1, use_bias=False)(outputs)
     outputs = layers.ReLU()(layers.BatchNormalization()(outputs))
     for _ in range(BLOCKS):
@@ -42,4 +42,4 @@ def load_lite0_texture(network: keras.Model, file: Path | None) -> Origin | None
     Raises:
         WeightsError: the file is not what it should be.
     """
-    return load_early_stages(network, KEPT_STAGES, file)
+    return load_early_stages(network, FIRST_STAGES, file)
