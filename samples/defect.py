@@ -4,7 +4,7 @@ Harmless and therefore never a defect: lint, chalk, folds, puckering, slubs in t
 natural unevenness of good stitches.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
@@ -34,6 +34,8 @@ VISIBLY_BENT_MM = 0.4
 """A stitch this far off its line counts as crooked."""
 LEAST_GAP_MM = 4.0
 """Less thread missing looks like a long stitch."""
+CLEAR_OF_SEAM_MM = 1.2
+"""The free end of a loose end hangs at least so far off the seam."""
 MOST_STITCHES = 9
 """No defect takes the place of more good stitches than this."""
 
@@ -205,15 +207,30 @@ def _fray(end: Array, heading: float, rng: np.random.Generator) -> list[Path]:
 
 
 def _tail(hole: Array, forward: float, rng: np.random.Generator) -> list[Path]:
-    """A loose end from `hole`, 2.5 to 11 mm long, straight or curling, leaving the seam by 25 to 80 degrees."""
-    angle = np.deg2rad(rng.uniform(25, 80)) * side(rng)
-    heading = angle if forward > 0 else np.pi - angle
-    curve = _wander(hole, heading, rng.uniform(2.5, 11.0), one_of(rng, (0.04, 0.12, 0.25)), rng)
+    """A loose end from `hole`, 2.5 to 11 mm long, straight or curling, leaving the seam by 45 to 120 degrees.
+
+    It must not lie along its own gap: what hides the gap is thread pulled wide to whoever looks at it.
+    """
+    curve = next(curve for curve in _falls(hole, forward, rng) if _hangs_clear(curve))
     last = curve[-1] - curve[-4]
     return [
         Path(curve, lift_mm=0.35, dips=(True, False)),
         *_fray(curve[-1], float(np.arctan2(last[1], last[0])), rng),
     ]
+
+
+def _falls(hole: Array, forward: float, rng: np.random.Generator) -> Iterator[Array]:
+    """Ways in which a loose end may fall, each (n, 2) in mm."""
+    while True:
+        angle = np.deg2rad(rng.uniform(45, 120)) * side(rng)
+        heading = angle if forward > 0 else np.pi - angle
+        yield _wander(hole, heading, rng.uniform(2.5, 11.0), one_of(rng, (0.04, 0.12, 0.25)), rng)
+
+
+def _hangs_clear(curve: Array) -> bool:
+    """Whether a loose end hangs off the seam to its free end: one that turns back to the seam looks like a loop."""
+    off = np.abs(curve[:, 1] - curve[0, 1])
+    return bool(off[-1] >= max(CLEAR_OF_SEAM_MM, 0.7 * float(off.max())))
 
 
 def _nest(centre: Array, rng: np.random.Generator) -> Path:

@@ -1,6 +1,6 @@
 """The seam: needle holes along a wandering line, and the thread between them, good or damaged."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,9 +62,10 @@ def sew(
     holes = np.stack([xs, ys + np.sum([bent.offset_mm for bent in bends], axis=0)], axis=1).astype(np.float32)
     stitches = {i: _stitch(holes[i], holes[i + 1], style, rng) for i in range(len(holes) - 1)}
     damages = [_crooked_run(stitches, bent) for bent in bends]
+    crooked = {int(i) for bent in bends for i in np.flatnonzero(bent.crooked)}
     for defect in planned:
         if defect.kind != "crooked":
-            damages += _damage(stitches, holes, defect, rng)
+            damages += _damage(stitches, crooked, holes, defect, rng)
     return Seam(holes, tuple(stitches.values()), tuple(damages))
 
 
@@ -106,13 +107,18 @@ def _crooked_run(stitches: dict[int, Path], bent: Bend) -> Damage:
     return Damage("crooked", 0, tuple(moved))
 
 
-def _damage(stitches: dict[int, Path], holes: Array, defect: PlannedDefect, rng: np.random.Generator) -> list[Damage]:
-    """Take good stitches out for a defect, from where it was planned, or the next free place behind."""
+def _damage(
+    stitches: dict[int, Path], crooked: Set[int], holes: Array, defect: PlannedDefect, rng: np.random.Generator
+) -> list[Damage]:
+    """Take good stitches out for a defect, from where it was planned, or the next free place behind.
+
+    Crooked ones stay: were they taken, their defect would be said to be where nothing of it is seen.
+    """
     first = int(np.searchsorted(holes[:, 0], defect.at_mm))
     for begin in range(first, len(holes) - MOST_STITCHES):
         damage = DEFECTS[defect.kind](holes[begin:], rng)
         touched = range(begin, begin + damage.stitches)
-        if all(i in stitches for i in touched):
+        if all(i in stitches and i not in crooked for i in touched):
             for i in touched:
                 del stitches[i]
             return [damage]

@@ -158,14 +158,23 @@ def _shaded(colour: Colour, share: float) -> Colour:
 
 def _apart(thread: Colour, cloth: Cloth, contrast: float) -> Colour:
     """The thread; or a visible one where it would vanish: on denim as jeans have it, else in the cloth's own tone."""
-    denim = cloth.kind == "denim"
-    seen = np.average([cloth.colour, cloth.weft_colour], axis=0, weights=(2, 1)) if denim else np.asarray(cloth.colour)
-    if np.linalg.norm(thread - seen) >= contrast:
+    if all(np.linalg.norm(np.subtract(thread, shade)) >= contrast for shade in _shades(cloth)):
         return thread
-    if denim:
+    if cloth.kind == "denim":
         return THREAD_COLOURS["gold" if sum(cloth.colour) < DARK else "dark purple"]
-    change = max(contrast / float(np.linalg.norm(seen)), 0.35)
+    change = max(contrast / float(np.linalg.norm(cloth.colour)), 0.35)
     return _shaded(cloth.colour, 1 - min(change, 0.7) if sum(cloth.colour) > DARK else 1 + change)
+
+
+def _shades(cloth: Cloth) -> list[Colour]:
+    """What a thread is seen against: the cloth, and of denim, from afar, what warp and weft mix to.
+
+    Between two stitches on denim one sees the dark warp, so a thread of its tone is one dark line from end to end.
+    """
+    if cloth.kind != "denim":
+        return [cloth.colour]
+    blue, green, red = np.average([cloth.colour, cloth.weft_colour], axis=0, weights=(2, 1))
+    return [cloth.colour, (float(blue), float(green), float(red))]
 
 
 def _style(rng: np.random.Generator) -> StitchStyle:

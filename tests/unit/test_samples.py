@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from samples import LABELS, Frame, SeamFilm, draw_seam, swatch, swatches
 from samples.__main__ import app
-from samples.defect import DEFECT_KINDS, DefectKind, label_of
+from samples.defect import DEFECT_KINDS, DefectKind, PlannedDefect, label_of, loose_end
 from samples.pictures import draw_pictures, write_pictures
+from samples.seam import sew
 from samples.video import VideoFiles, write_video
 
 
@@ -107,6 +108,38 @@ def test_a_defect_changes_the_picture_where_its_mask_is() -> None:
 def test_both_labels_can_be_drawn_at_once() -> None:
     labels = draw_seam(7, defects={"error", "break"}, size=96).truth.labels
     assert labels == {"good": False, "error": True, "break": True, "length": False}
+
+
+def test_a_loose_end_hangs_off_the_seam_and_shows_its_gap() -> None:
+    """One that lay along the seam would be a loop to whoever looks at it, and no break."""
+    holes = np.stack([np.arange(0, 60, 4), np.zeros(15)], axis=1).astype(np.float32)
+    for seed in range(60):
+        damage = loose_end(holes, np.random.default_rng(seed))
+        tails = [path.points for path in damage.paths if path.dips[0]]
+        assert tails
+        assert all(abs(tail[-1, 1]) > 0.69 * np.abs(tail[:, 1]).max() for tail in tails)
+        assert all(abs(tail[-1, 1]) > 1.19 for tail in tails)
+
+
+def test_thread_that_lies_crooked_is_not_cut_away_and_still_called_crooked() -> None:
+    """The label of a defect of which nothing is seen would teach what is not there."""
+    planned = (PlannedDefect("crooked", 20.0), PlannedDefect("cut", 21.0))
+    for seed in range(40):
+        seam = sew(
+            style=swatch(seed).style,
+            stitch_mm=4.0,
+            length_mm=80.0,
+            middle_mm=20.0,
+            planned=planned,
+            rng=np.random.default_rng(seed),
+        )
+        sewn = {id(path) for path in seam.stitches}
+        assert all(id(path) in sewn for damage in seam.damages if damage.kind == "crooked" for path in damage.paths)
+
+
+def test_on_denim_a_thread_is_told_from_the_warp_between_two_stitches() -> None:
+    for sewn in swatches(0, 200, kind="denim"):
+        assert np.linalg.norm(np.subtract(sewn.thread.colour, sewn.cloth.colour)) > 80, sewn.name
 
 
 def test_a_swatch_is_the_same_in_every_run_and_others_differ() -> None:
