@@ -7,21 +7,29 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from pydantic import ValidationError
 from ulid import ULID
 
-from services.trainer.answers import Answer, find_answer
+from services.trainer.answers import find_answer
 from services.trainer.complaints import complaints
 from services.trainer.errors import TrainerError
 from services.trainer.gate import Measuring
 from services.trainer.settings import TrainerSettings
 from shared.heatmaps.explainable import refuse_unexplainable
-from shared.messages import PromotionRefused, PromotionRequested, ThresholdsRefused, ThresholdsRequested
+from shared.messages import (
+    Message,
+    ModelPromoted,
+    PromotionRefused,
+    PromotionRequested,
+    ThresholdsKept,
+    ThresholdsRefused,
+    ThresholdsRequested,
+)
 from shared.messaging import open_broker
-from shared.promotions import Decision, Entry, find_decision, history_of
+from shared.promotions import Entry, find_decision, history_of
 from shared.quiet import import_quietly
 from shared.settings import read_settings
 from shared.storage import open_store
@@ -38,8 +46,10 @@ from shared.vision.bundle import (
 )
 
 REFUSED: Final = 1
+BETWEEN_LOOKS_SECONDS: Final = 0.2
 UNANSWERED: Final = "asked; the trainer has not answered yet"
 
+Done = TypeVar("Done", ModelPromoted, ThresholdsKept)
 commands = typer.Typer()
 
 Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]
@@ -124,15 +134,8 @@ def set_thresholds(
 ) -> None:
     """Ask the running trainer for a version of other thresholds, measured on the model's own test pictures."""
     with complaints():
-        settings = read_settings(TrainerSettings)
         asked = _thresholds_of(recipe, model_version, chosen, reason=reason, requested_by=by, promote=promotion)
-        with closing(open_broker(settings)) as broker:
-            broker.publisher().publish(asked).result()
-        store = open_store(settings)
-        answer: Answer | None = _awaited(lambda: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
-        if isinstance(answer, ThresholdsRefused):
-            typer.echo(f"refused: {answer.reason}", err=True)
-            raise typer.Exit(REFUSED)
+        answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
         typer.echo(f"{answer.model_version} has these thresholds" if answer else UNANSWERED)
 
 
@@ -162,18 +165,11 @@ def _store() -> ObjectStore:
 
 
 def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None:
-    """Ask for a move of the pointer, and tell what the trainer answers; exit code 1 when it refuses."""
-    settings = read_settings(TrainerSettings)
+    """Ask for a move of the pointer, and tell what the trainer answers."""
     asked = PromotionRequested(
         promotion_id=str(ULID()), recipe=recipe, model_version=version, requested_at=datetime.now(UTC), **details
     )
-    with closing(open_broker(settings)) as broker:
-        broker.publisher().publish(asked).result()
-    store = open_store(settings)
-    answer: Decision | None = _awaited(lambda: find_decision(store, recipe, asked.promotion_id), wait_seconds)
-    if isinstance(answer, PromotionRefused):
-        typer.echo(f"refused: {answer.reason}", err=True)
-        raise typer.Exit(REFUSED)
+    answer = _answer_to(asked, lambda store: find_decision(store, recipe, asked.promotion_id), wait_seconds)
     typer.echo(f"{version} is in production: {answer.gate}" if answer else UNANSWERED)
 
 
@@ -199,12 +195,23 @@ def _thresholds_of(recipe: str, version: str, chosen: Sequence[str], **details: 
         raise WrongThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {' '.join(chosen)}") from error
 
 
-def _awaited(find: Callable[[], Any], wait_seconds: float) -> Any:
-    """What the trainer answers; None where it does not in time."""
+def _answer_to(
+    asked: Message,
+    find: Callable[[ObjectStore], Done | PromotionRefused | ThresholdsRefused | None],
+    wait_seconds: float,
+) -> Done | None:
+    """What the trainer says to a request; None where it says nothing in time. Exit code 1 when it refuses."""
+    settings = read_settings(TrainerSettings)
+    with closing(open_broker(settings)) as broker:
+        broker.publisher().publish(asked).result()
+    store = open_store(settings)
     end = time.monotonic() + wait_seconds
-    while not (found := find()) and time.monotonic() < end:
-        time.sleep(0.2)
-    return found
+    while not (answer := find(store)) and time.monotonic() < end:
+        time.sleep(BETWEEN_LOOKS_SECONDS)
+    if isinstance(answer, (PromotionRefused, ThresholdsRefused)):
+        typer.echo(f"refused: {answer.reason}", err=True)
+        raise typer.Exit(REFUSED)
+    return answer
 
 
 def _told(entry: Entry) -> str:
