@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from services.trainer.cluster import VARIABLE
-from services.trainer.complaints import complaints
+from services.trainer.complaints import complaints, make_room
 from services.trainer.dataset_commands import commands as dataset_commands
 from services.trainer.dataset_commands import split_folder
 from services.trainer.model_commands import commands as model_commands
-from services.trainer.options import read_options, shares_of
+from services.trainer.options import model_version_of, read_options, shares_of
 from services.trainer.settings import TrainerSettings
 from shared.quiet import import_quietly
 from shared.recipe import PictureSpec, Task
@@ -87,13 +87,15 @@ def train(
             "skip_problems": skip_problems,
         }
         options = read_options(given)
+        version = model_version_of(model_version) if model_version is not None else None
         if (out / MANIFEST).exists():
             raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
         if VARIABLE in os.environ:  # what TensorFlow would log of workers that are gone, the complaint says in a line
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         bench = workbench()
-        chosen = bench.recipe_for(data, recipe, task, size)
-        order = bench.order_of(data, chosen, architecture, options, version=model_version, weights=weights)
+        chosen = bench.recipe_for(data, recipe, task, size, skip_problems=skip_problems)
+        order = bench.order_of(data, chosen, architecture, options, version=version, weights=weights)
+        make_room(out)
         bench.train(order, out, checkpoint)
 
 
@@ -103,24 +105,23 @@ def evaluate(
     model: Model,
     data: Data,
     form: Annotated[Form, typer.Option(help="Of the network.")] = Form.FP32,
-    report: Annotated[Path | None, typer.Option(help="Gets the evaluation as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Gets it as a page, with curves and the worst mistakes.")] = None,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Gets the evaluation as JSON.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Gets it as a page, with curves and the worst mistakes.")
+    ] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
     """Measure a model on a folder of labelled pictures."""
     with complaints():
+        for path in filter(None, (report, html)):
+            make_room(path.parent)
         bench = workbench()
         with bench.examined(model, data, form, skip_problems=skip_problems) as sitting:
             typer.echo(bench.summary_of(sitting.evaluation))
             if report:
-                _write(report, sitting.as_json())
+                report.write_text(sitting.as_json(), encoding="utf-8")
             if html:
-                _write(html, sitting.as_html())
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+                html.write_text(sitting.as_html(), encoding="utf-8")
 
 
 @app.command()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Final, NoReturn
 
 from services.trainer.errors import TrainerError
 from shared.dataset import DatasetVersionError
@@ -16,6 +18,24 @@ from shared.vision.bundle import BundleError
 from shared.vision.engine import EngineError
 
 WRONG_INPUT: Final = 2
+
+
+class Unwritable(TrainerError):
+    """A place that takes no files."""
+
+
+def make_room(folder: Path) -> None:
+    """Make sure that files can be written into a folder, before the work whose result they are.
+
+    Raises:
+        Unwritable: they can't be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Unwritable(f"{folder} can't be written into ({error.strerror}): choose another folder") from error
 
 
 @contextmanager
@@ -32,5 +52,13 @@ def complaints() -> Iterator[None]:
         StorageError,
         MessagingError,
     ) as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(WRONG_INPUT) from None
+        _refuse(str(error))
+    except BrokenPipeError:  # who read the output has enough: no complaint
+        raise
+    except OSError as error:
+        _refuse(f"{error.filename or 'a file'} can't be read or written ({error.strerror}): put that right, try again")
+
+
+def _refuse(text: str) -> NoReturn:
+    sys.stderr.write(f"{text}\n")
+    raise SystemExit(WRONG_INPUT) from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -21,7 +23,7 @@ from shared.recipe import (
     Role,
     Task,
 )
-from shared.vision.codec import size_of
+from shared.vision.codec import UnreadablePicture, size_of
 
 GOOD: Final = ("good", "ok", "normal", "intact")
 """Names of a label that says the part is ok."""
@@ -99,6 +101,15 @@ def _colours(count: int) -> list[tuple[int, int, int]]:
 
 
 def side_of(dataset: Dataset) -> int:
-    """The side of the network's pictures for these: their own (the shorter one), as far as `SIDES` allow."""
-    sizes = [size_of(example.picture.read_bytes()) for example in dataset.examples[:SAMPLE]]
+    """The side of the network's pictures for these: their own (the shorter one), as far as `SIDES` allow.
+
+    Pictures that can't be read are passed over: whoever decodes them all names each with its row.
+    """
+    sizes = list(islice(_sizes(dataset), SAMPLE)) or [SIDES]
     return int(np.clip(np.median([min(size) for size in sizes]), *SIDES))
+
+
+def _sizes(dataset: Dataset) -> Iterator[tuple[int, int]]:
+    for example in dataset.examples:
+        with suppress(OSError, UnreadablePicture):
+            yield size_of(example.picture.read_bytes())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from services.trainer.errors import TrainerError
+from shared.messages import Name
 from shared.training import TrainingOptions
 
 
@@ -40,3 +41,17 @@ def shares_of(text: str) -> dict[str, JsonValue]:
     except ValueError:
         raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
     return {"train": train, "valid": valid, "test": test}
+
+
+def model_version_of(text: str) -> str:
+    """The name of a model version, as a command line has it.
+
+    Raises:
+        WrongOption: no model can be called so.
+    """
+    try:
+        return TypeAdapter[str](Name).validate_python(text)
+    except ValidationError as error:
+        raise WrongOption(
+            f"model-version is at most 64 letters, digits, _ and -, after a letter or digit, and not {text!r}"
+        ) from error

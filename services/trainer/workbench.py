@@ -83,11 +83,12 @@ def train(order: Order, out: Path, checkpoint: Path | None = None) -> None:
     _show(built, out, console)
 
 
-def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None) -> Recipe:
+def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None, *, skip_problems: bool = False) -> Recipe:
     """The recipe of a file, or one drafted from the table's columns."""
     if recipe:
         return read_recipe(recipe)
-    dataset = read_dataset(data, exclusive=task is Task.EXCLUSIVE)
+    on_problem: OnProblem = "skip" if skip_problems else "stop"
+    dataset = read_dataset(data, exclusive=task is Task.EXCLUSIVE, on_problem=on_problem)
     return draft_recipe(data.resolve().name, dataset, task, size or side_of(dataset))
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.trainer.cli import app
+from services.trainer.cli import app, workbench
+from services.trainer.complaints import complaints
 from services.trainer.gate import Measuring
 from services.trainer.registry import Registry
+from shared.recipe import Task
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import write_bundle_folder
 from tests.strokes import STROKES
@@ -51,7 +53,11 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("train", "--data", ".", "--out", ".", "--recipe", "strokes.yaml", "--architecture", "alexnet"), "alexnet"),
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "a b"), "'a b' is no"),
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "."), "directory"),
+        (("train", "--data", ".", "--out", "out", "--model-version", "my model"), "not 'my model'"),
+        (("train", "--data", ".", "--out", "strokes.yaml", "--recipe", "strokes.yaml"), "written into (File exists)"),
         (("evaluate", "--model", "nowhere", "--data", "."), "nowhere is no model"),
+        (("evaluate", "--model", "nowhere", "--data", ".", "--report", "strokes.yaml/a.json"), "choose another folder"),
+        (("evaluate", "--model", "nowhere", "--data", ".", "--html", "strokes.yaml/a.html"), "choose another folder"),
         (("describe", "alexnet"), "no architecture is called 'alexnet'"),
         (("export", "seam", "v1", "--out", "out"), "models/seam/v1"),
     ],
@@ -64,6 +70,20 @@ def test_wrong_input_is_refused_with_what_is_wrong(
     result = command.invoke(app, words)
     assert result.exit_code == 2
     assert expected in result.stderr
+
+
+def test_a_file_that_cant_be_read_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, complaints():
+        (tmp_path / "absent").read_bytes()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/absent can't be read or written (No such file")
+
+
+def test_a_recipe_is_drafted_from_what_is_left_of_wrong_rows(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    (tmp_path / "labels.csv").write_text("name,good,stain\n9.png,True,False\n0.png,False,perhaps\n0.png,True,False\n")
+    drafted = workbench().recipe_for(tmp_path, None, Task.MULTI_LABEL, None, skip_problems=True)
+    assert drafted.label_names == ("good", "stain")
 
 
 def test_a_model_is_not_overwritten(command: CliRunner, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.trainer.dataset import Dataset, Example, read_dataset
 from services.trainer.draft import draft_recipe, side_of
 from services.trainer.tables import Place
 from shared.recipe import RecipeError, Role, Task, parse_recipe
+from shared.vision.codec import encode
 
 
 def dataset_of(names: tuple[str, ...], *rows: tuple[bool, ...]) -> Dataset:
@@ -43,6 +45,16 @@ def test_keys_and_colours_never_repeat_and_the_recipe_can_be_read_again() -> Non
 def test_labels_that_no_recipe_can_hold_are_named(names: tuple[str, ...]) -> None:
     with pytest.raises(RecipeError, match=r"cut thread|40 labels"):
         draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
+
+
+def test_pictures_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> None:
+    contents = [b"no picture", encode(np.zeros((64, 99, 3), np.uint8), "png"), b""]
+    examples = []
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.png").write_bytes(content)
+        examples.append(Example(f"{number}.png", tmp_path / f"{number}.png", (True,), "a", Place("labels.csv", number)))
+    assert side_of(Dataset(("good",), tuple(examples))) == 64
+    assert 32 <= side_of(Dataset(("good",), tuple(examples[:1]))) <= 160
 
 
 def test_the_network_sees_small_pictures_as_they_are(strokes: Path) -> None:
