@@ -331,6 +331,7 @@ class TrainingProgressed(Message):
     epoch: int = Field(0, ge=0)
     epochs: int = Field(0, ge=0)
     metrics: dict[str, float] = Field(default_factory=dict, description="of the last epoch: loss, val_loss, …")
+    stage: str = Field("", description="what is done now, besides epochs: reading the pictures, measuring heatmaps, …")
     reason: str = ""
     model_version: str | None = Field(None, description="set when it finished")
     progressed_at: AwareDatetime

@@ -31,6 +31,11 @@ def running(
     return progressed.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": metrics or {}})
 
 
+def busy(request: TrainingRequested, stage: str) -> TrainingProgressed:
+    """It is being done: what, besides epochs."""
+    return _progressed(request, TrainingState.RUNNING).model_copy(update={"stage": stage})
+
+
 def ended(request: TrainingRequested, outcome: Outcome) -> TrainingProgressed:
     """It finished, failed or was cancelled."""
     progressed = _progressed(request, outcome.state)

@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from pydantic import BaseModel
 
-from services.trainer.announcement import running
-from services.trainer.child import Child, EpochDone, Event
+from services.trainer.announcement import busy, running
+from services.trainer.child import Child, EpochDone, Event, StageReached
 from services.trainer.claims import Claim
 from services.trainer.trainings import Trainings
 from shared.messages import Message, TrainingRequested
@@ -50,7 +50,7 @@ class Attempt:
         self._mention = mention
 
     def follow(self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float) -> End:
-        """Wait for the end of the child, of the training, or of the trainer; tell of each epoch meanwhile.
+        """Wait for the end of the child, of the training, or of the trainer; tell of each stage and epoch meanwhile.
 
         Args:
             child: the running process.
@@ -65,6 +65,9 @@ class Attempt:
                 # it gets on: whatever ends it now, it deserves all its attempts again
                 self.claim = self.claim.model_copy(update={"attempts": 0})
                 self._mention(running(self.request, event.epoch, event.epochs, event.metrics))
+            elif isinstance(event, StageReached):
+                _log.info("a training's stage", stage=event.stage)
+                self._mention(busy(self.request, event.stage))
             elif event is not None:
                 return event if self._holds() else Lost()
             if news.is_set() or time.monotonic() > renewal:

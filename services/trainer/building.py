@@ -106,7 +106,7 @@ def build(
         CheckpointError: the checkpoint is of another training.
         UnequalForm: the compiled network judges otherwise than the trained one.
     """
-    return _finish(order, *_train(order, scratch, listener, checkpoints, workers))
+    return _finish(order, *_train(order, scratch, listener, checkpoints, workers), listener)
 
 
 def assist(order: Order, scratch: Path, listener: Listener, workers: Workers) -> None:
@@ -121,6 +121,7 @@ def _train(
     order: Order, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
 ) -> tuple[_Material, Trained]:
     architecture = architecture_of(order.architecture)
+    listener.on_stage("reading the pictures")
     material = _gather(order, scratch)
     trained = fit(
         architecture,
@@ -154,9 +155,10 @@ def _gather(order: Order, scratch: Path) -> _Material:
     return _Material(store, parts, rows, dataset.problems)
 
 
-def _finish(order: Order, material: _Material, trained: Trained) -> Built:
+def _finish(order: Order, material: _Material, trained: Trained, listener: Listener) -> Built:
     """Thresholds and the compiled forms' proof on the validation part, the evaluation on the test part."""
     store, rows, task = material.store, material.rows, order.recipe.task
+    listener.on_stage("judging the pictures held back, and choosing thresholds")
     logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
     scores = {part: scores_of(found, task) for part, found in logits.items()}
     recipe = choose_thresholds(order.recipe, store.labels[rows["valid"]], scores["valid"])
@@ -165,9 +167,12 @@ def _finish(order: Order, material: _Material, trained: Trained) -> Built:
     )
     reference = Reference(recipe, store, rows["valid"], logits["valid"], valid.evaluation)
     calibrating = calibration_rows(rows, order.options.seed)
+    listener.on_stage(f"making and proving the forms of inference: {', '.join(order.options.forms)}")
     forms = make_forms(compile_for_openvino(trained.network), reference, order.options.forms, calibrating)
+    listener.on_stage("measuring heatmaps")
     heatmaps = heatmap_scores(trained.network, recipe, order.folder, [*valid.examples, *test.examples])
     provenance = _provenance(order, store, trained)
+    listener.on_stage("writing the evaluation")
     findings = _Findings(provenance, valid, test, forms, heatmaps, trained, _warnings(order, material, trained))
     bundle = pack(
         trained.network,

@@ -23,6 +23,13 @@ GRACE_SECONDS: Final = 10.0
 """After which a child that was told to end is killed."""
 
 
+class StageReached(BaseModel):
+    """Something besides epochs is done now."""
+
+    event: Literal["stage"] = "stage"
+    stage: str
+
+
 class EpochDone(BaseModel):
     """An epoch ended."""
 
@@ -60,7 +67,7 @@ class Died(BaseModel):
     exit_code: int
 
 
-Told = EpochDone | Finished | Failed | Postponed
+Told = StageReached | EpochDone | Finished | Failed | Postponed
 Event = Told | Died
 _TOLD: Final[TypeAdapter[Told]] = TypeAdapter(Annotated[Told, Field(discriminator="event")])
 

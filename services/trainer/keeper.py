@@ -24,6 +24,10 @@ class DivergedTraining(TrainerError):
 class Listener(Protocol):
     """Whom a training tells how far it is."""
 
+    def on_stage(self, stage: str) -> None:
+        """What is done now, besides epochs, in a few words: ``measuring heatmaps``."""
+        ...
+
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """In epoch ``epoch`` (from 1), ``share`` (0 to 1) of it done, with the mean ``loss`` of the epoch so far."""
         ...

@@ -10,12 +10,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class ProgressBar:
-    """A bar over all epochs, with the loss and the metric beside it; one line per epoch where there is no terminal."""
+    """A bar over all epochs, with loss and metric beside it; one line per stage and epoch where no terminal is."""
 
     def __init__(self, console: Console, epochs: int) -> None:
         self._console = console
+        self._epochs = epochs
         self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
+            TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("loss {task.fields[loss]:.3f}  validation {task.fields[metric]}"),
@@ -23,7 +24,7 @@ class ProgressBar:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("training", total=epochs, epoch=0, loss=float("nan"), metric="-")
+        self._task = self._progress.add_task("starting", total=epochs, loss=float("nan"), metric="-")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -34,9 +35,16 @@ class ProgressBar:
     ) -> None:
         self._progress.stop()
 
+    def on_stage(self, stage: str) -> None:
+        """Show what is done besides epochs."""
+        self._progress.update(self._task, description=stage)
+        if not self._console.is_terminal:
+            self._console.print(stage)
+
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=epoch - 1 + share, epoch=epoch, loss=loss)
+        said = f"epoch {epoch}/{self._epochs}"
+        self._progress.update(self._task, completed=epoch - 1 + share, description=said, loss=loss)
 
     def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
         """Show the epoch's metrics."""

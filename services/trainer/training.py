@@ -93,7 +93,10 @@ def fit(
         checkpoints=checkpoints,
     )
     first = keeper.resume(subject, computing)
+    if first:
+        listener.on_stage(f"going on after epoch {first}")
     if tuning and not first and workers.seat.is_chief:
+        listener.on_stage("fitting the last layer")
         fit_head(network, store, train, recipe.task)
         keeper.consider()
     if first < options.epochs and not keeper.told_to_stop():

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from services.trainer.building import Order, build
-from services.trainer.child import EpochDone, Failed, Finished, Postponed, end_with_parent, tell
+from services.trainer.child import EpochDone, Failed, Finished, Postponed, StageReached, end_with_parent, tell
 from services.trainer.download import Datasets, Material, Reading
 from services.trainer.errors import TrainerError
 from services.trainer.naming import version_name
@@ -22,7 +22,11 @@ from shared.vision import bundle as bundles
 
 
 class _Teller:
-    """Tells the trainer about each epoch."""
+    """Tells the trainer about each stage and epoch."""
+
+    def on_stage(self, stage: str) -> None:
+        """Tell."""
+        tell(StageReached(stage=stage))
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """Too often to tell."""

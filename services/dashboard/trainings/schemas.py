@@ -59,6 +59,7 @@ class TrainingView(BaseModel):
     epoch: int
     epochs: int
     metrics: dict[str, float] = Field(description="of the last epoch")
+    stage: str = Field(description="what is done now, besides epochs: reading the pictures, measuring heatmaps, …")
     reason: str
     model_version: str | None
     evaluation: dict[str, JsonValue] | None
@@ -86,6 +87,7 @@ class TrainingView(BaseModel):
             epoch=progressed.epoch if progressed else 0,
             epochs=progressed.epochs if progressed else 0,
             metrics=progressed.metrics if progressed else {},
+            stage=progressed.stage if progressed else "",
             reason=progressed.reason if progressed else "",
             model_version=version,
             evaluation=trained.evaluation if trained else None,

@@ -25,7 +25,12 @@ from tests.strokes import STROKES, draw_strokes
 
 pytestmark = pytest.mark.timeout(1500)
 SECONDS = 400.0
-OPTIONS = {"epochs": 4, "batch_size": 16, "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}, "forms": ["fp32"]}
+OPTIONS: dict[str, Any] = {
+    "epochs": 6,
+    "batch_size": 16,
+    "shares": {"train": 0.6, "valid": 0.2, "test": 0.2},
+    "forms": ["fp32"],
+}
 
 
 class Plant:
@@ -51,6 +56,10 @@ class Plant:
         self.running.append(process)
         return process
 
+    def said(self, service: str) -> str:
+        """The log of a service."""
+        return "".join(log.read_text() for log in sorted(self._folder.glob(f"{service}-*.log")))
+
     def get(self, path: str) -> Any:
         return self.client.get(f"/api/{path}").json()
 
@@ -62,6 +71,11 @@ class Plant:
     def order(self, **changes: object) -> str:
         order = {"recipe": "strokes", "recipe_yaml": STROKES, "dataset": "strokes", "options": OPTIONS, **changes}
         return str(self.post("trainings", architecture="compact", **order)["training_id"])
+
+    def epochs(self, training_id: str) -> list[dict[str, Any]]:
+        """What was told of each epoch so far."""
+        told: list[dict[str, Any]] = self.get(f"trainings/{training_id}/history")["epochs"]
+        return told
 
     def finished(self, training_id: str) -> dict[str, Any]:
         soon(lambda: self.get(f"trainings/{training_id}")["state"] in ("finished", "failed"), "it to end", SECONDS)
@@ -128,11 +142,20 @@ def put_again(store: ObjectStore, version: str, other: str) -> None:
 
 
 def test_a_model_is_trained_promoted_and_rolled_back_by_api_and_the_line_judges_with_it(plant: Plant) -> None:
-    plant.start("trainer")
+    """The trainer is killed in the middle, and the training goes on where it was."""
+    trainer = plant.start("trainer")
     plant.start("inference")
 
     first = plant.order(promote=True)
+    soon(lambda: plant.get(f"trainings/{first}")["epoch"] >= 2, "its second epoch", SECONDS)
+    done = plant.epochs(first)
+    trainer.kill()
+    trainer.start()
     trained = plant.finished(first)
+    assert "going on after epoch" in plant.said("trainer"), "it began anew"
+    epochs = plant.epochs(first)
+    assert epochs[: len(done)] == done
+    assert len(epochs) == OPTIONS["epochs"]
     reference = plant.get("datasets/strokes")["versions"][0]["reference"]
     assert trained["evaluation"]["dataset"] == reference
     assert plant.get(f"models/strokes/versions/{trained['model_version']}")["dataset"] == reference

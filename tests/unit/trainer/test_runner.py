@@ -21,6 +21,7 @@ from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS, TRAINER_COMMANDS
 from tests.unit.trainer.requests import cancellation, training
 
+STAGE = """print('{"event": "stage", "stage": "measuring heatmaps"}', flush=True)"""
 EPOCH = """print('{"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"loss": 0.5}}', flush=True)"""
 FINISHED = """print('{"event": "finished", "model_version": "v1"}', flush=True)"""
 FAILED = """print('{"event": "failed", "reason": "labels.csv, line 2: no"}', flush=True)"""
@@ -104,11 +105,12 @@ def wait_for(fact: Callable[[], object]) -> None:
 
 def test_a_training_is_told_from_its_start_to_its_model(bench: Bench) -> None:
     bench.trainings.add(training())
-    with bench.running(f"{EPOCH}\n{FINISHED}"):
+    with bench.running(f"{EPOCH}\n{STAGE}\n{FINISHED}"):
         progress = bench.until(TrainingState.FINISHED)
-    assert [told.state.value for told in progress] == ["running", "running", "finished"]
+    assert [told.state.value for told in progress] == ["running", "running", "running", "finished"]
     assert (progress[1].epoch, progress[1].epochs, progress[1].metrics) == (1, 2, {"loss": 0.5})
-    assert progress[2].model_version == "v1"
+    assert progress[2].stage == "measuring heatmaps"
+    assert progress[3].model_version == "v1"
     (trained,) = [told for told in bench.heard(bool) if isinstance(told, ModelTrained)]
     assert trained.evaluation == {"verdict_accuracy": 1.0}
     outcome = bench.trainings.outcome("training-1")

@@ -64,6 +64,10 @@ class Witness:
     killed_after: int | None = None
     epochs: list[dict[str, float]] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
+
+    def on_stage(self, stage: str) -> None:
+        self.stages.append(stage)
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         self.shares.append(epoch - 1 + share)
@@ -110,7 +114,11 @@ def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer:
 def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A model that was really trained."""
     order = Order("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
-    return build(order, tmp_path_factory.mktemp("scratch"), Witness())
+    witness = Witness()
+    built = build(order, tmp_path_factory.mktemp("scratch"), witness)
+    assert witness.stages[0] == "reading the pictures"
+    assert "measuring heatmaps" in witness.stages, "what takes minutes after the epochs is told"
+    return built
 
 
 def test_a_training_really_learns(built: Built) -> None:
@@ -208,6 +216,7 @@ def test_a_killed_training_goes_on_where_it_was(store: PixelStore) -> None:
     with pytest.raises(Killed):
         train(store, options, Witness(killed_after=2), drawer)
     resumed = train(store, options, witness, drawer)
+    assert witness.stages == ["going on after epoch 2"]
     assert len(witness.epochs) == 2
     assert resumed.best_epoch == whole.best_epoch
     assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=2e-2)

@@ -132,13 +132,16 @@ def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
     expect(page.locator("main")).to_contain_text(version)
 
 
-def told(training_id: str, state: TrainingState, reason: str = "", epoch: int = 0) -> TrainingProgressed:
+def told(
+    training_id: str, state: TrainingState, reason: str = "", epoch: int = 0, stage: str = ""
+) -> TrainingProgressed:
     """As the trainer says it."""
     return TrainingProgressed(
         training_id=training_id,
         recipe="strokes",
         state=state,
         reason=reason,
+        stage=stage,
         epoch=epoch,
         epochs=9 if epoch else 0,
         metrics={"loss": 1 / epoch, "val_loss": 2 / epoch, "val_average_precision": 1 - 1 / epoch} if epoch else {},
@@ -167,6 +170,8 @@ def test_a_training_is_watched_live_and_cancelled(
         publish(broker, told(training_id, TrainingState.RUNNING, epoch=epoch))
         expect(page.locator("#state")).to_contain_text(f"epoch {epoch} of 9")
     expect(page.locator("#curves .dots")).to_have_count(6)
+    publish(broker, told(training_id, TrainingState.RUNNING, stage="measuring heatmaps"))
+    expect(page.locator("#state")).to_contain_text("measuring heatmaps")
     page.get_by_role("button", name="Cancel the training").click()
     (cancelled,) = commands(broker)
     assert isinstance(cancelled, TrainingCancelled)
