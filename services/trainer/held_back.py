@@ -18,7 +18,7 @@ from services.trainer.evaluation import Truth
 from services.trainer.tables import DatasetError
 from services.trainer.versions import find_version, picture_of
 from shared.dataset import DatasetVersion, DatasetVersionError, LabelledPicture, datasets, read_version, versions
-from shared.storage.port import ObjectStore
+from shared.storage.port import InvalidKey, ObjectStore
 from shared.vision.bundle import Bundle
 from shared.vision.codec import Picture, UnreadablePicture, decode
 
@@ -103,7 +103,7 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
     """The dataset version that a model learned from: the one that it names, or one of the digest that it names.
 
     Raises:
-        Incomparable: the version is gone or has changed.
+        Incomparable: the version is gone or has changed, or what the model names can be none.
     """
     named = bundle.manifest.dataset
     try:
@@ -112,6 +112,8 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
         return next((found for found in _all_versions(store) if found.digest == named), None)
     except (DatasetError, DatasetVersionError) as error:
         raise Incomparable(str(error)) from error
+    except InvalidKey:
+        raise Incomparable(f"model {bundle.version} says that it learned from {named!r}, which is no dataset") from None
 
 
 def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:

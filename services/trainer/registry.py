@@ -23,6 +23,7 @@ from shared.promotions import Decision, find_decision, keep_decision
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.vision.bundle import (
     EVALUATION,
+    FORM_FILES,
     Bundle,
     BundleError,
     ProductionPointer,
@@ -240,6 +241,9 @@ def _refuse_unproven(bundle: Bundle) -> None:
         raise Refusal(
             f"model {bundle.version} does not say whether its compiled form judges alike: train anew"
         ) from None
+    for form in (form for form, files in FORM_FILES.items() if not bundle.files.keys().isdisjoint(files)):
+        if f"openvino_{form}" not in forms:
+            raise Refusal(f"model {bundle.version} does not say whether its {form} form judges alike: train anew")
     for name, equality in forms.items():
         if not equality.holds:
             raise Refusal(f"{name} changes {equality.changed_verdicts} of {equality.pictures} verdicts of its network")

@@ -11,12 +11,13 @@ Nobody but the trainer writes any of them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from shared.messages import Name
 from shared.recipe import Recipe, parse_recipe
@@ -33,6 +34,9 @@ EVALUATION: Final = "evaluation.json"
 HISTORY: Final = "history.json"
 SCORES: Final = "scores.json"
 REPORT: Final = "report.html"
+PRODUCTION: Final = "production"
+COMPARISONS: Final = "comparisons"
+MOVE: Final = re.compile(r"[0-9]{8,}\.json")
 
 
 class Form(StrEnum):
@@ -56,6 +60,16 @@ class BundleExists(BundleError):
     """There is another bundle of that version, and no version ever changes."""
 
 
+def _free_name(version: str) -> str:
+    if version in (PRODUCTION, COMPARISONS):
+        raise ValueError(f"no model is called {version}: beside the models, that folder is for something else")
+    return version
+
+
+ModelVersion = Annotated[Name, AfterValidator(_free_name)]
+"""The name of a model version, which is that of its folder."""
+
+
 class Manifest(BaseModel):
     """What a bundle holds and comes from."""
 
@@ -63,7 +77,7 @@ class Manifest(BaseModel):
 
     format: int = 1
     recipe: Name
-    version: Name
+    version: ModelVersion
     architecture: str
     target_layer: str = Field(description="the last convolutional features: what Grad-CAM looks at")
     created_at: AwareDatetime
@@ -200,7 +214,8 @@ def write_bundle_folder(path: Path, bundle: Bundle) -> None:
 def versions(store: ObjectStore, recipe: str) -> list[str]:
     """The model versions of a recipe, in the order of their names."""
     keys = store.keys(f"models/{recipe}/")
-    return [key.split("/")[2] for key in keys if key.endswith(f"/{MANIFEST}") and key.count("/") == 3]
+    found = [key.split("/")[2] for key in keys if key.endswith(f"/{MANIFEST}") and key.count("/") == 3]
+    return [version for version in found if version not in (PRODUCTION, COMPARISONS)]
 
 
 def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointer]:
@@ -210,8 +225,7 @@ def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointe
         BundleError: a move can't be read.
         StorageError: of the storage itself.
     """
-    keys = sorted(store.keys(f"models/{recipe}/production/"))
-    return [_read_pointer(store, key) for key in keys]
+    return [_read_pointer(store, key) for key in _moves(store, recipe)]
 
 
 def production_version(store: ObjectStore, recipe: str) -> str | None:
@@ -221,7 +235,7 @@ def production_version(store: ObjectStore, recipe: str) -> str | None:
         BundleError: the last move can't be read.
         StorageError: of the storage itself.
     """
-    keys = sorted(store.keys(f"models/{recipe}/production/"))
+    keys = _moves(store, recipe)
     return _read_pointer(store, keys[-1]).version if keys else None
 
 
@@ -245,13 +259,19 @@ def version_before(history: Sequence[ProductionPointer]) -> str | None:
 
 def comparison_key(recipe: str, baseline: str, candidate: str) -> str:
     """Where two versions are that were measured on the test pictures of the candidate."""
-    return f"models/{recipe}/comparisons/{baseline}.{candidate}.json"
+    return f"models/{recipe}/{COMPARISONS}/{baseline}.{candidate}.json"
 
 
 def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
     """Append a move of the pointer. The trainer alone calls this, from one thread."""
-    key = f"models/{pointer.recipe}/production/{pointer.sequence:08d}.json"
+    key = f"{folder_of(pointer.recipe, PRODUCTION)}/{pointer.sequence:08d}.json"
     store.put(key, pointer.model_dump_json(indent=2).encode(), "application/json")
+
+
+def _moves(store: ObjectStore, recipe: str) -> list[str]:
+    """Where the moves of the pointer are, oldest first; what else lies beside them is none."""
+    folder = f"{folder_of(recipe, PRODUCTION)}/"
+    return sorted(key for key in store.keys(folder) if MOVE.fullmatch(key.removeprefix(folder)))
 
 
 def _read_recipe(content: bytes, version: str) -> Recipe:
@@ -265,7 +285,8 @@ def _read_manifest(content: bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise BundleError(f"{where}/{MANIFEST} is no manifest: {error.errors()[0]['msg']}") from error
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{where}/{MANIFEST} is no manifest: {why}") from error
 
 
 def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str]) -> Manifest | None:

@@ -17,9 +17,14 @@ from shared.vision.bundle import (
     BundleError,
     BundleExists,
     Manifest,
+    ProductionPointer,
     folder_of,
+    move_production,
+    production_history,
+    production_version,
     read_bundle,
     read_bundle_folder,
+    versions,
     write_bundle,
     write_bundle_folder,
 )
@@ -145,6 +150,27 @@ def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path
     manifest.write_text(manifest.read_text().replace('"model.keras"', '"../model.keras"'))
     with pytest.raises(BundleError, match="is no manifest"):
         read_bundle_folder(bundle_folder)
+
+
+@pytest.mark.parametrize("name", ["production", "comparisons"])
+def test_no_model_takes_the_place_of_what_lies_beside_the_models(bundle_folder: Path, name: str) -> None:
+    manifest = bundle_folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"version": "v1"', f'"version": "{name}"'))
+    with pytest.raises(BundleError, match=f"is no manifest: no model is called {name}: "):
+        read_bundle_folder(bundle_folder)
+
+
+def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path / "objects")
+    moved = ProductionPointer(
+        sequence=1, recipe="seam", version="v1", previous=None, reason="first", by="ada", at=datetime.now(UTC)
+    )
+    move_production(store, moved)
+    for name in ("manifest.json", "recipe.yaml", "00000002.json.orig"):
+        store.put(f"models/seam/production/{name}", b"of a model that was called production")
+    assert production_history(store, "seam") == [moved]
+    assert production_version(store, "seam") == "v1"
+    assert versions(store, "seam") == []
 
 
 def test_a_bundle_copied_into_the_folder_of_another_recipe_is_refused(bundle_folder: Path, tmp_path: Path) -> None:

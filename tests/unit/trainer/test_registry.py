@@ -14,10 +14,12 @@ from shared.recipe import parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import (
     EVALUATION,
+    FORM_FILES,
     OPENVINO_WEIGHTS,
     RECIPE,
     Bundle,
     BundleError,
+    Form,
     production_history,
     production_version,
     version_before,
@@ -167,6 +169,18 @@ def test_a_model_that_cant_be_compared_is_refused_until_it_is_forced(
     assert "not comparable" in forced.gate
 
 
+@pytest.mark.parametrize("named", ["../secret@1", "my data@0001-3f9a2c1d", "paint@../1"])
+def test_a_model_of_a_dataset_that_can_be_none_is_refused_as_one_that_cant_be_compared(
+    registry: Registry, store: FilesystemStore, dataset: DatasetVersion, named: str
+) -> None:
+    made = comparable("v2", dataset)
+    put(store, comparable("v1", dataset), Bundle(made.manifest.model_copy(update={"dataset": named}), made.files))
+    registry.promote(promotion("v1", "first"))
+    told = reason(registry, "v2", promotion_id="second")
+    assert f"not comparable with v1 in production: model v2 says that it learned from {named!r}, which is no" in told
+    assert isinstance(registry.promote(promotion("v2", "third", force=True, reason="measured by hand")), ModelPromoted)
+
+
 def test_force_that_was_not_needed_is_not_kept_as_force(
     registry: Registry, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
@@ -283,6 +297,19 @@ def test_a_model_without_the_proof_of_its_compiled_form_is_refused(registry: Reg
     bundle = paint_bundle("v2")
     put(store, pack({**bundle.files, EVALUATION: b"{}"}, bundle.recipe, "v2", "features"))
     assert "does not say whether its compiled form judges alike" in reason(registry, "v2", promotion_id="other")
+
+
+def test_every_form_that_a_model_brings_must_be_proven(registry: Registry, store: FilesystemStore) -> None:
+    nothing = proven("v1")
+    empty = json.dumps({"compiled": {}}).encode()
+    put(store, pack({**nothing.files, EVALUATION: empty}, nothing.recipe, "v1", "features"))
+    told = reason(registry, "v1", force=True, reason="in haste")
+    assert told == "model v1 does not say whether its fp32 form judges alike: train anew"
+    half = proven("v2")
+    int8 = dict(zip(FORM_FILES[Form.INT8], (half.files[name] for name in FORM_FILES[Form.FP32]), strict=True))
+    put(store, pack({**half.files, **int8}, half.recipe, "v2", "features"))
+    told = reason(registry, "v2", promotion_id="other", force=True, reason="in haste")
+    assert told == "model v2 does not say whether its int8 form judges alike: train anew"
 
 
 def test_a_compiled_form_that_changes_verdicts_is_refused_even_by_force(
