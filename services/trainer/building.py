@@ -268,7 +268,7 @@ def _scored_part(part: Examined) -> ScoredPart:
 def _warnings(order: Order, material: _Material, trained: Trained) -> tuple[str, ...]:
     note = architecture_of(order.architecture).note_on(trained.origin)
     noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
-    return (*noticed, *([note] if note else []))
+    return tuple(dict.fromkeys([*noticed, *([note] if note else [])]))  # an import has told of some before
 
 
 def _proofs(forms: Forms) -> dict[str, JsonValue]:

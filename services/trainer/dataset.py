@@ -1,11 +1,11 @@
 """Labelled pictures: a folder of tables, of pictures beside them, and of the groups that must not be split.
 
 A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the picture's file, and one column per label
-with True or False. A leading column without a name (or named ``index``) is an index that some tool wrote, and is passed
-over. Several tables in one folder are read together. Pictures lie in ``images/``, or beside the tables. ``groups.csv``
-says which pictures belong together (``name,group``); without it, those of a ``<video>_data.csv`` are one group.
-``labelled.csv`` says who labelled them and when (``name,by,at``), where that is known. Masks, where there are any, lie
-as `shared.heatmaps.masks` says.
+with True or False, separated by commas, semicolons or tabs. A leading column without a name (or named ``index``) is an
+index that some tool wrote, and is passed over. Several tables in one folder are read together. Pictures lie in
+``images/``, or beside the tables. ``groups.csv`` says which pictures belong together (``name,group``); without it,
+those of a ``<video>_data.csv`` are one group. ``labelled.csv`` says who labelled them and when (``name,by,at``), where
+that is known. Masks, where there are any, lie as `shared.heatmaps.masks` says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from services.trainer.tables import DatasetError, Place, Problem, Row, Table, read_table
@@ -28,6 +28,13 @@ PICTURES: Final = "images"
 NAME: Final = "name"
 INDEX_COLUMNS: Final = ("", "index", "unnamed: 0")
 BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+SHOWN_OF_NAME: Final = 40
+"""Characters of a name that is too long."""
+UNGROUPED: Final = (
+    f"no {GROUPS}: each picture is taken for a part of its own; where several show the same part, say so in {GROUPS} "
+    "(name,group), or they are on both sides of the split, and the evaluation flatters"
+)
 
 OnProblem = Literal["stop", "skip"]
 """Whether a row that is wrong ends the reading, or is passed over and listed."""
@@ -58,6 +65,8 @@ class Dataset:
     examples: tuple[Example, ...]
     problems: tuple[Problem, ...] = ()
     """Rows that were passed over."""
+    warnings: tuple[str, ...] = ()
+    """What can be learned from, and is perhaps not what was meant."""
 
     @property
     def groups(self) -> int:
@@ -80,7 +89,7 @@ def read_dataset(
         DatasetError: there is no table, a label of the recipe has no column, no picture is left, or (``stop``) a row is
             wrong.
     """
-    tables = [read_table(path) for path in find_tables(folder)]
+    tables = [read_table(path, (NAME,)) for path in find_tables(folder)]
     names = tuple(label_names) or label_columns(tables[0])
     reader = _Reader(folder, names, exclusive=exclusive)
     for table in tables:
@@ -89,7 +98,7 @@ def read_dataset(
         raise DatasetError(reader.problems)
     if not reader.examples:
         raise DatasetError([*reader.problems, f"{folder}: no picture to learn from"])
-    return Dataset(names, tuple(reader.examples.values()), tuple(reader.problems))
+    return Dataset(names, tuple(reader.examples.values()), tuple(reader.problems), reader.warnings)
 
 
 def find_tables(folder: Path) -> list[Path]:
@@ -138,9 +147,16 @@ class _Reader:
         self._groups = self._read_groups(folder / GROUPS)
         self._labelled = self._read_labelled(folder / LABELLED)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be wrong with all of it."""
+        alone = sum(each.group == each.name for each in self.examples.values())
+        return (UNGROUPED,) if self._groups is None and alone > 1 else ()
+
     def read(self, table: Table) -> None:
         """Add the rows of a table."""
         self._check_columns(table)
+        self.problems.extend(table.problems)
         for row in table.rows:
             try:
                 self._add(row, table)
@@ -150,10 +166,9 @@ class _Reader:
     def _check_columns(self, table: Table) -> None:
         missing = [name for name in (NAME, *self._names) if name not in table.columns]
         if missing or not self._names:
-            wanted = ", ".join(missing) or "a label"
-            raise DatasetError(
-                [Problem(table.top, f"no column for {wanted}: the first line names {NAME} and each label")]
-            )
+            wanted, there = ", ".join(missing) or "a label", ", ".join(filter(None, table.columns)) or "none"
+            text = f"no column for {wanted}: the first line names {NAME} and each label, and its columns are {there}"
+            raise DatasetError([Problem(table.top, text)])
         unknown = [name for name in label_columns(table) if name not in self._names]
         if unknown:
             text = f"the recipe has no label {', '.join(unknown)}: remove the column, or add the label to the recipe"
@@ -184,8 +199,14 @@ class _Reader:
     def _picture(self, name: str) -> Path:
         if not is_picture_name(name):
             raise _WrongRow(f"{name!r} is no name of a picture in {self._pictures.name}")
+        if name != (plain := str(PurePosixPath(name))):
+            raise _WrongRow(f"{name!r} is another name of {plain!r}: write it so")
         picture = self._pictures / name
-        if not picture.is_file():
+        try:
+            there = picture.is_file()
+        except OSError as error:
+            raise _WrongRow(f"{name[:SHOWN_OF_NAME]} can't be looked for ({error.strerror}): rename it") from error
+        if not there:
             raise _WrongRow(f"{name} is not there: put it into {self._pictures}, or remove the row")
         return picture
 
@@ -199,13 +220,14 @@ class _Reader:
     def _read_groups(self, path: Path) -> dict[str, str] | None:
         if not path.is_file():
             return None
-        table = read_table(path)
+        table = read_table(path, (NAME, "group"))
+        self.problems.extend(table.problems)
         if not {NAME, "group"} <= set(table.columns):
             raise DatasetError([Problem(table.top, "no column for name or group: the first line is name,group")])
         groups: dict[str, str] = {}
         for row in table.rows:
             name, group = row.cells[NAME], row.cells["group"]
-            if groups.setdefault(name, group) != group or not group:
+            if not group or groups.setdefault(name, group) != group:
                 what = f"is in {groups[name]!r} already" if group else "has no group"
                 self.problems.append(Problem(row.place, f"{name} {what}: give it one group"))
         return groups
@@ -213,7 +235,8 @@ class _Reader:
     def _read_labelled(self, path: Path) -> dict[str, tuple[str | None, datetime | None]]:
         if not path.is_file():
             return {}
-        table = read_table(path)
+        table = read_table(path, (NAME, "by", "at"))
+        self.problems.extend(table.problems)
         if not {NAME, "by", "at"} <= set(table.columns):
             raise DatasetError([Problem(table.top, "no column for name, by or at: the first line is name,by,at")])
         labelled: dict[str, tuple[str | None, datetime | None]] = {}

@@ -60,7 +60,7 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
     found = _shared_out(dataset, shares, seed)
     scarce_parts = _scarce(dataset.label_names, found)
     advice = _advice(dataset, shares, seed) if scarce_parts else []
-    return replace(found, warnings=(*found.warnings, *scarce_parts, *advice))
+    return replace(found, warnings=(*dataset.warnings, *found.warnings, *scarce_parts, *advice))
 
 
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from services.trainer.errors import TrainerError
 
 SHOWN: Final = 20
 """Problems that an error lists; the rest are counted."""
+SEPARATORS: Final = ",;\t"
+"""Spreadsheets write ``;`` where the decimal separator of their language is a comma."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Table:
     file: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    problems: tuple[Problem, ...] = ()
+    """Lines of more cells than there are columns: they are no rows, for nobody knows which cell is of which column."""
 
     @property
     def top(self) -> Place:
@@ -69,30 +74,43 @@ class Table:
         return Place(self.file, 1)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, known: Sequence[str] = ()) -> Table:
     """Read a CSV file; empty lines are passed over, and cells that a short line lacks are empty.
+
+    Args:
+        path: the file; its cells are separated as those of its header are, by what `SEPARATORS` has.
+        known: columns that may be written in capitals.
 
     Raises:
         DatasetError: it can't be read, is not text in UTF-8, or names two columns alike.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines)
-            columns = tuple(cell.strip() for cell in next(reader, []))
-            rows = tuple(
-                Row(Place(path.name, reader.line_num), _cells(columns, values)) for values in reader if any(values)
-            )
+            header = lines.readline()
+            reader = csv.reader(chain([header], lines), delimiter=max(SEPARATORS, key=header.count))
+            columns = tuple(_column(cell.strip(), known) for cell in next(reader, []))
+            found = [_row(Place(path.name, reader.line_num), columns, values) for values in reader if any(values)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError([f"{path}: can't be read as a table ({error}): save it as CSV in UTF-8"]) from error
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise DatasetError([Problem(Place(path.name, 1), f"two columns are named {twice[0]!r}: keep one")])
-    return Table(path.name, columns, rows)
+    rows = tuple(each for each in found if isinstance(each, Row))
+    return Table(path.name, columns, rows, tuple(each for each in found if isinstance(each, Problem)))
 
 
-def _cells(columns: tuple[str, ...], values: list[str]) -> dict[str, str]:
-    padded = values + [""] * (len(columns) - len(values))
-    return dict(zip(columns, (value.strip() for value in padded), strict=False))
+def _column(cell: str, known: Sequence[str]) -> str:
+    return cell.lower() if cell.lower() in known else cell
+
+
+def _row(place: Place, columns: tuple[str, ...], values: Sequence[str]) -> Row | Problem:
+    cells = [value.strip() for value in values]
+    if any(cells[len(columns) :]):
+        text = (
+            f"{len(cells)} cells under {len(columns)} columns: put what holds a separator in quotes, or remove a cell"
+        )
+        return Problem(place, text)
+    return Row(place, dict(zip_longest(columns, cells[: len(columns)], fillvalue="")))
 
 
 def written(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

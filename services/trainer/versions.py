@@ -65,7 +65,11 @@ def keep(
     problems = sorted([*dataset.problems, *unreadable], key=lambda each: (each.place.file, each.place.line))
     if problems and (on_problem == "stop" or not pictures):
         raise DatasetError(problems)
-    warnings = (*scarce(dataset.label_names, [picture.labels for _, picture in pictures]), *_twins(pictures))
+    warnings = (
+        *scarce(dataset.label_names, [picture.labels for _, picture in pictures]),
+        *_twins(pictures),
+        *dataset.warnings,
+    )
     before = newest_version(store, name)
     number = int(before.version.partition("-")[0]) + 1 if before else 1
     made = make_version(name, number, dataset.label_names, [each for _, each in pictures], by=by, source=source)

@@ -5,8 +5,12 @@ import pytest
 
 from services.trainer.dataset import read_dataset
 from services.trainer.pixels import decode_pictures
+from services.trainer.split import split
 from services.trainer.tables import DatasetError
+from services.trainer.versions import keep
 from shared.recipe import PictureSpec
+from shared.storage.filesystem import FilesystemStore
+from shared.training import Shares
 from shared.vision.codec import encode
 
 SMALL = PictureSpec(height=16, width=16)
@@ -53,6 +57,15 @@ def test_a_table_that_a_spreadsheet_saved_is_read(folder: Path) -> None:
     assert [example.labels for example in read_dataset(folder).examples] == [(True,), (False,)]
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_of_another_separator_and_with_name_in_capitals_is_read(folder: Path, separator: str) -> None:
+    write(folder, "Name,Good\n0.png,TRUE,\n1.png,FALSE,\n".replace(",", separator))
+    write(folder, "NAME,Group\n0.png,a\n1.png,b\n".replace(",", separator), "groups.csv")
+    dataset = read_dataset(folder)
+    assert dataset.label_names == ("Good",)
+    assert [(example.labels, example.group) for example in dataset.examples] == [((True,), "a"), ((False,), "b")]
+
+
 def test_several_tables_are_read_together_and_each_video_is_a_group(tmp_path: Path) -> None:
     for name in ("a0.png", "a1.png", "b0.png"):
         (tmp_path / name).write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png"))
@@ -83,6 +96,10 @@ def test_groups_are_taken_from_their_table(folder: Path) -> None:
         ("../0.png,True\n", "line 2: '../0.png' is no name of a picture"),
         ("/etc/passwd,True\n", "line 2: '/etc/passwd' is no name of a picture"),
         (",True\n", "line 2: '' is no name of a picture"),
+        ("0.png,True\n./0.png,False\n", "labels.csv, line 3: './0.png' is another name of '0.png'"),
+        ("1.png,True\na//0.png,False\n", "labels.csv, line 3: 'a//0.png' is another name of 'a/0.png'"),
+        ("x" * 300 + ".png,True\n", "can't be looked for (File name too long)"),
+        ("0.png,True,False\n", "labels.csv, line 2: 3 cells under 2 columns"),
     ],
 )
 def test_a_wrong_row_is_named_with_file_and_line(folder: Path, rows: str, expected: str) -> None:
@@ -112,6 +129,10 @@ def test_a_label_that_the_recipe_does_not_know_is_named(folder: Path) -> None:
 def test_a_label_that_the_table_lacks_is_named(folder: Path) -> None:
     write(folder, "name,good\n0.png,True\n")
     assert "labels.csv, line 1: no column for break" in complaint(folder, "good", "break")
+    write(folder, "Name,Good\n0.png,True\n")
+    assert "no column for good: the first line names name and each label, and its columns are name, Good" in complaint(
+        folder, "good"
+    )
 
 
 def test_two_columns_of_one_name_are_refused(folder: Path) -> None:
@@ -131,6 +152,26 @@ def test_a_picture_without_a_group_is_named(folder: Path) -> None:
     write(folder, "name,good\n0.png,True\n1.png,True\n")
     write(folder, "name,group\n0.png,a\n", "groups.csv")
     assert "labels.csv, line 3: 1.png has no group" in complaint(folder)
+
+
+def test_pictures_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group_together(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
+    write(folder, "name,group\n0.png,\n1.png,\n2.png,a\n", "groups.csv")
+    assert "groups.csv, line 2: 0.png has no group" in complaint(folder)
+    dataset = read_dataset(folder, on_problem="skip")
+    assert [(example.name, example.group) for example in dataset.examples] == [("2.png", "a")]
+
+
+def test_pictures_that_nobody_grouped_are_warned_of_before_they_are_split(folder: Path, store: FilesystemStore) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
+    (warning,) = read_dataset(folder).warnings
+    assert warning.startswith("no groups.csv: each picture is taken for a part of its own")
+    assert warning in split(read_dataset(folder), Shares(), 0).warnings
+    assert warning in keep(read_dataset(folder), store, "seam", by="ada", source="").warnings
+    (folder / "labels.csv").rename(folder / "denim_data.csv")
+    assert read_dataset(folder).warnings == ()
+    write(folder, "name,group\n0.png,a\n1.png,b\n2.png,c\n", "groups.csv")
+    assert read_dataset(folder).warnings == ()
 
 
 def test_a_picture_in_two_groups_is_named(folder: Path) -> None:
