@@ -25,6 +25,11 @@ class TrainerSettings(ServiceSettings):
     dataset_folder: Path | None = Field(
         None, description="requests may name folders below this one as datasets; without it, object storage alone"
     )
+    weights_folder: Path | None = Field(
+        None,
+        description="weights to start from, by architecture: `MobileNetV3Small.weights.h5`; an architecture without a "
+        "file there starts from what is installed",
+    )
     initial_model: Path | None = Field(
         None, description="folder of a bundle that is promoted at the start where its recipe has no model yet"
     )

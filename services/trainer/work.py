@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from services.trainer.architectures.pretraining import weights_in
 from services.trainer.building import Order, build
 from services.trainer.child import EpochDone, Failed, Finished, Postponed, StageReached, end_with_parent, tell
 from services.trainer.download import Datasets, Material, Reading
@@ -72,6 +73,7 @@ def _trained(
         request.architecture,
         options,
         request.requested_at,
+        weights_in(settings.weights_folder, request.architecture),
         dataset=material.version.reference,
         notes=material.notes,
     )

@@ -94,7 +94,10 @@ class Architecture:
         """What people should know about a training with this origin; None where all is as expected."""
         if self.loader is None or origin is not None:
             return None
-        return f"{self.name} starts from nothing: give a file of weights, or install those of the group 'pretrained'"
+        return (
+            f"{self.name} starts from nothing: give a file of weights (--weights, or in TRAINER_WEIGHTS_FOLDER), "
+            "or install those of the group 'pretrained'"
+        )
 
 
 ARCHITECTURES: Final = {

@@ -74,6 +74,27 @@ def sha256_of(file: Path) -> str:
         raise WeightsError(f"{file}: can't be read ({error.strerror}): give the path of a file of weights") from error
 
 
+def weights_in(folder: Path | None, architecture: str) -> Path | None:
+    """The file that an architecture starts from, of a folder where each is named after its architecture.
+
+    Returns:
+        ``MobileNetV3Small.weights.h5`` for ``MobileNetV3Small``; None where there is none, or no folder.
+
+    Raises:
+        WeightsError: there are several, or the folder can't be read.
+    """
+    if folder is None:
+        return None
+    try:
+        found = sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(f"{architecture}."))
+    except OSError as error:
+        raise WeightsError(f"{folder}: can't be read ({error.strerror}): set TRAINER_WEIGHTS_FOLDER anew") from error
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise WeightsError(f"{folder} has {names} for {architecture}: leave one of them there")
+    return found[0] if found else None
+
+
 def _statistics(spec: PictureSpec, order: str) -> tuple[list[float], list[float]]:
     if spec.normalisation == "unit":
         return [0.0] * 3, [1.0] * 3

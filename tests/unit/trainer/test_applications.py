@@ -9,7 +9,7 @@ import pytest
 
 from services.trainer.architectures import FEATURES, UnfitArchitecture, architecture_of
 from services.trainer.architectures.applications import APPLICATIONS, scale_of
-from services.trainer.architectures.pretraining import WeightsError, rescale
+from services.trainer.architectures.pretraining import WeightsError, rescale, weights_in
 from services.trainer.packing import keras_file
 from shared.recipe import PictureSpec
 from shared.vision.compile import compile_for_openvino
@@ -108,3 +108,21 @@ def test_a_network_that_swaps_colours_is_kept_and_compiled(tmp_path: Path) -> No
 def test_the_least_size_is_told() -> None:
     with pytest.raises(UnfitArchitecture, match="InceptionV3 takes pictures from 75 x 75 on"):
         architecture_of("InceptionV3").build(SPEC, 2)
+
+
+def test_weights_of_a_folder_are_found_by_the_name_of_the_architecture(tmp_path: Path) -> None:
+    for name in ("ResNet50.weights.h5", "ResNet50V2.weights.h5", "efficientnet-lite0.bin"):
+        (tmp_path / name).touch()
+    assert weights_in(tmp_path, "ResNet50") == tmp_path / "ResNet50.weights.h5"
+    assert weights_in(tmp_path, "efficientnet-lite0") == tmp_path / "efficientnet-lite0.bin"
+    assert weights_in(tmp_path, "ResNet") is None
+    assert weights_in(None, "ResNet50") is None
+
+
+def test_a_folder_with_two_files_for_an_architecture_or_none_at_all_is_refused(tmp_path: Path) -> None:
+    for name in ("ResNet50.weights.h5", "ResNet50.old.h5"):
+        (tmp_path / name).touch()
+    with pytest.raises(WeightsError, match="leave one of them there"):
+        weights_in(tmp_path, "ResNet50")
+    with pytest.raises(WeightsError, match="TRAINER_WEIGHTS_FOLDER"):
+        weights_in(tmp_path / "absent", "ResNet50")

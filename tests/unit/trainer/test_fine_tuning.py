@@ -163,6 +163,7 @@ def test_a_start_from_nothing_is_noted() -> None:
     assert trained.origin is None
     assert trained.best_epoch == 1
     assert without.note_on(None) == (
-        "tiny starts from nothing: give a file of weights, or install those of the group 'pretrained'"
+        "tiny starts from nothing: give a file of weights (--weights, or in TRAINER_WEIGHTS_FOLDER), "
+        "or install those of the group 'pretrained'"
     )
     assert without.note_on(ORIGIN) is None
