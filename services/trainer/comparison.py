@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation import Evaluation, Scores, evaluate, is_ng, line_weights
 from services.trainer.gate import Interrupted
-from services.trainer.held_back import HeldBack, Incomparable, held_back, learned_from
+from services.trainer.held_back import HeldBack, Incomparable, held_back, known_groups, learned_from
 from shared.intervals import Interval, draws, mean, spread
 from shared.messages import ComparisonRequested, Verdict
 from shared.recipe import Label, Recipe, Role
@@ -54,6 +54,8 @@ class Comparison(BaseModel):
     dataset: str = Field(description="the dataset version that the pictures are of")
     pictures: int
     groups: int
+    known_groups: int = Field(description="of the groups, those of which the candidate learned from other pictures")
+    ng: int = Field(description="of the pictures, those that show an NG part")
     baseline: Side
     candidate: Side = Field(description="the pictures are its test part, and the roles and costs those of its recipe")
     deciding: tuple[str, ...] = Field(description="the labels that make a part ok or NG")
@@ -131,6 +133,8 @@ class Comparisons:
             dataset=test.version.reference,
             pictures=len(test.pictures),
             groups=len(set(test.groups)),
+            known_groups=known_groups(candidate, test),
+            ng=int(ng.sum()),
             baseline=self._side(baseline, judging, test, scores[0]),
             candidate=self._side(candidate, candidate.recipe, test, scores[1]),
             deciding=tuple(label.name for label in candidate.recipe.labels if _decides(label)),

@@ -6,9 +6,9 @@ Nor may it pass because there was little to see: see `unproven`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.trainer.announcement import refused
 from services.trainer.errands import Errands
@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds, and a
 
     from services.trainer.comparison import Comparison, Comparisons
     from shared.intervals import Interval
+
+ONE_MORE_IN: Final = 20
+"""One picture more in so many (or one, of fewer) may be judged wrongly, however wide the interval is."""
 
 Compare = Callable[[PromotionRequested, str], "Comparison"]
 """The model that shall be promoted beside the version in production, on the candidate's test part."""
@@ -131,15 +134,15 @@ def objections(comparison: Comparison) -> list[str]:
 def unproven(comparison: Comparison) -> list[str]:
     """Why the comparison proves little, whatever came out.
 
-    Of each label that makes a part ok or NG, `FEW` pictures with it and as many without it must be there: among six
-    pictures, a model that misses two more of them lies within any interval. And both recipes must say alike what makes
-    a part NG and what a wrong verdict costs: with a defect that is one no longer, or an escape that costs nothing, any
-    model is as good as another.
+    Of each label that makes a part ok or NG, `FEW` pictures with it and as many without it must be there: of fewer, a
+    model that misses many on the line may well miss none. And both recipes must say alike what makes a part NG and what
+    a wrong verdict costs: with a defect that is one no longer, or an escape that costs nothing, any model is as good as
+    another. Nor may the candidate have learned from the pictures, or from others of their groups, which are like them.
     """
     labels = comparison.candidate.evaluation.labels
     counts = {name: (labels[name].positives, labels[name].n - labels[name].positives) for name in comparison.deciding}
     few = [f"{name} ({true} with, {false} without)" for name, (true, false) in counts.items() if min(true, false) < FEW]
-    found = []
+    found = [*_flattered(comparison)]
     if few:
         found.append(
             f"too few test pictures of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
@@ -154,26 +157,59 @@ def worse(comparison: Comparison) -> list[str]:
     """In what the candidate is worse than the baseline beyond the interval (95 %).
 
     The recall of each label that the pictures have must lie within the baseline's interval or above, and the escape
-    rate within it or below: where a label makes a part ok, as `good` does, no recall tells of an escape. The cost of
-    wrong verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to
-    zero.
+    rate within it or below: where a label makes a part ok, as `good` does, no recall tells of an escape. Where few
+    pictures make an interval wide, neither may be worse by more than one picture in `ONE_MORE_IN`. The cost of wrong
+    verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to zero.
     (A baseline without a mistake has an interval of no width by the bootstrap, and one that hides anything by rates.)
     """
-    production, candidate = comparison.baseline.evaluation, comparison.candidate.evaluation
-    found = []
-    for name, label in candidate.labels.items():
-        before = production.labels[name]
+    return [*_recalls(comparison), *_cost(comparison), *_escapes(comparison)]
+
+
+def _flattered(comparison: Comparison) -> Iterator[str]:
+    known = comparison.candidate.learned_from
+    if known is None:
+        yield "it does not say which pictures it learned from (train.csv): train it anew"
+    elif known:
+        yield f"it learned from {known} of these test pictures itself: train it anew, on a dataset that is split"
+    elif comparison.known_groups:
+        yield (
+            f"it learned from other pictures of {comparison.known_groups} of the {comparison.groups} groups that these "
+            "are of, neighbours in a video for instance: add pictures of other parts, batches or videos"
+        )
+
+
+def _recalls(comparison: Comparison) -> Iterator[str]:
+    for name, label in comparison.candidate.evaluation.labels.items():
+        before = comparison.baseline.evaluation.labels[name]
         interval = before.intervals.get("recall")
-        if label.recall is not None and before.recall is not None and interval and label.recall < interval[0]:
-            found.append(f"recall of {name} is {label.recall:.3f}, was {_told(before.recall, interval)}")
+        if label.recall is None or before.recall is None or not interval:
+            continue
+        more = label.confusion.false_negative - before.confusion.false_negative
+        if label.recall < interval[0] or _too_many(more, label.positives):
+            told = f"recall of {name} is {label.recall:.3f}, was {_told(before.recall, interval)}"
+            yield f"{told}, with {more} more of {label.positives} missed"
+
+
+def _cost(comparison: Comparison) -> Iterator[str]:
     extra = comparison.extra_cost_interval
     if extra and extra[0] > 0:
-        more = _told(comparison.extra_cost, extra)
-        found.append(f"cost per picture is {candidate.cost:.3f}, was {production.cost:.3f}: more by {more}")
-    now, then, interval = candidate.escape_rate, production.escape_rate, production.intervals.get("escape_rate")
-    if now is not None and then is not None and interval and now > interval[1]:
-        found.append(f"escape rate is {now:.3f}, was {_told(then, interval)}")
-    return found
+        now, then = comparison.candidate.evaluation.cost, comparison.baseline.evaluation.cost
+        yield f"cost per picture is {now:.3f}, was {then:.3f}: more by {_told(comparison.extra_cost, extra)}"
+
+
+def _escapes(comparison: Comparison) -> Iterator[str]:
+    production = comparison.baseline.evaluation
+    now, then = comparison.candidate.evaluation.escape_rate, production.escape_rate
+    interval = production.intervals.get("escape_rate")
+    if now is None or then is None or not interval:
+        return
+    more = round((now - then) * comparison.ng)
+    if now > interval[1] or _too_many(more, comparison.ng):
+        yield f"escape rate is {now:.3f}, was {_told(then, interval)}, with {more} more of {comparison.ng} escaped"
+
+
+def _too_many(more: int, pictures: int) -> bool:
+    return more > max(1, pictures // ONE_MORE_IN)
 
 
 def summary(comparison: Comparison) -> str:

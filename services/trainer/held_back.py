@@ -88,7 +88,7 @@ def held_back(bundle: Bundle, store: ObjectStore, part: str = "test") -> HeldBac
 
 def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | None:
     """How many of the pictures a model was trained or validated on; None where that is not known."""
-    names = set(_part(bundle, "train.csv")) | set(_part(bundle, "valid.csv"))
+    names = _learned(bundle)
     try:
         version = version_of(bundle, store)
     except Incomparable:
@@ -97,6 +97,12 @@ def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | No
         return None
     seen = {picture.digest for picture in version.pictures if picture.name in names}
     return sum(picture.digest in seen for picture in test.pictures)
+
+
+def known_groups(bundle: Bundle, test: HeldBack) -> int:
+    """Of how many groups of a model's own test pictures it was trained or validated on others."""
+    names = _learned(bundle)
+    return len({picture.group for picture in test.version.pictures if picture.name in names} & set(test.groups))
 
 
 def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
@@ -124,6 +130,11 @@ def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
                 yield read_version(store, name, version)
             except DatasetVersionError as error:
                 _log.warning("passed over a dataset version", reason=str(error))
+
+
+def _learned(bundle: Bundle) -> set[str]:
+    """The names of the pictures that a model was trained or validated on."""
+    return {*_part(bundle, "train.csv"), *_part(bundle, "valid.csv")}
 
 
 def _part(bundle: Bundle, name: str) -> list[str]:

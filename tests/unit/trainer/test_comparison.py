@@ -3,16 +3,20 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.comparison import Comparison, Comparisons, differences, judged_alike
-from services.trainer.gate import objections, summary
+from services.trainer.comparison import Comparison, Comparisons, Side, differences, judged_alike
+from services.trainer.dataset import read_dataset
+from services.trainer.gate import objections, summary, worse
 from services.trainer.held_back import Incomparable
+from services.trainer.intervals import proportion
+from services.trainer.versions import keep
 from shared.dataset import DatasetVersion, picture_key
 from shared.messages import ComparisonRequested
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import FORM_FILES, Bundle, Form, comparison_key
 from tests.models import BIAS, PAINT, WEIGHTS, pack, paint_bundle, paint_recipe
-from tests.painted import ALARMED, BLIND_TO_BREAKS, comparable, painted_version, put
+from tests.painted import ALARMED, BLIND_TO_BREAKS, LABELS, comparable, painted_version, put
+from tests.strokes import write_table
 from tests.unit.trainer.requests import START
 
 
@@ -191,17 +195,78 @@ def test_a_few_mistakes_more_are_no_proof_and_many_are(
     assert objections(dearer) == ["cost per picture is 0.000, was 0.000: more by 0.200 (0.050 to 0.300)"]
 
 
+def missing(found: Comparison, misses: int, of: int, before: int = 0) -> Comparison:
+    """A comparison in which the candidate misses so many of the breaks, and production so many of the same."""
+
+    def side(each: Side, missed: int) -> Side:
+        label = each.evaluation.labels["break"]
+        confusion = label.confusion.model_copy(update={"true_positive": of - missed, "false_negative": missed})
+        low, high = proportion(of - missed, of) or (0, 1)
+        changes = {"positives": of, "recall": 1 - missed / of, "confusion": confusion}
+        changed = label.model_copy(update={**changes, "intervals": {"recall": (low, high)}})
+        labels = {**each.evaluation.labels, "break": changed}
+        return each.model_copy(update={"evaluation": each.evaluation.model_copy(update={"labels": labels})})
+
+    return found.model_copy(
+        update={"baseline": side(found.baseline, before), "candidate": side(found.candidate, misses)}
+    )
+
+
+def test_a_model_that_misses_more_than_a_picture_or_a_twentieth_is_refused_however_wide_the_interval(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset, learned=10))
+    found = comparisons.compare("paint", "v1", "v2")
+    for passes, of in ((1, 10), (1, 20), (2, 40), (3, 60)):
+        assert worse(missing(found, passes, of)) == []
+        assert worse(missing(found, passes + 1, of))
+    assert worse(missing(found, 2, 10)) == [
+        "recall of break is 0.800, was 1.000 (0.722 to 1.000), with 2 more of 10 missed"
+    ]
+    assert worse(missing(found, 4, 100)), "beyond the interval"
+    assert worse(missing(found, 5, 40, before=3)) == []
+    assert worse(missing(found, 6, 40, before=3))
+
+
 def test_a_model_that_lets_more_escape_is_refused_even_if_it_costs_less(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     found = comparisons.compare("paint", "v1", "v2")
+    assert found.ng == 30
     cheaper = {"extra_cost": -0.07, "extra_cost_interval": (-0.1, -0.05)}
 
-    def escaping(share: float) -> Comparison:
-        evaluation = found.candidate.evaluation.model_copy(update={"escape_rate": share})
+    def escaping(escapes: int) -> Comparison:
+        evaluation = found.candidate.evaluation.model_copy(update={"escape_rate": escapes / found.ng})
         candidate = found.candidate.model_copy(update={"evaluation": evaluation})
         return found.model_copy(update={**cheaper, "candidate": candidate})
 
-    assert objections(escaping(0.1)) == []
-    assert objections(escaping(0.25)) == ["escape rate is 0.250, was 0.000 (0.000 to 0.114)"]
+    assert objections(escaping(1)) == []
+    assert objections(escaping(2)) == ["escape rate is 0.067, was 0.000 (0.000 to 0.114), with 2 more of 30 escaped"]
+
+
+def test_pictures_that_the_model_learned_from_prove_nothing(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    made = comparable("v2", dataset)
+    files = {**made.files, "valid.csv": made.files["test.csv"]}
+    manifest = pack(files, made.recipe, "v2", "features").manifest
+    put(store, comparable("v1", dataset), Bundle(manifest.model_copy(update={"dataset": dataset.reference}), files))
+    (told,) = objections(comparisons.compare("paint", "v1", "v2"))
+    assert told.startswith("it learned from 60 of these test pictures itself: train it anew")
+
+
+def test_neighbours_of_pictures_that_the_model_learned_from_prove_nothing(
+    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion, tmp_path: Path
+) -> None:
+    """As where a split has too few groups, and cuts them."""
+    films = [(picture.name, f"film-{len(picture.name) % 2}") for picture in dataset.pictures]
+    write_table(tmp_path / "paint" / "groups.csv", ("name", "group"), films)
+    filmed = keep(read_dataset(tmp_path / "paint", LABELS), store, "paint", by="ada", source="a test").version
+    put(store, comparable("v1", filmed), comparable("v2", filmed))
+    found = comparisons.compare("paint", "v1", "v2")
+    assert (found.groups, found.known_groups) == (2, 2)
+    (told,) = objections(found)
+    assert told.startswith(
+        "it learned from other pictures of 2 of the 2 groups that these are of, neighbours in a video"
+    )
