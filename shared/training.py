@@ -31,6 +31,10 @@ ARCHITECTURES: Final = {
 """What each is for, in a sentence. The trainer builds networks of ``keras.applications`` by their names too."""
 
 
+LARGEST_SEED: Final = 2**32 - 1
+"""NumPy's generators of old, which Keras seeds as well, take 32 bits."""
+
+
 class Precision(StrEnum):
     """The numbers that a training reckons in; what is kept is float32 in any case."""
 
@@ -44,7 +48,7 @@ class Precision(StrEnum):
 class Shares(BaseModel):
     """How the pictures are shared out."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     train: float = 0.78
     valid: float = 0.20
@@ -63,7 +67,7 @@ class Shares(BaseModel):
 class TrainingOptions(BaseModel):
     """Options of one training; kept in its bundle."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(30, ge=1, le=1000)
     patience: int = Field(10, ge=1, description="epochs without a better validation before it stops early")
@@ -71,7 +75,7 @@ class TrainingOptions(BaseModel):
     learning_rate: float | None = Field(None, gt=0, description="at its highest; None for the architecture's own")
     weight_decay: float | None = Field(None, ge=0, description="None for the architecture's own")
     precision: Precision = Field(Precision.AUTO, description="of the numbers that most layers reckon in")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     shares: Shares = Shares()
     forms: tuple[Form, ...] = Field((Form.FP32, Form.INT8), description="of the network, for inference")
     mistakes: int = Field(12, ge=0, le=100, description="of the test part, the worst, kept with their pictures")

@@ -18,7 +18,7 @@ from services.trainer.settings import TrainerSettings
 from shared.quiet import import_quietly
 from shared.recipe import PictureSpec, Task
 from shared.settings import read_settings
-from shared.training import Precision, TrainingOptions
+from shared.training import LARGEST_SEED, Precision, TrainingOptions
 from shared.vision.bundle import MANIFEST, BundleError, Form
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ def train(
     patience: Annotated[int, typer.Option(min=1, help="Epochs without anything better.")] = DEFAULTS.patience,
     batch_size: Annotated[int, typer.Option(min=1)] = DEFAULTS.batch_size,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
     precision: Annotated[Precision, typer.Option(help="Mixed is quicker where the machine has it.")] = Precision.AUTO,
-    seed: Annotated[int, typer.Option(min=0)] = DEFAULTS.seed,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
     forms: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
     mistakes: Annotated[int, typer.Option(min=0, max=100, help="The worst, kept for review.")] = DEFAULTS.mistakes,
@@ -78,6 +79,7 @@ def train(
             "patience": patience,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
             "precision": precision,
             "seed": seed,
             "shares": shares_of(split),

@@ -21,6 +21,7 @@ from shared.dataset import DatasetVersion, datasets, read_version, versions
 from shared.recipe import Recipe, Task, read_recipe
 from shared.settings import read_settings
 from shared.storage import open_store
+from shared.training import LARGEST_SEED
 
 commands = typer.Typer(
     help="Labelled pictures in object storage: each import of something new is a version that never changes.",
@@ -36,7 +37,7 @@ RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Default: the 
 TaskOfFolder = Annotated[Task, typer.Option("--task", help="Of a folder without a recipe.")]
 SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
 Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the split.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
 DEFAULT_SHARES: Final = "0.78,0.20,0.02"
 
 

@@ -47,7 +47,7 @@ from shared.vision.bundle import (
 
 REFUSED: Final = 1
 BETWEEN_LOOKS_SECONDS: Final = 0.2
-UNANSWERED: Final = "asked; the trainer has not answered yet"
+UNANSWERED: Final = 3
 
 Done = TypeVar("Done", ModelPromoted, ThresholdsKept)
 commands = typer.Typer()
@@ -136,7 +136,7 @@ def set_thresholds(
     with complaints():
         asked = _thresholds_of(recipe, model_version, chosen, reason=reason, requested_by=by, promote=promotion)
         answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
-        typer.echo(f"{answer.model_version} has these thresholds" if answer else UNANSWERED)
+        typer.echo(f"{answer.model_version} has these thresholds")
 
 
 @commands.command("import")
@@ -170,7 +170,7 @@ def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None
         promotion_id=str(ULID()), recipe=recipe, model_version=version, requested_at=datetime.now(UTC), **details
     )
     answer = _answer_to(asked, lambda store: find_decision(store, recipe, asked.promotion_id), wait_seconds)
-    typer.echo(f"{version} is in production: {answer.gate}" if answer else UNANSWERED)
+    typer.echo(f"{version} is in production: {answer.gate}")
 
 
 def _thresholds_of(recipe: str, version: str, chosen: Sequence[str], **details: Any) -> ThresholdsRequested:
@@ -199,8 +199,8 @@ def _answer_to(
     asked: Message,
     find: Callable[[ObjectStore], Done | PromotionRefused | ThresholdsRefused | None],
     wait_seconds: float,
-) -> Done | None:
-    """What the trainer says to a request; None where it says nothing in time. Exit code 1 when it refuses."""
+) -> Done:
+    """What the trainer says to a request. Exit code 1 when it refuses, 3 when it says nothing in time."""
     settings = read_settings(TrainerSettings)
     with closing(open_broker(settings)) as broker:
         broker.publisher().publish(asked).result()
@@ -208,6 +208,9 @@ def _answer_to(
     end = time.monotonic() + wait_seconds
     while not (answer := find(store)) and time.monotonic() < end:
         time.sleep(BETWEEN_LOOKS_SECONDS)
+    if answer is None:
+        typer.echo("asked; the trainer has not answered yet: see that it runs, the request stands", err=True)
+        raise typer.Exit(UNANSWERED)
     if isinstance(answer, (PromotionRefused, ThresholdsRefused)):
         typer.echo(f"refused: {answer.reason}", err=True)
         raise typer.Exit(REFUSED)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.dataset import Dataset, OnProblem
+from services.trainer.dataset import Dataset, Example, OnProblem
 from services.trainer.tables import DatasetError, Problem
 from shared.dataset import content_digest
 from shared.recipe import PictureSpec
-from shared.vision.codec import UnreadablePicture, decode
+from shared.vision.codec import Picture, UnreadablePicture, decode
 from shared.vision.preprocessing import normalise, resize
 
 THREADS: Final = 4
+
+PNG: Final = b"\x89PNG"
+PNG_DEPTH: Final = 24
+"""Where the header has the bits of a channel."""
 
 Rows = NDArray[np.int64]
 """Numbers of pictures in a `PixelStore`."""
@@ -39,6 +44,13 @@ class PixelStore:
     def prepared(self, rows: Rows) -> NDArray[np.float32]:
         """Some pictures as a network takes them: (rows, height, width, channels)."""
         return np.stack([normalise(self.pixels[row], self.picture) for row in rows])
+
+
+class _Loaded(NamedTuple):
+    """What a decoded picture is."""
+
+    digest: str
+    is_dim: bool
 
 
 def decode_pictures(
@@ -62,30 +74,59 @@ def decode_pictures(
     shape = (len(examples), picture.height, picture.width, picture.channels)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
 
-    def load(row: int) -> str | Problem:
-        """The digest of a picture that is in its place now, or why it is not."""
+    def load(row: int) -> _Loaded | Problem:
+        """What a picture is that is in its place now, or why it is not."""
         example = examples[row]
         try:
             content = example.picture.read_bytes()
-            pixels[row] = resize(decode(content), picture)
+            decoded = decode(content)
+            pixels[row] = resize(decoded, picture)
         except (OSError, UnreadablePicture) as error:
             return Problem(example.place, f"{example.name}: {error}")
-        return hashlib.sha256(content).hexdigest()
+        return _Loaded(hashlib.sha256(content).hexdigest(), _is_dim(content, decoded))
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(load, range(len(examples))))
     problems = [result for result in results if isinstance(result, Problem)]
     if problems and (on_problem == "stop" or len(problems) == len(examples)):
         raise DatasetError(problems)
-    kept = [row for row, result in enumerate(results) if isinstance(result, str)]
-    dataset = replace(dataset, examples=tuple(examples[row] for row in kept), problems=(*dataset.problems, *problems))
+    kept = [row for row, result in enumerate(results) if isinstance(result, _Loaded)]
+    loaded = [result for result in results if isinstance(result, _Loaded)]
+    dataset = replace(
+        dataset,
+        examples=tuple(examples[row] for row in kept),
+        problems=(*dataset.problems, *problems),
+        warnings=(*dataset.warnings, *_dim_ones([examples[row] for row in kept], loaded)),
+    )
     labels = np.array([example.labels for example in dataset.examples], np.float32)
-    contents = (str(results[row]) for row in kept)
     digest = content_digest(
         dataset.label_names,
         (
-            (each.name, content, each.group, each.labels)
-            for each, content in zip(dataset.examples, contents, strict=True)
+            (each.name, found.digest, each.group, each.labels)
+            for each, found in zip(dataset.examples, loaded, strict=True)
         ),
     )
-    return dataset, PixelStore(pixels if not problems else pixels[kept], labels, picture, digest)
+    return dataset, PixelStore(_closed_up(pixels, kept), labels, picture, digest)
+
+
+def _closed_up(pixels: NDArray[np.uint8], kept: Sequence[int]) -> NDArray[np.uint8]:
+    """The rows that are kept, moved up in the file itself: all of them together need not fit into memory."""
+    for place, row in enumerate(kept):
+        if place != row:
+            pixels[place] = pixels[row]
+    return pixels[: len(kept)]
+
+
+def _is_dim(content: bytes, picture: Picture) -> bool:
+    """Whether a PNG of 16 bits uses 12 of them at most: of the 8 highest, which are decoded, 4 are left."""
+    return content.startswith(PNG) and content[PNG_DEPTH] == 16 and bool(picture.max() < 16)
+
+
+def _dim_ones(examples: Sequence[Example], loaded: Sequence[_Loaded]) -> list[str]:
+    dim = [example for example, each in zip(examples, loaded, strict=True) if each.is_dim]
+    if not dim:
+        return []
+    return [
+        f"{len(dim)} of {len(examples)} pictures use 12 or fewer of their 16 bits, and are nearly black: "
+        f"scale their values to 65535 (the first is {dim[0].name}, {dim[0].place})"
+    ]

@@ -2,17 +2,19 @@
 
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from services.trainer.cli import app, workbench
+from services.trainer.cli import app, train, workbench
 from services.trainer.complaints import complaints
 from services.trainer.gate import Measuring
 from services.trainer.registry import Registry
 from shared.recipe import Task
 from shared.storage.filesystem import FilesystemStore
+from shared.training import TrainingOptions
 from shared.vision.bundle import write_bundle_folder
 from tests.strokes import STROKES
 from tests.unit.trainer.requests import promotion
@@ -50,6 +52,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("train", "--data", ".", "--out", "out", "--recipe", "absent.yaml"), "absent.yaml: can't be read"),
         (("train", "--data", ".", "--out", "out", "--split", "1,2"), "split is three shares"),
         (("train", "--data", ".", "--out", "out", "--split", "0.5,0.2,0.2"), "make 1 together"),
+        (("train", "--data", ".", "--out", "out", "--split", "nan,nan,nan"), "finite number"),
+        (("train", "--data", ".", "--out", "out", "--learning-rate", "inf"), "finite number"),
+        (("train", "--data", ".", "--out", "out", "--weight-decay", "-1"), "option weight_decay"),
+        (("train", "--data", ".", "--out", "out", "--seed", f"{2**32}"), "4294967295"),
         (("train", "--data", ".", "--out", ".", "--recipe", "strokes.yaml", "--architecture", "alexnet"), "alexnet"),
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "a b"), "'a b' is no"),
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "."), "directory"),
@@ -70,6 +76,10 @@ def test_wrong_input_is_refused_with_what_is_wrong(
     result = command.invoke(app, words)
     assert result.exit_code == 2
     assert expected in result.stderr
+
+
+def test_every_option_of_a_training_is_on_the_command_line() -> None:
+    assert {*TrainingOptions.model_fields} - {"shares"} < {*signature(train).parameters}
 
 
 def test_a_file_that_cant_be_read_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,5 +121,8 @@ def test_models_are_brought_in_listed_and_taken_out(command: CliRunner, tmp_path
 
 
 def test_a_promotion_without_a_trainer_is_asked_for_and_says_so(command: CliRunner) -> None:
-    result = command.invoke(app, ["promote", "paint", "v1", "--wait-seconds", "0"])
-    assert (result.exit_code, result.stdout) == (0, "asked; the trainer has not answered yet\n")
+    thresholds = ["thresholds", "paint", "v1", "--set", "break=0.4"]
+    for words in (["promote", "paint", "v1"], thresholds):
+        result = command.invoke(app, [*words, "--wait-seconds", "0"])
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert result.stderr.startswith("asked; the trainer has not answered yet")

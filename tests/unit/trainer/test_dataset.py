@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -205,6 +206,18 @@ def test_a_picture_that_cant_be_decoded_is_passed_over_when_asked(folder: Path, 
     assert store.pixels[:, 0, 0, 0].tolist() == [0, 100]
     assert store.labels.tolist() == [[1], [0]]
     assert len(dataset.problems) == 1
+    assert isinstance(store.pixels, np.memmap), "what is left still need not fit into memory"
+
+
+@pytest.mark.parametrize(("brightest", "warnings"), [(4095, 1), (4096, 0)])
+def test_pictures_of_12_bits_in_files_of_16_are_warned_of(folder: Path, brightest: int, warnings: int) -> None:
+    grey = np.full((20, 30), brightest, np.uint16)
+    (folder / "images" / "1.png").write_bytes(cv2.imencode(".png", grey)[1].tobytes())
+    write(folder, "name,good\n0.png,True\n1.png,True\n")
+    write(folder, "name,group\n0.png,a\n1.png,b\n", "groups.csv")
+    found = decode_pictures(read_dataset(folder), SMALL, folder)[0].warnings
+    assert len(found) == warnings
+    assert all("1 of 2 pictures use 12 or fewer of their 16 bits, and are nearly black" in each for each in found)
 
 
 def test_the_digest_tells_datasets_apart_and_not_their_order(folder: Path, tmp_path: Path) -> None:
