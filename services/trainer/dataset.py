@@ -55,6 +55,8 @@ class Example:
     labelled_at: datetime | None = None
     masks: tuple[tuple[str, Path], ...] = ()
     """The files that mark where in it the things are, each by its name below the folder."""
+    digest: str = ""
+    """SHA-256 of the picture's file, in hexadecimal; empty where it was not opened yet."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -126,7 +128,7 @@ def split_folder(
     with complaints():
         dataset = _read(folder, recipe, task, skip_problems=skip_problems)
         _note(f"passed over: {problem}" for problem in dataset.problems)
-        _write_split(dataset, out or folder, shares, seed)
+        _write_split(_opened(dataset), out or folder, shares, seed)
 
 
 def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool) -> Dataset:
@@ -134,6 +136,13 @@ def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool)
     exclusive = (found.task if found else task) is Task.EXCLUSIVE
     names = found.label_names if found else ()
     return read_dataset(folder, names, exclusive=exclusive, on_problem="skip" if skip_problems else "stop")
+
+
+def _opened(dataset: Dataset) -> Dataset:
+    """With the digest of each picture: a split keeps copies of a file together."""
+    digests = (hashlib.sha256(example.picture.read_bytes()).hexdigest() for example in dataset.examples)
+    examples = tuple(replace(each, digest=digest) for each, digest in zip(dataset.examples, digests, strict=True))
+    return replace(dataset, examples=examples)
 
 
 def _write_split(dataset: Dataset, out: Path, shares: str, seed: int) -> None:

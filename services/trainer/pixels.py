@@ -92,19 +92,17 @@ def decode_pictures(
         raise DatasetError(problems)
     kept = [row for row, result in enumerate(results) if isinstance(result, _Loaded)]
     loaded = [result for result in results if isinstance(result, _Loaded)]
+    there = [replace(examples[row], digest=found.digest) for row, found in zip(kept, loaded, strict=True)]
     dataset = replace(
         dataset,
-        examples=tuple(examples[row] for row in kept),
+        examples=tuple(there),
         problems=(*dataset.problems, *problems),
-        warnings=(*dataset.warnings, *_dim_ones([examples[row] for row in kept], loaded)),
+        warnings=(*dataset.warnings, *_dim_ones(there, loaded)),
     )
     labels = np.array([example.labels for example in dataset.examples], np.float32)
     digest = content_digest(
         dataset.label_names,
-        (
-            (each.name, found.digest, each.group, each.labels)
-            for each, found in zip(dataset.examples, loaded, strict=True)
-        ),
+        ((each.name, each.digest, each.group, each.labels) for each in dataset.examples),
     )
     return dataset, PixelStore(_closed_up(pixels, kept), labels, picture, digest)
 

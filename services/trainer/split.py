@@ -20,6 +20,8 @@ RUNS: Final = 20
 """Into how many runs of neighbours the pictures are cut where there are too few groups."""
 HANDINGS: Final = 5_000
 """How many times a group is handed out, over all tries."""
+NAMED: Final = 3
+"""Copies that a warning names."""
 FEWEST_ATTEMPTS: Final = 5
 FEW: Final = 10
 """Examples with (or without) a label below which a part can't measure it."""
@@ -49,8 +51,8 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
 
     Groups are handed out from the largest to the smallest, each to the part that lacks most of what it brings (after
     Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10); of many tries, the one counts that comes nearest to the
-    shares of every label. Where there are fewer groups than parts, the pictures are cut into runs of neighbours, and a
-    warning says so.
+    shares of every label. Groups that hold the same file are taken for one. Where there are fewer groups than parts,
+    the pictures are cut into runs of neighbours. A warning says so of either.
 
     Raises:
         DatasetError: there are fewer pictures than parts.
@@ -86,17 +88,46 @@ def _shared_out(dataset: Dataset, shares: Shares, seed: int) -> Split:
 
 
 def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
+    joined, warnings = _joined(dataset.examples)
     together: dict[str, list[Example]] = defaultdict(list)
     for example in dataset.examples:
-        together[example.group].append(example)
+        together[joined[example.group]].append(example)
     if len(together) >= len(PARTS):
-        return list(together.values()), []
+        return list(together.values()), warnings
     cuts = np.array_split(np.arange(len(dataset.examples)), RUNS)
     runs = [[dataset.examples[index] for index in run] for run in cuts if len(run)]
     return runs, [
+        *warnings,
         f"{len(together)} group(s) can't be split into {', '.join(PARTS)}: neighbouring pictures may be on both sides, "
-        "and the evaluation flatters; add pictures of other parts, batches or videos"
+        "and the evaluation flatters; add pictures of other parts, batches or videos",
     ]
+
+
+def _joined(examples: Sequence[Example]) -> tuple[dict[str, str], list[str]]:
+    """Of each group the one that stands for it, the same for all that hold the same file; and a warning of those."""
+    stands = {example.group: example.group for example in examples}
+
+    def standing(group: str) -> str:
+        while stands[group] != group:
+            stands[group] = group = stands[stands[group]]
+        return group
+
+    first: dict[str, Example] = {}
+    copies = []
+    for example in examples:
+        original = first.setdefault(example.digest or example.name, example)
+        if original.group != example.group:
+            copies.append((example.name, original.name))
+            stands[standing(example.group)] = standing(original.group)
+    return {group: standing(group) for group in stands}, [_of_copies(copies)] if copies else []
+
+
+def _of_copies(copies: Sequence[tuple[str, str]]) -> str:
+    told = ", ".join(f"{copy} of {name}" for copy, name in copies[:NAMED]) + (", …" if copies[NAMED:] else "")
+    return (
+        f"{len(copies)} picture(s) are copies of one of another group ({told}), and the groups of both are taken for "
+        "one: remove copies, which count as often as they are there"
+    )
 
 
 def _best_of(groups: list[list[Example]], shares: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:

@@ -181,7 +181,7 @@ def as_dataset(version: DatasetVersion) -> Dataset:
     for each in version.pictures:
         lines[each.table] += 1
         place = Place(each.table, lines[each.table])
-        examples.append(Example(each.name, Path(each.name), each.labels, each.group, place))
+        examples.append(Example(each.name, Path(each.name), each.labels, each.group, place, digest=each.digest))
     return Dataset(version.label_names, tuple(examples))
 
 

@@ -62,6 +62,23 @@ def test_a_folder_is_imported_listed_and_exported_with_its_split(
         assert written == (tmp_path / "copy" / part).read_bytes() == (tmp_path / "third" / part).read_bytes()
 
 
+def test_a_folder_and_its_version_are_split_alike_where_files_were_copied_and_say_so(
+    commands: Commands, source: Path, tmp_path: Path
+) -> None:
+    pictures = source / "images"
+    (pictures / "stroke_0039.png").write_bytes((pictures / "stroke_0000.png").read_bytes())
+    commands.told("dataset", "import", source, "--name", "strokes")
+    shares = ("--split", "0.6,0.2,0.2", "--out")
+    of_folder = commands.run("split", source, *shares, tmp_path / "folder")
+    of_version = commands.run("dataset", "split", "strokes", *shares, tmp_path / "version")
+    warning = "note: 1 picture(s) are copies of one of another group (stroke_0039.png of stroke_0000.png), "
+    assert warning in of_folder.stderr
+    assert warning in of_version.stderr
+    tables = [(tmp_path / "folder" / f"{part}.csv").read_text() for part in ("train", "valid", "test")]
+    assert tables == [(tmp_path / "version" / f"{part}.csv").read_text() for part in ("train", "valid", "test")]
+    assert sorted(("_0000.png" in table) + ("_0039.png" in table) for table in tables) == [0, 0, 2]
+
+
 def test_a_folder_is_split_where_it_is(commands: Commands, source: Path) -> None:
     result = commands.run("split", source)
     assert "pictures, in" in result.stdout

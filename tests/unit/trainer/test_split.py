@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.trainer.dataset import Dataset, Example, read_dataset
+from services.trainer.pixels import decode_pictures
 from services.trainer.split import split, tables
 from services.trainer.tables import DatasetError, Place
+from shared.dataset import content_digest
+from shared.recipe import PictureSpec
 from shared.training import Shares
 
 THIRDS = Shares(train=0.6, valid=0.2, test=0.2)
@@ -52,6 +56,35 @@ def test_the_same_seed_splits_alike_and_another_does_not() -> None:
     dataset = dataset_of([number // 3 for number in range(90)])
     assert split(dataset, THIRDS, seed=1) == split(dataset, THIRDS, seed=1)
     assert split(dataset, THIRDS, seed=1).test != split(dataset, THIRDS, seed=2).test
+
+
+def test_copies_of_a_file_are_on_one_side_with_their_groups_and_a_warning_says_so(
+    strokes: Path, tmp_path: Path
+) -> None:
+    originals = sorted((strokes / "images").iterdir())[:6]
+    (tmp_path / "images").mkdir()
+    rows = [("name", "good"), *((f"p{number}.png", number % 2 == 0) for number in range(60))]
+    (tmp_path / "labels.csv").write_text("\n".join(f"{name},{good}" for name, good in rows))
+    for number in range(60):
+        (tmp_path / "images" / f"p{number}.png").write_bytes(originals[number % 6].read_bytes())
+    dataset, store = decode_pictures(read_dataset(tmp_path), PictureSpec(height=16, width=16), tmp_path)
+    assert store.digest == content_digest(("good",), ((e.name, e.digest, e.group, e.labels) for e in dataset.examples))
+    found = split(dataset, THIRDS, seed=0)
+    sides = [{example.digest for example in examples} for examples in found.parts.values()]
+    assert [len(each) for each in found.parts.values()] == [40, 10, 10]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 6
+    (warning,) = (text for text in found.warnings if "copies" in text)
+    assert warning.startswith("54 picture(s) are copies of one of another group (p6.png of p0.png, p7.png of p1.png, ")
+
+
+def test_groups_that_hold_the_same_file_are_one_by_way_of_others() -> None:
+    apart = dataset_of([number // 4 for number in range(40)])
+    digests = {4: "a", 8: "a", 9: "b", 12: "b"}  # of the groups 1, 2 and 3
+    examples = tuple(replace(each, digest=digests.get(row, f"{row}")) for row, each in enumerate(apart.examples))
+    for seed in range(5):
+        parts = split(replace(apart, examples=examples), THIRDS, seed).parts.values()
+        together = {"group-1", "group-2", "group-3"}
+        assert sum(bool(together & {example.group for example in part}) for part in parts) == 1
 
 
 def test_one_video_is_cut_into_runs_of_neighbours_with_a_warning() -> None:
