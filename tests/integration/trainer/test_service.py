@@ -122,7 +122,10 @@ def put_dataset(store: ObjectStore, folder: Path) -> None:
 def embedded(tmp_path: Path, sqlite: BrokerAddress) -> Iterator[Line]:
     store = FilesystemStore(tmp_path / "objects")
     put_dataset(store, tmp_path / "strokes")
-    line = Line(tmp_path, sqlite, store, {"TRAINER_STORAGE_URL": f"file:///{tmp_path}/objects"})
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "fruit-convnet.h5").touch()
+    folders = {"STORAGE_URL": f"file:///{tmp_path}/objects", "WEIGHTS_FOLDER": str(tmp_path / "weights")}
+    line = Line(tmp_path, sqlite, store, {f"TRAINER_{name}": folder for name, folder in folders.items()})
     yield line
     line.close()
 
@@ -131,7 +134,7 @@ def ended(message: Message) -> bool:
     return isinstance(message, TrainingProgressed) and message.state in (TrainingState.FINISHED, TrainingState.FAILED)
 
 
-def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_one_without_pictures_says_so(
+def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_ones_that_cannot_be_done_say_so(
     embedded: Line,
 ) -> None:
     embedded.start()
@@ -154,3 +157,8 @@ def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_one_wit
     told = embedded.hear(lambda message: getattr(message, "training_id", "") == "training-2" and ended(message))
     assert isinstance(told, TrainingProgressed)
     assert told.reason.startswith("there is no dataset 'none' in object storage")
+
+    embedded.ask(request(epochs=1, architecture="fruit-convnet", training_id="training-3"))
+    told = embedded.hear(lambda message: getattr(message, "training_id", "") == "training-3" and ended(message))
+    assert isinstance(told, TrainingProgressed)
+    assert told.reason.startswith("fruit-convnet is trained from nothing: give no weights"), "they are in the folder"
