@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from services.trainer.errors import TrainerError
-from shared.messages import Name
 from shared.training import TrainingOptions
+from shared.vision.bundle import ModelVersion
 
 
 class WrongOption(TrainerError):
@@ -50,8 +50,9 @@ def model_version_of(text: str) -> str:
         WrongOption: no model can be called so.
     """
     try:
-        return TypeAdapter[str](Name).validate_python(text)
+        return TypeAdapter[str](ModelVersion).validate_python(text)
     except ValidationError as error:
         raise WrongOption(
-            f"model-version is at most 64 letters, digits, _ and -, after a letter or digit, and not {text!r}"
+            "model-version is at most 64 letters, digits, _ and -, after a letter or digit, neither production nor "
+            f"comparisons, and not {text!r}"
         ) from error
