@@ -120,6 +120,8 @@ def evaluate(
         bench = workbench()
         with bench.examined(model, data, form, skip_problems=skip_problems) as sitting:
             typer.echo(bench.summary_of(sitting.evaluation))
+            for note in sitting.notes:
+                typer.echo(f"note: {note}")
             if report:
                 report.write_text(sitting.as_json(), encoding="utf-8")
             if html:

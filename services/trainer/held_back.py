@@ -88,7 +88,7 @@ def held_back(bundle: Bundle, store: ObjectStore, part: str = "test") -> HeldBac
 
 def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | None:
     """How many of the pictures a model was trained or validated on; None where that is not known."""
-    names = _learned(bundle)
+    names = names_learned(bundle)
     try:
         version = version_of(bundle, store)
     except Incomparable:
@@ -101,7 +101,7 @@ def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | No
 
 def known_groups(bundle: Bundle, test: HeldBack) -> int:
     """Of how many groups of a model's own test pictures it was trained or validated on others."""
-    names = _learned(bundle)
+    names = names_learned(bundle)
     return len({picture.group for picture in test.version.pictures if picture.name in names} & set(test.groups))
 
 
@@ -132,7 +132,7 @@ def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
                 _log.warning("passed over a dataset version", reason=str(error))
 
 
-def _learned(bundle: Bundle) -> set[str]:
+def names_learned(bundle: Bundle) -> set[str]:
     """The names of the pictures that a model was trained or validated on."""
     return {*_part(bundle, "train.csv"), *_part(bundle, "valid.csv")}
 

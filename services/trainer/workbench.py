@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from services.trainer.dataset import OnProblem, read_dataset
 from services.trainer.draft import draft_recipe, side_of
 from services.trainer.evaluation import Evaluation, table_of
 from services.trainer.examined import Examined
+from services.trainer.learned import Learned, learned_by
 from services.trainer.mistakes import keep_pictures
 from services.trainer.naming import version_name
 from services.trainer.pixels import decode_pictures
@@ -103,10 +104,13 @@ def examined(model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: 
     network, weights = FORM_FILES[form]
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
-        dataset, store = decode_pictures(dataset, recipe.picture, Path(scratch), on_problem)
+        ungrouped = replace(dataset, warnings=())  # nothing is split here
+        dataset, store = decode_pictures(ungrouped, recipe.picture, Path(scratch), on_problem)
         rows = np.arange(len(dataset.examples))
         scores = scores_of(engine_logits(engine, store, rows), recipe.task)
-        yield Sitting(bundle, data, Examined(recipe, dataset.examples, store, rows, scores))
+        learned = learned_by(bundle, dataset.examples, store.digest)
+        seen = Examined(recipe, dataset.examples, store, rows, scores)
+        yield Sitting(bundle, data, seen, learned, dataset.warnings)
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,14 @@ class Sitting:
     bundle: Bundle
     data: Path
     examined: Examined
+    learned: Learned | None
+    """The pictures that the model knows from its training."""
+    warnings: tuple[str, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What may make its figures wrong."""
+        return [*([str(self.learned)] if self.learned else []), *self.warnings]
 
     @property
     def evaluation(self) -> Evaluation:
@@ -128,6 +140,8 @@ class Sitting:
         document = {
             "model_version": self.bundle.version,
             "data": str(self.data),
+            "learned": self.learned.model_dump(mode="json") if self.learned else None,
+            "warnings": self.notes,
             **self.evaluation.model_dump(mode="json"),
             "operating_points": {name: each.model_dump(mode="json") for name, each in points.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in mistakes],
@@ -137,6 +151,7 @@ class Sitting:
     def as_html(self) -> str:
         """The evaluation as a page, with what the bundle says of the model's training."""
         bundle, examined = self.bundle, self.examined
+        document = json.loads(bundle.file(EVALUATION))
         mistakes, shots = keep_pictures(examined.worst_mistakes(DEFAULTS.mistakes), examined.store, examined.rows)
         subject = Subject(
             version=bundle.version,
@@ -148,7 +163,7 @@ class Sitting:
             mistakes=mistakes,
             shots=shots,
             history=json.loads(bundle.file(HISTORY)) if HISTORY in bundle.files else (),
-            document=json.loads(bundle.file(EVALUATION)),
+            document={**document, "warnings": [*self.notes, *document.get("warnings", [])]},
         )
         return render(subject)
 

@@ -144,6 +144,8 @@ def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_pat
         assert sitting.evaluation.macro_average_precision > 0.85
         told = json.loads(sitting.as_json())
         page = sitting.as_html()
+    assert told["learned"]["known_by"] == "name", "other pictures, of the same names"
+    assert "have the names of some that the model was trained or validated on" in page
     numbers = {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"}
     for label in told["labels"].values():
         assert {"n", *numbers} <= set(label)
@@ -153,6 +155,14 @@ def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_pat
     assert whole <= set(told["intervals"])
     assert "Worst mistakes" in page or not told["mistakes"]
     assert "Training" in page
+
+
+def test_a_measurement_on_the_pictures_of_the_training_says_so(built: Built, strokes: Path, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path / "model", built.bundle)
+    with examined(tmp_path / "model", strokes) as sitting:
+        (note,) = sitting.notes
+    held_back = built.bundle.files["test.csv"].decode().splitlines()[1:]
+    assert f"was trained or validated on {200 - len(held_back)} of these 200 pictures" in note
 
 
 def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
