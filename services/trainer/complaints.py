@@ -56,7 +56,8 @@ def complaints() -> Iterator[None]:
     except BrokenPipeError:  # who read the output has enough: no complaint
         raise
     except OSError as error:
-        _refuse(f"{error.filename or 'a file'} can't be read or written ({error.strerror}): put that right, try again")
+        place = f"{error.filename} can't be read or written: " if error.filename else ""
+        _refuse(f"{place}{error.strerror or error}; put that right, and try again")
 
 
 def _refuse(text: str) -> NoReturn:

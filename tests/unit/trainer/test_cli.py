@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from errno import ENOSPC
 from inspect import signature
 from pathlib import Path
 
@@ -87,7 +88,10 @@ def test_a_file_that_cant_be_read_is_told_in_a_line(tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit) as ended, complaints():
         (tmp_path / "absent").read_bytes()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith(f"{tmp_path}/absent can't be read or written (No such file")
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/absent can't be read or written: No such file")
+    with pytest.raises(SystemExit), complaints():
+        raise OSError(ENOSPC, "No space left on device")
+    assert capsys.readouterr().err == "No space left on device; put that right, and try again\n"
 
 
 def test_a_recipe_is_drafted_from_what_is_left_of_wrong_rows(tmp_path: Path) -> None:
