@@ -158,7 +158,7 @@ def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_ones_th
     assert isinstance(told, TrainingProgressed)
     assert told.reason.startswith("there is no dataset 'none' in object storage")
 
-    embedded.ask(request(epochs=1, architecture="fruit-convnet", training_id="training-3"))
+    embedded.ask(request(epochs=1, architecture="fruit-convnet", dataset=begun_with, training_id="training-3"))
     told = embedded.hear(lambda message: getattr(message, "training_id", "") == "training-3" and ended(message))
     assert isinstance(told, TrainingProgressed)
     assert told.reason.startswith("fruit-convnet is trained from nothing: give no weights"), "they are in the folder"
