@@ -6,10 +6,11 @@
     python -m benchmarks.packs table
 
 `run` goes through the folds of each pack and each network, and keeps what it found, so that it can be stopped and
-started again; `score` holds the heatmaps of these to the masks of the fold that they did not see; `cost` measures,
-in turn, what judging a picture costs each of them; `table` prints what there is. `seam-resnet` is trained as the first
-seam inspection was: 100 x 100 pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam from 0.001
-(which falls, as in every training here). The others get the recipes in `benchmarks/recipes/`.
+started again; `score` holds the heatmaps of these to the masks of the fold that they did not see; `cost` measures, in
+turn, what judging a picture costs each of them; `table` prints what there is, and solar cells in the terms of
+published figures too. `seam-resnet` is trained as the first seam inspection was: 100 x 100 pixels, batches of 20, 10
+epochs, brightness, contrast and moved strips, Adam from 0.001 (which falls, as in every training here). The others
+get the recipes in `benchmarks/recipes/`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ COLUMNS = (
     *("GMAC", "ms/picture"),
 )
 HEATMAPS = "heatmaps.json"
+SOLAR = "defective"
+"""Of a solar cell: what published figures are about."""
 COSTS = "costs.json"
 BATCH = 8
 """Pictures at once, as a worker takes them from a busy queue."""
@@ -166,6 +169,27 @@ def table(out: Out = OUT) -> None:
             scores = HeatmapScores.model_validate_json(report.read_text())
             for label, of in scores.labels.items():
                 print(heatmap_row(report.parent.name.replace(f"{name}-", f"{name}, "), network, label, of))
+    print(f"\n| elpv, fold | network | `{SOLAR}` right at 0.5 | calling all cells good | average precision |")
+    print("|---|---|---|---|---|")
+    for network in EPOCHS:
+        for report in sorted(out.glob(f"elpv-?/{network}.json")):
+            print(solar_row(report.parent.name, network, json.loads(report.read_text())["labels"][SOLAR]))
+
+
+def solar_row(fold: str, network: str, of: dict[str, Any]) -> str:
+    """A line of the third table: solar cells in the terms of the published figures (Deitsch et al. 2019)."""
+    low, high = of["intervals"]["average_precision"]
+    good = 1 - of["positives"] / of["n"]
+    precision = f"{of['average_precision']:.2f} ({low:.2f} – {high:.2f})"
+    return f"| {fold.removeprefix('elpv-')} | `{network}` | {right_at_half(of):.1%} | {good:.1%} | {precision} |"
+
+
+def right_at_half(of: dict[str, Any]) -> float:
+    """The share of the pictures judged rightly with a threshold of 0.5, which is where two bins of scores meet."""
+    right = (
+        every["n"] * (every["share"] if every["score"] >= 0.5 else 1 - every["share"]) for every in of["reliability"]
+    )
+    return float(sum(right)) / float(of["n"])
 
 
 def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
