@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from services.trainer.cluster import VARIABLE
-from services.trainer.complaints import complaints, make_room
+from services.trainer.complaints import complaints, prove_writable
 from services.trainer.dataset_commands import commands as dataset_commands
 from services.trainer.dataset_commands import split_folder
 from services.trainer.model_commands import commands as model_commands
@@ -97,7 +97,7 @@ def train(
         bench = workbench()
         chosen = bench.recipe_for(data, recipe, task, size, skip_problems=skip_problems)
         order = bench.order_of(data, chosen, architecture, options, version=version, weights=weights)
-        make_room(out)
+        prove_writable(out)
         bench.train(order, out, checkpoint)
 
 
@@ -116,16 +116,16 @@ def evaluate(
     """Measure a model on a folder of labelled pictures."""
     with complaints():
         for path in filter(None, (report, html)):
-            make_room(path.parent)
+            prove_writable(path.parent)
         bench = workbench()
         with bench.examined(model, data, form, skip_problems=skip_problems) as sitting:
             typer.echo(bench.summary_of(sitting.evaluation))
             for note in sitting.notes:
                 typer.echo(f"note: {note}")
             if report:
-                report.write_text(sitting.as_json(), encoding="utf-8")
+                _write(report, sitting.as_json())
             if html:
-                html.write_text(sitting.as_html(), encoding="utf-8")
+                _write(html, sitting.as_html())
 
 
 @app.command()
@@ -151,3 +151,8 @@ def work(training_id: str) -> None:
     """Do a training that was asked for by message: the trainer starts this."""
     settings = read_settings(TrainerSettings)
     import_quietly("services.trainer.work").work(training_id, settings)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -24,15 +24,15 @@ class Unwritable(TrainerError):
     """A place that takes no files."""
 
 
-def make_room(folder: Path) -> None:
-    """Make sure that files can be written into a folder, before the work whose result they are.
+def prove_writable(folder: Path) -> None:
+    """Make sure that files can be written into a folder, before the work whose result they are; it need not exist yet.
 
     Raises:
         Unwritable: they can't be.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=existing):  # and nothing stays, should the work come to nothing
             pass
     except OSError as error:
         raise Unwritable(f"{folder} can't be written into ({error.strerror}): choose another folder") from error

@@ -62,7 +62,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "."), "directory"),
         (("train", "--data", ".", "--out", "out", "--model-version", "my model"), "not 'my model'"),
         (("train", "--data", ".", "--out", "out", "--model-version", "production"), "not 'production'"),
-        (("train", "--data", ".", "--out", "strokes.yaml", "--recipe", "strokes.yaml"), "written into (File exists)"),
+        (
+            ("train", "--data", ".", "--out", "strokes.yaml", "--recipe", "strokes.yaml"),
+            "written into (Not a directory)",
+        ),
         (("evaluate", "--model", "nowhere", "--data", "."), "nowhere is no model"),
         (("evaluate", "--model", "nowhere", "--data", ".", "--report", "strokes.yaml/a.json"), "choose another folder"),
         (("evaluate", "--model", "nowhere", "--data", ".", "--html", "strokes.yaml/a.html"), "choose another folder"),
