@@ -1,5 +1,6 @@
 """Draw seams: `python -m samples video|pictures|frames|sheet|row`."""
 
+import multiprocessing
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from rich.progress import track
 from samples.cloth import ClothKind
 from samples.film import SeamFilm, Stitches
 from samples.frames import NoFilmError, add_frames
-from samples.pictures import draw_pictures, write_pictures
+from samples.pictures import PictureSet, write_pictures, write_tables
 from samples.sheet import draw_row, draw_sheet
 from samples.swatch import swatches
 from samples.video import UnwritableVideoError, VideoFiles, write_video
@@ -22,7 +23,10 @@ Size = Annotated[int, typer.Option(min=64, max=1024, help="Side of the square pi
 FirstCloth = Annotated[int, typer.Option(min=0, help="Number of the first swatch of the book to use.")]
 Cloths = Annotated[int, typer.Option(min=1, help="How many swatches, from the first on.")]
 Kind = Annotated[ClothKind | None, typer.Option(help="Only this kind of cloth.")]
+Processes = Annotated[int, typer.Option(min=1, help="How many processes draw at once; the pictures are the same.")]
 Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of the pictures with a defect.")]
+
+CORES = multiprocessing.cpu_count()
 
 
 @app.command()
@@ -60,11 +64,12 @@ def pictures(
     first_cloth: FirstCloth = 0,
     cloths: Cloths = 40,
     kind: Kind = None,
+    processes: Processes = CORES,
 ) -> None:
     """Draw single pictures to train on; sets with other swatches share no cloth and no thread."""
     book = swatches(first_cloth, cloths, kind)
-    drawn = draw_pictures(count, seed, size, defect_rate, book)
-    write_pictures(iter(track(drawn, "Drawing seams", total=count)), out_dir)
+    written = write_pictures(PictureSet(count, seed, size, defect_rate, book), out_dir, processes)
+    write_tables(track(written, "Drawing seams", total=count), out_dir)
 
 
 @app.command()

@@ -36,6 +36,10 @@ LEAST_GAP_MM = 4.0
 """Less thread missing looks like a long stitch."""
 CLEAR_OF_SEAM_MM = 1.2
 """The free end of a loose end hangs at least so far off the seam."""
+ACROSS_SEAM_MM = 0.3
+"""No part of a loose end lies farther beyond the seam, on its other side."""
+OPEN_GAP_MM = 3.0
+"""Of a gap, at least so much has no loose end above or below it."""
 MOST_STITCHES = 9
 """No defect takes the place of more good stitches than this."""
 
@@ -120,9 +124,10 @@ def loose_end(holes: Array, rng: np.random.Generator) -> Damage:
     count, left, right = _gap(holes, rng)
     sides = [(holes[0], 1.0), (holes[count], -1.0)]
     hanging = [one_of(rng, sides)] if chance(rng, 0.8) else sides
+    reach_mm = (float(holes[count, 0] - holes[0, 0]) - OPEN_GAP_MM) / len(hanging)
     paths: list[Path] = []
     for hole, forward in hanging:
-        paths += _tail(hole, forward, rng)
+        paths += _tail(hole, forward, reach_mm, rng)
     return Damage("loose-end", count, tuple(paths), gap=np.stack([left, right]))
 
 
@@ -206,12 +211,13 @@ def _fray(end: Array, heading: float, rng: np.random.Generator) -> list[Path]:
     return fibres
 
 
-def _tail(hole: Array, forward: float, rng: np.random.Generator) -> list[Path]:
+def _tail(hole: Array, forward: float, reach_mm: float, rng: np.random.Generator) -> list[Path]:
     """A loose end from `hole`, 2.5 to 11 mm long, straight or curling, leaving the seam by 45 to 120 degrees.
 
-    It must not lie along its own gap: what hides the gap is thread pulled wide to whoever looks at it.
+    It reaches over at most `reach_mm` of its own gap: what hides the gap is thread pulled wide to whoever looks at it.
     """
-    curve = next(curve for curve in _falls(hole, forward, rng) if _hangs_clear(curve))
+    falls = _falls(hole, forward, rng)
+    curve = next(fall for fall in falls if _hangs_clear(fall) and _over_gap(fall, forward) <= reach_mm)
     last = curve[-1] - curve[-4]
     return [
         Path(curve, lift_mm=0.35, dips=(True, False)),
@@ -228,9 +234,14 @@ def _falls(hole: Array, forward: float, rng: np.random.Generator) -> Iterator[Ar
 
 
 def _hangs_clear(curve: Array) -> bool:
-    """Whether a loose end hangs off the seam to its free end: one that turns back to the seam looks like a loop."""
-    off = np.abs(curve[:, 1] - curve[0, 1])
-    return bool(off[-1] >= max(CLEAR_OF_SEAM_MM, 0.7 * float(off.max())))
+    """Whether a loose end hangs off one side of the seam to its free end: one that turns back looks like a loop."""
+    off = (curve[:, 1] - curve[0, 1]) * np.sign(curve[-1, 1] - curve[0, 1])
+    return bool(off[-1] >= max(CLEAR_OF_SEAM_MM, 0.7 * float(off.max())) and off.min() >= -ACROSS_SEAM_MM)
+
+
+def _over_gap(curve: Array, forward: float) -> float:
+    """How far a loose end reaches over its own gap, in mm."""
+    return float(((curve[:, 0] - curve[0, 0]) * forward).max())
 
 
 def _nest(centre: Array, rng: np.random.Generator) -> Path:

@@ -1,7 +1,11 @@
 """A set of labelled pictures to train on, with masks and groups."""
 
 import csv
-from collections.abc import Iterator, Sequence
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,31 +21,55 @@ from samples.truth import LABELS, Frame
 Row: TypeAlias = dict[str, str | bool]
 BOTH = 0.2
 """Share of the defective pictures that have an error and a break at once."""
+HANDED_OUT = 16
+"""Pictures that a process draws before it asks for more."""
 
 
-def draw_pictures(
-    count: int, seed: int, size: int, defect_rate: float, cloths: Sequence[Swatch]
-) -> Iterator[tuple[str, Frame]]:
-    """`count` pictures with their names; the swatches take turns, and all else is drawn by lot."""
-    for number in range(count):
-        rng = np.random.default_rng([seed, number])
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures to be drawn: the same set is always drawn alike, by however many processes."""
+
+    count: int
+    seed: int
+    size: int
+    defect_rate: float
+    cloths: Sequence[Swatch]
+    """They take turns; all else is drawn by lot."""
+
+    def draw(self, number: int) -> tuple[str, Frame]:
+        """Picture `number`, 0 and up, with its name."""
+        rng = np.random.default_rng([self.seed, number])
         stitch = one_of(rng, STITCHES)
         own_seed = int(rng.integers(2**31))
-        cloth = cloths[number % len(cloths)]
-        frame = draw_seam(own_seed, cloth=cloth, defects=_labels(defect_rate, rng), stitch=stitch, size=size)
-        yield f"seam_{seed}_{number:06d}.png", frame
+        cloth = self.cloths[number % len(self.cloths)]
+        frame = draw_seam(own_seed, cloth=cloth, defects=_labels(self.defect_rate, rng), stitch=stitch, size=self.size)
+        return f"seam_{self.seed}_{number:06d}.png", frame
 
 
-def write_pictures(pictures: Iterator[tuple[str, Frame]], folder: Path) -> None:
-    """Write images/, masks/, masks_by_label/, labels.csv and groups.csv."""
+def write_pictures(pictures: PictureSet, folder: Path, processes: int = 1) -> Iterator[tuple[Row, Row]]:
+    """Write images/, masks/ and masks_by_label/.
+
+    Args:
+        pictures: what to draw.
+        folder: made where it is missing.
+        processes: how many draw at once.
+
+    Yields:
+        Of each picture as it is written, in order, what `labels.csv` and `groups.csv` say of it.
+    """
     for name in ("images", "masks", "masks_by_label"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    labels: list[Row] = []
-    groups: list[Row] = []
-    for name, frame in pictures:
-        _write_picture(folder, name, frame)
-        labels.append({"name": name, **frame.truth.labels})
-        groups.append(_group(name, frame))
+    write = partial(_write_picture, pictures, folder)
+    if processes == 1:
+        yield from map(write, range(pictures.count))
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(write, range(pictures.count), chunksize=HANDED_OUT)
+
+
+def write_tables(rows: Iterable[tuple[Row, Row]], folder: Path) -> None:
+    """Write labels.csv and groups.csv."""
+    labels, groups = zip(*rows, strict=True)
     _write_table(folder / "labels.csv", ("name", *LABELS), labels)
     _write_table(folder / "groups.csv", ("name", "group", "cloth", "thread"), groups)
 
@@ -60,7 +88,8 @@ def _group(name: str, frame: Frame) -> Row:
     return {"name": name, "group": truth.swatch.name, "cloth": truth.cloth, "thread": truth.thread}
 
 
-def _write_picture(folder: Path, name: str, frame: Frame) -> None:
+def _write_picture(pictures: PictureSet, folder: Path, number: int) -> tuple[Row, Row]:
+    name, frame = pictures.draw(number)
     picture, truth = frame
     cv2.imwrite(str(folder / "images" / name), picture)
     everything = np.zeros(picture.shape[:2], dtype=np.uint8)
@@ -69,6 +98,7 @@ def _write_picture(folder: Path, name: str, frame: Frame) -> None:
         cv2.imwrite(str(folder / "masks_by_label" / f"{Path(name).stem}_{label}.png"), mask)
     if truth.masks:
         cv2.imwrite(str(folder / "masks" / name), everything)
+    return {"name": name, **truth.labels}, _group(name, frame)
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from samples import LABELS, Frame, SeamFilm, draw_seam, swatch, swatches
 from samples.__main__ import app
 from samples.defect import DEFECT_KINDS, DefectKind, PlannedDefect, label_of, loose_end
-from samples.pictures import draw_pictures, write_pictures
+from samples.pictures import PictureSet, write_pictures, write_tables
 from samples.seam import sew
 from samples.video import VideoFiles, write_video
 
@@ -119,6 +119,15 @@ def test_a_loose_end_hangs_off_the_seam_and_shows_its_gap() -> None:
         assert tails
         assert all(abs(tail[-1, 1]) > 0.69 * np.abs(tail[:, 1]).max() for tail in tails)
         assert all(abs(tail[-1, 1]) > 1.19 for tail in tails)
+        assert all((tail[:, 1] * np.sign(tail[-1, 1])).min() > -0.31 for tail in tails), "it crosses the seam"
+        covered = sum(np.abs(reach_over_gap(tail, 4.0 * damage.stitches)).max() for tail in tails)
+        assert 4.0 * damage.stitches - covered > 2.99
+
+
+def reach_over_gap(tail: np.ndarray, gap_mm: float) -> np.ndarray:
+    """How far each point of a loose end lies over the gap from 0 to `gap_mm`, from the side where it is sewn in."""
+    along = tail[:, 0] if tail[0, 0] < gap_mm / 2 else gap_mm - tail[:, 0]
+    return np.maximum(along, 0)
 
 
 def test_thread_that_lies_crooked_is_not_cut_away_and_still_called_crooked() -> None:
@@ -174,7 +183,7 @@ def frames_in(video: Path) -> int:
 
 
 def test_pictures_come_with_labels_and_groups_and_masks(tmp_path: Path) -> None:
-    write_pictures(draw_pictures(24, 0, 64, 0.5, swatches(0, 5)), tmp_path)
+    write_tables(write_pictures(PictureSet(24, 0, 64, 0.5, swatches(0, 5)), tmp_path), tmp_path)
     labels, groups = rows_of(tmp_path / "labels.csv"), rows_of(tmp_path / "groups.csv")
     assert list(labels[0]) == ["name", *LABELS]
     assert list(groups[0]) == ["name", "group", "cloth", "thread"]
@@ -186,10 +195,23 @@ def test_pictures_come_with_labels_and_groups_and_masks(tmp_path: Path) -> None:
 
 
 def test_sets_of_other_swatches_share_no_group() -> None:
-    train = {frame.truth.swatch.name for _, frame in draw_pictures(8, 0, 64, 0.5, swatches(0, 4))}
-    test = {frame.truth.swatch.name for _, frame in draw_pictures(8, 0, 64, 0.5, swatches(4, 4))}
-    assert len(train) == len(test) == 4
-    assert not train & test
+    train, test = (PictureSet(8, 0, 64, 0.5, swatches(first, 4)) for first in (0, 4))
+    names = [{drawn.draw(number)[1].truth.swatch.name for number in range(8)} for drawn in (train, test)]
+    assert len(names[0]) == len(names[1]) == 4
+    assert not names[0] & names[1]
+
+
+def test_pictures_are_the_same_whoever_draws_them(tmp_path: Path) -> None:
+    """Of as many processes as there are cores, or of one."""
+    for name, processes in (("alone", "1"), ("together", "2")):
+        options = ["--count", "40", "--size", "64", "--processes", processes]
+        assert CliRunner().invoke(app, ["pictures", str(tmp_path / name), *options]).exit_code == 0
+    alone, together = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        for name in ("alone", "together")
+    )
+    assert alone == together
+    assert len(alone) > 80
 
 
 def test_the_commands_write_the_same_tables_for_the_same_seed(tmp_path: Path) -> None:
