@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import pygal
 
-from services.dashboard.pages.charts import PLAIN, embed, styled
+from services.dashboard.pages.charts import PLAIN, styled
 from services.dashboard.pages.templating import Clock, percent
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.quality.windows import Every
+from shared import charts
 
 FORMS: Final = {
     Every.MINUTE: "%H:%M",
@@ -64,7 +65,7 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
     drawing.add("Signal", list(_signals(chart, clock)), stroke=False, dots_size=8)
     for place in _changes(chart):
         drawing.add("Model", [(place, 0), (place, top)], show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
-    return embed(drawing, title)
+    return charts.embed(drawing, title)
 
 
 def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: str) -> str:
@@ -88,7 +89,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
         rounded_bars=2,
     )
     drawing.add("Faults", [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown])
-    return embed(drawing, title)
+    return charts.embed(drawing, title)
 
 
 def _top(chart: Chart) -> float:

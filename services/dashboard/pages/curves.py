@@ -7,8 +7,9 @@ from typing import Final
 
 import pygal
 
-from services.dashboard.pages.charts import PLAIN, embed, styled
+from services.dashboard.pages.charts import PLAIN, styled
 from services.dashboard.trainings.schemas import EpochView
+from shared import charts
 
 LOSS: Final = {"loss": "training", "val_loss": "validation"}
 PRECISION: Final = {"val_average_precision": "average precision on the validation part"}
@@ -53,4 +54,4 @@ def draw_curves(epochs: Sequence[EpochView], metrics: Mapping[str, str], title: 
             if name in each.metrics
         ]
         chart.add(called, points, stroke_style={"width": 2})
-    return embed(chart, title)
+    return charts.embed(chart, title)

@@ -8,41 +8,27 @@ from typing import Any, Final
 import numpy as np
 import pygal
 from numpy.typing import NDArray
-from pygal.etree import etree
-from pygal.style import Style
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from services.trainer.calibration import Bin
 from services.trainer.evaluation import Scores, Truth
 from services.trainer.operating_points import OperatingPoints
+from shared import charts
 
 SERIES: Final = 8
 """Colours that are told apart, ``--series-0`` and so on in the page."""
 POINTS: Final = 80
 """Of a curve, at most: more are not seen."""
 UNITS: Final = [0, 0.25, 0.5, 0.75, 1]
-STYLE: Final = Style(
-    background="transparent",
-    plot_background="transparent",
-    foreground="var(--muted)",
-    foreground_strong="var(--ink)",
-    foreground_subtle="var(--rule)",
-    # one more for the diagonal; pygal makes further ones only from colours that it can read
-    colors=(*(f"var(--series-{number})" for number in range(SERIES)), "var(--muted)"),
-    opacity="1",
-    opacity_hover="1",
-    stroke_width=2.5,
-    stroke_width_hover=3,
-    transition="0s",
-    font_family="inherit",
-    label_font_size=14,
-    major_label_font_size=14,
+STYLE: Final = charts.style(
+    # one more for the diagonal
+    (*(f"var(--series-{number})" for number in range(SERIES)), "var(--muted)"),
+    label_size=14,
     title_font_size=16,
     legend_font_size=14,
-    guide_stroke_color="var(--rule)",
-    major_guide_stroke_color="var(--rule)",
-    guide_stroke_dasharray="0",
-    major_guide_stroke_dasharray="0",
+    opacity="1",
+    stroke_width=2.5,
+    stroke_width_hover=3,
 )
 
 Curve = Sequence[tuple[float, float]]
@@ -112,9 +98,7 @@ def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, dig
         style=STYLE,
         width=440,
         height=340,
-        js=(),
-        disable_xml_declaration=True,
-        explicit_size=False,
+        **charts.PLAIN,
         no_data_text="nothing to show",
         show_dots=dots,
         dots_size=3,
@@ -132,14 +116,4 @@ def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, dig
     chart.uuid = chart_id  # otherwise it is another one each time
     for name, curve in (curves or {"nothing": ()}).items():  # pygal can't place labels below no curve at all
         chart.add(name, list(curve))
-    return _without_scripts(chart, options.get("title", chart_id))
-
-
-def _without_scripts(chart: pygal.XY, label: str) -> str:
-    tree = chart.render_tree()
-    for parent in list(tree.iter("defs")):
-        for script in parent.findall("script"):
-            parent.remove(script)
-    tree.set("role", "img")
-    tree.set("aria-label", label)
-    return str(etree.tostring(tree, encoding="unicode"))
+    return charts.embed(chart, options.get("title", chart_id))

@@ -1,0 +1,62 @@
+"""What all charts have in common: drawn here as SVG with pygal, in the colours of the page, read without a script."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pygal.etree import etree
+from pygal.graph.graph import Graph
+from pygal.style import Style
+
+LOOK: Final[dict[str, Any]] = {
+    "background": "transparent",
+    "plot_background": "transparent",
+    "foreground": "var(--muted)",
+    "foreground_strong": "var(--ink)",
+    "foreground_subtle": "var(--rule)",
+    "opacity_hover": "1",
+    "transition": "0s",
+    "font_family": "inherit",
+    "guide_stroke_color": "var(--rule)",
+    "major_guide_stroke_color": "var(--rule)",
+    "guide_stroke_dasharray": "0",
+    "major_guide_stroke_dasharray": "0",
+}
+PLAIN: Final[dict[str, Any]] = {"js": (), "disable_xml_declaration": True, "explicit_size": False}
+"""Options of every chart."""
+
+
+def style(colours: tuple[str, ...], *, label_size: int, **more: Any) -> Style:
+    """The style of a chart.
+
+    Args:
+        colours: of its series, in CSS; pygal makes further ones only from colours that it can read.
+        label_size: of what stands at the axes, in pixels.
+        more: what differs from the common look, as pygal names it.
+    """
+    sizes = {"label_font_size": label_size, "major_label_font_size": label_size}
+    return Style(**{**LOOK, **sizes, "colors": colours, **more})
+
+
+def embed(chart: Graph, title: str) -> str:
+    """The drawing alone, to be put into a page, with what each point says shown where the mouse rests.
+
+    pygal's scripts are for pages that have none of their own, and ours allow none in line.
+
+    Args:
+        chart: what to draw.
+        title: what a screen reader calls it.
+    """
+    tree = chart.render_tree()
+    for parent in list(tree.iter("defs")):
+        for script in parent.findall("script"):
+            parent.remove(script)
+    for found in tree.findall("title"):
+        tree.remove(found)
+    for group in tree.iter("g"):
+        said = {part.get("class"): part.text for part in group.findall("desc") if part.text}
+        if words := said.get("label") or said.get("value"):
+            etree.SubElement(group, "title").text = words
+    tree.set("role", "img")
+    tree.set("aria-label", title)
+    return str(etree.tostring(tree, encoding="unicode"))
