@@ -44,7 +44,15 @@ def main(stop: threading.Event) -> None:
         if promoted := settings.initial_model and registry.start_with(settings.initial_model):
             publisher.publish(promoted).result()
             registry.was_told(promoted)
-        runner = Runner(trainings, store, broker.publisher(), news=to_train, stop=stop, lease_seconds=lease_seconds)
+        runner = Runner(
+            trainings,
+            store,
+            broker.publisher(),
+            work_folder=settings.work_folder,
+            news=to_train,
+            stop=stop,
+            lease_seconds=lease_seconds,
+        )
         measurer = Measurer(
             errands, measuring, store, broker.publisher(), news=to_measure, stop=stop, lease_seconds=lease_seconds
         )

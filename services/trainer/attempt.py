@@ -42,12 +42,20 @@ class Attempt:
     """A training that this trainer has claimed."""
 
     def __init__(
-        self, request: TrainingRequested, claim: Claim, trainings: Trainings, mention: Callable[[Message], None]
+        self,
+        request: TrainingRequested,
+        claim: Claim,
+        trainings: Trainings,
+        mention: Callable[[Message], None],
+        *,
+        on_news: Callable[[TrainingRequested], None],
     ) -> None:
+        """Make one; ``mention`` tells of progress, ``on_news`` is called when others may be cancelled."""
         self.request = request
         self.claim = claim
         self._trainings = trainings
         self._mention = mention
+        self._on_news = on_news
 
     def follow(self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float) -> End:
         """Wait for the end of the child, of the training, or of the trainer; tell of each stage and epoch meanwhile.
@@ -69,17 +77,20 @@ class Attempt:
                 _log.info("a training's stage", stage=event.stage)
                 self._mention(busy(self.request, event.stage))
             elif event is not None:
-                return event if self._holds() else Lost()
+                return event if self.holds() else Lost()
             if news.is_set() or time.monotonic() > renewal:
+                told = news.is_set()
                 news.clear()
                 renewal = time.monotonic() + lease_seconds / 3
-                if not self._holds():
+                if not self.holds():
                     return Lost()
                 if self._is_cancelled():
                     return Cancelled()
+                if told:
+                    self._on_news(self.request)
         return Stopped()
 
-    def _holds(self) -> bool:
+    def holds(self) -> bool:
         """Renew the claim. While object storage can't be asked, the training goes on."""
         try:
             return self._trainings.renew(self.request.training_id, self.claim)

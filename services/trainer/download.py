@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 
 from services.trainer.dataset import OnProblem, is_table, read_dataset
 from services.trainer.tables import DatasetError
-from services.trainer.versions import Kept, check_out, find_version, keep
+from services.trainer.versions import check_out, find_version, keep
 from shared.dataset import FOLDER, PICTURES, VERSIONS, DatasetVersion, DatasetVersionError
 from shared.recipe import Recipe, Task
 from shared.storage.port import InvalidKey, ObjectStore
@@ -85,36 +86,41 @@ class Datasets:
         """The folder of this machine that is meant, if one is."""
         if dataset.startswith(PREFIX) or self._folders is None:
             return None
-        path = (self._folders / dataset).resolve()
+        try:
+            path = (self._folders / dataset).resolve()
+            is_folder = path.is_dir()
+        except (OSError, ValueError):  # no name that a folder may have
+            return None
         if not path.is_relative_to(self._folders.resolve()):
             raise DatasetError([f"{dataset}: only folders below {self._folders} may be read"])
-        return path if path.is_dir() else None
+        return path if is_folder else None
 
     def _of_folder(self, folder: Path, dataset: str, reading: Reading) -> Material:
-        """Learned from is the version, since a folder may change meanwhile."""
         name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
-        kept = self._keep(folder, name, dataset, reading)
-        check_out(kept.version, self._store, self._cache)
-        return Material(self._cache, kept.version, (*map(str, kept.problems), *kept.warnings))
+        return self._keep(folder, name, dataset, reading)
 
     def _of_prefix(self, name: str, reading: Reading) -> Material:
-        """Learned from is the copy that the version was made of."""
+        brought = self._cache.with_name(f"{self._cache.name}-brought")
 
         def fetch(key: str) -> None:
-            path = self._cache / key.removeprefix(f"{PREFIX}{name}/")
+            path = brought / key.removeprefix(f"{PREFIX}{name}/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self._store.get(key))
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(fetch, plain_keys(self._store, name)))
-        kept = self._keep(self._cache, name, f"{PREFIX}{name}", reading)
-        return Material(self._cache, kept.version, kept.warnings)
+        material = self._keep(brought, name, f"{PREFIX}{name}", reading)
+        shutil.rmtree(brought)
+        return material
 
-    def _keep(self, folder: Path, name: str, source: str, reading: Reading) -> Kept:
+    def _keep(self, folder: Path, name: str, source: str, reading: Reading) -> Material:
+        """Learned from is the version: what it came from may change meanwhile, and hold its rows in another order."""
         recipe, on_problem = reading.recipe, reading.on_problem
         exclusive = recipe.task is Task.EXCLUSIVE
         dataset = read_dataset(folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
-        return keep(dataset, self._store, name, by=reading.by, source=source, on_problem=on_problem)
+        kept = keep(dataset, self._store, name, by=reading.by, source=source, on_problem=on_problem)
+        check_out(kept.version, self._store, self._cache)
+        return Material(self._cache, kept.version, (*map(str, kept.problems), *kept.warnings))
 
 
 def plain_keys(store: ObjectStore, name: str) -> list[str]:

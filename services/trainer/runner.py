@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -17,11 +18,12 @@ from services.trainer.announcement import ended, promotion_of, running
 from services.trainer.attempt import Attempt, Cancelled, End, Lost
 from services.trainer.child import Child, Died, Failed, Finished, started
 from services.trainer.claims import Claim
+from services.trainer.leftovers import clear, clear_ended
 from services.trainer.trainings import Outcome, Trainings
-from services.trainer.turns import take_turns
+from services.trainer.turns import LOOK_SECONDS, PASSING, take_turns
 from shared.messages import Message, ModelTrained, TrainingRequested, TrainingState
 from shared.messaging.port import MessagingError, Publisher
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.vision.bundle import EVALUATION, folder_of
 
 MOST_ATTEMPTS: Final = 3
@@ -40,6 +42,7 @@ class Runner:
         store: ObjectStore,
         publisher: Publisher,
         *,
+        work_folder: Path,
         news: threading.Event,
         stop: threading.Event,
         lease_seconds: float,
@@ -51,6 +54,7 @@ class Runner:
             trainings: what is to be done.
             store: where the bundles are.
             publisher: of this runner alone.
+            work_folder: where each training's process has a folder of its own.
             news: set when a training was asked for or cancelled.
             stop: set by a signal; the training at hand is left, to be taken up again.
             lease_seconds: how long a training stays with a trainer that is not heard of.
@@ -59,6 +63,7 @@ class Runner:
         self._trainings = trainings
         self._store = store
         self._publisher = publisher
+        self._work_folder = work_folder
         self._news = news
         self._stop = stop
         self._lease_seconds = lease_seconds
@@ -66,6 +71,7 @@ class Runner:
 
     def run(self) -> None:
         """Until the stop."""
+        clear_ended(self._work_folder, self._trainings)
         take_turns(self._turn, self._news, self._stop)
 
     def _turn(self) -> bool:
@@ -85,12 +91,37 @@ class Runner:
             return self._end(request, TrainingState.FAILED, reason)
         _log.info("training", attempt=claim.attempts, recipe=request.recipe, architecture=request.architecture)
         self._mention(running(request))
-        attempt = Attempt(request, claim, self._trainings, self._mention)
+        attempt = Attempt(request, claim, self._trainings, self._mention, on_news=self._end_waiting)
         with self._start(request.training_id) as child:
             end = attempt.follow(child, news=self._news, stop=self._stop, lease_seconds=self._lease_seconds)
         return self._conclude(attempt, end)
 
+    def _end_waiting(self, at_hand: TrainingRequested) -> None:
+        """End what was cancelled before it began, and not only after the training at hand."""
+        try:
+            for request in self._trainings.open():
+                training_id = request.training_id
+                waits = training_id != at_hand.training_id and self._trainings.is_cancelled(training_id)
+                if waits and self._trainings.claim(training_id):
+                    self._end(request, TrainingState.CANCELLED)
+        except PASSING as error:
+            _log.warning("will end what was cancelled at its turn", reason=str(error))
+
     def _conclude(self, attempt: Attempt, end: End) -> bool:
+        """Tell how an attempt ended, as soon as that can be told. False where the training has to wait."""
+        while True:
+            try:
+                return self._close(attempt, end)
+            except PASSING as error:
+                _log.warning("will tell again how a training ended", reason=str(error))
+            if self._stop.wait(LOOK_SECONDS):
+                with suppress(StorageUnavailable):
+                    self._trainings.release(attempt.request.training_id)
+                return False
+            if not attempt.holds():
+                end = Lost()
+
+    def _close(self, attempt: Attempt, end: End) -> bool:
         """What follows from the end of an attempt. False where the training has to wait."""
         match end:
             case Finished():
@@ -130,6 +161,7 @@ class Runner:
         outcome = Outcome(state=state, reason=reason, model_version=model_version, at=datetime.now(UTC))
         self._publish(ended(request, outcome))
         self._trainings.finish(request.training_id, outcome)
+        clear(self._work_folder, request.training_id)
         TRAININGS.labels(state.value).inc()
         _log.info("a training ended", state=state.value, reason=reason, model_version=model_version)
         return True

@@ -1,21 +1,22 @@
 """The trainings that were asked for: what is known of each, in object storage, so that none is lost with its trainer.
 
 ``trainings/<id>/`` holds ``request.json``, as it was asked; ``claim.json``, who works on it, and until when that holds
-unless it is renewed; ``dataset.json``, the dataset version that it learns from; ``checkpoint.npz``, how far it is;
-``cancelled.json``, that it shall stop; and ``outcome.json``, how it ended. A training without an outcome is to be done,
-and trainings are done in the order in which they were asked for.
+unless it is renewed; ``dataset.json``, the dataset version and the recipe that it learns by; ``checkpoint.npz``, how
+far it is; ``cancelled.json``, that it shall stop; and ``outcome.json``, how it ended. A training without an outcome is
+to be done, and trainings are done in the order in which they were asked for.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.trainer.checkpoint import StoredCheckpoint
 from services.trainer.claims import Claim, Claims
 from services.trainer.records import read_record, write_record
-from shared.messages import TrainingCancelled, TrainingRequested, TrainingState, decode
+from shared.messages import MalformedMessage, TrainingCancelled, TrainingRequested, TrainingState, decode
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 FOLDER: Final = "trainings"
@@ -25,14 +26,18 @@ CHECKPOINT: Final = "checkpoint.npz"
 CANCELLED: Final = "cancelled.json"
 OUTCOME: Final = "outcome.json"
 
+_log = structlog.stdlib.get_logger("trainings")
+
 
 class Source(BaseModel):
-    """What a training learns from."""
+    """What a training learns from, and by: settled when it begins, and the same when it is resumed."""
 
     model_config = ConfigDict(frozen=True)
 
     reference: str
     """``name@version``"""
+    recipe_yaml: str | None = None
+    """None in a record of before recipes were held on to."""
 
 
 class Outcome(BaseModel):
@@ -52,6 +57,7 @@ class Trainings:
     def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
         self._store = store
         self._claims = Claims(store, FOLDER, holder, lease_seconds)
+        self._unreadable: set[str] = set()
 
     def add(self, request: TrainingRequested) -> bool:
         """Take a request in; False if it is there already."""
@@ -66,6 +72,7 @@ class Trainings:
 
         Raises:
             ObjectNotFound: nobody asked for it.
+            MalformedMessage: it is of a newer trainer, or damaged.
         """
         found = decode(self._store.get(_key(training_id, REQUEST)))
         if not isinstance(found, TrainingRequested):
@@ -73,13 +80,32 @@ class Trainings:
         return found
 
     def open(self) -> list[TrainingRequested]:
-        """Those without an outcome, oldest first."""
+        """Those without an outcome that can be read, oldest first."""
+        waiting = [name for name, records in self._known().items() if REQUEST in records and OUTCOME not in records]
+        found = (request for name in waiting if (request := self._readable(name)))
+        return sorted(found, key=lambda request: request.requested_at)
+
+    def ended(self) -> list[str]:
+        """The ids of those with an outcome."""
+        return [name for name, records in self._known().items() if OUTCOME in records]
+
+    def _known(self) -> dict[str, set[str]]:
+        """The records of each training, by its id."""
         known: dict[str, set[str]] = {}
         for key in self._store.keys(f"{FOLDER}/"):
             _, training_id, name = key.split("/", 2)
             known.setdefault(training_id, set()).add(name)
-        waiting = [name for name, records in known.items() if REQUEST in records and OUTCOME not in records]
-        return sorted((self.request(name) for name in waiting), key=lambda request: request.requested_at)
+        return known
+
+    def _readable(self, training_id: str) -> TrainingRequested | None:
+        """What was asked for; None where this trainer can't read it: the others must not wait for that."""
+        try:
+            return self.request(training_id)
+        except (MalformedMessage, ObjectNotFound) as error:
+            if training_id not in self._unreadable:
+                _log.warning("passed over a training", training_id=training_id, reason=str(error))
+                self._unreadable.add(training_id)
+            return None
 
     def claim(self, training_id: str) -> Claim | None:
         """Take a training up; None while another trainer holds it."""
@@ -93,14 +119,13 @@ class Trainings:
         """Let go of a training that is not done, and that did not fail; one that another trainer has stays with it."""
         self._claims.release(training_id)
 
-    def learns_from(self, training_id: str, reference: str) -> None:
-        """Hold on to a dataset version, so that a training which is resumed goes on with the same pictures."""
-        write_record(self._store, _key(training_id, DATASET), Source(reference=reference))
+    def begin(self, training_id: str, source: Source) -> None:
+        """Hold on to what it learns from and by, so that a training which is resumed goes on with the same."""
+        write_record(self._store, _key(training_id, DATASET), source)
 
-    def dataset(self, training_id: str) -> str | None:
-        """The dataset version that it learns from; None while it has not begun."""
-        found = read_record(self._store, _key(training_id, DATASET), Source)
-        return found.reference if found else None
+    def source(self, training_id: str) -> Source | None:
+        """What it learns from and by; None while it has not begun."""
+        return read_record(self._store, _key(training_id, DATASET), Source)
 
     def checkpoint(self, training_id: str) -> StoredCheckpoint:
         """How far it is."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from services.trainer.architectures.pretraining import weights_in
 from services.trainer.building import Order, build
-from services.trainer.child import EpochDone, Failed, Finished, Postponed, StageReached, end_with_parent, tell
-from services.trainer.download import Datasets, Material, Reading
+from services.trainer.child import EpochDone, Failed, Finished, Postponed, StageReached, Told, end_with_parent, tell
+from services.trainer.download import Datasets, Reading
 from services.trainer.errors import TrainerError
 from services.trainer.naming import version_name
 from services.trainer.options import read_options
 from services.trainer.settings import TrainerSettings
-from services.trainer.trainings import Trainings
+from services.trainer.trainings import Source, Trainings
 from shared.messages import TrainingRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.vision import bundle as bundles
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""Of a disk: it goes on when there is room again."""
 
 
 class _Teller:
@@ -38,20 +43,33 @@ class _Teller:
 
 
 def work(training_id: str, settings: TrainerSettings) -> None:
-    """Train, and put the bundle into object storage; tell the trainer how it goes."""
+    """Train, and put the bundle into object storage; tell the trainer how it goes.
+
+    The trainer ends the process at its last word: the folder is gone by then.
+    """
     end_with_parent()
-    store = open_store(settings)
     folder = settings.work_folder / training_id
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    try:
+        last = _last_word(training_id, folder, settings)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    tell(last)
+
+
+def _last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Told:
+    """How the training went."""
+    store = open_store(settings)
     trainings = Trainings(store, settings.name, settings.lease_seconds)
     try:
         request = trainings.request(training_id)
-        tell(Finished(model_version=_trained(request, trainings, store, folder, settings)))
+        return Finished(model_version=_trained(request, trainings, store, folder, settings))
     except (TrainerError, RecipeError, bundles.BundleError) as error:
-        tell(Failed(reason=str(error)))
+        return Failed(reason=str(error))
     except StorageUnavailable as error:
-        tell(Postponed(reason=str(error)))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return Postponed(reason=str(error))
+    except OSError as error:
+        return (Postponed if error.errno in FULL else Failed)(reason=f"the trainer's own disk: {error}")
 
 
 def _trained(
@@ -61,9 +79,14 @@ def _trained(
     version = version_name(request.requested_at, request.training_id)
     if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
         return version
-    options, recipe = read_options(request.options), _recipe(request, store)
+    begun = trainings.source(request.training_id)
+    options, recipe = read_options(request.options), recipe_of(request, begun, store)
     reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.requested_by)
-    material = _material(request, trainings, Datasets(store, folder / "dataset", settings.dataset_folder), reading)
+    datasets = Datasets(store, folder / "dataset", settings.dataset_folder)
+    material = datasets.fetch(begun.reference if begun else request.dataset, reading)
+    if begun is None:
+        source = Source(reference=material.version.reference, recipe_yaml=recipe.to_yaml())
+        trainings.begin(request.training_id, source)
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     order = Order(
@@ -83,17 +106,10 @@ def _trained(
     return version
 
 
-def _material(request: TrainingRequested, trainings: Trainings, datasets: Datasets, reading: Reading) -> Material:
-    """What to learn from; a training that is resumed goes on with the version that it began with."""
-    begun = trainings.dataset(request.training_id)
-    material = datasets.fetch(begun or request.dataset, reading)
-    if begun is None:
-        trainings.learns_from(request.training_id, material.version.reference)
-    return material
-
-
-def _recipe(request: TrainingRequested, store: ObjectStore) -> Recipe:
-    """The recipe that was sent, or that of the model in production."""
+def recipe_of(request: TrainingRequested, begun: Source | None, store: ObjectStore) -> Recipe:
+    """The recipe that the training began with; of one that begins, that sent, or that of the model in production."""
+    if begun and begun.recipe_yaml:
+        return parse_recipe(begun.recipe_yaml)
     if request.recipe_yaml is None:
         version = bundles.production_version(store, request.recipe)
         if version is None:

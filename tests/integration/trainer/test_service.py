@@ -38,12 +38,13 @@ class Line:
 
     def __init__(self, folder: Path, address: BrokerAddress, store: ObjectStore, storage: Mapping[str, str]) -> None:
         self.store = store
+        self.work_folder = folder / "work"
         self._folder = folder
         self._environment = {
             **os.environ,
             **address.environment("TRAINER_"),
             **storage,
-            "TRAINER_WORK_FOLDER": str(folder / "work"),
+            "TRAINER_WORK_FOLDER": str(self.work_folder),
             "TRAINER_NAME": "trainer-1",
             "TF_NUM_INTRAOP_THREADS": "1",
         }
@@ -162,3 +163,5 @@ def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_ones_th
     told = embedded.hear(lambda message: getattr(message, "training_id", "") == "training-3" and ended(message))
     assert isinstance(told, TrainingProgressed)
     assert told.reason.startswith("fruit-convnet is trained from nothing: give no weights"), "they are in the folder"
+
+    assert list(embedded.work_folder.iterdir()) == [], "nothing of a training that has ended stays"

@@ -54,6 +54,20 @@ def test_a_version_is_learned_from_as_it_was(
     assert read_dataset(material.folder, names).examples[5].labels == read_dataset(source, names).examples[5].labels
 
 
+def test_rows_that_come_in_another_order_are_learned_from_in_that_of_the_version(
+    store: FilesystemStore, source: Path, reading: Reading, tmp_path: Path
+) -> None:
+    """Their split is that of the version that the model names, and of the training when it is resumed."""
+    put(store, source, "datasets/strokes")
+    first = Datasets(store, tmp_path / "a", None).fetch("datasets/strokes", reading)
+    head, *rows = store.get("datasets/strokes/labels.csv").splitlines()
+    store.put("datasets/strokes/labels.csv", b"\n".join([head, *reversed(rows)]))
+    again = Datasets(store, tmp_path / "b", None).fetch("datasets/strokes", reading)
+    assert again.version == first.version
+    names = [[each.name for each in read_dataset(one.folder).examples] for one in (first, again)]
+    assert names[0] == names[1]
+
+
 def test_an_imported_dataset_is_named_without_its_version_for_the_newest(
     store: FilesystemStore, source: Path, reading: Reading, tmp_path: Path
 ) -> None:
@@ -82,6 +96,8 @@ def test_a_folder_of_the_trainer_gets_a_version_and_its_wrong_rows_are_told(
         ("../outside", "only folders below"),
         ("datasets/../x", "is no storage key"),
         ("strokes@0009-00000000", "no version"),
+        ("x" * 300, "there is no dataset 'xxx"),
+        ("a\0b", "is no storage key"),
     ],
 )
 def test_what_is_not_there_is_told(

@@ -7,6 +7,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import pytest
 
 from services.trainer.child import Child, following
 from services.trainer.runner import MOST_ATTEMPTS, Runner
-from services.trainer.trainings import Trainings
+from services.trainer.trainings import Outcome, Trainings
 from shared.messages import Message, ModelTrained, PromotionRequested, TrainingProgressed, TrainingState, decode
+from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS, TRAINER_COMMANDS
-from tests.unit.trainer.requests import cancellation, training
+from tests.unit.trainer.requests import START, cancellation, training
 
 STAGE = """print('{"event": "stage", "stage": "measuring heatmaps"}', flush=True)"""
 EPOCH = """print('{"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"loss": 0.5}}', flush=True)"""
@@ -31,6 +33,24 @@ SLEEP = "import time; time.sleep(600)"
 Start = Callable[[str], AbstractContextManager[Child]]
 
 
+class Away(Publisher):
+    """A broker that is away whenever somebody says so."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.away = threading.Event()
+        self.missed: list[Message] = []
+        self._publisher = publisher
+
+    def publish(self, message: Message) -> Future[None]:
+        if self.away.is_set():
+            self.missed.append(message)
+            raise BrokerUnavailable("the broker is away")
+        return self._publisher.publish(message)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
 class Bench:
     """A runner in a thread, and what it told."""
 
@@ -39,6 +59,8 @@ class Bench:
         self.store.put("models/strokes/v1/evaluation.json", json.dumps({"verdict_accuracy": 1.0}).encode())
         self.trainings = Trainings(self.store, "trainer", lease_seconds=60)
         self.broker = SqliteBroker(folder / "broker")
+        self.publisher = Away(self.broker.publisher())
+        self.work_folder = folder / "work"
         self.news, self.stop = threading.Event(), threading.Event()
         self.started: list[str] = []
         self._heard: list[Message] = []
@@ -56,7 +78,8 @@ class Bench:
         runner = Runner(
             self.trainings,
             self.store,
-            self.broker.publisher(),
+            self.publisher,
+            work_folder=self.work_folder,
             news=self.news,
             stop=self.stop,
             lease_seconds=60,
@@ -173,6 +196,58 @@ def test_a_training_that_waits_is_cancelled_without_being_started(bench: Bench) 
     with bench.running(FINISHED):
         bench.until(TrainingState.CANCELLED)
     assert bench.started == []
+
+
+def test_a_waiting_training_is_cancelled_while_another_one_runs(bench: Bench) -> None:
+    bench.trainings.add(training("long", 1))
+    bench.trainings.add(training("training-1", 2))
+    with bench.running(SLEEP):
+        wait_for(lambda: bench.started)
+        bench.trainings.cancel(cancellation())
+        bench.news.set()
+        (told,) = [told for told in bench.until(TrainingState.CANCELLED) if told.training_id == "training-1"]
+    assert told.state is TrainingState.CANCELLED
+    assert bench.started == ["long"]
+    assert bench.trainings.outcome("long") is None
+
+
+@pytest.mark.parametrize(
+    ("end", "state"), [(FINISHED, TrainingState.FINISHED), (FAILED, TrainingState.FAILED)], ids=["done", "failed"]
+)
+def test_how_a_training_ended_while_the_broker_was_away_is_told_when_it_is_back(
+    bench: Bench, end: str, state: TrainingState
+) -> None:
+    bench.trainings.add(training())
+    bench.publisher.away.set()
+    with bench.running(end):
+        wait_for(lambda: sum(getattr(told, "state", state) is state for told in bench.publisher.missed) >= 2)
+        bench.publisher.away.clear()
+        told = bench.until(state)
+    assert told[-1].reason == ("" if end == FINISHED else "labels.csv, line 2: no")
+    assert len(bench.started) == 1, "its process is not needed again"
+
+
+def test_a_trainer_that_stops_before_it_could_tell_of_a_model_leaves_that_to_the_next(bench: Bench) -> None:
+    bench.trainings.add(training())
+    bench.publisher.away.set()
+    with bench.running(FINISHED):
+        wait_for(lambda: any(isinstance(told, ModelTrained) for told in bench.publisher.missed))
+    assert bench.trainings.outcome("training-1") is None
+    assert Trainings(bench.store, "another", lease_seconds=60).claim("training-1")
+
+
+def test_nothing_of_a_training_that_has_ended_stays_in_the_work_folder(bench: Bench) -> None:
+    """Of one that another trainer finished, as of one that is given up here; what is no training's stays."""
+    for name in ("gone", "training-1", "waits", "notes"):
+        (bench.work_folder / name).mkdir(parents=True)
+        (bench.work_folder / name / "pixels.npy").touch()
+    bench.trainings.add(training("gone"))
+    bench.trainings.finish("gone", Outcome(state=TrainingState.FINISHED, model_version="v1", at=START))
+    bench.trainings.add(training())
+    with bench.running("raise SystemExit(9)"):
+        bench.until(TrainingState.FAILED)
+        wait_for(lambda: not (bench.work_folder / "training-1").exists())
+    assert {path.name for path in bench.work_folder.iterdir()} == {"waits", "notes"}
 
 
 def test_a_training_waits_for_what_is_away_and_goes_on(bench: Bench) -> None:
