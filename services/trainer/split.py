@@ -27,6 +27,8 @@ FEW: Final = 10
 """Examples with (or without) a label below which a part can't measure it."""
 SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
 """How much larger than their labels ask for parts may have to be, since groups stay whole."""
+SHARE_DIGITS: Final = 9
+"""Of a share that is left over: more than anybody asks for, and fewer than a sum of floats gets wrong."""
 LEAST_TRAIN: Final = 0.4
 """The share that is left to learn from, in what is advised."""
 
@@ -61,7 +63,7 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
         raise DatasetError([f"{len(dataset.examples)} picture(s) can't be split into {', '.join(PARTS)}: label more"])
     found = _shared_out(dataset, shares, seed)
     scarce_parts = _scarce(dataset.label_names, found)
-    advice = _advice(dataset, shares, seed) if scarce_parts else []
+    advice = _advice(dataset, found, shares, seed) if scarce_parts else []
     return replace(found, warnings=(*dataset.warnings, *found.warnings, *scarce_parts, *advice))
 
 
@@ -179,17 +181,20 @@ def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
     return warnings
 
 
-def _advice(dataset: Dataset, shares: Shares, seed: int) -> list[str]:
-    """The shares to ask for, tried out, with which the parts can measure what the whole dataset can."""
+def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[str]:
+    """The shares to ask for, tried out, with which the parts can measure what the whole dataset can.
+
+    None where the split that was found measures that already: what is scarce in it no shares can help.
+    """
     counts = np.sum([example.labels for example in dataset.examples], axis=0)
     rarer = np.minimum(counts, len(dataset.examples) - counts)
     columns = [column for column, count in enumerate(rarer) if count >= len(PARTS) * FEW]
-    if not columns:
+    if not columns or _measures(found, columns):
         return []
     least = FEW / min(rarer[column] for column in columns)
     for slack in SLACK:
         asked = _raised(shares, least * slack)
-        if asked and _measures(_shared_out(dataset, asked, seed), columns):
+        if asked and asked != shares and _measures(_shared_out(dataset, asked, seed), columns):
             names = ", ".join(dataset.label_names[column] for column in columns)
             return [
                 f"ask for shares {asked} (option shares, --split): valid and test then have {FEW} pictures with and "
@@ -201,7 +206,9 @@ def _advice(dataset: Dataset, shares: Shares, seed: int) -> list[str]:
 def _raised(shares: Shares, least: float) -> Shares | None:
     """Shares of which valid and test are not below ``least``; None where too little would be left to learn from."""
     valid, test = (max(share, ceil(100 * least) / 100) for share in (shares.valid, shares.test))
-    train = round(1 - valid - test, 2)
+    if (valid, test) == (shares.valid, shares.test):
+        return shares
+    train = round(1 - valid - test, SHARE_DIGITS)
     return Shares(train=train, valid=valid, test=test) if train >= LEAST_TRAIN else None
 
 

@@ -112,6 +112,24 @@ def test_no_shares_are_advised_where_none_would_do() -> None:
     assert not any("ask for" in text for text in split(dataset_of([*range(400)], labels), Shares(), seed=0).warnings)
 
 
+def test_shares_of_three_digits_get_advice_that_can_be_asked_for() -> None:
+    labels = [(number % 4 == 0, number % 2 == 0) for number in range(400)]
+    dataset = dataset_of([number // 2 for number in range(400)], labels)
+    advice = split(dataset, Shares(train=0.855, valid=0.125, test=0.02), seed=0).warnings[-1]
+    told = re.match(r"ask for shares ([\d.]+),([\d.]+),([\d.]+) ", advice)
+    assert told
+    train, valid, test = map(float, told.groups())
+    assert valid >= 0.125
+    assert split(dataset, Shares(train=train, valid=valid, test=test), seed=0).warnings == ()
+
+
+@pytest.mark.parametrize("shares", [THIRDS, Shares(train=0.625, valid=0.25, test=0.125)])
+def test_nothing_is_advised_to_who_asked_for_it_already(shares: Shares) -> None:
+    labels = [(number % 200 == 0, number % 2 == 0) for number in range(400)]
+    warnings = split(dataset_of([*range(400)], labels), shares, seed=0).warnings
+    assert [text.partition(" has too few")[0] for text in warnings] == ["train", "valid", "test"]
+
+
 def test_a_label_with_too_few_examples_is_warned_of() -> None:
     labels = [(number == 0, number % 2 == 0) for number in range(100)]
     warnings = split(dataset_of([number // 2 for number in range(100)], labels), THIRDS, seed=0).warnings
