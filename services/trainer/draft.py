@@ -49,28 +49,35 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
         side: height and width of the network's pictures, in pixels.
 
     Raises:
-        RecipeError: a label's name is none for a recipe, or there are more of them than keys.
+        RecipeError: a label's name is none for a recipe, there are more of them than keys, or too few for the task.
     """
     roles = _roles(dataset, task)
     if len(roles) > len(KEYS):
         raise RecipeError(f"{len(roles)} labels are more than a drafted recipe can hold ({len(KEYS)}): write one")
-    columns = zip(dataset.label_names, _keys(dataset.label_names), _colours(len(roles)), roles, strict=True)
+    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
     try:
-        labels = tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
+        return Recipe(
+            name=clean,
+            task=task,
+            description="Drafted from a table of labels: check the roles, keys and colours.",
+            labels=_labels(dataset.label_names, roles),
+            picture=PictureSpec(height=side, width=side),
+            augmentation=Augmentation(brightness=True, shift=0.03, noise=True),
+        )
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"no recipe can be drafted from the table: {why}, or ask for another task") from error
+
+
+def _labels(names: Sequence[str], roles: Sequence[Role]) -> tuple[Label, ...]:
+    columns = zip(names, _keys(names), _colours(len(names)), roles, strict=True)
+    try:
+        return tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
     except ValidationError as error:
         named = error.errors()[0]["input"]
         raise RecipeError(
             f"label {named!r}: name it with letters, digits, _ and - in the table, or give a recipe"
         ) from error
-    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
-    return Recipe(
-        name=clean,
-        task=task,
-        description="Drafted from a table of labels: check the roles, keys and colours.",
-        labels=labels,
-        picture=PictureSpec(height=side, width=side),
-        augmentation=Augmentation(brightness=True, shift=0.03, noise=True),
-    )
 
 
 def _roles(dataset: Dataset, task: Task) -> list[Role]:

@@ -47,6 +47,11 @@ def test_labels_that_no_recipe_can_hold_are_named(names: tuple[str, ...]) -> Non
         draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
 
 
+def test_a_table_of_one_label_is_no_exclusive_task_and_a_line_says_what_to_do() -> None:
+    with pytest.raises(RecipeError, match=r"^no recipe can be drafted from the table: .*exclusive"):
+        draft_recipe("x", dataset_of(("good",), (True,)), Task.EXCLUSIVE, 64)
+
+
 def test_pictures_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> None:
     contents = [b"no picture", encode(np.zeros((64, 99, 3), np.uint8), "png"), b""]
     examples = []
