@@ -49,6 +49,7 @@ REFUSED: Final = 1
 BETWEEN_LOOKS_SECONDS: Final = 0.2
 UNANSWERED: Final = 3
 
+Asked = TypeVar("Asked", PromotionRequested, ThresholdsRequested)
 Done = TypeVar("Done", ModelPromoted, ThresholdsKept)
 commands = typer.Typer()
 
@@ -58,7 +59,11 @@ Reason = Annotated[str, typer.Option(help="Kept in the history.")]
 WaitSeconds = Annotated[float, typer.Option(min=0, help="For the trainer's answer.")]
 
 
-class WrongThreshold(TrainerError):
+class WrongRequest(TrainerError):
+    """Something that no trainer can be asked for."""
+
+
+class WrongThreshold(WrongRequest):
     """Something else than a label and a number."""
 
 
@@ -166,9 +171,7 @@ def _store() -> ObjectStore:
 
 def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None:
     """Ask for a move of the pointer, and tell what the trainer answers."""
-    asked = PromotionRequested(
-        promotion_id=str(ULID()), recipe=recipe, model_version=version, requested_at=datetime.now(UTC), **details
-    )
+    asked = _asked(PromotionRequested, promotion_id=str(ULID()), recipe=recipe, model_version=version, **details)
     answer = _answer_to(asked, lambda store: find_decision(store, recipe, asked.promotion_id), wait_seconds)
     typer.echo(f"{version} is in production: {answer.gate}")
 
@@ -177,22 +180,32 @@ def _thresholds_of(recipe: str, version: str, chosen: Sequence[str], **details: 
     """A request, of what stands on the command line.
 
     Raises:
-        WrongThreshold: something there is none.
+        WrongRequest: something there is none.
     """
     thresholds = dict(each.rpartition("=")[::2] for each in chosen)
+    named = {"thresholds_id": f"thresholds-{ULID()}", "recipe": recipe, "model_version": version}
+    return _asked(ThresholdsRequested, **named, thresholds=thresholds, **details)
+
+
+def _asked(kind: type[Asked], **fields: Any) -> Asked:
+    """A request of this moment.
+
+    Raises:
+        WrongRequest: a field can't be so; the error names the first.
+    """
     try:
-        return ThresholdsRequested.model_validate(
-            {
-                "thresholds_id": f"thresholds-{ULID()}",
-                "recipe": recipe,
-                "model_version": version,
-                "thresholds": thresholds,
-                "requested_at": datetime.now(UTC),
-                **details,
-            }
-        )
+        return kind.model_validate({**fields, "requested_at": datetime.now(UTC)})
     except ValidationError as error:
-        raise WrongThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {' '.join(chosen)}") from error
+        problem = error.errors()[0]
+        field = str(problem["loc"][0])
+        if field == "thresholds":
+            told = " ".join(f"{label}={threshold}".removeprefix("=") for label, threshold in fields[field].items())
+            raise WrongThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {told}") from error
+        if field in ("recipe", "model_version"):
+            raise WrongRequest(
+                f"{field} is at most 64 letters, digits, _ and -, after a letter or digit, and not {fields[field]!r}"
+            ) from error
+        raise WrongRequest(f"{field}: {problem['msg']}") from error
 
 
 def _answer_to(

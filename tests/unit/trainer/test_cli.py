@@ -71,6 +71,11 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("evaluate", "--model", "nowhere", "--data", ".", "--html", "strokes.yaml/a.html"), "choose another folder"),
         (("describe", "alexnet"), "no architecture is called 'alexnet'"),
         (("export", "seam", "v1", "--out", "out"), "models/seam/v1"),
+        (("promote", "seam", "bad!version"), "model_version is at most 64 letters, digits, _ and -, "),
+        (("promote", "se/am", "v1"), "recipe is at most 64 letters, digits, _ and -, "),
+        (("thresholds", "se/am", "v1", "--set", "break=0.3"), "and not 'se/am'"),
+        (("thresholds", "seam", "bad!version", "--set", "break=0.3"), "and not 'bad!version'"),
+        (("thresholds", "seam", "v1", "--set", "break"), "a threshold is LABEL=NUMBER between 0 and 1, and not break"),
     ],
 )
 def test_wrong_input_is_refused_with_what_is_wrong(
