@@ -10,15 +10,10 @@ import numpy as np
 
 from services.trainer.architectures.pretraining import Origin
 from services.trainer.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
-from services.trainer.errors import TrainerError
 from services.trainer.precision import Computing, copy_weights, note_run
-from services.trainer.validation import Validator
+from services.trainer.validation import DivergedTraining, Validator
 from services.trainer.workers import Workers
 from shared.training import TrainingOptions
-
-
-class DivergedTraining(TrainerError):
-    """The loss is no number any more."""
 
 
 class Listener(Protocol):

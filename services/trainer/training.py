@@ -65,7 +65,7 @@ def fit(
         WeightsError: the file of weights is not what it should be.
         WrongOption: this machine is not made for the precision that was asked for.
         CheckpointError: the checkpoint is of another training.
-        DivergedTraining: the loss is no number any more.
+        DivergedTraining: the loss, or what the network says, is no number any more.
         UnevenBatch: the workers can't share a batch evenly.
         UnlikeWorker: the workers would not learn the same.
         LostWorker: one of them is gone.

@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
+from services.trainer.errors import TrainerError
 from services.trainer.pixels import PixelStore, Rows
 from shared.recipe import Task
 from shared.verdict import scores_of
 from shared.vision.engine import Engine, Logits
 
 BATCH: Final = 64
+
+
+class DivergedTraining(TrainerError):
+    """The loss, or what the network says, is no number any more."""
 
 
 def logits_of(network: keras.Model, store: PixelStore, rows: Rows) -> Logits:
@@ -56,8 +61,15 @@ class Validator:
         self._truth = store.labels[rows]
 
     def __call__(self, network: keras.Model) -> dict[str, float]:
-        """``val_loss`` (cross-entropy, unweighted) and ``val_average_precision`` (over the labels)."""
-        scores = scores_of(logits_of(network, self._store, self._rows), self._task)
+        """``val_loss`` (cross-entropy, unweighted) and ``val_average_precision`` (over the labels).
+
+        Raises:
+            DivergedTraining: the network says something that is no number.
+        """
+        logits = logits_of(network, self._store, self._rows)
+        if not np.isfinite(logits).all():
+            raise DivergedTraining("the network's outputs are no numbers any more: ask for a smaller learning_rate")
+        scores = scores_of(logits, self._task)
         return {
             "val_loss": self._cross_entropy(scores.astype(np.float64)),
             "val_average_precision": macro_average_precision(self._truth, scores),

@@ -16,12 +16,13 @@ from services.trainer.checkpoint import CheckpointError, decode_checkpoint
 from services.trainer.cluster import ALONE, Seat
 from services.trainer.dataset import read_dataset
 from services.trainer.feeding import Feed, UnevenBatch
-from services.trainer.keeper import DivergedTraining, Trained
+from services.trainer.keeper import Trained
 from services.trainer.loss import loss_of
 from services.trainer.options import WrongOption, read_options
 from services.trainer.pixels import PixelStore, decode_pictures
 from services.trainer.precision import BFLOAT16, FLOAT16, Hardware, computing_for
 from services.trainer.training import fit
+from services.trainer.validation import DivergedTraining, Validator
 from services.trainer.workbench import examined
 from shared.recipe import Augmentation, PictureSpec, Task
 from shared.scored import read_scores
@@ -286,6 +287,14 @@ def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> N
 def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
     with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
         train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), Witness())
+
+
+def test_a_network_whose_weights_are_lost_in_the_last_step_of_an_epoch_has_diverged(store: PixelStore) -> None:
+    recipe = strokes_recipe()
+    network = build_tiny(recipe.picture, len(recipe.labels))
+    network.get_layer("logits").bias.assign([0.0, np.nan, 0.0])
+    with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
+        Validator(store, np.arange(30), recipe.task)(network)
 
 
 def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelStore) -> None:
