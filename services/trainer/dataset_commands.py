@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+import tempfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,12 +14,13 @@ from services.trainer.complaints import complaints
 from services.trainer.dataset import Dataset, OnProblem, read_dataset
 from services.trainer.download import holds_tables
 from services.trainer.options import read_options, shares_of
+from services.trainer.pixels import decode_pictures
 from services.trainer.settings import TrainerSettings
 from services.trainer.split import split, tables
 from services.trainer.tables import DatasetError
 from services.trainer.versions import as_dataset, check_out, find_version, keep
 from shared.dataset import DatasetVersion, datasets, read_version, versions
-from shared.recipe import Recipe, Task, read_recipe
+from shared.recipe import PictureSpec, Recipe, Task, read_recipe
 from shared.settings import read_settings
 from shared.storage import open_store
 from shared.training import LARGEST_SEED
@@ -41,6 +41,8 @@ SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unrea
 Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
 DEFAULT_SHARES: Final = "0.78,0.20,0.02"
+SMALLEST: Final = PictureSpec(height=16, width=16, colour="grey")
+"""Of pictures that are decoded only to see that they can be."""
 
 
 @commands.command("import")
@@ -63,7 +65,7 @@ def import_dataset(
                 [f"datasets/{name}/ holds tables, which become a version when they are trained on: take another name"]
             )
         dataset = _read(folder, recipe, task, skip_problems=True)  # all of them, then told together
-        on_problem: OnProblem = "skip" if skip_problems else "stop"
+        on_problem = _on_problem(skip_problems=skip_problems)
         kept = keep(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
         _note([*(f"passed over: {problem}" for problem in kept.problems), *(f"note: {text}" for text in kept.warnings)])
         typer.echo(f"{'new: ' if kept.is_new else 'nothing changed: '}{_summary(kept.version)}")
@@ -126,23 +128,26 @@ def split_folder(
 ) -> None:
     """Write train.csv, valid.csv and test.csv of a folder, as a training with these shares and this seed has them."""
     with complaints():
-        dataset = _read(folder, recipe, task, skip_problems=skip_problems)
+        dataset = _opened(_read(folder, recipe, task, skip_problems=skip_problems), skip_problems=skip_problems)
         _note(f"passed over: {problem}" for problem in dataset.problems)
-        _write_split(_opened(dataset), out or folder, shares, seed)
+        _write_split(dataset, out or folder, shares, seed)
 
 
 def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool) -> Dataset:
     found: Recipe | None = read_recipe(recipe) if recipe else None
     exclusive = (found.task if found else task) is Task.EXCLUSIVE
     names = found.label_names if found else ()
-    return read_dataset(folder, names, exclusive=exclusive, on_problem="skip" if skip_problems else "stop")
+    return read_dataset(folder, names, exclusive=exclusive, on_problem=_on_problem(skip_problems=skip_problems))
 
 
-def _opened(dataset: Dataset) -> Dataset:
-    """With the digest of each picture: a split keeps copies of a file together."""
-    digests = (hashlib.sha256(example.picture.read_bytes()).hexdigest() for example in dataset.examples)
-    examples = tuple(replace(each, digest=digest) for each, digest in zip(dataset.examples, digests, strict=True))
-    return replace(dataset, examples=examples)
+def _opened(dataset: Dataset, *, skip_problems: bool) -> Dataset:
+    """What a training splits: pictures that can be decoded, each with its digest, by which copies are told."""
+    with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
+        return decode_pictures(dataset, SMALLEST, Path(scratch), _on_problem(skip_problems=skip_problems))[0]
+
+
+def _on_problem(*, skip_problems: bool) -> OnProblem:
+    return "skip" if skip_problems else "stop"
 
 
 def _write_split(dataset: Dataset, out: Path, shares: str, seed: int) -> None:

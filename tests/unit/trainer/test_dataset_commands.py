@@ -5,8 +5,12 @@ from typer.testing import CliRunner, Result
 
 from services.trainer.cli import app
 from services.trainer.dataset import read_dataset
+from services.trainer.pixels import decode_pictures
+from services.trainer.split import split, tables
 from shared.dataset import versions
+from shared.recipe import PictureSpec
 from shared.storage.filesystem import FilesystemStore
+from shared.training import Shares
 from tests.strokes import STROKES, draw_strokes
 
 
@@ -86,6 +90,22 @@ def test_a_folder_is_split_where_it_is(commands: Commands, source: Path) -> None
     rows = [(source / f"{part}.csv").read_text().splitlines()[1:] for part in ("train", "valid", "test")]
     assert sum(map(len, rows)) == 40
     assert commands.run("split", source).exit_code == 0, "its own tables are none to split"
+
+
+def test_an_unreadable_picture_stops_the_split_of_a_folder_or_is_passed_over_as_a_training_does(
+    commands: Commands, source: Path, tmp_path: Path
+) -> None:
+    (source / "images" / "stroke_0007.png").write_bytes(b"no picture")
+    words = ("split", source, "--split", "0.6,0.2,0.2", "--seed", "1", "--out", tmp_path / "split")
+    assert commands.complaint(*words) == "labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG\n"
+    assert not (tmp_path / "split").exists()
+    passed = commands.run(*words, "--skip-problems")
+    assert "passed over: labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG" in passed.stderr
+    (tmp_path / "scratch").mkdir()
+    learned, _ = decode_pictures(read_dataset(source), PictureSpec(), tmp_path / "scratch", "skip")
+    parts = split(learned, Shares(train=0.6, valid=0.2, test=0.2), 1)
+    for table, content in tables(parts, learned.label_names).items():
+        assert (tmp_path / "split" / table).read_bytes() == content
 
 
 def test_wrong_rows_stop_the_import_or_are_passed_over_each_with_its_place(
