@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -17,6 +19,8 @@ Arrays = list[NDArray[np.generic]]
 
 
 GROUPS: Final = ("network", "optimizer", "best")
+UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy, JSON and a `Checkpoint` make of bytes that are none."""
 
 
 class CheckpointError(TrainerError):
@@ -73,10 +77,12 @@ def decode_checkpoint(content: bytes) -> Checkpoint:
                 group: [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}_")]
                 for group in GROUPS
             }
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"not a checkpoint: {error}") from error
-    average_precision, loss = state.pop("best_score")
-    return Checkpoint(**state, best_score=(average_precision, loss), **groups)
+        average_precision, loss = state.pop("best_score")
+        return Checkpoint(**state, best_score=(average_precision, loss), **groups)
+    except UNREADABLE as error:
+        raise CheckpointError(
+            "not a checkpoint, or one that was cut off: remove it, or name another, and the training begins anew"
+        ) from error
 
 
 class CheckpointStore(Protocol):

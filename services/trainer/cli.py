@@ -97,7 +97,8 @@ def train(
         bench = workbench()
         chosen = bench.recipe_for(data, recipe, task, size, skip_problems=skip_problems)
         order = bench.order_of(data, chosen, architecture, options, version=version, weights=weights)
-        prove_writable(out)
+        for folder in (out, *([checkpoint.parent] if checkpoint else [])):
+            prove_writable(folder)
         bench.train(order, out, checkpoint)
 
 

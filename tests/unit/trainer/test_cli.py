@@ -60,6 +60,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("train", "--data", ".", "--out", ".", "--recipe", "strokes.yaml", "--architecture", "alexnet"), "alexnet"),
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "a b"), "'a b' is no"),
         (("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "."), "directory"),
+        (
+            ("train", "--data", ".", "--out", "out", "--recipe", "strokes.yaml", "--checkpoint", "strokes.yaml/a"),
+            "strokes.yaml can't be written into (Not a directory)",
+        ),
         (("train", "--data", ".", "--out", "out", "--model-version", "my model"), "not 'my model'"),
         (("train", "--data", ".", "--out", "out", "--model-version", "production"), "not 'production'"),
         (
