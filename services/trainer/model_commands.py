@@ -35,6 +35,10 @@ from shared.settings import read_settings
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
 from shared.vision.bundle import (
+    MANIFEST,
+    Bundle,
+    BundleExists,
+    Manifest,
     production_history,
     production_version,
     read_bundle,
@@ -48,6 +52,8 @@ from shared.vision.bundle import (
 REFUSED: Final = 1
 BETWEEN_LOOKS_SECONDS: Final = 0.2
 UNANSWERED: Final = 3
+NAMED: Final = 3
+"""Files that a refusal names."""
 
 Asked = TypeVar("Asked", PromotionRequested, ThresholdsRequested)
 Done = TypeVar("Done", ModelPromoted, ThresholdsKept)
@@ -160,9 +166,34 @@ def export_model(
     model_version: Annotated[str, typer.Argument()],
     out: Annotated[Path, typer.Option(help="Gets the bundle.")],
 ) -> None:
-    """Copy a bundle from object storage into a folder."""
+    """Copy a bundle from object storage into a folder that holds no other."""
     with complaints():
-        write_bundle_folder(out, read_bundle(_store(), recipe, model_version))
+        bundle = read_bundle(_store(), recipe, model_version)
+        _refuse_mixture(out, bundle)
+        write_bundle_folder(out, bundle)
+
+
+def _refuse_mixture(out: Path, bundle: Bundle) -> None:
+    """Leave a folder alone that holds something else than (a part of) this very model.
+
+    Raises:
+        BundleExists: it does.
+    """
+    manifest = out / MANIFEST
+    if manifest.exists() and not _is_of(bundle, manifest.read_bytes()):
+        raise BundleExists(f"{out} holds another model, and models are not changed: choose another folder")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if others := sorted(there - {*bundle.files, MANIFEST}):
+        named = ", ".join(others[:NAMED]) + (", …" if others[NAMED:] else "")
+        raise BundleExists(f"{out} holds what is not of model {bundle.version} ({named}): choose another folder")
+
+
+def _is_of(bundle: Bundle, manifest: bytes) -> bool:
+    """Whether a manifest is that of a bundle."""
+    try:
+        return Manifest.model_validate_json(manifest) == bundle.manifest
+    except ValidationError:
+        return False
 
 
 def _store() -> ObjectStore:

@@ -204,8 +204,9 @@ def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]
 
 
 def write_bundle_folder(path: Path, bundle: Bundle) -> None:
-    """Keep a bundle as a folder of this machine."""
+    """Keep a bundle as a folder of this machine; until its last file, the manifest, is written, it is no model."""
     path.mkdir(parents=True, exist_ok=True)
+    (path / MANIFEST).unlink(missing_ok=True)
     for name, content in bundle.files.items():
         (path / name).write_bytes(content)
     (path / MANIFEST).write_text(bundle.manifest.model_dump_json(indent=2), encoding="utf-8")

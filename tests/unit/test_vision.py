@@ -12,6 +12,7 @@ import pytest
 from shared.recipe import PictureSpec
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import (
+    MANIFEST,
     RECIPE,
     Bundle,
     BundleError,
@@ -130,6 +131,15 @@ def test_an_incomplete_bundle_is_refused(bundle_folder: Path) -> None:
     (bundle_folder / "model.keras").unlink()
     with pytest.raises(BundleError, match="is no model"):
         read_bundle_folder(bundle_folder)
+
+
+def test_a_bundle_that_is_written_again_and_broken_off_is_no_model(bundle_folder: Path) -> None:
+    bundle = read_bundle_folder(bundle_folder)
+    (bundle_folder / "model.keras").unlink()
+    (bundle_folder / "model.keras").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_bundle_folder(bundle_folder, bundle)
+    assert not (bundle_folder / MANIFEST).exists()
 
 
 def test_a_version_that_is_there_never_changes(bundle_folder: Path, tmp_path: Path) -> None:

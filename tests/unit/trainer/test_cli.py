@@ -16,7 +16,7 @@ from services.trainer.registry import Registry
 from shared.recipe import Task
 from shared.storage.filesystem import FilesystemStore
 from shared.training import TrainingOptions
-from shared.vision.bundle import write_bundle_folder
+from shared.vision.bundle import MANIFEST, RECIPE, read_bundle_folder, write_bundle, write_bundle_folder
 from tests.strokes import STROKES
 from tests.unit.trainer.requests import promotion
 from tests.unit.trainer.test_registry import proven
@@ -135,6 +135,28 @@ def test_models_are_brought_in_listed_and_taken_out(command: CliRunner, tmp_path
     assert command.invoke(app, ["export", "paint", "v2", "--out", str(tmp_path / "copy")]).exit_code == 0
     copied, original = ({path.name for path in (tmp_path / name).iterdir()} for name in ("copy", "v2"))
     assert copied == original
+
+
+def test_a_model_is_taken_out_again_but_not_over_another_or_beside_what_is_not_of_it(
+    command: CliRunner, tmp_path: Path
+) -> None:
+    store, copy = FilesystemStore(tmp_path / "objects"), tmp_path / "copy"
+    for version in ("v1", "v2"):
+        bundle = proven(version)
+        write_bundle(store, bundle.manifest, bundle.files)
+    words = ["export", "paint", "--out", str(copy)]
+    assert command.invoke(app, [*words, "v1"]).exit_code == 0
+    (copy / RECIPE).unlink()
+    assert command.invoke(app, [*words, "v1"]).exit_code == 0, "the same again, whole"
+    assert read_bundle_folder(copy).version == "v1"
+    assert command.invoke(app, [*words, "v2"]).stderr == (
+        f"{copy} holds another model, and models are not changed: choose another folder\n"
+    )
+    (copy / MANIFEST).unlink()
+    (copy / "openvino_int8.bin").touch()
+    refused = command.invoke(app, [*words, "v2"])
+    assert refused.exit_code == 2
+    assert refused.stderr == (f"{copy} holds what is not of model v2 (openvino_int8.bin): choose another folder\n")
 
 
 def test_a_promotion_without_a_trainer_is_asked_for_and_says_so(command: CliRunner) -> None:
