@@ -269,7 +269,7 @@ def test_a_checkpoint_of_another_training_is_refused(store: PixelStore) -> None:
     state.network = state.network[:-1]
     with pytest.raises(CheckpointError, match="of another network"):
         train(store, TrainingOptions(epochs=1), Witness(), Drawer(state.encode()))
-    with pytest.raises(CheckpointError, match="with other pictures, recipe or options"):
+    with pytest.raises(CheckpointError, match="with other pictures, weights, recipe or options"):
         train(store, TrainingOptions(epochs=2), Witness(), drawer)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         train(store, TrainingOptions(epochs=2), Witness(), Drawer(b"weights"))
