@@ -51,13 +51,13 @@ def work(training_id: str, settings: TrainerSettings) -> None:
     folder = settings.work_folder / training_id
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
-        last = _last_word(training_id, folder, settings)
+        last = last_word(training_id, folder, settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tell(last)
 
 
-def _last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Told:
+def last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Told:
     """How the training went."""
     store = open_store(settings)
     trainings = Trainings(store, settings.name, settings.lease_seconds)
