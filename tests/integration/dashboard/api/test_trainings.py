@@ -114,7 +114,7 @@ def test_the_curves_of_a_training_are_told_epoch_by_epoch(client: httpx.Client, 
         )
 
     publish(broker, progress(1, loss=0.5), progress(2, loss=0.25), progress(0, TrainingState.FAILED))
-    soon(lambda: client.get("/api/trainings").json()["trainings"][0]["state"] == "failed")
+    soon(lambda: [each["state"] for each in client.get("/api/trainings").json()["trainings"]] == ["failed"])
     history = client.get("/api/trainings/training-1/history").json()
     assert history["epochs"] == [{"epoch": 1, "metrics": {"loss": 0.5}}, {"epoch": 2, "metrics": {"loss": 0.25}}]
     training = client.get("/api/trainings/training-1").json()
