@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from services.trainer.building import Order, build
 from services.trainer.child import EpochDone, Failed, Finished, Postponed, StageReached, Told, end_with_parent, tell
 from services.trainer.download import Datasets, Reading
 from services.trainer.errors import TrainerError
+from services.trainer.leftovers import clear
 from services.trainer.naming import version_name
 from services.trainer.options import read_options
 from services.trainer.settings import TrainerSettings
@@ -48,12 +48,11 @@ def work(training_id: str, settings: TrainerSettings) -> None:
     The trainer ends the process at its last word: the folder is gone by then.
     """
     end_with_parent()
-    folder = settings.work_folder / training_id
-    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    clear(settings.work_folder, training_id)  # of a process that was killed
     try:
-        last = last_word(training_id, folder, settings)
+        last = last_word(training_id, settings.work_folder / training_id, settings)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(settings.work_folder, training_id)
     tell(last)
 
 
