@@ -83,8 +83,8 @@ test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are foun
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
-bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, explaining, counting, quality (some minutes; best on a quiet machine)
-	@for name in messaging outbox inference explaining counting quality; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, scaling, explaining, counting, quality (some minutes; best on a quiet machine)
+	@for name in messaging outbox inference scaling explaining counting quality; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: e2e
 e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers

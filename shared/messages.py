@@ -180,11 +180,15 @@ class FrameInspected(Message):
     inspected_at: AwareDatetime
     latency_ms: float = Field(ge=0, description="from capture to verdict")
     picture_key: str | None = Field(None, description="where the picture is, or is about to be, in object storage")
+    picture_waits: bool = Field(
+        False,
+        description="object storage was away: this verdict comes again, for the explainer, when the picture is stored",
+    )
 
     @property
     def route(self) -> str:
         """``flagged`` when there is a picture to explain, else ``passed``."""
-        return "flagged" if self.flagged and self.picture_key else "passed"
+        return "flagged" if self.flagged and self.picture_key and not self.picture_waits else "passed"
 
 
 class ExplanationRequested(FrameInspected):
@@ -206,6 +210,9 @@ class PictureDeferred(Message):
     key: str
     content_type: str
     picture: bytes
+    verdict: FrameInspected | None = Field(
+        None, description="on a flagged frame: published again when the picture is stored, to be explained"
+    )
 
 
 class Heatmap(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,14 +34,12 @@ class Gallery:
     def __init__(
         self, store: ObjectStore, picture_wait_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Wait so long, from the first look, for a picture that is not there.
-
-        While storage was away pictures were held back: they reach it after their verdicts reached the explainer.
-        """
+        """Wait so long for a picture that is not there: from the first look, or since storage was away last."""
         self._store = store
         self._picture_wait_seconds = picture_wait_seconds
         self._clock = clock
         self._first_look: dict[str, float] = {}
+        self._away_at = -math.inf
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="gallery")
 
     def pictures(self, frames: Sequence[FrameInspected]) -> list[Picture | Unexplained]:
@@ -65,6 +64,7 @@ class Gallery:
         try:
             self._store.put(key, content, content_type)
         except StorageError as error:
+            self._away_at = self._clock()
             raise RetryLater(str(error)) from error
 
     def at_once(self, work: Callable[[Argument], Result], arguments: Iterable[Argument]) -> list[Result]:
@@ -78,11 +78,12 @@ class Gallery:
             return decode(self._store.get(frame.picture_key))
         except ObjectNotFound as error:
             # the other loop may be done with the same frame by now
-            first_look = self._first_look.get(frame.frame.frame_id, self._clock())
-            if self._clock() - first_look < self._picture_wait_seconds:
+            since = max(self._first_look.get(frame.frame.frame_id, self._clock()), self._away_at)
+            if self._clock() - since < self._picture_wait_seconds:
                 raise RetryLater(f"{frame.picture_key} is not in object storage yet") from error
             return Unexplained(f"its picture did not arrive in object storage: {error}")
         except (UnreadablePicture, InvalidKey) as error:
             return Unexplained(f"its picture can't be read: {error}")
         except StorageError as error:
+            self._away_at = self._clock()
             raise RetryLater(str(error)) from error

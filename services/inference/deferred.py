@@ -20,19 +20,19 @@ class Deferred:
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="deferred")
 
     def catch_up(self, messages: Sequence[Message]) -> list[Message]:
-        """Keep the pictures, and send the frames to be judged after all.
+        """Keep the pictures, send flagged frames to be explained now, and those without a verdict to be judged.
 
         Raises:
             RetryLater: object storage is still away.
             Reject: a message is neither, or would write where it must not.
         """
-        return [frame for frame in self._hands.map(self._one, messages) if frame]
+        return [answer for answer in self._hands.map(self._one, messages) if answer]
 
-    def _one(self, message: Message) -> FrameCaptured | None:
+    def _one(self, message: Message) -> Message | None:
         match message:
             case PictureDeferred():
                 self._keep(message)
-                return None
+                return message.verdict and message.verdict.model_copy(update={"picture_waits": False})
             case FrameDeferred():
                 return self._readmit(message)
             case _:
@@ -41,6 +41,8 @@ class Deferred:
     def _keep(self, picture: PictureDeferred) -> None:
         if not picture.key.startswith(f"{picture.frame.storage_key}/"):
             raise Reject(f"{picture.key} is no place for a picture of frame {picture.frame.frame_id}")
+        if picture.verdict and (picture.verdict.frame, picture.verdict.picture_key) != (picture.frame, picture.key):
+            raise Reject(f"the verdict beside the picture of frame {picture.frame.frame_id} is on another one")
         _ask(lambda: self._store.put(picture.key, picture.picture, picture.content_type))
         metrics.PICTURES.labels("kept late").inc()
 

@@ -53,8 +53,13 @@ class Inspector:
             left = self._pictures.keep(
                 [frame for frame, judgement in judged if _is_kept(frame, judgement, model.recipe)]
             )
-        verdicts = [self._tell(frame, judgement, model) for frame, judgement in judged]
-        return [*verdicts, *left, *deferred]
+        waiting = {one.frame.frame_id for one in left}
+        verdicts = [
+            self._tell(frame, judgement, model, waits=frame.frame.frame_id in waiting) for frame, judgement in judged
+        ]
+        flagged = {verdict.frame.frame_id: verdict for verdict in verdicts if verdict.flagged}
+        to_keep = [one.model_copy(update={"verdict": flagged.get(one.frame.frame_id)}) for one in left]
+        return [*verdicts, *to_keep, *deferred]
 
     def _judge(self, model: Model, contents: Sequence[bytes | Missing]) -> list[Judgement]:
         with metrics.STEP_SECONDS.labels("prepare").time():
@@ -63,7 +68,7 @@ class Inspector:
             judgements = iter(model.judge([one for one in prepared if not isinstance(one, Judgement)]))
         return [one if isinstance(one, Judgement) else next(judgements) for one in prepared]
 
-    def _tell(self, frame: FrameCaptured, judgement: Judgement, model: Model) -> FrameInspected:
+    def _tell(self, frame: FrameCaptured, judgement: Judgement, model: Model, *, waits: bool) -> FrameInspected:
         now = self._clock()
         latency = max(0.0, (now - frame.frame.captured_at).total_seconds())
         metrics.FRAMES.labels(frame.frame.line, judgement.verdict).inc()
@@ -79,6 +84,7 @@ class Inspector:
             inspected_at=now,
             latency_ms=latency * 1000,
             picture_key=picture_key(frame) if _has_picture_in_storage(frame, judgement, model.recipe) else None,
+            picture_waits=waits,
         )
 
 

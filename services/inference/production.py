@@ -20,6 +20,8 @@ from shared.vision.engine import EngineError
 
 LISTEN_SECONDS: Final = 0.5
 """How long a stop may go unheard."""
+REFUSAL_SECONDS: Final = 300.0
+"""How long a network that this worker could not run is left alone; a damaged bundle is read again at each look."""
 
 _log = structlog.stdlib.get_logger("production")
 
@@ -31,18 +33,26 @@ class NoModel(RuntimeError):
 class Production:
     """Keeps the model that judges, and loads its successor beside it.
 
-    One thread follows the pointer to the model in production (`follow`), another one judges (`model`). A model that
-    can't be used is refused once, and the one before it goes on judging.
+    One thread follows the pointer to the model in production (`follow`), another one judges (`model`). While a model
+    can't be used, the one before it goes on judging.
     """
 
-    def __init__(self, store: ObjectStore, recipe: str, load: Callable[[Bundle], Model]) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        recipe: str,
+        load: Callable[[Bundle], Model],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._recipe = recipe
         self._load = load
+        self._clock = clock
         self._lock = threading.Lock()
         self._current: Model | None = None
         self._successor: Model | None = None
         self._refused: str | None = None
+        self._refused_until = 0.0
         self._arrived = threading.Event()
         self.trouble = ""
         """Why the model in production does not judge; empty when it does."""
@@ -86,7 +96,7 @@ class Production:
             version = production_version(self._store, self._recipe)
             if version is None:
                 self._say(f"no model of recipe {self._recipe} is in production: train one and promote it")
-            elif version not in (self.version, self._refused):
+            elif version != self.version and not self._is_refused(version):
                 self._prepare(version)
         except (StorageError, BundleError) as error:
             self._say(f"can't look which model is in production: {error}")
@@ -103,11 +113,17 @@ class Production:
         promotions.acknowledge(deliveries)
         return bool(deliveries)
 
+    def _is_refused(self, version: str) -> bool:
+        return version == self._refused and self._clock() < self._refused_until
+
     def _prepare(self, version: str) -> None:
         try:
             model = self._load(read_bundle(self._store, self._recipe, version))
-        except (BundleError, RecipeError, EngineError, ObjectNotFound) as error:
-            self._refused = version
+        except (BundleError, ObjectNotFound) as error:
+            self._say(f"model {version} can't be used: {error}")
+            return
+        except (RecipeError, EngineError) as error:
+            self._refused, self._refused_until = version, self._clock() + REFUSAL_SECONDS
             self._say(f"model {version} can't be used: {error}")
             return
         with self._lock:

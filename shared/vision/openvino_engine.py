@@ -24,7 +24,8 @@ class OpenVinoEngine:
     """A network in OpenVINO's intermediate representation, on the CPU.
 
     In full precision: left to itself, OpenVINO computes in bfloat16 where the processor can, and what was proven
-    equal to the trained network would be another network on another machine.
+    equal to the trained network would be another network on another machine. Threads are not pinned to cores:
+    OpenVINO would pin a one-thread network to the same core in every process, and workers would share that core.
     """
 
     def __init__(self, xml: bytes, weights: bytes, threads: int = 0) -> None:
@@ -38,7 +39,12 @@ class OpenVinoEngine:
         Raises:
             EngineError: this is no network of OpenVINO's.
         """
-        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        options = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
         core = openvino.Core()
         try:
             self._request = core.compile_model(core.read_model(xml, weights), "CPU", options).create_infer_request()

@@ -220,6 +220,23 @@ def test_a_picture_that_is_not_there_yet_is_waited_for_and_then_given_up(store: 
     assert "did not arrive" in given_up.reason
 
 
+def test_the_time_in_which_storage_is_away_does_not_count_as_waiting(store: Disk) -> None:
+    now = [0.0]
+    gallery = Gallery(store, picture_wait_seconds=30, clock=lambda: now[0])
+    frame = _flagged(0, [0.1, 0.9, 0.1, 0.1])
+    store.away = True
+    for now[0] in (0.0, 20.0, 40.0, 60.0):
+        with pytest.raises(RetryLater, match="the disk was taken away"):
+            gallery.pictures([frame])
+    store.away = False
+    for now[0] in (61.0, 89.0):
+        with pytest.raises(RetryLater, match="is not in object storage yet"):
+            gallery.pictures([frame])
+    now[0] = 91.0
+    (given_up,) = gallery.pictures([frame])
+    assert "did not arrive" in getattr(given_up, "reason", "")
+
+
 def test_while_storage_is_away_frames_wait(explainer: Explainer, store: Disk) -> None:
     frame = _kept(store, _flagged(0, [0.1, 0.9, 0.1, 0.1]), painted("blue"))
     store.away = True

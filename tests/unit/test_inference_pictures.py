@@ -14,6 +14,7 @@ from shared.messages import FrameCaptured, FrameDeferred, PictureDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
+from tests.messages import inspected
 from tests.models import captured, painted
 from tests.processes import wait_until
 
@@ -104,6 +105,13 @@ def test_a_deferred_picture_is_kept_under_its_key(tmp_path: Path) -> None:
     picture = _deferred_picture()
     assert Deferred(store).catch_up([picture]) == []
     assert store.get(picture.key) == picture.picture
+
+
+def test_a_deferred_picture_with_the_verdict_on_another_frame_is_rejected(tmp_path: Path) -> None:
+    picture = _deferred_picture()
+    other = inspected(1, flagged=True)
+    with pytest.raises(Reject, match="is on another one"):
+        Deferred(FilesystemStore(tmp_path)).catch_up([picture.model_copy(update={"verdict": other})])
 
 
 def test_a_deferred_frame_goes_back_to_be_judged_when_storage_answers(tmp_path: Path) -> None:

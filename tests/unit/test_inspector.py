@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.inference.deferred import Deferred
 from services.inference.handler import Inspector
 from services.inference.model import Model, load_model
 from services.inference.pictures import Pictures
@@ -172,6 +173,23 @@ def test_while_storage_is_away_frames_are_judged_and_the_broker_gets_their_pictu
     deferred = [answer for answer in answers if isinstance(answer, PictureDeferred)]
     assert [one.key for one in deferred] == [answer.picture_key for answer in _verdicts(answers) if answer.flagged]
     assert [one.picture for one in deferred] == [frames[0].picture, frames[2].picture]
+
+
+def test_a_flagged_frame_whose_picture_waits_for_storage_is_explained_when_the_picture_is_there(
+    model: Model, store: AwayStore
+) -> None:
+    store.away = True
+    answers = _inspector(model, store).inspect([captured(0, painted("blue"))])
+    (verdict,) = _verdicts(answers)
+    assert verdict.flagged
+    assert verdict.route == "passed", "the explainer does not hear of it yet"
+    store.away = False
+    (again,) = Deferred(store).catch_up([answer for answer in answers if isinstance(answer, PictureDeferred)])
+    assert isinstance(again, FrameInspected)
+    assert again.route == "flagged"
+    assert again.model_copy(update={"picture_waits": True}) == verdict
+    assert verdict.picture_key
+    assert store.exists(verdict.picture_key)
 
 
 def test_a_large_picture_is_fetched_from_storage_and_stays_where_it_is(model: Model, store: AwayStore) -> None:

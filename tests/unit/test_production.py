@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from services.inference.model import Model, load_model
-from services.inference.production import NoModel, Production
+from services.inference.production import REFUSAL_SECONDS, NoModel, Production
 from shared.messaging.sqlite import SqliteBroker
 from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
@@ -144,6 +144,44 @@ def test_a_model_that_cant_be_used_is_refused_and_the_old_one_goes_on(
     promote(store, paint_bundle("v3"))
     production.look()
     assert production.model().version == "v3"
+    assert production.trouble == ""
+
+
+def test_a_bundle_that_was_damaged_is_used_as_soon_as_it_is_whole_again(
+    production: Production, store: FilesystemStore
+) -> None:
+    whole = paint_bundle("v2")
+    promote(store, paint_bundle("v1"))
+    production.look()
+    _changed(store)
+    for _ in range(2):
+        production.look()
+        assert production.model().version == "v1"
+    store.put("models/paint/v2/openvino_fp32.bin", whole.file("openvino_fp32.bin"))
+    production.look()
+    assert production.model().version == "v2"
+    assert production.trouble == ""
+
+
+def test_a_network_that_could_not_be_run_is_tried_again_after_a_while(store: FilesystemStore) -> None:
+    now, out_of_memory = 0.0, True
+
+    def load(bundle: Bundle) -> Model:
+        loaded.append(bundle.version)
+        if out_of_memory:
+            raise EngineError("no memory for the network")
+        return LOAD(bundle)
+
+    loaded: list[str] = []
+    production = Production(store, "paint", load, clock=lambda: now)
+    promote(store, paint_bundle("v1"))
+    production.look()
+    production.look()
+    assert loaded == ["v1"], "not at each look"
+    out_of_memory = False
+    now = REFUSAL_SECONDS
+    production.look()
+    assert production.model().version == "v1"
     assert production.trouble == ""
 
 
