@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -66,11 +66,10 @@ class UnderWay:
         Raises:
             ConfirmMissing: it does not come any more.
         """
-        with suppress(TimeoutError):
-            self.confirmed.exception(PATIENCE_SECONDS)
-        if not self.confirmed.done() and time.monotonic() - self.since > CONFIRM_SECONDS:
+        settled = bool(wait([self.confirmed], PATIENCE_SECONDS).done)
+        if not settled and time.monotonic() - self.since > CONFIRM_SECONDS:
             raise ConfirmMissing(f"the broker has not confirmed a frame for {CONFIRM_SECONDS:.0f} seconds")
-        return self.confirmed.done()
+        return settled
 
 
 class Sender:
@@ -185,10 +184,13 @@ class Sender:
         Raises:
             MessagingError: one of the others failed.
         """
-        done = [sent for sent in self._under_way if sent.confirmed.done()]
+        done: list[UnderWay] = []
+        unsettled: deque[UnderWay] = deque()
+        for sent in self._under_way:  # each is asked once: the broker's thread may settle it at any moment
+            (done if sent.confirmed.done() else unsettled).append(sent)
         if not done:
             return
-        self._under_way = deque(sent for sent in self._under_way if not sent.confirmed.done())
+        self._under_way = unsettled
         failures = {sent: failure for sent in done if (failure := sent.confirmed.exception())}
         confirmed = [sent.frame for sent in done if sent not in failures]
         self._outbox.confirm(confirmed)

@@ -1,0 +1,110 @@
+"""The camera's sender, with a broker whose confirms come at the worst moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.camera.outbox import Outbox
+from services.camera.pulse import Pulse
+from services.camera.reporter import Reporter
+from services.camera.sender import Sender
+from services.camera.session import Session
+from shared.messages import CameraState, FrameCaptured, FrameIdentity, Message, frame_id
+from shared.messaging.port import PublishRefused
+from shared.observability import Health
+from shared.storage.filesystem import FilesystemStore
+from tests.processes import wait_until
+
+FRAMES = 12
+LATE = 5
+"""The frame whose confirm comes while the sender looks."""
+
+
+class LateFuture(Future[None]):
+    """A future that is settled by another thread right after the sender has looked at it for the first time."""
+
+    def __init__(self, failure: Exception | None) -> None:
+        super().__init__()
+        self._failure = failure
+        self._looked = False
+
+    def done(self) -> bool:
+        was_done = super().done()
+        if not self._looked:
+            self._looked = True
+            settling = threading.Thread(target=self._settle)
+            settling.start()
+            settling.join()
+        return was_done
+
+    def _settle(self) -> None:
+        if self._failure:
+            self.set_exception(self._failure)
+        else:
+            self.set_result(None)
+
+
+class Confirming:
+    """A broker that confirms each message at once, and one frame late."""
+
+    def __init__(self, late: Callable[[], Future[None]]) -> None:
+        self._late = late
+        self.frames: list[int] = []
+
+    def publisher(self) -> Confirming:
+        return self
+
+    def publish(self, message: Message) -> Future[None]:
+        if isinstance(message, FrameCaptured):
+            self.frames.append(message.frame.sequence)
+            if self.frames.count(LATE) == 1 and message.frame.sequence == LATE:
+                return self._late()
+        confirmed: Future[None] = Future()
+        confirmed.set_result(None)
+        return confirmed
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session("line", "camera")
+
+
+@pytest.fixture
+def outbox(tmp_path: Path, session: Session) -> Iterator[Outbox]:
+    with Outbox(tmp_path / "o.sqlite", session.id, frames_limit=100, bytes_limit=10**9) as opened:
+        for sequence in range(FRAMES):
+            opened.keep(_frame(session.id, sequence))
+        yield opened
+
+
+def _frame(session: str, sequence: int) -> FrameCaptured:
+    identity = FrameIdentity(
+        frame_id=frame_id(session, sequence), line="line", camera="camera", captured_at=datetime.now(UTC)
+    )
+    return FrameCaptured(frame=identity, encoding="jpeg", width=1, height=1, picture=b"x" * 100)
+
+
+def _sender(tmp_path: Path, session: Session, outbox: Outbox, broker: Confirming) -> Sender:
+    reporter = Reporter(session, outbox, every_seconds=60)
+    return Sender(outbox, FilesystemStore(tmp_path / "objects"), reporter, lambda: broker, window=8)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("failure", [None, PublishRefused("the queue is full")], ids=["confirmed", "refused"])
+def test_a_frame_settled_while_the_sender_looks_is_not_forgotten(
+    tmp_path: Path, session: Session, outbox: Outbox, failure: Exception | None
+) -> None:
+    broker = Confirming(lambda: LateFuture(failure))
+    sender = _sender(tmp_path, session, outbox, broker)
+    sender.start()
+    wait_until(lambda: outbox.waiting == 0, 20, "every frame to be confirmed")
+    sender.finish(Pulse(threading.Event(), Health()), 5, CameraState.FINISHED)
+    assert broker.frames.count(LATE) == (1 if failure is None else 2)
+    assert sorted(set(broker.frames)) == list(range(FRAMES))
