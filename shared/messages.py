@@ -15,9 +15,16 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import from_json
 
 PICTURE_LIMIT: Final = 1024 * 1024
 """The largest picture (bytes) that travels in a message; a larger one goes to object storage and is referred to."""
+
+LINE_LIMIT: Final = 1024 * 1024
+"""The longest JSON line (bytes) that is parsed; the largest that a service sends is an evaluation of some 30 kB."""
+
+REASON_LENGTH: Final = 500
+"""Characters of the reason of a `MalformedMessage`: a sender may have chosen the text that it quotes."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """An identity that is part of routing keys, storage keys and addresses: letters, digits, ``_`` and ``-``."""
@@ -31,11 +38,14 @@ SEQUENCE_LIMIT: Final = 999_999_999
 class MalformedMessage(ValueError):
     """Bytes that are no message of ours, or one of a version that this build does not read."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason if len(reason) <= REASON_LENGTH else f"{reason[: REASON_LENGTH - 1]}…")
+
 
 class Message(BaseModel):
     """One fact or command, immutable. ``picture`` travels beside the JSON, not inside it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", allow_inf_nan=False)
 
     version: ClassVar[int] = 1
     topic: ClassVar[str]
@@ -66,9 +76,12 @@ def decode(body: bytes) -> Message:
     Raises:
         MalformedMessage: the bytes are not a message of ours, its version is unknown, or a field has a wrong value.
     """
-    line, newline, picture = body.partition(b"\n")
+    end = body.find(b"\n", 0, LINE_LIMIT + 1)
+    if end < 0:
+        raise MalformedMessage(f"not a message of Seamline: no line of JSON in its first {LINE_LIMIT:,} bytes")
     try:
-        fields = json.loads(line) if newline else None
+        # unlike json.loads: bounded depth, no NaN, no lone surrogates
+        fields = from_json(body[:end], allow_inf_nan=False)
     except ValueError as error:
         raise MalformedMessage(f"not a message of Seamline: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("version"), int):
@@ -79,14 +92,16 @@ def decode(body: bytes) -> Message:
         raise MalformedMessage(
             f"{name!r} of version {version} is not known here: upgrade this service before the one that sends it"
         )
-    if picture:
+    if picture := body[end + 1 :]:
         fields["picture"] = picture
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise MalformedMessage(f"{name} of version {version}: {where}: {first['msg']}") from error
+    except Exception as error:  # validation depends on the bytes alone, so these are the cause of whatever it raises
+        raise MalformedMessage(f"{name} of version {version}: {error!r}") from error
 
 
 # ── the way of a frame ───────────────────────────────────────────────────────────────────────────────────────────────

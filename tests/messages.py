@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 from shared.messages import (
     FrameCaptured,
     FrameIdentity,
     FrameInspected,
+    Message,
     ModelPromoted,
     TrainingRequested,
     Verdict,
@@ -65,3 +69,28 @@ def training_requested(training_id: str = "training-1") -> TrainingRequested:
     return TrainingRequested(
         training_id=training_id, recipe="seam", dataset="datasets/seam", requested_by="a test", requested_at=MOMENT
     )
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+FOREIGN = {
+    "deep": b'{"type":"FrameInspected","version":1,"x":' + DEEP + b"}\n",
+    "endless": b'{"type":"FrameInspected","version":1,"x":"' + b"a" * 2 * 1024 * 1024 + b'"}\n',
+    "long type": b'{"type":"' + b"a" * 500_000 + b'","version":1}\n',
+    "long version": b'{"type":"FrameInspected","version":' + b"1" * 5_000 + b"}\n",
+    "version as wide as it goes": b'{"type":"FrameInspected","version":' + b"1" * 4_200 + b"}\n",
+    "not a number": b'{"type":"FrameInspected","version":1,"x":NaN}\n',
+    "lone surrogate": b'{"type":"FrameInspected","version":1,"reason":"\\ud800"}\n',
+    "no UTF-8": b'{"type":"FrameInspected","version":1,"reason":"\xff"}\n',
+    "UTF-16": '{"type":"FrameInspected","version":1}\n'.encode("utf-16"),
+    "cut off": b'{"type":"FrameInspected","version":1,"x":[1,\n',
+    "no object": b"[]\n",
+    "nothing": b"",
+}
+"""Bytes that a sender with a bug, or with bad intent, may put into a queue."""
+
+
+@contextmanager
+def encoded_as(kind: type[Message], body: bytes) -> Iterator[None]:
+    """Messages of a kind travel as these bytes, whatever they say."""
+    with patch.object(kind, "encode", lambda _: body):
+        yield

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from shared import topology
-from shared.messages import FrameCaptured, Message, decode
+from shared.messages import REASON_LENGTH, FrameCaptured, Message, decode
 from shared.messaging.loop import Handle, Reject, RetryLater, consume
 from shared.messaging.port import Broker
 from shared.observability import Health
@@ -19,7 +19,7 @@ from tests import children
 from tests.broker_address import BrokerAddress
 from tests.children import POISON, REJECTED, Child
 from tests.contract.test_messaging import OpenBroker, collect, parked, publish, sequences, wait_for_depth
-from tests.messages import captured, inspected
+from tests.messages import FOREIGN, captured, encoded_as, inspected
 from tests.processes import wait_until
 
 QUEUES = [INFERENCE_FRAMES, DASHBOARD_VERDICTS]
@@ -109,6 +109,24 @@ def test_what_is_rejected_is_parked_and_its_neighbours_are_answered(open_broker:
         wait_for_depth(broker, "inference.frames.parked", 1)
     (found,) = parked(broker, INFERENCE_FRAMES)
     assert (decode(found.body), found.reason) == (captured(4), "four is right out")
+    wait_for_depth(broker, "inference.frames", 0)
+
+
+@pytest.mark.parametrize("name", ["deep", "endless", "long type"])
+def test_bytes_that_are_no_message_are_parked_and_their_neighbours_are_answered(
+    open_broker: OpenBroker, name: str
+) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(0)])
+    with encoded_as(FrameCaptured, FOREIGN[name]):
+        publish(broker, [captured(1)])
+    publish(broker, [captured(2)])
+    with running(broker):
+        wait_for_depth(broker, "dashboard.verdicts", 2)
+        wait_for_depth(broker, "inference.frames.parked", 1)
+    (found,) = parked(broker, INFERENCE_FRAMES)
+    assert found.body == FOREIGN[name]
+    assert 0 < len(found.reason) <= REASON_LENGTH
     wait_for_depth(broker, "inference.frames", 0)
 
 

@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import messages
-from shared.messages import FrameCaptured, MalformedMessage, Message, decode
-from tests.messages import captured, identity
+from shared.messages import (
+    LINE_LIMIT,
+    REASON_LENGTH,
+    FrameCaptured,
+    MalformedMessage,
+    Message,
+    TrainingProgressed,
+    decode,
+)
+from tests.messages import FOREIGN, MOMENT, captured, identity, inspected, training_requested
 
 GOLDEN = Path(__file__).parent / "golden" / "messages"
 FILES = sorted(GOLDEN.glob("*.json"))
@@ -97,3 +105,47 @@ def test_a_name_that_would_mean_something_in_a_routing_key_or_a_path_is_refused(
 def test_a_message_is_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         captured(1).width = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("body", FOREIGN.values(), ids=FOREIGN)
+def test_foreign_bytes_are_malformed_and_their_reason_is_short(body: bytes) -> None:
+    with pytest.raises(MalformedMessage) as malformed:
+        decode(body)
+    assert len(str(malformed.value)) <= REASON_LENGTH
+
+
+@pytest.mark.parametrize("depth", [50, 199, 200, 1_000])
+def test_a_message_that_is_read_can_be_written_again_however_deep_it_is(depth: int) -> None:
+    body = (
+        training_requested().encode().replace(b'"options":{}', b'"options":{"x":' + b"[" * depth + b"]" * depth + b"}")
+    )
+    try:
+        message = decode(body)
+    except MalformedMessage:
+        assert depth > 50
+    else:
+        assert message.encode() == body
+
+
+def test_a_number_too_large_for_a_float_is_malformed_in_any_field() -> None:
+    options = training_requested().encode().replace(b'"options":{}', b'"options":{"x":[1e999]}')
+    latency = inspected().encode().replace(b'"latency_ms":12.5', b'"latency_ms":1e999')
+    for body in (options, latency):
+        assert b"1e999" in body
+        with pytest.raises(MalformedMessage, match="finite number"):
+            decode(body)
+
+
+def test_of_a_key_that_is_given_twice_the_last_counts() -> None:
+    body = inspected().encode().replace(b'"recipe":"seam"', b'"recipe":"fruit","recipe":"seam"')
+    assert decode(body) == inspected()
+
+
+def test_a_line_of_the_longest_length_is_read_and_a_longer_one_is_not() -> None:
+    fields = {"training_id": "t", "recipe": "seam", "state": "failed", "progressed_at": MOMENT}
+    short = TrainingProgressed.model_validate(fields).encode()
+    longest = TrainingProgressed.model_validate({**fields, "reason": "a" * (LINE_LIMIT + 1 - len(short))}).encode()
+    assert len(longest) == LINE_LIMIT + 1, "with its newline"
+    assert decode(longest).encode() == longest
+    with pytest.raises(MalformedMessage, match="no line of JSON in its first 1,048,576 bytes"):
+        decode(longest[:-2] + b" }\n")

@@ -11,15 +11,15 @@ from hashlib import blake2b
 from typing import Final, Literal
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
 from services.dashboard.paging import ALL, Paging, Place, newest
 from services.dashboard.problems import Problem
-from shared.messages import FrameIdentity, MalformedMessage, Message, decode
+from shared.messages import REASON_LENGTH, FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, Fate, ParkedMessage, PublishRefused
-from shared.storage.port import ObjectStore, StorageError
+from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.topology import QUEUES, Queue
 
 FOLDER: Final = "parked"
@@ -115,8 +115,8 @@ class ParkedMessages:
     def decisions(self, paging: Paging = ALL) -> DecisionList:
         """What was decided lately, newest first."""
         shown, more = paging.part(self._decided(), _place)
-        found = (_Kept.model_validate_json(self._store.get(key)) for key in shown)
-        return DecisionList(decisions=[kept.decision for kept in found], next=more)
+        found = [kept.decision for key in shown if (kept := self._kept(key))]
+        return DecisionList(decisions=found, next=more)
 
     def _look(self) -> ParkedList:
         waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
@@ -149,6 +149,13 @@ class ParkedMessages:
         except StorageError as error:
             _log.warning("a decision that is done is kept as one that may not be", id=done.id, reason=str(error))
         return done
+
+    def _kept(self, key: str) -> _Kept | None:
+        try:
+            return _Kept.model_validate_json(self._store.get(key))
+        except (ObjectNotFound, ValidationError) as error:
+            _log.error("passed over a decision that can't be read", key=key, reason=str(error)[:REASON_LENGTH])
+            return None
 
     def _keep(self, kept: _Kept) -> None:
         self._store.put(_key(kept.decision), kept.model_dump_json().encode(), "application/json")

@@ -56,6 +56,18 @@ def review(
 def _parked(queue: str, properties: Any, body: bytes) -> ParkedMessage:
     """By a reader, with its reason; or by RabbitMQ itself, when a suspect's readers died."""
     headers = properties.headers or {}
-    deaths = headers.get("x-death") or [{}]
-    at = deaths[0].get("time") or datetime.fromtimestamp(properties.timestamp or 0, UTC)
-    return ParkedMessage(queue, body, headers.get(REASON_HEADER, topology.DIED), at.replace(tzinfo=UTC))
+    reason = str(headers.get(REASON_HEADER, topology.DIED))[:REASON_LENGTH]
+    return ParkedMessage(queue, body, reason, _parked_at(headers, properties.timestamp))
+
+
+def _parked_at(headers: dict[str, Any], timestamp: int | None) -> datetime:
+    """By the broker's header, or the sender's timestamp; the beginning of time if both make no sense."""
+    try:
+        at: datetime = headers["x-death"][0]["time"]
+        return at.replace(tzinfo=UTC)
+    except (LookupError, TypeError, AttributeError):
+        pass
+    try:
+        return datetime.fromtimestamp(timestamp or 0, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.handler import Handler
 from services.dashboard.settings import DashboardSettings
-from shared.messages import FrameCaptured, FrameInspected, Message
+from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS
 from tests.dashboards import embedded_settings, encoded, kept, publish, server_settings, soon, taking_in
+from tests.messages import FOREIGN, encoded_as
 from tests.verdicts import Line
 
 
@@ -67,3 +69,19 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
+
+
+def test_a_message_of_deep_json_is_parked_and_shown(broker: Broker, handler: Handler, store: ObjectStore) -> None:
+    line = Line()
+    publish(broker, line.verdict())
+    for body in FOREIGN.values():
+        with encoded_as(FrameInspected, body):
+            publish(broker, line.verdict())
+    publish(broker, line.verdict())
+    with taking_in(broker, handler, store):
+        soon(lambda: handler.counting.total("line-1").judged == 2)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    shown = ParkedMessages(broker, store).look()
+    assert sorted(each.size for each in shown.parked) == sorted(map(len, FOREIGN.values()))
+    assert {each.message for each in shown.parked} == {None}
+    assert max(len(each.reason) for each in shown.parked) <= REASON_LENGTH
