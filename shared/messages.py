@@ -152,7 +152,7 @@ def frame_id(session: str, sequence: int) -> str:
 class FrameCaptured(Message):
     """A camera took a frame. Exactly one of ``picture`` and ``picture_key`` is set, unless the picture was empty."""
 
-    topic: ClassVar[str] = "captured.{0.frame.line}"
+    topic: ClassVar[str] = "captured.{0.frame.line}.{0.frame.camera}"
 
     frame: FrameIdentity
     encoding: Literal["jpeg", "png"]
@@ -271,7 +271,7 @@ class CameraState(StrEnum):
 class CameraReported(Message):
     """A camera tells how it is, every few seconds and at each change. The counts are of its session, never reset."""
 
-    topic: ClassVar[str] = "camera.{0.line}"
+    topic: ClassVar[str] = "camera.{0.line}.{0.camera}"
 
     session: str
     line: Name

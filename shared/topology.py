@@ -60,6 +60,11 @@ class Queue:
         """Where messages rest that will never succeed."""
         return f"{self.name}.parked"
 
+    @property
+    def dead_letters(self) -> str:
+        """The exchange of the queue's service that leads to its suspects and parked, and nowhere else."""
+        return f"{DEAD}.{self.name.partition('.')[0]}"
+
 
 @dataclass(frozen=True)
 class Broadcast:
@@ -75,8 +80,11 @@ VERDICTS: Final = "seamline.verdicts"
 MODELS: Final = "seamline.models"
 REPORTS: Final = "seamline.reports"
 DEAD: Final = "seamline.dead"
+"""Begins the name of each service's exchange of dead letters."""
+REPLAYS: Final = "seamline.replays"
+"""Leads back into the queues: where a person replays what was parked."""
 EXCHANGES: Final = (FRAMES, VERDICTS, MODELS, REPORTS)
-"""All of type topic and durable. `DEAD` is direct: its routing keys are the names of the queues it feeds."""
+"""All of type topic and durable. Dead letters and replays have direct exchanges, whose routing keys are queues."""
 
 INFERENCE_FRAMES: Final = Queue("inference.frames", FRAMES, "captured.#", limit=20_000)
 INFERENCE_PICTURES: Final = Queue("inference.pictures", FRAMES, "deferred.#", limit=20_000)

@@ -9,78 +9,178 @@ import json
 import re
 import sys
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Final
 
-from shared import topology
-from shared.messaging.rabbitmq.connecting import arguments_of
+from shared import messages, topology
+from shared.messages import Message
+from shared.messaging.rabbitmq.connecting import arguments_of, bindings_of, direct_exchanges
 
 VHOST: Final = "seamline"
 ADMINISTRATOR: Final = "admin"
 OWN_QUEUE: Final = r"amq\.gen-.+"
 """A queue that RabbitMQ names, for one connection: where a broadcast is heard."""
+WORD: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
+"""A name in a routing key, as a pattern: see `shared.messages.Name`."""
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What a service may do beside reading the queues that bear its name."""
+    """What a user may do beside reading and parking the messages of its service's queues."""
 
-    writes: tuple[str, ...]
-    hears: tuple[str, ...] = ()
-    """exchanges of the broadcasts it listens to"""
+    sends: tuple[type[Message], ...]
+    hears: tuple[topology.Broadcast, ...] = ()
+    """broadcasts that it listens to"""
     reviews: bool = False
-    """reads what any queue has parked, for people to replay or discard"""
+    """reads what any queue has parked, and puts it back, for people who replay or discard it"""
 
 
 RIGHTS: Final = {
-    "camera": Rights(writes=(topology.FRAMES, topology.REPORTS)),
+    "camera": Rights(sends=(messages.FrameCaptured, messages.CameraReported)),
     "inference": Rights(
-        writes=(topology.FRAMES, topology.VERDICTS, topology.REPORTS, topology.DEAD),
-        hears=(topology.PROMOTIONS.exchange,),
+        sends=(
+            messages.FrameInspected,
+            messages.FrameDeferred,
+            messages.PictureDeferred,
+            messages.WorkerReported,
+        ),
+        hears=(topology.PROMOTIONS,),
     ),
-    "explainer": Rights(
-        writes=(topology.VERDICTS, topology.REPORTS, topology.DEAD), hears=(topology.PROMOTIONS.exchange,)
+    "explainer": Rights(sends=(messages.FrameExplained, messages.WorkerReported), hears=(topology.PROMOTIONS,)),
+    "trainer": Rights(
+        sends=(
+            messages.TrainingProgressed,
+            messages.ModelTrained,
+            messages.ThresholdsKept,
+            messages.ThresholdsRefused,
+            messages.PromotionRequested,
+            messages.PromotionRefused,
+            messages.ModelPromoted,
+        )
     ),
-    "trainer": Rights(writes=(topology.MODELS, topology.REPORTS, topology.DEAD)),
-    "dashboard": Rights(writes=(topology.VERDICTS, topology.MODELS, topology.DEAD), reviews=True),
+    "dashboard": Rights(
+        sends=(
+            messages.ExplanationRequested,
+            messages.TrainingRequested,
+            messages.TrainingCancelled,
+            messages.ComparisonRequested,
+            messages.ThresholdsRequested,
+            messages.PromotionRequested,
+        ),
+        reviews=True,
+    ),
 }
 
 
+@dataclass(frozen=True)
+class User:
+    """A user of RabbitMQ: one for each service, and one for each camera."""
+
+    name: str
+    service: str
+    fixed: dict[str, str]
+    """Values that the names in its routing keys must have: ``line``, ``camera``, ``service``."""
+
+
+def user_of(service: str) -> User:
+    """The user of a service other than the camera."""
+    return User(service, service, {"service": service})
+
+
+def camera_user(line: str, camera: str) -> User:
+    """The user of one camera."""
+    return User(f"camera.{line}.{camera}", "camera", {"line": line, "camera": camera})
+
+
+COMPOSED: Final = (
+    camera_user("@CAMERA_LINE@", "@CAMERA_NAME@"),
+    *(user_of(service) for service in RIGHTS if service != "camera"),
+)
+"""The users of docker-compose.yml; start.sh fills in what stands between ``@``."""
+
+
 def definitions() -> dict[str, list[dict[str, Any]]]:
-    """Users, their rights and the topology, as RabbitMQ imports them; passwords are put in by start.sh."""
+    """Users, their rights and the topology, as RabbitMQ imports them; start.sh fills in passwords."""
     everything = {"user": ADMINISTRATOR, "configure": ".*", "write": ".*", "read": ".*"}
     return {
         "vhosts": [{"name": VHOST}],
-        "users": [_user(ADMINISTRATOR, "administrator"), *map(_user, RIGHTS)],
+        "users": [
+            _user(ADMINISTRATOR, "ADMIN", "administrator"),
+            *(_user(user.name, user.service.upper()) for user in COMPOSED),
+        ],
         "permissions": [
             {"vhost": VHOST, **permission}
-            for permission in (everything, *(_permission(user, rights) for user, rights in RIGHTS.items()))
+            for permission in (everything, *({"user": user.name, **permissions(user)} for user in COMPOSED))
         ],
-        "exchanges": [*(_exchange(name, "topic") for name in topology.EXCHANGES), _exchange(topology.DEAD, "direct")],
+        "topic_permissions": [
+            {"vhost": VHOST, "user": user.name, "exchange": exchange, **permission}
+            for user in COMPOSED
+            for exchange, permission in topic_permissions(user).items()
+        ],
+        "exchanges": [
+            *(_exchange(name, "topic") for name in topology.EXCHANGES),
+            *(_exchange(name, "direct") for name in direct_exchanges(topology.QUEUES)),
+        ],
         "queues": [
             _queue(name, arguments) for queue in topology.QUEUES for name, arguments in arguments_of(queue).items()
         ],
-        "bindings": [binding for queue in topology.QUEUES for binding in _bindings(queue)],
+        "bindings": [_binding(*binding) for queue in topology.QUEUES for binding in bindings_of(queue)],
     }
 
 
-def _user(name: str, *tags: str) -> dict[str, Any]:
-    return {"name": name, "password": f"@{name.upper()}_PASSWORD@", "tags": list(tags)}
-
-
-def _permission(user: str, rights: Rights) -> dict[str, Any]:
+def permissions(user: User) -> dict[str, str]:
+    """What a user may configure, write and read: patterns of the names of exchanges and queues."""
+    rights = RIGHTS[user.service]
+    queues = [queue for queue in topology.QUEUES if queue.name.startswith(f"{user.service}.")]
     own = [OWN_QUEUE] if rights.hears else []
-    reads = [rf"{re.escape(queue.name)}(\.suspects)?" for queue in topology.QUEUES if queue.name.startswith(f"{user}.")]
+    writes = dict.fromkeys(
+        [
+            *(topology.EXCHANGE_OF[kind] for kind in rights.sends),
+            *(queue.dead_letters for queue in queues),
+            *([topology.REPLAYS] if rights.reviews else []),
+        ]
+    )
+    reads = [rf"{re.escape(queue.name)}(\.suspects)?" for queue in queues]
+    heard = dict.fromkeys(broadcast.exchange for broadcast in rights.hears)
     parked = [r".+\.parked"] if rights.reviews else []
     return {
-        "user": user,
         "configure": _any_of(own),
-        "write": _any_of([*map(re.escape, rights.writes), *own]),
-        "read": _any_of([*reads, *parked, *map(re.escape, rights.hears), *own]),
+        "write": _any_of([*map(re.escape, writes), *own]),
+        "read": _any_of([*reads, *parked, *map(re.escape, heard), *own]),
     }
+
+
+def topic_permissions(user: User) -> dict[str, dict[str, str]]:
+    """By exchange: patterns of the routing keys that a user may publish under, and bind a queue of its own with.
+
+    Where RabbitMQ has no topic permission for an exchange it permits every key, so there is one for each exchange.
+    """
+    rights = RIGHTS[user.service]
+    return {
+        exchange: {
+            "write": _any_of(
+                [_keys_of(kind, user.fixed) for kind in rights.sends if topology.EXCHANGE_OF[kind] == exchange]
+            ),
+            "read": _any_of([re.escape(heard.binding) for heard in rights.hears if heard.exchange == exchange]),
+        }
+        for exchange in topology.EXCHANGES
+    }
+
+
+def _keys_of(kind: type[Message], fixed: dict[str, str]) -> str:
+    """A pattern of the routing keys of a message type, with the values that are fixed for the sender."""
+    return "".join(
+        re.escape(text) + (fixed.get(field.rpartition(".")[2], WORD) if field else "")
+        for text, field, _, _ in Formatter().parse(kind.topic)
+    )
+
+
+def _user(name: str, password_of: str, *tags: str) -> dict[str, Any]:
+    return {"name": name, "password": f"@{password_of}_PASSWORD@", "tags": list(tags)}
 
 
 def _any_of(patterns: list[str]) -> str:
-    return f"^({'|'.join(patterns)})$" if patterns else "^$"
+    return f"^({'|'.join(dict.fromkeys(patterns))})$" if patterns else "^$"
 
 
 def _exchange(name: str, kind: str) -> dict[str, Any]:
@@ -90,13 +190,6 @@ def _exchange(name: str, kind: str) -> dict[str, Any]:
 def _queue(name: str, arguments: dict[str, object]) -> dict[str, Any]:
     arguments = {"x-queue-type": "quorum", **arguments}
     return {"name": name, "vhost": VHOST, "durable": True, "auto_delete": False, "arguments": arguments}
-
-
-def _bindings(queue: topology.Queue) -> list[dict[str, Any]]:
-    return [
-        _binding(queue.exchange, queue.name, queue.binding),
-        *(_binding(topology.DEAD, name, name) for name in arguments_of(queue)),
-    ]
 
 
 def _binding(source: str, queue: str, key: str) -> dict[str, Any]:

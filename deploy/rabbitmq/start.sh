@@ -1,17 +1,19 @@
 #!/bin/sh
-# Puts the passwords of the environment into the definitions, then starts RabbitMQ as its image does.
+# Puts the names and passwords of the environment into the definitions, then starts RabbitMQ as its image does.
 set -eu
 umask 077
 
 awk '
-  match($0, /@[A-Z]+_PASSWORD@/) {
-    name = substr($0, RSTART + 1, RLENGTH - 2)
-    if (ENVIRON[name] !~ /^[A-Za-z0-9_-]+$/) {
-      print name " of RabbitMQ: use letters, digits, _ and - alone" > "/dev/stderr"
-      exit 2
+  {
+    while (match($0, /@[A-Z_]+@/)) {
+      name = substr($0, RSTART + 1, RLENGTH - 2)
+      if (ENVIRON[name] !~ /^[A-Za-z0-9_-]+$/) {
+        print name " of RabbitMQ: use letters, digits, _ and - alone" > "/dev/stderr"
+        exit 2
+      }
+      sub("@" name "@", ENVIRON[name])
     }
-    sub("@" name "@", ENVIRON[name])
+    print
   }
-  { print }
 ' /opt/seamline/definitions.json > /tmp/definitions.json
 exec docker-entrypoint.sh rabbitmq-server

@@ -20,7 +20,7 @@ from tenacity import RetryCallState
 from services.dashboard.archive import Archive
 from services.dashboard.handler import FLEETING, Handler, UnwantedMessage
 from services.dashboard.projection import AWAY
-from shared.messages import MalformedMessage, Message, decode
+from shared.messages import MalformedMessage, Message
 from shared.messaging.port import Broker, BrokerUnavailable, Delivery, Subscription
 from shared.observability import Health
 from shared.patience import patient
@@ -100,7 +100,7 @@ class Intake:
 
     def _read(self, delivery: Delivery) -> Message | None:
         try:
-            message = decode(delivery.body)
+            message = delivery.read()
             self._handler.check(message)
         except (MalformedMessage, UnwantedMessage) as error:
             self._until_done(self._subscription.park, delivery, str(error))

@@ -16,16 +16,17 @@ def open_broker(settings: ServiceSettings) -> Broker:
         BrokerRefusedLogin: the user or the password is wrong.
         MessagingError: the broker is there and can't be used; its message says what to do.
     """
+    service = str(settings.model_config.get("env_prefix", "")).rstrip("_").lower()
     # An adapter is imported when it is chosen: nobody loads the driver of the other one.
     if settings.broker_url.startswith("sqlite:"):
         from shared.messaging.sqlite import SqliteBroker  # noqa: PLC0415
 
-        return SqliteBroker(folder_of(settings.broker_url))
+        return SqliteBroker(folder_of(settings.broker_url), service=service)
     from shared.messaging.rabbitmq import RabbitBroker  # noqa: PLC0415
 
     return RabbitBroker(
         settings.broker_url,
         user=settings.broker_user,
         password=settings.broker_password.get_secret_value(),
-        service=str(settings.model_config.get("env_prefix", "")).rstrip("_").lower(),
+        service=service,
     )

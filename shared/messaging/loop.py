@@ -16,7 +16,7 @@ from prometheus_client import Counter
 from structlog.contextvars import bound_contextvars
 from tenacity import RetryCallState
 
-from shared.messages import MalformedMessage, Message, decode
+from shared.messages import MalformedMessage, Message
 from shared.messaging.port import BrokerUnavailable, Delivery, Publisher, PublishRefused, Subscription
 from shared.observability import Health
 from shared.patience import patient
@@ -118,7 +118,7 @@ class _Loop:
 
     def _read(self, delivery: Delivery) -> _Read | None:
         try:
-            return _Read(delivery, decode(delivery.body))
+            return _Read(delivery, delivery.read())
         except MalformedMessage as error:
             self._park(delivery, str(error))
             return None

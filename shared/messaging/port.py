@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from shared.messages import Message
+from shared.messages import MalformedMessage, Message, decode
 from shared.topology import Broadcast, Queue
 
 
@@ -46,6 +46,24 @@ class Delivery:
     """The adapter's own handle; it means nothing to anyone else."""
     redelivered: bool = False
     queue: str = ""
+    routing_key: str = ""
+    """The key that the message was published under; brokers restrict who may use which."""
+    sender: str = ""
+    """The user that published it, as the broker has checked; of the embedded broker, the service that said so."""
+
+    def read(self) -> Message:
+        """Decode the message.
+
+        Raises:
+            MalformedMessage: it can't be decoded, or it was published under the routing key of another message.
+        """
+        message = decode(self.body)
+        if message.routing_key != self.routing_key:
+            raise MalformedMessage(
+                f"{type(message).__name__} belongs under routing key {message.routing_key!r} and was published under "
+                f"{self.routing_key!r} by {self.sender or 'an unknown sender'}"
+            )
+        return message
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,8 @@ class ParkedMessage:
     body: bytes
     reason: str
     parked_at: datetime
+    sender: str = ""
+    """as of the `Delivery`"""
 
 
 class Fate(Enum):

@@ -200,6 +200,22 @@ STRANGERS = {
 }
 
 
+def test_a_message_under_the_routing_key_of_another_is_parked(
+    open_broker: OpenBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = open_broker(QUEUES)
+    forged = captured(2).model_copy(update={"frame": captured(2).frame.model_copy(update={"camera": "camera-9"})})
+    with monkeypatch.context() as patched:
+        patched.setattr(FrameCaptured, "routing_key", captured(1).routing_key)
+        publish(broker, [captured(1), forged])
+    with running(broker):
+        wait_for_depth(broker, "inference.frames.parked", 1)
+        wait_for_depth(broker, "dashboard.verdicts", 1)
+    (found,) = parked(broker, INFERENCE_FRAMES)
+    assert found.body == forged.encode()
+    assert forged.routing_key in found.reason
+
+
 def test_what_cant_be_read_is_parked_and_the_others_go_on(
     open_broker: OpenBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -300,6 +300,27 @@ def test_what_a_dead_reader_held_comes_again(broker_address: BrokerAddress, open
     assert all(delivery.redelivered for delivery in deliveries)
 
 
+def test_a_suspect_and_a_replayed_message_keep_their_routing_key_and_sender(
+    broker_address: BrokerAddress, open_broker: OpenBroker
+) -> None:
+    broker = open_broker()
+    publish(broker, [captured(1)])
+    for _ in range(topology.DELIVERY_LIMIT + 1):
+        reader = Child(broker_address, children.hold, count=1)
+        assert reader.says() == "holds 1"
+        reader.kill()
+    subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
+    (suspect,) = collect(subscription, 1)
+    assert suspect.queue == INFERENCE_FRAMES.suspects
+    subscription.park(suspect, "one death too many")
+    broker.review(INFERENCE_FRAMES, lambda _message: Fate.REPLAY)
+    (replayed,) = collect(subscription, 1)
+    assert replayed.queue == INFERENCE_FRAMES.name
+    for delivery in (suspect, replayed):
+        assert (delivery.routing_key, delivery.sender) == (captured(1).routing_key, broker_address.user)
+        assert delivery.read() == captured(1)
+
+
 def test_another_reader_takes_over_a_queue_of_one_reader(
     broker_address: BrokerAddress, open_broker: OpenBroker
 ) -> None:

@@ -3,53 +3,115 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+import pika
 import pytest
+from pika import exceptions
 from ulid import ULID
 
-from deploy.rabbitmq.__main__ import RIGHTS, VHOST, definitions
+from deploy.rabbitmq.__main__ import COMPOSED, RIGHTS, VHOST, definitions
 from shared import topology
-from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted
-from shared.messaging.port import Fate, MessagingError
+from shared.messages import (
+    FrameCaptured,
+    FrameIdentity,
+    FrameInspected,
+    MalformedMessage,
+    Message,
+    ModelPromoted,
+    Verdict,
+)
+from shared.messaging.port import Fate, MessagingError, ParkedMessage
 from shared.messaging.rabbitmq import RabbitBroker
 from tests.broker_address import BrokerAddress
 from tests.servers import Endpoint
+from tests.unit.test_topology import KINDS, example
+
+LINE: Final = "line-1"
+CAMERA: Final = "camera-1"
 
 Login = Callable[[str], RabbitBroker]
 
 
+class Plant:
+    """The users of docker-compose.yml on a virtual host of this test; their names belong to the whole server."""
+
+    def __init__(self, management: httpx.Client, rabbitmq: BrokerAddress, port: int) -> None:
+        self._management = management
+        self._url = f"{rabbitmq.url}?topology=given"
+        self._port = port
+        self._mark = str(ULID()).lower()
+        self._names = {user.service: f"{self._filled(user.name)}-{self._mark}" for user in COMPOSED}
+        self._opened: list[RabbitBroker] = []
+        self._vhost = rabbitmq.url.split("/")[-1]
+
+    def import_definitions(self) -> None:
+        wanted = self._filled(json.dumps({**definitions(), "vhosts": []})).replace(f'"{VHOST}"', f'"{self._vhost}"')
+        for user in ("admin", *(self._filled(user.name) for user in COMPOSED)):
+            wanted = wanted.replace(f'"name": "{user}"', f'"name": "{user}-{self._mark}"')
+            wanted = wanted.replace(f'"user": "{user}"', f'"user": "{user}-{self._mark}"')
+        self._management.post("/api/definitions", json=json.loads(wanted)).raise_for_status()
+
+    def name(self, service: str) -> str:
+        return self._names[service]
+
+    def open(self, service: str) -> RabbitBroker:
+        """The broker as a service opens it."""
+        self._opened.append(RabbitBroker(self._url, self._names[service], f"@{service.upper()}_PASSWORD@"))
+        return self._opened[-1]
+
+    def connect(self, service: str) -> pika.BlockingConnection:
+        """What an attacker has who knows the password of a service."""
+        login = pika.PlainCredentials(self._names[service], f"@{service.upper()}_PASSWORD@")
+        return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self._port, self._vhost, login))
+
+    def close(self) -> None:
+        for broker in self._opened:
+            broker.close()
+        for name in (f"admin-{self._mark}", *self._names.values()):
+            self._management.delete(f"/api/users/{quote(name)}").raise_for_status()
+
+    @staticmethod
+    def _filled(text: str) -> str:
+        return text.replace("@CAMERA_LINE@", LINE).replace("@CAMERA_NAME@", CAMERA)
+
+
 @pytest.fixture
-def login(rabbitmq_server: Endpoint, rabbitmq: BrokerAddress) -> Iterator[Login]:
-    """Opens the broker as a service does; users have names of this test's own, for they belong to the whole server."""
-    mark = str(ULID()).lower()
-    wanted = json.dumps({**definitions(), "vhosts": []}).replace(f'"{VHOST}"', json.dumps(rabbitmq.url.split("/")[-1]))
-    for user in ("admin", *RIGHTS):
-        wanted = wanted.replace(f'"name": "{user}"', f'"name": "{user}-{mark}"')
-        wanted = wanted.replace(f'"user": "{user}"', f'"user": "{user}-{mark}"')
+def plant(rabbitmq_server: Endpoint, rabbitmq: BrokerAddress) -> Iterator[Plant]:
     with httpx.Client(
         base_url=rabbitmq_server.management_url, auth=(rabbitmq_server.user, rabbitmq_server.password), timeout=120
     ) as management:
-        management.post("/api/definitions", json=json.loads(wanted)).raise_for_status()
-        opened: list[RabbitBroker] = []
+        plant = Plant(management, rabbitmq, rabbitmq_server.port)
+        plant.import_definitions()
+        yield plant
+        plant.close()
 
-        def open_as(service: str) -> RabbitBroker:
-            url = f"{rabbitmq.url}?topology=given"
-            opened.append(RabbitBroker(url, f"{service}-{mark}", f"@{service.upper()}_PASSWORD@"))
-            return opened[-1]
 
-        yield open_as
-        for broker in opened:
-            broker.close()
-        for user in ("admin", *RIGHTS):
-            management.delete(f"/api/users/{quote(f'{user}-{mark}')}").raise_for_status()
+@pytest.fixture
+def login(plant: Plant) -> Login:
+    return plant.open
+
+
+def _is_permitted(connection: pika.BlockingConnection, exchange: str, key: str, body: bytes = b"{}") -> bool:
+    """Whether RabbitMQ takes a message, or would if a queue wanted it."""
+    channel = connection.channel()
+    channel.confirm_delivery()
+    try:
+        channel.basic_publish(exchange, key, body, mandatory=True)
+    except exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != 403:
+            raise
+        return False
+    except exceptions.UnroutableError:
+        pass
+    channel.close()
+    return True
 
 
 def _frame() -> FrameCaptured:
-    identity = FrameIdentity(
-        frame_id=f"{ULID()}-000000000", line="line-1", camera="camera-1", captured_at=datetime.now(UTC)
-    )
+    identity = FrameIdentity(frame_id=f"{ULID()}-000000000", line=LINE, camera=CAMERA, captured_at=datetime.now(UTC))
     return FrameCaptured(frame=identity, encoding="png", width=1, height=1, picture=b"a picture")
 
 
@@ -124,3 +186,137 @@ def test_the_dashboard_reviews_what_another_service_parked(login: Login) -> None
     dashboard.review(topology.INFERENCE_FRAMES, lambda _message: next(fates))
     assert dashboard.depth(topology.INFERENCE_FRAMES.parked).total == 0
     assert dashboard.depth(topology.INFERENCE_FRAMES.name).total == 1
+
+
+def _keys() -> dict[tuple[str, str], type[Message] | str]:
+    """Each exchange with each key that leads to a queue, and the message type or the queue that it is for."""
+    ways: dict[tuple[str, str], type[Message] | str] = {
+        (topology.EXCHANGE_OF[kind], example(kind).routing_key): kind for kind in KINDS
+    }
+    for queue in topology.QUEUES:
+        names = (queue.name, queue.suspects, queue.parked)
+        ways |= {("", name): name for name in names}
+        ways |= {(topology.REPLAYS, name): name for name in names}
+        ways |= {(queue.dead_letters, name): name for name in names}
+    return ways
+
+
+@pytest.mark.parametrize("service", RIGHTS)
+def test_a_service_publishes_its_own_messages_and_parks_its_own_and_nothing_else(plant: Plant, service: str) -> None:
+    connection = plant.connect(service)
+    permitted = {way for way in _keys() if _is_permitted(connection, *way)}
+    own = {(topology.EXCHANGE_OF[kind], example(kind).routing_key) for kind in RIGHTS[service].sends}
+    if service in ("inference", "explainer"):
+        reports = {key for exchange, key in _keys() if exchange == topology.REPORTS and key.startswith("worker.")}
+        own -= {(topology.REPORTS, key) for key in reports if key != f"worker.{service}"}
+    for exchange, key in _keys():
+        if exchange == f"{topology.DEAD}.{service}" or (service == "dashboard" and exchange == topology.REPLAYS):
+            own.add((exchange, key))
+    assert permitted == own
+    connection.close()
+
+
+def test_dead_letters_of_a_service_reach_no_queue_of_another(plant: Plant) -> None:
+    bindings = definitions()["bindings"]
+    for queue in topology.QUEUES:
+        reached = {one["destination"] for one in bindings if one["source"] == queue.dead_letters}
+        service = queue.name.partition(".")[0]
+        assert reached == {
+            name for one in topology.QUEUES if one.name.startswith(f"{service}.") for name in (one.suspects, one.parked)
+        }
+
+
+@pytest.mark.parametrize(
+    ("exchange", "key"),
+    [
+        (topology.FRAMES, f"captured.{LINE}.camera-2"),
+        (topology.FRAMES, f"captured.line-2.{CAMERA}"),
+        (topology.FRAMES, f"captured.{LINE}.{CAMERA}.more"),
+        (topology.REPORTS, f"camera.{LINE}.camera-2"),
+        (topology.REPORTS, "worker.inference"),
+        (topology.REPORTS, f"inspected.passed.{LINE}"),
+    ],
+)
+def test_a_camera_can_not_publish_as_another(plant: Plant, exchange: str, key: str) -> None:
+    assert not _is_permitted(plant.connect("camera"), exchange, key)
+
+
+def test_a_camera_reads_no_queue_and_listens_to_no_exchange(plant: Plant) -> None:
+    connection = plant.connect("camera")
+    asked: list[Callable[[Any], object]] = [
+        *(
+            lambda channel, name=name: channel.basic_get(name)
+            for queue in topology.QUEUES
+            for name in (queue.name, queue.suspects, queue.parked)
+        ),
+        lambda channel: channel.queue_declare("", exclusive=True),
+    ]
+    for ask in asked:
+        with pytest.raises(exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
+            ask(connection.channel())
+
+
+def test_rabbitmq_refuses_a_message_in_the_name_of_another_user(plant: Plant) -> None:
+    channel = plant.connect("camera").channel()
+    channel.confirm_delivery()
+    forged = pika.BasicProperties(user_id=plant.name("inference"))
+    with pytest.raises(exceptions.ChannelClosedByBroker, match="PRECONDITION_FAILED"):
+        channel.basic_publish(topology.FRAMES, f"captured.{LINE}.{CAMERA}", _frame().encode(), forged)
+
+
+def test_a_delivery_names_its_sender_and_key_after_parking_and_replay_too(plant: Plant) -> None:
+    plant.open("camera").publisher().publish(_frame()).result(60)
+    inference = plant.open("inference")
+    subscription = inference.subscribe(topology.INFERENCE_FRAMES, prefetch=1)
+    (first,) = subscription.receive(1, 60)
+    subscription.park(first, "no picture")
+    senders: list[str] = []
+
+    def replay(message: ParkedMessage) -> Fate:
+        senders.append(message.sender)
+        return Fate.REPLAY
+
+    plant.open("dashboard").review(topology.INFERENCE_FRAMES, replay)
+    (again,) = subscription.receive(1, 60)
+    told = {(delivery.sender, delivery.routing_key) for delivery in (first, again)}
+    assert told == {(plant.name("camera"), f"captured.{LINE}.{CAMERA}")}
+    assert senders == [plant.name("camera")]
+    assert again.read() == first.read()
+
+
+def test_a_verdict_under_the_key_of_a_camera_report_is_no_message(plant: Plant) -> None:
+    frame = _frame().frame
+    verdict = FrameInspected(
+        frame=frame,
+        verdict=Verdict.OK,
+        reason="all well, says a camera",
+        flagged=False,
+        recipe="seam",
+        model_version="v-1",
+        inspected_at=datetime.now(UTC),
+        latency_ms=1,
+    )
+    key = f"camera.{LINE}.{CAMERA}"
+    assert _is_permitted(plant.connect("camera"), topology.REPORTS, key, verdict.encode())
+    (delivery,) = plant.open("dashboard").subscribe(topology.DASHBOARD_REPORTS, prefetch=1).receive(1, 60)
+    with pytest.raises(MalformedMessage, match=f"published under '{key}' by"):
+        delivery.read()
+
+
+def test_a_history_of_moves_that_a_camera_wrote_itself_counts_for_nothing(plant: Plant) -> None:
+    channel = plant.connect("camera").channel()
+    forged = FrameCaptured.model_validate(
+        {**_frame().model_dump(), "frame": _frame().frame.model_copy(update={"camera": "camera-2"})}
+    )
+    for headers in (
+        {"x-death": [{"exchange": topology.FRAMES, "routing-keys": [forged.routing_key], "queue": "q", "count": 1}]},
+        {"x-seamline-routing-key": forged.routing_key, "x-seamline-sender": "another"},
+    ):
+        properties = pika.BasicProperties(headers=headers)
+        channel.basic_publish(topology.FRAMES, f"captured.{LINE}.{CAMERA}", forged.encode(), properties)
+    subscription = plant.open("inference").subscribe(topology.INFERENCE_FRAMES, prefetch=2)
+    found = [delivery for _ in range(2) for delivery in subscription.receive(1, 60)]
+    assert len(found) == 2
+    for delivery in found:
+        with pytest.raises(MalformedMessage):
+            delivery.read()

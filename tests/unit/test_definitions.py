@@ -5,11 +5,11 @@ from typing import Final
 
 import pytest
 
-from deploy.rabbitmq.__main__ import RIGHTS, definitions, render
+from deploy.rabbitmq.__main__ import COMPOSED, RIGHTS, definitions, permissions, render
 from shared import topology
 from tests.unit.test_compose import FLOW, ROOT, SERVICES
 
-PERMISSIONS: Final = {permission["user"]: permission for permission in definitions()["permissions"]}
+PERMISSIONS: Final = {user.service: permissions(user) for user in COMPOSED}
 
 
 def _may(user: str, right: str, name: str) -> bool:
@@ -21,10 +21,17 @@ def test_the_definitions_are_those_of_the_topology() -> None:
     assert written == render(), "run: python -m deploy.rabbitmq > deploy/rabbitmq/definitions.json"
 
 
-def test_every_service_has_a_user_whose_password_compose_gives() -> None:
-    assert list(RIGHTS) == FLOW
-    wanted = set(re.findall(r"@([A-Z]+_PASSWORD)@", render()))
-    assert wanted == {name for name in SERVICES["rabbitmq"]["environment"] if name.endswith("_PASSWORD")}
+def test_every_service_has_a_user_whose_name_and_password_compose_gives() -> None:
+    assert list(RIGHTS) == [user.service for user in COMPOSED] == FLOW
+    wanted = set(re.findall(r"@([A-Z_]+)@", render()))
+    assert wanted == set(SERVICES["rabbitmq"]["environment"]) - {"RABBITMQ_CONFIG_FILES"}
+
+
+def test_a_user_has_a_topic_permission_for_every_topic_exchange() -> None:
+    """RabbitMQ permits every routing key on an exchange without one."""
+    topics = [exchange["name"] for exchange in definitions()["exchanges"] if exchange["type"] == "topic"]
+    given = [(permission["user"], permission["exchange"]) for permission in definitions()["topic_permissions"]]
+    assert given == [(user.name, exchange) for user in COMPOSED for exchange in topics]
 
 
 @pytest.mark.parametrize("user", FLOW)
@@ -38,12 +45,19 @@ def test_a_service_reads_its_own_queues_and_no_others(user: str) -> None:
 def test_only_the_dashboard_reads_what_was_parked_and_may_put_it_back() -> None:
     for queue in topology.QUEUES:
         assert [user for user in FLOW if _may(user, "read", queue.parked)] == ["dashboard"]
-    assert _may("dashboard", "write", topology.DEAD)
+    assert [user for user in FLOW if _may(user, "write", topology.REPLAYS)] == ["dashboard"]
+
+
+def test_only_its_reader_parks_a_message_of_a_queue() -> None:
+    for queue in topology.QUEUES:
+        reader = queue.name.partition(".")[0]
+        assert [user for user in FLOW if _may(user, "write", queue.dead_letters)] == [reader]
 
 
 @pytest.mark.parametrize("user", FLOW)
 def test_a_service_makes_and_deletes_nothing_of_the_topology(user: str) -> None:
-    names = [*topology.EXCHANGES, topology.DEAD, *(queue.name for queue in topology.QUEUES)]
+    queues = (name for queue in topology.QUEUES for name in (queue.name, queue.dead_letters))
+    names = [*topology.EXCHANGES, topology.REPLAYS, *queues]
     assert not [name for name in names if _may(user, "configure", name)]
 
 

@@ -67,7 +67,7 @@ class RabbitBroker:
         with self._address.plain_errors():
             connection = connect(self._address, "review", self._queues)
             try:
-                review(connection, queue, decide, most)
+                review(connection, queue, decide, most, user=self._address.user)
             finally:
                 connection.close()
 

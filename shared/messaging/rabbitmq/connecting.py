@@ -157,12 +157,13 @@ def declare(channel: Any, queues: Sequence[Queue]) -> None:
     """Create the exchanges, queues and bindings that are not there."""
     for exchange in topology.EXCHANGES:
         channel.exchange_declare(exchange, "topic", durable=True)
-    channel.exchange_declare(topology.DEAD, "direct", durable=True)
+    for exchange in direct_exchanges(queues):
+        channel.exchange_declare(exchange, "direct", durable=True)
     for queue in queues:
         for name, arguments in arguments_of(queue).items():
             channel.queue_declare(name, durable=True, arguments=arguments)
-            channel.queue_bind(name, topology.DEAD, name)
-        channel.queue_bind(queue.name, queue.exchange, queue.binding)
+        for exchange, name, key in bindings_of(queue):
+            channel.queue_bind(name, exchange, key)
 
 
 def look_for(channel: Any, queues: Sequence[Queue]) -> None:
@@ -172,7 +173,7 @@ def look_for(channel: Any, queues: Sequence[Queue]) -> None:
         MessagingError: one is not there.
     """
     try:
-        for exchange in (*topology.EXCHANGES, topology.DEAD):
+        for exchange in (*topology.EXCHANGES, *direct_exchanges(queues)):
             channel.exchange_declare(exchange, passive=True)
         for queue in queues:
             for name in arguments_of(queue):
@@ -184,6 +185,21 @@ def look_for(channel: Any, queues: Sequence[Queue]) -> None:
             f"RabbitMQ has not the topology that it was said to have: {error.reply_text}. Import "
             "deploy/rabbitmq/definitions.json into it, or leave ?topology=given out of its address"
         ) from error
+
+
+def direct_exchanges(queues: Sequence[Queue]) -> list[str]:
+    """The exchanges whose routing keys are names of queues."""
+    return [topology.REPLAYS, *sorted({queue.dead_letters for queue in queues})]
+
+
+def bindings_of(queue: Queue) -> list[tuple[str, str, str]]:
+    """Exchange, queue and key of each binding of a queue, its suspects and its parked."""
+    return [
+        (queue.exchange, queue.name, queue.binding),
+        (topology.REPLAYS, queue.name, queue.name),
+        (queue.dead_letters, queue.suspects, queue.suspects),
+        (queue.dead_letters, queue.parked, queue.parked),
+    ]
 
 
 def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
@@ -198,19 +214,19 @@ def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
     }
     if queue.one_reader:
         limits["x-single-active-consumer"] = True
-    dead_letters = _dead_letters(queue.suspects, topology.DELIVERY_LIMIT)
+    dead_letters = _dead_letters(queue.dead_letters, queue.suspects, topology.DELIVERY_LIMIT)
     arguments: dict[str, dict[str, object]] = {
         queue.name: limits | ({} if queue.when_full is WhenFull.SHED else dead_letters),
-        queue.suspects: _dead_letters(queue.parked, topology.SUSPECT_DELIVERY_LIMIT),
+        queue.suspects: _dead_letters(queue.dead_letters, queue.parked, topology.SUSPECT_DELIVERY_LIMIT),
         queue.parked: {"x-delivery-limit": NO_LIMIT},
     }
     return {name: {"x-queue-type": "quorum", **rest} for name, rest in arguments.items()}
 
 
-def _dead_letters(to: str, redeliveries: int) -> dict[str, object]:
+def _dead_letters(exchange: str, to: str, redeliveries: int) -> dict[str, object]:
     return {
         "x-delivery-limit": redeliveries,
-        "x-dead-letter-exchange": topology.DEAD,
+        "x-dead-letter-exchange": exchange,
         "x-dead-letter-routing-key": to,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": WhenFull.REFUSE.value,  # at-least-once asks for it

@@ -173,7 +173,7 @@ class _Session:
             self._unconfirmed[tag] = parcel
             if self._channel.is_open:
                 # a message that no queue wants comes back with its properties, and only then is it confirmed
-                properties = pika.BasicProperties(delivery_mode=2, message_id=str(tag))
+                properties = pika.BasicProperties(delivery_mode=2, message_id=str(tag), user_id=self._address.user)
                 self._channel.basic_publish(
                     parcel.exchange, parcel.routing_key, parcel.body, properties, mandatory=True
                 )

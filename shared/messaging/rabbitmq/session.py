@@ -14,7 +14,7 @@ from pika import exceptions
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connecting import Address, connect
-from shared.messaging.rabbitmq.parking import put
+from shared.messaging.rabbitmq.parking import Origin, origin_of, put
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, Broadcast, Queue, WhenFull
 
 TURN_SECONDS: Final = 1.0
@@ -113,18 +113,19 @@ class Session:
                 del self.held[tag]
                 tag.channel.basic_ack(tag.number)
 
-    def move(self, tag: object, body: bytes, queue: str, reason: str) -> None:
-        """Put a copy into another queue, and acknowledge when the broker has it."""
-        if tag in self.held:
-            put(self._aside, queue, body, reason)
-            self.acknowledge([tag])
+    def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "") -> None:
+        """Put a copy into another queue of the source, and acknowledge when the broker has it."""
+        if delivery.tag in self.held:
+            origin = Origin(delivery.routing_key, delivery.sender)
+            put(self._aside, source.dead_letters, queue, delivery.body, origin, user=self._address.user, reason=reason)
+            self.acknowledge([delivery.tag])
 
     def next_suspect(self) -> Delivery | None:
         """The next suspect, unless one is being handled."""
         if isinstance(self._source, Broadcast) or self._source.suspects in self.held.values():
             return None
-        method, _, body = self._aside.basic_get(self._source.suspects)
-        return self._hold(self._aside, method, body, self._source.suspects) if method else None
+        method, properties, body = self._aside.basic_get(self._source.suspects)
+        return self._hold(self._aside, method, properties, body, self._source.suspects) if method else None
 
     def _listen(self, source: Broadcast) -> str:
         """A queue that ends with this connection."""
@@ -135,23 +136,19 @@ class Session:
         return name
 
     def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        delivery = self._hold(channel, method, body, self._queue)
-        if self._is_suspect(properties):
-            suspects = f"{self._queue}.suspects"
-            self._jobs.append(lambda: self.move(delivery.tag, body, suspects, reason=""))
+        delivery = self._hold(channel, method, properties, body, self._queue)
+        source = self._source
+        if isinstance(source, Queue) and _is_suspect(source, properties):
+            self._jobs.append(lambda: self.move(delivery, source, source.suspects))
         else:
             self._arrive(delivery)
 
-    def _is_suspect(self, properties: Any) -> bool:
-        """Whether its readers died too often: of a queue that sheds, RabbitMQ leaves that to us."""
-        sheds = isinstance(self._source, Queue) and self._source.when_full is WhenFull.SHED
-        return sheds and (properties.headers or {}).get("x-delivery-count", 0) > DELIVERY_LIMIT
-
-    def _hold(self, channel: Any, method: Any, body: bytes, queue: str) -> Delivery:
+    def _hold(self, channel: Any, method: Any, properties: Any, body: bytes, queue: str) -> Delivery:
         tag = Tag(channel, method.delivery_tag)
         self.held[tag] = queue
         again = method.redelivered or queue != self._queue
-        return Delivery(body, tag, again, queue)
+        origin = origin_of(method, properties)
+        return Delivery(body, tag, again, queue, origin.routing_key, origin.sender)
 
     def _on_cancelled(self, _method: Any) -> None:
         """The queue was deleted: begin again, with the topology."""
@@ -169,6 +166,12 @@ class Session:
             with suppress(exceptions.AMQPError, OSError):
                 finish()
         self.held.clear()
+
+
+def _is_suspect(source: Queue, properties: Any) -> bool:
+    """Whether its readers died too often: of a queue that sheds, RabbitMQ leaves that to us."""
+    sheds = source.when_full is WhenFull.SHED
+    return sheds and (properties.headers or {}).get("x-delivery-count", 0) > DELIVERY_LIMIT
 
 
 def _wake() -> None:

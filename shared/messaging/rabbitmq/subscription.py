@@ -66,8 +66,8 @@ class RabbitSubscription:
         if isinstance(self._source, Broadcast):  # nobody comes back for one hearer's copy
             self.acknowledge([delivery])
             return
-        session, parked = self._session, self._source.parked
-        session.ask(lambda: session.move(delivery.tag, delivery.body, parked, reason)).result()
+        session, source = self._session, self._source
+        session.ask(lambda: session.move(delivery, source, source.parked, reason)).result()
 
     def held(self, queue: str) -> int:
         """How many messages of a queue are with this reader."""

@@ -22,7 +22,7 @@ __all__ = ["SqliteBroker"]
 FILE: Final = "messages.sqlite"
 
 PARKED: Final = """
-SELECT message.id, content, reason, aside_at FROM message JOIN body ON body.message = message.id
+SELECT message.id, content, reason, aside_at, sender FROM message JOIN body ON body.message = message.id
 WHERE queue = ? ORDER BY message.id LIMIT ?
 """
 FATES: Final = {
@@ -34,8 +34,9 @@ FATES: Final = {
 class SqliteBroker:
     """See `shared.messaging.port.Broker`. The folder is on a disk of this machine: not a network share."""
 
-    def __init__(self, folder: Path, queues: Sequence[Queue] = topology.QUEUES) -> None:
+    def __init__(self, folder: Path, queues: Sequence[Queue] = topology.QUEUES, *, service: str = "") -> None:
         self._path = folder / FILE
+        self._service = service
         create(self._path, queues)
         self._connection: sqlite3.Connection = connect(self._path, durable=False)
         self._lock = threading.Lock()
@@ -43,7 +44,7 @@ class SqliteBroker:
 
     def publisher(self) -> SqlitePublisher:
         """See the port."""
-        publisher = SqlitePublisher(self._path)
+        publisher = SqlitePublisher(self._path, self._service)
         self._open.append(publisher)
         return publisher
 
@@ -66,8 +67,8 @@ class SqliteBroker:
         """See the port. A replay does not ask whether the queue is full."""
         with self._lock, plain_errors(self._path), transaction(self._connection):
             rows = self._connection.execute(PARKED, (queue.parked, most)).fetchall()
-            for message, body, reason, at in rows:
-                fate = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC)))
+            for message, body, reason, at, sender in rows:
+                fate = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC), sender))
                 if fate is not Fate.KEEP:
                     self._connection.execute(FATES[fate], {"message": message, "queue": queue.name})
 

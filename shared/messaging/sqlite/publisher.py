@@ -56,8 +56,9 @@ class _Target:
 class SqlitePublisher:
     """See `shared.messaging.port.Publisher`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sender: str = "") -> None:
         self._path = path
+        self._sender = sender
         with plain_errors(path):
             self._connection = connect(path, durable=True)
         self._window = Window()
@@ -124,30 +125,31 @@ class SqlitePublisher:
                     "FROM queue WHERE exchange != ''"
                 )
             ]
-            return [_enqueue(self._connection, parcel, targets) for parcel in parcels]
+            return [self._enqueue(parcel, targets) for parcel in parcels]
 
+    def _enqueue(self, parcel: _Parcel, targets: Sequence[_Target]) -> MessagingError | None:
+        """Put a message into every queue that wants it, or into none."""
+        size = len(parcel.body)
+        wanting = [target for target in targets if target.wants(parcel)]
+        if not wanting:
+            return UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
+        full = [target.name for target in wanting if not target.sheds and target.overflows(1, size)]
+        if full:
+            return PublishRefused(f"queue {', '.join(full)} is full")
+        for target in wanting:
+            self._insert(target.name, parcel)
+            target.ready += 1
+            target.ready_bytes += size
+            while target.sheds and target.overflows():
+                _shed(self._connection, target)
+        return None
 
-def _enqueue(connection: sqlite3.Connection, parcel: _Parcel, targets: Sequence[_Target]) -> MessagingError | None:
-    """Put a message into every queue that wants it, or into none."""
-    size = len(parcel.body)
-    wanting = [target for target in targets if target.wants(parcel)]
-    if not wanting:
-        return UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
-    full = [target.name for target in wanting if not target.sheds and target.overflows(1, size)]
-    if full:
-        return PublishRefused(f"queue {', '.join(full)} is full")
-    for target in wanting:
-        _insert(connection, target.name, parcel.body)
-        target.ready += 1
-        target.ready_bytes += size
-        while target.sheds and target.overflows():
-            _shed(connection, target)
-    return None
-
-
-def _insert(connection: sqlite3.Connection, queue_name: str, body: bytes) -> None:
-    cursor = connection.execute("INSERT INTO message (queue, size) VALUES (?, ?)", (queue_name, len(body)))
-    connection.execute("INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, body))
+    def _insert(self, queue_name: str, parcel: _Parcel) -> None:
+        cursor = self._connection.execute(
+            "INSERT INTO message (queue, size, routing_key, sender) VALUES (?, ?, ?, ?)",
+            (queue_name, len(parcel.body), parcel.routing_key, self._sender),
+        )
+        self._connection.execute("INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, parcel.body))
 
 
 def _shed(connection: sqlite3.Connection, target: _Target) -> None:

@@ -21,7 +21,7 @@ LONGEST_PAUSE: Final = 0.02
 BURIAL_SECONDS: Final = 1.0
 
 CLAIM: Final = """
-SELECT message.id, failures, content FROM message JOIN body ON body.message = message.id
+SELECT message.id, failures, routing_key, sender, content FROM message JOIN body ON body.message = message.id
 WHERE queue = ? AND reader IS NULL ORDER BY message.id LIMIT ?
 """
 
@@ -176,8 +176,11 @@ class SqliteSubscription:
         with transaction(self._connection):
             rows = self._connection.execute(CLAIM, (queue, most)).fetchall()
             self._connection.executemany(
-                "UPDATE message SET reader = ? WHERE id = ?", [(self._reader.id, message) for message, _, _ in rows]
+                "UPDATE message SET reader = ? WHERE id = ?", [(self._reader.id, message) for message, *_ in rows]
             )
-        self._held.update((message, queue) for message, _, _ in rows)
+        self._held.update((message, queue) for message, *_ in rows)
         again = queue == self._suspects
-        return [Delivery(body, message, again or failures > 0, queue) for message, failures, body in rows]
+        return [
+            Delivery(body, message, again or failures > 0, queue, routing_key, sender)
+            for message, failures, routing_key, sender, body in rows
+        ]

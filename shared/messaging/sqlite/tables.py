@@ -19,7 +19,7 @@ from shared import topology
 from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.topology import Queue, WhenFull
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Of the tables below: a file of another layout is refused."""
 
 BUSY_SECONDS: Final = 30.0
@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS message (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     queue TEXT NOT NULL,
     size INTEGER NOT NULL,
+    routing_key TEXT NOT NULL,
+    sender TEXT NOT NULL,
     reader TEXT,                   -- who holds it; NULL is ready
     failures INTEGER NOT NULL DEFAULT 0,
     reason TEXT,

@@ -9,10 +9,11 @@ import pytest
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.handler import Handler
 from services.dashboard.settings import DashboardSettings
+from shared import topology
 from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from shared.topology import DASHBOARD_VERDICTS
+from shared.topology import DASHBOARD_REPORTS, DASHBOARD_VERDICTS
 from tests.dashboards import embedded_settings, encoded, kept, publish, server_settings, soon, taking_in
 from tests.messages import FOREIGN, encoded_as
 from tests.verdicts import Line
@@ -50,6 +51,20 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 100
     assert kept(store) == encoded(verdicts)
+
+
+def test_a_verdict_under_the_routing_key_of_a_report_is_parked_and_not_counted(
+    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged: type[Message] = FrameInspected
+    with monkeypatch.context() as patched:
+        patched.setattr(forged, "routing_key", "camera.line-1.camera-1")
+        patched.setitem(topology.EXCHANGE_OF, forged, topology.REPORTS)
+        publish(broker, Line().verdict())
+    with taking_in(broker, handler, store, DASHBOARD_REPORTS):
+        soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
+    assert handler.counting.total("line-1").judged == 0
+    assert kept(store) == set()
 
 
 def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
