@@ -90,6 +90,12 @@ bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, i
 e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
 	@$(BIN)/pytest -m e2e tests/e2e
 
+MINUTES ?= 10
+SEED ?= 1
+.PHONY: soak
+soak: $(VENV)/.dev-installed  ## The line on real servers, broken at random, and its books at the end (MINUTES=, SEED=)
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
+
 .PHONY: lock
 lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	@for group in $(GROUPS_LOCKED); do \

@@ -32,7 +32,8 @@ def ends_within(seconds: float, process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def guard_process(watched: int, command: list[str]) -> None:
+def guard_process(watched: int, command: list[str]) -> int:
+    """The command's exit code."""
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
     sys.stdout.write(f"{server.pid}\n")
     sys.stdout.flush()
@@ -43,6 +44,7 @@ def guard_process(watched: int, command: list[str]) -> None:
         os.killpg(server.pid, signal.SIGTERM)
         if not ends_within(LAST_SECONDS, server):
             os.killpg(server.pid, signal.SIGKILL)
+    return server.wait()
 
 
 def guard_container(watched: int, container: str) -> None:
@@ -62,4 +64,4 @@ if __name__ == "__main__":
     if sys.argv[2] == "--container":
         guard_container(int(sys.argv[1]), sys.argv[3])
     else:
-        guard_process(int(sys.argv[1]), sys.argv[2:])
+        sys.exit(guard_process(int(sys.argv[1]), sys.argv[2:]) % 256)

@@ -52,7 +52,7 @@ class ChildServer:
         self._command = [str(word) for word in command]
         self._log = log
         self._ready = ready
-        self._environment = {**os.environ, **environment}
+        self.environment = {**os.environ, **environment}
         self._group = 0
         self._guard: subprocess.Popen[str] | None = None
 
@@ -60,7 +60,7 @@ class ChildServer:
         with self._log.open("a") as log:
             self._guard = subprocess.Popen(
                 [sys.executable, GUARD, str(the_session()), *self._command],
-                env=self._environment,
+                env=self.environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -70,6 +70,18 @@ class ChildServer:
         assert self._guard.stdout
         self._group = int(self._guard.stdout.readline())
         wait_until(self._ready_or_dead, START_SECONDS, f"{self._command[0]} to serve (see {self._log})")
+
+    @property
+    def pid(self) -> int:
+        """Of the command's process."""
+        return self._group
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        if self._guard is None or (code := self._guard.poll()) is None:
+            return None
+        return code - 256 if code > 128 else code
 
     def alive(self) -> bool:
         return self._guard is not None and self._guard.poll() is None
