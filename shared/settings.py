@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -27,6 +28,11 @@ class ServiceSettings(BaseSettings):
     storage_url: str = Field("file:///var/objects", description="file:///FOLDER, or s3[s]://HOST:PORT/BUCKET")
     storage_access_key: str = ""
     storage_secret_key: SecretStr = SecretStr("")
+    tls_ca: Path | None = Field(
+        None, description="file of the authorities that sign the certificates of servers; unset: those of the system"
+    )
+    tls_cert: Path | None = Field(None, description="file of the certificate that the service shows to servers")
+    tls_key: Path | None = Field(None, description="file of the key of that certificate, without a password")
     log_format: Literal["json", "console"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     health_host: str = Field("127.0.0.1", description="address of /healthz and /metrics")
@@ -53,6 +59,59 @@ class ServiceSettings(BaseSettings):
                 f"set {prefix}STORAGE_ACCESS_KEY and {prefix}STORAGE_SECRET_KEY: the object store asks for them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _certificates_can_be_used(self) -> Self:
+        prefix = str(self.model_config.get("env_prefix", "")).upper()
+        if self.tls_ca:
+            check_readable(f"{prefix}TLS_CA", self.tls_ca)
+        check_pair(f"{prefix}TLS_CERT", self.tls_cert, f"{prefix}TLS_KEY", self.tls_key)
+        try:
+            self.client_tls()
+        except ssl.SSLError:
+            raise ValueError(f"{prefix}TLS_CA holds no certificate in PEM format: {self.tls_ca}") from None
+        return self
+
+    def client_tls(self) -> ssl.SSLContext:
+        """Check the certificate and the name of each server, and show our certificate to those that ask."""
+        context = ssl.create_default_context(cafile=self.tls_ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.tls_cert:
+            context.load_cert_chain(self.tls_cert, self.tls_key, password="")  # never ask the terminal for one
+        return context
+
+
+def check_pair(cert_name: str, cert: Path | None, key_name: str, key: Path | None) -> None:
+    """Check that a certificate and its key are both given, or neither, and belong together.
+
+    Raises:
+        ValueError: they can't be used.
+    """
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        raise ValueError(f"set both {cert_name} and {key_name}, or neither")
+    check_readable(cert_name, cert)
+    check_readable(key_name, key)
+    try:
+        ssl.create_default_context().load_cert_chain(cert, key, password="")
+    except ssl.SSLError:
+        raise ValueError(
+            f"{cert_name} and {key_name} are no certificate and its key in PEM format, without a password: "
+            f"{cert} and {key}"
+        ) from None
+
+
+def check_readable(name: str, file: Path) -> None:
+    """Check that a file can be read.
+
+    Raises:
+        ValueError: it can't.
+    """
+    try:
+        file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{name} names a file that can't be read: {file} ({error.strerror})") from None
 
 
 def folder_of(url: str) -> Path:

@@ -13,10 +13,11 @@ import json
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ RABBITMQ_IMAGE = "rabbitmq:4-management"
 REDIS_IMAGE = "redis:7-alpine"
 S3_IMAGE = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z"
 USER = "seamline"
+DEPLOY = Path(__file__).parents[1] / "deploy"
 CHOICE = os.environ.get("SEAMLINE_TEST_SERVERS", "")
 
 
@@ -134,6 +136,24 @@ def find_rabbitmq(folder: Path) -> Endpoint:
     return endpoint
 
 
+def start_rabbitmq_with_tls(folder: Path, certificates: Path, hosts: Sequence[str]) -> tuple[Endpoint, Server]:
+    """One of the system's package, with the shipped configuration of TLS, at one port of some names of loopback."""
+    port, management = free_port(), free_port()
+    endpoint = Endpoint(port, management_url=f"https://127.0.0.1:{management}", how="packages")
+    shipped = (DEPLOY / "rabbitmq" / "tls.conf").read_text().replace("/opt/tls", str(certificates / "rabbitmq"))
+    listeners = "\n".join(f"listeners.ssl.{number} = {host}:{port}" for number, host in enumerate(hosts, 1))
+    for here, there in (
+        ("listeners.ssl.default = 5671", listeners),
+        ("management.ssl.port = 15671", f"management.ssl.ip = 127.0.0.1\nmanagement.ssl.port = {management}"),
+    ):
+        assert here in shipped
+        shipped = shipped.replace(here, there)
+    trusted = ssl.create_default_context(cafile=certificates / "authority" / "ca.crt")
+    server = _rabbitmq_child(folder, endpoint, shipped, lambda: _rabbitmq_serves(endpoint, trusted))
+    server.start()
+    return endpoint, server
+
+
 def start_rabbitmq(folder: Path) -> tuple[Endpoint, Server]:
     """A RabbitMQ of one's own, with its management, which makes virtual hosts."""
     port, management = free_port(), free_port()
@@ -150,30 +170,35 @@ def start_rabbitmq(folder: Path) -> tuple[Endpoint, Server]:
         environment = {"RABBITMQ_DEFAULT_USER": endpoint.user, "RABBITMQ_DEFAULT_PASS": endpoint.password}
         server = ContainerServer(RABBITMQ_IMAGE, {5672: port, 15672: management}, ready, environment)
     else:
-        server = _rabbitmq_child(folder, endpoint, management, ready)
+        clear = (
+            f"listeners.tcp.1 = 127.0.0.1:{endpoint.port}\n"
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
+        )
+        server = _rabbitmq_child(folder, endpoint, clear, ready)
     server.start()
     return endpoint, server
 
 
-def _rabbitmq_serves(endpoint: Endpoint) -> bool:
+def _rabbitmq_serves(endpoint: Endpoint, tls: ssl.SSLContext | bool = True) -> bool:
     try:
         answer = httpx.get(
-            f"{endpoint.management_url}/api/aliveness-test/%2F", auth=(endpoint.user, endpoint.password), timeout=30
+            f"{endpoint.management_url}/api/aliveness-test/%2F",
+            auth=(endpoint.user, endpoint.password),
+            timeout=30,
+            verify=tls,
         )
     except httpx.HTTPError:
         return False
     return answer.status_code == 200 and (endpoint.host != "127.0.0.1" or listens(endpoint.port))
 
 
-def _rabbitmq_child(folder: Path, endpoint: Endpoint, management: int, ready: Callable[[], bool]) -> Server:
+def _rabbitmq_child(folder: Path, endpoint: Endpoint, listeners: str, ready: Callable[[], bool]) -> Server:
     """A node that shares nothing with the system's: own data, name, cookie, name server, and loopback alone."""
     binary = program("rabbitmq-server", "rabbitmq-server", "/usr/lib/rabbitmq/bin")
     epmd = program("epmd", "erlang-base")
     folder.mkdir(parents=True)
     (folder / "rabbitmq.conf").write_text(
-        f"listeners.tcp.1 = 127.0.0.1:{endpoint.port}\n"
-        f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
-        f"default_user = {endpoint.user}\ndefault_pass = {endpoint.password}\n"
+        f"{listeners}default_user = {endpoint.user}\ndefault_pass = {endpoint.password}\n"
         "disk_free_limit.absolute = 50MB\nlog.console = true\nlog.file = false\n"
     )
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
@@ -277,5 +302,25 @@ def start_s3(folder: Path) -> tuple[Endpoint, Server]:
         where = ["--addr", f"127.0.0.1:{endpoint.port}", "--auth-key", f"{endpoint.user},{endpoint.password}"]
         command: list[str | Path] = [rclone, "serve", "s3", *where, folder / "objects"]
         server = ChildServer(command, folder / "server.log", ready, {"RCLONE_CONFIG": str(folder / "rclone.conf")})
+    server.start()
+    return endpoint, server
+
+
+def start_s3_with_tls(folder: Path, certificates: Path, hosts: Sequence[str]) -> tuple[Endpoint, Server]:
+    """Rclone with the certificate of the object store, at one port of some names of loopback."""
+    endpoint, own = Endpoint(free_port(), how="rclone"), certificates / "object-store"
+    (folder / "objects").mkdir(parents=True)
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("rclone"),
+        *("serve", "s3", folder / "objects", "--auth-key", f"{endpoint.user},{endpoint.password}"),
+        *(word for host in hosts for word in ("--addr", f"{host}:{endpoint.port}")),
+        *("--cert", own / "public.crt", "--key", own / "private.key"),
+    ]
+    server = ChildServer(
+        command,
+        folder / "server.log",
+        lambda: listens(endpoint.port),
+        {"RCLONE_CONFIG": str(folder / "rclone.conf")},
+    )
     server.start()
     return endpoint, server

@@ -42,6 +42,9 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+HTTPS_ALONE: Final = {"Strict-Transport-Security": "max-age=31536000"}
+"""A year. Of this name alone: what else is below it is not ours."""
+
 
 class Guard:
     """Stands before the application and turns strangers away, before anything that they send is read.
@@ -69,7 +72,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in (HEADERS | (HTTPS_ALONE if scope["scheme"] == "https" else {})).items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -6,8 +6,10 @@ keys of several frames.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from redis import Redis
 from redis import exceptions as errors
@@ -180,6 +182,7 @@ def open_redis(settings: DashboardSettings) -> Redis:
         return cast("Redis", fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True))
     return Redis.from_url(
         settings.redis_url,
+        **_tls_of(settings),
         username=settings.redis_user or None,
         password=settings.redis_password.get_secret_value() or None,
         decode_responses=True,
@@ -188,6 +191,20 @@ def open_redis(settings: DashboardSettings) -> Redis:
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries=3),
     )
+
+
+def _tls_of(settings: DashboardSettings) -> dict[str, Any]:
+    """The driver makes a context of its own: of the files, and with the same checks as `ServiceSettings.client_tls`."""
+    if urlsplit(settings.redis_url).scheme != "rediss":
+        return {}
+    return {
+        "ssl_ca_certs": settings.tls_ca and str(settings.tls_ca),
+        "ssl_certfile": settings.tls_cert and str(settings.tls_cert),
+        "ssl_keyfile": settings.tls_key and str(settings.tls_key),
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+    }
 
 
 def read_hash(redis: Redis, key: str) -> dict[str, str]:

@@ -35,6 +35,8 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,
         forwarded_allow_ips="",
+        ssl_certfile=settings.https_cert,
+        ssl_keyfile=settings.https_key,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # we say ourselves that we listen
     listening = _listen(settings.host, settings.port)

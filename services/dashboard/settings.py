@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.dashboard.shifts import Shifts
-from shared.settings import ServiceSettings
+from shared.settings import ServiceSettings, check_pair
 
 EMBEDDED: Final = "embedded"
 """Scheme of `DashboardSettings.redis_url` for the Redis inside this process."""
@@ -34,6 +35,8 @@ class DashboardSettings(ServiceSettings):
     password: SecretStr = Field(
         SecretStr(""), description="refused: it was everybody's before there were people with roles"
     )
+    https_cert: Path | None = Field(None, description="file of the certificate of the pages and the API: HTTPS alone")
+    https_key: Path | None = Field(None, description="file of the key of that certificate, without a password")
     allowed_hosts: str = Field(
         "", description="names by which browsers may call it, with commas; on loopback: localhost and 127.0.0.1"
     )
@@ -92,7 +95,7 @@ class DashboardSettings(ServiceSettings):
     def address(self) -> str:
         """Where browsers of this machine find it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/"
+        return f"{'https' if self.https_cert else 'http'}://{host}:{self.port}/"
 
     @property
     def working_day(self) -> Shifts:
@@ -122,6 +125,11 @@ class DashboardSettings(ServiceSettings):
         return self
 
     @model_validator(mode="after")
+    def _https_can_be_served(self) -> Self:
+        check_pair("DASHBOARD_HTTPS_CERT", self.https_cert, "DASHBOARD_HTTPS_KEY", self.https_key)
+        return self
+
+    @model_validator(mode="after")
     def _shifts_can_be_read(self) -> Self:
         Shifts.parse(self.shifts, self.time_zone)
         return self
@@ -131,6 +139,8 @@ class DashboardSettings(ServiceSettings):
         parts = urlsplit(self.redis_url)
         if parts.scheme not in (EMBEDDED, "redis", "rediss"):
             raise ValueError("DASHBOARD_REDIS_URL starts with redis://, rediss:// or embedded://")
+        if parts.query:
+            raise ValueError("DASHBOARD_REDIS_URL takes no options after a question mark")
         if parts.username or parts.password:
             raise ValueError("DASHBOARD_REDIS_URL holds a password: give it in DASHBOARD_REDIS_PASSWORD")
         if not self.embedded and not self.redis_password.get_secret_value() and not is_loopback(parts.hostname or ""):

@@ -29,4 +29,5 @@ def open_broker(settings: ServiceSettings) -> Broker:
         user=settings.broker_user,
         password=settings.broker_password.get_secret_value(),
         service=service,
+        tls=settings.client_tls() if settings.broker_url.startswith("amqps:") else None,
     )

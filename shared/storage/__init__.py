@@ -33,7 +33,8 @@ def open_store(settings: ServiceSettings) -> ObjectStore:
     if not parts.netloc or not bucket or "/" in bucket:
         raise StorageError(f"storage address: {parts.scheme}://HOST:PORT/BUCKET names one bucket")
     secret = settings.storage_secret_key.get_secret_value()
-    store = MinioStore(parts.netloc, bucket, settings.storage_access_key, secret, secure=parts.scheme == "s3s")
+    tls = settings.client_tls() if parts.scheme == "s3s" else None
+    store = MinioStore(parts.netloc, bucket, settings.storage_access_key, secret, tls=tls)
     try:
         store.ensure_bucket()
     except StorageUnavailable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -42,17 +43,22 @@ class NoSuchBucket(StorageError):
 class MinioStore:
     """Objects of one bucket. Nothing is asked of the server before the first call, so it may start later."""
 
-    def __init__(self, address: str, bucket: str, access_key: str, secret_key: str, *, secure: bool) -> None:
+    def __init__(
+        self, address: str, bucket: str, access_key: str, secret_key: str, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._address = address
         self._bucket = bucket
         http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             retries=TRIES.new(raise_on_status=False),
             maxsize=CONNECTIONS,
+            ssl_context=tls,
         )
         try:
             check_bucket_name(bucket, strict=True)
-            self._client = Minio(address, access_key=access_key, secret_key=secret_key, secure=secure, http_client=http)
+            self._client = Minio(
+                address, access_key=access_key, secret_key=secret_key, secure=tls is not None, http_client=http
+            )
         except ValueError as error:
             raise StorageError(f"{address!r} and {bucket!r} name no bucket of an object store: {error}") from None
 
@@ -143,10 +149,7 @@ class MinioStore:
         except ParseError:
             raise StorageUnavailable(f"what answers at {self._address} is no object storage") from None
         except HTTPError as error:
-            reason = getattr(error, "reason", None) or error
-            raise StorageUnavailable(
-                f"object storage at {self._address} can't be reached ({type(reason).__name__})"
-            ) from None
+            raise StorageUnavailable(f"object storage at {self._address} {_reason(error)}") from None
 
     def _in_words(self, status: int, code: str, key: str) -> StorageError:
         said = f"{status} {code}".strip()
@@ -162,6 +165,15 @@ class MinioStore:
         if status in (408, 429) or status >= 500:
             return StorageUnavailable(f"object storage at {self._address} failed ({said})")
         return StorageError(f"object storage at {self._address} refused a request ({said})")
+
+
+def _reason(error: HTTPError) -> str:
+    """Why a server can't be talked to, without what urllib3 quotes of the request."""
+    reason = getattr(error, "reason", None) or error
+    for cause in reason.args:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"has a certificate that is not trusted here ({cause.verify_message}): check TLS_CA and the address"
+    return f"can't be reached ({type(reason).__name__})"
 
 
 def _status_and_code(error: MinioException) -> tuple[int, str]:

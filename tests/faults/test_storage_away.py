@@ -76,7 +76,7 @@ def test_a_server_that_accepts_and_never_answers_is_unavailable(monkeypatch: pyt
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)
-        store = MinioStore(f"127.0.0.1:{silent.getsockname()[1]}", "pictures", "key", "a-secret", secure=False)
+        store = MinioStore(f"127.0.0.1:{silent.getsockname()[1]}", "pictures", "key", "a-secret")
         every_call_is_refused_in_time(store)
 
 
@@ -90,7 +90,7 @@ def test_wrong_keys_are_told_in_one_line_without_the_secret(s3: Bucket, wrong: s
         open_store(settings_of(endpoint))
     assert endpoint.password not in str(refusal.value)
     address = f"{endpoint.host}:{endpoint.port}"
-    store = MinioStore(address, "pictures", endpoint.user, endpoint.password, secure=False)
+    store = MinioStore(address, "pictures", endpoint.user, endpoint.password)
     for call in (lambda: store.put("key", b"x"), lambda: store.get("key"), lambda: list(store.keys(""))):
         with pytest.raises(StorageRefusedLogin) as said:
             call()
@@ -102,7 +102,7 @@ def test_wrong_keys_are_told_in_one_line_without_the_secret(s3: Bucket, wrong: s
 def test_a_bucket_that_was_removed_is_made_again_by_a_put(s3: Bucket) -> None:
     store = open_store(settings_of(s3.endpoint, s3.name))
     address = f"{s3.endpoint.host}:{s3.endpoint.port}"
-    Minio(address, s3.access_key, s3.secret_key, secure=False).remove_bucket(s3.name)
+    Minio(address, s3.access_key, s3.secret_key).remove_bucket(s3.name)
     assert not store.exists("key")
     assert list(store.keys("")) == []
     store.delete("key")

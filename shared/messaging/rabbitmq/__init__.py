@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 
 from pika import exceptions
@@ -26,11 +27,12 @@ class RabbitBroker:
         user: str,
         password: str,
         *,
+        tls: ssl.SSLContext | None = None,
         service: str = "seamline",
         queues: Sequence[Queue] = topology.QUEUES,
         heartbeat_seconds: int = HEARTBEAT_SECONDS,
     ) -> None:
-        self._address = Address(url, user, password, heartbeat_seconds, service)
+        self._address = Address(url, user, password, heartbeat_seconds, service, tls)
         self._queues = queues
         self._publishers: list[RabbitPublisher] = []
         self._subscriptions: list[RabbitSubscription] = []

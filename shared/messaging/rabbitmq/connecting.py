@@ -40,6 +40,8 @@ class Address:
     password: str = field(repr=False)
     heartbeat_seconds: int = HEARTBEAT_SECONDS
     service: str = "seamline"
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    """How to check a server with TLS; None: as the system does."""
 
     @property
     def host(self) -> str:
@@ -67,7 +69,7 @@ class Address:
 
     def parameters(self, part: str) -> pika.ConnectionParameters:
         """For pika; ``part`` is how the connection is named in RabbitMQ's lists."""
-        tls = pika.SSLOptions(ssl.create_default_context(), self.host) if self._encrypted else None
+        tls = pika.SSLOptions(self.tls or ssl.create_default_context(), self.host) if self._encrypted else None
         return pika.ConnectionParameters(
             self.host,
             self.port,
@@ -119,6 +121,8 @@ def _reason(error: BaseException) -> str:
     causes = [cause for cause in inner if isinstance(cause, BaseException)]
     if causes:
         return _reason(causes[-1])
+    if "_ALERT_" in str(error) or "SSLEOFError" in str(error):
+        return "it ended the TLS handshake; if it asks for a certificate, check TLS_CERT and TLS_KEY of this service"
     words = error.strerror if isinstance(error, OSError) else str(error)
     return " ".join((words or type(error).__name__).split())
 

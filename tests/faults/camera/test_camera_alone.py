@@ -241,7 +241,7 @@ def test_a_large_picture_waits_for_object_storage_and_travels_by_reference(
     assert large.picture_key == f"{large.frame.storage_key}/captured.png"
     assert small.picture_key is None
     assert small.picture
-    store = MinioStore(f"127.0.0.1:{endpoint.port}", "pictures", endpoint.user, endpoint.password, secure=False)
+    store = MinioStore(f"127.0.0.1:{endpoint.port}", "pictures", endpoint.user, endpoint.password)
     assert decode(store.get(large.picture_key)).shape == (700, 800, 3)
     server.remove()
 

@@ -87,7 +87,7 @@ def test_a_message_that_is_no_command_is_rejected(commands: Commands) -> None:
 
 
 def test_while_object_storage_is_away_commands_wait() -> None:
-    away = MinioStore(f"127.0.0.1:{free_port()}", "nowhere", "user", "password", secure=False)
+    away = MinioStore(f"127.0.0.1:{free_port()}", "nowhere", "user", "password")
     commands = commands_of(away, Trainings(away, "trainer", 60), threading.Event())
     with pytest.raises(RetryLater):
         commands.handle([training()])
