@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,6 +101,8 @@ class PrivateRedis:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
+        self._folder = folder
+        self._saved = folder.with_name(f"{folder.name}-saved")
         self.port = free_port()
         options = {"port": self.port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
         command = [program("redis-server", "redis-server")]
@@ -109,6 +112,19 @@ class PrivateRedis:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
+
+    def save(self) -> None:
+        """Keep a copy of what is on its disk."""
+        self.server.stop()
+        shutil.copytree(self._folder, self._saved)
+        self.server.start()
+
+    def go_back(self) -> None:
+        """Start again with the copy, as after a power cut or from a backup."""
+        self.server.stop()
+        shutil.rmtree(self._folder)
+        shutil.copytree(self._saved, self._folder)
+        self.server.start()
 
     def _answers(self) -> bool:
         try:
@@ -136,7 +152,7 @@ def taking_in(
 ) -> Iterator[Intake]:
     """One queue goes into the handler and the archive until the block ends."""
     stop = threading.Event()
-    archive = Archive(store, seconds=0.05, messages=500)
+    archive = Archive(store, seconds=0.05, messages=500, written=handler.watermark.note_written)
     intake = Intake(broker, queue, handler, archive, prefetch=prefetch, stop=stop)
     intake.start(failed=stop.set)
     yield intake

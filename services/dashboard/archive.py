@@ -10,7 +10,7 @@ import gzip
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,14 +51,31 @@ class _Open:
     lines: list[bytes] = field(default_factory=list)
     waiting: list[tuple[int, Future[None]]] = field(default_factory=list)
     """How many lines there were with each, and its future."""
+    batches: list[str] = field(default_factory=list)
+    """The name of the batch of each of them."""
     since: float = 0.0
 
 
 class Archive:
     """Writes segments in a thread of its own, one after the other."""
 
-    def __init__(self, store: ObjectStore, *, seconds: float, messages: int) -> None:
-        """A segment is closed ``seconds`` after its first message, or when it holds so many ``messages``."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        seconds: float,
+        messages: int,
+        written: Callable[[str, Sequence[str]], None] = lambda _segment, _batches: None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            store: where the segments go.
+            seconds: a segment is closed so long after its first message,
+            messages: or when it holds so many.
+            written: is told the key of each segment that was written, and the names of its batches.
+        """
+        self._written = written
         self._store = store
         self._seconds = seconds
         self._messages = messages
@@ -70,8 +87,8 @@ class Archive:
         self._thread = threading.Thread(target=self._write_segments, name="archive", daemon=True)
         self._thread.start()
 
-    def keep(self, messages: Sequence[Message]) -> Future[None]:
-        """Take messages in; the future is done when they are in object storage.
+    def keep(self, messages: Sequence[Message], batch: str = "") -> Future[None]:
+        """Take the messages of a batch in; the future is done when they are in object storage.
 
         While the storage is away the future waits. It fails with `StorageUnavailable` when the archive is closed before
         the storage is back, and with another error when no later try would help.
@@ -85,6 +102,7 @@ class Archive:
                 self._open.since = time.monotonic()
             self._open.lines.extend(message.encode() for message in messages)
             self._open.waiting.append((len(self._open.lines), future))
+            self._open.batches.append(batch)
             WAITING.inc(len(messages))
             self._change.notify()
         return future
@@ -133,9 +151,10 @@ class Archive:
         """Take the open segment, at most `MOST_IN_SEGMENT` of its lines."""
         whole, self._hurry = self._open, False
         cut = next((count for count, _ in whole.waiting if count >= MOST_IN_SEGMENT), len(whole.lines))
-        segment = _Open(whole.lines[:cut], [wait for wait in whole.waiting if wait[0] <= cut], whole.since)
+        waiting = [wait for wait in whole.waiting if wait[0] <= cut]
+        segment = _Open(whole.lines[:cut], waiting, whole.batches[: len(waiting)], whole.since)
         left = [(count - cut, future) for count, future in whole.waiting if count > cut]
-        self._open = _Open(whole.lines[cut:], left, whole.since)
+        self._open = _Open(whole.lines[cut:], left, whole.batches[len(waiting) :], whole.since)
         return segment
 
     def _write(self, segment: _Open) -> None:
@@ -143,6 +162,7 @@ class Archive:
         key = f"{FOLDER}/{datetime.now(UTC):%Y-%m-%d/%H%M}-{ULID()}.jsonl.gz"
         retrying = patient(self._stop, StorageUnavailable, longest=LONGEST_PAUSE, tell=_tell)
         retrying(self._store.put, key, content, CONTENT_TYPE)
+        self._written(key, segment.batches)
         SEGMENTS.inc()
 
     def _settle(self, segment: _Open, error: Exception | None) -> None:
@@ -188,8 +208,19 @@ def lines_of(store: ObjectStore, key: str) -> Iterator[bytes]:
         raise DamagedSegment(f"{key}: {error}: restore it from a backup, or delete it to do without") from error
 
 
-def merge(store: ObjectStore, keys: Sequence[str], into: str) -> None:
+def merge(
+    store: ObjectStore,
+    keys: Sequence[str],
+    into: str,
+    about_to: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
+) -> None:
     """Make one segment of several, each line once; then the several are gone. Interrupted, both may be there.
+
+    Args:
+        store: has the segments.
+        keys: of the several.
+        into: key of the one.
+        about_to: is told both just before the one is written.
 
     Raises:
         DamagedSegment, StorageError: nothing was deleted.
@@ -202,6 +233,7 @@ def merge(store: ObjectStore, keys: Sequence[str], into: str) -> None:
                 if digest not in seen:
                     seen.add(digest)
                     merged.write(line)
+    about_to(keys, into)
     store.put(into, content.getvalue(), CONTENT_TYPE)
     for key in keys:
         store.delete(key)

@@ -65,7 +65,12 @@ class Dashboard:
         self._settings = settings
         self._redis, self._keys, self._broker, self._store, self._stop = redis, keys, broker, store, stop
         self.handler = Handler(redis, keys, settings)
-        self.archive = Archive(store, seconds=settings.segment_seconds, messages=settings.segment_messages)
+        self.archive = Archive(
+            store,
+            seconds=settings.segment_seconds,
+            messages=settings.segment_messages,
+            written=self.handler.watermark.note_written,
+        )
         self.audit = Audit(store, stop)
         self.access = Access(
             Register(store),
@@ -80,7 +85,7 @@ class Dashboard:
             login=settings.login,
         )
         self.rebuilder = Rebuilder(redis, keys, settings, store)
-        self.upkeep = Upkeep(self.rebuilder, store, stop)
+        self.upkeep = Upkeep(self.rebuilder, self.handler.watermark, store, stop)
         self.intakes = [
             Intake(broker, queue, self.handler, self.archive, prefetch=settings.prefetch, stop=stop) for queue in QUEUES
         ]
@@ -166,7 +171,7 @@ class Dashboard:
                 "broker": lambda: self._broker.depth(DASHBOARD_VERDICTS.name),
                 "redis": self._redis.ping,
                 "storage": lambda: self._store.exists("verdicts/ready"),
-                "counts": lambda: None if self.rebuilder.built else "being made from the archive",
+                "counts": lambda: self.upkeep.unfinished,
                 "intake": lambda: None if self.well else "stands still",
             }
         )

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Final
 
+from ulid import ULID
+
 from services.dashboard.archive import Archive
 from services.dashboard.handler import Handler
 from shared.messages import Message
@@ -36,5 +38,8 @@ class Commands:
         except NotInTime as error:
             raise BrokerUnavailable(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s") from error
         if noted:
-            self._handler.apply([command])
-            self._archive.keep([command])
+            batch = str(ULID())
+            self._archive.keep(
+                [command], batch
+            )  # first: while Redis is away, the projection lacks it, and gets it later
+            self._handler.watermark.apply(lambda: self._handler.apply([command]), batch)

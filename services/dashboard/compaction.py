@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,8 +19,15 @@ AFTER: Final = timedelta(minutes=10)
 _KEY: Final = re.compile(rf"^{FOLDER}/(\d{{4}}-\d\d-\d\d)/(\d\d)(?:\d\d)?-[0-9A-Z]{{26}}\.jsonl\.gz$")
 
 
-def compact(store: ObjectStore, now: datetime, days: int | None = 2) -> int:
+def compact(
+    store: ObjectStore,
+    now: datetime,
+    days: int | None = 2,
+    about_to: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
+) -> int:
     """Merge the segments of each hour that is over, of the last ``days`` (None: of all); how many segments went.
+
+    ``about_to`` is told which segments become which, before that one is written.
 
     Raises:
         DamagedSegment, StorageError: the hours before it are done.
@@ -28,7 +36,7 @@ def compact(store: ObjectStore, now: datetime, days: int | None = 2) -> int:
     for (day, hour), keys in sorted(_by_hour(store, now, days).items()):
         over = datetime.fromisoformat(f"{day}T{hour}:00:00+00:00") + timedelta(hours=1) + AFTER
         if len(keys) > 1 and over < now:
-            merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz")
+            merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz", about_to)
             gone += len(keys) - 1
     return gone
 

@@ -1,9 +1,11 @@
--- Forget all keys but some in a single step: a frame counted between the loss of its count and of the mark that it was
+-- Forget all keys but some in a single step, and name the projection anew: a frame counted between the loss of its count and of the mark that it was
 -- seen would be counted twice, or never.
 --
+-- KEYS[1]  the name of the projection
 -- ARGV[1]  pattern of the keys
 -- ARGV[2]  a key that stays
 -- ARGV[3]  beginning of further keys that stay
+-- ARGV[4]  the new name
 
 local found
 repeat
@@ -20,4 +22,5 @@ repeat
     end
   until cursor == '0'
 until found == 0
+redis.call('SET', KEYS[1], ARGV[4])
 return 0

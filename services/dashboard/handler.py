@@ -20,6 +20,7 @@ from services.dashboard.models.words import ThresholdWords
 from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings.register import Trainings
+from services.dashboard.watermark import Watermark
 from shared.messages import (
     CameraReported,
     FrameExplained,
@@ -60,6 +61,7 @@ class Handler:
     def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings, *, live: bool = True) -> None:
         """``live``: what is applied happens now. When it is read from the archive, nobody is told and nothing timed."""
         self._live = live
+        self.watermark = Watermark(redis, keys)
         self.counting = Counting(redis, keys, settings)
         self.frames = FrameIndex(redis, keys, settings)
         self.cameras = Cameras(redis, keys, settings)
@@ -69,7 +71,7 @@ class Handler:
         self.moves = Moves(redis, keys)
         self.thresholds = ThresholdWords(redis, keys)
         self.announcer = Announcer(redis, keys)
-        self._appliers: dict[type[Message], Callable[[Any], None]] = {
+        self._appliers: dict[type[Message], Callable[[Any], int | None]] = {
             FrameInspected: self._apply_verdicts,
             FrameExplained: self._apply_explanations,
             CameraReported: self.cameras.report,
@@ -94,8 +96,8 @@ class Handler:
         if type(message) not in self._appliers:
             raise UnwantedMessage(f"{type(message).__name__} is not for the dashboard: see the bindings of its queues")
 
-    def apply(self, messages: Sequence[Message]) -> None:
-        """Apply messages, those of one type together.
+    def apply(self, messages: Sequence[Message]) -> int:
+        """Apply messages, those of one type together; returns how many verdicts and explanations were counted.
 
         Raises:
             UnwantedMessage: one is not the dashboard's.
@@ -106,15 +108,15 @@ class Handler:
         by_type: dict[type[Message], list[Message]] = defaultdict(list)
         for message in messages:
             by_type[type(message)].append(message)
-        for kind, group in by_type.items():
-            self._appliers[kind](group)
+        return sum(self._appliers[kind](group) or 0 for kind, group in by_type.items())
 
-    def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> None:
+    def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> int:
         counted = self.counting.count([fact_of_verdict(verdict) for verdict in verdicts])
         self.cameras.saw([verdict.frame for verdict in verdicts])
         self.frames.keep(verdicts)
         if self._live:
             self._tell_of_verdicts(verdicts, counted)
+        return sum(counted)
 
     def _tell_of_verdicts(self, verdicts: Sequence[FrameInspected], counted: Sequence[bool]) -> None:
         fresh = [verdict for verdict, first in zip(verdicts, counted, strict=True) if first]
@@ -125,12 +127,13 @@ class Handler:
             COUNTED.labels(verdict.frame.line, verdict.verdict.value).inc()
             DELAY.labels(verdict.frame.line).observe(verdict.latency_ms / 1000)
 
-    def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> None:
+    def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> int:
         # of the frames that passed, those that people asked about are no part of the line's account
-        self.counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
+        counted = self.counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
         self.frames.explain(explanations)
         if self._live:
             self.announcer.frames([explanation.frame for explanation in explanations])
+        return sum(counted)
 
     def _apply_trainings(self, words: Sequence[TrainingRequested | TrainingProgressed | ModelTrained]) -> None:
         self.trainings.note(words)

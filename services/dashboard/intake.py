@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -38,6 +38,7 @@ PARKED: Final = Counter(
 )
 
 _log = structlog.stdlib.get_logger("intake")
+Result = TypeVar("Result")
 
 
 class Intake:
@@ -110,16 +111,16 @@ class Intake:
         return message
 
     def _take_in(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
-        self._until_done(self._handler.apply, messages)
         lasting = [message for message in messages if type(message) not in FLEETING]
-        kept = self._archive.keep(lasting) if lasting else _done()
+        batch = self._until_done(self._handler.watermark.apply, lambda: self._handler.apply(messages))
+        kept = self._archive.keep(lasting, batch) if lasting else _done()
         self._held.append((kept, deliveries))
         if any(delivery.queue != self._queue.name for delivery in deliveries):
             self._archive.hurry()  # the next suspect is given when this one is done
 
-    def _until_done(self, attempt: Callable[..., None], *args: object) -> None:
+    def _until_done(self, attempt: Callable[..., Result], *args: object) -> Result:
         """Try until it succeeds, or until the stop, as long as the trouble may pass."""
-        patient(self._stop, PASSING, shortest=0.1, longest=LONGEST_PAUSE, tell=self._tell)(attempt, *args)
+        return patient(self._stop, PASSING, shortest=0.1, longest=LONGEST_PAUSE, tell=self._tell)(attempt, *args)
 
     def _acknowledge_kept(self, *, wait: bool = False) -> None:
         done: list[Delivery] = []

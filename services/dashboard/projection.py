@@ -28,7 +28,7 @@ AWAY: Final = (
 )
 """Redis can't be reached, is loading, has failed over or is full: trying again later may help."""
 
-LAYOUT: Final = "2"
+LAYOUT: Final = "3"
 """Of the keys below. A projection of another layout is made again from the archive."""
 
 
@@ -51,6 +51,25 @@ class Keys:
     def building(self) -> str:
         """String: who is building the projection from the archive; expires when that process dies."""
         return f"{self.prefix}:building"
+
+    @property
+    def generation(self) -> str:
+        """String: a name that changes whenever the projection is forgotten."""
+        return f"{self.prefix}:generation"
+
+    @property
+    def segments(self) -> str:
+        """Set: the segments of the archive that the projection holds."""
+        return f"{self.prefix}:segments"
+
+    def applied(self, batch: str) -> str:
+        """String: that a batch of messages was applied; until its segment is in the archive, a day at most."""
+        return f"{self.prefix}:applied:{batch}"
+
+    @property
+    def restored(self) -> str:
+        """String: when frames were missing the last time and were counted again from the archive, and how many."""
+        return f"{self.prefix}:restored"
 
     @property
     def events(self) -> str:

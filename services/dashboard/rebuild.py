@@ -1,12 +1,13 @@
-"""Making the projection again from the archive.
+"""Making the projection again from the archive: all of it, or the segments that it has lost.
 
-It may run while dashboards count: each frame is counted once, whoever comes first.
+It may run while dashboards count: each frame is counted once, whichever process applies it first.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
@@ -14,6 +15,9 @@ from typing import Final
 
 import structlog
 from redis import Redis
+from redis.exceptions import LockError, LockNotOwnedError, RedisError
+from redis.lock import Lock
+from ulid import ULID
 
 from services.dashboard.archive import DamagedSegment, read_segment, segments
 from services.dashboard.handler import Handler
@@ -25,7 +29,7 @@ BATCH: Final = 1_000
 LEASE_SECONDS: Final = 300
 """How long another process waits for one that builds and says nothing."""
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], object]
 """Told after each segment: how many are done, of how many."""
 
 _log = structlog.stdlib.get_logger("rebuild")
@@ -38,6 +42,8 @@ class Rebuilt:
     segments: int = 0
     messages: int = 0
     damaged: int = 0
+    counted: int = 0
+    """Verdicts and explanations that were not counted before."""
 
 
 class Rebuilder:
@@ -49,12 +55,13 @@ class Rebuilder:
         self._store = store
         self._settle_seconds = 3 * settings.segment_seconds
         self._handler = Handler(redis, keys, settings, live=False)
+        self._watermark = self._handler.watermark
         script = files("services.dashboard") / "forget.lua"
         self._forget = redis.register_script(script.read_text(encoding="utf-8"))
 
     @property
     def built(self) -> bool:
-        """Whether the projection holds what the archive holds; False in a Redis that is new or was emptied."""
+        """Whether the projection was filled from the archive; False in a Redis that is new or was emptied."""
         return self._redis.get(self._keys.built) == LAYOUT
 
     @property
@@ -63,7 +70,7 @@ class Rebuilder:
         return self._redis.get(self._keys.built) not in (None, LAYOUT)
 
     def build(self, progress: Progress | None = None, *, from_nothing: bool = False) -> Rebuilt | None:
-        """Read the whole archive, newest first; None when another process is at it.
+        """Read what the projection lacks of the archive, newest first; None when another process is at it.
 
         ``from_nothing``: forget everything first. Without it, what is known must be younger than what is recognised as
         seen, or it would be counted again.
@@ -71,43 +78,78 @@ class Rebuilder:
         Raises:
             StorageError, redis.exceptions.RedisError: it is not complete; build again.
         """
-        if not self._redis.set(self._keys.building, "1", nx=True, ex=LEASE_SECONDS):
-            return None
-        try:
-            if from_nothing:
-                self._clear()
-            found = self._read_all(progress)
-            self._redis.set(self._keys.built, LAYOUT)
-        finally:
-            self._redis.delete(self._keys.building)
-        return found
+        if not from_nothing and self.built and not self._missing():
+            return Rebuilt()
+        lease = self._redis.lock(self._keys.building, timeout=LEASE_SECONDS, thread_local=False)
+        while lease.acquire(blocking=False):
+            try:
+                if from_nothing:
+                    self._clear()
+                return self._build(lease, progress)
+            except LockNotOwnedError:
+                _log.warning("Redis was emptied, or another process took over, during a rebuild; beginning again")
+                from_nothing = False  # what was applied since is marked
+            finally:
+                with suppress(LockError, RedisError):
+                    lease.release()
+        return None
 
     def _clear(self) -> None:
-        self._forget(args=[f"{self._keys.prefix}:*", self._keys.building, self._keys.access])
+        self._forget(
+            keys=[self._keys.generation],
+            args=[f"{self._keys.prefix}:*", self._keys.building, self._keys.access, str(ULID())],
+        )
 
-    def _read_all(self, progress: Progress | None) -> Rebuilt:
-        """Until a listing shows nothing new: others may be writing, or merging segments under our hands."""
-        found, done = Rebuilt(), set[str]()
-        while new := [key for key in reversed(segments(self._store)) if key not in done]:
-            of = len(done) + len(new)
-            for key in new:
-                self._read(key, found)
-                done.add(key)
-                if progress:
-                    progress(len(done), of)
-            time.sleep(self._settle_seconds)
+    def _build(self, lease: Lock, progress: Progress | None) -> Rebuilt:
+        found = self._read_all(lease, progress)
+        self._redis.set(self._keys.built, LAYOUT)
+        try:
+            lease.reacquire()
+        except LockNotOwnedError:
+            self._redis.delete(self._keys.built)  # it may have been emptied before it was set
+            raise
         return found
 
-    def _read(self, key: str, found: Rebuilt) -> None:
-        messages = read_segment(self._store, key)
-        try:
+    def _read_all(self, lease: Lock, progress: Progress | None) -> Rebuilt:
+        """Until a listing shows nothing new: others may be writing, or merging segments at the same time."""
+        found, damaged, done = Rebuilt(), set[str](), 0
+        while missing := [key for key in self._missing() if key not in damaged]:
+            of = done + len(missing)
+            for key in missing:
+                if not self._read(lease, key, found):
+                    damaged.add(key)
+                done += 1
+                if progress:
+                    progress(done, of)
+            time.sleep(self._settle_seconds)
+        found.damaged = len(damaged)
+        return found
+
+    def _missing(self) -> list[str]:
+        """The segments that the projection lacks, newest first."""
+        marked = self._watermark.marked()
+        archived = segments(self._store)
+        self._watermark.prune(marked.difference(archived))
+        return [key for key in reversed(archived) if key not in marked]
+
+    def _read(self, lease: Lock, key: str, found: Rebuilt) -> bool:
+        """Apply a segment and mark it; False when it is damaged."""
+
+        def replay() -> None:
+            messages = read_segment(self._store, key)
             while batch := list(islice(messages, BATCH)):
-                self._redis.expire(self._keys.building, LEASE_SECONDS)
-                self._handler.apply(batch)
+                lease.reacquire()
+                found.counted += self._handler.apply(batch)
                 found.messages += len(batch)
-            found.segments += 1
+
+        try:
+            batch = self._watermark.apply(replay)
         except ObjectNotFound:
-            return  # merged into another, which the next listing shows
+            return True  # merged into another, which the next listing shows
         except DamagedSegment as error:
-            found.damaged += 1
             _log.error("passed over the rest of a segment of the archive", reason=str(error))
+            return False
+        lease.reacquire()
+        self._watermark.mark(key, [batch])
+        found.segments += 1
+        return True

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.dashboard.paging import Next
+from services.dashboard.watermark import Restored
 
 
 class Whereabouts(BaseModel):
@@ -53,6 +54,9 @@ class Accounting(BaseModel):
     cameras: list[CameraWhereabouts]
     hours: list[HourWhereabouts] = Field(description="newest first; hours in which a camera took nothing are left out")
     complete: bool = Field(description="all parked frames could be looked at; if not, some are among those in flight")
+    restored: Restored | None = Field(
+        None, description="the last time that Redis had lost frames, which were counted again from the archive"
+    )
 
 
 class ParkedView(BaseModel):

@@ -39,6 +39,7 @@ class AccountingService:
         self._register = register
         self._counting = handler.counting
         self._cameras = handler.cameras
+        self._watermark = handler.watermark
         self.parked = parked
 
     def account(self, first: datetime, last: datetime, line: str | None = None) -> Accounting:
@@ -71,6 +72,7 @@ class AccountingService:
             cameras=list(_by_camera(hours)),
             hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
             complete=found is not None and found.complete,
+            restored=self._watermark.restored(),
         )
         return account, found
 

@@ -1,26 +1,61 @@
-"""The dashboard while Redis is stopped, or has lost what it had."""
+"""The dashboard while Redis is stopped, comes back older than it was, or has lost what it had."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
+from services.dashboard import upkeep
+from services.dashboard.archive import Archive, segments
+from services.dashboard.compaction import compact
 from services.dashboard.handler import Handler
 from services.dashboard.projection import Keys, open_redis
 from services.dashboard.rebuild import Rebuilder
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.upkeep import Upkeep
+from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS
 from tests.dashboards import PrivateRedis, publish, soon, taking_in
+from tests.processes import Server
 from tests.verdicts import Line
 
 
 @pytest.fixture
 def settings(settings: DashboardSettings, own_redis: PrivateRedis) -> DashboardSettings:
     return settings.model_copy(update={"redis_url": own_redis.url, "segment_seconds": 0.01})
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.1)
+
+
+@contextmanager
+def kept_up(settings: DashboardSettings, handler: Handler, store: ObjectStore) -> Iterator[Upkeep]:
+    """Upkeep runs within the block."""
+    redis, stop = open_redis(settings), threading.Event()
+    running = Upkeep(Rebuilder(redis, Keys(settings.redis_prefix), settings, store), handler.watermark, store, stop)
+    running.start()
+    yield running
+    stop.set()
+    running.join()
+
+
+def judged(handler: Handler) -> int:
+    return handler.counting.total("line-1").judged
+
+
+def archived(store: ObjectStore, verdicts: list[Message], at_once: int = 20) -> None:
+    archive = Archive(store, seconds=0.01, messages=1)
+    for start in range(0, len(verdicts), at_once):
+        archive.keep(verdicts[start : start + at_once]).result(60)
+    archive.close()
 
 
 def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted(
@@ -32,7 +67,7 @@ def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         own_redis.server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 40
+    assert judged(handler) == 40
 
 
 def test_a_redis_that_was_emptied_is_filled_from_the_archive(
@@ -41,12 +76,125 @@ def test_a_redis_that_was_emptied_is_filled_from_the_archive(
     publish(broker, *Line().verdicts(40))
     with taking_in(broker, handler, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    redis, stop = open_redis(settings), threading.Event()
-    redis.flushall()
+    open_redis(settings).flushall()
+    with kept_up(settings, handler, store) as running:
+        soon(lambda: running.unfinished is None)
+    assert judged(handler) == 40
+
+
+def test_a_redis_that_comes_back_older_than_it_was_gets_what_it_lost_and_says_so(
+    broker: Broker, handler: Handler, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
+) -> None:
+    line = Line()
+    with taking_in(broker, handler, store), kept_up(settings, handler, store) as running:
+        publish(broker, *line.verdicts(40))
+        soon(lambda: judged(handler) == 40)
+        soon(lambda: running.unfinished is None and handler.watermark.marked() >= set(segments(store)))
+        own_redis.save()
+        soon(lambda: running.unfinished is None)
+        publish(broker, *line.verdicts(60))
+        soon(lambda: judged(handler) == 100 and broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        own_redis.go_back()
+        soon(lambda: judged(handler) == 100)
+        soon(handler.watermark.restored)
+    told = handler.watermark.restored()
+    assert told is not None
+    assert told.frames == 60
+    assert handler.watermark.marked() == set(segments(store))
+
+
+def test_two_dashboards_restore_what_redis_lost_once(
+    handler: Handler, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
+) -> None:
+    verdicts: list[Message] = list(Line().verdicts(200))
+    archived(store, verdicts[:100])
+    with kept_up(settings, handler, store) as one, kept_up(settings, handler, store) as other:
+        soon(lambda: judged(handler) == 100)
+        soon(lambda: one.unfinished is None and other.unfinished is None)
+        own_redis.save()
+        archived(store, verdicts[100:])
+        own_redis.go_back()
+        soon(lambda: judged(handler) == 200)
+        soon(lambda: one.unfinished is None and other.unfinished is None)
+        assert judged(handler) == 200
+
+
+def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_again(
+    broker: Broker, settings: DashboardSettings, own_redis: PrivateRedis, s3_server: Server, store: ObjectStore
+) -> None:
+    handler = Handler(open_redis(settings), Keys(settings.redis_prefix), settings)
+    with taking_in(broker, handler, store), kept_up(settings, handler, store) as running:
+        soon(lambda: running.unfinished is None)
+        own_redis.save()
+        soon(lambda: running.unfinished is None)
+        s3_server.stop()
+        publish(broker, *Line().verdicts(30))
+        soon(lambda: judged(handler) == 30)
+        own_redis.go_back()
+        soon(lambda: judged(handler) == 0)
+        s3_server.start()
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: judged(handler) == 30)
+
+
+def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
+    handler: Handler, store: ObjectStore, settings: DashboardSettings
+) -> None:
+    archived(store, list(Line().verdicts(200)))
+    redis = open_redis(settings)
     rebuilder = Rebuilder(redis, Keys(settings.redis_prefix), settings, store)
-    upkeep = Upkeep(rebuilder, store, stop)
-    upkeep.start()
-    soon(lambda: rebuilder.built)
-    stop.set()
-    upkeep.join()
-    assert handler.counting.total("line-1").judged == 40
+    emptied: list[int] = []
+
+    def empty_once(done: int, _of: int) -> None:
+        if done == 8 and not emptied:
+            emptied.append(done)
+            redis.flushall()
+
+    rebuilder.build(empty_once, from_nothing=True)
+    assert emptied
+    assert judged(handler) == 200
+    assert rebuilder.built
+
+
+def test_a_rebuild_whose_lease_another_process_took_leaves_the_rest_to_it(
+    handler: Handler, store: ObjectStore, settings: DashboardSettings
+) -> None:
+    archived(store, list(Line().verdicts(100)))
+    keys, redis = Keys(settings.redis_prefix), open_redis(settings)
+    rebuilder = Rebuilder(redis, keys, settings, store)
+
+    def take_over(_done: int, _of: int) -> None:
+        redis.set(keys.building, "another")
+
+    assert rebuilder.build(take_over) is None
+    assert redis.get(keys.building) == "another"
+    assert not rebuilder.built
+    redis.delete(keys.building)
+    rebuilder.build()
+    assert judged(handler) == 100
+
+
+def test_a_projection_that_lacks_nothing_reads_no_segment(
+    handler: Handler, store: ObjectStore, settings: DashboardSettings
+) -> None:
+    archived(store, list(Line().verdicts(100)))
+    rebuilder = Rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
+    first, second = rebuilder.build(), rebuilder.build()
+    assert (first and first.segments, second and second.segments) == (5, 0)
+    archived(store, list(Line("line-2").verdicts(20)))
+    third = rebuilder.build()
+    assert third is not None
+    assert (third.segments, third.counted) == (1, 20)
+
+
+def test_a_merged_segment_of_applied_ones_is_not_applied_again(
+    store: ObjectStore, settings: DashboardSettings, handler: Handler
+) -> None:
+    archived(store, list(Line().verdicts(100)))
+    rebuilder = Rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
+    rebuilder.build()
+    compact(store, datetime.max.replace(tzinfo=UTC), days=None, about_to=handler.watermark.mark_merged)
+    assert len(segments(store)) == 1
+    again = rebuilder.build()
+    assert again is not None
+    assert again.segments == 0

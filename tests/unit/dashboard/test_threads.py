@@ -16,6 +16,7 @@ from services.dashboard.live import Hub, Sources
 from services.dashboard.projection import Keys
 from services.dashboard.rebuild import Rebuilder
 from services.dashboard.upkeep import Upkeep
+from services.dashboard.watermark import Watermark
 from shared.storage.filesystem import FilesystemStore
 
 UNFORESEEN = ValueError("a pointer to production that nobody can read")
@@ -52,7 +53,8 @@ def test_upkeep_goes_on_after_an_error_that_nobody_foresaw(tmp_path: Path, monke
             looked.release()
             raise UNFORESEEN
 
-    running = Upkeep(cast("Rebuilder", Failing()), FilesystemStore(tmp_path), stop)
+    watermark = Watermark(FakeRedis(decode_responses=True), Keys("test"))
+    running = Upkeep(cast("Rebuilder", Failing()), watermark, FilesystemStore(tmp_path), stop)
     running.start()
     assert all(looked.acquire(timeout=60) for _ in range(2))
     stop.set()
