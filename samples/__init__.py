@@ -1,5 +1,6 @@
 """Drawn sewing seams with the truth beside them, and the small model that the demo starts with."""
 
+import shared  # noqa: F401  it bounds OpenCV, so before anything imports that
 from samples.film import SeamFilm
 from samples.still import draw_seam
 from samples.strip import Piece, draw_strip

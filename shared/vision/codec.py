@@ -9,11 +9,32 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import shared
+
 Picture = NDArray[np.uint8]
 """(height, width, 3), blue green red, 0 to 255."""
 
-PIXEL_LIMIT: Final = 50_000_000
+PIXEL_LIMIT: Final = shared.PIXEL_LIMIT
 """The largest picture that is decoded. The size is read from the header first: a small file can claim a huge one."""
+
+MOST_SEGMENTS: Final = 100_000
+"""Parts of a file; encoders make one for each few kilobytes."""
+MOST_SCANS: Final = 100
+"""Of a progressive JPEG; encoders make about ten."""
+
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+CHUNK: Final = struct.Struct(">I4s")
+ANIMATION: Final = frozenset({b"acTL", b"fcTL", b"fdAT"})
+
+SCAN: Final = b"\xff\xda"
+START_OF_SCAN: Final = 0xDA
+PROGRESSIVE: Final = frozenset({0xC2, 0xCA})
+FRAMES: Final = frozenset({0xC0, 0xC1, 0xC9}) | PROGRESSIVE
+"""What libjpeg decodes: baseline, extended and progressive, by Huffman or arithmetic coding."""
+WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+"""TEM and RSTn."""
+WITH_LENGTH: Final = FRAMES | {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
+"""Frames, DHT, DAC, SOS, DQT, DNL, DRI, APPn, COM."""
 
 CONTENT_TYPES: Final = {"jpeg": "image/jpeg", "png": "image/png"}
 SUFFIXES: Final = {"jpeg": "jpg", "png": "png"}
@@ -60,40 +81,88 @@ def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Picture:
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise UnreadablePicture(f"broken picture: {error.err}") from error
+        raise UnreadablePicture(f"broken picture: {getattr(error, 'err', '') or error}") from error
     if picture is None:
         raise UnreadablePicture("broken picture: its header is right, its content is not")
+    if sorted(picture.shape[:2]) != sorted((width, height)):  # EXIF may turn it
+        raise UnreadablePicture("broken picture: its header names another size than its content has")
     return np.asarray(picture, np.uint8)
 
 
 def size_of(content: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone.
+    """Width and height in pixels, from the headers alone.
+
+    The headers are read to the start of the pixels, and more strictly than by the decoders behind `decode`: what these
+    would skip, guess or allocate memory for is refused here.
 
     Raises:
-        UnreadablePicture: neither a JPEG nor a PNG.
+        UnreadablePicture: neither a JPEG nor a PNG, or one whose structure is broken.
     """
     if not content:
         raise UnreadablePicture("the picture has zero bytes")
-    if content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) >= 24:
-        width, height = struct.unpack(">II", content[16:24])
-        return int(width), int(height)
-    if content.startswith(b"\xff\xd8"):
-        return _jpeg_size(content)
-    raise UnreadablePicture("neither a JPEG nor a PNG")
+    if content.startswith(PNG_SIGNATURE):
+        width, height = _png_size(content)
+    elif content.startswith(b"\xff\xd8\xff"):
+        width, height = _jpeg_size(content)
+    else:
+        raise UnreadablePicture("neither a JPEG nor a PNG")
+    if not width or not height:
+        raise UnreadablePicture(f"broken picture: its size is {width} x {height}")
+    return width, height
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    """Walk all chunks (PNG specification, 5): OpenCV allocates what a chunk claims before it reads it."""
+    at, chunks = len(PNG_SIGNATURE), 0
+    while (body := at + 8) <= len(content):
+        length, kind = CHUNK.unpack_from(content, at)
+        chunks += 1
+        if (kind == b"IHDR") != (chunks == 1) or (kind == b"IHDR" and length != 13):
+            raise UnreadablePicture("broken PNG: its header is not its first chunk")
+        if kind in ANIMATION:
+            raise UnreadablePicture("an animated PNG: send one picture of it")
+        if chunks > MOST_SEGMENTS:
+            raise UnreadablePicture(f"broken PNG: more than {MOST_SEGMENTS:,} chunks")
+        at = body + length + 4
+        if at > len(content):
+            raise UnreadablePicture(f"broken picture: a PNG that ends within its chunk {kind!r}")
+        if kind == b"IEND":
+            width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
+            return int(width), int(height)
+    raise UnreadablePicture("broken picture: a PNG without its end")
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
-    """Walk the segments to the start of frame (ITU-T T.81, B.2.2)."""
-    at = 2
-    while at + 9 <= len(content):
-        if content[at] != 0xFF:
-            break
+    """Walk the segments to the start of the first scan (ITU-T T.81, B.2)."""
+    at, size, segments = 2, None, 0
+    while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
-        if marker == 0xFF:
-            at += 1
+        segments += 1
+        if segments > MOST_SEGMENTS:
+            raise UnreadablePicture(f"broken JPEG: more than {MOST_SEGMENTS:,} segments before its pixels")
+        if marker == 0xFF or marker in WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2  # a fill byte is before a marker
             continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", content[at + 5 : at + 9])
-            return int(width), int(height)
-        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    raise UnreadablePicture("broken JPEG: no start of frame")
+        if marker not in WITH_LENGTH:
+            raise UnreadablePicture(f"broken JPEG: marker {marker:#04x} where its header is expected")
+        if marker == START_OF_SCAN:
+            break
+        length = int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker in FRAMES:
+            if size or length < 11 or at + 2 + length > len(content):
+                raise UnreadablePicture("broken JPEG: more than one start of frame, or a part of one")
+            size = _jpeg_frame(content, at)
+        at += 2 + max(length, 2)
+    if not size:
+        raise UnreadablePicture("broken JPEG: no start of frame")
+    return size
+
+
+def _jpeg_frame(content: bytes, at: int) -> tuple[int, int]:
+    """The size that a start of frame names."""
+    height, width, components = struct.unpack_from(">HHB", content, at + 5)
+    if components not in (1, 3, 4):
+        raise UnreadablePicture(f"a JPEG of {components} components: save it as grey or in colours")
+    if content[at + 1] in PROGRESSIVE and content.count(SCAN) > MOST_SCANS:  # each passes over all pixels
+        raise UnreadablePicture(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
+    return int(width), int(height)

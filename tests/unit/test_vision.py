@@ -1,7 +1,5 @@
 """Pictures as bytes and as a network's numbers; bundles read whole or not at all."""
 
-import struct
-import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -31,6 +29,7 @@ from shared.vision.bundle import (
 )
 from shared.vision.codec import UnreadablePicture, decode, encode, size_of
 from shared.vision.preprocessing import prepare
+from tests.images import BOMBS
 from tests.unit.test_recipe import SEAM
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -45,11 +44,6 @@ def test_a_png_keeps_every_pixel() -> None:
     assert np.array_equal(decode(encode(NOISE, "png")), NOISE)
 
 
-def _png_header(width: int, height: int) -> bytes:
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-
-
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -58,7 +52,7 @@ def _png_header(width: int, height: int) -> bytes:
         (b"\xff\xd8\xff", "no start of frame"),
         (encode(NOISE, "png")[:200], "broken picture"),
         (encode(NOISE, "jpeg")[:-400], "broken picture"),
-        (_png_header(10_000, 10_000), "100 megapixels, and the limit is 50"),
+        (BOMBS["PNG that claims 100 megapixels"], "100 megapixels, and the limit is 50"),
     ],
 )
 def test_what_is_no_picture_is_named(content: bytes, complaint: str) -> None:
