@@ -31,10 +31,9 @@ class CameraProcess:
             **environment,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAMERA_")}
+        self.environment = {**inherited, **settings}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.camera"], env={**inherited, **settings}, stderr=log
-            )
+            self.process = subprocess.Popen([sys.executable, "-m", "services.camera"], env=self.environment, stderr=log)
 
     def wait(self, seconds: float = SECONDS) -> int:
         """Its exit code, when it ends by itself."""

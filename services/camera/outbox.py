@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
 from shared.messages import FrameCaptured
+from shared.reserve import Reserve
 
 FORMAT: Final = 1
 SCHEMA: Final = f"""
@@ -32,6 +33,15 @@ CREATE TABLE IF NOT EXISTS sessions (
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
+
+COUNT: Final = """
+INSERT INTO sessions (session, captured, refused) VALUES (?, ?, ?)
+ON CONFLICT (session) DO UPDATE SET captured = excluded.captured, refused = excluded.refused
+"""
+SHRINK_BYTES: Final = 64 * 1024**2
+"""An empty outbox whose file is larger than this gives the space back to its disk."""
+SLACK: Final = 64 * 1024
+"""Bytes that a frame takes in the database beside its own."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,13 +75,18 @@ class Outbox:
         self._changed = threading.Condition()
         self._confirmed: set[int] = set()
         """Positions of frames that the broker has, and that the disk did not let go yet."""
+        self._aside: set[int] = set()
+        self._out_of_room = False
+        """Whether the disk refused a frame, and has not let go of all that wait since."""
         self._refusing = ""
         self._captured = 0
         self._refused = 0
         self._lock = _locked(path)
+        self._reserve = Reserve(path.with_suffix(".reserve"))
         with _clear_errors(path):
-            self._database = _opened(path)
-            self._write("INSERT INTO sessions (session) VALUES (?)", [(session,)])
+            self._database = _opened_with(self._reserve, path)
+            self._reserve.hold()
+            self._write_if_possible(COUNT, [(session, 0, 0)])
             held = self._database.execute("SELECT session, length(body) FROM frames WHERE broken IS NULL").fetchall()
         self._waiting = Counter(session for session, _ in held)
         self._bytes = sum(size for _, size in held)
@@ -107,10 +122,12 @@ class Outbox:
                     self._append(body)
                 except sqlite3.OperationalError as error:
                     reason = f"the disk of the outbox fails: {error}"
+                    self._out_of_room = True
             self._captured += 1
             if reason:
                 self._count_refusal(reason)
                 return False
+            self._out_of_room = False
             self._say_when_it_takes_frames_again()
             self._waiting[self._session] += 1
             self._bytes += len(body)
@@ -124,11 +141,17 @@ class Outbox:
             self._count_refusal(reason)
 
     def wait_for_room(self, frames: int, seconds: float) -> bool:
-        """Wait until fewer than ``frames`` wait and there is room for bytes; whether that came true in time."""
+        """Wait until fewer than ``frames`` wait and there is room for bytes; whether that came true in time.
+
+        On a full disk there is room when nothing waits any more.
+        """
+
+        def has_room() -> bool:
+            most = 1 if self._out_of_room else frames
+            return self._waiting.total() < most and self._bytes < self._bytes_limit
+
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self._waiting.total() < frames and self._bytes < self._bytes_limit, seconds
-            )
+            return self._changed.wait_for(has_room, seconds)
 
     # ── for the one who sends ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,16 +176,19 @@ class Outbox:
         with self._changed:
             self._confirmed |= {frame.position for frame in frames}
             self._release(frames)
-            with suppress(sqlite3.OperationalError):
-                self._write("DELETE FROM frames WHERE position = ?", [(position,) for position in self._confirmed])
+            if self._write_if_possible(
+                "DELETE FROM frames WHERE position = ?", [(position,) for position in self._confirmed]
+            ):
                 self._confirmed.clear()
+                self._give_space_back()
 
     def set_aside(self, frame: Waiting, reason: str) -> None:
         """Keep a frame that can't be read back, but no longer try to send it; it counts as refused."""
         log.error("a frame of the outbox can't be read; it stays there", position=frame.position, reason=reason)
         with self._changed:
-            self._write("UPDATE frames SET broken = ? WHERE position = ?", [(reason, frame.position)])
-            self._write("UPDATE sessions SET refused = refused + 1 WHERE session = ?", [(frame.session,)])
+            self._aside.add(frame.position)
+            self._write_if_possible("UPDATE frames SET broken = ? WHERE position = ?", [(reason, frame.position)])
+            self._write_if_possible("UPDATE sessions SET refused = refused + 1 WHERE session = ?", [(frame.session,)])
             self._refused += frame.session == self._session
             self._release([frame])
 
@@ -190,9 +216,9 @@ class Outbox:
             }
 
     def forget(self, session: str) -> None:
-        """Drop the counts of a session whose end has been told."""
+        """Drop the counts of a session whose end has been told; what the disk does not let go is told once more."""
         with self._changed:
-            self._write("DELETE FROM sessions WHERE session = ?", [(session,)])
+            self._write_if_possible("DELETE FROM sessions WHERE session = ?", [(session,)])
 
     # ── within the lock ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,15 +227,15 @@ class Outbox:
             return f"the outbox is full: {self._frames_limit} frames wait (CAMERA_OUTBOX_FRAMES)"
         if self._bytes + size > self._bytes_limit:
             return f"the outbox is full: {self._bytes} bytes wait (CAMERA_OUTBOX_BYTES)"
+        if not self._reserve.hold() and self._free_bytes() < size + SLACK:
+            self._out_of_room = True
+            return f"the disk of the outbox is full: free some space on it ({self._path.parent})"
         return ""
 
     def _append(self, body: bytes) -> None:
         with self._transaction():
             self._database.execute("INSERT INTO frames (session, body) VALUES (?, ?)", (self._session, body))
-            self._database.execute(
-                "UPDATE sessions SET captured = ?, refused = ? WHERE session = ?",
-                (self._captured + 1, self._refused, self._session),
-            )
+            self._database.execute(COUNT, (self._session, self._captured + 1, self._refused))
 
     def _count_refusal(self, reason: str) -> None:
         self._refused += 1
@@ -217,10 +243,7 @@ class Outbox:
             log.error("refusing frames", reason=reason, refused=self._refused)
             self._refusing = reason
         with suppress(sqlite3.OperationalError):  # the next write that succeeds carries these totals too
-            self._write(
-                "UPDATE sessions SET captured = ?, refused = ? WHERE session = ?",
-                [(self._captured, self._refused, self._session)],
-            )
+            self._write(COUNT, [(self._session, self._captured, self._refused)])
 
     def _say_when_it_takes_frames_again(self) -> None:
         if self._refusing:
@@ -232,13 +255,50 @@ class Outbox:
         rows = self._database.execute(
             "SELECT position FROM frames WHERE position > ? AND broken IS NULL ORDER BY position", (position,)
         )
-        return next((found for (found,) in rows if found not in self._confirmed), None)
+        return next((found for (found,) in rows if found not in self._confirmed and found not in self._aside), None)
 
     def _release(self, frames: Sequence[Waiting]) -> None:
         for frame in frames:
             self._waiting[frame.session] -= 1
             self._bytes -= len(frame.body)
         self._changed.notify_all()
+
+    def _write_if_possible(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
+        """Write what makes room, or what is small; on a full disk, with the space of the reserve. Whether it worked."""
+        try:
+            self._write(statement, rows)
+        except sqlite3.OperationalError:
+            return self._write_on_a_full_disk(statement, rows)
+        return True
+
+    def _write_on_a_full_disk(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
+        if self._reserve.release():
+            log.warning("the disk of the outbox is full: using the space that is held for this", path=str(self._path))
+        try:
+            # so that SQLite overwrites its log from the beginning instead of making it longer
+            self._database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            self._write(statement, rows)
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    def _free_bytes(self) -> int:
+        """The bytes within the file that hold nothing."""
+        pages, page_size = (
+            self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
+        )
+        return int(pages * page_size)
+
+    def _give_space_back(self) -> None:
+        """Make the file of an empty outbox small again, and hold the reserve again."""
+        if self._waiting.total() or (self._reserve.held and self._free_bytes() < SHRINK_BYTES):
+            return
+        with suppress(sqlite3.OperationalError):  # on a disk that is still full: after one of the next frames
+            if self._free_bytes():
+                self._database.execute("VACUUM")
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if not self._reserve.held and self._reserve.hold():
+                log.info("the disk of the outbox has room again", path=str(self._path))
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         with self._transaction():
@@ -270,14 +330,39 @@ def _locked(path: Path) -> FileLock:
     return lock
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened_with(reserve: Reserve, path: Path) -> sqlite3.Connection:
+    """The database; on a full disk, opened with the space of the reserve, and else without the file of shared memory.
+
+    That file is for other processes, and a new one takes space.
+    """
+    with suppress(sqlite3.OperationalError):
+        return _opened(path)
+    reserve.release()
+    with suppress(sqlite3.OperationalError):
+        return _opened(path)
+    return _opened(path, "EXCLUSIVE")
+
+
+def _opened(path: Path, locking: str = "NORMAL") -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    if database.execute("PRAGMA user_version").fetchone()[0] not in (0, FORMAT):
+    try:
+        _prepare(database, path, locking)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path, locking: str) -> None:
+    database.execute(f"PRAGMA locking_mode = {locking}")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, FORMAT):
         raise CameraError(f"{path} was written by a newer version: upgrade the camera, or move the file away")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    database.executescript(SCHEMA)
-    return database
+    database.execute("PRAGMA temp_store = MEMORY")
+    if version != FORMAT:
+        database.executescript(SCHEMA)
 
 
 @contextmanager

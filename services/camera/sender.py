@@ -289,10 +289,13 @@ class Sender:
         """Nobody waits for a report: one that is lost is followed by another."""
         if not self._reporter.due():
             return
+        self._report_ended_sessions(publisher)
+        publisher.publish(self._reporter.report())
+
+    def _report_ended_sessions(self, publisher: Publisher) -> None:
         for session, counts in self._outbox.ended_sessions().items():
             told = publisher.publish(self._reporter.end_of(session, counts))
             told.add_done_callback(partial(self._forget, session))
-        publisher.publish(self._reporter.report())
 
     def _forget(self, session: str, told: Future[None]) -> None:
         if told.exception() is None:
@@ -303,6 +306,7 @@ class Sender:
         self._reporter.tell(*self._farewell)
         if self._publisher is None:
             return
+        self._report_ended_sessions(self._publisher)
         report = self._reporter.report()
         told = self._publisher.publish(report)
         with suppress(MessagingError, TimeoutError):

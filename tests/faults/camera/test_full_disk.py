@@ -1,0 +1,66 @@
+"""The camera on a disk that takes no more."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.camera.outbox import Outbox
+from tests.broker_address import BrokerAddress
+from tests.camera_films import write_film
+from tests.camera_process import SECONDS, Line, StartCamera
+from tests.full_disk import NOWHERE, frames_on, unshare
+from tests.processes import wait_until
+
+
+def test_an_outbox_that_filled_its_disk_is_sent_by_the_next_start_and_gives_the_disk_back(tmp_path: Path) -> None:
+    if subprocess.run([*unshare(), "true"], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here; the test below shows a start on a disk that takes no byte")
+    command = [*unshare(), sys.executable, "-m", "tests.full_disk", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=2 * SECONDS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["exit code"] == 0
+    assert found["waited"] > 30
+    assert found["sent"] == [found["waited"], found["captured"][1] - found["refused"][1]]
+    assert found["captured"][1] == 10
+    assert found["refused"][1] <= 1, "a film waits until its disk has room"
+    assert found["left"] == 0
+    assert found["bytes"] < 5_000_000
+    assert found["reserve"], "it is held again for the next time"
+
+
+def test_on_a_disk_that_takes_no_byte_a_camera_starts_and_sends_what_waits(
+    tmp_path: Path, rabbitmq: BrokerAddress, start_camera: StartCamera
+) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures=20)
+    first = start_camera({**NOWHERE, "CAMERA_SOURCE": str(film), "CAMERA_PACE": "fast"})
+    outbox = tmp_path / "outbox"
+    wait_until(lambda: frames_on(outbox) == 20, SECONDS, "the film to be in the outbox")
+    first.kill()
+    for reserve in outbox.glob("*.reserve"):
+        reserve.unlink()
+    line = Line(rabbitmq.open())
+    settings = {**first.environment, **rabbitmq.environment("CAMERA_")}
+    command = ["prlimit", "--fsize=0", sys.executable, "-m", "services.camera"]
+    second = subprocess.Popen(command, env=settings, stderr=subprocess.DEVNULL)
+    line.take_until(lambda: len(line.sequences()) >= 20, 60)
+    assert second.wait(SECONDS) == 0
+    assert line.sequences() == list(range(20))
+
+
+def test_a_frame_that_cant_be_read_back_lets_the_others_pass_on_a_full_disk(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "o.sqlite", "session", frames_limit=9, bytes_limit=9) as outbox:
+        outbox._database.execute("INSERT INTO frames (session, body) VALUES ('session', 'a'), ('session', 'b')")
+        outbox._waiting["session"] = 2
+        outbox._database.execute("PRAGMA query_only = ON")
+        broken = outbox.after(0)
+        assert broken
+        outbox.set_aside(broken, "of an unknown version")
+        following = outbox.after(0)
+        assert following
+        assert following.position == broken.position + 1
