@@ -86,9 +86,9 @@ def close_books(line: Line) -> Books:
         "poisoned": line.poisoned,
     }
     problems = [
-        *_of_sessions(archived, parked),
+        *of_sessions(archived, parked),
         *_of_injected(line, archived, parked),
-        *_of_explanations(archived),
+        *of_explanations(archived),
         *_of_objects(store, archived),
         *_of_redis(line, archived),
         *_of_pages(line, archived, totals),
@@ -103,7 +103,7 @@ def close_books(line: Line) -> Books:
     return Books(totals, problems, latencies)
 
 
-def _of_sessions(archived: Archived, parked: set[str]) -> Iterable[str]:
+def of_sessions(archived: Archived, parked: set[str]) -> Iterable[str]:
     """captured = distinct verdicts + refused + parked, for each run of each camera."""
     judged, aside = _by_session(archived.verdicts), _by_session(parked - set(archived.verdicts))
     for session, report in archived.reports.items():
@@ -123,7 +123,7 @@ def _of_injected(line: Line, archived: Archived, parked: set[str]) -> Iterable[s
     yield from (f"{name} was judged, and no camera reported its session" for name in _few(unknown))
 
 
-def _of_explanations(archived: Archived) -> Iterable[str]:
+def of_explanations(archived: Archived) -> Iterable[str]:
     without = Counter(
         "no explanation" if name not in archived.explanations else archived.explanations[name].reason
         for name in archived.flagged

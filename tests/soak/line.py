@@ -39,6 +39,8 @@ PICTURES = 200
 DISK_MEGABYTES = 16
 """Of the disk of an outbox, where the run may mount one."""
 RESTART_SECONDS = 1.0
+LONGEST_PAUSE = 10.0
+"""Between two starts of a process that ends at once, again and again."""
 CLONE_NEWNS = 0x20000
 
 
@@ -65,6 +67,8 @@ class Part:
     server: ChildServer = field(init=False)
     started: float = 0.0
     starts: int = 0
+    pause: float = 0.0
+    """Before the next start."""
     asked_to_end: bool = False
 
     def __post_init__(self) -> None:
@@ -77,6 +81,8 @@ class Part:
         return self.folder / "log"
 
     def start(self) -> None:
+        lived = time.monotonic() - self.started
+        self.pause = 0.0 if lived > LONGEST_PAUSE else min(LONGEST_PAUSE, 2 * self.pause + RESTART_SECONDS)
         self.started, self.asked_to_end = time.monotonic(), False
         self.starts += 1
         self.server.start()
@@ -240,10 +246,11 @@ class Line:
             for part in list(self.parts.values()):
                 if part.server.alive() or not self.expects(part):
                     continue
+                lived = time.monotonic() - part.started
                 if not part.asked_to_end:
-                    lived = time.monotonic() - part.started
+                    part.asked_to_end = True
                     self.ends.append(End(part.name, part.server.exit_code or 0, round(lived, 1), part.last_words()))
-                if not self._closing.is_set():
+                if not self._closing.is_set() and lived >= part.pause:
                     part.start()
 
     # ── frames of the run's own ──────────────────────────────────────────────────────────────────────────────────────
