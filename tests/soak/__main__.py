@@ -26,10 +26,13 @@ from tests.soak.plan import STEP_SECONDS, Step, draw
 from tests.soak.report import Happened, Run, write
 from tests.soak.watch import Watch
 
-BURST = 300
+WARM_UP = 60
+BURST = 400
 """Frames by which the capacity is measured."""
 SHARE = 0.7
 """Of the capacity of one worker that the cameras ask for."""
+FIRST_SECONDS = 240.0
+"""For the first frames, while TensorFlow is loaded."""
 RECOVERY_SECONDS = 120.0
 SETTLE_SECONDS = 180.0
 MOST_MINUTES = 240
@@ -64,8 +67,11 @@ def _run(line: Line, run: Run, most: float, step: float, only: set[str]) -> Run:
     watch = Watch(line)
     began = datetime.now(UTC) - timedelta(seconds=watch.now())
     try:
-        run.capacity = _capacity(line, watch)
-        run.pace = watch.pace = run.pace or min(most, SHARE * run.capacity)
+        _warm_up(line, watch)
+        if not run.pace:
+            run.capacity = _capacity(line, watch)
+            run.pace = min(most, SHARE * run.capacity)
+        watch.pace = run.pace
         line.start_inference(2)
         line.start_cameras(run.pace)
         if not watch.until(lambda: watch.recovered(0), RECOVERY_SECONDS):
@@ -90,16 +96,24 @@ def _run(line: Line, run: Run, most: float, step: float, only: set[str]) -> Run:
     return run
 
 
+def _warm_up(line: Line, watch: Watch) -> None:
+    """Have some frames inspected and explained: the first ones load the model."""
+    _inspect(line, watch, "warm-up", WARM_UP)
+
+
 def _capacity(line: Line, watch: Watch) -> float:
     """Frames per second of one worker, with everything that comes after it: until the last heatmap."""
-    images = [path.read_bytes() for path in sorted(line.pictures.iterdir())]
-    line.publish(images[:20], "warm-up")
-    watch.until(lambda: bool(watch.looks) and watch.looks[-1].judged >= 20 and watch.settled(), RECOVERY_SECONDS)
-    done, began = watch.looks[-1].judged + BURST, time.monotonic()
-    line.publish((images * BURST)[:BURST], "capacity")
-    if not watch.until(lambda: watch.looks[-1].judged >= done and watch.settled(), RECOVERY_SECONDS):
-        raise TimeoutError(f"{BURST} frames were not judged within {RECOVERY_SECONDS:.0f} s: {watch.state()}")
+    began = time.monotonic()
+    _inspect(line, watch, "capacity", BURST)
     return BURST / (time.monotonic() - began)
+
+
+def _inspect(line: Line, watch: Watch, camera: str, frames: int) -> None:
+    images = [path.read_bytes() for path in sorted(line.pictures.iterdir())]
+    done = len(line.injected) + frames
+    line.publish((images[:: max(1, len(images) // frames)] * frames)[:frames], camera)
+    if not watch.until(lambda: bool(watch.looks) and watch.looks[-1].judged >= done and watch.settled(), FIRST_SECONDS):
+        raise TimeoutError(f"{frames} frames were not inspected within {FIRST_SECONDS:.0f} s: {watch.state()}")
 
 
 def _happen(line: Line, watch: Watch, step: Step) -> list[Happened]:
