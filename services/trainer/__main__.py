@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import closing
 
+from services.trainer.claims import Identity
 from services.trainer.cli import app
 from services.trainer.errands import Errands
 from services.trainer.gate import Beside, Measuring
@@ -35,9 +36,10 @@ def main(stop: threading.Event) -> None:
     lease_seconds = settings.lease_seconds
     to_train, to_measure = threading.Event(), threading.Event()
     measuring = Measuring(store, stopped=stop.is_set)
-    errands = Errands(store, settings.name, lease_seconds)
+    identity = Identity(settings.name, settings.work_folder)
+    errands = Errands(store, identity.holder, lease_seconds)
     registry = Registry(store, Beside(measuring, errands))
-    trainings = Trainings(store, settings.name, lease_seconds)
+    trainings = Trainings(store, identity.holder, lease_seconds)
 
     with closing(await_broker(settings, stop)) as broker:
         publisher = broker.publisher()

@@ -1,19 +1,26 @@
-"""Who works on what, and until when that holds unless it is renewed: of several trainers, one does each thing.
+"""Who works on what: of several trainers, one does each thing.
 
-``<folder>/<name>/claim.json`` is the claim on one piece of work.
+The claims on one piece of work are a chain of objects, ``<folder>/<name>/claim.<number>.json``, and the newest one
+holds. A trainer that takes, renews or releases a claim creates the next object of the chain, which only one can.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 from typing import Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field
+from ulid import ULID
 
-from services.trainer.records import read_record, write_record
-from shared.storage.port import ObjectStore
+from shared.service import CannotStart
+from shared.storage.port import ObjectNotFound, ObjectStore
 
-CLAIM: Final = "claim.json"
+CLAIM: Final = re.compile(r"claim\.(\d{9})\.json")
 
 
 class Claim(BaseModel):
@@ -22,54 +29,129 @@ class Claim(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     holder: str
-    until: AwareDatetime
     attempts: int
     """How many times it was taken up; what brings its trainer down is not taken up for ever."""
+    lease_seconds: float
+    """How long it holds without being renewed."""
+    released: bool = False
+    mark: str = Field(default_factory=lambda: str(ULID()))
+    """Tells this claim from every other one."""
 
 
 class Claims:
-    """The claims on the work of one folder, as one trainer sees them."""
+    """The claims on the work of one folder, as one trainer sees them.
 
-    def __init__(self, store: ObjectStore, folder: str, holder: str, lease_seconds: float) -> None:
+    A claim has lapsed when this trainer saw no renewal for as long as its lease: clocks of other hosts are not asked.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        folder: str,
+        holder: str,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._folder = folder
         self._holder = holder
-        self._lease = timedelta(seconds=lease_seconds)
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._seen: dict[str, tuple[int, float]] = {}
 
     def take(self, name: str) -> Claim | None:
         """Take something up; None while another trainer holds it."""
-        before = self._read(name)
-        if before and before.holder != self._holder and before.until > datetime.now(UTC):
+        number, before = self._newest(name)
+        if before and before.holder != self._holder and not before.released and not self._lapsed(name, number, before):
             return None
-        self._write(name, self._renewed(before.attempts + 1 if before else 1))
-        # two trainers may have written: the last one has it
-        after = self._read(name)
-        return after if after and after.holder == self._holder else None
+        claim = self._claim(before.attempts + 1 if before else 1)
+        return claim if self._append(name, number, claim) else None
 
     def renew(self, name: str, claim: Claim) -> bool:
         """Hold on to something; False where another trainer has it, since this one was not heard of."""
-        if not self._is_mine(name):
-            return False
-        self._write(name, self._renewed(claim.attempts))
-        return self._is_mine(name)
+        number, newest = self._newest(name)
+        return self._is_mine(newest) and self._append(name, number, self._claim(claim.attempts))
 
     def release(self, name: str) -> None:
         """Let go of what is not done, and did not fail; what another trainer has stays with it."""
-        if self._is_mine(name):
-            self._write(name, Claim(holder=self._holder, until=datetime.now(UTC), attempts=0))
+        number, newest = self._newest(name)
+        if self._is_mine(newest):
+            self._append(name, number, self._claim(0).model_copy(update={"released": True}))
 
-    def _renewed(self, attempts: int) -> Claim:
-        return Claim(holder=self._holder, until=datetime.now(UTC) + self._lease, attempts=attempts)
+    def drop(self, name: str) -> None:
+        """Remove the claims on what is done."""
+        for number in self._numbers(name):
+            self._store.delete(self._key(name, number))
 
-    def _is_mine(self, name: str) -> bool:
-        claim = self._read(name)
-        return claim is not None and claim.holder == self._holder
+    def _claim(self, attempts: int) -> Claim:
+        return Claim(holder=self._holder, attempts=attempts, lease_seconds=self._lease_seconds)
 
-    def _read(self, name: str) -> Claim | None:
-        return read_record(self._store, self._key(name), Claim)
+    def _is_mine(self, claim: Claim | None) -> bool:
+        return claim is not None and claim.holder == self._holder and not claim.released
 
-    def _write(self, name: str, claim: Claim) -> None:
-        write_record(self._store, self._key(name), claim)
+    def _lapsed(self, name: str, number: int, claim: Claim) -> bool:
+        seen, since = self._seen.get(name, (-1, 0.0))
+        if seen != number:
+            since = self._clock()
+            self._seen[name] = (number, since)
+        return self._clock() - since >= claim.lease_seconds
 
-    def _key(self, name: str) -> str:
-        return f"{self._folder}/{name}/{CLAIM}"
+    def _newest(self, name: str) -> tuple[int, Claim | None]:
+        """The number of the newest claim, and the claim; 0 and None where there is none."""
+        for number in reversed(self._numbers(name)):
+            try:
+                return number, Claim.model_validate_json(self._store.get(self._key(name, number)))
+            except ObjectNotFound:  # its holder has renewed it meanwhile
+                continue
+        return 0, None
+
+    def _append(self, name: str, newest: int, claim: Claim) -> bool:
+        """Create the next claim; False where another trainer did so first."""
+        number = newest + 1
+        if not self._store.create(self._key(name, number), claim.model_dump_json().encode(), "application/json"):
+            return False
+        numbers = self._numbers(name)
+        if numbers and numbers[-1] > number:  # this trainer stood still while others went on
+            self._store.delete(self._key(name, number))
+            return False
+        for older in numbers:
+            if older < number:
+                self._store.delete(self._key(name, older))
+        return True
+
+    def _numbers(self, name: str) -> list[int]:
+        names = (key.rpartition("/")[2] for key in self._store.keys(f"{self._folder}/{name}/claim."))
+        return [int(found[1]) for name in names if (found := CLAIM.fullmatch(name))]
+
+    def _key(self, name: str, number: int) -> str:
+        return f"{self._folder}/{name}/claim.{number:09d}.json"
+
+
+class Identity:
+    """The name by which one trainer process claims work: its own while this object lives, the same after a restart.
+
+    Processes that share a work folder, or a host name, have different ones.
+    """
+
+    def __init__(self, name: str, work_folder: Path) -> None:
+        """Take the first identity of the work folder that no running process has.
+
+        Raises:
+            CannotStart: the work folder can't be written to.
+        """
+        folder = work_folder / "identities"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for slot in count(1):
+                self._lock = FileLock(folder / f"{slot}.lock")
+                try:
+                    self._lock.acquire(blocking=False)
+                except Timeout:
+                    continue
+                kept = folder / f"{slot}.id"
+                if not kept.exists() or not kept.read_text():
+                    kept.write_text(str(ULID()))
+                self.holder = f"{name}.{kept.read_text()}"
+                return
+        except OSError as error:
+            raise CannotStart(f"the trainer can't write to its work folder (TRAINER_WORK_FOLDER): {error}") from error

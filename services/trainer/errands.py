@@ -1,9 +1,8 @@
 """What was asked for and takes minutes to measure: kept in object storage, so that no command waits behind it.
 
-``errands/<name>/`` holds ``request.json``, the message as it came; ``claim.json``, who measures, and until when that
-holds unless it is renewed; and of a promotion ``measured.json``, against which model it was measured. One that is
-measured is still claimed until it is asked for again. An errand is deleted when it is done: what came of it is kept
-elsewhere.
+``errands/<name>/`` holds ``request.json``, the message as it came; ``claim.<number>.json``, who measures; and of a
+promotion ``measured.json``, against which model it was measured. One that is measured is still claimed until it is
+asked for again. An errand is deleted when it is done: what came of it is kept elsewhere.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Errands:
         waiting = (
             name
             for name, records in known.items()
-            if REQUEST in records and (MEASURED not in records or CLAIM in records)
+            if REQUEST in records and (MEASURED not in records or any(map(CLAIM.fullmatch, records)))
         )
         found = (errand for name in waiting if (errand := self._request(name)))
         return sorted(found, key=lambda errand: errand.requested_at)
@@ -96,7 +95,7 @@ class Errands:
 
     def was_told(self, errand: Errand) -> None:
         """Whoever waits for it has heard that it is measured."""
-        self._store.delete(_key(errand, CLAIM))
+        self._claims.drop(name_of(errand))
 
     def measured(self, errand: Errand) -> Measured | None:
         """What a promotion waited for; None while it is not there."""
@@ -111,8 +110,9 @@ class Errands:
         if latest and latest.requested_at > errand.requested_at:
             self.release(errand)
             return
-        for record in (REQUEST, MEASURED, CLAIM):
+        for record in (REQUEST, MEASURED):
             self._store.delete(_key(errand, record))
+        self._claims.drop(name_of(errand))
 
 
 def name_of(errand: Errand) -> str:

@@ -18,10 +18,13 @@ class TrainerSettings(ServiceSettings):
 
     name: str = Field(
         default_factory=socket.gethostname,
-        description="of this trainer, by default the host's: a training that it left is taken up at once by the "
-        "trainer of the same name, and after the lease by another",
+        description="of this trainer, for people; by default the host's",
     )
-    work_folder: Path = Field(Path("var/trainings"), description="gets the pictures of the training under way")
+    work_folder: Path = Field(
+        Path("var/trainings"),
+        description="gets the pictures of the training under way; a training that a trainer left is taken up at once "
+        "by the next one of the same work folder, and after the lease by any other",
+    )
     dataset_folder: Path | None = Field(
         None, description="requests may name folders below this one as datasets; without it, object storage alone"
     )

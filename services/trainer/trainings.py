@@ -1,9 +1,9 @@
 """The trainings that were asked for: what is known of each, in object storage, so that none is lost with its trainer.
 
-``trainings/<id>/`` holds ``request.json``, as it was asked; ``claim.json``, who works on it, and until when that holds
-unless it is renewed; ``dataset.json``, the dataset version and the recipe that it learns by; ``checkpoint.npz``, how
-far it is; ``cancelled.json``, that it shall stop; and ``outcome.json``, how it ended. A training without an outcome is
-to be done, and trainings are done in the order in which they were asked for.
+``trainings/<id>/`` holds ``request.json``, as it was asked; ``claim.<number>.json``, who works on it;
+``dataset.json``, the dataset version and the recipe that it learns by; ``checkpoint.npz``, how far it is;
+``cancelled.json``, that it shall stop; and ``outcome.json``, how it ended. A training without an outcome is to be done,
+and trainings are done in the order in which they were asked for.
 """
 
 from __future__ import annotations

@@ -35,6 +35,16 @@ class FilesystemStore:
         with _storage_errors():
             self._write(path, content)
 
+    def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:  # noqa: ARG002
+        """Keep ``content`` under ``key`` if nothing is there."""
+        path = self._path(key)
+        with _storage_errors():
+            try:
+                self._write(path, content, replace=False)
+            except _Taken:
+                return path.read_bytes() == content
+        return True
+
     def get(self, key: str) -> bytes:
         """What is under ``key``."""
         path = self._path(key)
@@ -90,7 +100,7 @@ class FilesystemStore:
     @retry(
         retry=retry_if_exception_type((FileNotFoundError, FileExistsError)), stop=stop_after_attempt(5), reraise=True
     )
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, content: bytes, *, replace: bool = True) -> None:
         """Write beside the place, then rename: a reader sees the old content or the new, and so does a power cut."""
         self._make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
@@ -99,7 +109,10 @@ class FilesystemStore:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)  # noqa: PTH105 - no Path needed
+            if replace:
+                os.replace(name, path)  # noqa: PTH105 - no Path needed
+            else:
+                _link(name, path)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(name)  # noqa: PTH108
@@ -130,6 +143,19 @@ class FilesystemStore:
                 yield from self._walk(folder / name, key, prefix)
             elif name in files and key.startswith(prefix):
                 yield key
+
+
+class _Taken(Exception):
+    """Another object is under the key."""
+
+
+def _link(name: str, path: Path) -> None:
+    """Move a file to a place where nothing is."""
+    try:
+        os.link(name, path)
+    except FileExistsError as error:
+        raise _Taken from error
+    os.unlink(name)  # noqa: PTH108
 
 
 def _is_object(path: Path) -> bool:

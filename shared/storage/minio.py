@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
@@ -16,6 +18,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from minio.helpers import check_bucket_name
 from urllib3.exceptions import HTTPError
 
+from shared.storage.paced import QUIET_SECONDS, paced_pool
 from shared.storage.port import (
     ObjectNotFound,
     StorageError,
@@ -26,11 +29,12 @@ from shared.storage.port import (
 )
 
 CONNECT_SECONDS: Final = 1.5
-READ_SECONDS: Final = 10.0
 TRIES: Final = urllib3.Retry(
     connect=1, read=1, status=2, redirect=0, other=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)
 )
 """Enough for a hiccup; waiting for an absent server is the caller's part, who knows what to do meanwhile."""
+SETTLE_SECONDS: Final = 1.0
+"""Longer than two clients that create the same object at the same time are apart."""
 CONNECTIONS: Final = 64
 """Kept open for the next call, at most: more than the threads of the dashboard, where 40 answer requests and a dozen
 look after the rest. One is opened when no other is free, so the other services have a few."""
@@ -48,8 +52,10 @@ class MinioStore:
     ) -> None:
         self._address = address
         self._bucket = bucket
-        http = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        self._conditional: bool | None = None
+        """Whether the server knows conditional writes; None until the first object is created."""
+        self._http = paced_pool(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=QUIET_SECONDS),
             retries=TRIES.new(raise_on_status=False),
             maxsize=CONNECTIONS,
             ssl_context=tls,
@@ -57,7 +63,11 @@ class MinioStore:
         try:
             check_bucket_name(bucket, strict=True)
             self._client = Minio(
-                address, access_key=access_key, secret_key=secret_key, secure=tls is not None, http_client=http
+                address,
+                access_key=access_key,
+                secret_key=secret_key,
+                secure=tls is not None,
+                http_client=self._http,
             )
         except ValueError as error:
             raise StorageError(f"{address!r} and {bucket!r} name no bucket of an object store: {error}") from None
@@ -85,6 +95,21 @@ class MinioStore:
         except NoSuchBucket:
             self.ensure_bucket()
             self._put(key, content, content_type)
+
+    def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
+        """Keep ``content`` under ``key`` if nothing is there.
+
+        S3's conditional write decides. A server that ignores the condition is noticed at the first object; there, the
+        object counts as created when it still stands after `SETTLE_SECONDS`.
+        """
+        checked_key(key)
+        if self.exists(key) or not self._put_if_absent(key, content, content_type):
+            return self._holds(key, content)
+        if self._conditional is None:
+            self._conditional = not self._put_if_absent(key, content, content_type)
+        if not self._conditional:
+            time.sleep(SETTLE_SECONDS)
+        return self._conditional or self._holds(key, content)
 
     def get(self, key: str) -> bytes:
         """What is under ``key``."""
@@ -129,6 +154,29 @@ class MinioStore:
     def _put(self, key: str, content: bytes, content_type: str) -> None:
         with self._storage_errors(key):
             self._client.put_object(self._bucket, key, io.BytesIO(content), len(content), content_type)
+
+    def _put_if_absent(self, key: str, content: bytes, content_type: str) -> bool:
+        """Whether the server stored it; True from a server that ignores the condition, even where an object was."""
+        with self._storage_errors(key):
+            url = self._client.get_presigned_url("PUT", self._bucket, key, expires=timedelta(minutes=5))
+            headers = {"If-None-Match": "*", "Content-Type": content_type}
+            answer = self._http.request("PUT", url, body=content, headers=headers)
+        if answer.status < 300:
+            return True
+        code = re.search(rb"<Code>(\w+)</Code>", answer.data)
+        error = self._in_words(answer.status, code[1].decode() if code else "", key)
+        if isinstance(error, NoSuchBucket):
+            self.ensure_bucket()
+            return self._put_if_absent(key, content, content_type)
+        if answer.status in (409, 412):
+            return False
+        raise error
+
+    def _holds(self, key: str, content: bytes) -> bool:
+        try:
+            return self.get(key) == content
+        except ObjectNotFound:
+            return False
 
     def _list(self, prefix: str) -> Iterator[str]:
         try:

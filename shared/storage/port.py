@@ -65,6 +65,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
+        """Keep ``content`` under ``key`` if nothing is there; False where other content is. Of several, one succeeds.
+
+        Raises:
+            StorageUnavailable: it may have been kept; the same call again tells.
+        """
+        ...
+
     def get(self, key: str) -> bytes:
         """What is under ``key``.
 

@@ -161,3 +161,20 @@ def test_deleting_and_putting_side_by_side_loses_no_put(store: ObjectStore) -> N
         list(pool.map(put_and_delete, range(4)))
     # a server may list what it has just deleted for a moment longer
     assert {f"shared/folder/{number}" for number in range(4)} <= set(store.keys(""))
+
+
+def test_of_several_who_create_an_object_one_succeeds(open_it: Callable[[], ObjectStore]) -> None:
+    stores = [open_it() for _ in range(4)]
+    together = Barrier(len(stores))
+
+    def create(number: int) -> bool:
+        together.wait(60)
+        return stores[number].create("claim", f"by {number}".encode())
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        created = list(threads.map(create, range(len(stores))))
+    assert created.count(True) == 1
+    winner = created.index(True)
+    assert stores[0].get("claim") == f"by {winner}".encode()
+    assert not stores[winner - 1].create("claim", b"later")
+    assert stores[winner].create("claim", f"by {winner}".encode()), "the same call again"

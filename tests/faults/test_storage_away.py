@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,12 +74,75 @@ def test_a_service_starts_while_the_server_is_away(private_s3: tuple[Endpoint, S
 
 
 def test_a_server_that_accepts_and_never_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.storage.minio.READ_SECONDS", 0.3)
+    monkeypatch.setattr("shared.storage.minio.QUIET_SECONDS", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)
         store = MinioStore(f"127.0.0.1:{silent.getsockname()[1]}", "pictures", "key", "a-secret")
         every_call_is_refused_in_time(store)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n"
+
+
+@pytest.mark.parametrize(("at_once", "then"), [(b"", HEAD * 100), (HEAD + b"\r\n", b"x" * 1000)], ids=["head", "body"])
+def test_a_server_that_trickles_its_answer_is_unavailable_in_time(
+    monkeypatch: pytest.MonkeyPatch, at_once: bytes, then: bytes
+) -> None:
+    monkeypatch.setattr("shared.storage.paced.PATIENCE_SECONDS", 1.0)
+
+    def trickle(client: socket.socket) -> None:
+        client.sendall(at_once)
+        for byte in then:
+            client.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    with _answering(trickle) as address:
+        store = MinioStore(address, "pictures", "key", "a-secret")
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            store.get("key")
+        assert time.monotonic() - began < 15
+
+
+def test_a_large_object_may_take_longer_than_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.storage.paced.PATIENCE_SECONDS", 0.5)
+    content = bytes(16) * 4096
+
+    def slowly(client: socket.socket) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {8 * len(content)}\r\n\r\n"
+        client.sendall(head.encode())
+        for _ in range(8):
+            client.sendall(content)
+            time.sleep(0.15)
+
+    with _answering(slowly) as address:
+        store = MinioStore(address, "pictures", "key", "a-secret")
+        assert store.get("key") == content * 8
+
+
+@contextmanager
+def _answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that answers each request so, and its address. The bucket's region is told at once."""
+
+    def serve(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            while request := client.recv(65536):
+                if b"?location" in request:
+                    body = b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>'
+                    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                else:
+                    answer(client)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("wrong", ["access key", "secret key"])
@@ -102,7 +167,7 @@ def test_wrong_keys_are_told_in_one_line_without_the_secret(s3: Bucket, wrong: s
 def test_a_bucket_that_was_removed_is_made_again_by_a_put(s3: Bucket) -> None:
     store = open_store(settings_of(s3.endpoint, s3.name))
     address = f"{s3.endpoint.host}:{s3.endpoint.port}"
-    Minio(address, s3.access_key, s3.secret_key).remove_bucket(s3.name)
+    Minio(address, s3.access_key, s3.secret_key, secure=False).remove_bucket(s3.name)
     assert not store.exists("key")
     assert list(store.keys("")) == []
     store.delete("key")

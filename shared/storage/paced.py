@@ -1,0 +1,93 @@
+"""HTTP connections that end a transfer which is too slow; a timeout for each read does not stop a trickling server."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import Any, Final
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+QUIET_SECONDS: Final = 10.0
+"""For a single read, where the pool has no other timeout, and for `CHUNK` bytes of a request."""
+PATIENCE_SECONDS: Final = 20.0
+SLOWEST: Final = 64 * 1024
+"""Bytes per second. An answer may take `PATIENCE_SECONDS`, and a second more for as many bytes as these."""
+CHUNK: Final = 64 * 1024
+
+
+class _PacedReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._quiet = sock.gettimeout() or QUIET_SECONDS
+        self._until = time.monotonic() + PATIENCE_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"the answer came more slowly than {SLOWEST // 1024} KiB/s")
+        self._sock.settimeout(min(self._quiet, left))
+        received: int | None = self._raw.readinto(buffer)
+        self._until += (received or 0) / SLOWEST
+        return received
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _PacedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_PacedReader(self.fp.detach(), sock))
+
+
+class _Paced:
+    """What both kinds of connections do differently."""
+
+    response_class = _PacedResponse
+    sock: socket.socket
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.sock.settimeout(QUIET_SECONDS)  # urllib3 leaves the timeout of connecting in place for the request
+
+    def send(self, data: Any) -> None:
+        """Send; the socket's timeout is for all of what it is given, so a large body is sent in chunks."""
+        pieces = memoryview(data) if isinstance(data, bytes | bytearray | memoryview) else None
+        if pieces is None or len(pieces) <= CHUNK:
+            super().send(data)  # type: ignore[misc]
+            return
+        for start in range(0, len(pieces), CHUNK):
+            super().send(pieces[start : start + CHUNK])  # type: ignore[misc]
+
+
+class _PacedHTTPConnection(_Paced, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _PacedHTTPSConnection(_Paced, HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _PacedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _PacedHTTPConnection
+
+
+class _PacedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _PacedHTTPSConnection
+
+
+def paced_pool(**options: Any) -> urllib3.PoolManager:
+    """A pool of such connections; ``options`` are urllib3's."""
+    pool = urllib3.PoolManager(**options)
+    pool.pool_classes_by_scheme = {"http": _PacedHTTPPool, "https": _PacedHTTPSPool}
+    return pool
