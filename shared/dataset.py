@@ -201,9 +201,7 @@ def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersi
 
 def write_version(store: ObjectStore, version: DatasetVersion) -> None:
     """Keep a version whose pictures are there; one that is kept already stays as it is."""
-    key = _key(version.dataset, version.version)
-    if not store.exists(key):
-        store.put(key, version.model_dump_json().encode(), "application/json")
+    store.create(_key(version.dataset, version.version), version.model_dump_json().encode(), "application/json")
 
 
 def _key(dataset: str, version: str) -> str:

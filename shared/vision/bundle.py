@@ -21,7 +21,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.messages import Name
 from shared.recipe import Recipe, parse_recipe
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore, StorageUnavailable
 
 MANIFEST: Final = "manifest.json"
 KERAS: Final = "model.keras"
@@ -264,9 +264,14 @@ def comparison_key(recipe: str, baseline: str, candidate: str) -> str:
 
 
 def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
-    """Append a move of the pointer. The trainer alone calls this, from one thread."""
+    """Append a move of the pointer. The trainer alone calls this.
+
+    Raises:
+        StorageUnavailable: also where another trainer moved the pointer at the same moment: decide again.
+    """
     key = f"{folder_of(pointer.recipe, PRODUCTION)}/{pointer.sequence:08d}.json"
-    store.put(key, pointer.model_dump_json(indent=2).encode(), "application/json")
+    if not store.create(key, pointer.model_dump_json(indent=2).encode(), "application/json"):
+        raise StorageUnavailable(f"another trainer moved the pointer of recipe {pointer.recipe} at the same moment")
 
 
 def _moves(store: ObjectStore, recipe: str) -> list[str]:

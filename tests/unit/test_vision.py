@@ -9,6 +9,7 @@ import pytest
 
 from shared.recipe import PictureSpec
 from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
 from shared.vision.bundle import (
     MANIFEST,
     RECIPE,
@@ -175,6 +176,17 @@ def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Pat
     assert production_history(store, "seam") == [moved]
     assert production_version(store, "seam") == "v1"
     assert versions(store, "seam") == []
+
+
+def test_of_two_trainers_that_move_the_pointer_at_the_same_moment_one_decides_again(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path / "objects")
+    ours = ProductionPointer(
+        sequence=1, recipe="seam", version="v1", previous=None, reason="first", by="ada", at=datetime.now(UTC)
+    )
+    move_production(store, ours)
+    with pytest.raises(StorageUnavailable, match="at the same moment"):
+        move_production(store, ours.model_copy(update={"version": "v2", "by": "ben"}))
+    assert production_history(store, "seam") == [ours]
 
 
 def test_a_bundle_copied_into_the_folder_of_another_recipe_is_refused(bundle_folder: Path, tmp_path: Path) -> None:
