@@ -16,10 +16,11 @@ from services.dashboard.accounting import endpoints as accounting_endpoints
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.datasets import endpoints as datasets_endpoints
 from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.deadline import Deadline
 from services.dashboard.frames import endpoints as frames_endpoints
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
-from services.dashboard.guard import Guard
+from services.dashboard.guard import AnswerHeaders, Guard
 from services.dashboard.labelling import endpoints as labelling_endpoints
 from services.dashboard.labelling.room import LabellingRoom
 from services.dashboard.lines import endpoints as lines_endpoints
@@ -107,4 +108,6 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     install_document(app)
     answer = install_problems(app, pages_endpoints.show_problem)
     app.add_middleware(Guard, settings=settings, access=rooms.access, answer=answer)
+    app.add_middleware(Deadline, readiness=rooms.readiness, answer=answer)
+    app.add_middleware(AnswerHeaders)
     return app

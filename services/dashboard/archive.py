@@ -32,6 +32,8 @@ CONTENT_TYPE: Final = "application/gzip"
 MOST_IN_SEGMENT: Final = 10_000
 """Messages; reached only when the storage was away for a while."""
 LONGEST_PAUSE: Final = 5.0
+LAST_SECONDS: Final = 1.0
+"""At the end, for a write that was told to give up."""
 
 SEGMENTS: Final = Counter("dashboard_segments", "Segments of the archive written")
 FAILURES: Final = Counter("dashboard_segment_failures", "Tries to write a segment that failed")
@@ -114,13 +116,13 @@ class Archive:
             self._change.notify()
 
     def close(self, patience: float = 5.0) -> None:
-        """Write what there is, trying for ``patience`` seconds."""
+        """Write what there is, trying for ``patience`` seconds; a write that hangs even then is left behind."""
         with self._change:
             self._closed = True
             self._change.notify()
         self._thread.join(patience)
         self._stop.set()
-        self._thread.join()
+        self._thread.join(LAST_SECONDS)
 
     def _write_segments(self) -> None:
         while (segment := self._next_segment()) is not None:

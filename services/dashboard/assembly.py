@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +26,7 @@ from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.handler import Handler
+from services.dashboard.hasty import HastyStore, hasty_redis
 from services.dashboard.intake import Intake
 from services.dashboard.labelling.room import LabellingRoom
 from services.dashboard.lines.register import LineRegister
@@ -39,7 +41,7 @@ from services.dashboard.parked import ParkedFrames
 from services.dashboard.projection import Keys
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
-from services.dashboard.readiness import Readiness
+from services.dashboard.readiness import Check, Readiness
 from services.dashboard.rebuild import Rebuilder
 from services.dashboard.serving import serving
 from services.dashboard.settings import DashboardSettings
@@ -52,6 +54,8 @@ from shared.topology import DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_
 QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
 PATIENCE: Final = 5.0
 """Seconds, at the end, for the archive to be written."""
+LAST_SECONDS: Final = 2.0
+"""For what hangs then: it is left behind, and what it held comes again."""
 
 
 class Dashboard:
@@ -64,6 +68,11 @@ class Dashboard:
         keys = Keys(settings.redis_prefix)
         self._settings = settings
         self._redis, self._keys, self._broker, self._store, self._stop = redis, keys, broker, store, stop
+        self.readiness = self._readiness()
+        self._asked_redis = hasty_redis(redis, lambda: self.readiness.reason("redis"))
+        self._asked_store = HastyStore(store, lambda: self.readiness.reason("storage"))
+        self._asked = Handler(self._asked_redis, keys, settings)
+        """What requests ask: it gives up soon. What messages go into is patient."""
         self.handler = Handler(redis, keys, settings)
         self.archive = Archive(
             store,
@@ -71,16 +80,16 @@ class Dashboard:
             messages=settings.segment_messages,
             written=self.handler.watermark.note_written,
         )
-        self.audit = Audit(store, stop)
+        self.audit = Audit(self._asked_store, stop)
         self.access = Access(
-            Register(store),
+            Register(self._asked_store),
             Sessions(
-                redis,
+                self._asked_redis,
                 keys,
                 idle=timedelta(hours=settings.session_idle_hours),
                 longest=timedelta(days=settings.session_days),
             ),
-            Throttle(redis, keys),
+            Throttle(self._asked_redis, keys),
             self.audit,
             login=settings.login,
         )
@@ -103,6 +112,7 @@ class Dashboard:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Take in and answer until the block ends; then finish what is under way."""
+        self.readiness.start()
         rooms = self._furnish()
         try:
             with serving(build_app(self._settings, rooms), self._settings):
@@ -114,30 +124,40 @@ class Dashboard:
         finally:
             rooms.hub.close()
             rooms.labelling.close()
+            self.readiness.close()
             self._close()
 
     def _close(self) -> None:
         self._stop.set()
+        until = time.monotonic() + PATIENCE
         for intake in self.intakes:
-            intake.join(PATIENCE)
+            intake.join(max(0.0, until - time.monotonic()))
         self.archive.close(PATIENCE)
-        for intake in self.intakes:
-            intake.join()
-        self.upkeep.join()
+        until = time.monotonic() + LAST_SECONDS
+        for join in (*(intake.join for intake in self.intakes), self.upkeep.join):
+            join(max(0.0, until - time.monotonic()))
 
     def _furnish(self) -> Rooms:
         """What the endpoints find in their rooms."""
-        register = LineRegister(self._redis, self._keys)
-        commands = Commands(self._broker.publisher(), self.handler, self.archive)
-        lines = LinesService(register, self.handler, ParkedFrames(self._broker), self._settings)
-        models = ModelsService(self._store, self.handler.moves, commands)
-        frames = FramesService(self.handler.frames, register, self._store, commands, models.trust)
-        trainings = TrainingsService(self.handler.trainings, models, commands)
+        asked, store = self._asked, self._asked_store
+        register = LineRegister(self._asked_redis, self._keys)
+        commands = Commands(
+            self._broker.publisher(),
+            asked,
+            self.archive,
+            redis_away=lambda: self.readiness.reason("redis"),
+        )
+        broker_away = lambda: self.readiness.reason("broker")  # noqa: E731  a name for what two are given
+        lines = LinesService(register, asked, ParkedFrames(self._broker, broker_away), self._settings)
+        models = ModelsService(store, asked.moves, commands)
+        frames = FramesService(asked.frames, register, store, commands, models.trust)
+        trainings = TrainingsService(asked.trainings, models, commands)
         sources = Sources(
             states=lambda: _states(lines),
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
+            away=self.readiness.away,
         )
-        marks = Marks(self._store, self.handler.frames)
+        marks = Marks(store, asked.frames)
         return Rooms(
             access=self.access,
             audit=self.audit,
@@ -145,18 +165,18 @@ class Dashboard:
             frames=frames,
             marks=marks,
             models=models,
-            comparisons=ComparisonsService(self._store, commands),
-            threshold_sets=ThresholdSets(self._store, self.handler.thresholds, models, commands),
+            comparisons=ComparisonsService(store, commands),
+            threshold_sets=ThresholdSets(store, asked.thresholds, models, commands),
             trainings=trainings,
-            datasets=DatasetsService(self._store),
-            hub=Hub(self._redis, self._keys, sources),
-            readiness=self._readiness(),
-            accounting=AccountingService(register, self.handler, ParkedMessages(self._broker, self._store)),
-            quality=QualityService(register, self.handler.counting, self._settings),
-            batches=BatchesService(register, self.handler.counting, frames),
+            datasets=DatasetsService(store),
+            hub=Hub(self._asked_redis, self._keys, sources),
+            readiness=self.readiness,
+            accounting=AccountingService(register, asked, ParkedMessages(self._broker, store, away=broker_away)),
+            quality=QualityService(register, asked.counting, self._settings),
+            batches=BatchesService(register, asked.counting, frames),
             labelling=LabellingRoom(
-                self._store,
-                self.handler.frames,
+                store,
+                asked.frames,
                 register,
                 marks,
                 upload_bytes=self._settings.upload_megabytes * 1_000_000,
@@ -166,13 +186,21 @@ class Dashboard:
         )
 
     def _readiness(self) -> Readiness:
+        probe = hasty_redis(self._redis, lambda: None)
         return Readiness(
             {
-                "broker": lambda: self._broker.depth(DASHBOARD_VERDICTS.name),
-                "redis": self._redis.ping,
-                "storage": lambda: self._store.exists("verdicts/ready"),
-                "counts": lambda: self.upkeep.unfinished,
-                "intake": lambda: None if self.well else "stands still",
+                "broker": Check(
+                    lambda: self._broker.depth(DASHBOARD_VERDICTS.name),
+                    every_seconds=2.0,
+                    means="The message broker is away: nothing new arrives, and nothing can be ordered.",
+                ),
+                "redis": Check(probe.ping, means="Redis is away: counts, frames and states can't be shown."),
+                "storage": Check(
+                    lambda: self._store.exists("verdicts/ready"),
+                    means="Object storage is away: images, models and labels can't be shown or kept.",
+                ),
+                "counts": Check(lambda: self.upkeep.unfinished),
+                "intake": Check(lambda: None if self.well else "stands still"),
             }
         )
 

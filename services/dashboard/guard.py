@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.access.service import Access
-from services.dashboard.problems import Answer, Problem
+from services.dashboard.problems import SAFE, Answer, Problem
 from services.dashboard.projection import AWAY
 from services.dashboard.settings import DashboardSettings
 from shared.storage.port import StorageError
@@ -27,9 +27,10 @@ OPEN: Final = frozenset(
 """For strangers: the way in."""
 OPEN_FOLDER: Final = "/static/"
 """What the page of the way in looks like."""
+AT_ONCE: Final = 20
+"""Threads that look who asks: these are no one else's, whatever the application waits for."""
 MOST_BYTES: Final = 16 * 1024
 """Of what a stranger sends."""
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -44,6 +45,25 @@ HEADERS: Final = {
 
 HTTPS_ALONE: Final = {"Strict-Transport-Security": "max-age=31536000"}
 """A year. Of this name alone: what else is below it is not ours."""
+
+
+class AnswerHeaders:
+    """Adds to every answer what it tells browsers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in (HEADERS | (HTTPS_ALONE if scope.get("scheme") == "https" else {})).items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 class Guard:
@@ -62,28 +82,18 @@ class Guard:
         self._access = access
         self._answer = answer
         self._hosts = allowed_hosts(settings)
+        self._at_once = CapacityLimiter(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in (HEADERS | (HTTPS_ALONE if scope["scheme"] == "https" else {})).items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        refusal = await self._look_at(Request(scope))
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        refusal = await self._look_at(Request(scope)) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
 
     async def _look_at(self, request: Request) -> Response | None:
         """What a request is answered that goes no further; None: it goes on, with its caller if it has one."""
         problem = self._problem_of(request)
         if problem is None and not is_open(request):
-            problem = await run_in_threadpool(self._identify, request)
+            problem = await to_thread.run_sync(self._identify, request, limiter=self._at_once)
         if problem is None:
             return None
         if problem.details.status == 401 and _is_for_a_page(request):

@@ -38,6 +38,10 @@ MOST_WAITING: Final = 200
 """Events for one page; of a page that does not read them the oldest are dropped."""
 MOST_PAGES: Final = 200
 RETRY_MS: Final = 2_000
+CLOSE_SECONDS: Final = 3.0
+"""For the thread to end, which may be waiting for Redis."""
+
+PASSING: Final = (*AWAY, StorageError, MessagingError)
 
 PAGES: Final = Gauge("dashboard_live_pages", "Pages that listen to the live stream")
 
@@ -70,6 +74,8 @@ class Sources:
     """What a page should always know: by a name that is stable, with the event's name before the first slash."""
     by_id: dict[str, Callable[[str], BaseModel]]
     """By the name of the event."""
+    away: Callable[[], list[str]] = list
+    """What is missing because a server is away, a sentence each."""
 
 
 class Hub:
@@ -98,8 +104,10 @@ class Hub:
         PAGES.set(len(self._pages))
         try:
             yield ServerSentEvent(comment="seamline", retry=RETRY_MS)
-            for name, text in (await run_in_threadpool(self._look)).items():
-                yield _event(name.partition("/")[0], text)
+            yield _away(self._sources.away())
+            with suppress(*PASSING):  # then they come when the server is back
+                for name, text in (await run_in_threadpool(self._look)).items():
+                    yield _event(name.partition("/")[0], text)
             while (event := await page.events.get()) is not None:
                 yield event
         finally:
@@ -111,14 +119,19 @@ class Hub:
         self._closed.set()
         for page in list(self._pages):
             page.tell(None)
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
+        waiting = False
         while not self._closed.is_set():
             try:
                 self._listen()
-            except (*AWAY, StorageError, MessagingError) as error:
-                _log.warning("the live pages have to wait", reason=str(error))
+            except PASSING as error:
+                if not waiting:
+                    _log.warning("the live pages have to wait", reason=str(error))
+                waiting = True
+                self._told.clear()  # what changes meanwhile is told afterwards
+                self._tell_away()
                 self._closed.wait(1.0)
             except Exception:  # noqa: BLE001  a thread that dies alone would leave every page without news until the next start
                 _log.exception("the live pages have to wait")
@@ -128,6 +141,7 @@ class Hub:
         looked_at = beat_at = 0.0
         with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(self._channel)
+            self._tell_away()
             while not self._closed.is_set():
                 notes = self._collect(channel)
                 if not self._pages:
@@ -138,6 +152,7 @@ class Hub:
                     self._tell_states()
                 if time.monotonic() - beat_at >= BEAT_EVERY:
                     beat_at = time.monotonic()
+                    self._tell_away()
                     self._tell(_event("beat", json.dumps({"at": datetime.now(UTC).isoformat()})))
 
     def _collect(self, channel: Any) -> dict[str, dict[str, None]]:
@@ -168,6 +183,9 @@ class Hub:
                 self._told[name] = text
                 self._tell(_event(name.partition("/")[0], text))
 
+    def _tell_away(self) -> None:
+        self._tell(_away(self._sources.away()))
+
     def _look(self) -> dict[str, str]:
         """Everything that a page should know; the time of looking is no news."""
         return {name: state.model_dump_json(exclude={"at"}) for name, state in self._sources.states().items()}
@@ -175,6 +193,10 @@ class Hub:
     def _tell(self, event: ServerSentEvent) -> None:
         for page in list(self._pages):
             page.tell(event)
+
+
+def _away(missing: list[str]) -> ServerSentEvent:
+    return _event("away", json.dumps(missing))
 
 
 def _event(name: str, text: str) -> ServerSentEvent:

@@ -12,8 +12,7 @@ from services.dashboard.access.cookies import SESSION
 from services.dashboard.access.dependencies import role_of
 from services.dashboard.access.roles import Role
 from services.dashboard.examples import example_of
-from services.dashboard.guard import SAFE
-from services.dashboard.problems import MEDIA_TYPE, ProblemDetails, documented
+from services.dashboard.problems import MEDIA_TYPE, SAFE, ProblemDetails, documented
 
 SCHEMES: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "A token that an admin has made, for programs."},

@@ -20,6 +20,8 @@ from shared.messaging.port import MessagingError
 from shared.storage.port import StorageError
 
 MEDIA_TYPE: Final = "application/problem+json"
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
 
 _log = structlog.stdlib.get_logger("api")
 
@@ -101,7 +103,8 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
 
     def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("something needed is away", reason=str(error))
-        return answer(request, Problem(503, f"try again later: {error}").details, {"Retry-After": "5"})
+        what = "try again later" if request.method in SAFE else "look whether it was done, and try again later"
+        return answer(request, Problem(503, f"{what}: {error}").details, {"Retry-After": "5"})
 
     for kind in (*AWAY, StorageError, MessagingError):
         app.add_exception_handler(kind, unavailable)

@@ -7,12 +7,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import MessagingError
+
+GRACE_SECONDS: Final = 3
+"""For requests under way, at the end."""
+CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
+"""After which a request that waits for a server that hangs is left behind."""
 
 
 class AddressTaken(MessagingError):
@@ -31,7 +37,7 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,
         forwarded_allow_ips="",
@@ -47,7 +53,7 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         yield
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(CLOSE_SECONDS)
         listening.close()
 
 

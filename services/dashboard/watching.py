@@ -13,7 +13,7 @@ router = APIRouter(tags=["watching"])
 
 
 @router.get("/healthz", dependencies=[anyone()], response_class=Response)
-def get_health() -> Response:
+async def get_health() -> Response:
     """200 as long as the process answers. No password."""
     return Response("ok\n", media_type="text/plain")
 
@@ -23,7 +23,7 @@ def get_health() -> Response:
     dependencies=[at_least(Role.VIEWER)],
     responses={503: {"model": Ready, "description": "Something is away"}, **documented(401)},
 )
-def get_readiness(request: Request, response: Response) -> Ready:
+async def get_readiness(request: Request, response: Response) -> Ready:
     """200 when all that the dashboard needs is there, and its counts are complete."""
     readiness: Readiness = request.app.state.readiness
     ready = readiness.look()

@@ -6,7 +6,6 @@ Object storage because it is what gets backed up: Redis can be lost and filled a
 from __future__ import annotations
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,11 +13,16 @@ import structlog
 from ulid import ULID
 
 from services.dashboard.access.directory import CHANGE, Change, Directory, directory_of
-from shared.storage.port import ObjectStore, StorageError
+from services.dashboard.refreshed import Refreshed
+from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
 
 FOLDER: Final = "people"
 FRESH_SECONDS: Final = 2.0
 """Changes made by another process hold here after so long."""
+PATIENCE: Final = 0.5
+"""Seconds that a request waits for storage; then people are as they were last known."""
+FIRST_PATIENCE: Final = 20.0
+"""The same, while nobody is known at all."""
 
 _log = structlog.stdlib.get_logger("access")
 
@@ -28,11 +32,10 @@ class Register:
 
     def __init__(self, store: ObjectStore, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._store = store
-        self._fresh_seconds = fresh_seconds
         self._changes: dict[str, Change] = {}
         self._directory: Directory | None = None
-        self._looked_at = 0.0
         self._lock = threading.Lock()
+        self._seen = Refreshed(self._look, fresh_seconds=fresh_seconds, name="people")
 
     def look(self) -> Directory:
         """Who is known.
@@ -40,21 +43,12 @@ class Register:
         Raises:
             StorageError: nobody was ever looked up, and object storage is away.
         """
-        known = self._directory
-        if known is not None and time.monotonic() - self._looked_at < self._fresh_seconds:
-            return known
-        if not self._lock.acquire(blocking=known is None):
-            return known or Directory()  # another thread is looking
-        try:
-            return self._read()
-        except StorageError as error:
-            if self._directory is None:
-                raise
-            _log.warning("people are as they were last known", reason=str(error))
+        found = self._seen.look(PATIENCE if self._directory else FIRST_PATIENCE)
+        if self._directory is not None:
             return self._directory
-        finally:
-            self._looked_at = time.monotonic()
-            self._lock.release()
+        if isinstance(found.error, TimeoutError):
+            raise StorageUnavailable("object storage does not answer") from found.error
+        raise found.error or StorageUnavailable("object storage was not read")
 
     def change(self, change: Change) -> tuple[str, Directory]:
         """Keep a change, and look what it came to: another one may have been earlier.
@@ -70,6 +64,15 @@ class Register:
             change_id = self._next_id()
             self._store.put(_key(change_id), CHANGE.dump_json(change), "application/json")
             return change_id, self._read()
+
+    def _look(self) -> Directory:
+        try:
+            with self._lock:
+                return self._read()
+        except StorageError as error:
+            if self._directory is not None:
+                _log.warning("people are as they were last known", reason=str(error))
+            raise
 
     def _read(self) -> Directory:
         found = {key.rpartition("/")[2].removesuffix(".json"): key for key in self._store.keys(f"{FOLDER}/")}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
-from typing import cast
+from typing import Final, cast
 
 from pydantic import AwareDatetime, BaseModel
 from redis import Redis
 
 from services.dashboard.access.directory import Person
-from services.dashboard.projection import Keys
+from services.dashboard.projection import AWAY, Keys
+
+REMEMBERED_SECONDS: Final = 300.0
+"""For so long a session that was found here still holds while Redis is away."""
+MOST_REMEMBERED: Final = 10_000
 
 
 class Session(BaseModel):
@@ -32,6 +39,8 @@ class Sessions:
         self._keys = keys
         self._idle = idle
         self._longest = longest
+        self._remembered: OrderedDict[str, tuple[float, Session]] = OrderedDict()
+        """When each was found last (monotonic)."""
 
     @property
     def longest(self) -> timedelta:
@@ -46,14 +55,37 @@ class Sessions:
         return session_id
 
     def find(self, digest: str) -> Session | None:
-        """The session, which is kept for as long again as it may be idle."""
-        found = cast("str | None", self._redis.getex(self._key(digest), ex=self._idle))
-        session = Session.model_validate_json(found) if found else None
+        """The session, which is kept for as long again as it may be idle.
+
+        While Redis is away, it is as this process found it within the last minutes.
+        """
+        try:
+            found = cast("str | None", self._redis.getex(self._key(digest), ex=self._idle))
+        except AWAY:
+            session = self._recall(digest)
+            if session is None:
+                raise
+        else:
+            session = Session.model_validate_json(found) if found else None
+            self._remember(digest, session)
         return session if session and session.until > datetime.now(UTC) else None
 
     def end(self, digest: str) -> None:
         """End a session."""
         self._redis.delete(self._key(digest))
+        self._remember(digest, None)
+
+    def _remember(self, digest: str, session: Session | None) -> None:
+        self._remembered.pop(digest, None)
+        if session:
+            self._remembered[digest] = time.monotonic(), session
+        if len(self._remembered) > MOST_REMEMBERED:
+            with suppress(KeyError):
+                self._remembered.popitem(last=False)
+
+    def _recall(self, digest: str) -> Session | None:
+        at, session = self._remembered.get(digest, (0.0, None))
+        return session if session and time.monotonic() - at < REMEMBERED_SECONDS else None
 
     def _key(self, digest: str) -> str:
         return self._keys.login(digest)

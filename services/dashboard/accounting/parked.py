@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final, Literal
@@ -15,10 +15,12 @@ from pydantic import BaseModel, ValidationError
 from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
+from services.dashboard.hasty import Reason
 from services.dashboard.paging import ALL, Paging, Place, newest
 from services.dashboard.problems import Problem
+from services.dashboard.refreshed import Refreshed
 from shared.messages import REASON_LENGTH, FrameIdentity, MalformedMessage, Message, decode
-from shared.messaging.port import Broker, Fate, ParkedMessage, PublishRefused
+from shared.messaging.port import Broker, BrokerUnavailable, Fate, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.topology import QUEUES, Queue
 
@@ -28,6 +30,12 @@ MOST_LOOKED_AT: Final = 200
 """Messages of one queue; each may hold a picture of a mebibyte."""
 FRESH_SECONDS: Final = 5.0
 """What was found is shown for so long: a look moves up to 200 MiB of each queue through the broker."""
+PATIENCE: Final = 1.0
+"""Seconds that a request waits for a look while the broker is away."""
+LONGEST_LOOK: Final = 20.0
+"""Seconds that it waits while the broker answers: a look may have much to move."""
+LONGEST_WAIT: Final = 4.0
+"""Seconds that a decision waits for a look to end."""
 DECISION_DAYS: Final = 30
 FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
 
@@ -49,15 +57,21 @@ class ParkedMessages:
         broker: has the messages.
         store: keeps the decisions.
         fresh_seconds: a look is shown again for so long, unless somebody decides here.
+        away: why the broker counts as away; then no request waits for it.
     """
 
-    def __init__(self, broker: Broker, store: ObjectStore, fresh_seconds: float = FRESH_SECONDS) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        store: ObjectStore,
+        fresh_seconds: float = FRESH_SECONDS,
+        away: Reason = lambda: None,
+    ) -> None:
         self._broker = broker
         self._store = store
-        self._fresh_seconds = fresh_seconds
+        self._away = away
         self._lock = threading.Lock()
-        self._seen: ParkedList | None = None
-        self._seen_at = 0.0
+        self._seen = Refreshed(self._look, fresh_seconds=fresh_seconds, name="parked messages")
 
     def look(self) -> ParkedList:
         """The parked messages of all queues, as they are or were some seconds ago.
@@ -65,11 +79,14 @@ class ParkedMessages:
         Raises:
             MessagingError: the broker can't be asked.
         """
-        with self._lock:
-            if self._seen is None or time.monotonic() - self._seen_at >= self._fresh_seconds:
-                self._seen = self._look()
-                self._seen_at = time.monotonic()
-            return self._seen
+        found = self._seen.look(PATIENCE)
+        if isinstance(found.error, TimeoutError) and not self._away():
+            found = self._seen.look(LONGEST_LOOK)
+        if isinstance(found.error, TimeoutError):
+            raise BrokerUnavailable("the broker can't be asked what is parked: it does not answer")
+        if found.error or found.value is None:
+            raise found.error or BrokerUnavailable("the broker was not asked what is parked")
+        return found.value
 
     def page(self, paging: Paging) -> ParkedList:
         """A part of them; raises as `look`."""
@@ -102,8 +119,7 @@ class ParkedMessages:
             return FATES[fate]
 
         try:
-            with self._lock:
-                self._seen = None
+            with self._alone():
                 self._broker.review(source, decide, MOST_LOOKED_AT)
         except PublishRefused as error:
             self._store.delete(_key(made[0].decision))
@@ -118,7 +134,22 @@ class ParkedMessages:
         found = [kept.decision for key in shown if (kept := self._kept(key))]
         return DecisionList(decisions=found, next=more)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else looks or decides; afterwards, what was seen before is old."""
+        if not self._lock.acquire(timeout=LONGEST_WAIT):
+            raise BrokerUnavailable("nothing was decided: another look at the parked messages does not end")
+        try:
+            yield
+        finally:
+            self._seen.forget()
+            self._lock.release()
+
     def _look(self) -> ParkedList:
+        with self._lock:
+            return self._look_alone()
+
+    def _look_alone(self) -> ParkedList:
         waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
         found: list[ParkedView] = []
 

@@ -57,11 +57,12 @@ def only(caller: Caller, role: str) -> Markup:
     return Markup(' disabled title="This takes the role {}: yours is {}"').format(role, caller.role)
 
 
-def _caller(request: Request) -> dict[str, Any]:
-    return {"caller": getattr(request.state, "caller", None)}
+def _known(request: Request) -> dict[str, Any]:
+    """Who asks, and what is missing right now."""
+    return {"caller": getattr(request.state, "caller", None), "away": request.app.state.readiness.away()}
 
 
-templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"), context_processors=[_caller])
+templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"), context_processors=[_known])
 templates.env.globals["only"] = only
 templates.env.filters["count"] = count
 templates.env.filters["percent"] = percent

@@ -359,6 +359,16 @@ function showLink(state) {
   showOverview();
 }
 
+function showAway(missing) {
+  const made = missing.map((text) => {
+    const line = document.createElement("p");
+    line.className = "warning";
+    line.textContent = `▲ ${text}`;
+    return line;
+  });
+  if (element("away").textContent !== made.map((line) => line.textContent).join("")) element("away").replaceChildren(...made);
+}
+
 function listen() {
   const stream = new EventSource("/api/events");
   const on = (event, act) =>
@@ -367,6 +377,7 @@ function listen() {
       act(JSON.parse(message.data));
       showLink("live");
     });
+  stream.addEventListener("away", (message) => showAway(JSON.parse(message.data))); // not heard of a line: no sign of life
   on("beat", (beat) => { serverAhead = Date.parse(beat.at) - Date.now(); });
   on("line", showLine);
   on("frame", showFrame);

@@ -29,8 +29,8 @@ def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, br
     line = Line(f"line-{ULID()}")
     publish(broker, line.verdict("break"))
     soon(lambda: judged(client, line.name) == 1)
+    soon(lambda: client.get("/readyz").status_code == 200)
     ready = client.get("/readyz")
-    assert ready.status_code == 200
     assert ready.json()["checks"] == dict.fromkeys(("broker", "redis", "storage", "counts", "intake"), "ok")
     assert client.get("/healthz").text == "ok\n"
     assert f'dashboard_verdicts_total{{line="{line.name}",verdict="ng"}} 1.0' in client.get("/metrics").text
