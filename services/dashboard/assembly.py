@@ -147,8 +147,8 @@ class Dashboard:
             self.archive,
             redis_away=lambda: self.readiness.reason("redis"),
         )
-        broker_away = lambda: self.readiness.reason("broker")  # noqa: E731  a name for what two are given
-        lines = LinesService(register, asked, ParkedFrames(self._broker, broker_away), self._settings)
+        parked_frames = ParkedFrames(self._broker, lambda: self.readiness.reason("broker"))
+        lines = LinesService(register, asked, parked_frames, self._settings)
         models = ModelsService(store, asked.moves, commands)
         frames = FramesService(asked.frames, register, store, commands, models.trust)
         trainings = TrainingsService(asked.trainings, models, commands)
@@ -157,6 +157,8 @@ class Dashboard:
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
             away=self.readiness.away,
         )
+        parked = ParkedMessages(self._broker, store)
+        parked.prepare()
         marks = Marks(store, asked.frames)
         return Rooms(
             access=self.access,
@@ -171,7 +173,7 @@ class Dashboard:
             datasets=DatasetsService(store),
             hub=Hub(self._asked_redis, self._keys, sources),
             readiness=self.readiness,
-            accounting=AccountingService(register, asked, ParkedMessages(self._broker, store, away=broker_away)),
+            accounting=AccountingService(register, asked, parked),
             quality=QualityService(register, asked.counting, self._settings),
             batches=BatchesService(register, asked.counting, frames),
             labelling=LabellingRoom(

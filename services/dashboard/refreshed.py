@@ -54,7 +54,7 @@ class Refreshed(Generic[Value]):
     def forget(self) -> None:
         """The next look reads again; what is being read now is old already."""
         with self._changed:
-            self._last = Reading()
+            self._last, self._known = Reading(), None
             self._outdated = self._reading
 
     def _refresh(self) -> None:
@@ -65,6 +65,7 @@ class Refreshed(Generic[Value]):
             error = failure
         with self._changed:
             at = Reading().at if self._outdated else time.monotonic()
-            self._last, self._known = Reading(value, error, at), value
+            self._last = Reading(value, error, at)
+            self._known = None if self._outdated else value
             self._reading = self._outdated = False
             self._changed.notify_all()

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
-from services.dashboard.hasty import Reason
 from services.dashboard.paging import ALL, Paging, Place, newest
 from services.dashboard.problems import Problem
 from services.dashboard.refreshed import Refreshed
@@ -30,10 +29,10 @@ MOST_LOOKED_AT: Final = 200
 """Messages of one queue; each may hold a picture of a mebibyte."""
 FRESH_SECONDS: Final = 5.0
 """What was found is shown for so long: a look moves up to 200 MiB of each queue through the broker."""
-PATIENCE: Final = 1.0
-"""Seconds that a request waits for a look while the broker is away."""
+PATIENCE: Final = 0.8
+"""Seconds that one waits for a new look; then the last one is shown, with its time."""
 LONGEST_LOOK: Final = 20.0
-"""Seconds that it waits while the broker answers: a look may have much to move."""
+"""Seconds that one waits where there is none: a look may have much to move."""
 LONGEST_WAIT: Final = 4.0
 """Seconds that a decision waits for a look to end."""
 DECISION_DAYS: Final = 30
@@ -57,31 +56,31 @@ class ParkedMessages:
         broker: has the messages.
         store: keeps the decisions.
         fresh_seconds: a look is shown again for so long, unless somebody decides here.
-        away: why the broker counts as away; then no request waits for it.
     """
 
-    def __init__(
-        self,
-        broker: Broker,
-        store: ObjectStore,
-        fresh_seconds: float = FRESH_SECONDS,
-        away: Reason = lambda: None,
-    ) -> None:
+    def __init__(self, broker: Broker, store: ObjectStore, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._broker = broker
         self._store = store
-        self._away = away
         self._lock = threading.Lock()
         self._seen = Refreshed(self._look, fresh_seconds=fresh_seconds, name="parked messages")
 
-    def look(self) -> ParkedList:
+    def prepare(self) -> None:
+        """Begin a first look, so that there is one when somebody asks."""
+        self._seen.look(0.0)
+
+    def look(self, patience: float = LONGEST_LOOK) -> ParkedList:
         """The parked messages of all queues, as they are or were some seconds ago.
+
+        While the broker is slow they are older; ``at`` says how old. ``patience``: seconds to wait for the first look.
 
         Raises:
             MessagingError: the broker can't be asked.
         """
         found = self._seen.look(PATIENCE)
-        if isinstance(found.error, TimeoutError) and not self._away():
-            found = self._seen.look(LONGEST_LOOK)
+        if isinstance(found.error, TimeoutError) and found.value is None:
+            found = self._seen.look(patience)
+        if isinstance(found.error, TimeoutError) and found.value is not None:
+            return found.value
         if isinstance(found.error, TimeoutError):
             raise BrokerUnavailable("the broker can't be asked what is parked: it does not answer")
         if found.error or found.value is None:
@@ -150,6 +149,7 @@ class ParkedMessages:
             return self._look_alone()
 
     def _look_alone(self) -> ParkedList:
+        began = datetime.now(UTC)
         waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
         found: list[ParkedView] = []
 
@@ -161,6 +161,7 @@ class ParkedMessages:
             if waiting[queue.name]:
                 self._broker.review(queue, note, MOST_LOOKED_AT)
         return ParkedList(
+            at=began,
             parked=sorted(found, key=lambda view: view.parked_at, reverse=True),
             waiting={name: count for name, count in waiting.items() if count},
             complete=len(found) >= sum(waiting.values()),

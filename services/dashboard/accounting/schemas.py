@@ -78,6 +78,7 @@ class ParkedView(BaseModel):
 class ParkedList(BaseModel):
     """The parked messages, newest first."""
 
+    at: datetime = Field(description="when the broker was asked")
     parked: list[ParkedView]
     waiting: dict[str, int] = Field(
         description="by queue: how many are parked in all, of which the oldest are listed, on this page or another"
