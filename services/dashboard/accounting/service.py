@@ -26,7 +26,7 @@ from shared.messaging.port import MessagingError
 LONGEST: Final = timedelta(days=31)
 """Counts by hour and camera are kept for a few days more, unless the settings say otherwise."""
 PATIENCE: Final = 0.5
-"""Seconds more that an account waits for the first look at parked messages; without it, it says that it is incomplete."""
+"""Seconds more that an account waits for the first look at parked messages; then it is incomplete, and says so."""
 UNJUDGED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameInspected)}
 """Messages that, when they are parked, keep a frame from being judged or counted."""
 
