@@ -61,6 +61,11 @@ class HastyStore:
         self._check()
         self._store.put(key, content, content_type)
 
+    def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
+        """See the port."""
+        self._check()
+        return self._store.create(key, content, content_type)
+
     def get(self, key: str) -> bytes:
         """See the port."""
         self._check()
