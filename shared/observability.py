@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Protocol
 
@@ -55,35 +55,54 @@ class Wellness(Protocol):
     """What ``/healthz`` asks."""
 
     @property
-    def well(self) -> bool:
-        """Whether it works."""
+    def troubles(self) -> Sequence[str]:
+        """What does not work, each in a few words; empty when it is well."""
         ...
 
 
 class Health:
-    """Whether a service's loops turn. Each calls ``beat`` of its own; ``/healthz`` says 200 or 503."""
+    """Whether a service's loops turn, and what it sends with is alive.
 
-    def __init__(self, silence_seconds: float = SILENCE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    Each loop calls ``beat`` of its own; whatever else can stand still is watched. ``/healthz`` says 200, or 503 and
+    what is wrong.
+    """
+
+    def __init__(
+        self,
+        silence_seconds: float = SILENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "the loop",
+    ) -> None:
         self._silence_seconds = silence_seconds
         self._clock = clock
+        self._name = name
         self._last_beat = clock()
-        self._beside: list[Health] = []
+        self._looks: list[Callable[[], Sequence[str]]] = []
 
-    def beside(self) -> Health:
+    def beside(self, name: str = "a loop beside") -> Health:
         """The health of a further loop: the service is well when all are."""
-        other = Health(self._silence_seconds, self._clock)
-        self._beside.append(other)
+        other = Health(self._silence_seconds, self._clock, name)
+        self._looks.append(lambda: other.troubles)
         return other
+
+    def watch(self, troubles: Callable[[float], Sequence[str]]) -> None:
+        """Ask this too, with the seconds after which silence is trouble; see `Broker.troubles`."""
+        self._looks.append(lambda: troubles(self._silence_seconds))
 
     def beat(self) -> None:
         """The loop turned."""
         self._last_beat = self._clock()
 
     @property
-    def well(self) -> bool:
-        """Whether every loop turned lately."""
+    def troubles(self) -> Sequence[str]:
+        """The loops that have not turned lately, and what else stands still."""
         turned = self._clock() - self._last_beat < self._silence_seconds
-        return turned and all(other.well for other in self._beside)
+        return [*([] if turned else [f"{self._name} stands"]), *(one for look in self._looks for one in look())]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.troubles
 
 
 def serve_health(health: Wellness, settings: ServiceSettings) -> None:
@@ -94,15 +113,15 @@ def serve_health(health: Wellness, settings: ServiceSettings) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest().decode())
             elif self.path == "/healthz":
-                self._answer(
-                    200 if health.well else 503, "text/plain", b"ok\n" if health.well else b"the loop stands\n"
-                )
+                troubles = health.troubles
+                self._answer(503 if troubles else 200, "text/plain", "".join(f"{one}\n" for one in troubles or ["ok"]))
             else:
-                self._answer(404, "text/plain", b"try /healthz or /metrics\n")
+                self._answer(404, "text/plain", "try /healthz or /metrics\n")
 
-        def _answer(self, status: int, content_type: str, content: bytes) -> None:
+        def _answer(self, status: int, content_type: str, text: str) -> None:
+            content = text.encode()
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(content)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
-from collections.abc import Callable
-from types import FrameType
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
 
 import structlog
 from tenacity import RetryCallState
@@ -17,6 +16,7 @@ from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
 from shared.patience import patient
 from shared.recipe import RecipeError
 from shared.settings import ServiceSettings
+from shared.stopping import Stop, hear_signals
 from shared.storage.port import StorageError, StorageUnavailable
 from shared.vision.bundle import BundleError
 
@@ -30,33 +30,52 @@ class CannotStart(Exception):
     """A service can't do what its settings ask; the message says in one line what to do. Services name their own."""
 
 
-def run_service(main: Callable[[threading.Event], None]) -> None:
+def run_service(main: Callable[[Stop], None]) -> None:
     """Run a service's ``main`` with the event that a signal sets.
 
     What the people who run it can put right is told in one line, with exit code 2; what may pass by itself, with
-    exit code 1, so that whoever watches the service starts it again. Anything else is a defect, with its traceback.
+    exit code 1, so that whoever watches the service starts it again. Anything else is a defect, with its traceback. A
+    thread that ends with an error ends the service with it.
     """
+    stop = hear_signals()
     try:
-        main(install_stop_signals())
+        with _ending_with_its_threads(stop):
+            main(stop)
     except (BrokerUnavailable, StorageUnavailable) as error:
-        sys.stderr.write(f"{' '.join(str(error).split())}\n")
-        raise SystemExit(1) from None
+        _end(stop, error, 1)
     except (CannotStart, MessagingError, StorageError, RecipeError, BundleError) as error:
-        sys.stderr.write(f"{' '.join(str(error).split())}\n")
-        raise SystemExit(2) from None
+        _end(stop, error, 2)
+    else:
+        stop.exit_code = 0
 
 
-def install_stop_signals() -> threading.Event:
-    """An event that SIGTERM or SIGINT sets; the second signal ends the process at once."""
-    stop = threading.Event()
+def _end(stop: Stop, error: Exception, exit_code: int) -> NoReturn:
+    stop.exit_code = exit_code
+    sys.stderr.write(f"{' '.join(str(error).split())}\n")
+    raise SystemExit(exit_code) from None
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
+
+@contextmanager
+def _ending_with_its_threads(stop: Stop) -> Iterator[None]:
+    """Stop when any thread of the process fails, and raise its error after the block."""
+    failures: list[BaseException] = []
+
+    def on_failure(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is None or isinstance(failed.exc_value, SystemExit):
+            return
+        name = failed.thread.name if failed.thread else ""
+        _log.error("a thread failed: the service ends", thread=name, exc_info=failed.exc_value)
+        failures.append(failed.exc_value)
+        stop.exit_code = 1
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stop
+    before, threading.excepthook = threading.excepthook, on_failure
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if failures:
+        raise failures[0]
 
 
 def await_broker(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from shared.stopping import Stop, leave_when_told
+
+if __name__ == "__main__":
+    leave_when_told()  # before the imports: they take seconds
+
 from contextlib import closing
 from functools import partial
 
@@ -22,10 +26,14 @@ from shared.service import run_service
 from shared.settings import read_settings
 from shared.storage import open_store
 
+FAREWELL_SECONDS = 10.0
+"""For the last report, and for closing, after the time that frames have."""
 
-def main(stop: threading.Event) -> None:
+
+def main(stop: Stop) -> None:
     """Film, until the source ends or ``stop`` is set."""
     settings = read_settings(CameraSettings)
+    stop.allow(settings.drain_seconds + FAREWELL_SECONDS)
     configure_logging("camera", settings)
     health = Health()
     serve_health(health, settings)
@@ -39,6 +47,7 @@ def main(stop: threading.Event) -> None:
         ):
             handler = Handler(settings, session, outbox, recorder)
             sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
+            health.watch(sender.troubles)
             Loop(source, handler, outbox, sender, settings).run(Pulse(stop, health))
 
 

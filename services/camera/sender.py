@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,6 +116,10 @@ class Sender:
         """Raise what ended the sender, if something did."""
         if self._failure:
             raise self._failure
+
+    def troubles(self, silence_seconds: float) -> Sequence[str]:
+        """What is wrong with what it sends by; see `shared.messaging.port.Broker.troubles`."""
+        return self._broker.troubles(silence_seconds) if self._broker else []
 
     def finish(self, pulse: Pulse, drain_seconds: float, state: CameraState, reason: str = "") -> None:
         """Send what waits, then the last report.

@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+from shared.stopping import leave_when_told
+
+if __name__ == "__main__":
+    leave_when_told()  # before the imports: they take seconds
+
 import sys
 import threading
 

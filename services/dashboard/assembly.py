@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
@@ -48,6 +48,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.upkeep import Upkeep
 from shared.messaging.port import Broker
+from shared.observability import SILENCE_SECONDS
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS, DASHBOARD_VERDICTS
 
@@ -103,6 +104,12 @@ class Dashboard:
     def well(self) -> bool:
         """Whether everything that takes in turns."""
         return all(intake.health.well for intake in self.intakes)
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What stands still; see `shared.observability.Wellness`."""
+        standing = [trouble for intake in self.intakes for trouble in intake.health.troubles]
+        return [*standing, *self._broker.troubles(SILENCE_SECONDS)]
 
     @property
     def failed(self) -> bool:

@@ -47,7 +47,7 @@ class Intake:
     def __init__(
         self, broker: Broker, queue: Queue, handler: Handler, archive: Archive, *, prefetch: int, stop: threading.Event
     ) -> None:
-        self.health = Health()
+        self.health = Health(name=f"the intake of {queue.name}")
         self.failure: BaseException | None = None
         """What ended the thread before it was told to stop."""
         self._queue = queue

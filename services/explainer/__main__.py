@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from shared.stopping import leave_when_told
+
+if __name__ == "__main__":
+    leave_when_told()  # before the imports: they take seconds
+
 import sys
 import threading
 from contextlib import closing
@@ -37,6 +42,7 @@ def main(stop: threading.Event) -> None:
     explainer = Explainer(models, Gallery(store, settings.picture_wait_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
+        health.watch(broker.troubles)
         publisher = broker.publisher()
         reporter = Reporter("explainer", publisher, model_version=lambda: models.last)
         explain = reporter.counting(explainer.explain)
@@ -45,7 +51,7 @@ def main(stop: threading.Event) -> None:
         with running_beside(
             stop,
             partial(reporter.run, settings.report_seconds, stop),
-            partial(turn, requests, health=health.beside()),
+            partial(turn, requests, health=health.beside("the loop of explainer.requests")),
         ):
             turn(broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch), health=health)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from shared.stopping import leave_when_told
+
+if __name__ == "__main__":
+    leave_when_told()  # before the imports: they take seconds
+
 import threading
 from contextlib import closing
 from functools import partial
@@ -43,6 +48,7 @@ def main(stop: threading.Event) -> None:
     inspector = Inspector(production.model, pictures)
 
     with closing(await_broker(settings, stop)) as broker:
+        health.watch(broker.troubles)
         publisher = broker.publisher()
         reporter = Reporter(
             "inference", publisher, model_version=lambda: production.version, trouble=lambda: production.trouble
@@ -51,11 +57,12 @@ def main(stop: threading.Event) -> None:
         catch_up = partial(
             consume, broker.subscribe(INFERENCE_PICTURES, prefetch=16), publisher, Deferred(store).catch_up
         )
+        waiting = health.beside("the loop of inference.pictures")
         with running_beside(
             stop,
             partial(production.follow, promotions, settings.model_check_seconds, stop),
             partial(reporter.run, settings.report_seconds, stop),
-            partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=health.beside()),
+            partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=waiting),
         ):
             production.wait(stop, health)
             frames = broker.subscribe(INFERENCE_FRAMES, prefetch=2 * settings.batch)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from shared.stopping import leave_when_told
+
+if __name__ == "__main__":
+    leave_when_told()  # before the imports: they take seconds
+
 import sys
 import threading
 from contextlib import closing
@@ -42,6 +47,7 @@ def main(stop: threading.Event) -> None:
     trainings = Trainings(store, identity.holder, lease_seconds)
 
     with closing(await_broker(settings, stop)) as broker:
+        health.watch(broker.troubles)
         publisher = broker.publisher()
         if promoted := settings.initial_model and registry.start_with(settings.initial_model):
             publisher.publish(promoted).result()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -23,6 +24,9 @@ from shared.patience import patient
 
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two tries; shorter than the silence after which a service is not well."""
+
+CONFIRM_SECONDS: Final = 1.0
+"""Between two signs of life of a loop that waits for a confirm."""
 
 HANDLED: Final = Counter("seamline_messages_handled", "Messages done: answers confirmed, then acknowledged", ["queue"])
 PARKED: Final = Counter("seamline_messages_parked", "Messages put aside: unreadable, or rejected", ["queue"])
@@ -145,13 +149,20 @@ class _Loop:
 
         def attempt() -> None:
             futures = [(self._publisher.publish(message), message) for message in left]
-            failures = [(failure, message) for future, message in futures if (failure := future.exception())]
+            failures = [(failure, message) for future, message in futures if (failure := self._outcome(future))]
             left[:] = [message for _, message in failures]
             # the one that a retry can't help comes first
             for failure, _ in sorted(failures, key=lambda failed: isinstance(failed[0], _PASSING)):
                 raise failure
 
         self._until_done(attempt)
+
+    def _outcome(self, confirm: Future[None]) -> BaseException | None:
+        """What a confirm brings. A broker that is mute makes no loop stand: the publisher says that of itself."""
+        while not confirm.done():
+            self._health.beat()
+            wait([confirm], timeout=CONFIRM_SECONDS)
+        return confirm.exception()
 
     def _park(self, delivery: Delivery, reason: str) -> None:
         self._until_done(lambda: self._subscription.park(delivery, reason))

@@ -173,6 +173,14 @@ class Broker(Protocol):
         """
         ...
 
+    def troubles(self, silence_seconds: float) -> Sequence[str]:
+        """What is wrong with its publishers and subscriptions, each in a few words.
+
+        A thread that ended by itself, or something under way without any confirm for so long. A broker that is away is
+        no trouble: it is waited for.
+        """
+        ...
+
     def close(self) -> None:
-        """Close every publisher and subscription that is still open."""
+        """Close every publisher and subscription that is still open: in a few seconds, all together."""
         ...

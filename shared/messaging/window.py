@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Final
 
 MESSAGES: Final = 512
@@ -17,12 +18,15 @@ class Window:
         self._bytes_limit = size
         self._messages = 0
         self._bytes = 0
+        self._moved_at = time.monotonic()
         self._changed = threading.Condition()
 
     def enter(self, size: int) -> None:
         """Wait for room for a message of ``size`` bytes, and take it."""
         with self._changed:
             self._changed.wait_for(lambda: self._has_room(size))
+            if self._messages == 0:
+                self._moved_at = time.monotonic()
             self._messages += 1
             self._bytes += size
 
@@ -31,7 +35,13 @@ class Window:
         with self._changed:
             self._messages -= 1
             self._bytes -= size
+            self._moved_at = time.monotonic()
             self._changed.notify_all()
+
+    def seconds_still(self) -> float:
+        """How long nothing has left although something is under way."""
+        with self._changed:
+            return time.monotonic() - self._moved_at if self._messages else 0.0
 
     def wait_empty(self, seconds: float) -> bool:
         """Wait until nothing is under way; whether that came true in time."""

@@ -1,6 +1,12 @@
-"""When a service is well."""
+"""When a service is well, and what it answers then."""
 
-from shared.observability import Health
+from __future__ import annotations
+
+import httpx
+
+from shared.observability import Health, serve_health
+from shared.settings import ServiceSettings
+from tests.processes import free_port
 
 
 class Clock:
@@ -26,3 +32,27 @@ def test_a_service_is_well_while_each_of_its_loops_turns() -> None:
     clock.now = 20
     beside.beat()
     assert not health.well, "the main loop has stood for 11 seconds"
+
+
+def test_what_is_wrong_is_named_and_makes_the_service_unwell() -> None:
+    clock = Clock()
+    health = Health(silence_seconds=10, clock=clock)
+    health.beside("the loop of requests")
+    asked: list[float] = []
+
+    def troubles(silence_seconds: float) -> list[str]:
+        asked.append(silence_seconds)
+        return ["the publisher's thread has ended"] if clock.now else []
+
+    health.watch(troubles)
+    settings = ServiceSettings(health_port=free_port())
+    serve_health(health, settings)
+    address = f"http://127.0.0.1:{settings.health_port}/healthz"
+    well = httpx.get(address, trust_env=False, timeout=60)
+    assert (well.status_code, well.text) == (200, "ok\n")
+    clock.now = 11
+    health.beat()
+    unwell = httpx.get(address, trust_env=False, timeout=60)
+    assert unwell.status_code == 503
+    assert unwell.text == "the loop of requests stands\nthe publisher's thread has ended\n"
+    assert set(asked) == {10}

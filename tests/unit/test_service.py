@@ -50,8 +50,8 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 TOLD_TWICE = """
 import os, sys
-from shared.service import install_stop_signals
-stop, number = install_stop_signals(), int(sys.argv[1])
+from shared.stopping import hear_signals
+stop, number = hear_signals(), int(sys.argv[1])
 os.kill(os.getpid(), number)
 print("told to stop:", stop.wait(5), flush=True)
 os.kill(os.getpid(), number)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from pika import exceptions
 
@@ -16,6 +18,8 @@ from shared.messaging.rabbitmq.subscription import RabbitSubscription
 from shared.topology import Broadcast, Queue
 
 __all__ = ["RabbitBroker"]
+
+CLOSING_SECONDS: Final = 5.0
 
 
 class RabbitBroker:
@@ -73,11 +77,16 @@ class RabbitBroker:
             finally:
                 connection.close()
 
-    def close(self) -> None:
+    def troubles(self, silence_seconds: float) -> Sequence[str]:
         """See the port."""
-        for subscription in self._subscriptions:
-            subscription.close()
-        for publisher in self._publishers:
-            publisher.close()
+        publishers = [publisher.trouble(silence_seconds) for publisher in self._publishers]
+        return [trouble for trouble in (*publishers, *(one.trouble() for one in self._subscriptions)) if trouble]
+
+    def close(self) -> None:
+        """See the port. All of them share the seconds that one may take."""
+        until = time.monotonic() + CLOSING_SECONDS
+        parts: list[RabbitSubscription | RabbitPublisher] = [*self._subscriptions, *self._publishers]
+        for part in parts:
+            part.close(max(0.0, until - time.monotonic()))
         self._subscriptions.clear()
         self._publishers.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pika
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from shared import topology
 from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable, MessagingError
@@ -27,6 +29,17 @@ LONGEST_PAUSE: Final = 10.0
 """Seconds between two attempts to connect."""
 NO_LIMIT: Final = 1_000_000_000
 """Of redeliveries. RabbitMQ 4 has a limit of its own unless one is set, and 3 does not know -1 for none."""
+
+REFUSALS: Final = 3
+"""A broker that starts, or reads its users anew, refuses for a moment: so many refusals in a row are believed."""
+RAISED_BY_PIKA: Final = (
+    exceptions.AMQPError,
+    exceptions.ChannelError,
+    AMQPConnectorException,
+    OSError,
+    struct.error,  # of a frame that is none
+)
+"""On connecting and in use. What is not here is a defect of ours."""
 
 Result = TypeVar("Result")
 
@@ -84,35 +97,55 @@ class Address:
         )
 
     def failure(self, error: BaseException) -> MessagingError:
-        """What an error of pika means here, and what to do."""
+        """What an error of pika means here, and what to do: `BrokerUnavailable` may pass, all others last."""
         where = f"RabbitMQ at {self.host}:{self.port}"
+        kind: type[MessagingError]
         code, text = getattr(error, "reply_code", 0), getattr(error, "reply_text", "")
         match error:
+            case exceptions.ProbableAuthenticationError() | exceptions.ProbableAccessDeniedError() if not _was_told(
+                error
+            ):
+                kind, words = BrokerUnavailable, ": the connection was cut while it was made"
             case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
-                return BrokerRefusedLogin(f"{where} refuses user {self.user!r} or the password: check both")
+                kind, words = BrokerRefusedLogin, f" refuses user {self.user!r} or the password: check both"
             case exceptions.ProbableAccessDeniedError():
-                return MessagingError(
-                    f"{where} does not let {self.user!r} into virtual host {self.virtual_host!r}: "
-                    "create it, or give the user its permissions"
+                kind, words = (
+                    MessagingError,
+                    (
+                        f" does not let {self.user!r} into virtual host {self.virtual_host!r}: "
+                        "create it, or give the user its permissions"
+                    ),
                 )
             case exceptions.ChannelClosedByBroker() if code == 406:
-                return MessagingError(
-                    f"{where} has another topology than this version of Seamline: {text}. Let the queue run empty and "
-                    "delete it, or give this version a virtual host of its own"
+                kind, words = (
+                    MessagingError,
+                    (
+                        f" has another topology than this version of Seamline: {text}. Let the queue run empty and "
+                        "delete it, or give this version a virtual host of its own"
+                    ),
                 )
             case exceptions.ChannelClosedByBroker() if code == 403:
-                return MessagingError(f"{where} does not permit what Seamline needs: {text}")
+                kind, words = MessagingError, f" does not permit what Seamline needs: {text}"
             case ssl.SSLCertVerificationError():
-                return MessagingError(f"{where} has a certificate that is not trusted here: {error.verify_message}")
-        return BrokerUnavailable(f"{where}: {text or _reason(error)}")
+                kind, words = MessagingError, f" has a certificate that is not trusted here: {error.verify_message}"
+            case AMQPConnectorStackTimeout():
+                kind, words = BrokerUnavailable, f": no answer within {ATTEMPT_SECONDS} s"
+            case _:
+                kind, words = BrokerUnavailable, f": {text or _reason(error)}"
+        return kind(where + words)
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
         """Turn pika's errors into the port's."""
         try:
             yield
-        except (exceptions.AMQPError, OSError, socket.gaierror) as error:
+        except RAISED_BY_PIKA as error:
             raise self.failure(error) from error
+
+
+def _was_told(guess: BaseException) -> bool:
+    """Whether the broker refused (403 a login, 530 a virtual host); pika guesses that of every cut in a handshake."""
+    return any(f"{exceptions.ConnectionClosedByBroker.__name__}: ({code})" in str(guess) for code in (403, 530))
 
 
 def _reason(error: BaseException) -> str:
@@ -127,13 +160,23 @@ def _reason(error: BaseException) -> str:
     return " ".join((words or type(error).__name__).split())
 
 
-def patiently(stop: threading.Event, attempt: Callable[[], Result]) -> Result:
-    """What ``attempt`` returns; tried again, with longer and longer pauses, while the broker is unavailable.
+def patiently(
+    stop: threading.Event,
+    attempt: Callable[[], Result],
+    *,
+    passing: type[MessagingError] = BrokerUnavailable,
+    tell: Callable[[MessagingError], None] = lambda _error: None,
+) -> Result:
+    """What ``attempt`` returns; tried again, with longer and longer pauses, after errors that are ``passing``.
 
-    Raises:
-        BrokerUnavailable: ``stop`` was set.
+    Each of them is told. When ``stop`` is set, the last one is raised.
     """
-    return patient(stop, BrokerUnavailable, longest=LONGEST_PAUSE)(attempt)
+
+    def told(state: RetryCallState) -> None:
+        if state.outcome and isinstance(error := state.outcome.exception(), MessagingError):
+            tell(error)
+
+    return patient(stop, passing, longest=LONGEST_PAUSE, tell=told)(attempt)
 
 
 def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
@@ -144,6 +187,22 @@ def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.Blocki
         BrokerRefusedLogin: the user or the password is wrong.
         MessagingError: the virtual host, the permissions or the topology are others than they must be.
     """
+    believed = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, MessagingError) and not may_pass(error)),
+        stop=stop_after_attempt(REFUSALS),
+        wait=wait_exponential(multiplier=0.5),
+        reraise=True,
+    )
+    connection: pika.BlockingConnection = believed(_connect_once, address, part, queues)
+    return connection
+
+
+def may_pass(failure: MessagingError) -> bool:
+    """Whether it is worth trying again."""
+    return isinstance(failure, BrokerUnavailable)
+
+
+def _connect_once(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
     with address.plain_errors():
         connection = pika.BlockingConnection(address.parameters(part))
         try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -45,8 +46,7 @@ class RabbitPublisher:
         self._closing = threading.Event()
         self._connected_once = threading.Event()
         self._unavailable: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.host}: not connected yet")
-        self._make_topology()
-        self._session = _Session(address, self._settle, self._connected_once.set)
+        self._session = self._open()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
         self._connected_once.wait(ATTEMPT_SECONDS)
@@ -62,14 +62,23 @@ class RabbitPublisher:
             self._settle(parcel, self._unavailable)
         return confirmed
 
-    def close(self) -> None:
+    def trouble(self, silence_seconds: float) -> str:
+        """What is wrong with it, in a few words; empty when it is well."""
+        if not self._thread.is_alive() and not self._closing.is_set():
+            return "the publisher's thread has ended"
+        if self._window.seconds_still() > silence_seconds:
+            return f"the publisher waits for a confirm since {self._window.seconds_still():.0f} s"
+        return ""
+
+    def close(self, seconds: float = CLOSING_SECONDS) -> None:
         """See the port."""
         if self._closing.is_set():
             return
-        self._window.wait_empty(CLOSING_SECONDS)
+        until = time.monotonic() + seconds
+        self._window.wait_empty(seconds)
         self._closing.set()
         self._session.hang_up()
-        self._thread.join(CLOSING_SECONDS)
+        self._thread.join(max(0.0, until - time.monotonic()))
 
     def _settle(self, parcel: _Parcel, failure: MessagingError | None) -> None:
         self._window.leave(len(parcel.body))
@@ -79,23 +88,26 @@ class RabbitPublisher:
             parcel.confirmed.set_result(None)
 
     def _run(self) -> None:
+        """Serve until closed. A refusal that lasts is told to whoever publishes, and looked at again all the same."""
         while True:
-            self._unavailable = self._session.run()
+            self._fail(self._session.run())
             self._connected_once.set()
             if self._closing.wait(BREATH_SECONDS):
                 return
             try:
-                patiently(self._closing, self._make_topology)
+                self._session = patiently(self._closing, self._open, passing=MessagingError, tell=self._fail)
             except MessagingError as error:
-                # closed, or what no patience helps: whoever publishes next is told
-                self._unavailable = error
+                self._fail(error)
                 return
-            self._session = _Session(self._address, self._settle, self._connected_once.set)
 
-    def _make_topology(self) -> None:
-        """A broker that comes back may have lost it; and a refusal is plainer here than in a callback."""
+    def _fail(self, failure: MessagingError) -> None:
+        self._unavailable = failure
+
+    def _open(self) -> _Session:
         with self._address.plain_errors():
+            # a broker that comes back may have lost the topology; and a refusal is plainer here than in a callback
             connect(self._address, "topology", self._queues).close()
+            return _Session(self._address, self._settle, self._connected_once.set)
 
 
 class _Session:
@@ -120,23 +132,28 @@ class _Session:
         self._connection = pika.SelectConnection(
             address.parameters("publisher"),
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
-            on_open_error_callback=self._on_closed,
+            on_open_error_callback=self._on_refused,
             on_close_callback=self._on_closed,
         )
 
     def run(self) -> MessagingError:
         """Serve until the connection is gone; why it went."""
         try:
-            self._connection.ioloop.start()
-        except Exception as error:  # noqa: BLE001  whoever waits for a confirm must hear that none will come
-            self._failure = MessagingError(f"the publisher's thread failed: {error!r}")
+            with self._address.plain_errors():
+                self._connection.ioloop.start()
+        except MessagingError as error:
+            self._failure = self._failure or error
+        finally:
+            self._end()
+        return self._failure or BrokerUnavailable("closed")
+
+    def _end(self) -> None:
+        """Whoever waits for a confirm hears that none will come."""
         with self._lock:
             self._ready = False
             self._connection.ioloop.close()
-        failure = self._failure or BrokerUnavailable("closed")
         for parcel in [*self._unconfirmed.values(), *self._outgoing]:
-            self._settle(parcel, failure)
-        return failure
+            self._settle(parcel, self._failure or BrokerUnavailable("closed"))
 
     def send(self, parcel: _Parcel) -> bool:
         """Hand a message over, from any thread; False when there is no connection to take it."""
@@ -193,6 +210,11 @@ class _Session:
         if self._connection.is_open:
             self._failure = self._address.failure(reason)
             self._connection.close()
+
+    def _on_refused(self, connection: Any, reason: BaseException) -> None:
+        """The next `connect` finds out whether a refusal lasts."""
+        self._failure = BrokerUnavailable(str(self._address.failure(reason)))
+        connection.ioloop.stop()
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
         self._failure = self._failure or self._address.failure(reason)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from pika import exceptions
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
-from shared.messaging.rabbitmq.connecting import Address, connect
+from shared.messaging.rabbitmq.connecting import RAISED_BY_PIKA, Address, connect
 from shared.messaging.rabbitmq.parking import Origin, origin_of, put
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, Broadcast, Queue, WhenFull
 
@@ -52,15 +52,22 @@ class Session:
         self._alive = True
         self._lost: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.host}: the connection was closed")
         self._connection = connect(address, "subscription", queues)
-        with address.plain_errors():
-            self._channel = self._connection.channel()
-            self._channel.basic_qos(prefetch_count=prefetch)
-            self._channel.add_on_cancel_callback(self._on_cancelled)
-            # for what is read or written one at a time: suspects, parked
-            self._aside = self._connection.channel()
-            self._aside.confirm_delivery()
-            self._queue = source.name if isinstance(source, Queue) else self._listen(source)
-            self._consumer = self._channel.basic_consume(self._queue, self._on_message)
+        try:
+            with address.plain_errors():
+                self._begin(prefetch)
+        except MessagingError:
+            self._end()
+            raise
+
+    def _begin(self, prefetch: int) -> None:
+        self._channel = self._connection.channel()
+        self._channel.basic_qos(prefetch_count=prefetch)
+        self._channel.add_on_cancel_callback(self._on_cancelled)
+        # for what is read or written one at a time: suspects, parked
+        self._aside = self._connection.channel()
+        self._aside.confirm_delivery()
+        self._queue = self._source.name if isinstance(self._source, Queue) else self._listen(self._source)
+        self._consumer = self._channel.basic_consume(self._queue, self._on_message)
 
     def run(self, closing: threading.Event) -> MessagingError | None:
         """Serve until the connection is lost (why it was), or until ``closing`` is set (None)."""
@@ -163,7 +170,7 @@ class Session:
             self._alive = False
         # what waits for an answer gets the connection's error
         for finish in (*self._jobs, self._connection.close):
-            with suppress(exceptions.AMQPError, OSError):
+            with suppress(*RAISED_BY_PIKA):
                 finish()
         self.held.clear()
 

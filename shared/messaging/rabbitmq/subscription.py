@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Final
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
@@ -18,6 +19,8 @@ BREATH_SECONDS: Final = 0.2
 """Between losing a connection and asking for the next one."""
 SUSPECTS_SECONDS: Final = 1.0
 """Between two looks for a suspect, while there are none."""
+LOOK_SECONDS: Final = 1.0
+"""The longest that a look keeps its caller waiting; the broker may be mute."""
 
 
 class RabbitSubscription:
@@ -36,6 +39,8 @@ class RabbitSubscription:
         self._changed = threading.Condition()
         self._inbox: deque[Delivery] = deque()
         self._trouble: Exception | None = None
+        self._look: Future[Delivery | None] | None = None
+        """For a suspect, under way."""
         self._suspects_at = 0.0
         self._suspect_was_last = False
         self._session = self._open()
@@ -73,7 +78,12 @@ class RabbitSubscription:
         """How many messages of a queue are with this reader."""
         return list(self._session.held.values()).count(queue)
 
-    def close(self) -> None:
+    def trouble(self) -> str:
+        """What is wrong with it, in a few words; empty when it is well."""
+        ended = not self._thread.is_alive() and not self._closing.is_set()
+        return f"the subscription of {self._source.name} has ended" if ended else ""
+
+    def close(self, seconds: float = CLOSING_SECONDS) -> None:
         """See the port."""
         if self._closing.is_set():
             return
@@ -81,19 +91,28 @@ class RabbitSubscription:
         self._session.ask(lambda: None)
         with self._changed:
             self._changed.notify_all()
-        self._thread.join(CLOSING_SECONDS)
+        self._thread.join(seconds)
 
     def _suspect_in_turn(self) -> Delivery | None:
         """A suspect now and then: in turn with the others when there are some, and else once in a while."""
         in_turn = not (self._suspect_was_last and self._inbox) and time.monotonic() >= self._suspects_at
         self._suspect_was_last = False
-        if not in_turn or self._trouble or self._closing.is_set():
+        if self._trouble or self._closing.is_set():
             return None
-        session = self._session
+        if self._look is None and in_turn:
+            self._look = self._session.ask(self._session.next_suspect)
+        return self._looked() if self._look else None
+
+    def _looked(self) -> Delivery | None:
+        """What a look found, if it is over."""
+        assert self._look  # noqa: S101
         try:
-            suspect = session.ask(session.next_suspect).result()
+            suspect = self._look.result(LOOK_SECONDS)
+        except TimeoutError:
+            return None
         except MessagingError:
-            return None  # the connection is gone: that is told as soon as it is known why
+            suspect = None  # the connection is gone: that is told as soon as it is known why
+        self._look = None
         if suspect:
             self._suspect_was_last = True
         else:
@@ -116,8 +135,9 @@ class RabbitSubscription:
     def _run(self) -> None:
         try:
             self._serve()
-        except Exception as error:  # noqa: BLE001  a thread that dies alone would leave `receive` waiting for ever
-            self._lose(error)
+        except Exception as error:
+            self._lose(error)  # `receive` would wait for ever
+            raise
 
     def _serve(self) -> None:
         while True:

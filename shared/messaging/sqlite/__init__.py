@@ -72,6 +72,11 @@ class SqliteBroker:
                 if fate is not Fate.KEEP:
                     self._connection.execute(FATES[fate], {"message": message, "queue": queue.name})
 
+    def troubles(self, silence_seconds: float) -> Sequence[str]:
+        """See the port. Subscriptions have no thread of their own."""
+        publishers = [part for part in self._open if isinstance(part, SqlitePublisher)]
+        return [trouble for publisher in publishers if (trouble := publisher.trouble(silence_seconds))]
+
     def close(self) -> None:
         """See the port."""
         for part in reversed(self._open):

@@ -79,6 +79,14 @@ class SqlitePublisher:
         self._parcels.put(parcel)
         return confirmed
 
+    def trouble(self, silence_seconds: float) -> str:
+        """What is wrong with it, in a few words; empty when it is well."""
+        if not self._writer.is_alive() and not self._closed:
+            return "the publisher's thread has ended"
+        if self._window.seconds_still() > silence_seconds:
+            return f"the publisher waits for a commit since {self._window.seconds_still():.0f} s"
+        return ""
+
     def close(self) -> None:
         """See the port."""
         if self._closed:
