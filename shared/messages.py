@@ -224,7 +224,7 @@ class PictureDeferred(Message):
     frame: FrameIdentity
     key: str
     content_type: str
-    picture: bytes
+    picture: bytes = b""
     verdict: FrameInspected | None = Field(
         None, description="on a flagged frame: published again when the picture is stored, to be explained"
     )

@@ -38,8 +38,17 @@ Colour = tuple[int, int, int]
 """Red, green, blue; 0 to 255."""
 
 
+LONGEST: Final = 64 * 1024
+"""Characters of a recipe; one of 64 labels has about 6,000, and the reader of YAML is slow."""
+REASON_LENGTH: Final = 600
+"""Characters of the reason of a `RecipeError`, which quotes the recipe."""
+
+
 class RecipeError(ValueError):
     """A recipe that can't be used; the message names the file, the line and the label, and says what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason if len(reason) <= REASON_LENGTH else f"{reason[: REASON_LENGTH - 1]}…")
 
 
 class Task(StrEnum):
@@ -242,6 +251,8 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     Raises:
         RecipeError: as `read_recipe`.
     """
+    if len(text) > LONGEST:
+        raise RecipeError(f"{source}, line 1: longer than {LONGEST:,} characters, which no recipe is")
     tree, document = _read_yaml(text, source)
     if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
@@ -282,7 +293,7 @@ def _told_by_line(text: str, source: str) -> Iterator[None]:
         raise RecipeError(f"{source}, line {line}: not YAML: {error.reason}") from error
     except RecursionError as error:
         raise RecipeError(f"{source}, line 1: nested too deeply for a recipe") from error
-    except ValueError as error:  # a date or a number that is none
+    except (ValueError, OverflowError) as error:  # a date or a number that is none
         raise RecipeError(f"{source}, line 1: not YAML: {error}") from error
 
 
@@ -314,8 +325,15 @@ def _explain(error: ValidationError, tree: yaml.Node, labels: list[str], source:
     text = problem["msg"].removeprefix("Value error, ")
     place = f"label {where[1]}, " if len(where) > 1 and where[0] == "labels" else ""
     field = f"{where[-1]}: " if where and where[-1] != "labels" and not (place and len(where) == 2) else ""
-    given = f" (is {problem['input']!r})" if isinstance(problem["input"], str | int | float | bool) else ""
+    given = f" (is {_quoted(problem['input'])})" if isinstance(problem["input"], str | int | float | bool) else ""
     return f"{source}, line {line}: {place}{field}{text}{given}"
+
+
+def _quoted(given: float | str) -> str:
+    try:
+        return repr(given)
+    except ValueError:  # an integer in hexadecimal may have more digits than Python writes
+        return "a number of thousands of digits"
 
 
 def _line_of(node: yaml.Node, path: list[Any]) -> int:

@@ -1,0 +1,57 @@
+"""Any table is read as it was written, and any bytes are tables or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.trainer.dataset import GROUPS, LABELLED, LABELS, read_dataset
+from services.trainer.tables import DatasetError, read_table, written
+from tests.property.mutation import mutations
+
+NAMES = [f"{number}.png" for number in range(6)]
+CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12).map(str.strip)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One picture for each row; the tables are written by each test."""
+    folder = tmp_path_factory.mktemp("dataset")
+    for name in NAMES:
+        (folder / name).write_bytes(b"a picture")
+    return folder
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(CELLS.filter(bool), CELLS, CELLS), max_size=6))
+def test_any_table_is_read_as_it_was_written(folder: Path, rows: list[tuple[str, str, str]]) -> None:
+    path = folder / "any.csv"
+    path.write_bytes(written(("name", "one", "two"), rows))
+    table = read_table(path)
+    assert table.columns == ("name", "one", "two")
+    assert [tuple(row.cells.values()) for row in table.rows] == rows
+    assert not table.problems
+
+
+def test_mutated_tables_are_read_or_refused(folder: Path) -> None:
+    tables = {
+        LABELS: written(("name", "good", "break"), [(name, True, False) for name in NAMES]),
+        GROUPS: written(("name", "group"), [(name, "part-7") for name in NAMES]),
+        LABELLED: written(("name", "by", "at"), [(name, "ada", "2026-01-31T12:00:00+00:00") for name in NAMES]),
+    }
+    read = 0
+    for changed, whole in tables.items():
+        for name, content in tables.items():
+            (folder / name).write_bytes(content)
+        for content in mutations([whole], 200):
+            (folder / changed).write_bytes(content)
+            try:
+                dataset = read_dataset(folder, ("good", "break"), on_problem="skip")
+            except DatasetError:
+                continue
+            read += 1
+            assert {example.name for example in dataset.examples} <= set(NAMES)
+    assert 100 < read < 600, "some of both"
