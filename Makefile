@@ -36,8 +36,16 @@ demo: $(VENV)/.embedded-installed  ## Play a seam video through all five service
 	@$(BIN)/python -m deploy.embedded $(DEMO_ARGS)
 
 .PHONY: env
-env:  ## Write .env, which `make up` reads, with random secrets
-	@deploy/make-env .env.example .env
+env:  ## Write .env, which `make up` reads, with random secrets; TLS=1 also makes certificates and encrypts everything
+	@deploy/make-env .env.example .env $(if $(TLS),--tls)
+	@$(if $(TLS),$(MAKE) --no-print-directory certs)
+
+in_env = $(shell sed -n 's/^$(1)=//p' .env | tail -n 1)
+.PHONY: certs
+certs: .env  ## Make the certificates that are missing or end soon, and show when each ends (RENEW=1: all anew; CAMERA=camera-2)
+	@deploy/make-certs "$(or $(call in_env,TLS_FOLDER),var/tls)" $(if $(RENEW),--renew) $(addprefix --camera ,$(CAMERA)) \
+	  $(addprefix --host ,$(subst $(comma), ,$(call in_env,DASHBOARD_ALLOWED_HOSTS)))
+comma := ,
 
 .env:
 	@echo "There is no .env: run 'make env' to write one with random secrets, or copy .env.example and fill it in" >&2; exit 2
@@ -56,8 +64,9 @@ docker:
 
 .PHONY: up
 up: docker .env $(FILM)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
+	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
 	@docker compose up --build --detach --wait
-	@echo "The dashboard: http://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
+	@echo "The dashboard: http$(if $(call in_env,TLS_GROUP),s)://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
 
 .PHONY: down
 down: docker .env  ## Stop docker compose; what it knows stays in its volumes
@@ -101,8 +110,41 @@ lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	@for group in $(GROUPS_LOCKED); do \
 	  $(BIN)/uv pip compile --quiet pyproject.toml --group $$group --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url -o deploy/requirements/$$group.txt || exit 1; done
-	@$(BIN)/uv pip compile --quiet deploy/requirements/uv.in --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-emit-index-url -o deploy/requirements/uv.txt
+	@for name in uv tools; do \
+	  $(BIN)/uv pip compile --quiet deploy/requirements/$$name.in --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url -o deploy/requirements/$$name.txt || exit 1; done
+
+IMAGES := camera inference explainer trainer dashboard
+TOOLS := $(VENV)/tools
+$(TOOLS)/.installed: deploy/requirements/tools.txt $(VENV)/bin/uv
+	@echo "Installing the locked tools for packages into $(TOOLS)"
+	@$(BIN)/python -m venv --without-pip $(TOOLS)
+	@$(BIN)/uv pip install --quiet --python $(TOOLS)/bin/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: sbom
+sbom: $(TOOLS)/.installed  ## What is in each image, as CycloneDX: dist/sbom/seamline-<service>.cdx.json
+	@mkdir -p dist/sbom
+	@for image in $(IMAGES); do \
+	  sed "s/^name = .*/name = \"seamline-$$image\"/" pyproject.toml >dist/sbom/pyproject.toml; \
+	  PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements --pyproject dist/sbom/pyproject.toml --output-reproducible --validate \
+	    -o dist/sbom/seamline-$$image.cdx.json deploy/requirements/$$image.txt || exit 1; done
+	@rm dist/sbom/pyproject.toml
+	@ls dist/sbom/*.cdx.json
+
+.PHONY: notice
+notice: $(TOOLS)/.installed $(VENV)/.embedded-installed  ## The packages of the images with their licences: dist/THIRD-PARTY-NOTICES.txt
+	@mkdir -p dist
+	@$(TOOLS)/bin/pip-licenses --python $(BIN)/python --format plain-vertical --with-urls --with-license-file --no-license-path \
+	  --packages $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' $(IMAGES:%=deploy/requirements/%.txt) | sort -u) \
+	  --output-file dist/THIRD-PARTY-NOTICES.txt
+
+# Of packages that the service of vulnerabilities does not know, it fails: nothing is passed over.
+.PHONY: audit
+audit: $(TOOLS)/.installed  ## Look for known vulnerabilities of the locked packages; needs a network (OSV_URL=: a mirror of OSV)
+	@$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  $(if $(OSV_URL),--vulnerability-service osv --osv-url "$(OSV_URL)") \
+	  $(patsubst %,--requirement deploy/requirements/%.txt,$(IMAGES) uv)
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev-installed  ## Photograph the dashboard's pages for docs/images while a demo plays (needs Chromium)

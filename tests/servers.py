@@ -26,11 +26,9 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 from filelock import FileLock
 
+from tests.container_images import image_at_hand
 from tests.processes import ChildServer, ContainerServer, Server, free_port, listens
 
-RABBITMQ_IMAGE = "rabbitmq:4-management"
-REDIS_IMAGE = "redis:7-alpine"
-S3_IMAGE = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z"
 USER = "seamline"
 DEPLOY = Path(__file__).parents[1] / "deploy"
 CHOICE = os.environ.get("SEAMLINE_TEST_SERVERS", "")
@@ -168,7 +166,7 @@ def start_rabbitmq(folder: Path) -> tuple[Endpoint, Server]:
     server: Server
     if in_docker:
         environment = {"RABBITMQ_DEFAULT_USER": endpoint.user, "RABBITMQ_DEFAULT_PASS": endpoint.password}
-        server = ContainerServer(RABBITMQ_IMAGE, {5672: port, 15672: management}, ready, environment)
+        server = ContainerServer(image_at_hand("RABBITMQ_IMAGE"), {5672: port, 15672: management}, ready, environment)
     else:
         clear = (
             f"listeners.tcp.1 = 127.0.0.1:{endpoint.port}\n"
@@ -249,7 +247,7 @@ def find_redis(folder: Path) -> Endpoint:
 
     server: Server
     if docker_answers():
-        server = ContainerServer(REDIS_IMAGE, {6379: endpoint.port}, ready)
+        server = ContainerServer(image_at_hand("REDIS_IMAGE"), {6379: endpoint.port}, ready)
     else:
         folder.mkdir(parents=True)
         binary = program("redis-server", "redis-server")
@@ -294,7 +292,9 @@ def start_s3(folder: Path) -> tuple[Endpoint, Server]:
     server: Server
     if in_docker:
         environment = {"MINIO_ROOT_USER": endpoint.user, "MINIO_ROOT_PASSWORD": endpoint.password}
-        server = ContainerServer(S3_IMAGE, {9000: endpoint.port}, ready, environment, "server /data")
+        server = ContainerServer(
+            image_at_hand("OBJECT_STORE_IMAGE"), {9000: endpoint.port}, ready, environment, "server /data"
+        )
     else:
         folder.mkdir(parents=True)
         rclone = Path(sys.executable).with_name("rclone")

@@ -1,5 +1,6 @@
 """The line on docker compose, as the tests see it."""
 
+import ssl
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from typing import Any, Final, TypeVar
 
 import httpx
 from testcontainers.compose import ComposeContainer, DockerCompose
+
+from tests.container_images import IMAGES, image_at_hand
 
 ROOT: Final = Path(__file__).parents[2]
 SERVERS: Final = ("rabbitmq", "redis", "object-store")
@@ -45,17 +48,32 @@ class ComposedLine:
             "CAMERA_LINE": LINE,
             "CAMERA_FILMS": str(films),
             "CAMERA_PACE": "fast",
+            "TLS_FOLDER": str(folder / "tls"),
+            **{variable: image_at_hand(variable) for variable in IMAGES},
         }
         with env_file.open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
         self.secrets = dict(line.split("=", 1) for line in env_file.read_text().splitlines() if line[:1].isalpha())
-        self.compose = DockerCompose(
-            ROOT,
-            compose_file_name=["docker-compose.yml", "tests/e2e/compose.yml"],
-            env_file=str(env_file),
-            services=[*SERVERS, *FLOW[1:]],
-            build=True,
+        self.authority: Path | None = None
+        """What signs the certificates, once everything is encrypted."""
+        self._folder, self._env_file = folder, env_file
+        self.compose = self._composed_of("docker-compose.yml", "tests/e2e/compose.yml")
+
+    def _composed_of(self, *files: str) -> DockerCompose:
+        started = [*SERVERS, *FLOW[1:]]
+        return DockerCompose(
+            ROOT, compose_file_name=list(files), env_file=str(self._env_file), services=started, build=True
         )
+
+    def encrypt(self) -> None:
+        """Give the line TLS, as `make env TLS=1` and `make up` do, and wait until all but the camera is healthy."""
+        subprocess.run([ROOT / "deploy" / "make-env", ROOT / ".env.example", self._env_file, "--tls"], check=True)
+        subprocess.run([ROOT / "deploy" / "make-certs", self._folder / "tls"], check=True)
+        added = next(line for line in self._env_file.read_text().splitlines() if line.startswith("COMPOSE_FILE="))
+        files = added.removeprefix("COMPOSE_FILE=").split(":")
+        self.compose = self._composed_of(*files, "tests/e2e/compose.yml", "tests/e2e/compose.tls.yml")
+        self.must("up", "--detach", "--wait", "--no-build", *SERVERS, *FLOW[1:])
+        self.authority = self._folder / "tls" / "authority" / "ca.crt"
 
     def run(self, *words: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """``docker compose …`` of this project."""
@@ -100,7 +118,10 @@ class ComposedLine:
     def stranger(self) -> httpx.Client:
         """A client of the dashboard that has not logged in."""
         port = self.must("port", "dashboard", "8000").strip().rpartition(":")[2]
-        return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        if self.authority is None:
+            return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        trusted = ssl.create_default_context(cafile=self.authority)
+        return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=60)
 
     def accounting(self, api: httpx.Client) -> dict[str, Any]:
         """Where the line's frames are; empty while nobody has heard of the line."""

@@ -9,10 +9,13 @@ import pytest
 import yaml
 
 from shared.settings import ServiceSettings
+from tests.container_images import IMAGES, shipped_image
 
 ROOT: Final = Path(__file__).parents[2]
 FLOW: Final = ["camera", "inference", "explainer", "trainer", "dashboard"]
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
+TLS_TEXT: Final = (ROOT / "deploy" / "compose.tls.yml").read_text()
+TLS: Final[dict[str, Any]] = yaml.safe_load(TLS_TEXT)
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(TEXT)
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
@@ -50,11 +53,11 @@ def test_every_variable_of_a_service_is_one_of_its_settings(service: str) -> Non
 
 
 def test_every_variable_of_compose_is_explained_and_every_explained_one_is_used() -> None:
-    assert set(re.findall(r"\$\{([A-Z_]+)", TEXT)) == SECRETS | set(DEFAULTS)
+    assert set(re.findall(r"\$\{([A-Z_]+)", TEXT + TLS_TEXT)) - {"TLS_GROUP"} == SECRETS | set(DEFAULTS)
 
 
 def test_a_default_is_the_same_in_compose_and_in_the_example() -> None:
-    used = re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT)
+    used = re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT + TLS_TEXT)
     assert {name: {value} for name, value in DEFAULTS.items()} == {
         name: {value for other, value in used if other == name} for name, _ in used
     }
@@ -80,10 +83,60 @@ def test_any_service_may_run_more_than_once() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_nothing_runs_without_limits_or_may_gain_rights(name: str) -> None:
     service = SERVICES[name]
-    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert service["security_opt"] == ["no-new-privileges:true"]  # and Docker's own seccomp profile
     assert service["cap_drop"] == ["ALL"]
+    assert not service.get("privileged", False)
+    assert service["ulimits"]["nofile"] >= 16_384
     assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_read_only_but_for_its_volumes_and_memory(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    for volume in service.get("volumes", []):
+        source, target = re.sub(r"\$\{[A-Z_]+:-([^}]+)\}", r"\1", volume).split(":")[:2]
+        assert volume.endswith(":ro") or (source in COMPOSE["volumes"] and target), volume
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_asked_how_it_is(name: str) -> None:
+    assert "healthcheck" in SERVICES[name] or re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
+    assert SERVICES[name].get("build") or "healthcheck" in SERVICES[name]
+
+
+@pytest.mark.parametrize("variable", IMAGES)
+def test_an_image_is_an_exact_version(variable: str) -> None:
+    assert re.fullmatch(r"[\w./-]+:(RELEASE\.[\dTZ-]+|\d+\.\d+\.\d+(-[a-z]+)*)", shipped_image(variable))
+
+
+def test_the_dockerfile_builds_on_the_same_image_as_compose() -> None:
+    assert f"ARG PYTHON_IMAGE={shipped_image('PYTHON_IMAGE')}\n" in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_with_tls_every_container_has_its_own_certificates_and_no_others(name: str) -> None:
+    added = TLS["services"][name]
+    assert added["group_add"] == ["${TLS_GROUP:?run make env TLS=1}"]
+    assert added["volumes"][0] == f"${{TLS_FOLDER:-./var/tls}}/{name}:/opt/tls:ro"
+    assert not set(added) & {"read_only", "cap_add", "security_opt", "user", "ports", "networks"}
+
+
+@pytest.mark.parametrize("service", FLOW)
+def test_with_tls_a_service_has_the_settings_it_needs_and_no_address_in_the_clear(service: str) -> None:
+    prefix = f"{service.upper()}_"
+    variables = {**SERVICES[service]["environment"], **TLS["services"][service]["environment"]}
+    given = {name.removeprefix(prefix).lower(): value for name, value in variables.items() if name != "HEALTH_SCHEME"}
+    assert set(given) <= set(_settings_of(service).model_fields)
+    assert {name: file for name, file in given.items() if name.startswith("tls_")} == {
+        "tls_ca": "/opt/tls/ca.crt",
+        "tls_cert": "/opt/tls/public.crt",
+        "tls_key": "/opt/tls/private.key",
+    }
+    schemes = {str(value).partition("://")[0] for name, value in given.items() if name.endswith("_url")}
+    assert schemes <= {"amqps", "s3s", "rediss"}
 
 
 def test_films_on_their_way_are_kept_on_a_disk_and_not_in_memory() -> None:

@@ -1,0 +1,69 @@
+"""The same line, given TLS after it ran without: it goes on with what it has, and nothing is in the clear any more."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from tests.e2e.composed import ComposedLine, wait_for
+from tests.e2e.conftest import FRAMES, Inspected
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+IN_THE_CLEAR: Final = """
+import socket, sys
+host, port, says = sys.argv[1:]
+try:
+    with socket.create_connection((host, int(port)), 5) as connection:
+        connection.settimeout(5)
+        connection.sendall(says.encode().decode("unicode_escape").encode())
+        print(connection.recv(200))
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def encrypted(line: ComposedLine, inspected: Inspected) -> ComposedLine:
+    line.encrypt()
+    return line
+
+
+def test_frames_go_the_whole_way_encrypted(encrypted: ComposedLine, inspected: Inspected) -> None:
+    explained = inspected.accounting["explained"]
+    encrypted.must("up", "--detach", "--no-build", "--no-deps", "camera")
+    with encrypted.api() as api:
+
+        def complete() -> dict[str, Any] | None:
+            counts = encrypted.accounting(api)
+            done = counts["captured"] == 2 * FRAMES and counts["in_flight"] == 0
+            return counts if done and counts["explained"] > explained else None
+
+        counts = wait_for(complete, 240, "all frames judged, and one explained")
+    assert counts["judged"] == 2 * FRAMES
+    assert (counts["refused"], counts["parked"], counts["error"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "says", "answer"),
+    [
+        ("rabbitmq", "5672", r"AMQP\x00\x00\x09\x01", "ConnectionRefusedError"),
+        ("rabbitmq", "15672", r"GET / HTTP/1.0\r\n\r\n", "ConnectionRefusedError"),
+        ("redis", "6379", r"PING\r\n", ""),
+        ("object-store", "9000", r"GET / HTTP/1.0\r\n\r\n", "400 Bad Request"),
+    ],
+)
+def test_no_server_talks_in_the_clear(encrypted: ComposedLine, host: str, port: str, says: str, answer: str) -> None:
+    said = encrypted.must("exec", "-T", "dashboard", "python", "-c", IN_THE_CLEAR, host, port, says)
+    assert answer in said
+    assert "PONG" not in said
+    assert "200" not in said
+
+
+def test_the_pages_are_shown_by_https_alone(encrypted: ComposedLine) -> None:
+    with encrypted.stranger() as api:
+        assert api.get("/login").headers["strict-transport-security"]
+        with pytest.raises(httpx.TransportError):
+            httpx.get(str(api.base_url).replace("https", "http"), timeout=10)
