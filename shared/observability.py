@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Protocol
 
@@ -15,6 +17,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.settings import ServiceSettings
 
+HEALTH_CONNECTIONS: Final = 16
+"""Answered at once, at most."""
+HEALTH_SECONDS: Final = 5.0
+"""For a read or a write of one."""
+HEALTH_PAUSE: Final = 0.5
+"""Seconds, where no further file can be opened."""
 SILENCE_SECONDS: Final = 30.0
 """A service whose loop has not turned for so long is not well."""
 
@@ -131,5 +139,45 @@ def serve_health(health: Wellness, settings: ServiceSettings) -> None:
         def log_message(self, format: str, *args: object) -> None:
             """A health check every few seconds is no event."""
 
-    server = ThreadingHTTPServer((settings.health_host, settings.health_port), Handler)
+    server = HealthServer((settings.health_host, settings.health_port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+
+
+class HealthServer(ThreadingHTTPServer):
+    """Answers a few connections at once; one more gets the place of the oldest, so that nobody holds them all."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}
+        super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """See socketserver. Without a descriptor left it waits a little, and asks again."""
+        try:
+            connection, address = super().get_request()
+        except OSError:
+            time.sleep(HEALTH_PAUSE)
+            raise
+        connection.settimeout(HEALTH_SECONDS)
+        return connection, address
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        """See socketserver."""
+        with self._lock:
+            self._open[request] = time.monotonic()
+            too_many = list(self._open)[:-HEALTH_CONNECTIONS]
+        for oldest in too_many:
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        """See socketserver."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that broke off is no event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +32,10 @@ AT_ONCE: Final = 20
 """Threads that look who asks: these are no one else's, whatever the application waits for."""
 MOST_BYTES: Final = 16 * 1024
 """Of what a stranger sends."""
+OPEN_BODY_SECONDS: Final = 10.0
+"""For what a stranger sends to come whole."""
+BODY_SECONDS: Final = 30.0
+"""The same, of those who are known; but for uploads."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -86,8 +91,12 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        refusal = await self._look_at(Request(scope)) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refusal = await self._look_at(request)
+        await (refusal or self._app)(scope, _in_time(request, receive), send)
 
     async def _look_at(self, request: Request) -> Response | None:
         """What a request is answered that goes no further; None: it goes on, with its caller if it has one."""
@@ -125,6 +134,28 @@ class Guard:
             )
         request.state.caller = caller
         return None
+
+
+def _in_time(request: Request, receive: Receive) -> Receive:
+    """Receive a request's body until a deadline; then it has broken off. Uploads have a rule of their own."""
+    if not is_open(request) and request.headers.get("content-type", "").startswith("multipart/"):
+        return receive
+    until = asyncio.get_running_loop().time() + (OPEN_BODY_SECONDS if is_open(request) else BODY_SECONDS)
+    whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def is_open(request: Request) -> bool:

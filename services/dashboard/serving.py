@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
+from services.dashboard.connections import (
+    BACKLOG,
+    HANDSHAKE_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    BoundedProtocol,
+    Connections,
+    Listener,
+    raise_descriptors,
+)
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import MessagingError
 
@@ -32,21 +43,31 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
     Raises:
         AddressTaken: the address can't be had.
     """
+    descriptors = raise_descriptors()
+    half = descriptors // 2
+    bounds = Connections(
+        min(settings.connections, half),
+        min(settings.connections_per_address, half),
+        settings.trusted_proxies.split(","),
+    )
     config = uvicorn.Config(
         app,
+        http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called like the class
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=30,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         h11_max_incomplete_event_size=64 * 1024,
-        forwarded_allow_ips="",
+        forwarded_allow_ips=settings.trusted_proxies,
         ssl_certfile=settings.https_cert,
         ssl_keyfile=settings.https_key,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # we say ourselves that we listen
     listening = _listen(settings.host, settings.port)
-    server = uvicorn.Server(config)
+    listening.most_descriptors = descriptors - descriptors // 8
+    server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
     thread.start()
     try:
@@ -57,12 +78,25 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         listening.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+class _Server(uvicorn.Server):
+    """A server whose TLS handshakes have a deadline."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        if self.config.is_ssl:
+            loop = asyncio.get_running_loop()
+            loop.create_server = partial(  # type: ignore[method-assign]
+                loop.create_server, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        await super().startup(sockets)
+
+
+def _listen(host: str, port: int) -> Listener:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.socket(family, kind, protocol)
+        listening = Listener(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except OSError as error:

@@ -41,6 +41,16 @@ class DashboardSettings(ServiceSettings):
         "", description="names by which browsers may call it, with commas; on loopback: localhost and 127.0.0.1"
     )
 
+    connections: int = Field(
+        1_000, ge=20, le=20_000, description="connections at once; at most half of the files that the process may open"
+    )
+    connections_per_address: int = Field(
+        500, ge=10, le=20_000, description="of one address, but of DASHBOARD_TRUSTED_PROXIES"
+    )
+    trusted_proxies: str = Field(
+        "", description="addresses of reverse proxies, with commas: what they say of the caller's address is believed"
+    )
+
     redis_url: str = Field(
         "embedded://", description="redis[s]://HOST[:PORT][/NUMBER], or embedded://: in this process"
     )

@@ -1,0 +1,120 @@
+"""Strangers who open many connections and send half of a request."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.dashboard import connections
+from services.dashboard.settings import DashboardSettings
+from shared.messaging import open_broker
+from tests.dashboards import embedded_settings, environment_of, open_dashboard, soon
+from tests.processes import free_port
+
+DESCRIPTORS = 256
+PASSWORD = "umbrella copper thirty lanterns"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> DashboardSettings:
+    return embedded_settings(
+        tmp_path, login=True, first_admin_password=SecretStr(PASSWORD), health_port=free_port(), health_host="127.0.0.1"
+    )
+
+
+@pytest.fixture
+def process(settings: DashboardSettings) -> Iterator[subprocess.Popen[bytes]]:
+    """A dashboard that may open few files."""
+    environment = {**os.environ, **environment_of(settings)}
+    command = ["sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$@"', "sh", sys.executable, "-m", "services.dashboard"]
+    child = subprocess.Popen(command, env=environment)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.fixture
+def half_requests() -> Iterator[Callable[[int, int], list[socket.socket]]]:
+    """Opens connections to a port, and sends the beginning of a request on each."""
+    with ExitStack() as opened:
+
+        def open_many(port: int, count: int) -> list[socket.socket]:
+            made = []
+            for _ in range(count):
+                connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+                with suppress(OSError):  # hung up on already
+                    connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
+                made.append(connection)
+            return made
+
+        yield open_many
+
+
+def answers(address: str) -> int:
+    try:
+        return httpx.get(address, trust_env=False, timeout=20).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def logs_in(settings: DashboardSettings) -> bool:
+    order = {"name": "admin", "password": PASSWORD}
+    try:
+        return httpx.post(f"{settings.address}api/session", json=order, trust_env=False, timeout=20).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_more_half_requests_than_it_may_open_files_keep_nobody_out_and_end_nothing(
+    settings: DashboardSettings,
+    process: subprocess.Popen[bytes],
+    half_requests: Callable[[int, int], list[socket.socket]],
+) -> None:
+    soon(lambda: answers(f"{settings.address}healthz") == 200, "the dashboard to answer", seconds=180)
+    for port in (settings.port, settings.health_port):
+        half_requests(port, DESCRIPTORS + 150)
+    soon(lambda: logs_in(settings), "somebody to be let in", seconds=30)
+    soon(lambda: answers(f"http://127.0.0.1:{settings.health_port}/healthz") == 200, "health to be told", seconds=30)
+    assert process.poll() is None
+
+
+def test_a_half_request_has_a_deadline(
+    settings: DashboardSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    half_requests: Callable[[int, int], list[socket.socket]],
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+    broker = open_broker(settings)
+    with open_dashboard(settings.model_copy(update={"login": False}), broker):
+        (half,) = half_requests(settings.port, 1)
+        half.settimeout(30)
+        began = time.monotonic()
+        with suppress(ConnectionResetError):
+            assert half.recv(1) == b""
+        assert time.monotonic() - began < 20
+    broker.close()
+
+
+def test_the_body_of_a_login_has_a_deadline(settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.dashboard.guard.OPEN_BODY_SECONDS", 0.5)
+    broker = open_broker(settings)
+    with (
+        open_dashboard(settings.model_copy(update={"login": False}), broker),
+        socket.create_connection(("127.0.0.1", settings.port), 30) as half,
+    ):
+        head = f"POST /api/session HTTP/1.1\r\nHost: 127.0.0.1:{settings.port}\r\n"
+        half.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+        assert half.recv(1000).startswith(b"HTTP/1.1 400")
+    broker.close()
