@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -61,6 +62,7 @@ QUESTIONS = (
     "/api/tokens",
     "/api/audit",
 )
+STOPS_WITHIN = 20.0
 WITHIN = 2.0
 """Seconds that an answer may take."""
 SLACK = 1.0
@@ -179,3 +181,16 @@ def test_an_order_is_answered_while_the_broker_or_redis_hangs_and_says_whether_i
             assert (answer.status_code, time.monotonic() - began < 8 + SLACK) == (503, True), name
             assert says in answer.json()["detail"]
         soon(lambda: admin.get("/readyz").status_code == 200, f"{name} to be back", seconds=90)
+
+
+def test_it_stops_in_twenty_seconds_while_all_servers_hang(
+    servers: dict[str, Server], admin: httpx.Client, dashboard: subprocess.Popen[bytes]
+) -> None:
+    with ExitStack() as all_of_them:
+        for server in servers.values():
+            all_of_them.enter_context(hanging(server))
+        assert asked(admin, "/api/lines")[0].status_code == 503
+        began = time.monotonic()
+        dashboard.send_signal(signal.SIGTERM)
+        dashboard.wait(60)
+        assert time.monotonic() - began < STOPS_WITHIN
