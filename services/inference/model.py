@@ -23,6 +23,10 @@ Prepared = NDArray[np.float32]
 MOST_PROVEN: Final = 8
 """Pictures that are judged alone and together before a network is trusted."""
 
+MOST_WARMED: Final = 16
+"""Every batch of up to so many images is run once: OpenVINO prepares each size when it comes first, and would take
+time and memory for that in a backlog."""
+
 _log = structlog.stdlib.get_logger("model")
 
 
@@ -119,7 +123,9 @@ def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) ->
 
 
 def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
-    _checked(engine, recipe, noise(recipe, largest_batch))
+    images = noise(recipe, largest_batch)
+    for size in (largest_batch, *range(1, min(largest_batch, MOST_WARMED + 1))):
+        _checked(engine, recipe, images[:size])
     pictures = noise(recipe, min(max(2, largest_batch), MOST_PROVEN))
     moved = moved_by_neighbours(lambda batch: _checked(engine, recipe, batch), recipe, pictures)
     if moved > SAME_SCORE:

@@ -224,6 +224,27 @@ def test_a_network_that_judges_a_picture_by_its_neighbours_is_refused() -> None:
         _prove(ByTheBatch(), paint_recipe(), largest_batch=4)
 
 
+def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
+    from services.inference.model import _prove
+
+    class Counted:
+        name = "counted"
+
+        def __init__(self) -> None:
+            self.sizes: set[int] = set()
+
+        def logits(self, pictures: np.ndarray) -> np.ndarray:
+            self.sizes.add(len(pictures))
+            return np.zeros((len(pictures), 4), np.float32)
+
+        def close(self) -> None: ...
+
+    _prove(engine := Counted(), paint_recipe(), largest_batch=16)
+    assert engine.sizes == set(range(1, 17))
+    _prove(engine, paint_recipe(), largest_batch=64)
+    assert engine.sizes == {*range(1, 17), 64}
+
+
 @contextmanager
 def _following(production: Production, broker: SqliteBroker, every_seconds: float) -> Iterator[threading.Event]:
     stop = threading.Event()
