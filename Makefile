@@ -73,6 +73,12 @@ down: docker .env  ## Stop docker compose; what it knows stays in its volumes
 	@docker compose down
 	@echo "Stopped. The volumes are kept; to remove them and all they hold: docker compose down --volumes"
 
+.PHONY: camera no-camera
+camera: docker .env  ## Make the users of one more camera of docker compose, and print its settings (LINE=, NAME=)
+	@deploy/camera add "$(LINE)" "$(NAME)"
+no-camera: docker .env  ## Delete the users of a camera (LINE=, NAME=)
+	@deploy/camera remove "$(LINE)" "$(NAME)"
+
 .PHONY: check
 check: $(VENV)/.dev-installed  ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

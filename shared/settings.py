@@ -129,7 +129,7 @@ def folder_of(url: str) -> Path:
     return Path(folder)
 
 
-Settings = TypeVar("Settings", bound=ServiceSettings)
+Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def read_settings(kind: type[Settings], **overrides: Any) -> Settings:

@@ -27,6 +27,7 @@ from tests import servers
 from tests.broker_address import BrokerAddress
 from tests.processes import Server
 from tests.servers import Endpoint
+from tests.store_rights import watched_stores
 
 settings.register_profile(
     "alike",
@@ -58,6 +59,21 @@ def pytest_runtest_setup() -> None:
     np.random.seed(0)
     if keras := sys.modules.get("keras"):
         keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def refused_calls() -> Iterator[list[str]]:
+    """Calls of a service to its object storage that its policy in a plant would refuse."""
+    refused: list[str] = []
+    with watched_stores(refused):
+        yield refused
+
+
+@pytest.fixture(autouse=True)
+def _services_keep_to_their_rights(refused_calls: list[str]) -> Iterator[None]:
+    refused_calls.clear()
+    yield
+    assert not refused_calls
 
 
 @dataclass(frozen=True)

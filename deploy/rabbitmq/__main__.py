@@ -1,16 +1,21 @@
 """Writes definitions.json from the topology: ``python -m deploy.rabbitmq > deploy/rabbitmq/definitions.json``.
 
 RabbitMQ reads it at each start, so that services find the topology there and need no right to make or delete anything.
+``python -m deploy.rabbitmq camera LINE NAME`` writes the definitions of the user of one more camera, whose password is
+in ``CAMERA_PASSWORD``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 from shared import messages, topology
 from shared.messages import Message
@@ -20,6 +25,7 @@ VHOST: Final = "seamline"
 ADMINISTRATOR: Final = "admin"
 OWN_QUEUE: Final = r"amq\.gen-.+"
 """A queue that RabbitMQ names, for one connection: where a broadcast is heard."""
+NAME: Final[TypeAdapter[str]] = TypeAdapter(messages.Name)
 WORD: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """A name in a routing key, as a pattern: see `shared.messages.Name`."""
 
@@ -197,6 +203,19 @@ def _binding(source: str, queue: str, key: str) -> dict[str, Any]:
     return {"vhost": VHOST, **ends, "routing_key": key, "arguments": {}}
 
 
+def camera_definitions(line: str, camera: str, password: str) -> dict[str, list[dict[str, Any]]]:
+    """The user of one more camera and its rights."""
+    user = camera_user(NAME.validate_python(line), NAME.validate_python(camera))
+    return {
+        "users": [{"name": user.name, "password": password, "tags": []}],
+        "permissions": [{"vhost": VHOST, "user": user.name, **permissions(user)}],
+        "topic_permissions": [
+            {"vhost": VHOST, "user": user.name, "exchange": exchange, **permission}
+            for exchange, permission in topic_permissions(user).items()
+        ],
+    }
+
+
 def render() -> str:
     """The file: one line per thing."""
     parts = (
@@ -207,4 +226,10 @@ def render() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render())
+    match sys.argv[1:]:
+        case []:
+            sys.stdout.write(render())
+        case ["camera", line, camera]:
+            sys.stdout.write(json.dumps(camera_definitions(line, camera, os.environ["CAMERA_PASSWORD"])) + "\n")
+        case _:
+            raise SystemExit("usage: python -m deploy.rabbitmq [camera LINE NAME]")

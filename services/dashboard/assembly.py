@@ -13,6 +13,7 @@ from pydantic import BaseModel, RootModel
 from redis import Redis
 
 from services.dashboard.access import Audit
+from services.dashboard.access.audit import audit_store
 from services.dashboard.access.register import Register
 from services.dashboard.access.service import Access
 from services.dashboard.access.sessions import Sessions
@@ -81,7 +82,7 @@ class Dashboard:
             messages=settings.segment_messages,
             written=self.handler.watermark.note_written,
         )
-        self.audit = Audit(self._asked_store, stop)
+        self.audit = Audit(HastyStore(audit_store(settings, store), lambda: self.readiness.reason("storage")), stop)
         self.access = Access(
             Register(self._asked_store),
             Sessions(

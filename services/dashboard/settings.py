@@ -51,6 +51,12 @@ class DashboardSettings(ServiceSettings):
         "", description="addresses of reverse proxies, with commas: what they say of the caller's address is believed"
     )
 
+    audit_storage_url: str = Field(
+        "",
+        pattern=r"^$|^(file|s3|s3s)://",
+        description="bucket or folder of the audit log alone, as STORAGE_URL; unset: where everything else is",
+    )
+
     redis_url: str = Field(
         "embedded://", description="redis[s]://HOST[:PORT][/NUMBER], or embedded://: in this process"
     )

@@ -14,8 +14,8 @@ from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
 log = structlog.get_logger(__name__)
 
 
-def open_store(settings: ServiceSettings) -> ObjectStore:
-    """The object storage that the settings name: a folder, or a bucket, which is made if it is not there.
+def open_store(settings: ServiceSettings, url: str = "") -> ObjectStore:
+    """The object storage that the settings or ``url`` name: a folder, or a bucket, which is made if it is not there.
 
     A server that can't be reached is no reason not to start: it is warned of, and calls fail until it is there.
 
@@ -23,10 +23,11 @@ def open_store(settings: ServiceSettings) -> ObjectStore:
         StorageRefusedLogin: the server does not accept the keys.
         StorageError: the address is wrong, or the folder can't be made.
     """
-    parts = urlsplit(settings.storage_url)
+    url = url or settings.storage_url
+    parts = urlsplit(url)
     if parts.scheme == "file":
         try:
-            return FilesystemStore(folder_of(settings.storage_url))
+            return FilesystemStore(folder_of(url))
         except ValueError as error:
             raise StorageError(f"storage address: {error}") from None
     bucket = parts.path.strip("/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import re
 import ssl
@@ -15,7 +17,7 @@ from xml.etree.ElementTree import ParseError
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from minio.helpers import check_bucket_name
+from minio.helpers import MIN_PART_SIZE, DictType, check_bucket_name
 from urllib3.exceptions import HTTPError
 
 from shared.storage.paced import QUIET_SECONDS, paced_pool
@@ -73,7 +75,7 @@ class MinioStore:
             raise StorageError(f"{address!r} and {bucket!r} name no bucket of an object store: {error}") from None
 
     def ensure_bucket(self) -> None:
-        """Make the bucket if it is not there. Several services may do so at once.
+        """Make the bucket if it is not there, and the user may. Several services may do so at once.
 
         Raises:
             StorageRefusedLogin: the server does not accept the keys.
@@ -81,10 +83,9 @@ class MinioStore:
         """
         try:
             with self._storage_errors():
-                there = self._client.bucket_exists(self._bucket)
+                # this asks where the bucket is, as every user may; `bucket_exists` is for those who may list it
+                self._client.get_presigned_url("GET", self._bucket, "any")
         except NoSuchBucket:
-            there = False
-        if not there:
             self._make_bucket()
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
@@ -93,7 +94,7 @@ class MinioStore:
         try:
             self._put(key, content, content_type)
         except NoSuchBucket:
-            self.ensure_bucket()
+            self._make_bucket()
             self._put(key, content, content_type)
 
     def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
@@ -153,7 +154,9 @@ class MinioStore:
 
     def _put(self, key: str, content: bytes, content_type: str) -> None:
         with self._storage_errors(key):
-            self._client.put_object(self._bucket, key, io.BytesIO(content), len(content), content_type)
+            self._client.put_object(
+                self._bucket, key, io.BytesIO(content), len(content), content_type, metadata=_checksum(content)
+            )
 
     def _put_if_absent(self, key: str, content: bytes, content_type: str) -> bool:
         """Whether the server stored it; True from a server that ignores the condition, even where an object was."""
@@ -166,7 +169,7 @@ class MinioStore:
         code = re.search(rb"<Code>(\w+)</Code>", answer.data)
         error = self._in_words(answer.status, code[1].decode() if code else "", key)
         if isinstance(error, NoSuchBucket):
-            self.ensure_bucket()
+            self._make_bucket()
             return self._put_if_absent(key, content, content_type)
         if answer.status in (409, 412):
             return False
@@ -222,6 +225,14 @@ def _reason(error: HTTPError) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"has a certificate that is not trusted here ({cause.verify_message}): check TLS_CA and the address"
     return f"can't be reached ({type(reason).__name__})"
+
+
+def _checksum(content: bytes) -> DictType:
+    """Headers with a checksum, which buckets that lock their objects require; none for what goes up in parts."""
+    if len(content) > MIN_PART_SIZE:
+        return {}
+    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    return {"x-amz-sdk-checksum-algorithm": "SHA256", "x-amz-checksum-sha256": digest}
 
 
 def _status_and_code(error: MinioException) -> tuple[int, str]:

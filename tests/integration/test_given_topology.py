@@ -10,9 +10,10 @@ import httpx
 import pika
 import pytest
 from pika import exceptions
+from pydantic import ValidationError
 from ulid import ULID
 
-from deploy.rabbitmq.__main__ import COMPOSED, RIGHTS, VHOST, definitions
+from deploy.rabbitmq.__main__ import COMPOSED, RIGHTS, VHOST, camera_definitions, definitions
 from shared import topology
 from shared.messages import (
     FrameCaptured,
@@ -52,6 +53,14 @@ class Plant:
         for user in ("admin", *(self._filled(user.name) for user in COMPOSED)):
             wanted = wanted.replace(f'"name": "{user}"', f'"name": "{user}-{self._mark}"')
             wanted = wanted.replace(f'"user": "{user}"', f'"user": "{user}-{self._mark}"')
+        self._management.post("/api/definitions", json=json.loads(wanted)).raise_for_status()
+
+    def add_camera(self, line: str, camera: str) -> None:
+        """What `make camera` imports; it logs in under the camera's name."""
+        name = f"camera.{line}.{camera}"
+        self._names[camera] = f"{name}-{self._mark}"
+        wanted = json.dumps(camera_definitions(line, camera, f"@{camera.upper()}_PASSWORD@"))
+        wanted = wanted.replace(f'"{VHOST}"', f'"{self._vhost}"').replace(f'"{name}"', f'"{self._names[camera]}"')
         self._management.post("/api/definitions", json=json.loads(wanted)).raise_for_status()
 
     def name(self, service: str) -> str:
@@ -320,3 +329,20 @@ def test_a_history_of_moves_that_a_camera_wrote_itself_counts_for_nothing(plant:
     for delivery in found:
         with pytest.raises(MalformedMessage):
             delivery.read()
+
+
+def test_a_camera_that_is_added_publishes_as_itself_alone_until_it_is_removed(plant: Plant) -> None:
+    plant.add_camera("line-2", "camera-2")
+    connection = plant.connect("camera-2")
+    assert _is_permitted(connection, topology.FRAMES, "captured.line-2.camera-2")
+    assert _is_permitted(connection, topology.REPORTS, "camera.line-2.camera-2")
+    for key in (f"captured.{LINE}.{CAMERA}", "captured.line-2.camera-1", f"captured.{LINE}.camera-2"):
+        assert not _is_permitted(connection, topology.FRAMES, key)
+    with pytest.raises(exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
+        connection.channel().basic_get(topology.INFERENCE_FRAMES.name)
+
+
+def test_a_name_that_would_mean_more_than_one_camera_is_refused() -> None:
+    for name in ("camera-1|.*", "camera.1", ".*", ""):
+        with pytest.raises(ValidationError):
+            camera_definitions(LINE, name, "secret")

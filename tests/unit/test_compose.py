@@ -8,10 +8,13 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from deploy.object_store.__main__ import SetupSettings
 from shared.settings import ServiceSettings
 from tests.container_images import IMAGES, shipped_image
 
 ROOT: Final = Path(__file__).parents[2]
+ENDING: Final = ["object-store-setup"]
+"""What does its work and ends."""
 FLOW: Final = ["camera", "inference", "explainer", "trainer", "dashboard"]
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 TLS_TEXT: Final = (ROOT / "deploy" / "compose.tls.yml").read_text()
@@ -35,7 +38,7 @@ def test_the_services_are_the_folders_in_the_order_of_the_flow() -> None:
     folders = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
     assert set(FLOW) == folders
     assert [name for name in SERVICES if name in folders] == FLOW
-    assert list(SERVICES)[: -len(FLOW)] == ["rabbitmq", "redis", "object-store"]
+    assert list(SERVICES)[: -len(FLOW)] == ["rabbitmq", "redis", "object-store", *ENDING]
 
 
 @pytest.mark.parametrize("service", FLOW)
@@ -69,6 +72,37 @@ def test_a_missing_secret_is_refused_with_what_to_do() -> None:
     assert all("make env" in message for message in refused.values())
 
 
+def test_only_the_set_up_and_the_store_itself_have_its_root_user() -> None:
+    rooted = [name for name in SERVICES if "OBJECT_STORE_ROOT_PASSWORD" in str(SERVICES[name].get("environment"))]
+    assert rooted == ["object-store", *ENDING]
+
+
+@pytest.mark.parametrize("service", FLOW)
+def test_a_service_has_the_user_and_the_secret_of_its_own(service: str) -> None:
+    variables = SERVICES[service]["environment"]
+    for kind, user, secret in (
+        ("STORAGE", "STORAGE_ACCESS_KEY", "STORAGE_SECRET_KEY"),
+        ("BROKER", "BROKER_USER", "BROKER_PASSWORD"),
+    ):
+        prefix = service.upper()
+        name = "camera.${CAMERA_LINE:-line-1}.${CAMERA_NAME:-camera-1}" if service == "camera" else service
+        assert variables[f"{prefix}_{user}"] == name, kind
+        assert variables[f"{prefix}_{secret}"] == f"${{{prefix}_{secret}}}"
+
+
+@pytest.mark.parametrize("service", FLOW)
+def test_a_service_starts_when_the_object_store_is_set_up(service: str) -> None:
+    assert SERVICES[service]["depends_on"]["object-store-setup"] == {"condition": "service_completed_successfully"}
+
+
+def test_every_variable_of_the_set_up_is_one_of_its_settings() -> None:
+    variables = SERVICES["object-store-setup"]["environment"]
+    assert {name.lower() for name in variables} == set(SetupSettings.model_fields) - {
+        "object_store_url",
+        "object_store_tls_ca",
+    }
+
+
 def test_only_the_dashboard_is_published_and_only_where_told() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert list(published) == ["dashboard"]
@@ -88,7 +122,7 @@ def test_nothing_runs_without_limits_or_may_gain_rights(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert not service.get("privileged", False)
     assert service["ulimits"]["nofile"] >= 16_384
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == ("on-failure:5" if name in ENDING else "unless-stopped")
 
 
 @pytest.mark.parametrize("name", SERVICES)

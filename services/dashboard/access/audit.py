@@ -18,7 +18,9 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from ulid import ULID
 
+from services.dashboard.settings import DashboardSettings
 from shared.patience import patient
+from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageError
 
 FOLDER: Final = "audit"
@@ -31,6 +33,11 @@ LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries to write how something ended."""
 
 _log = structlog.stdlib.get_logger("audit")
+
+
+def audit_store(settings: DashboardSettings, store: ObjectStore) -> ObjectStore:
+    """Where the settings say that the audit log is: in a storage of its own, or in ``store`` with everything else."""
+    return open_store(settings, settings.audit_storage_url) if settings.audit_storage_url else store
 
 
 class AuditEntry(BaseModel):

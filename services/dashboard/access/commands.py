@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.dashboard.access.audit import Audit
+from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.passwords import SHORTEST
 from services.dashboard.access.people import People
 from services.dashboard.access.register import Register
@@ -108,7 +108,7 @@ def _register() -> Iterator[People]:
     configure_logging("dashboard", settings)
     try:
         store = open_store(settings)
-        yield People(Register(store), Audit(store))
+        yield People(Register(store), Audit(audit_store(settings, store)))
     except (Problem, StorageError, ValueError) as error:
         sys.stderr.write(f"{_in_one_line(error)}\n")
         raise typer.Exit(2) from None

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from services.dashboard.access.audit import Audit
+from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.people import FIRST, People
 from services.dashboard.access.register import Register
 from services.dashboard.problems import Problem
@@ -32,7 +32,10 @@ def await_first_admin(store: ObjectStore, settings: DashboardSettings, stop: thr
     Raises:
         NoAdmin: there is none, and none can be made.
     """
-    people, password = People(Register(store), Audit(store)), settings.first_admin_password.get_secret_value()
+    people, password = (
+        People(Register(store), Audit(audit_store(settings, store))),
+        settings.first_admin_password.get_secret_value(),
+    )
     try:
         _make(people, password)
     except StorageUnavailable as error:

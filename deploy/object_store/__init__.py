@@ -1,0 +1,1 @@
+"""The object store of a plant: its buckets, users and policies."""

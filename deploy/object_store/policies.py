@@ -1,0 +1,82 @@
+"""Which service may read, write and delete which keys, and the policies that say so to an S3 server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+AUDIT: Final = "audit"
+"""Folder of the audit log, in a bucket of its own whose objects are locked."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Patterns of keys, where ``*`` is any text, slashes too. Who reads anything may list names."""
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    audits: bool = False
+    """reads and writes the audit log"""
+
+
+LABELLED: Final = ("datasets/*/building.json", "datasets/*.csv", "datasets/*/images/*")
+"""Of a dataset that is made of labels; versions and their images are the trainer's."""
+
+RIGHTS: Final = {
+    "camera": Rights(writes=("frames/{line}/*/captured.*",)),
+    "inference": Rights(reads=("frames/*", "models/*"), writes=("frames/*/picture.*",)),
+    "explainer": Rights(reads=("frames/*", "models/*"), writes=("frames/*/heatmap.*", "frames/*/overlay.*")),
+    "trainer": Rights(
+        reads=("models/*", "datasets/*", "trainings/*", "errands/*", "thresholds/*", "promotions/*"),
+        writes=("models/*", "datasets/*", "trainings/*", "errands/*", "thresholds/*", "promotions/*"),
+        deletes=("trainings/*", "errands/*"),
+    ),
+    "dashboard": Rights(
+        reads=(
+            "frames/*",
+            "models/*",
+            "datasets/*",
+            "promotions/*",
+            "verdicts/*",
+            "parked/*",
+            "marks/*",
+            "people/*",
+            "labelling/*",
+        ),
+        writes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
+        deletes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "labelling/films/*"),
+        audits=True,
+    ),
+}
+"""What no service may delete: people, labels, models, data sets' versions that the trainer made, and the audit log."""
+
+
+def policy(service: str, bucket: str, audit_bucket: str, line: str = "*") -> dict[str, Any]:
+    """The policy of a service; that of a camera is for its line."""
+    rights = RIGHTS[service]
+    everything = [_keys(audit_bucket, (f"{AUDIT}/*",))] if rights.audits else []
+    buckets = [bucket, audit_bucket] if rights.audits else [bucket]
+    reads, writes, deletes = (
+        _keys(bucket, tuple(pattern.format(line=line) for pattern in patterns))
+        for patterns in (rights.reads, rights.writes, rights.deletes)
+    )
+    statements = [
+        _allow(["s3:GetBucketLocation", *(["s3:ListBucket"] if rights.reads else [])], [_arn(one) for one in buckets]),
+        _allow(["s3:GetObject"], sum(everything, reads)),
+        _allow(["s3:PutObject"], sum(everything, writes)),
+        _allow(["s3:DeleteObject"], deletes),
+    ]
+    return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement["Resource"]]}
+
+
+def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+def _keys(bucket: str, patterns: tuple[str, ...]) -> list[str]:
+    return [f"{_arn(bucket)}/{pattern}" for pattern in patterns]
+
+
+def _arn(name: str) -> str:
+    return f"arn:aws:s3:::{name}"
