@@ -17,7 +17,7 @@ from shared.patience import patient
 from shared.recipe import RecipeError
 from shared.settings import ServiceSettings
 from shared.stopping import Stop, hear_signals
-from shared.storage.port import StorageError, StorageUnavailable
+from shared.storage.port import StorageError, StorageRefusedLogin, StorageUnavailable
 from shared.vision.bundle import BundleError
 
 LONGEST_PAUSE: Final = 10.0
@@ -41,10 +41,9 @@ def run_service(main: Callable[[Stop], None]) -> None:
     try:
         with _ending_with_its_threads(stop):
             main(stop)
-    except (BrokerUnavailable, StorageUnavailable) as error:
-        _end(stop, error, 1)
     except (CannotStart, MessagingError, StorageError, RecipeError, BundleError) as error:
-        _end(stop, error, 2)
+        passing = isinstance(error, BrokerUnavailable | StorageUnavailable)
+        _end(stop, error, 1 if passing and not isinstance(error, StorageRefusedLogin) else 2)
     else:
         stop.exit_code = 0
 

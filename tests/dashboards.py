@@ -113,6 +113,23 @@ class PrivateRedis:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    def told(self, command: str) -> None:
+        """Give a command of words; ``_`` is a space within one."""
+        with Redis(port=self.port) as redis:
+            redis.execute_command(*(word.replace("_", " ") for word in command.split(" ")))
+
+    def spoil_snapshots(self) -> None:
+        """Put a folder where a snapshot would be written."""
+        (self._folder / "dump.rdb" / "in the way").mkdir(parents=True)
+
+    def refuses_writes(self) -> bool:
+        with Redis(port=self.port) as redis:
+            try:
+                redis.set("probe", 1)
+            except RedisError:
+                return True
+        return False
+
     def save(self) -> None:
         """Keep a copy of what is on its disk."""
         self.server.stop()

@@ -278,14 +278,15 @@ def find_s3(folder: Path) -> Endpoint:
     return start_s3(folder)[0]
 
 
-def start_s3(folder: Path) -> tuple[Endpoint, Server]:
-    """An S3 server of one's own: MinIO in Docker, or rclone, which comes from PyPI and serves a folder."""
+def start_s3(folder: Path, endpoint: Endpoint | None = None) -> tuple[Endpoint, Server]:
+    """An S3 server of one's own, at the endpoint if one is given: MinIO in Docker, or rclone, which is on PyPI."""
     in_docker = docker_answers()
-    endpoint = Endpoint(free_port(), how="Docker" if in_docker else "rclone")
+    endpoint = endpoint or Endpoint(free_port(), how="Docker" if in_docker else "rclone")
+    address = f"http://127.0.0.1:{endpoint.port}/"
 
     def ready() -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{endpoint.port}/", timeout=5).status_code < 500
+            return httpx.get(address, timeout=5).status_code < 500
         except httpx.HTTPError:
             return False
 

@@ -13,20 +13,35 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from redis import exceptions as errors
+from redis._parsers.base import BaseParser
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from services.dashboard.settings import DashboardSettings
 from shared.storage.port import StorageRefusedLogin
 
+
+class Hindered(errors.ResponseError):
+    """Redis takes no command now, for a reason that the driver has no error for."""
+
+
+BaseParser.EXCEPTION_CLASSES.update({"MISCONF": Hindered, "NOREPLICAS": Hindered, "BUSY": Hindered})
+
 AWAY: Final = (
-    errors.ConnectionError,
+    errors.ConnectionError,  # not there, loading, too many clients, or a password that was changed
     errors.TimeoutError,
-    errors.ReadOnlyError,
+    errors.ReadOnlyError,  # it failed over
     errors.OutOfMemoryError,
+    errors.ClusterDownError,
     errors.TryAgainError,
+    errors.NoPermissionError,  # its users are being changed
+    Hindered,  # it can't write its disk, has too few replicas, or runs a slow script
 )
-"""Redis can't be reached, is loading, has failed over or is full: trying again later may help."""
+"""Redis takes nothing now. Trying again later may help."""
+
+LOGIN_TRIES: Final = 3
+"""A Redis that starts may refuse the right password for a moment."""
 
 LAYOUT: Final = "3"
 """Of the keys below. A projection of another layout is made again from the archive."""
@@ -232,13 +247,19 @@ def read_hash(redis: Redis, key: str) -> dict[str, str]:
 
 
 def check_login(redis: Redis) -> None:
-    """Talk to Redis once.
+    """Talk to Redis.
 
     Raises:
         ProjectionRefusedLogin: it does not accept the user or the password.
     """
+    retrying = Retrying(
+        retry=retry_if_exception_type(errors.AuthenticationError),
+        stop=stop_after_attempt(LOGIN_TRIES),
+        wait=wait_exponential(multiplier=0.5),
+        reraise=True,
+    )
     try:
-        redis.ping()
+        retrying(redis.ping)
     except errors.AuthenticationError as error:
         raise ProjectionRefusedLogin(
             f"Redis refuses the login ({error}): check DASHBOARD_REDIS_USER and DASHBOARD_REDIS_PASSWORD"

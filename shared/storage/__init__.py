@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from shared.settings import ServiceSettings, folder_of
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.minio import MinioStore
-from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
+from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin, StorageUnavailable
+
+LOGIN_TRIES: Final = 3
+"""A server that starts, or is told of its users, may refuse right keys for a moment."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +42,14 @@ def open_store(settings: ServiceSettings, url: str = "") -> ObjectStore:
     tls = settings.client_tls() if parts.scheme == "s3s" else None
     store = MinioStore(parts.netloc, bucket, settings.storage_access_key, secret, tls=tls)
     try:
-        store.ensure_bucket()
+        Retrying(
+            retry=retry_if_exception_type(StorageRefusedLogin),
+            stop=stop_after_attempt(LOGIN_TRIES),
+            wait=wait_exponential(multiplier=0.5),
+            reraise=True,
+        )(store.ensure_bucket)
+    except StorageRefusedLogin:
+        raise
     except StorageUnavailable as error:
         log.warning("starting without object storage", reason=str(error))
     return store

@@ -37,6 +37,13 @@ TRIES: Final = urllib3.Retry(
 """Enough for a hiccup; waiting for an absent server is the caller's part, who knows what to do meanwhile."""
 SETTLE_SECONDS: Final = 1.0
 """Longer than two clients that create the same object at the same time are apart."""
+PASSING_STATUS: Final = frozenset({408, 409, 429})
+"""And all from 500 on: S3 says ``SlowDown`` by 503, ``RequestTimeout`` by 408 or 400, ``OperationAborted`` by 409."""
+PASSING_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
+"""Of other statuses: what a slow or broken connection causes."""
+LOGIN_STATUS: Final = frozenset({401, 403})
+LOGIN_CODES: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""Of other statuses: keys that are not accepted any more."""
 CONNECTIONS: Final = 64
 """Kept open for the next call, at most: more than the threads of the dashboard, where 40 answer requests and a dozen
 look after the rest. One is opened when no other is free, so the other services have a few."""
@@ -208,12 +215,12 @@ class MinioStore:
             return NoSuchBucket(f"object storage at {self._address} has no bucket {self._bucket}")
         if status == 404:
             return ObjectNotFound(f"there is no object {key}")
-        if status in (401, 403):
+        if status in LOGIN_STATUS or code in LOGIN_CODES:
             return StorageRefusedLogin(
                 f"object storage at {self._address} does not accept the access key and the secret key, "
                 f"or they may not use bucket {self._bucket} ({said})"
             )
-        if status in (408, 429) or status >= 500:
+        if status in PASSING_STATUS or code in PASSING_CODES or status >= 500:
             return StorageUnavailable(f"object storage at {self._address} failed ({said})")
         return StorageError(f"object storage at {self._address} refused a request ({said})")
 

@@ -24,8 +24,11 @@ class StorageUnavailable(StorageError):
     """The storage can't be reached, or failed. Trying again later may help."""
 
 
-class StorageRefusedLogin(StorageError):
-    """The storage is there and does not accept the keys. Trying again does not help."""
+class StorageRefusedLogin(StorageUnavailable):
+    """The storage is there and does not accept the keys, or what they may do.
+
+    A service that starts ends with it. One that runs waits: keys and policies are changed, and mended, at run time.
+    """
 
 
 class InvalidKey(StorageError, ValueError):

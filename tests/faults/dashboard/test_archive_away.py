@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from services.dashboard.archive import Archive, read_segment, segments
+from services.dashboard.archive import FAILURES, Archive, read_segment, segments
 from services.dashboard.handler import Handler
 from shared.messages import Message
 from shared.messaging.port import Broker
-from shared.storage.port import ObjectStore, StorageUnavailable
+from shared.storage.port import ObjectStore, StorageRefusedLogin, StorageUnavailable
 from shared.topology import DASHBOARD_VERDICTS
 from tests.dashboards import encoded, kept, publish, soon, taking_in
 from tests.processes import Server
+from tests.servers import Endpoint, start_s3
 from tests.verdicts import Line
 
 
@@ -53,6 +57,25 @@ def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 300
     assert kept(store) == encoded(verdicts)
+
+
+def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
+    broker: Broker, handler: Handler, store: ObjectStore, private_s3: tuple[Endpoint, Server], tmp_path: Path
+) -> None:
+    endpoint, server = private_s3
+    server.stop()
+    _, stranger = start_s3(tmp_path / "stranger", replace(endpoint, password="another-secret"))
+    with pytest.raises(StorageRefusedLogin):
+        store.put("key", b"x")
+    publish(broker, *Line().verdicts(30))
+    with taking_in(broker, handler, store) as intake:
+        soon(lambda: handler.counting.total("line-1").judged == 30)
+        soon(lambda: FAILURES._value.get() > 0)
+        assert intake.failure is None
+        stranger.remove()
+        server.start()
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    assert len(kept(store)) == 30
 
 
 def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(

@@ -70,6 +70,34 @@ def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted
     assert judged(handler) == 40
 
 
+HINDRANCES = {
+    "snapshots can't be written": (["CONFIG SET save 3600_1", "BGSAVE"], ["CONFIG SET save "]),
+    "memory is full": (["CONFIG SET maxmemory 1"], ["CONFIG SET maxmemory 0"]),
+    "it became a replica": (["REPLICAOF 127.0.0.1 1"], ["REPLICAOF NO ONE"]),
+    "its user may do nothing": (["ACL SETUSER default -@write -@scripting"], ["ACL SETUSER default +@all"]),
+    "too few replicas": (["CONFIG SET min-replicas-to-write 1"], ["CONFIG SET min-replicas-to-write 0"]),
+}
+
+
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_counted(
+    broker: Broker, handler: Handler, store: ObjectStore, own_redis: PrivateRedis, hindrance: str
+) -> None:
+    hinder, mend = HINDRANCES[hindrance]
+    own_redis.spoil_snapshots()
+    for command in hinder:
+        own_redis.told(command)
+    soon(own_redis.refuses_writes)
+    with taking_in(broker, handler, store) as intake:
+        publish(broker, *Line().verdicts(40))
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
+        assert intake.failure is None
+        for command in mend:
+            own_redis.told(command)
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    assert judged(handler) == 40
+
+
 def test_a_redis_that_was_emptied_is_filled_from_the_archive(
     broker: Broker, handler: Handler, store: ObjectStore, settings: DashboardSettings
 ) -> None:
