@@ -7,12 +7,14 @@ once. So a request that comes twice gets one answer, and nobody can say later th
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.messages import MalformedMessage, ModelPromoted, PromotionRefused, decode
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.messages import ModelPromoted, PromotionRefused, decode
+from shared.storage.port import ObjectStore
+from shared.storage.records import readable
 from shared.vision.bundle import ProductionPointer, production_history
 
 FOLDER: Final = "promotions"
@@ -45,10 +47,8 @@ class Entry(BaseModel):
 
 def find_decision(store: ObjectStore, recipe: str, promotion_id: str) -> Decision | None:
     """The answer to a request; None while there is none."""
-    try:
-        return _read(store, _key(recipe, promotion_id))
-    except ObjectNotFound:
-        return None
+    key = _key(recipe, promotion_id)
+    return readable(key, lambda: _read(store, key))
 
 
 def keep_decision(store: ObjectStore, decision: Decision) -> None:
@@ -64,7 +64,8 @@ def history_of(store: ObjectStore, recipe: str) -> list[Entry]:
         StorageError: of the storage itself.
     """
     moves = [_of_move(move) for move in production_history(store, recipe)]
-    decisions = (_read(store, key) for key in store.keys(f"{FOLDER}/{recipe}/"))
+    keys = store.keys(f"{FOLDER}/{recipe}/")
+    decisions = (readable(key, partial(_read, store, key)) for key in keys)
     refusals = [_of_refusal(found) for found in decisions if isinstance(found, PromotionRefused)]
     return sorted([*moves, *refusals], key=lambda entry: entry.at)
 
@@ -94,10 +95,7 @@ def _of_refusal(refused: PromotionRefused) -> Entry:
 
 
 def _read(store: ObjectStore, key: str) -> Decision | None:
-    try:
-        found = decode(store.get(key))
-    except MalformedMessage:
-        return None
+    found = decode(store.get(key))
     return found if isinstance(found, ModelPromoted | PromotionRefused) else None
 
 

@@ -9,7 +9,6 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
-from services.dashboard.archive import DamagedSegment
 from services.dashboard.compaction import compact
 from services.dashboard.labelling.films import sweep
 from services.dashboard.projection import AWAY
@@ -96,12 +95,7 @@ class Upkeep:
             _log.info("filled Redis from the archive", segments=found.segments, messages=found.messages)
 
     def _compact(self, days: int | None) -> None:
-        try:
-            gone = compact(self._store, datetime.now(UTC), days, self._watermark.mark_merged)
-        except DamagedSegment as error:
-            _log.error("can't compact the archive", reason=str(error))
-            return
-        if gone:
+        if gone := compact(self._store, datetime.now(UTC), days, self._watermark.mark_merged):
             _log.info("compacted the archive", segments_fewer=gone)
 
     def _tidy(self) -> None:

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,6 +23,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from shared.messages import Name
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageUnavailable
+from shared.storage.records import readable
 
 MANIFEST: Final = "manifest.json"
 KERAS: Final = "model.keras"
@@ -220,13 +222,15 @@ def versions(store: ObjectStore, recipe: str) -> list[str]:
 
 
 def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointer]:
-    """Every move of the pointer, oldest first; empty when nothing was ever promoted.
+    """Every move of the pointer, oldest first; empty when nothing was ever promoted. Unreadable ones are passed over.
 
     Raises:
-        BundleError: a move can't be read.
+        BundleError: the last move can't be read.
         StorageError: of the storage itself.
     """
-    return [_read_pointer(store, key) for key in _moves(store, recipe)]
+    keys = _moves(store, recipe)
+    before = [readable(key, partial(_read_move, store, key)) for key in keys[:-1]]
+    return [move for move in before if move] + [_read_pointer(store, key) for key in keys[-1:]]
 
 
 def production_version(store: ObjectStore, recipe: str) -> str | None:
@@ -306,9 +310,13 @@ def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str])
     return manifest
 
 
+def _read_move(store: ObjectStore, key: str) -> ProductionPointer:
+    return ProductionPointer.model_validate_json(store.get(key))
+
+
 def _read_pointer(store: ObjectStore, key: str) -> ProductionPointer:
     try:
-        return ProductionPointer.model_validate_json(store.get(key))
+        return _read_move(store, key)
     except ValidationError as error:
         raise BundleError(f"{key} does not say which model is in production: {error.errors()[0]['msg']}") from error
 

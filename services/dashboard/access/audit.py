@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import structlog
@@ -22,6 +22,7 @@ from services.dashboard.settings import DashboardSettings
 from shared.patience import patient
 from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageError
+from shared.storage.records import readable
 
 FOLDER: Final = "audit"
 WRITTEN: Final = ".json"
@@ -110,7 +111,10 @@ class Audit:
             for entry_id in sorted({name.partition(".")[0] for name in names}, reverse=True):
                 if before is None or entry_id < before:
                     ending = OUTCOME if f"{entry_id}{OUTCOME}" in names else WRITTEN
-                    yield self._read(f"{FOLDER}/{day}/{entry_id}{ending}")
+                    key = f"{FOLDER}/{day}/{entry_id}{ending}"
+                    entry = readable(key, partial(self._read, key))
+                    if entry is not None:
+                        yield entry
 
     def _read_entry(self, key: str) -> AuditEntry:
         return AuditEntry.model_validate_json(self._store.get(key))

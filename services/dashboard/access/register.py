@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from ulid import ULID
 from services.dashboard.access.directory import CHANGE, Change, Directory, directory_of
 from services.dashboard.refreshed import Refreshed
 from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
+from shared.storage.records import readable
 
 FOLDER: Final = "people"
 FRESH_SECONDS: Final = 2.0
@@ -23,6 +25,7 @@ PATIENCE: Final = 0.5
 """Seconds that a request waits for storage; then people are as they were last known."""
 FIRST_PATIENCE: Final = 20.0
 """The same, while nobody is known at all."""
+LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 _log = structlog.stdlib.get_logger("access")
 
@@ -78,10 +81,17 @@ class Register:
         found = {key.rpartition("/")[2].removesuffix(".json"): key for key in self._store.keys(f"{FOLDER}/")}
         new = {change_id: key for change_id, key in found.items() if change_id not in self._changes}
         for change_id, key in new.items():
-            self._changes[change_id] = CHANGE.validate_json(self._store.get(key))
+            change = readable(key, partial(self._read_change, change_id, key))
+            if change is not None:
+                self._changes[change_id] = change
         if new or self._directory is None:
             self._directory = directory_of(sorted(self._changes.items()))
         return self._directory
+
+    def _read_change(self, change_id: str, key: str) -> Change:
+        if not ULID.from_str(change_id).datetime < LATEST:
+            raise ValueError(f"{change_id} is of a time that no later change could have")
+        return CHANGE.validate_json(self._store.get(key))
 
     def _next_id(self) -> str:
         """Later than every change that is known, whatever the clock of the one who made it says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,17 @@ from hashlib import blake2b
 from typing import Final, Literal
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
 from services.dashboard.paging import ALL, Paging, Place, newest
 from services.dashboard.problems import Problem
 from services.dashboard.refreshed import Refreshed
-from shared.messages import REASON_LENGTH, FrameIdentity, MalformedMessage, Message, decode
+from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, BrokerUnavailable, Fate, ParkedMessage, PublishRefused
-from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
+from shared.storage.port import ObjectStore, StorageError
+from shared.storage.records import readable
 from shared.topology import QUEUES, Queue
 
 FOLDER: Final = "parked"
@@ -36,6 +38,7 @@ LONGEST_LOOK: Final = 20.0
 LONGEST_WAIT: Final = 4.0
 """Seconds that a decision waits for a look to end."""
 DECISION_DAYS: Final = 30
+DECISION: Final = re.compile(rf"{FOLDER}/[0-9-]{{10}}/[0-7][0-9A-HJKMNP-TV-Z]{{25}}\.json")
 FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
 
 _log = structlog.stdlib.get_logger("parked")
@@ -171,7 +174,8 @@ class ParkedMessages:
         """The keys of the decisions that are told of."""
         today = datetime.now(UTC)
         for age in range(DECISION_DAYS):
-            yield from self._store.keys(f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/")
+            folder = f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/"
+            yield from filter(DECISION.fullmatch, self._store.keys(folder))
 
     def _settle(self, kept: _Kept) -> Decision:
         """Note that it is done. It is, even if that can't be noted."""
@@ -183,11 +187,7 @@ class ParkedMessages:
         return done
 
     def _kept(self, key: str) -> _Kept | None:
-        try:
-            return _Kept.model_validate_json(self._store.get(key))
-        except (ObjectNotFound, ValidationError) as error:
-            _log.error("passed over a decision that can't be read", key=key, reason=str(error)[:REASON_LENGTH])
-            return None
+        return readable(key, lambda: _Kept.model_validate_json(self._store.get(key)))
 
     def _keep(self, kept: _Kept) -> None:
         self._store.put(_key(kept.decision), kept.model_dump_json().encode(), "application/json")
@@ -218,6 +218,7 @@ def _view(parked: ParkedMessage) -> ParkedView:
         queue=parked.queue,
         message=type(message).__name__ if message else None,
         author=_author(message),
+        sender=parked.sender,
         frame_id=frame.frame_id if frame else None,
         line=frame.line if frame else None,
         camera=frame.camera if frame else None,

@@ -45,6 +45,13 @@ class HourWhereabouts(CameraWhereabouts):
     start: datetime
 
 
+class Unreadable(BaseModel):
+    """A record in object storage that can't be read and is passed over."""
+
+    key: str
+    reason: str
+
+
 class Accounting(BaseModel):
     """Where the frames went that were captured in some time."""
 
@@ -57,6 +64,10 @@ class Accounting(BaseModel):
     restored: Restored | None = Field(
         None, description="the last time that Redis had lost frames, which were counted again from the archive"
     )
+    unreadable: list[Unreadable] = Field(
+        [],
+        description="records of any kind that this dashboard passed over: restore them from a backup, or delete them",
+    )
 
 
 class ParkedView(BaseModel):
@@ -66,6 +77,7 @@ class ParkedView(BaseModel):
     queue: str = Field(description="where it was parked from")
     message: str | None = Field(description="what it is; null when it can't be read")
     author: str | None = Field(description="who sent it: a person, or line and camera; null when it is not known")
+    sender: str = Field("", description="the broker's user that published it, as the broker has checked; or empty")
     frame_id: str | None
     line: str | None
     camera: str | None

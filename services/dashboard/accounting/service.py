@@ -13,6 +13,7 @@ from services.dashboard.accounting.schemas import (
     CameraWhereabouts,
     HourWhereabouts,
     ParkedList,
+    Unreadable,
     Whereabouts,
 )
 from services.dashboard.counting import Step, starts_between
@@ -22,6 +23,7 @@ from services.dashboard.lines.register import LineRegister
 from services.dashboard.problems import Problem
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
 from shared.messaging.port import MessagingError
+from shared.storage.records import unreadable
 
 LONGEST: Final = timedelta(days=31)
 """Counts by hour and camera are kept for a few days more, unless the settings say otherwise."""
@@ -75,6 +77,7 @@ class AccountingService:
             hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
             complete=found is not None and found.complete,
             restored=self._watermark.restored(),
+            unreadable=[Unreadable(key=key, reason=reason) for key, reason in sorted(unreadable().items())],
         )
         return account, found
 

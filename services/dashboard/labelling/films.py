@@ -15,16 +15,18 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from ulid import ULID
 
 from services.dashboard.labelling.intake import Content, Kind
 from services.dashboard.labelling.reels import Album, Reel, Video
-from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
+from shared.storage.port import ObjectStore, StorageError
+from shared.storage.records import readable
 
 FOLDER: Final = "labelling/films"
 MANIFEST: Final = "film.json"
@@ -88,13 +90,8 @@ class Films:
     def all(self) -> list[Film]:
         """Those that are there whole, the newest first."""
         found = (key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.endswith(f"/{MANIFEST}"))
-        films = []
-        for film_id in sorted(found, reverse=True):
-            try:
-                films.append(self.get(film_id))
-            except (ObjectNotFound, ValidationError) as error:
-                _log.error("passed over a film that can't be read", film=film_id, reason=str(error))
-        return films
+        keys = ((film_id, f"{FOLDER}/{film_id}/{MANIFEST}") for film_id in sorted(found, reverse=True))
+        return [film for film_id, key in keys if (film := readable(key, partial(self.get, film_id)))]
 
     def get(self, film_id: str) -> Film:
         """One film: it never changes.

@@ -22,6 +22,7 @@ from ulid import ULID
 
 from services.dashboard.labelling.records import UNREAD, Record, State
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
+from shared.storage.records import readable
 
 FOLDER: Final = "labelling/records"
 GATHERED: Final = "labelling/gathered"
@@ -142,7 +143,7 @@ class Ledger:
 
     def sources(self) -> list[str]:
         """Those that have records."""
-        return sorted({key.split("/")[2] for key in self._store.keys(f"{FOLDER}/")})
+        return sorted({key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.count("/") > 2})
 
     def close(self) -> None:
         """Look for nothing any more."""
@@ -191,11 +192,7 @@ class Ledger:
             found.history.add([record for record in new.values() if record is not None])
 
     def _read(self, key: str) -> Record | None:
-        try:
-            return Record.model_validate_json(self._store.get(key))
-        except ValidationError as error:
-            _log.error("passed over a record that can't be read", key=key, reason=str(error.errors()[0]["msg"]))
-            return None
+        return readable(key, lambda: Record.model_validate_json(self._store.get(key)))
 
     def _gather(self, source: str, records: Iterable[Record]) -> None:
         """A copy of what is there, for speed alone: the records themselves stay, and are what holds."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
@@ -31,6 +30,7 @@ from shared.messages import PromotionRequested
 from shared.promotions import history_of
 from shared.recipe import Label, Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
+from shared.storage.records import readable
 from shared.vision import bundle
 
 
@@ -211,8 +211,10 @@ class ModelsService:
         in_production = bundle.production_version(self._store, recipe)
         models = []
         for version in bundle.versions(self._store, recipe):
-            with suppress(ObjectNotFound, ValidationError):
-                models.append(self._show(recipe, version, in_production))
+            manifest = f"{bundle.folder_of(recipe, version)}/{bundle.MANIFEST}"
+            shown = readable(manifest, partial(self._show, recipe, version, in_production))
+            if shown is not None:
+                models.append(shown)
         return models
 
     def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:

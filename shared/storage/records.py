@@ -1,0 +1,68 @@
+"""Records of which many are read together: one that can't be read is passed over, and reported."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import structlog
+from prometheus_client import Counter
+
+from shared.storage.port import ObjectNotFound
+
+MOST_REMEMBERED: Final = 1_000
+REASON_LENGTH: Final = 300
+REPORTED_SECONDS: Final = 3_600
+"""A record is reported for so long after somebody last tried to read it."""
+
+UNREADABLE: Final = Counter(
+    "seamline_unreadable_records", "Stored records that can't be read and were passed over", ["folder"]
+)
+
+_log = structlog.stdlib.get_logger("records")
+_unreadable: dict[str, tuple[str, float]] = {}
+"""Why, and when that was last seen."""
+_lock = threading.Lock()
+Record = TypeVar("Record")
+
+
+def readable(key: str, read: Callable[[], Record]) -> Record | None:
+    """What ``read`` makes of the object under ``key``; None if it is gone, or can't be read, which is reported once.
+
+    Raises:
+        StorageError: of the storage itself.
+    """
+    try:
+        record = read()
+    except ObjectNotFound:
+        return None
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        _report(key, error)
+        return None
+    if key in _unreadable:
+        with _lock:
+            _unreadable.pop(key, None)
+    return record
+
+
+def unreadable() -> dict[str, str]:
+    """The records that this process could not read, by their keys, and why."""
+    now = time.monotonic()
+    with _lock:
+        return {key: reason for key, (reason, seen_at) in _unreadable.items() if now - seen_at < REPORTED_SECONDS}
+
+
+def _report(key: str, error: Exception) -> None:
+    """Without the content: a record may hold a secret."""
+    details = getattr(error, "errors", None)
+    said = str(details(include_url=False, include_input=False)[0]["msg"] if callable(details) else error)
+    reason = (said or type(error).__name__)[:REASON_LENGTH]
+    with _lock:
+        known = key in _unreadable
+        if known or len(_unreadable) < MOST_REMEMBERED:
+            _unreadable[key] = reason, time.monotonic()
+    if not known:
+        UNREADABLE.labels(key.partition("/")[0]).inc()
+        _log.error("passed over a record that can't be read", key=key, reason=reason)
