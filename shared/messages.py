@@ -10,11 +10,12 @@ renamed or given another meaning: that is a new version.
 from __future__ import annotations
 
 import json
-from datetime import UTC
+import re
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import from_json
 
 PICTURE_LIMIT: Final = 1024 * 1024
@@ -33,6 +34,21 @@ FrameId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9}$")]
 """``<session>-<sequence>``: the ULID of one run of a camera, and the number of the frame in it."""
 
 SEQUENCE_LIMIT: Final = 999_999_999
+
+Session = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+"""One run of a camera: a ULID."""
+
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))]
+"""A time of a message: far enough from the limits of `datetime` to be counted with in every time zone."""
+
+Count = Annotated[int, Field(ge=0, le=10**12)]
+"""How many: Redis, Lua and JSON of every language count exactly so far."""
+
+Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
+"""A length in an image."""
+
+_FILE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,127}")
+"""A file in the folder of a frame in object storage."""
 
 
 class MalformedMessage(ValueError):
@@ -126,7 +142,7 @@ class FrameIdentity(BaseModel):
     camera: Name
     batch: Name | None = None
     part: Name | None = None
-    captured_at: AwareDatetime
+    captured_at: Moment
 
     @property
     def session(self) -> str:
@@ -143,6 +159,11 @@ class FrameIdentity(BaseModel):
         """The folder of everything kept about this frame: ``frames/<line>/<day>/<frame_id>`` (day in UTC)."""
         return f"frames/{self.line}/{self.captured_at.astimezone(UTC):%Y-%m-%d}/{self.frame_id}"
 
+    def owns(self, key: str) -> bool:
+        """Whether a key of object storage is that of a file in the frame's own folder."""
+        folder, _, name = key.rpartition("/")
+        return folder == self.storage_key and _FILE.fullmatch(name) is not None
+
 
 def frame_id(session: str, sequence: int) -> str:
     """The identity of the ``sequence``-th frame of a session (a ULID)."""
@@ -156,10 +177,15 @@ class FrameCaptured(Message):
 
     frame: FrameIdentity
     encoding: Literal["jpeg", "png"]
-    width: int = Field(gt=0, description="pixels")
-    height: int = Field(gt=0, description="pixels")
+    width: Pixels = Field(gt=0, description="pixels")
+    height: Pixels = Field(gt=0, description="pixels")
     picture: bytes = b""
     picture_key: str | None = Field(None, description="key in object storage of a picture above PICTURE_LIMIT")
+
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        _check_keys(self.frame, self.picture_key)
+        return self
 
 
 class FrameDeferred(FrameCaptured):
@@ -188,17 +214,22 @@ class FrameInspected(Message):
     frame: FrameIdentity
     verdict: Verdict
     reason: str = Field(description="why, in one line, for people: 'break', 'good is missing', 'not a picture: …'")
-    findings: dict[str, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
+    findings: dict[Name, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
     flagged: bool = Field(description="worth explaining: NG, or unsure")
     recipe: str
     model_version: str
-    inspected_at: AwareDatetime
-    latency_ms: float = Field(ge=0, description="from capture to verdict")
+    inspected_at: Moment
+    latency_ms: float = Field(ge=0, le=1e13, description="from capture to verdict")
     picture_key: str | None = Field(None, description="where the picture is, or is about to be, in object storage")
     picture_waits: bool = Field(
         False,
         description="object storage was away: this verdict comes again, for the explainer, when the picture is stored",
     )
+
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        _check_keys(self.frame, self.picture_key)
+        return self
 
     @property
     def route(self) -> str:
@@ -213,7 +244,7 @@ class ExplanationRequested(FrameInspected):
 
     labels: tuple[Name, ...] = Field((), description="whose heatmaps; none: those that the explainer would choose")
     requested_by: str
-    requested_at: AwareDatetime
+    requested_at: Moment
 
 
 class PictureDeferred(Message):
@@ -229,6 +260,11 @@ class PictureDeferred(Message):
         None, description="on a flagged frame: published again when the picture is stored, to be explained"
     )
 
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        _check_keys(self.frame, self.key)
+        return self
+
 
 class Heatmap(BaseModel):
     """Where a model looked for one label of a frame."""
@@ -237,8 +273,10 @@ class Heatmap(BaseModel):
 
     key: str = Field(description="8-bit grey PNG of the picture's size in object storage; 255 is the hottest")
     towards: bool = Field(description="True: evidence for the label; False: evidence for its absence")
-    peak: tuple[int, int] | None = Field(None, description="x, y in pixels of the picture; None for an empty map")
-    box: tuple[int, int, int, int] | None = Field(None, description="x, y, width, height of the hot region, in pixels")
+    peak: tuple[Pixels, Pixels] | None = Field(None, description="x, y in pixels of the picture; None for an empty map")
+    box: tuple[Pixels, Pixels, Pixels, Pixels] | None = Field(
+        None, description="x, y, width, height of the hot region, in pixels"
+    )
 
 
 class FrameExplained(Message):
@@ -249,11 +287,23 @@ class FrameExplained(Message):
     frame: FrameIdentity
     model_version: str
     method: str
-    heatmaps: dict[str, Heatmap] = Field(description="by label; empty when the reason says why there are none")
+    heatmaps: dict[Name, Heatmap] = Field(description="by label; empty when the reason says why there are none")
     overlay_key: str | None = None
     reason: str = ""
     flagged: bool = Field(True, description="the verdict had flagged the frame; if not, a person asked for it")
-    explained_at: AwareDatetime
+    explained_at: Moment
+
+    @model_validator(mode="after")
+    def _keys_are_of_the_frame(self) -> Self:
+        _check_keys(self.frame, self.overlay_key, *(heatmap.key for heatmap in self.heatmaps.values()))
+        return self
+
+
+def _check_keys(frame: FrameIdentity, *keys: str | None) -> None:
+    """Whatever says where a frame's files are may name its own files alone."""
+    for key in keys:
+        if key is not None and not frame.owns(key):
+            raise ValueError(f"{key[:80]!r} is not below {frame.storage_key}/")
 
 
 # ── what the services say about themselves ───────────────────────────────────────────────────────────────────────────
@@ -273,16 +323,16 @@ class CameraReported(Message):
 
     topic: ClassVar[str] = "camera.{0.line}.{0.camera}"
 
-    session: str
+    session: Session
     line: Name
     camera: Name
     state: CameraState
     reason: str = ""
-    captured: int = Field(ge=0, description="frames taken: published, waiting in the outbox, or refused")
-    refused: int = Field(ge=0, description="frames that neither the broker nor the outbox would take")
-    waiting: int = Field(ge=0, description="frames in the outbox, not yet confirmed by the broker")
-    frames_per_second: float = Field(ge=0)
-    reported_at: AwareDatetime
+    captured: Count = Field(description="frames taken: published, waiting in the outbox, or refused")
+    refused: Count = Field(description="frames that neither the broker nor the outbox would take")
+    waiting: Count = Field(description="frames in the outbox, not yet confirmed by the broker")
+    frames_per_second: float = Field(ge=0, le=1e6)
+    reported_at: Moment
 
 
 class WorkerReported(Message):
@@ -291,11 +341,11 @@ class WorkerReported(Message):
     topic: ClassVar[str] = "worker.{0.service}"
 
     service: Name
-    worker: str
+    worker: str = Field(max_length=200)
     model_version: str | None
-    handled: int = Field(ge=0, description="messages since it started")
+    handled: Count = Field(description="messages since it started")
     reason: str = Field("", description="what hinders it, in one line; empty when all is well")
-    reported_at: AwareDatetime
+    reported_at: Moment
 
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -319,7 +369,7 @@ class TrainingRequested(Message):
     )
     promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
     requested_by: str
-    requested_at: AwareDatetime
+    requested_at: Moment
 
 
 class TrainingCancelled(Message):
@@ -329,7 +379,7 @@ class TrainingCancelled(Message):
 
     training_id: Name
     cancelled_by: str
-    cancelled_at: AwareDatetime
+    cancelled_at: Moment
 
 
 class TrainingState(StrEnum):
@@ -350,13 +400,13 @@ class TrainingProgressed(Message):
     training_id: Name
     recipe: Name
     state: TrainingState
-    epoch: int = Field(0, ge=0)
-    epochs: int = Field(0, ge=0)
+    epoch: Count = 0
+    epochs: Count = 0
     metrics: dict[str, float] = Field(default_factory=dict, description="of the last epoch: loss, val_loss, …")
     stage: str = Field("", description="what is done now, besides epochs: reading the pictures, measuring heatmaps, …")
     reason: str = ""
     model_version: str | None = Field(None, description="set when it finished")
-    progressed_at: AwareDatetime
+    progressed_at: Moment
 
 
 class ModelTrained(Message):
@@ -368,7 +418,7 @@ class ModelTrained(Message):
     recipe: Name
     model_version: Name
     evaluation: dict[str, JsonValue]
-    trained_at: AwareDatetime
+    trained_at: Moment
 
 
 class ComparisonRequested(Message):
@@ -380,7 +430,7 @@ class ComparisonRequested(Message):
     baseline: Name
     candidate: Name
     requested_by: str
-    requested_at: AwareDatetime
+    requested_at: Moment
 
 
 class ThresholdsRequested(Message):
@@ -400,7 +450,7 @@ class ThresholdsRequested(Message):
     reason: str = ""
     promote: bool = Field(False, description="promote the version when it is there and passes the gate")
     requested_by: str
-    requested_at: AwareDatetime
+    requested_at: Moment
 
 
 class ThresholdsKept(Message):
@@ -412,10 +462,10 @@ class ThresholdsKept(Message):
     recipe: Name
     model_version: Name
     derived_from: Name
-    thresholds: dict[Name, float] = Field(description="of every label")
+    thresholds: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(description="of every label")
     reason: str
     requested_by: str
-    kept_at: AwareDatetime
+    kept_at: Moment
 
 
 class ThresholdsRefused(Message):
@@ -428,7 +478,7 @@ class ThresholdsRefused(Message):
     derived_from: Name
     reason: str
     requested_by: str
-    refused_at: AwareDatetime
+    refused_at: Moment
 
 
 class PromotionRequested(Message):
@@ -445,7 +495,7 @@ class PromotionRequested(Message):
         False, description="the version is the one that was in production before: back to it, without the gate"
     )
     requested_by: str
-    requested_at: AwareDatetime
+    requested_at: Moment
 
 
 class PromotionRefused(Message):
@@ -457,7 +507,7 @@ class PromotionRefused(Message):
     recipe: Name
     model_version: str
     reason: str
-    refused_at: AwareDatetime
+    refused_at: Moment
     requested_by: str = ""
     production_version: str | None = Field(None, description="that was in production, and stays there")
 
@@ -473,7 +523,7 @@ class ModelPromoted(Message):
     previous_version: str | None
     reason: str
     promoted_by: str
-    promoted_at: AwareDatetime
+    promoted_at: Moment
     forced: bool = Field(False, description="although the gate refused")
     rollback: bool = Field(False, description="back to the model that was in production before")
     gate: str = Field("", description="what the comparison with the model in production said, in a line")

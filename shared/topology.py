@@ -136,3 +136,39 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.WorkerReported: REPORTS,
 }
 """Where each message is published, under its own ``routing_key``."""
+
+TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
+    INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured}),
+    INFERENCE_PICTURES.name: frozenset({messages.FrameDeferred, messages.PictureDeferred}),
+    EXPLAINER_FLAGGED.name: frozenset({messages.FrameInspected}),
+    EXPLAINER_REQUESTS.name: frozenset({messages.ExplanationRequested}),
+    TRAINER_COMMANDS.name: frozenset(
+        {
+            messages.TrainingRequested,
+            messages.TrainingCancelled,
+            messages.ComparisonRequested,
+            messages.ThresholdsRequested,
+            messages.PromotionRequested,
+        }
+    ),
+    DASHBOARD_VERDICTS.name: frozenset({messages.FrameInspected}),
+    DASHBOARD_EXPLANATIONS.name: frozenset({messages.FrameExplained}),
+    DASHBOARD_MODELS.name: frozenset(
+        {
+            messages.TrainingProgressed,
+            messages.ModelTrained,
+            messages.ThresholdsKept,
+            messages.ThresholdsRefused,
+            messages.ModelPromoted,
+            messages.PromotionRefused,
+        }
+    ),
+    DASHBOARD_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported}),
+}
+"""By queue: the messages that its readers take. What a queue of another name holds is not restricted."""
+
+
+def takes(queue: str, message: messages.Message) -> bool:
+    """Whether the readers of a queue, or of its suspects, take such a message."""
+    wanted = TAKES.get(queue.removesuffix(".suspects"))
+    return wanted is None or type(message) in wanted

@@ -62,7 +62,9 @@ def judged(number: int, *, part: str | None = None, after: float = 0, **scores: 
         name: Finding(score=scores.get(name, 0.02), threshold=0.5, present=scores.get(name, 0.02) >= 0.5)
         for name in LABELS
     }
-    return Judged(frame=frame, picture_key="frames/x/picture.jpg", model_version="model-1", findings=findings)
+    return Judged(
+        frame=frame, picture_key=f"{frame.storage_key}/picture.jpg", model_version="model-1", findings=findings
+    )
 
 
 def upload(client: httpx.Client, path: Path, **fields: str) -> httpx.Response:

@@ -151,18 +151,19 @@ def painted(colour: str, height: int = 48, width: int = 64) -> Picture:
 
 
 def captured(
-    sequence: int, picture: Picture | bytes, *, line: str = "line-1", picture_key: str | None = None
+    sequence: int, picture: Picture | bytes, *, line: str = "line-1", stored_as: str | None = None
 ) -> FrameCaptured:
-    """A frame as a camera sends it, as PNG."""
+    """A frame as a camera sends it, as PNG; ``stored_as``: a file in its folder of object storage instead."""
+    frame = FrameIdentity(
+        frame_id=frame_id(SESSION, sequence), line=line, camera="camera-1", captured_at=datetime.now(UTC)
+    )
     return FrameCaptured(
-        frame=FrameIdentity(
-            frame_id=frame_id(SESSION, sequence), line=line, camera="camera-1", captured_at=datetime.now(UTC)
-        ),
+        frame=frame,
         encoding="png",
         width=64,
         height=48,
-        picture=b"" if picture_key else picture if isinstance(picture, bytes) else encode(picture, "png"),
-        picture_key=picture_key,
+        picture=b"" if stored_as else picture if isinstance(picture, bytes) else encode(picture, "png"),
+        picture_key=f"{frame.storage_key}/{stored_as}" if stored_as else None,
     )
 
 

@@ -1,12 +1,14 @@
 """The archive: every message that the projection is made of, in segments in object storage.
 
-A segment is the messages as they travelled, one per line, gzipped: ``verdicts/<day>/<HHMM>-<ulid>.jsonl.gz``, by the
-time of writing (UTC). A message may be in it twice; reading it twice changes nothing.
+A segment is the messages as they travelled, each with its sender, one per line, gzipped:
+``verdicts/<day>/<HHMM>-<ulid>.jsonl.gz``, by the time of writing (UTC). A message may be in it twice; reading it twice
+changes nothing.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import time
 import zlib
@@ -89,8 +91,10 @@ class Archive:
         self._thread = threading.Thread(target=self._write_segments, name="archive", daemon=True)
         self._thread.start()
 
-    def keep(self, messages: Sequence[Message], batch: str = "") -> Future[None]:
+    def keep(self, messages: Sequence[Message], batch: str = "", senders: Sequence[str] = ()) -> Future[None]:
         """Take the messages of a batch in; the future is done when they are in object storage.
+
+        ``senders``: who published each of them, as the broker has checked.
 
         While the storage is away the future waits. It fails with `StorageUnavailable` when the archive is closed before
         the storage is back, and with another error when no later try would help.
@@ -102,7 +106,7 @@ class Archive:
                 return future
             if not self._open.lines:
                 self._open.since = time.monotonic()
-            self._open.lines.extend(message.encode() for message in messages)
+            self._open.lines.extend(map(_line, messages, senders or [""] * len(messages)))
             self._open.waiting.append((len(self._open.lines), future))
             self._open.batches.append(batch)
             WAITING.inc(len(messages))
@@ -239,6 +243,12 @@ def merge(
     store.put(into, content.getvalue(), CONTENT_TYPE)
     for key in keys:
         store.delete(key)
+
+
+def _line(message: Message, sender: str) -> bytes:
+    """A message as it travels, with its sender as one more field, which readers of messages pass over."""
+    line = message.encode()
+    return b'{"sender":%s,%s' % (json.dumps(sender).encode(), line[1:]) if sender else line
 
 
 def _tell(state: RetryCallState) -> None:

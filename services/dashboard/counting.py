@@ -236,8 +236,10 @@ class Counting:
     def _note_slices(self, facts: Sequence[Fact], now: datetime) -> None:
         captured: dict[tuple[str, str], list[float]] = {}
         for fact in facts:
-            for part in fact.slices:
-                captured.setdefault((fact.frame.line, part), []).append(fact.frame.captured_at.timestamp())
+            moment = min(fact.frame.captured_at, now)  # a clock that is ahead does not stand before the others
+            if moment > now - self._year:
+                for part in fact.slices:
+                    captured.setdefault((fact.frame.line, part), []).append(moment.timestamp())
         pipeline = self._redis.pipeline(transaction=False)
         for (line, part), moments in captured.items():
             pipeline.zadd(self._keys.slices(line), {part: max(moments)}, gt=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from prometheus_client import Counter, Histogram
 from redis import Redis
+from redis.exceptions import DataError
 
 from services.dashboard.announcer import Announcer
 from services.dashboard.counting import Counting, fact_of_explanation, fact_of_verdict
@@ -51,8 +53,22 @@ DELAY: Final = Histogram(
 )
 
 
+UNFIT: Final = (ValueError, ArithmeticError, DataError)
+"""What applying a message raises when its content is the cause: it will never succeed."""
+
+
 class UnwantedMessage(ValueError):
     """A message that has no business with the dashboard."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a batch."""
+
+    counted: int
+    """Verdicts and explanations that were not counted before."""
+    unfit: dict[int, Exception] = field(default_factory=dict)
+    """The messages that can't be applied, by their place in the batch, and why."""
 
 
 class Handler:
@@ -64,7 +80,7 @@ class Handler:
         self.watermark = Watermark(redis, keys)
         self.counting = Counting(redis, keys, settings)
         self.frames = FrameIndex(redis, keys, settings)
-        self.cameras = Cameras(redis, keys, settings)
+        self.cameras = Cameras(redis, keys, settings, live=live)
         self.pulse = Pulse(redis, keys)
         self.workers = Workers(redis, keys)
         self.trainings = Trainings(redis, keys)
@@ -109,6 +125,22 @@ class Handler:
         for message in messages:
             by_type[type(message)].append(message)
         return sum(self._appliers[kind](group) or 0 for kind, group in by_type.items())
+
+    def apply_fitting(self, messages: Sequence[Message]) -> Applied:
+        """Apply messages, and leave out those whose content makes that fail.
+
+        Raises:
+            redis.exceptions.RedisError: some may have been applied; apply all of them again.
+        """
+        try:
+            return Applied(self.apply(messages))
+        except UNFIT as error:
+            if len(messages) == 1:
+                return Applied(0, {0: error})
+        half = len(messages) // 2
+        first, second = self.apply_fitting(messages[:half]), self.apply_fitting(messages[half:])
+        late = {half + place: error for place, error in second.unfit.items()}
+        return Applied(first.counted + second.counted, {**first.unfit, **late})
 
     def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> int:
         counted = self.counting.count([fact_of_verdict(verdict) for verdict in verdicts])

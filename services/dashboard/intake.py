@@ -20,7 +20,7 @@ from tenacity import RetryCallState
 from services.dashboard.archive import Archive
 from services.dashboard.handler import FLEETING, Handler, UnwantedMessage
 from services.dashboard.projection import AWAY
-from shared.messages import MalformedMessage, Message
+from shared.messages import REASON_LENGTH, MalformedMessage, Message
 from shared.messaging.port import Broker, BrokerUnavailable, Delivery, Subscription
 from shared.observability import Health
 from shared.patience import patient
@@ -104,17 +104,32 @@ class Intake:
             message = delivery.read()
             self._handler.check(message)
         except (MalformedMessage, UnwantedMessage) as error:
-            self._until_done(self._subscription.park, delivery, str(error))
-            PARKED.labels(self._queue.name).inc()
-            _log.error("parked a message", queue=self._queue.name, reason=str(error))
+            self._park(delivery, str(error))
             return None
         return message
 
+    def _park(self, delivery: Delivery, reason: str) -> None:
+        self._until_done(self._subscription.park, delivery, reason)
+        PARKED.labels(self._queue.name).inc()
+        _log.error("parked a message", queue=self._queue.name, reason=reason)
+
     def _take_in(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
-        lasting = [message for message in messages if type(message) not in FLEETING]
-        batch = self._until_done(self._handler.watermark.apply, lambda: self._handler.apply(messages))
-        kept = self._archive.keep(lasting, batch) if lasting else _done()
-        self._held.append((kept, deliveries))
+        unfit: dict[int, Exception] = {}
+
+        def apply() -> None:
+            unfit.clear()
+            unfit.update(self._handler.apply_fitting(messages).unfit)
+
+        batch = self._until_done(self._handler.watermark.apply, apply)
+        fit = [place for place in range(len(messages)) if place not in unfit]
+        lasting = [place for place in fit if type(messages[place]) not in FLEETING]
+        kept = _done()
+        if lasting:
+            senders = [deliveries[place].sender for place in lasting]
+            kept = self._archive.keep([messages[place] for place in lasting], batch, senders)
+        self._held.append((kept, [deliveries[place] for place in fit]))
+        for place, error in unfit.items():
+            self._park(deliveries[place], f"it can't be applied: {type(error).__name__}: {error}"[:REASON_LENGTH])
         if any(delivery.queue != self._queue.name for delivery in deliveries):
             self._archive.hurry()  # the next suspect is given when this one is done
 

@@ -11,7 +11,10 @@ from services.dashboard.projection import read_hash
 
 
 class Latest:
-    """Hashes whose values are ``<when> <what>``; an older one never replaces a newer one."""
+    """Hashes whose values are ``<when> <what>``; an older one never replaces a newer one.
+
+    A time that is ahead counts as now: a clock that ran ahead does not win over what comes later.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -19,7 +22,7 @@ class Latest:
 
     def put(self, key: str, field: str, at: datetime, value: str) -> None:
         """Keep a value, unless a later one is known."""
-        when = at.astimezone(UTC).isoformat(timespec="microseconds")
+        when = min(at, datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
         self._script(keys=[key], args=[field, when, value])
 
     def all(self, key: str) -> dict[str, str]:

@@ -172,16 +172,20 @@ class Keys:
         return f"{self.prefix}:session:{session}"
 
     def sessions(self, line: str, camera: str) -> str:
-        """Sorted set: the sessions of a camera by the time of the last word of each."""
+        """Sorted set: the sessions of a camera by the arrival of the last message of each."""
         return f"{self.prefix}:sessions:{line}:{camera}"
 
     def cameras(self, line: str) -> str:
-        """Hash camera → last `CameraReported`."""
+        """Hash camera → last `CameraReported`, with what is needed to tell an older one."""
         return f"{self.prefix}:cameras:{line}"
 
     def pulse(self, line: str, second: int) -> str:
-        """String: frames judged in one second."""
+        """String: verdicts that arrived in one second."""
         return f"{self.prefix}:pulse:{line}:{second}"
+
+    def last(self, line: str) -> str:
+        """Hash: the verdict that arrived last (``any``) and the last NG one (``ng``), each after its arrival."""
+        return f"{self.prefix}:last:{line}"
 
     def latencies(self, line: str) -> str:
         """List: milliseconds from capture to verdict of the last frames."""

@@ -23,6 +23,7 @@ from services.dashboard.archive import DamagedSegment, read_segment, segments
 from services.dashboard.handler import Handler
 from services.dashboard.projection import LAYOUT, Keys
 from services.dashboard.settings import DashboardSettings
+from shared.messages import REASON_LENGTH
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 BATCH: Final = 1_000
@@ -139,8 +140,11 @@ class Rebuilder:
             messages = read_segment(self._store, key)
             while batch := list(islice(messages, BATCH)):
                 lease.reacquire()
-                found.counted += self._handler.apply(batch)
-                found.messages += len(batch)
+                applied = self._handler.apply_fitting(batch)
+                found.counted += applied.counted
+                found.messages += len(batch) - len(applied.unfit)
+                for error in applied.unfit.values():
+                    _log.error("passed over a message of the archive", segment=key, reason=str(error)[:REASON_LENGTH])
 
         try:
             batch = self._watermark.apply(replay)

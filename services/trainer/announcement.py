@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 
 from services.trainer.trainings import Outcome
 from shared.messages import (
@@ -28,7 +29,8 @@ def running(
 ) -> TrainingProgressed:
     """It is being done; ``epoch`` of ``epochs`` are."""
     progressed = _progressed(request, TrainingState.RUNNING)
-    return progressed.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": metrics or {}})
+    told = {name: value for name, value in (metrics or {}).items() if isfinite(value)}  # a loss may diverge
+    return progressed.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": told})
 
 
 def busy(request: TrainingRequested, stage: str) -> TrainingProgressed:

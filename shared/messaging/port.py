@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Protocol
 
 from shared.messages import MalformedMessage, Message, decode
-from shared.topology import Broadcast, Queue
+from shared.topology import Broadcast, Queue, takes
 
 
 class MessagingError(Exception):
@@ -55,9 +55,14 @@ class Delivery:
         """Decode the message.
 
         Raises:
-            MalformedMessage: it can't be decoded, or it was published under the routing key of another message.
+            MalformedMessage: it can't be decoded, it was published under the routing key of another message, or its
+                queue takes no such messages.
         """
         message = decode(self.body)
+        if not takes(self.queue, message):
+            raise MalformedMessage(
+                f"{type(message).__name__} by {self.sender or 'an unknown sender'}: {self.queue} takes no such messages"
+            )
         if message.routing_key != self.routing_key:
             raise MalformedMessage(
                 f"{type(message).__name__} belongs under routing key {message.routing_key!r} and was published under "

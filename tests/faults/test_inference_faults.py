@@ -73,9 +73,9 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_pictures_arrive_la
     store = _open(line.bucket)
     promote(store, paint_bundle("v1"))
     large = encode(painted("green"), "png")
-    store.put("frames/line-1/large.png", large)
     frames = [captured(number, painted("blue" if number % 2 else "black")) for number in range(101)]
-    frames[51] = captured(51, b"", picture_key="frames/line-1/large.png")
+    frames[51] = captured(51, b"", stored_as="large.png")
+    store.put(frames[51].picture_key or "", large)
     with line.worker(STORAGE_PAUSE_SECONDS="1"):
         line.send(frames[0])
         line.judged(1)

@@ -57,7 +57,7 @@ def explainer(store: Disk) -> Explainer:
 
 
 def _flagged(
-    sequence: int, scores: list[float], *, recipe: Recipe | None = None, version: str = "v1", key: str | None = None
+    sequence: int, scores: list[float], *, recipe: Recipe | None = None, version: str = "v1"
 ) -> FrameInspected:
     frame, recipe = captured(sequence, b"").frame, recipe or paint_recipe()
     judgement = judge(recipe, scores)
@@ -71,7 +71,7 @@ def _flagged(
         model_version=version,
         inspected_at=datetime.now(UTC),
         latency_ms=1,
-        picture_key=key or f"{frame.storage_key}/picture.png",
+        picture_key=f"{frame.storage_key}/picture.png",
     )
 
 
@@ -250,7 +250,8 @@ def test_a_picture_that_cant_be_read_is_answered_with_the_reason(explainer: Expl
     frame = _flagged(0, [0.1, 0.9, 0.1, 0.1])
     assert frame.picture_key
     store.put(frame.picture_key, b"no picture")
-    unreadable, bad_key = _explained(explainer.explain([frame, _flagged(1, [0.1, 0.9, 0.1, 0.1], key="../secret")]))
+    forged = _flagged(1, [0.1, 0.9, 0.1, 0.1]).model_copy(update={"picture_key": "../secret"})
+    unreadable, bad_key = _explained(explainer.explain([frame, forged]))
     assert "neither a JPEG nor a PNG" in unreadable.reason
     assert "is no storage key" in bad_key.reason
 

@@ -90,11 +90,11 @@ def test_storage_that_is_back_is_used_again(tmp_path: Path) -> None:
     assert len(list(store.keys("frames/"))) == 4
 
 
-def _deferred_picture(key: str | None = None) -> PictureDeferred:
+def _deferred_picture() -> PictureDeferred:
     frame = captured(3, painted("blue"))
     return PictureDeferred(
         frame=frame.frame,
-        key=key or f"{frame.frame.storage_key}/picture.png",
+        key=f"{frame.frame.storage_key}/picture.png",
         content_type="image/png",
         picture=frame.picture,
     )
@@ -115,7 +115,7 @@ def test_a_deferred_picture_with_the_verdict_on_another_frame_is_rejected(tmp_pa
 
 
 def test_a_deferred_frame_goes_back_to_be_judged_when_storage_answers(tmp_path: Path) -> None:
-    frame = captured(3, b"", picture_key="frames/large.png")
+    frame = captured(3, b"", stored_as="large.png")
     (again,) = Deferred(FilesystemStore(tmp_path)).catch_up([FrameDeferred.model_validate(frame.model_dump())])
     assert type(again) is FrameCaptured
     assert again == frame
@@ -133,13 +133,13 @@ def test_what_is_deferred_stays_so_while_storage_is_away(tmp_path: Path) -> None
     with pytest.raises(RetryLater, match="away"):
         deferred.catch_up([_deferred_picture()])
     with pytest.raises(RetryLater, match="away"):
-        deferred.catch_up([FrameDeferred.model_validate(captured(1, b"", picture_key="a.png").model_dump())])
+        deferred.catch_up([FrameDeferred.model_validate(captured(1, b"", stored_as="a.png").model_dump())])
 
 
 @pytest.mark.parametrize("key", ["models/paint/v1/manifest.json", "frames/line-1/other/picture.png", "../etc/passwd"])
 def test_a_stranger_can_not_write_where_no_picture_of_the_frame_belongs(tmp_path: Path, key: str) -> None:
     with pytest.raises(Reject, match="is no place for a picture"):
-        Deferred(FilesystemStore(tmp_path)).catch_up([_deferred_picture(key)])
+        Deferred(FilesystemStore(tmp_path)).catch_up([_deferred_picture().model_copy(update={"key": key})])
     assert list(FilesystemStore(tmp_path).keys("")) == []
 
 

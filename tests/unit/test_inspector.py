@@ -193,25 +193,26 @@ def test_a_flagged_frame_whose_picture_waits_for_storage_is_explained_when_the_p
 
 
 def test_a_large_picture_is_fetched_from_storage_and_stays_where_it_is(model: Model, store: AwayStore) -> None:
-    store.put("frames/line-1/large.png", encode(painted("blue"), "png"))
-    frame = captured(0, b"", picture_key="frames/line-1/large.png")
+    frame = captured(0, b"", stored_as="large.png")
+    assert frame.picture_key
+    store.put(frame.picture_key, encode(painted("blue"), "png"))
     answers = _inspector(model, store).inspect([frame])
     assert len(answers) == 1
     (verdict,) = _verdicts(answers)
     assert verdict.verdict is Verdict.NG
-    assert verdict.picture_key == "frames/line-1/large.png"
-    assert list(store.keys("")) == ["frames/line-1/large.png"]
+    assert verdict.picture_key == frame.picture_key
+    assert list(store.keys("")) == [frame.picture_key]
 
 
 def test_a_large_picture_that_is_gone_gets_an_error_verdict(model: Model, store: AwayStore) -> None:
-    (verdict,) = _verdicts(_inspector(model, store).inspect([captured(0, b"", picture_key="frames/gone.png")]))
+    (verdict,) = _verdicts(_inspector(model, store).inspect([captured(0, b"", stored_as="gone.png")]))
     assert verdict.verdict is Verdict.ERROR
     assert "gone" in verdict.reason
 
 
 def test_a_large_picture_waits_for_storage_and_its_neighbours_do_not(model: Model, store: AwayStore) -> None:
     store.away = True
-    large = captured(1, b"", picture_key="frames/large.png")
+    large = captured(1, b"", stored_as="large.png")
     answers = _inspector(model, store).inspect([captured(0, painted("black")), large, captured(2, painted("black"))])
     assert [answer.frame.sequence for answer in _verdicts(answers)] == [0, 2]
     (deferred,) = [answer for answer in answers if isinstance(answer, FrameDeferred)]
@@ -219,7 +220,8 @@ def test_a_large_picture_waits_for_storage_and_its_neighbours_do_not(model: Mode
 
 
 def test_what_is_no_frame_is_rejected(model: Model, store: AwayStore) -> None:
+    frame = captured(0, b"").frame
+    key = f"{frame.storage_key}/picture.png"
+    picture = PictureDeferred(frame=frame, key=key, content_type="image/png", picture=b"x")
     with pytest.raises(Reject, match="PictureDeferred is no frame"):
-        _inspector(model, store).inspect(
-            [PictureDeferred(frame=captured(0, b"").frame, key="a", content_type="image/png", picture=b"x")]
-        )
+        _inspector(model, store).inspect([picture])

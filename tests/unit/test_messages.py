@@ -15,6 +15,7 @@ from shared.messages import (
     LINE_LIMIT,
     REASON_LENGTH,
     FrameCaptured,
+    FrameIdentity,
     MalformedMessage,
     Message,
     TrainingProgressed,
@@ -149,3 +150,66 @@ def test_a_line_of_the_longest_length_is_read_and_a_longer_one_is_not() -> None:
     assert decode(longest).encode() == longest
     with pytest.raises(MalformedMessage, match="no line of JSON in its first 1,048,576 bytes"):
         decode(longest[:-2] + b" }\n")
+
+
+FOREIGN_KEYS = ("people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", "frames/line-1/x", "../people", "", "{own}/../x", "{own}/a/b")
+
+
+@pytest.mark.parametrize("key", FOREIGN_KEYS)
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        ("FrameCaptured", "picture_key"),
+        ("FrameDeferred", "picture_key"),
+        ("FrameInspected", "picture_key"),
+        ("ExplanationRequested", "picture_key"),
+        ("PictureDeferred", "key"),
+        ("FrameExplained", "overlay_key"),
+        ("FrameExplained", "heatmaps"),
+    ],
+)
+def test_a_key_of_another_folder_than_the_frames_own_is_refused(kind: str, where: str, key: str) -> None:
+    fields = json.loads((GOLDEN / f"{kind}.1.json").read_text())
+    own = FrameIdentity.model_validate(fields["frame"]).storage_key
+    forged = key.format(own=own)
+    assert decode(body_of(fields))
+    if where == "heatmaps":
+        fields["heatmaps"] = {label: {**heatmap, "key": forged} for label, heatmap in fields["heatmaps"].items()}
+    else:
+        fields[where] = forged
+    with pytest.raises(MalformedMessage, match="is not below"):
+        decode(body_of(fields))
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z", 1e18])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_times_beyond_their_bounds_are_refused(path: Path, moment: object) -> None:
+    fields = json.loads(path.read_text())
+    times = [name for name in fields if name.endswith("_at")]
+    for name in times:
+        with pytest.raises(MalformedMessage):
+            decode(body_of({**fields, name: moment}))
+    if "frame" in fields:
+        with pytest.raises(MalformedMessage):
+            decode(body_of({**fields, "frame": {**fields["frame"], "captured_at": moment}}))
+    assert times or "frame" in fields
+
+
+@pytest.mark.parametrize("number", [10**13 + 1, 10**400, -1, 1e308])
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        ("CameraReported", "captured"),
+        ("CameraReported", "refused"),
+        ("CameraReported", "waiting"),
+        ("CameraReported", "frames_per_second"),
+        ("WorkerReported", "handled"),
+        ("TrainingProgressed", "epoch"),
+        ("FrameCaptured", "width"),
+        ("FrameInspected", "latency_ms"),
+    ],
+)
+def test_numbers_beyond_their_bounds_are_refused(kind: str, where: str, number: float) -> None:
+    fields = json.loads((GOLDEN / f"{kind}.1.json").read_text())
+    with pytest.raises(MalformedMessage):
+        decode(body_of({**fields, where: number}))

@@ -10,21 +10,24 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
+import structlog
 from redis import Redis
 
 from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
-from shared.messages import FrameExplained, FrameInspected, Verdict, decode
+from shared.messages import FrameExplained, FrameInspected, MalformedMessage, Verdict, decode
 
 PAGE: Final = 100
 """Frames read from Redis in one round trip."""
 
 ASKED_SECONDS: Final = 60
 """For so long a question about a frame is not asked again."""
+
+_log = structlog.stdlib.get_logger("frames")
 
 Scored = list[tuple[str, float]]
 """Members of a sorted set with their scores, as Redis gives them."""
@@ -51,11 +54,13 @@ class KnownFrame:
 
     verdict: FrameInspected
     explanation: FrameExplained | None
+    placed_at: int = field(default=0, compare=False)
+    """Capture time (ms), or when it came, if it says to be of later."""
 
     @property
     def moment(self) -> tuple[int, str]:
-        """Its place among others: capture time (ms), then identity."""
-        return _milliseconds(self.verdict), self.verdict.frame.frame_id
+        """Its place among others."""
+        return self.placed_at, self.verdict.frame.frame_id
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class FrameIndex:
 
     def keep(self, verdicts: Iterable[FrameInspected]) -> None:
         """Make frames known by their verdicts."""
-        oldest = (time.time() - self._seconds) * 1000
+        now = int(time.time() * 1000)
+        oldest = now - self._seconds * 1000
         recent = [verdict for verdict in verdicts if _milliseconds(verdict) > oldest]
         if not recent:
             return
@@ -101,9 +107,10 @@ class FrameIndex:
         for verdict in recent:
             frame = verdict.frame
             pipeline.set(self._keys.verdict(frame.frame_id), verdict.encode(), ex=self._seconds)
-            lists[frame.line, Kind.of(verdict)][frame.frame_id] = _milliseconds(verdict)
+            lists[frame.line, Kind.of(verdict)][frame.frame_id] = min(_milliseconds(verdict), now)
         for (line, kind), moments in lists.items():
-            pipeline.zadd(self._keys.frames(line, kind), moments)
+            # the lower of two: what is read from the archive again keeps its place
+            pipeline.zadd(self._keys.frames(line, kind), cast("Any", moments), lt=True)
         pipeline.execute()
         for line, kind in lists:
             self._trim(line, kind)
@@ -151,7 +158,10 @@ class FrameIndex:
             wanted = [moment for moment in moments if before is None or moment < before]
             if not wanted:
                 return
-            yield from (frame for frame in self._read([frame_id for _, frame_id in wanted]) if frame)
+            frames = self._read([frame_id for _, frame_id in wanted])
+            for frame, (placed_at, _) in zip(frames, wanted, strict=True):
+                if frame:
+                    yield replace(frame, placed_at=placed_at)
             before = wanted[-1]
 
     def _read(self, frame_ids: Sequence[str]) -> list[KnownFrame | None]:
@@ -188,8 +198,12 @@ def _milliseconds(verdict: FrameInspected) -> int:
 
 def _known(verdict: str | None, explanation: str | None) -> KnownFrame | None:
     """A frame from its messages; None while only its explanation has come."""
-    judged = decode(verdict.encode()) if verdict else None
-    explained = decode(explanation.encode()) if explanation else None
+    try:
+        judged = decode(verdict.encode()) if verdict else None
+        explained = decode(explanation.encode()) if explanation else None
+    except MalformedMessage as error:
+        _log.error("passed over a frame that can't be read", reason=str(error))
+        return None
     if not isinstance(judged, FrameInspected) or not isinstance(explained, FrameExplained | None):
         return None
     return KnownFrame(judged, explained)

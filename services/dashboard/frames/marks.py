@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from heapq import nlargest
-from typing import Final
+from typing import Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.dashboard.frames.index import FrameIndex
 from services.dashboard.frames.schemas import FrameView
 from services.dashboard.problems import Problem
 from shared.messages import FrameIdentity, Verdict
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectStore
+from shared.storage.records import readable
 
 FOLDER: Final = "marks"
 
@@ -41,6 +42,12 @@ class Mark(BaseModel):
     note: str
     marked_by: str
     marked_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        if self.picture_key is not None and not self.frame.owns(self.picture_key):
+            raise ValueError(f"{self.picture_key[:80]!r} is not below {self.frame.storage_key}/")
+        return self
 
 
 class MarkList(BaseModel):
@@ -99,14 +106,12 @@ class Marks:
 
     def newest(self, line: str | None, limit: int) -> MarkList:
         """The marked frames, those captured last first."""
-        keys = nlargest(limit, self._store.keys(f"{FOLDER}/{line}/" if line else f"{FOLDER}/"), key=_by_day)
+        found = self._store.keys(f"{FOLDER}/{line}/" if line else f"{FOLDER}/")
+        keys = nlargest(limit, (key for key in found if key.count("/") == 3), key=_by_day)
         return MarkList(marks=[mark for key in keys if (mark := self._read(key))])
 
     def _read(self, key: str) -> Mark | None:
-        try:
-            return Mark.model_validate_json(self._store.get(key))
-        except ObjectNotFound:
-            return None
+        return readable(key, lambda: Mark.model_validate_json(self._store.get(key)))
 
 
 def _folder(frame: FrameIdentity | FrameView) -> str:

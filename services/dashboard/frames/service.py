@@ -23,7 +23,7 @@ from services.dashboard.frames.wanted import Wanted
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.paging import Place, cursor_of, place_of
 from services.dashboard.problems import Problem
-from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Verdict
+from shared.messages import ExplanationRequested, FrameInspected, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 MOST_LOOKED_AT: Final = 2_000
@@ -97,19 +97,21 @@ class FramesService:
             Problem: 404.
             StorageError: it can't be had now.
         """
-        key = self._known(frame_id).verdict.picture_key
-        return self._file(key, "the picture of this frame was not kept")
+        frame = self._known(frame_id)
+        return self._file(frame, frame.verdict.picture_key, "the picture of this frame was not kept")
 
     def overlay(self, frame_id: str) -> Picture:
         """The picture with the heatmaps of its faults in the recipe's colours; raises as `picture`."""
-        explanation = self._explanation(frame_id)
-        return self._file(explanation.overlay_key if explanation else None, "this frame has no overlay")
+        frame = self._known(frame_id)
+        return self._file(
+            frame, frame.explanation.overlay_key if frame.explanation else None, "this frame has no overlay"
+        )
 
     def heatmap(self, frame_id: str, label: str) -> Picture:
         """The heatmap of one label; raises as `picture`."""
-        explanation = self._explanation(frame_id)
-        found = explanation.heatmaps.get(label) if explanation else None
-        return self._file(found.key if found else None, "this frame has no heatmap of that label")
+        frame = self._known(frame_id)
+        found = frame.explanation.heatmaps.get(label) if frame.explanation else None
+        return self._file(frame, found.key if found else None, "this frame has no heatmap of that label")
 
     def explain(self, frame_id: str, labels: Collection[str], by: str) -> ExplanationView:
         """The heatmaps of a frame; where there are none yet, the explainer is asked for them, once.
@@ -171,18 +173,15 @@ class FramesService:
         self._commands.give(request, noted=False)
         self._index.note_asked(verdict.frame.frame_id, Asked.about(frame, labels))
 
-    def _explanation(self, frame_id: str) -> FrameExplained | None:
-        return self._known(frame_id).explanation
-
     def _known(self, frame_id: str) -> KnownFrame:
         frame = self._index.find(frame_id)
         if frame is None:
             raise Problem(404, "no such frame is known: it never was, or it is older than what is kept")
         return frame
 
-    def _file(self, key: str | None, otherwise: str) -> Picture:
-        """The keys come from messages of our services, never from a client."""
-        if key is None:
+    def _file(self, frame: KnownFrame, key: str | None, otherwise: str) -> Picture:
+        """A key comes from a message: only the frame's own files are shown."""
+        if key is None or not frame.verdict.frame.owns(key):
             raise Problem(404, otherwise)
         try:
             content = self._store.get(key)

@@ -52,6 +52,12 @@ class Judged(BaseModel):
     model_version: str
     findings: dict[str, Finding]
 
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        if not self.frame.owns(self.picture_key):
+            raise ValueError(f"{self.picture_key[:80]!r} is not below {self.frame.storage_key}/")
+        return self
+
     @classmethod
     def of(cls, verdict: FrameInspected) -> Self | None:
         """Of a verdict; None when its picture is not kept."""

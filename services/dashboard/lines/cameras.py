@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import cast
+from typing import Any, Final, cast
 
+from prometheus_client import Gauge
 from redis import Redis
 
 from services.dashboard.counting import STAMPS
-from services.dashboard.latest import Latest
 from services.dashboard.projection import Keys, read_hash
 from services.dashboard.settings import DashboardSettings
-from shared.messages import CameraReported, FrameIdentity
+from shared.messages import CameraReported, CameraState, FrameIdentity
+
+OUT_OF_ORDER_SECONDS: Final = 15
+"""A report that says to be older than the last one is a late one within this time; after it, a clock was set back."""
+
+SKEW: Final = Gauge(
+    "dashboard_camera_clock_skew_seconds",
+    "How far a camera's clock was ahead when its last report arrived; negative: behind, or the report waited",
+    ["line", "camera"],
+)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The last report of a camera."""
+
+    report: CameraReported
+    at: datetime
+    """Its arrival, by the clock of the dashboard; of one that was read from the archive, its own time."""
+
+    @property
+    def skew_seconds(self) -> float:
+        """How far the camera's clock was ahead; negative: behind, or the report waited."""
+        return (self.report.reported_at - self.at).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -32,20 +56,27 @@ class Taken:
 class Cameras:
     """The cameras in Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
+    def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings, *, live: bool = True) -> None:
+        """``live``: what is taken in arrives now; otherwise it is read from the archive."""
         self._redis = redis
         self._keys = keys
-        self._latest = Latest(redis)
+        self._live = live
         self._seconds = settings.seen_days * 86_400
-        script = files("services.dashboard.lines") / "session.lua"
-        self._script = redis.register_script(script.read_text(encoding="utf-8"))
+        scripts = files("services.dashboard.lines")
+        self._script = redis.register_script((scripts / "session.lua").read_text(encoding="utf-8"))
+        self._report = redis.register_script((scripts / "report.lua").read_text(encoding="utf-8"))
 
     def report(self, reports: Iterable[CameraReported]) -> None:
-        """Take in what cameras said; whatever is older than what is known changes nothing."""
+        """Take in what cameras said; a report that is older than what is known changes nothing."""
         for report in reports:
             self._advance(_Word(report.session, report.line, report.camera, report.reported_at), report)
-            key = self._keys.cameras(report.line)
-            self._latest.put(key, report.camera, report.reported_at, report.model_dump_json())
+            heard = self._arrival(report.reported_at)
+            told = [report.camera, report.session, report.captured, min(report.reported_at, heard).timestamp()]
+            told += [heard.timestamp(), int(report.state is CameraState.FINISHED), OUT_OF_ORDER_SECONDS]
+            told += [int(self._live), report.model_dump_json()]
+            self._report(keys=[self._keys.cameras(report.line)], args=[str(part) for part in told])
+            if self._live:
+                SKEW.labels(report.line, report.camera).set((report.reported_at - heard).total_seconds())
 
     def saw(self, frames: Iterable[FrameIdentity]) -> None:
         """Frames have come: their sessions captured at least so many. Reports may lag behind."""
@@ -57,11 +88,10 @@ class Cameras:
         for frame in furthest.values():
             self._advance(_Word(frame.session, frame.line, frame.camera, frame.captured_at), frame)
 
-    def of_line(self, line: str) -> list[CameraReported]:
-        """The last report of each camera of a line."""
-        return [
-            CameraReported.model_validate_json(report) for report in self._latest.all(self._keys.cameras(line)).values()
-        ]
+    def of_line(self, line: str) -> list[Heard]:
+        """The last report of each camera of a line, in the order of their names."""
+        known = sorted(read_hash(self._redis, self._keys.cameras(line)).items())
+        return [_heard(json.loads(text)) for _, text in known]
 
     def by_hour(self, line: str, camera: str, first: datetime, last: datetime) -> dict[datetime, Taken]:
         """What a camera took in each hour (UTC) from ``first`` to before ``last``, where it took any."""
@@ -76,6 +106,10 @@ class Cameras:
         known = self._redis.zrangebyscore(self._keys.sessions(line, camera), since.timestamp(), "+inf")
         return cast("list[str]", known)
 
+    def _arrival(self, told: datetime) -> datetime:
+        now = datetime.now(UTC)
+        return now if self._live else min(told, now)
+
     def _advance(self, word: _Word, of: CameraReported | FrameIdentity) -> None:
         captured, refused = (of.captured, of.refused) if isinstance(of, CameraReported) else (of.sequence + 1, 0)
         keys = [
@@ -85,7 +119,9 @@ class Cameras:
             self._keys.lines,
             self._keys.sessions(word.line, word.camera),
         ]
-        told = [captured, refused, self._seconds, word.line, word.session, _hour(word.at), word.at.timestamp()]
+        now = datetime.now(UTC)
+        told = [captured, refused, self._seconds, word.line, word.session, _hour(word.at)]
+        told += [self._arrival(word.at).timestamp(), now.timestamp()]
         self._script(keys=keys, args=[str(part) for part in told])
 
 
@@ -97,6 +133,10 @@ class _Word:
     line: str
     camera: str
     at: datetime
+
+
+def _heard(known: dict[str, Any]) -> Heard:
+    return Heard(CameraReported.model_validate_json(known["report"]), datetime.fromtimestamp(known["heard"], UTC))
 
 
 def _hour(moment: datetime) -> str:

@@ -35,7 +35,11 @@ class CameraView(BaseModel):
     captured: int = Field(description="of this run of the camera")
     refused: int
     waiting: int = Field(description="frames in its outbox")
-    reported_at: datetime
+    reported_at: datetime = Field(description="by the camera's clock")
+    heard_at: datetime = Field(description="when that arrived")
+    clock_skew_seconds: float = Field(
+        description="how far its clock was ahead when its report arrived; negative: behind, or the report waited"
+    )
 
 
 class WorkerView(BaseModel):
@@ -46,11 +50,12 @@ class WorkerView(BaseModel):
     model_version: str | None
     handled: int
     lost: bool = Field(description="it has said nothing for too long")
+    heard_at: datetime = Field(description="when its last report arrived")
     reported_at: datetime
 
 
 class LastFrame(BaseModel):
-    """The frame that was captured last among those judged."""
+    """The frame whose verdict arrived last."""
 
     frame_id: str
     verdict: Verdict
@@ -99,7 +104,7 @@ class LineState(BaseModel):
     condition: Condition
     because: str = Field(description="why, in one line, for people")
     last_frame: LastFrame | None
-    frames_per_second: float = Field(description="judged, over the last 10 s")
+    frames_per_second: float = Field(description="verdicts that arrived, over the last 10 s")
     delay_ms: float | None = Field(description="median from capture to verdict of the last 100 frames")
     recipe: str | None = Field(description="of the last frame")
     model_version: str | None = Field(description="of the last frame")

@@ -10,7 +10,9 @@ from typing import Final
 from services.dashboard.counting import Counts, Step, starts_between
 from services.dashboard.frames.index import Kind, KnownFrame
 from services.dashboard.handler import Handler
+from services.dashboard.lines.cameras import Heard
 from services.dashboard.lines.condition import Signs, judge_line
+from services.dashboard.lines.pulse import Arrived
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import (
     Accounting,
@@ -25,7 +27,7 @@ from services.dashboard.lines.schemas import (
 from services.dashboard.problems import Problem
 from services.dashboard.rates import rate
 from services.dashboard.settings import DashboardSettings
-from shared.messages import CameraReported, FrameInspected, Verdict
+from shared.messages import FrameInspected, Verdict
 
 MOST_BUCKETS: Final = 2_000
 NG_LOOKED_AT: Final = 20
@@ -73,7 +75,7 @@ class LinesService:
             Problem: 404.
         """
         self._register.check(line)
-        return self._account(line, self._cameras.of_line(line), next(self._frames.newest(line), None))
+        return self._account(line, self._cameras.of_line(line), self._last(line)[0])
 
     def rates(self, line: str, step: Step, first: datetime, last: datetime) -> Rates:
         """Defect rates of the frames captured from ``first`` to ``last``, widened to whole buckets.
@@ -100,22 +102,23 @@ class LinesService:
         now = datetime.now(UTC)
         return [
             WorkerView(
-                **report.model_dump(include={"service", "worker", "model_version", "handled", "reported_at"}),
-                lost=now - report.reported_at > self._silence,
+                **heard.report.model_dump(include={"service", "worker", "model_version", "handled", "reported_at"}),
+                heard_at=heard.at,
+                lost=now - heard.at > self._silence,
             )
-            for report in self._workers.all()
+            for heard in self._workers.all()
         ]
 
     def _state(self, line: str) -> LineState:
         now = datetime.now(UTC)
         cameras = self._cameras.of_line(line)
-        last = next(self._frames.newest(line), None)
+        last, last_ng = self._last(line)
         accounting = self._account(line, cameras, last)
         signs = Signs(
             now=now,
             cameras=cameras,
-            last=last.verdict if last else None,
-            last_ng=self._last_ng(line),
+            last=last,
+            last_ng=last_ng,
             in_flight=accounting.in_flight,
             ng_hold=self._ng_hold,
             silence=self._silence,
@@ -125,7 +128,7 @@ class LinesService:
             line=line,
             condition=condition,
             because=because,
-            last_frame=_last_frame(last) if last else None,
+            last_frame=_last_frame(last.verdict) if last else None,
             frames_per_second=self._pulse.frames_per_second(line),
             delay_ms=self._pulse.delay_ms(line),
             recipe=last.verdict.recipe if last else None,
@@ -135,11 +138,17 @@ class LinesService:
             at=now,
         )
 
-    def _last_ng(self, line: str) -> FrameInspected | None:
-        flagged = islice(self._frames.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT)
-        return next((frame.verdict for frame in flagged if frame.verdict.verdict is Verdict.NG), None)
+    def _last(self, line: str) -> tuple[Arrived | None, Arrived | None]:
+        """The last verdict and the last NG one: by their arrival, or, when Redis was just filled, by their times."""
+        last, last_ng = self._pulse.last(line)
+        if last is None:
+            last = next(map(_by_its_time, self._frames.newest(line)), None)
+        if last_ng is None:
+            flagged = islice(self._frames.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT)
+            last_ng = next((_by_its_time(frame) for frame in flagged if frame.verdict.verdict is Verdict.NG), None)
+        return last, last_ng
 
-    def _account(self, line: str, cameras: list[CameraReported], last: KnownFrame | None) -> Accounting:
+    def _account(self, line: str, cameras: list[Heard], last: Arrived | None) -> Accounting:
         counts = self._counting.total(line)
         labels = {label: _label_rate(counts, label) for label in sorted(counts.scored)}
         latest = last.verdict.model_version if last else ""
@@ -153,7 +162,7 @@ class LinesService:
             refused=counts.refused,
             parked=parked,
             in_flight=max(0, counts.captured - counts.judged - counts.refused - (parked or 0)),
-            waiting=sum(camera.waiting for camera in cameras),
+            waiting=sum(camera.report.waiting for camera in cameras),
             flagged=counts.flagged,
             explained=counts.explained,
             unexplained=counts.unexplained,
@@ -189,8 +198,13 @@ def _label_rate(counts: Counts, label: str) -> LabelRate:
     return LabelRate(scored=scored, present=counts.present.get(label, 0), faults=faults, rate=rate(faults, scored))
 
 
-def _last_frame(frame: KnownFrame) -> LastFrame:
-    verdict = frame.verdict
+def _by_its_time(frame: KnownFrame) -> Arrived:
+    """What was judged in the future was judged at an unknown time."""
+    at = frame.verdict.inspected_at
+    return Arrived(frame.verdict, at if at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))
+
+
+def _last_frame(verdict: FrameInspected) -> LastFrame:
     return LastFrame(
         frame_id=verdict.frame.frame_id,
         verdict=verdict.verdict,
@@ -200,5 +214,10 @@ def _last_frame(frame: KnownFrame) -> LastFrame:
     )
 
 
-def _camera_view(camera: CameraReported, *, lost: bool) -> CameraView:
-    return CameraView(**camera.model_dump(exclude={"session", "line"}), lost=lost)
+def _camera_view(camera: Heard, *, lost: bool) -> CameraView:
+    return CameraView(
+        **camera.report.model_dump(exclude={"session", "line"}),
+        heard_at=camera.at,
+        clock_skew_seconds=camera.skew_seconds,
+        lost=lost,
+    )

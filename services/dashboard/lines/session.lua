@@ -1,7 +1,8 @@
 -- Take in how far a camera's session has come. Its counts only grow, so an old report changes nothing.
 --
 -- KEYS  session, total of the line, total of the camera, lines, sessions of the camera
--- ARGV  captured, refused, seconds that the session is kept, line, session, hour (YYYY-MM-DDTHH) and Unix time of the word
+-- ARGV  captured, refused, seconds that the session is kept, line, session, hour (YYYY-MM-DDTHH) of the message, Unix
+--       times of its arrival and of now
 
 for index, name in ipairs({'captured', 'refused'}) do
   local now = tonumber(ARGV[index])
@@ -23,4 +24,4 @@ local known = tonumber(redis.call('ZSCORE', KEYS[5], ARGV[5]) or '0')
 if tonumber(ARGV[7]) > known then
   redis.call('ZADD', KEYS[5], ARGV[7], ARGV[5])
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[5], 0, tonumber(ARGV[7]) - tonumber(ARGV[3]))
+redis.call('ZREMRANGEBYSCORE', KEYS[5], 0, tonumber(ARGV[8]) - tonumber(ARGV[3]))

@@ -1,19 +1,28 @@
-"""Workers: what each inference worker and explainer said last."""
+"""Workers: what each inference worker and explainer said last, and when that arrived."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from redis import Redis
 
-from services.dashboard.latest import Latest
-from services.dashboard.projection import Keys
+from services.dashboard.projection import Keys, read_hash
 from shared.messages import WorkerReported
 
 FORGOTTEN: Final = timedelta(hours=1)
 """A worker that has said nothing for so long was taken away on purpose."""
+
+
+@dataclass(frozen=True)
+class HeardWorker:
+    """The last report of a worker."""
+
+    report: WorkerReported
+    at: datetime
+    """Its arrival, by the clock of the dashboard."""
 
 
 class Workers:
@@ -22,21 +31,23 @@ class Workers:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._latest = Latest(redis)
 
     def report(self, reports: Iterable[WorkerReported]) -> None:
         """Take in what workers said."""
+        now = datetime.now(UTC).isoformat()
         for report in reports:
             name = f"{report.service}/{report.worker}"
-            self._latest.put(self._keys.workers, name, report.reported_at, report.model_dump_json())
+            self._redis.hset(self._keys.workers, name, f"{now} {report.model_dump_json()}")
 
-    def all(self) -> list[WorkerReported]:
+    def all(self) -> list[HeardWorker]:
         """The last report of each worker of the last hour."""
-        known = {
-            name: WorkerReported.model_validate_json(text)
-            for name, text in self._latest.all(self._keys.workers).items()
-        }
-        gone = [name for name, report in known.items() if datetime.now(UTC) - report.reported_at > FORGOTTEN]
+        known = {name: _heard(text) for name, text in sorted(read_hash(self._redis, self._keys.workers).items())}
+        gone = [name for name, heard in known.items() if datetime.now(UTC) - heard.at > FORGOTTEN]
         if gone:
             self._redis.hdel(self._keys.workers, *gone)
-        return [report for name, report in known.items() if name not in gone]
+        return [heard for name, heard in known.items() if name not in gone]
+
+
+def _heard(text: str) -> HeardWorker:
+    at, _, report = text.partition(" ")
+    return HeardWorker(WorkerReported.model_validate_json(report), datetime.fromisoformat(at))

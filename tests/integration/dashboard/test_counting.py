@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -123,7 +124,7 @@ def test_a_report_that_arrives_late_takes_nothing_back(handler: Handler) -> None
     handler.apply(verdicts)
     total = handler.counting.total("line-1")
     assert (total.captured, total.refused) == (12, 1)
-    assert handler.cameras.of_line("line-1")[0].captured == 12
+    assert handler.cameras.of_line("line-1")[0].report.captured == 12
 
 
 def test_verdicts_that_overtake_a_report_raise_the_captured_frames(handler: Handler) -> None:
@@ -142,10 +143,10 @@ def test_sessions_of_a_line_add_up(handler: Handler) -> None:
 
 
 def test_the_pulse_tells_frames_per_second_and_the_delay(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = datetime.now(UTC)
-    judged = now - timedelta(seconds=3)
-    monkeypatch.setattr(pulse, "time", SimpleNamespace(time=now.timestamp))
-    line = Line()
-    handler.apply([line.verdict(inspected_at=judged, latency_ms=50.0 + index) for index in range(40)])
+    now = time.time()
+    line, yesterday = Line(), datetime.now(UTC) - timedelta(days=1)
+    monkeypatch.setattr(pulse, "time", SimpleNamespace(time=lambda: now - 3))
+    handler.apply([line.verdict(inspected_at=yesterday, latency_ms=50.0 + index) for index in range(40)])
+    monkeypatch.setattr(pulse, "time", SimpleNamespace(time=lambda: now))
     assert handler.pulse.frames_per_second("line-1") == 4.0
     assert handler.pulse.delay_ms("line-1") == 69.5

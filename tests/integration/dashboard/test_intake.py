@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from services.dashboard.accounting.parked import ParkedMessages
+from services.dashboard.archive import lines_of, segments
 from services.dashboard.handler import Handler
 from services.dashboard.settings import DashboardSettings
 from shared import topology
@@ -65,6 +68,63 @@ def test_a_verdict_under_the_routing_key_of_a_report_is_parked_and_not_counted(
         soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
     assert handler.counting.total("line-1").judged == 0
     assert kept(store) == set()
+
+
+def test_a_verdict_among_the_reports_is_parked_and_not_counted(
+    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged: type[Message] = FrameInspected
+    with monkeypatch.context() as patched:
+        patched.setitem(topology.EXCHANGE_OF, forged, topology.REPORTS)
+        publish(broker, Line().verdict())
+    with taking_in(broker, handler, store, DASHBOARD_REPORTS):
+        soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
+    (parked,) = ParkedMessages(broker, store).look().parked
+    assert "takes no such messages" in parked.reason
+    assert parked.sender
+    assert handler.counting.total("line-1").judged == 0
+    assert kept(store) == set()
+
+
+def test_the_archive_says_who_sent_each_message(broker: Broker, handler: Handler, store: ObjectStore) -> None:
+    publish(broker, Line().verdict())
+    with taking_in(broker, handler, store):
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    (line,) = lines_of(store, segments(store)[0])
+    assert json.loads(line)["sender"]
+
+
+def test_a_frame_of_the_last_day_of_the_calendar_is_parked_and_its_neighbours_are_counted(
+    broker: Broker, handler: Handler, store: ObjectStore
+) -> None:
+    line = Line()
+    ahead = line.verdict()
+    frame = ahead.frame.model_copy(update={"captured_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC)})
+    publish(broker, line.verdict(), ahead.model_copy(update={"frame": frame}), line.verdict())
+    with taking_in(broker, handler, store):
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    assert handler.counting.total("line-1").judged == 2
+    assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
+
+
+def test_a_message_that_cant_be_applied_is_parked_and_its_neighbours_are_counted(
+    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts: list[FrameInspected] = list(Line().verdicts(50))
+    keep, unfit = handler.frames.keep, verdicts[33]
+
+    def keep_all_but_one(some: list[FrameInspected]) -> None:
+        if unfit in some:
+            raise OverflowError("date value out of range")
+        keep(some)
+
+    monkeypatch.setattr(handler.frames, "keep", keep_all_but_one)
+    publish(broker, *verdicts)
+    with taking_in(broker, handler, store):
+        soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+    (parked,) = ParkedMessages(broker, store).look().parked
+    assert "OverflowError: date value out of range" in parked.reason
+    assert kept(store) == encoded(verdicts) - {unfit.encode()}
 
 
 def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(

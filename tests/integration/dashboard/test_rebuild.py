@@ -9,12 +9,12 @@ from redis import Redis
 from services.dashboard.archive import Archive, segments
 from services.dashboard.compaction import compact
 from services.dashboard.counting import Counts, Step, starts_between
-from services.dashboard.frames.index import Kind
+from services.dashboard.frames.index import FrameIndex, Kind
 from services.dashboard.handler import Handler
 from services.dashboard.projection import Keys
 from services.dashboard.rebuild import Rebuilder
 from services.dashboard.settings import DashboardSettings
-from shared.messages import Message, TrainingProgressed, TrainingRequested, TrainingState
+from shared.messages import FrameInspected, Message, TrainingProgressed, TrainingRequested, TrainingState
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line, explanation_of
 
@@ -65,7 +65,7 @@ def everything(handler: Handler) -> dict[str, object]:
             known[f"{step} of {line}"] = handler.counting.buckets(line, step, starts)
         for kind in Kind:
             known[f"{kind} of {line}"] = list(handler.frames.newest(line, [kind]))
-        known[f"cameras of {line}"] = handler.cameras.of_line(line)
+        known[f"cameras of {line}"] = [heard.report for heard in handler.cameras.of_line(line)]
     return known
 
 
@@ -146,6 +146,24 @@ def test_a_damaged_segment_is_told_and_the_others_are_read(
     assert found is not None
     assert found.damaged == 1
     assert handler.counting.total("line-1").judged == 150
+
+
+def test_a_message_of_the_archive_that_cant_be_applied_is_passed_over(
+    handler: Handler, rebuilder: Rebuilder, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_in_segments(store, list(Line(start=NOW).verdicts(50)))
+    keep = FrameIndex.keep
+
+    def keep_all_but_one(index: FrameIndex, verdicts: list[FrameInspected]) -> None:
+        if any(verdict.frame.sequence == 7 for verdict in verdicts):
+            raise OverflowError("date value out of range")
+        keep(index, verdicts)
+
+    monkeypatch.setattr(FrameIndex, "keep", keep_all_but_one)
+    found = rebuilder.build()
+    assert found is not None
+    assert found.messages == 49
+    assert len(list(handler.frames.newest("line-1"))) == 49
 
 
 def test_only_one_process_rebuilds(rebuilder: Rebuilder, redis: Redis, keys: Keys) -> None:

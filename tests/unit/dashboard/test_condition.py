@@ -5,12 +5,22 @@ from typing import Any
 
 import pytest
 
+from services.dashboard.lines.cameras import Heard
 from services.dashboard.lines.condition import Signs, judge_line
+from services.dashboard.lines.pulse import Arrived
 from services.dashboard.lines.schemas import Condition
-from shared.messages import CameraState, Verdict
+from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
 from tests.verdicts import Line
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+
+
+def heard(report: CameraReported, ago: float | None = None) -> Heard:
+    return Heard(report, report.reported_at if ago is None else NOW - timedelta(seconds=ago))
+
+
+def arrived(verdict: FrameInspected) -> Arrived:
+    return Arrived(verdict, verdict.inspected_at)
 
 
 def signs(**changes: Any) -> Signs:
@@ -18,8 +28,8 @@ def signs(**changes: Any) -> Signs:
     line = Line(start=NOW - timedelta(seconds=1))
     known: dict[str, Any] = {
         "now": NOW,
-        "cameras": [line.report(reported_at=NOW - timedelta(seconds=2))],
-        "last": line.verdict(),
+        "cameras": [heard(line.report(reported_at=NOW - timedelta(seconds=2)))],
+        "last": arrived(line.verdict()),
         "last_ng": None,
         "in_flight": 0,
         "ng_hold": timedelta(seconds=5),
@@ -28,8 +38,9 @@ def signs(**changes: Any) -> Signs:
     return Signs(**{**known, **changes})
 
 
-def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Any:
-    return Line(start=NOW - timedelta(seconds=age)).verdict(fault, inspected_at=NOW - timedelta(seconds=age), **changes)
+def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Arrived:
+    line = Line(start=NOW - timedelta(seconds=age))
+    return arrived(line.verdict(fault, inspected_at=NOW - timedelta(seconds=age), **changes))
 
 
 def test_a_line_whose_last_frames_are_ok_is_ok() -> None:
@@ -43,14 +54,14 @@ def test_an_ng_frame_is_held_for_a_while_although_ok_ones_follow() -> None:
 
 @pytest.mark.parametrize("state", [CameraState.RECONNECTING, CameraState.FAILED])
 def test_a_camera_that_says_it_cant_see_is_lost(state: CameraState) -> None:
-    camera = Line().report(state, reason="no such device", reported_at=NOW)
+    camera = heard(Line().report(state, reason="no such device", reported_at=NOW))
     condition, because = judge_line(signs(cameras=[camera]))
     assert condition is Condition.CAMERA_LOST
     assert "no such device" in because
 
 
 def test_a_camera_that_falls_silent_is_lost() -> None:
-    camera = Line().report(reported_at=NOW - timedelta(seconds=40))
+    camera = heard(Line().report(reported_at=NOW + timedelta(days=1)), ago=40)
     assert judge_line(signs(cameras=[camera])) == (
         Condition.CAMERA_LOST,
         "camera camera-1 has said nothing for 40 s",
@@ -58,7 +69,8 @@ def test_a_camera_that_falls_silent_is_lost() -> None:
 
 
 def test_one_lost_camera_of_two_is_a_lost_camera() -> None:
-    cameras = [Line().report(reported_at=NOW), Line(camera="camera-2").report(CameraState.FAILED, reported_at=NOW)]
+    reports = [Line().report(reported_at=NOW), Line(camera="camera-2").report(CameraState.FAILED, reported_at=NOW)]
+    cameras = list(map(heard, reports))
     assert judge_line(signs(cameras=cameras))[0] is Condition.CAMERA_LOST
 
 
@@ -78,12 +90,12 @@ def test_a_frame_that_could_not_be_judged_is_not_inspected() -> None:
 
 
 def test_a_finished_camera_is_a_stopped_line() -> None:
-    camera = Line().report(CameraState.FINISHED, reported_at=NOW - timedelta(hours=1))
+    camera = heard(Line().report(CameraState.FINISHED, reported_at=NOW - timedelta(hours=1)))
     assert judge_line(signs(cameras=[camera], last=verdict_of(3600)))[0] is Condition.STOPPED
 
 
 def test_a_finished_camera_whose_frames_were_not_all_judged_is_not_stopped() -> None:
-    camera = Line().report(CameraState.FINISHED, reported_at=NOW - timedelta(hours=1))
+    camera = heard(Line().report(CameraState.FINISHED, reported_at=NOW - timedelta(hours=1)))
     condition, because = judge_line(signs(cameras=[camera], last=verdict_of(3600), in_flight=3))
     assert condition is Condition.NOT_INSPECTED
     assert "3 frames were never judged" in because

@@ -10,6 +10,7 @@ const WORDS = {
 };
 const SHOTS = 9; // the newest large, the others in a strip
 const HERO_HOLDS_MS = 1500; // nobody can look at a picture for less
+const SKEW_SECONDS = 5; // of a camera's clock: less is not worth a word
 const SILENCE_MS = 7000; // after which nothing on the screen may look alive
 const RATES_EVERY_MS = 5000;
 
@@ -159,8 +160,14 @@ function showCameras(known, cameras) {
     decimal.format(camera.frames_per_second),
     number.format(camera.captured),
     number.format(camera.waiting),
-    ago(camera.reported_at),
+    [ago(camera.heard_at), skew(camera)].filter(Boolean).join(" · "),
   ]);
+}
+
+function skew(camera) {
+  const seconds = Math.round(camera.clock_skew_seconds);
+  if (Math.abs(seconds) < SKEW_SECONDS) return "";
+  return `▲ its clock is ${number.format(Math.abs(seconds))} s ${seconds > 0 ? "ahead" : "behind"}`;
 }
 
 function showWorkers(workers) {
@@ -171,7 +178,7 @@ function showWorkers(workers) {
     health(worker.lost ? "lost" : "running", ""),
     worker.model_version ?? "–",
     number.format(worker.handled),
-    ago(worker.reported_at),
+    ago(worker.heard_at),
   ]);
   element("workers").reported = workers;
   for (const known of sections.values()) showVital(known, "workers", workers, "worker");
