@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ulid import ULID
 
 from shared.service import CannotStart
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectStore
+from shared.storage.records import readable
 
 CLAIM: Final = re.compile(r"claim\.(\d{9})\.json")
 
@@ -97,13 +99,16 @@ class Claims:
         return self._clock() - since >= claim.lease_seconds
 
     def _newest(self, name: str) -> tuple[int, Claim | None]:
-        """The number of the newest claim, and the claim; 0 and None where there is none."""
+        """The number of the newest claim, and the claim; 0 and None where there is none, None if it can't be read."""
         for number in reversed(self._numbers(name)):
-            try:
-                return number, Claim.model_validate_json(self._store.get(self._key(name, number)))
-            except ObjectNotFound:  # its holder has renewed it meanwhile
-                continue
+            key = self._key(name, number)
+            claim = readable(key, partial(self._read, key))
+            if claim or self._store.exists(key):  # else its holder has renewed it meanwhile
+                return number, claim
         return 0, None
+
+    def _read(self, key: str) -> Claim:
+        return Claim.model_validate_json(self._store.get(key))
 
     def _append(self, name: str, newest: int, claim: Claim) -> bool:
         """Create the next claim; False where another trainer did so first."""

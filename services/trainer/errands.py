@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from typing import Final
 
-import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.claims import CLAIM, Claim, Claims
 from services.trainer.records import read_record, write_record
-from shared.messages import ComparisonRequested, MalformedMessage, PromotionRequested, ThresholdsRequested, decode
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.messages import ComparisonRequested, PromotionRequested, ThresholdsRequested, decode
+from shared.storage.port import ObjectStore
+from shared.storage.records import readable
 
 FOLDER: Final = "errands"
 REQUEST: Final = "request.json"
 MEASURED: Final = "measured.json"
 
 Errand = ComparisonRequested | PromotionRequested | ThresholdsRequested
-
-_log = structlog.stdlib.get_logger("errands")
 
 
 class Measured(BaseModel):
@@ -41,7 +39,6 @@ class Errands:
     def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
         self._store = store
         self._claims = Claims(store, FOLDER, holder, lease_seconds)
-        self._unreadable: set[str] = set()
 
     def add(self, errand: Errand) -> None:
         """Take one in. One that was measured is to be measured anew; of the same asked twice, the later one stays."""
@@ -54,7 +51,7 @@ class Errands:
         """Those that are not measured, or of which nobody was told that they are; oldest first."""
         known: dict[str, set[str]] = {}
         for key in self._store.keys(f"{FOLDER}/"):
-            _, name, record = key.split("/", 2)
+            _, name, record = (*key.split("/", 2), "")[:3]  # a stray object beside the folders is none
             known.setdefault(name, set()).add(record)
         waiting = (
             name
@@ -66,15 +63,8 @@ class Errands:
 
     def _request(self, name: str) -> Errand | None:
         """What was asked for; None where it is done by now, or of a newer trainer: this one can't read it."""
-        try:
-            found = decode(self._store.get(f"{FOLDER}/{name}/{REQUEST}"))
-        except ObjectNotFound:
-            return None
-        except MalformedMessage as error:
-            if name not in self._unreadable:
-                _log.warning("passed over an errand", name=name, reason=str(error))
-                self._unreadable.add(name)
-            return None
+        key = f"{FOLDER}/{name}/{REQUEST}"
+        found = readable(key, lambda: decode(self._store.get(key)))
         return found if isinstance(found, Errand) else None
 
     def claim(self, errand: Errand) -> Claim | None:

@@ -6,17 +6,15 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectStore
+from shared.storage.records import readable
 
 Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_record(store: ObjectStore, key: str, kind: type[Record]) -> Record | None:
-    """What is under a key; None where nothing is."""
-    try:
-        return kind.model_validate_json(store.get(key))
-    except ObjectNotFound:
-        return None
+    """What is under a key; None where nothing is, or what can't be read."""
+    return readable(key, lambda: kind.model_validate_json(store.get(key)))
 
 
 def write_record(store: ObjectStore, key: str, record: BaseModel) -> None:

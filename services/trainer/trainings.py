@@ -8,16 +8,17 @@ and trainings are done in the order in which they were asked for.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.trainer.checkpoint import StoredCheckpoint
 from services.trainer.claims import Claim, Claims
 from services.trainer.records import read_record, write_record
-from shared.messages import MalformedMessage, TrainingCancelled, TrainingRequested, TrainingState, decode
+from shared.messages import TrainingCancelled, TrainingRequested, TrainingState, decode
 from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.records import readable
 
 FOLDER: Final = "trainings"
 REQUEST: Final = "request.json"
@@ -25,8 +26,6 @@ DATASET: Final = "dataset.json"
 CHECKPOINT: Final = "checkpoint.npz"
 CANCELLED: Final = "cancelled.json"
 OUTCOME: Final = "outcome.json"
-
-_log = structlog.stdlib.get_logger("trainings")
 
 
 class Source(BaseModel):
@@ -57,7 +56,6 @@ class Trainings:
     def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
         self._store = store
         self._claims = Claims(store, FOLDER, holder, lease_seconds)
-        self._unreadable: set[str] = set()
 
     def add(self, request: TrainingRequested) -> bool:
         """Take a request in; False if it is there already."""
@@ -93,19 +91,13 @@ class Trainings:
         """The records of each training, by its id."""
         known: dict[str, set[str]] = {}
         for key in self._store.keys(f"{FOLDER}/"):
-            _, training_id, name = key.split("/", 2)
+            _, training_id, name = (*key.split("/", 2), "")[:3]  # a stray object beside the folders is none
             known.setdefault(training_id, set()).add(name)
         return known
 
     def _readable(self, training_id: str) -> TrainingRequested | None:
         """What was asked for; None where this trainer can't read it: the others must not wait for that."""
-        try:
-            return self.request(training_id)
-        except (MalformedMessage, ObjectNotFound) as error:
-            if training_id not in self._unreadable:
-                _log.warning("passed over a training", training_id=training_id, reason=str(error))
-                self._unreadable.add(training_id)
-            return None
+        return readable(_key(training_id, REQUEST), partial(self.request, training_id))
 
     def claim(self, training_id: str) -> Claim | None:
         """Take a training up; None while another trainer holds it."""

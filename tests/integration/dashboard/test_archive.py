@@ -110,6 +110,5 @@ def test_a_damaged_segment_is_not_deleted_by_compaction(store: ObjectStore) -> N
     put_segment(store, now - timedelta(hours=2), Line().verdict().encode())
     store.put(f"verdicts/2026-03-02/1015-{ULID()}.jsonl.gz", b"no gzip")
     before = segments(store)
-    with pytest.raises(DamagedSegment):
-        compact(store, now)
+    assert compact(store, now) == 0
     assert segments(store) == before
