@@ -13,6 +13,7 @@ from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import Field
+from pydantic_core import from_json
 
 from services.dashboard.problems import Problem
 
@@ -79,7 +80,7 @@ def place_of(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     try:
-        number, name = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        number, name = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return int(number), str(name)
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise Problem(422, "before: take it from `next` of the page before") from error

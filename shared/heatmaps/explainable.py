@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any, Final
 
 from shared.vision.bundle import KERAS, Bundle, BundleError
+from shared.vision.network_file import ForeignNetwork, described
 
-DESCRIPTION: Final = "config.json"
-"""In a ``.keras`` file, which is an archive: the layers, without their weights."""
 MAPS: Final = ("pictures", "height", "width", "channels")
 FLAT: Final = frozenset({"Dense", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"})
 """Layers that keep no places apart. In a sequence of layers no shapes are written down."""
@@ -25,28 +21,22 @@ def refuse_unexplainable(bundle: Bundle) -> None:
         BundleError: it has no network to look into, or one without a convolution, or without the layer that its
             heatmaps are made of, or one where that layer gives no maps.
     """
-    described = _description(bundle)
-    layers = {layer: kind for kind, layer in _layers(described)}
+    try:
+        description = described(bundle.file(KERAS))
+        layers, tensors = {layer: kind for kind, layer in _layers(description)}, list(_tensors(description))
+    except (ForeignNetwork, LookupError, TypeError) as error:
+        raise BundleError(f"model {bundle.version}: {KERAS} {error}") from error
     name, target = bundle.version, bundle.manifest.target_layer
     if not any("Conv" in kind for kind in layers.values()):
         raise BundleError(f"model {name} has no convolution: no heatmap can be made of what it sees")
     if target not in layers:
         raise BundleError(f"model {name} has no layer {target!r}, which its heatmaps would be made of: train it again")
-    shapes = [shape for layer, shape in _tensors(described) if layer == target]
+    shapes = [shape for layer, shape in tensors if layer == target]
     if layers[target] in FLAT or any(len(shape) != len(MAPS) for shape in shapes):
         raise BundleError(
             f"model {name}: layer {target!r}, a {layers[target]}, gives no maps to make heatmaps of: name one before "
             "it in the recipe's explanation, or none, and train it again"
         )
-
-
-def _description(bundle: Bundle) -> Any:
-    content = bundle.file(KERAS)
-    try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
-            return json.loads(archive.read(DESCRIPTION))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise BundleError(f"model {bundle.version}: {KERAS} is no network of Keras's: {error}") from error
 
 
 def _layers(described: Any) -> Iterator[tuple[str, str]]:

@@ -9,10 +9,11 @@ import keras
 
 from shared.vision.bundle import KERAS
 from shared.vision.engine import EngineError
+from shared.vision.network_file import ForeignNetwork, described
 
 
 def load_network(content: bytes) -> keras.Model:
-    """Load a network; nothing in it is run meanwhile.
+    """Load a network of known layers; nothing in it is run meanwhile.
 
     Args:
         content: the ``.keras`` file.
@@ -20,10 +21,15 @@ def load_network(content: bytes) -> keras.Model:
     Raises:
         EngineError: this is no network of Keras's, or one that would run code of its own when loaded.
     """
+    try:
+        described(content)
+    except ForeignNetwork as error:
+        raise EngineError(f"Keras can't load {KERAS}: it {error}") from error
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, KERAS)
         path.write_bytes(content)
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            raise EngineError(f"Keras can't load {KERAS}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # Keras raises errors of many kinds, and the file alone causes them
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise EngineError(f"Keras can't load {KERAS}: {reason[:300]}") from error

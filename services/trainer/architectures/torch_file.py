@@ -7,11 +7,14 @@ that four pickles in a row with the storages behind them.
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -31,6 +34,69 @@ DTYPES: Final = {
     "ByteStorage": "<u1",
     "BoolStorage": "<?",
 }
+FILE_BYTES: Final = 4 * 1024**3
+"""The largest file that is read."""
+PICKLE_BYTES: Final = 16 * 1024**2
+"""The largest list of tensors; of a network of a thousand tensors it has some 100 kB."""
+MOST_TUPLES: Final = 50_000
+"""Four for each tensor; and nested ones that are deeper would overflow the stack of the interpreter."""
+MOST_MEMORY: Final = 1_000_000
+"""Places that a pickle notes its objects in; the interpreter allocates up to the highest at once."""
+MOST_SIDES: Final = 16
+SHARED: Final = 4
+"""How many times the size of their file tensors may have in all: some networks use one storage for two."""
+OPCODES: Final = frozenset(
+    [
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "INST",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "FLOAT",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_LIST",
+        "LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_DICT",
+        "DICT",
+        "SETITEM",
+        "SETITEMS",
+        "PUT",
+        "BINPUT",
+        "LONG_BINPUT",
+        "MEMOIZE",
+        "GET",
+        "BINGET",
+        "LONG_BINGET",
+        "BINPERSID",
+        "REDUCE",
+        "BUILD",
+    ]
+)
+"""What ``torch.save`` writes, in any protocol."""
 LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL: Final = 1001
 MALFORMED: Final = (
@@ -45,6 +111,7 @@ MALFORMED: Final = (
     NotImplementedError,
     OSError,
     OverflowError,
+    RecursionError,
     TypeError,
     ValueError,
 )
@@ -98,23 +165,53 @@ def _read_zip(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
         if f"{folder}/byteorder" in members and archive.read(f"{folder}/byteorder") != b"little":
             raise UnreadableTensors("was written on a big-endian machine")
         with archive.open(f"{folder}/data.pkl") as content:
-            records = _records(_TensorsOnly(content).load())
+            records = _records(_unpickled(BytesIO(content.read(PICKLE_BYTES + 1))))
+        _check_size(records, file)
         yield from _arrays(records, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
 
 
 def _read_legacy(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
     file.seek(0)
-    if _TensorsOnly(file).load() != LEGACY_MAGIC or _TensorsOnly(file).load() != LEGACY_PROTOCOL:
+    pickles = BytesIO(file.read(PICKLE_BYTES + 1))
+    if _unpickled(pickles) != LEGACY_MAGIC or _unpickled(pickles) != LEGACY_PROTOCOL:
         raise UnreadableTensors("no file of PyTorch tensors")
-    if _TensorsOnly(file).load()["little_endian"] is not True:
+    if _unpickled(pickles)["little_endian"] is not True:
         raise UnreadableTensors("was written on a big-endian machine")
-    records = _records(_TensorsOnly(file).load())
+    records = _records(_unpickled(pickles))
+    keys = _unpickled(pickles)
+    _check_size(records, file)
+    file.seek(pickles.tell())
     widths = {record.storage.key: _dtype(record.storage).itemsize for record in records.values()}
     contents = {}
-    for key in _TensorsOnly(file).load():
+    for key in keys:
         (numbers,) = struct.unpack("<q", file.read(8))
-        contents[key] = file.read(max(numbers, 0) * widths[key])
+        contents[key] = file.read(min(max(numbers, 0) * widths[key], FILE_BYTES))
     yield from _arrays(records, lambda storage: contents[storage.key])
+
+
+def _unpickled(file: BytesIO) -> Any:
+    """The next object of a file; its opcodes are checked before the first is run.
+
+    Raises:
+        UnreadableTensors: it needs more than a file of tensors does.
+    """
+    start, tuples = file.tell(), 0
+    for opcode, argument, _ in pickletools.genops(file):
+        tuples += opcode.name.startswith("TUPLE")
+        noted = "PUT" in opcode.name and int(argument or 0) > MOST_MEMORY
+        if opcode.name not in OPCODES or tuples > MOST_TUPLES or noted or file.tell() - start > PICKLE_BYTES:
+            raise UnreadableTensors(f"holds more than tensors, or too many of them (at its opcode {opcode.name})")
+    file.seek(start)
+    return _TensorsOnly(file).load()
+
+
+def _check_size(records: dict[str, _Tensor], file: IO[bytes]) -> None:
+    """Refuse a huge file, and tensors that lie in one storage and are many times what the file holds."""
+    there = os.fstat(file.fileno()).st_size
+    size = sum(math.prod(record.shape) * _dtype(record.storage).itemsize for record in records.values())
+    if size > SHARED * there or there > FILE_BYTES:
+        names = f"{len(records)} tensors"
+        raise UnreadableTensors(f"{names} reach beyond what the file holds, {size:,} bytes in all")
 
 
 class _TensorsOnly(pickle.Unpickler):
@@ -131,8 +228,10 @@ class _TensorsOnly(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         tag, kind, key, _device, numbers, *view = pid
+        if not isinstance(kind, str) or not isinstance(key, str):
+            raise UnreadableTensors("refers to a storage without a name")
         if tag != "storage" or any(view):
-            raise UnreadableTensors(f"refers to {pid!r}, which is no whole storage of a tensor")
+            raise UnreadableTensors("refers to what is no whole storage of a tensor")
         return _Storage(kind, key, numbers)
 
 
@@ -143,9 +242,10 @@ class _Rebuild:
 
     def __call__(self, storage: object, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Any:
         numbers = (offset, *shape, *strides)
-        sound = all(type(number) is int and number >= 0 for number in numbers) and len(shape) == len(strides)
+        sound = all(type(number) is int and 0 <= number <= FILE_BYTES for number in numbers)
+        sound = sound and len(shape) == len(strides) <= MOST_SIDES
         if not (isinstance(storage, _Storage) and type(storage.numbers) is int and storage.kind in DTYPES and sound):
-            raise UnreadableTensors(f"describes a tensor that can't be: {shape} with strides {strides}")
+            raise UnreadableTensors(f"describes a tensor that can't be, of {len(shape)} sides")
         return _Tensor(storage, offset, shape, strides)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -39,6 +40,11 @@ def test_the_newest_comes_first_and_things_of_one_moment_by_name() -> None:
 def test_a_cursor_of_ones_own_making_is_refused(cursor: str) -> None:
     with pytest.raises(Problem, match="before"):
         place_of(cursor)
+
+
+def test_a_cursor_of_deep_json_is_refused() -> None:
+    with pytest.raises(Problem, match="before"):
+        place_of(base64.urlsafe_b64encode(b"[" * 40_000 + b"]" * 40_000).decode())
 
 
 def test_a_cursor_leads_back_to_its_place() -> None:

@@ -111,7 +111,7 @@ def test_what_a_file_names_can_not_be_changed_by_it(write: Writer, tmp_path: Pat
     [
         (saved(tensor(shape="I3\nI2\n")), "weight reaches beyond"),
         (saved(tensor(strides="I9\nI1\n")), "weight reaches beyond"),
-        (saved(tensor(strides="I0\nI0\n", shape="I99999\nI99999\n")), "weight reaches beyond"),
+        (saved(tensor(strides="I0\nI0\n", shape="I99999\nI99999\n")), "reach beyond"),
         (saved(tensor(offset=3)), "weight reaches beyond"),
         (saved(tensor(offset=-1)), "can't be"),
         (saved(tensor(strides="I-2\nI1\n")), "can't be"),
@@ -122,12 +122,27 @@ def test_what_a_file_names_can_not_be_changed_by_it(write: Writer, tmp_path: Pat
         ("(lI1\na.", "holds a list where a network's state_dict"),
         ("(d.", "holds a dict where a network's state_dict"),
         ("NQ.", "broken"),
+        pytest.param("N" + "\x85" * 60_000 + ".", "more than tensors", id="deep tuples"),
+        ("Np2000000000\n.", "more than tensors"),
+        ("Nr\xff\xff\xff\x7f.", "more than tensors"),
+        ("]\x8f.", "more than tensors"),
+        (saved(tensor(shape="I1\n" * 40, strides="I1\n" * 40)), "can't be"),
+        (saved(tensor(offset=10**40)), "can't be"),
         ("(S'module'\nNNNNtQ.", "refers to"),
     ],
 )
 def test_a_file_that_says_what_can_not_be_is_refused(write: Writer, pickled: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(UnreadableTensors, match=problem):
-        read_tensors(write(tmp_path / "weights.pt", pickled.encode()))
+        read_tensors(write(tmp_path / "weights.pt", pickled.encode("latin-1")))
+
+
+def test_many_tensors_of_one_storage_are_refused_before_they_take_memory(tmp_path: Path) -> None:
+    large = tensor(numbers=10_000, shape="I10000\n", strides="I1\n")
+    with zipfile.ZipFile(tmp_path / "weights.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", "(d" + "".join(f"S'{number}'\n{large}s" for number in range(100)) + ".")
+        archive.writestr("archive/data/0", bytes(40_000))
+    with pytest.raises(UnreadableTensors, match="4,000,000 bytes in all"):
+        read_tensors(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy"])

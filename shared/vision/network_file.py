@@ -1,0 +1,157 @@
+"""What a ``.keras`` file describes, read without Keras and without running anything that it says."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+DESCRIPTION: Final = "config.json"
+"""In the file, which is an archive: the layers, without their weights."""
+MEMBERS: Final = {"metadata.json": 1024**2, DESCRIPTION: 16 * 1024**2, "model.weights.h5": 2 * 1024**3}
+"""What the archive may have, and how many bytes of it once unpacked; only foreign layers have assets."""
+
+LAYERS: Final = frozenset(
+    [
+        "Activation",
+        "Add",
+        "Average",
+        "AveragePooling2D",
+        "BatchNormalization",
+        "CenterCrop",
+        "Concatenate",
+        "Conv2D",
+        "Conv2DTranspose",
+        "Cropping2D",
+        "Dense",
+        "DepthwiseConv2D",
+        "Dropout",
+        "ELU",
+        "Flatten",
+        "GaussianNoise",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling2D",
+        "GroupNormalization",
+        "Identity",
+        "InputLayer",
+        "LayerNormalization",
+        "LeakyReLU",
+        "MaxPooling2D",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Normalization",
+        "PReLU",
+        "Permute",
+        "ReLU",
+        "Reshape",
+        "Rescaling",
+        "Resizing",
+        "SeparableConv2D",
+        "Softmax",
+        "SpatialDropout2D",
+        "Subtract",
+        "UnitNormalization",
+        "UpSampling2D",
+        "ZeroPadding2D",
+    ]
+)
+INITIALIZERS: Final = frozenset(
+    [
+        "Constant",
+        "GlorotNormal",
+        "GlorotUniform",
+        "HeNormal",
+        "HeUniform",
+        "Identity",
+        "LecunNormal",
+        "LecunUniform",
+        "Ones",
+        "Orthogonal",
+        "RandomNormal",
+        "RandomUniform",
+        "TruncatedNormal",
+        "VarianceScaling",
+        "Zeros",
+    ]
+)
+OPERATIONS: Final = frozenset("Absolute Add Clip Divide Flip Maximum Mean Minimum Multiply Negative Subtract".split())  # noqa: SIM905
+KNOWN: Final = {
+    "keras": frozenset({"DTypePolicy", "Functional", "Model", "Sequential"}),
+    "keras.models": frozenset({"Functional", "Model", "Sequential"}),
+    "keras.src.models.functional": frozenset({"Functional"}),
+    "keras.src.models.sequential": frozenset({"Sequential"}),
+    "keras.src.applications.convnext": frozenset({"LayerScale", "StochasticDepth"}),
+    "keras.src.applications.inception_resnet_v2": frozenset({"CustomScaleLayer"}),
+    "keras.layers": LAYERS,
+    "keras.initializers": INITIALIZERS,
+    "keras.regularizers": frozenset({"L1", "L1L2", "L2", "OrthogonalRegularizer"}),
+    "keras.constraints": frozenset({"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"}),
+    "keras.dtype_policies": frozenset({"DTypePolicy", "DTypePolicyMap"}),
+    "keras.ops": OPERATIONS,
+    "keras.src.ops.numpy": OPERATIONS,
+    None: frozenset({"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__", "__tuple__"}),
+}
+"""By module: what networks for images are made of, and nothing that runs code, reads files or asks a server."""
+
+NO_ARCHIVE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+"""What a broken or strange archive raises."""
+
+
+class ForeignNetwork(ValueError):
+    """A file that is no network of Keras's, or one that has more in it than the layers of a network for images."""
+
+
+def described(content: bytes) -> Any:
+    """The description in a ``.keras`` file, when all that it names is known.
+
+    Raises:
+        ForeignNetwork: it is no such file, or names something else.
+    """
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            _check_members(archive)
+            description = from_json(archive.read(DESCRIPTION))
+    except ForeignNetwork:
+        raise
+    except NO_ARCHIVE as error:
+        raise ForeignNetwork(f"is no network of Keras's: {str(error)[:200]}") from error
+    for module, name in _named(description):
+        if module not in KNOWN or name not in KNOWN[module]:
+            raise ForeignNetwork(
+                f"names {str(name)[:80]!r} of {str(module)[:80]!r}, which is no layer of a network for images: "
+                "it may run code of its own"
+            )
+    return description
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    for member in archive.infolist():
+        if member.file_size > MEMBERS.get(member.filename, -1):
+            raise ForeignNetwork(f"holds {member.filename[:80]!r} of {member.file_size:,} bytes, as no network does")
+
+
+def _named(described: Any) -> Iterator[tuple[str | None, str]]:
+    """Module and name of each object that Keras would make."""
+    if isinstance(described, list):
+        for entry in described:
+            yield from _named(entry)
+    elif isinstance(described, dict):
+        if "class_name" in described:
+            module = described.get("module")
+            yield (module if isinstance(module, str | None) else str(module)), str(described["class_name"])
+        for value in described.values():
+            yield from _named(value)
