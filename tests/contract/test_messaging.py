@@ -321,6 +321,16 @@ def test_a_suspect_and_a_replayed_message_keep_their_routing_key_and_sender(
         assert delivery.read() == captured(1)
 
 
+def test_a_message_that_its_readers_give_back_is_never_parked(open_broker: OpenBroker) -> None:
+    broker = open_broker(FRAMES_ONLY)
+    publish(broker, [captured(1)])
+    for _ in range(2 * (topology.DELIVERY_LIMIT + topology.SUSPECT_DELIVERY_LIMIT + 2)):
+        subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
+        assert sequences(collect(subscription, 1)) == [1]
+        subscription.close()
+    assert broker.depth("inference.frames.parked").total == 0
+
+
 def test_another_reader_takes_over_a_queue_of_one_reader(
     broker_address: BrokerAddress, open_broker: OpenBroker
 ) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pika
 import pytest
 from pika import frame, spec
+from structlog.testing import capture_logs
 
-from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable
+from shared.messaging.loop import consume
+from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable, Delivery, Subscription
 from shared.messaging.rabbitmq import connecting
-from shared.topology import INFERENCE_FRAMES
+from shared.observability import Health
+from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests.broker_address import BrokerAddress
 from tests.contract.test_messaging import collect, sequences
 from tests.messages import captured
@@ -62,6 +66,29 @@ def test_publisher_and_subscription_outlive_a_broker_that_accepts_and_is_mute(
     broker.close()
 
 
+def test_an_outage_is_told_once(proxy: Proxy, behind: BrokerAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+    connects = pika.BlockingConnection
+
+    def counted(parameters: pika.ConnectionParameters) -> pika.BlockingConnection:
+        attempts.append(len(attempts))
+        return connects(parameters)
+
+    broker, stop = behind.open([*QUEUES, DASHBOARD_VERDICTS]), threading.Event()
+    subscription, publisher = broker.subscribe(INFERENCE_FRAMES, prefetch=1), broker.publisher()
+    monkeypatch.setattr(pika, "BlockingConnection", counted)
+    options = {"most": 1, "wait_seconds": 0.1, "stop": stop, "health": Health()}
+    loop = threading.Thread(target=consume, args=[subscription, publisher, lambda _messages: []], kwargs=options)
+    with capture_logs() as lines:
+        loop.start()
+        with proxy.refuse():
+            wait_until(lambda: len(attempts) >= 8, 60, "some attempts to connect")
+        stop.set()
+        loop.join(60)
+    assert [line["event"] for line in lines] == ["the broker went away; waiting for it"]
+    broker.close()
+
+
 def test_a_publisher_that_waits_for_a_mute_broker_says_so(proxy: Proxy, behind: BrokerAddress) -> None:
     broker = behind.open(QUEUES)
     publisher = broker.publisher()
@@ -74,6 +101,36 @@ def test_a_publisher_that_waits_for_a_mute_broker_says_so(proxy: Proxy, behind: 
     confirm.result(60)
     assert broker.troubles(silence_seconds=0.5) == []
     broker.close()
+
+
+def test_cuts_of_the_network_park_nothing(proxy: Proxy, behind: BrokerAddress, rabbitmq: BrokerAddress) -> None:
+    """Two readers, whose connections go each time that they have the frame in hand; one of them is busy for long."""
+    direct = rabbitmq.open(QUEUES)
+    readers = [behind.open(QUEUES) for _ in range(2)]
+    subscriptions = [reader.subscribe(INFERENCE_FRAMES, prefetch=1) for reader in readers]
+    direct.publisher().publish(captured(1)).result(60)
+    suspected = 0
+    for _ in range(10):
+        delivery = taken_by_one_of(subscriptions)
+        suspected += delivery.queue == INFERENCE_FRAMES.suspects
+        proxy.cut()
+    assert suspected > 4, "it is tried alone after the first cuts, and cut off again"
+    delivery = taken_by_one_of(subscriptions)
+    assert sequences([delivery]) == [1]
+    for queue in (INFERENCE_FRAMES.name, INFERENCE_FRAMES.suspects, INFERENCE_FRAMES.parked):
+        assert direct.depth(queue).ready == 0
+    for broker in (*readers, direct):
+        broker.close()
+
+
+def taken_by_one_of(subscriptions: list[Subscription]) -> Delivery:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for subscription in subscriptions:
+            with suppress(BrokerUnavailable):
+                for delivery in subscription.receive(1, 0.1):
+                    return delivery
+    raise AssertionError("the frame does not come again")
 
 
 START = spec.Connection.Start(0, 9, {"capabilities": {"authentication_failure_close": True}}, "PLAIN AMQPLAIN", "en_US")

@@ -269,6 +269,7 @@ def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
     """What RabbitMQ is told of a queue, its suspects and its parked.
 
     A queue that sheds has no dead letters: RabbitMQ would send what it sheds there. Its reader makes the suspects.
+    Readers alone park: RabbitMQ would park what was cut off too often, see `shared.messaging.rabbitmq.trials`.
     """
     limits: dict[str, object] = {
         "x-max-length": queue.limit,
@@ -280,7 +281,7 @@ def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
     dead_letters = _dead_letters(queue.dead_letters, queue.suspects, topology.DELIVERY_LIMIT)
     arguments: dict[str, dict[str, object]] = {
         queue.name: limits | ({} if queue.when_full is WhenFull.SHED else dead_letters),
-        queue.suspects: _dead_letters(queue.dead_letters, queue.parked, topology.SUSPECT_DELIVERY_LIMIT),
+        queue.suspects: {"x-delivery-limit": NO_LIMIT},
         queue.parked: {"x-delivery-limit": NO_LIMIT},
     }
     return {name: {"x-queue-type": "quorum", **rest} for name, rest in arguments.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -55,13 +55,23 @@ def _moves(exchange: str) -> bool:
     return exchange == topology.REPLAYS or exchange.startswith(f"{topology.DEAD}.")
 
 
-def put(channel: Any, exchange: str, queue: str, body: bytes, origin: Origin, *, user: str, reason: str = "") -> None:
-    """Move a message into a queue by its name, and wait until the broker has it.
+def put(
+    channel: Any,
+    exchange: str,
+    queue: str,
+    body: bytes,
+    origin: Origin,
+    *,
+    user: str,
+    reason: str = "",
+    more: Mapping[str, object] = {},
+) -> None:
+    """Move a message into a queue by its name, with ``more`` headers, and wait until the broker has it.
 
     Raises:
         PublishRefused: the queue is full, or is not there.
     """
-    headers = {ROUTING_KEY_HEADER: origin.routing_key, SENDER_HEADER: origin.sender}
+    headers = {ROUTING_KEY_HEADER: origin.routing_key, SENDER_HEADER: origin.sender, **more}
     if reason:
         headers[REASON_HEADER] = reason[:REASON_LENGTH]
     properties = pika.BasicProperties(
@@ -93,19 +103,12 @@ def review(
 
 
 def _parked(queue: str, sender: str, properties: Any, body: bytes) -> ParkedMessage:
-    """By a reader, with its reason; or by RabbitMQ itself, when a suspect's readers died."""
-    headers = properties.headers or {}
-    reason = topology.DIED if "x-death" in headers else str(headers.get(REASON_HEADER, ""))[:REASON_LENGTH]
-    return ParkedMessage(queue, body, reason, _parked_at(headers, properties.timestamp), sender)
+    reason = str((properties.headers or {}).get(REASON_HEADER, ""))[:REASON_LENGTH]
+    return ParkedMessage(queue, body, reason, _parked_at(properties.timestamp), sender)
 
 
-def _parked_at(headers: dict[str, Any], timestamp: int | None) -> datetime:
-    """By the broker's header, or the sender's timestamp; the beginning of time if both make no sense."""
-    try:
-        at: datetime = headers["x-death"][0]["time"]
-        return at.replace(tzinfo=UTC)
-    except (LookupError, TypeError, AttributeError):
-        pass
+def _parked_at(timestamp: int | None) -> datetime:
+    """By the reader's clock; the beginning of time if that makes no sense."""
     try:
         return datetime.fromtimestamp(timestamp or 0, UTC)
     except (ValueError, OverflowError, OSError):

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
+import structlog
 from pika import exceptions
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connecting import RAISED_BY_PIKA, Address, connect
 from shared.messaging.rabbitmq.parking import Origin, origin_of, put
-from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, Broadcast, Queue, WhenFull
+from shared.messaging.rabbitmq.trials import LOSSES_HEADER, Trials, Verdict, digest, losses_of
+from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, DIED, Broadcast, Queue, WhenFull
 
 TURN_SECONDS: Final = 1.0
 """The longest the thread listens without looking up; whoever asks for something wakes it."""
 
+MOST_SUSPECTS: Final = 20
+"""Looked at in one go."""
+
+_log = structlog.stdlib.get_logger("messaging")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Tag:
     """A delivery tag, which means something on its own channel alone."""
 
     channel: Any
     number: int
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A suspect that this reader has taken, and whose readers went so often."""
+
+    delivery: Delivery
+    source: Queue
+    losses: int
 
 
 class Session:
@@ -40,13 +55,18 @@ class Session:
         source: Queue | Broadcast,
         prefetch: int,
         queues: Sequence[Queue],
+        *,
         arrive: Callable[[Delivery], None],
+        trials: Trials,
     ) -> None:
         self.held: dict[Tag, str] = {}
         """What was handed out and is not acknowledged, with the queue it is from."""
         self._address = address
         self._source = source
         self._arrive = arrive
+        self._trials = trials
+        self._suspects: dict[Tag, Suspect] = {}
+        """Those among them that are suspects."""
         self._jobs: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._alive = True
@@ -58,6 +78,7 @@ class Session:
         except MessagingError:
             self._end()
             raise
+        trials.connected()
 
     def _begin(self, prefetch: int) -> None:
         self._channel = self._connection.channel()
@@ -78,8 +99,12 @@ class Session:
                         return self._lost
                     self._connection.process_data_events(TURN_SECONDS)
                     self._do_jobs()
+                    if self._trials.owes:
+                        self._clear_survived()
                 self._channel.basic_cancel(self._consumer)
                 self._do_jobs()
+                for suspect in list(self._suspects.values()):
+                    self._give_back(suspect)
                 self._connection.process_data_events(0)
         except MessagingError as error:
             return None if closing.is_set() else error
@@ -118,21 +143,69 @@ class Session:
         for tag in tags:
             if isinstance(tag, Tag) and tag in self.held:
                 del self.held[tag]
+                if suspect := self._suspects.pop(tag, None):
+                    self._trials.clear(suspect.delivery.body)
                 tag.channel.basic_ack(tag.number)
 
-    def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "") -> None:
+    def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "", losses: int = 0) -> None:
         """Put a copy into another queue of the source, and acknowledge when the broker has it."""
         if delivery.tag in self.held:
-            origin = Origin(delivery.routing_key, delivery.sender)
-            put(self._aside, source.dead_letters, queue, delivery.body, origin, user=self._address.user, reason=reason)
+            origin, headers = Origin(delivery.routing_key, delivery.sender), {LOSSES_HEADER: losses}
+            put(
+                self._aside,
+                source.dead_letters,
+                queue,
+                delivery.body,
+                origin,
+                user=self._address.user,
+                reason=reason,
+                more=headers if losses else {},
+            )
             self.acknowledge([delivery.tag])
 
     def next_suspect(self) -> Delivery | None:
-        """The next suspect, unless one is being handled."""
-        if isinstance(self._source, Broadcast) or self._source.suspects in self.held.values():
+        """The next suspect to try, unless one is being handled."""
+        if self._suspects:
             return None
-        method, properties, body = self._aside.basic_get(self._source.suspects)
-        return self._hold(self._aside, method, properties, body, self._source.suspects) if method else None
+        for suspect in self._each_suspect():
+            match self._trials.judge(suspect.delivery.body, suspect.losses):
+                case Verdict.TRY:
+                    return suspect.delivery
+                case Verdict.WAIT:
+                    self._give_back(suspect)
+                case Verdict.PARK:
+                    self.move(suspect.delivery, suspect.source, suspect.source.parked, DIED)
+        return None
+
+    def _clear_survived(self) -> None:
+        """Clear what this reader had in hand when its connection went, and did not die of."""
+        for suspect in self._each_suspect():
+            if self._trials.clear(suspect.delivery.body):
+                _log.info("cleared a suspect: its connection was cut", queue=suspect.source.name)
+                self._give_back(replace(suspect, losses=0))
+            else:
+                self._give_back(suspect)
+
+    def _each_suspect(self) -> Iterator[Suspect]:
+        """Take suspects, the oldest first, until one comes that was given back; each must be moved or tried."""
+        source = self._source
+        seen: set[bytes] = set()
+        while isinstance(source, Queue) and len(seen) < MOST_SUSPECTS:
+            method, properties, body = self._aside.basic_get(source.suspects)
+            if method is None:
+                return
+            delivery = self._hold(self._aside, method, properties, body, source.suspects)
+            suspect = Suspect(delivery, source, losses_of(properties))
+            self._suspects[Tag(self._aside, method.delivery_tag)] = suspect
+            if digest(body) in seen:
+                self._give_back(suspect)
+                return
+            seen.add(digest(body))
+            yield suspect
+
+    def _give_back(self, suspect: Suspect) -> None:
+        """To the end of the queue, with what is known of it; RabbitMQ would count that it was returned."""
+        self.move(suspect.delivery, suspect.source, suspect.source.suspects, losses=suspect.losses)
 
     def _listen(self, source: Broadcast) -> str:
         """A queue that ends with this connection."""
@@ -170,8 +243,11 @@ class Session:
             self._alive = False
         # what waits for an answer gets the connection's error
         for finish in (*self._jobs, self._connection.close):
-            with suppress(*RAISED_BY_PIKA):
+            with suppress(MessagingError, *RAISED_BY_PIKA):
                 finish()
+        for suspect in self._suspects.values():
+            self._trials.survived(suspect.delivery.body)
+        self._suspects.clear()
         self.held.clear()
 
 

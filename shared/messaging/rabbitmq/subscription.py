@@ -12,6 +12,7 @@ from typing import Final
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connecting import Address, patiently
 from shared.messaging.rabbitmq.session import Session
+from shared.messaging.rabbitmq.trials import Trials
 from shared.topology import Broadcast, Queue
 
 CLOSING_SECONDS: Final = 5.0
@@ -43,6 +44,7 @@ class RabbitSubscription:
         """For a suspect, under way."""
         self._suspects_at = 0.0
         self._suspect_was_last = False
+        self._trials = Trials()
         self._session = self._open()
         self._thread = threading.Thread(target=self._run, name="subscription", daemon=True)
         self._thread.start()
@@ -130,7 +132,9 @@ class RabbitSubscription:
             self._changed.notify_all()
 
     def _open(self) -> Session:
-        return Session(self._address, self._source, self._prefetch, self._queues, self._arrive)
+        return Session(
+            self._address, self._source, self._prefetch, self._queues, arrive=self._arrive, trials=self._trials
+        )
 
     def _run(self) -> None:
         try:
