@@ -9,11 +9,12 @@ GROUPS_LOCKED := camera inference explainer trainer dashboard samples embedded d
 FILM := var/films/seams.mp4
 
 # What the demo plays; every one may be given on the command line: make demo SOURCE=film.mp4 FRAMES=300
-FRAMES ?=
-SOURCE ?=
-RECIPE ?=
-MODEL ?=
-DEMO_ARGS = $(if $(FRAMES),--frames $(FRAMES)) $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(MODEL),--model "$(MODEL)")
+# The demo reads them from its environment, so that they arrive as they were typed.
+demo: export DEMO_FRAMES := $(value FRAMES)
+demo: export DEMO_SOURCE := $(value SOURCE)
+demo: export DEMO_RECIPE := $(value RECIPE)
+demo: export DEMO_MODEL := $(value MODEL)
+demo: export DEMO_FRESH := $(value FRESH)
 
 .PHONY: help
 help:  ## Show this help
@@ -32,8 +33,8 @@ $(VENV)/.%-installed: deploy/requirements/%.txt $(VENV)/bin/uv
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=)
-	@$(BIN)/python -m deploy.embedded $(DEMO_ARGS)
+demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; goes on with the last one's labels and trainings unless FRESH=1)
+	@$(BIN)/python -m deploy.embedded
 
 .PHONY: env
 env:  ## Write .env, which `make up` reads, with random secrets; TLS=1 also makes certificates and encrypts everything

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -19,20 +19,32 @@ from rich.console import Console
 from rich.live import Live
 
 from deploy.embedded.film import seam_film
-from deploy.embedded.line import Accounts, Wishes, free_port, is_live, read_accounts, services
-from deploy.embedded.model import first_model
+from deploy.embedded.line import (
+    Accounts,
+    CannotPlay,
+    Wishes,
+    check_source,
+    free_port,
+    is_ready,
+    listens,
+    read_accounts,
+    services,
+)
+from deploy.embedded.model import check_goes_on, first_model
 from deploy.embedded.processes import CONFIGURATION_ERROR, Service, ServiceFailed
+from deploy.embedded.state import StateRefused, state_for_one
 from deploy.embedded.view import View
+from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import RecipeError
 from shared.vision.bundle import BundleError
 
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
-MARK: Final = "made-by-seamline"
-"""A file that says that the folder is the line's own."""
 STALL_SECONDS: Final = 180.0
 """Without any frame moving on for so long, a run of a fixed length has failed."""
 LOOK_SECONDS: Final = 0.5
+PASSING: Final = (httpx.HTTPError, BrokerUnavailable)
+"""While the dashboard is starting, or starting again."""
 
 app = typer.Typer(add_completion=False)
 console = Console(stderr=True)
@@ -42,52 +54,64 @@ console = Console(stderr=True)
 def demo(
     *,
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Stop by itself after so many frames, and account for them.")
+        int | None,
+        typer.Option(min=1, envvar="DEMO_FRAMES", help="Stop by itself after so many frames, and account for them."),
     ] = None,
     source: Annotated[
-        str, typer.Option(help="Video file, folder of pictures, camera index, or RTSP/HTTP address.")
+        str,
+        typer.Option(envvar="DEMO_SOURCE", help="Video file, folder of pictures, camera index, or RTSP/HTTP address."),
     ] = "",
-    recipe: Annotated[Path | None, typer.Option(help="What is inspected (YAML).")] = None,
-    model: Annotated[Path, typer.Option(help="Folder of the model to start with.")] = SAMPLE_MODEL,
+    recipe: Annotated[Path | None, typer.Option(envvar="DEMO_RECIPE", help="What is inspected (YAML).")] = None,
+    model: Annotated[Path, typer.Option(envvar="DEMO_MODEL", help="Folder of the model to start with.")] = SAMPLE_MODEL,
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/demo"),
     loop: Annotated[bool, typer.Option(help="Play the source again and again.")] = False,
     port: Annotated[
         int | None, typer.Option(help="Of the dashboard; by default the first free one from 8000 on.")
     ] = None,
-    keep: Annotated[
-        bool, typer.Option(help="Go on with what is in the state folder instead of starting anew.")
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            envvar="DEMO_FRESH",
+            help="Delete what the state folder holds (labels, trainings, people, audit), and start anew.",
+        ),
     ] = False,
 ) -> None:
-    """Play frames through the whole line, and show what becomes of them."""
+    """Play frames through the whole line, and show what becomes of them; go on with what an earlier line left."""
     state = state.resolve()
-    _prepare(state, keep=keep)
+    chosen = recipe is not None or model != SAMPLE_MODEL
     try:
-        first, learned = first_model(model, recipe, state / "models")
-    except (BundleError, RecipeError) as error:
+        check_source(source)
+        _check_model(model, recipe)
+        port = _port(port)
+        with state_for_one(state, fresh=fresh) as lock:
+            first, learned = first_model(model, recipe, state / "models")
+            if chosen:
+                check_goes_on(first, learned.name, state / "objects")
+            wishes = Wishes(
+                source=source or str(seam_film(Path("var/films").resolve())),
+                frames=frames,
+                pace="fast" if frames else "source",
+                at_end="loop" if frames or loop or not source else "stop",
+                recipe=learned.name,
+                model=first.resolve(),
+                state=state,
+            )
+            sys.exit(_run(wishes, port, [lock]))
+    except (BundleError, RecipeError, StateRefused, CannotPlay, MessagingError) as error:
         _refuse(str(error))
-    wishes = Wishes(
-        source=source or str(seam_film(Path("var/films").resolve())),
-        frames=frames,
-        pace="fast" if frames else "source",
-        at_end="loop" if frames or loop or not source else "stop",
-        recipe=learned.name,
-        model=first.resolve(),
-        state=state,
-    )
-    if source and not is_live(source) and not Path(source).exists():
-        _refuse(f"SOURCE: {source} does not exist: give a video, a folder of pictures, a camera index or an address")
-    sys.exit(_run(wishes, port or free_port()))
 
 
-def _prepare(state: Path, *, keep: bool) -> None:
-    """Start anew in a folder that an earlier line made; never touch one that it did not make."""
-    mark = state / MARK
-    if state.exists() and any(state.iterdir()) and not mark.exists():
-        _refuse(f"{state} holds something else: give --state an empty folder, or one that does not exist")
-    if mark.exists() and not keep:
-        shutil.rmtree(state)
-    state.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+def _check_model(model: Path, recipe: Path | None) -> None:
+    """Before anything in the state folder changes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        first_model(model, recipe, Path(scratch))
+
+
+def _port(wanted: int | None) -> int:
+    if wanted and listens(wanted):
+        raise CannotPlay(f"port {wanted} is taken: give --port another one, or stop what listens there")
+    return wanted or free_port()
 
 
 def _refuse(why: str) -> NoReturn:
@@ -95,18 +119,18 @@ def _refuse(why: str) -> NoReturn:
     sys.exit(CONFIGURATION_ERROR)
 
 
-def _run(wishes: Wishes, port: int) -> int:
+def _run(wishes: Wishes, port: int, inherited: Sequence[int]) -> int:
     stop = _told_to_stop()
-    running = services(wishes, port)
+    goes_on = (wishes.state / "objects").exists()
+    running = services(wishes, port, inherited)
     hint = f"Stops by itself after {wishes.frames} frames" if wishes.frames else "Ctrl-C stops it"
     view = View(f"http://127.0.0.1:{port}", hint)
     broker = SqliteBroker(wishes.state / "broker")
     started = time.monotonic()
     try:
-        for service in running.values():
-            service.start()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as api:
-            accounts = _watch(running, lambda: read_accounts(api, broker), view, wishes.frames, stop)
+            before = _start(running, lambda: is_ready(api), lambda: read_accounts(api, broker), stop, goes_on=goes_on)
+            accounts = _watch(running, lambda: read_accounts(api, broker).since(before), view, wishes.frames, stop)
     except ServiceFailed as failed:
         sys.stderr.write(f"{failed}\n")
         return CONFIGURATION_ERROR
@@ -116,7 +140,41 @@ def _run(wishes: Wishes, port: int) -> int:
     if not wishes.frames:
         return 0
     sys.stdout.write(json.dumps(_summary(accounts, time.monotonic() - started)) + "\n")
-    return 0 if accounts.complete and accounts.captured == wishes.frames else 1
+    return 0 if accounts.complete and accounts.captured >= wishes.frames else 1
+
+
+def _start(
+    running: dict[str, Service],
+    is_ready: Callable[[], bool],
+    look: Callable[[], Accounts],
+    stop: threading.Event,
+    *,
+    goes_on: bool,
+) -> Accounts:
+    """Start the services; what was counted before the camera's first frame."""
+    camera, *others = running.values()
+    for service in others:
+        service.start()
+    before = Accounts()
+    if goes_on:
+        console.print("Reading what an earlier line left")
+        until = time.monotonic() + STALL_SECONDS
+        while not stop.wait(LOOK_SECONDS):
+            _keep_alive(others)
+            with contextlib.suppress(*PASSING):
+                if is_ready():
+                    before = look()
+                    break
+            if time.monotonic() > until:
+                raise ServiceFailed(f"the dashboard is not ready after {STALL_SECONDS:.0f} s: see its log")
+    camera.start()
+    return before
+
+
+def _keep_alive(services: Iterable[Service]) -> None:
+    for service in services:
+        if service.keep_alive():
+            console.print(f"{service.name} ended and was started again: {service.last_words()}")
 
 
 def _told_to_stop() -> threading.Event:
@@ -137,16 +195,14 @@ def _watch(
     accounts, moved_at = Accounts(), time.monotonic()
     with Live(view.draw(accounts), console=console, auto_refresh=False) as live:
         while not stop.wait(LOOK_SECONDS):
-            for service in running.values():
-                if service.keep_alive():
-                    console.print(f"{service.name} crashed and was started again: {service.last_words()}")
+            _keep_alive(running.values())
             before = accounts
-            with contextlib.suppress(httpx.TransportError):  # the dashboard is still starting, or starting again
+            with contextlib.suppress(*PASSING):
                 accounts = look()
             live.update(view.draw(accounts), refresh=True)
             moved_at = time.monotonic() if accounts != before else moved_at
-            done = running["camera"].exit_code == 0 and accounts.complete and accounts.captured == frames
-            if frames and (done or time.monotonic() - moved_at > STALL_SECONDS):
+            done = running["camera"].exit_code == 0 and accounts.complete
+            if frames and ((done and accounts.captured >= frames) or time.monotonic() - moved_at > STALL_SECONDS):
                 break
     return accounts
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from shared.messaging.port import Broker
 LINE: Final = "demo"
 FLOW: Final = ("camera", "inference", "explainer", "trainer", "dashboard")
 FIRST_PORT: Final = 8000
+
+
+class CannotPlay(Exception):
+    """What the user asked for can't be played; the message says in one line what to do."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class Wishes:
     state: Path
 
 
-def services(wishes: Wishes, port: int) -> dict[str, Service]:
-    """The five services, by name, in the order of the flow, not yet started."""
+def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[str, Service]:
+    """The five services, by name, in the order of the flow, not yet started; with descriptors that they inherit."""
     own: dict[str, dict[str, str]] = {
         "camera": {
             "CAMERA_SOURCE": wishes.source,
@@ -50,8 +55,15 @@ def services(wishes: Wishes, port: int) -> dict[str, Service]:
         "trainer": {"TRAINER_INITIAL_MODEL": str(wishes.model), "TRAINER_WORK_FOLDER": str(wishes.state / "trainings")},
         "dashboard": {"DASHBOARD_REDIS_URL": "embedded://", "DASHBOARD_PORT": str(port)},
     }
+    has_an_end = bool(wishes.frames) or (wishes.at_end == "stop" and not is_live(wishes.source))
     return {
-        name: Service(name, {**_common(name, wishes.state), **own[name]}, wishes.state / "logs" / f"{name}.log")
+        name: Service(
+            name,
+            {**_common(name, wishes.state), **own[name]},
+            wishes.state / "logs" / f"{name}.log",
+            may_finish=name == "camera" and has_an_end,
+            inherited=inherited,
+        )
         for name in FLOW
     }
 
@@ -69,11 +81,18 @@ def _common(name: str, state: Path) -> dict[str, str]:
 def free_port() -> int:
     """`FIRST_PORT`, or the next one that nobody listens on."""
     for port in range(FIRST_PORT, FIRST_PORT + 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener that has just gone does not count
-            probe.bind(("127.0.0.1", port))
+        if not listens(port):
             return port
-    raise RuntimeError(f"ports {FIRST_PORT} to {FIRST_PORT + 99} are all taken: stop what listens there")
+    raise CannotPlay(f"ports {FIRST_PORT} to {FIRST_PORT + 99} are all taken: stop what listens there")
+
+
+def listens(port: int) -> bool:
+    """Whether a port of this machine is taken."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener that has just gone does not count
+        probe.bind(("127.0.0.1", port))
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -100,11 +119,27 @@ class Accounts:
             and self.explained == self.flagged
         )
 
+    def since(self, before: Accounts) -> Accounts:
+        """What came after others were read. Rates are of all frames, what is in flight is in flight now."""
+        sums = ("captured", "judged", "flagged", "explained", "refused", "parked")
+        return replace(self, **{name: max(0, getattr(self, name) - getattr(before, name)) for name in sums})
+
+
+def is_ready(api: httpx.Client) -> bool:
+    """Whether the dashboard has read what an earlier line left."""
+    return api.get("/readyz").is_success
+
 
 def read_accounts(api: httpx.Client, broker: Broker) -> Accounts:
-    """Ask the dashboard for its counts, and the broker, on its own, for what is parked and what is under way."""
+    """Ask the dashboard for its counts, and the broker, on its own, for what is parked and what is under way.
+
+    Raises:
+        httpx.HTTPError: the dashboard does not know them now.
+        BrokerUnavailable: its file is busy.
+    """
     answer = api.get(f"/api/lines/{LINE}/accounting")
-    counts: dict[str, Any] = answer.json() if answer.status_code == httpx.codes.OK else {}
+    known = answer.status_code != httpx.codes.NOT_FOUND
+    counts: dict[str, Any] = answer.raise_for_status().json() if known else {}
     queues = [queue for queue in topology.QUEUES if queue.exchange in (topology.FRAMES, topology.VERDICTS)]
     waiting = int(counts.get("waiting", 0))
     return Accounts(
@@ -115,6 +150,18 @@ def read_accounts(api: httpx.Client, broker: Broker) -> Accounts:
         defect_rates=counts.get("defect_rates") or {},
         model_version=next(iter(counts.get("model_versions") or []), None),
     )
+
+
+def check_source(source: str) -> None:
+    """Refuse a source that is not there.
+
+    Raises:
+        CannotPlay: with what to give instead.
+    """
+    if source and not is_live(source) and not Path(source).exists():
+        raise CannotPlay(
+            f"SOURCE: {source} does not exist: give a video, a folder of pictures, a camera index or an address"
+        )
 
 
 def is_live(source: str) -> bool:

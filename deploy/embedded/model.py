@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.recipe import Recipe, read_recipe
+from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import (
     EVALUATION,
     RECIPE,
     REPORT,
     Bundle,
     BundleError,
+    production_history,
     read_bundle_folder,
     write_bundle_folder,
 )
@@ -67,6 +69,22 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
     made = _under(recipe, bundle, recipe_file)
     write_bundle_folder(folder / made.version, made)
     return folder / made.version, recipe
+
+
+def check_goes_on(first: Path, recipe: str, objects: Path) -> None:
+    """Refuse a model that the line would not use: it goes on with the one that was promoted last.
+
+    Raises:
+        BundleError: the line has another model of this recipe, and never had this one.
+    """
+    version = read_bundle_folder(first).version
+    history = production_history(FilesystemStore(objects), recipe) if objects.exists() else []
+    if history and version not in {move.version for move in history}:
+        raise BundleError(
+            f"the line goes on with model {history[-1].version} of recipe {recipe}, not with {version}: leave MODEL= "
+            "and RECIPE= out, or give --state another folder, or start anew with FRESH=1 (--fresh), which deletes its "
+            "labels, trainings and people"
+        )
 
 
 def _under(recipe: Recipe, bundle: Bundle, recipe_file: Path) -> Bundle:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from deploy.embedded.line import FLOW, LINE
+from deploy.embedded.state import state_for_one
 from samples.still import draw_seam
 from shared.vision.codec import encode
 from tests.processes import free_port, wait_until
@@ -64,6 +65,17 @@ def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_pat
     assert summary["model_version"]
 
 
+def test_a_second_run_on_the_same_folder_goes_on_and_counts_its_own_frames(tmp_path: Path, seams: Path) -> None:
+    for frames in (10, 15):
+        line = _demo(tmp_path, "--frames", str(frames), "--source", str(seams))
+        out, err = _ended(line)
+        assert line.returncode == 0, err[-3000:]
+        summary = json.loads(out.splitlines()[-1])
+        assert summary["captured"] == frames == summary["judged"] + summary["refused"] + summary["parked"]
+    archived = (tmp_path / "state" / "objects" / "verdicts").rglob("*")
+    assert len([path for path in archived if path.is_file()]) > 1, "the verdicts of the first run are still there"
+
+
 @pytest.fixture
 def running_line(tmp_path: Path, seams: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     line = _demo(tmp_path, "--source", str(seams), "--loop")
@@ -82,7 +94,16 @@ def test_a_service_that_crashes_is_started_again_and_ctrl_c_stops_every_one(
     worker = _pid_of("services.inference", _children(line.pid))
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: _pid_of("services.inference", _children(line.pid)) not in (0, worker), 200, "another worker")
+    explainer = _pid_of("services.explainer", _children(line.pid))
+    os.kill(explainer, signal.SIGTERM)  # it ends with code 0
     wait_until(lambda: _judged(state) > judged + 20, 400, "verdicts of the other worker")
+    wait_until(lambda: _pid_of("services.explainer", _children(line.pid)) not in (0, explainer), 200, "an explainer")
+
+    second = _demo(state.parent, "--fresh")
+    _, said = _ended(second)
+    assert second.returncode == 2
+    assert "another line uses" in said
+    assert _judged(state) > judged
 
     children = _children(line.pid)
     assert len(children) == len(FLOW)
@@ -143,8 +164,13 @@ def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[
         "name: fruit\ntask: exclusive\nlabels:\n"
         "  apple: {key: a, colour: green, role: attribute}\n  orange: {key: o, colour: blue, role: attribute}\n"
     )
-    refused = _demo(tmp_path, *words)
+    with state_for_one(tmp_path / "state", fresh=False):
+        label = tmp_path / "state" / "objects" / "label.json"
+        label.parent.mkdir()
+        label.touch()
+    refused = _demo(tmp_path, "--fresh", *words)
     _, err = _ended(refused)
     assert refused.returncode == 2
     assert complaint in err
     assert len(err.strip().splitlines()) == 1
+    assert label.exists(), "what is refused deletes nothing"
