@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -17,11 +16,13 @@ from services.camera.capture import open_capture, shown, speed_of
 from services.camera.errors import CameraError
 from services.camera.pulse import Pulse
 from services.camera.sampling import Sampling
-from services.camera.shot import PictureFile, Shot
+from services.camera.shot import PictureFile, Shot, clock
 from shared.vision.codec import UnreadablePicture, decode
 
 ENCODINGS: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 OTHER_PICTURES: Final = {".bmp", ".gif", ".tif", ".tiff", ".webp"}
+LONGEST_STEP: Final = 60.0
+"""Seconds from one picture of a video to the next; a step that is longer, or leads back, is a fault of the file."""
 FILE_LIMIT: Final = 256 * 1024**2
 """The largest picture file (bytes) that is read at all."""
 
@@ -77,12 +78,15 @@ class VideoFile:
     def pictures(self) -> Iterator[tuple[float, Take]]:
         """Every picture of the video."""
         capture = open_capture(self._address)
-        position, began = 0, 0.0
+        position, at, last = 0, 0.0, 0.0
         try:
             while capture.grab():
-                told = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-                began = began if position else told
-                yield max(told - began, 0.0) or position / self.frames_per_second, lambda: _retrieved(capture)
+                said = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+                if position:
+                    step = said - last
+                    at += step if 0 < step <= LONGEST_STEP else 1 / self.frames_per_second
+                last = said
+                yield at, lambda: _retrieved(capture)
                 position += 1
         finally:
             capture.release()
@@ -169,7 +173,7 @@ def natural_order(path: Path) -> tuple[list[str | int], str]:
 
 
 def _retrieved(capture: cv2.VideoCapture) -> Shot:
-    taken_at = datetime.now(UTC)
+    taken_at = clock()
     readable, picture = capture.retrieve()
     if not readable:
         return Shot(taken_at, problem="a picture of the video is broken")
@@ -178,7 +182,7 @@ def _retrieved(capture: cv2.VideoCapture) -> Shot:
 
 def _read(path: Path) -> Shot:
     """A picture file; what can't be decoded keeps its bytes, what can't be read at all has none."""
-    taken_at = datetime.now(UTC)
+    taken_at = clock()
     encoding = ENCODINGS[path.suffix.lower()]
     content, picture, problem = b"", None, ""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 from prometheus_client import Counter
+from pydantic import ValidationError
 
 from services.camera.outbox import Outbox
 from services.camera.recorder import Recorder
@@ -40,8 +41,8 @@ class Handler:
         self._captured.inc()
         try:
             kept = self._outbox.keep(self._frame(identity, shot))
-        except UnusableShot as error:
-            self._outbox.refuse(str(error))
+        except (UnusableShot, ValidationError) as error:
+            self._outbox.refuse(" ".join(str(error).split()))
             kept = False
         if not kept:
             self._refused.inc()

@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 import cv2
@@ -19,7 +18,7 @@ from services.camera.errors import CameraError
 from services.camera.pulse import Pulse
 from services.camera.sampling import Sampling
 from services.camera.settings import Resolution
-from services.camera.shot import Shot
+from services.camera.shot import Shot, clock
 from shared.messages import CameraState
 from shared.patience import patient
 from shared.vision.codec import Picture
@@ -30,8 +29,15 @@ MOST_BUFFERED: Final = 64
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
 """Seconds between two tries to open a camera that went away."""
+CLOSING_SECONDS: Final = 10.0
+HANG_SECONDS: Final = 60.0
+"""A driver that gives back neither a picture nor a failure for so long hangs: opening and reading have limits."""
 
 log = structlog.get_logger(__name__)
+
+
+class DriverHangs(Exception):
+    """The thread that reads the camera stands; only a new process helps."""
 
 
 class LiveCamera:
@@ -54,9 +60,10 @@ class LiveCamera:
         self._on_state = on_state
         self._resolution = resolution
         self._closed = threading.Event()
+        self._turned_at = time.monotonic()
         self._shots: queue.SimpleQueue[Shot | BaseException] = queue.SimpleQueue()
         capture, picture = self._open()
-        first = Shot(datetime.now(UTC), picture)
+        first = Shot(clock(), picture)
         self.size = (picture.shape[1], picture.shape[0])
         self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // picture.nbytes))
         self.frames_per_second = sampling.rate_of(speed_of(capture, speed_otherwise))
@@ -64,11 +71,14 @@ class LiveCamera:
 
     def shots(self, pulse: Pulse) -> Iterator[Shot]:
         """The pictures that sampling takes, as they come, until the service is to stop."""
+        self._turned_at = time.monotonic()
         self._thread.start()
         while pulse.beat():
             try:
                 shot = self._shots.get(timeout=0.5)
             except queue.Empty:
+                if time.monotonic() - self._turned_at > HANG_SECONDS:
+                    raise DriverHangs(f"{self._name} has not answered for {HANG_SECONDS:.0f} s") from None
                 continue
             if isinstance(shot, BaseException):
                 raise shot
@@ -78,7 +88,7 @@ class LiveCamera:
         """Let the camera go."""
         self._closed.set()
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join(CLOSING_SECONDS)
 
     def _film(self, capture: cv2.VideoCapture, first: Shot) -> None:
         try:
@@ -91,7 +101,7 @@ class LiveCamera:
                     return
                 self._on_state(CameraState.RECONNECTING, f"{self._name} stopped sending")
                 capture, picture = self._opened_again()
-                first = Shot(datetime.now(UTC), picture)
+                first = Shot(clock(), picture)
                 self._on_state(CameraState.RUNNING, "")
         except BaseException as error:  # noqa: BLE001 - the loop raises it, and the service starts anew
             if not self._closed.is_set():
@@ -100,7 +110,8 @@ class LiveCamera:
     def _read(self, capture: cv2.VideoCapture) -> None:
         """Until the camera stops sending."""
         while not self._closed.is_set() and capture.grab():
-            taken_at = datetime.now(UTC)
+            self._turned_at = time.monotonic()
+            taken_at = clock()
             if not self._sampling.takes(time.monotonic()):
                 continue
             if self._shots.qsize() >= self._buffer:
@@ -114,6 +125,7 @@ class LiveCamera:
 
     def _open(self) -> tuple[cv2.VideoCapture, Picture]:
         """An open camera, and the picture that proves it."""
+        self._turned_at = time.monotonic()
         capture = open_capture(self._address, self._resolution)
         readable, picture = capture.read()
         if not readable:

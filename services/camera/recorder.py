@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +16,8 @@ from services.camera.settings import CameraSettings
 from services.camera.source import Source
 from shared.vision.codec import Picture
 
+RETRY_SECONDS: Final = 30.0
+"""Between two tries to begin a film where none can be written."""
 LEAST_ROOM: Final = 1024**3
 """Bytes that a film leaves on its disk: the outbox may need them."""
 
@@ -55,6 +58,7 @@ class FilmRecorder:
         self._size = (0, 0)
         self._written = 0
         self._pausing = False
+        self._next_try = 0.0
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -63,7 +67,10 @@ class FilmRecorder:
     def write(self, picture: Picture) -> None:
         """Add a frame. A picture of another size begins a new film; of an odd size it loses a row or a column."""
         size = (picture.shape[1], picture.shape[0])
-        if self._writer is None or size != self._size or self._written >= self._frames_per_film:
+        if self._writer is None:
+            if time.monotonic() >= self._next_try:
+                self._begin(size)
+        elif size != self._size or self._written >= self._frames_per_film:
             self._begin(size)
         if self._writer is not None:
             self._writer.write(picture)
@@ -78,6 +85,7 @@ class FilmRecorder:
     def _begin(self, size: tuple[int, int]) -> None:
         self.close()
         self._size, self._written = size, 0
+        self._next_try = time.monotonic() + RETRY_SECONDS
         if not self._has_room():
             return
         path = self._folder / f"{self._name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.mp4"
@@ -88,9 +96,12 @@ class FilmRecorder:
             log.error("a film can't be written; inspection goes on without it", path=str(path))
 
     def _has_room(self) -> bool:
-        room = shutil.disk_usage(self._folder).free >= LEAST_ROOM
+        try:
+            room = shutil.disk_usage(self._folder).free >= LEAST_ROOM
+        except OSError:
+            room = False
         if not room and not self._pausing:
-            log.error("no film is written: its disk is almost full", folder=str(self._folder))
+            log.error("no film is written: its disk is almost full, or away", folder=str(self._folder))
         self._pausing = not room
         return room
 

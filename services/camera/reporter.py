@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -13,6 +12,7 @@ from prometheus_client import Gauge
 
 from services.camera.outbox import Counts, Outbox
 from services.camera.session import Session
+from services.camera.shot import clock
 from shared.messages import CameraReported, CameraState
 
 WAITING: Final = Gauge("seamline_camera_waiting", "Frames in the outbox", ["line", "camera"])
@@ -83,5 +83,5 @@ class Reporter:
             refused=counts.refused,
             waiting=counts.waiting,
             frames_per_second=round(frames_per_second, 2),
-            reported_at=datetime.now(UTC),
+            reported_at=clock(),
         )

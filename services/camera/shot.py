@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 from shared.vision.codec import Picture
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2099, 12, 31, tzinfo=UTC)
+"""What a message may carry. A machine without a battery for its clock starts in 1970."""
+
+
+def clock() -> datetime:
+    """The time of this machine, brought within `EARLIEST` and `LATEST`."""
+    return min(max(datetime.now(UTC), EARLIEST), LATEST)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from services.camera.capture import shown
+from services.camera import film as film_module
+from services.camera.capture import open_capture, shown
 from services.camera.errors import CameraError
 from services.camera.film import PictureFolder, Player, VideoFile
 from services.camera.pulse import Pulse
@@ -144,7 +145,9 @@ def test_a_picture_that_cant_be_decoded_keeps_its_bytes_and_says_why(tmp_path: P
 
 def png_that_claims(width: int, height: int) -> bytes:
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    chunks = [head, b"IDAT" + zlib.compress(b"\0"), b"IEND"]
+    framed = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
 def test_what_a_file_is_counts_and_not_its_name(tmp_path: Path) -> None:
@@ -223,3 +226,27 @@ def test_a_video_knows_its_speed_and_size(tmp_path: Path) -> None:
     assert film.frames_per_second == 12.5
     assert film.size == (64, 48)
     assert PictureFolder([], 7).frames_per_second == 7
+
+
+class _WrongTimes:
+    """A capture whose container says times that can't be true."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._said = iter([0, 40, 1e15, 80, -1e9, float("nan"), 160, 200])
+
+    def get(self, what: int) -> float:
+        return next(self._said) if what == cv2.CAP_PROP_POS_MSEC else float(self._capture.get(what))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._capture, name)
+
+
+def test_a_video_whose_times_jump_is_played_to_its_end_at_its_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = VideoFile.of_file(write_film(tmp_path / "film.mp4", pictures=8), 25)
+    monkeypatch.setattr(film_module, "open_capture", lambda address: _WrongTimes(open_capture(address)))
+    times = [at for at, _ in video.pictures()]
+    assert times == pytest.approx([number / 25 for number in range(8)], abs=0.1)
+    assert times == sorted(times)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
 
+from services.camera import shot
 from services.camera.handler import Handler
 from services.camera.outbox import Counts, Outbox
 from services.camera.recorder import NoRecorder
@@ -15,6 +17,7 @@ from services.camera.settings import CameraSettings
 from services.camera.shot import PictureFile, Shot
 from shared.messages import FrameCaptured, decode
 from shared.vision import codec
+from tests.unit.camera.test_film import png_that_claims
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PICTURE = np.random.default_rng(1).integers(0, 255, (48, 64, 3)).astype(np.uint8)
@@ -96,7 +99,7 @@ def test_a_picture_file_of_another_encoding_is_encoded_anew(cameras: list[Camera
     [
         (b"", (1, 1)),
         (b"no picture", (1, 1)),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 8 + b"\0\0\x4e\x20\0\0\x13\x88", (20_000, 5_000)),
+        (png_that_claims(20_000, 5_000), (20_000, 5_000)),
     ],
 )
 def test_what_cant_be_decoded_is_sent_as_it_is(
@@ -108,17 +111,17 @@ def test_what_cant_be_decoded_is_sent_as_it_is(
 
 
 @pytest.mark.parametrize(
-    "shot",
+    "unusable",
     [
         Shot(NOW, problem="the camera is faster than this machine"),
         Shot(NOW, np.zeros((10, 10, 3), np.uint8)),
     ],
 )
 def test_a_shot_that_no_frame_can_be_made_of_is_counted_and_has_a_number(
-    cameras: list[Camera], tmp_path: Path, shot: Shot
+    cameras: list[Camera], tmp_path: Path, unusable: Shot
 ) -> None:
     the_camera = camera(cameras, tmp_path, roi="10,20,30,15")
-    assert the_camera.take(shot) is None
+    assert the_camera.take(unusable) is None
     assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
     frame = the_camera.take(Shot(NOW, PICTURE))
     assert frame is not None
@@ -129,3 +132,30 @@ def test_a_picture_too_wide_for_jpeg_is_refused_and_not_sent_empty(cameras: list
     the_camera = camera(cameras, tmp_path)
     assert the_camera.take(Shot(NOW, np.zeros((2, 70_000, 3), np.uint8))) is None
     assert the_camera.outbox.counts().refused == 1
+
+
+def test_a_shot_that_no_message_takes_is_refused_and_ends_nothing(cameras: list[Camera], tmp_path: Path) -> None:
+    the_camera = camera(cameras, tmp_path)
+    strange = Shot(NOW, file=PictureFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
+    assert the_camera.take(strange) is None
+    assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
+
+
+def test_frames_keep_their_order_while_the_clock_jumps(cameras: list[Camera], tmp_path: Path) -> None:
+    the_camera = camera(cameras, tmp_path)
+    frames = [the_camera.take(Shot(NOW + timedelta(days=days), PICTURE)) for days in (0, 40, -300, 1)]
+    assert [frame.frame.sequence for frame in frames if frame] == [0, 1, 2, 3]
+    assert len({frame.frame.session for frame in frames if frame}) == 1
+
+
+@pytest.mark.parametrize(("says", "is_taken_as"), [(1970, shot.EARLIEST), (2106, shot.LATEST), (9999, shot.LATEST)])
+def test_a_clock_that_is_wrong_by_decades_is_brought_within_what_a_message_may_carry(
+    says: int, is_taken_as: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(says, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(shot, "datetime", Wrong)
+    assert shot.clock() == is_taken_as

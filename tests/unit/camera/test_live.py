@@ -107,3 +107,15 @@ def test_a_camera_that_is_away_at_the_start_is_told_without_its_password(camera:
     with pytest.raises(CameraError, match="does not answer") as refusal:
         Watcher(camera.address)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_a_driver_that_hangs_ends_the_camera_so_that_it_is_started_again(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HANG_SECONDS", 0.5)
+    monkeypatch.setattr(live, "CLOSING_SECONDS", 0.1)
+    hanging = threading.Event()
+    monkeypatch.setattr(watcher.source, "_read", lambda _capture: hanging.wait(60))
+    with pytest.raises(live.DriverHangs, match="has not answered"):
+        watcher.next(2)
+    hanging.set()
