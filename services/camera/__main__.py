@@ -10,6 +10,7 @@ if __name__ == "__main__":
 from contextlib import closing
 from functools import partial
 
+from services.camera.errors import CameraError
 from services.camera.handler import Handler
 from services.camera.loop import Loop
 from services.camera.outbox import Outbox
@@ -41,14 +42,17 @@ def main(stop: Stop) -> None:
     session = Session.of(settings)
     with Outbox.of(settings, session.id) as outbox:
         reporter = Reporter(session, outbox, settings.report_seconds)
-        with (
-            closing(open_source(settings, reporter.tell)) as source,
-            closing(open_recorder(settings, source)) as recorder,
-        ):
+        sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
+        health.watch(sender.troubles)
+        pulse = Pulse(stop, health, sender.check)
+        try:
+            source = open_source(settings, reporter.tell)
+        except CameraError as error:
+            sender.send_what_waits(pulse, settings.drain_seconds, str(error))
+            raise
+        with closing(source), closing(open_recorder(settings, source)) as recorder:
             handler = Handler(settings, session, outbox, recorder)
-            sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
-            health.watch(sender.troubles)
-            Loop(source, handler, outbox, sender, settings).run(Pulse(stop, health))
+            Loop(source, handler, outbox, sender, settings).run(pulse)
 
 
 if __name__ == "__main__":

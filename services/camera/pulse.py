@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from shared.observability import Health
@@ -14,9 +15,11 @@ LONGEST_WAIT: Final = 1.0
 class Pulse:
     """Health and the stop signal, for whatever makes the loop wait."""
 
-    def __init__(self, stop: threading.Event, health: Health) -> None:
+    def __init__(self, stop: threading.Event, health: Health, check: Callable[[], None] = lambda: None) -> None:
         self._stop = stop
         self._health = health
+        self._check = check
+        """Raises what ended a thread that the loop can't do without."""
 
     @property
     def stopped(self) -> bool:
@@ -25,6 +28,7 @@ class Pulse:
 
     def beat(self) -> bool:
         """The loop turned. Whether it is to go on."""
+        self._check()
         self._health.beat()
         return not self.stopped
 

@@ -19,9 +19,16 @@ from services.camera.outbox import Outbox, Waiting
 from services.camera.pulse import Pulse
 from services.camera.reporter import Reporter
 from shared.messages import PICTURE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
-from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Publisher, PublishRefused
+from shared.messaging.port import (
+    Broker,
+    BrokerRefusedLogin,
+    BrokerUnavailable,
+    MessagingError,
+    Publisher,
+    PublishRefused,
+)
 from shared.patience import patient
-from shared.storage.port import ObjectStore, StorageError
+from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin
 from shared.vision.codec import CONTENT_TYPES, SUFFIXES
 
 PATIENCE_SECONDS: Final = 0.2
@@ -91,6 +98,7 @@ class Sender:
         self._position = 0
         self._under_way: deque[UnderWay] = deque()
         self._behind = False
+        self._heard_at = time.monotonic()
         self._ending = threading.Event()
         self._abandoned = threading.Event()
         self._farewell = (CameraState.FINISHED, "")
@@ -118,8 +126,21 @@ class Sender:
             raise self._failure
 
     def troubles(self, silence_seconds: float) -> Sequence[str]:
-        """What is wrong with what it sends by; see `shared.messaging.port.Broker.troubles`."""
-        return self._broker.troubles(silence_seconds) if self._broker else []
+        """What keeps frames from being sent. A broker that is away is no trouble, and neither is a full queue."""
+        silence = time.monotonic() - self._heard_at
+        stands = silence > silence_seconds and self._outbox.waiting
+        return [
+            *(self._broker.troubles(silence_seconds) if self._broker else []),
+            *([f"the sender failed: {self._failure!r}"] if self._failure else []),
+            *([f"frames wait, and the broker has said nothing for {silence:.0f} s"] if stands else []),
+        ]
+
+    def send_what_waits(self, pulse: Pulse, seconds: float, reason: str) -> None:
+        """Send for a while what an earlier run left, although no frame comes: the source can't be opened."""
+        if self._outbox.waiting:
+            with suppress(MessagingError):
+                self.start()
+                self.finish(pulse, seconds, CameraState.FAILED, reason)
 
     def finish(self, pulse: Pulse, drain_seconds: float, state: CameraState, reason: str = "") -> None:
         """Send what waits, then the last report.
@@ -169,6 +190,8 @@ class Sender:
         return self._ending.is_set() and not self._under_way and not self._outbox.waiting
 
     def _turn(self) -> None:
+        if not self._outbox.waiting:
+            self._hear()
         try:
             publisher = self._publisher or self._open()
             self._report_if_due(publisher)
@@ -194,6 +217,7 @@ class Sender:
             (done if sent.confirmed.done() else unsettled).append(sent)
         if not done:
             return
+        self._hear()
         self._under_way = unsettled
         failures = {sent: failure for sent in done if (failure := sent.confirmed.exception())}
         confirmed = [sent.frame for sent in done if sent not in failures]
@@ -211,6 +235,11 @@ class Sender:
     def _has_room(self) -> bool:
         size = sum(len(sent.frame.body) for sent in self._under_way)
         return len(self._under_way) < self._allowed and size < WINDOW_BYTES
+
+    def _hear(self, trouble: BaseException | None = None) -> None:
+        """Remember when the broker said something, or could not be reached. A missing confirm is neither."""
+        if not isinstance(trouble, ConfirmMissing):
+            self._heard_at = time.monotonic()
 
     def _begin_again(self, trouble: Exception) -> None:
         """Hear what became of everything under way, then send the oldest frame until it is taken."""
@@ -273,8 +302,11 @@ class Sender:
         except MalformedMessage as error:
             self._outbox.set_aside(frame, str(error))
             return None
-        if not isinstance(message, FrameCaptured) or len(message.picture) <= PICTURE_LIMIT:
-            return message if isinstance(message, FrameCaptured) else None
+        if not isinstance(message, FrameCaptured):
+            self._outbox.set_aside(frame, f"it is no frame, but {type(message).__name__}")
+            return None
+        if len(message.picture) <= PICTURE_LIMIT:
+            return message
         key = f"{message.frame.storage_key}/captured.{SUFFIXES[message.encoding]}"
         self._store.put(key, message.picture, CONTENT_TYPES[message.encoding])
         return message.model_copy(update={"picture": b"", "picture_key": key})
@@ -282,10 +314,17 @@ class Sender:
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until it succeeds or the time for sending is over."""
         try:
-            retrying = patient(self._abandoned, TROUBLE, shortest=0.1, longest=LONGEST_PAUSE, tell=_tell_refusals)
+            retrying = patient(self._abandoned, TROUBLE, shortest=0.1, longest=LONGEST_PAUSE, tell=self._tell)
             return retrying(attempt)
         except TROUBLE:
             raise Abandoned from None
+
+    def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._hear(error)
+        # a server that refuses the login won't change its mind: people have to know
+        if state.attempt_number == 1 and isinstance(error, BrokerRefusedLogin | StorageRefusedLogin):
+            log.error("frames wait until the login is put right", reason=str(error))
 
     # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -317,10 +356,3 @@ class Sender:
             told.result(FAREWELL_SECONDS)
             if not report.waiting:
                 self._outbox.forget(report.session)
-
-
-def _tell_refusals(state: RetryCallState) -> None:
-    """A server that refuses the login won't change its mind: somebody has to know."""
-    error = state.outcome.exception() if state.outcome else None
-    if state.attempt_number == 1 and type(error).__name__.endswith("RefusedLogin"):
-        log.error("frames wait until somebody puts this right", reason=str(error))

@@ -276,3 +276,20 @@ def test_a_network_camera_that_drops_is_reported_and_comes_back_and_its_password
     told = next(report for report in line.reports if report.state == "reconnecting")
     assert told.reason.startswith("http://127.0.0.1:")
     assert "hunter2" not in camera.log.read_text() + "".join(report.model_dump_json() for report in line.reports)
+
+
+def test_what_an_earlier_run_left_is_sent_although_the_source_is_away(
+    tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
+) -> None:
+    film = write_film(tmp_path / "film.mp4", pictures=20)
+    address = {"CAMERA_BROKER_URL": "amqp://127.0.0.1:9/", "CAMERA_BROKER_USER": "u", "CAMERA_BROKER_PASSWORD": "p"}
+    first = start_camera({**address, "CAMERA_SOURCE": str(film), "CAMERA_PACE": "fast"})
+    wait_until(lambda: frames_in_outbox(tmp_path) == 20, SECONDS, "the film to be in the outbox")
+    first.kill()
+    film.unlink()
+    second = start_camera({**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_DRAIN_SECONDS": "60"})
+    assert second.wait() == 2
+    assert f"there is no {film}" in second.log.read_text()
+    line = Line(sqlite.open())
+    line.take_until(lambda: len(line.sequences()) == 20, 60)
+    assert frames_in_outbox(tmp_path) == 0

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from services.camera import sender as module
 from services.camera.outbox import Outbox
 from services.camera.pulse import Pulse
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from shared.messages import CameraState, FrameCaptured, FrameIdentity, Message, frame_id
-from shared.messaging.port import PublishRefused
+from shared.messaging.port import BrokerUnavailable, PublishRefused
 from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
 from tests.processes import wait_until
@@ -108,3 +109,46 @@ def test_a_frame_settled_while_the_sender_looks_is_not_forgotten(
     sender.finish(Pulse(threading.Event(), Health()), 5, CameraState.FINISHED)
     assert broker.frames.count(LATE) == (1 if failure is None else 2)
     assert sorted(set(broker.frames)) == list(range(FRAMES))
+
+
+class Mute(Confirming):
+    """A broker that takes frames and says nothing."""
+
+    def publish(self, message: Message) -> Future[None]:
+        return Future() if isinstance(message, FrameCaptured) else super().publish(message)
+
+
+def test_frames_that_wait_for_a_mute_broker_are_told_and_frames_that_wait_for_an_absent_one_are_not(
+    tmp_path: Path, session: Session, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Mute(Future)
+    sender = _sender(tmp_path, session, outbox, broker)
+    assert sender.troubles(60) == []
+    sender.start()
+    wait_until(lambda: sender.troubles(0.5) != [], 20, "the silence to be told")
+    assert "the broker has said nothing for" in sender.troubles(0.5)[0]
+
+    def away() -> Mute:
+        raise BrokerUnavailable("connection refused")
+
+    monkeypatch.setattr(broker, "publisher", away)
+    monkeypatch.setattr(module, "CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.2)
+    wait_until(lambda: sender.troubles(2) == [], 20, "the broker to be found absent")
+    sender.finish(Pulse(threading.Event(), Health()), 0, CameraState.FAILED)
+
+
+def test_a_sender_that_fails_ends_a_camera_that_has_no_picture(
+    tmp_path: Path, session: Session, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "confirm", _fail)
+    sender = _sender(tmp_path, session, outbox, Confirming(Future))
+    sender.start()
+    pulse = Pulse(threading.Event(), Health(), sender.check)
+    with pytest.raises(RuntimeError, match="a defect"):
+        pulse.wait(20)
+    assert "a defect" in sender.troubles(60)[0]
+
+
+def _fail(_frames: object) -> None:
+    raise RuntimeError("a defect")
