@@ -19,25 +19,24 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held = path.exists()
 
     @property
     def held(self) -> bool:
-        """Whether the space is there, as far as this process knows."""
-        return self._held
+        """Whether the space is there."""
+        return self._path.exists()
 
     def hold(self) -> bool:
         """Take the space, unless it would be half of what the disk has left. Whether it is held."""
-        if not self._held:
-            with suppress(OSError):
-                disk = shutil.disk_usage(self._path.parent)
-                size = min(SIZE, disk.total * SIZE // SMALLEST_DISK)
-                self._held = disk.free >= 2 * size and self._allocate(size)
-        return self._held
+        if self.held:
+            return True
+        with suppress(OSError):
+            disk = shutil.disk_usage(self._path.parent)
+            size = min(SIZE, disk.total * SIZE // SMALLEST_DISK)
+            return disk.free >= 2 * size and self._allocate(size)
+        return False
 
     def release(self) -> bool:
         """Give the space back to the disk. Whether there was any."""
-        self._held = False
         try:
             self._path.unlink()
         except OSError:

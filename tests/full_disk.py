@@ -1,6 +1,6 @@
-"""A camera on a small disk that is full: run as a process of its own, in a mount namespace that ends with it.
+"""A camera or a broker on a small disk that is full: a process of its own, in a mount namespace that ends with it.
 
-``unshare --mount python -m tests.full_disk FOLDER`` writes what it found as one line of JSON.
+``unshare --mount python -m tests.full_disk camera|broker FOLDER`` writes what it found as one line of JSON.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from shared.messaging.port import BrokerUnavailable
+from shared.messaging.sqlite import SqliteBroker
+from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from shared.vision.codec import encode
 from tests.broker_address import BrokerAddress
 from tests.camera_process import SECONDS, CameraProcess, Line
+from tests.messages import captured, inspected
 from tests.processes import wait_until
 
 MEGABYTES = 12
@@ -53,10 +60,15 @@ def _fill(path: Path) -> None:
             os.write(file.fileno(), b"x" * 1024)
 
 
-def main(folder: Path) -> None:
-    disk = folder / "outbox"
+def _small_disk(disk: Path) -> Path:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", disk], check=True)
+    return disk
+
+
+def camera(folder: Path) -> dict[str, object]:
+    """Fill the disk with frames, kill the camera, start another one."""
+    disk = _small_disk(folder / "outbox")
     settings = {
         "CAMERA_SOURCE": str(noisy_pictures(folder / "pictures")),
         "CAMERA_ENCODING": "png",
@@ -74,7 +86,7 @@ def main(folder: Path) -> None:
     line.take_until_finished(sessions=2)
     code = second.wait()
     ends = sorted(line.finished.values(), key=lambda report: report.session)
-    found = {
+    return {
         "exit code": code,
         "waited": waited,
         "sent": [len(line.sequences(report.session)) for report in ends],
@@ -84,8 +96,49 @@ def main(folder: Path) -> None:
         "bytes": sum(path.stat().st_size for path in disk.glob("*.sqlite*")),
         "reserve": [path.name for path in disk.glob("*.reserve")],
     }
-    sys.stdout.write(json.dumps(found))
+
+
+def broker(folder: Path) -> dict[str, object]:
+    """Fill the disk with frames and with other files, then let a worker of a later start take them."""
+    disk = _small_disk(folder / "broker")
+    first = SqliteBroker(disk)
+    publisher = first.publisher()
+    published = 0
+    while publisher.publish(captured(published, b"x" * 100_000)).exception(60) is None:
+        published += 1
+    first.close()
+    _fill(disk / "of-another-program")
+
+    second = _patiently(lambda: SqliteBroker(disk))
+    reader = _patiently(lambda: second.subscribe(INFERENCE_FRAMES, prefetch=8))
+    verdicts, judged = second.publisher(), 0
+    while judged < published:
+        for _ in (deliveries := _patiently(lambda: reader.receive(8, 1))):
+            verdict = inspected(judged)
+            _patiently(lambda verdict=verdict: verdicts.publish(verdict).result(60))  # type: ignore[misc]
+            judged += 1
+        reader.acknowledge(deliveries)
+    _patiently(lambda: reader.receive(1, 0))
+    refused = verdicts.publish(captured(published, b"x" * 100_000)).exception(60)
+    waits = second.depth(DASHBOARD_VERDICTS.name).total
+    second.close()
+    return {"published": published, "judged": judged, "verdicts": waits, "refused": str(refused or "")}
+
+
+Result = TypeVar("Result")
+
+
+def _patiently(attempt: Callable[[], Result]) -> Result:
+    """As services do: what is unavailable now may be there a moment later."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return attempt()
+        except BrokerUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.stdout.write(json.dumps({"camera": camera, "broker": broker}[sys.argv[1]](Path(sys.argv[2]))))

@@ -57,7 +57,7 @@ def test_nothing_but_the_file_is_left_when_everyone_is_gone(tmp_path: Path) -> N
     broker.subscribe(INFERENCE_FRAMES, prefetch=1).receive(1, 0)
     broker.subscribe(PROMOTIONS, prefetch=1).receive(1, 0)
     broker.close()
-    assert {path.name for path in tmp_path.iterdir()} <= {FILE, "messages.lock"}
+    assert {path.name for path in tmp_path.iterdir()} <= {FILE, "messages.lock", "messages.reserve"}
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("SELECT count(*) FROM reader").fetchone() == (0,)
     assert connection.execute("SELECT count(*) FROM queue WHERE owner IS NOT NULL").fetchone() == (0,)

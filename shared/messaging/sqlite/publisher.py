@@ -15,7 +15,7 @@ from shared import topology
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
-from shared.messaging.sqlite.tables import connect, plain_errors, transaction
+from shared.messaging.sqlite.tables import check_room, connect, plain_errors, transaction
 from shared.messaging.window import Window
 
 CLOSING_SECONDS: Final = 5.0
@@ -113,7 +113,8 @@ class SqlitePublisher:
     def _confirm(self, parcels: Sequence[_Parcel]) -> None:
         outcomes: Sequence[MessagingError | None]
         try:
-            with plain_errors(self._path):
+            with plain_errors(self._path, takes_room=True):
+                check_room(self._path, self._connection, max(len(parcel.body) for parcel in parcels))
                 outcomes = self._commit(parcels)
         except MessagingError as error:
             outcomes = [BrokerUnavailable(str(error))] * len(parcels)

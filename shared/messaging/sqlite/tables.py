@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from shared import topology
 from shared.messaging.port import BrokerUnavailable, MessagingError
+from shared.reserve import Reserve
 from shared.topology import Queue, WhenFull
 
 LAYOUT: Final = 2
@@ -27,6 +28,12 @@ BUSY_SECONDS: Final = 30.0
 
 PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 """Primary result codes of trouble that may end: other writers, a full disk, a disk that failed once."""
+
+OUT_OF_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+"""Of a full disk, depending on which file would have to grow."""
+
+SMALL: Final = 16 * 1024
+"""Bytes of a message that may use the reserve's space: a verdict, after which a frame is deleted."""
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS queue (
@@ -90,17 +97,44 @@ ON CONFLICT (name) DO UPDATE SET exchange = excluded.exchange, binding = exclude
 
 
 @contextmanager
-def plain_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into the port's, each with what to do."""
+def plain_errors(path: Path, *, takes_room: bool = False) -> Iterator[None]:
+    """Turn SQLite's errors into the port's, each with what to do.
+
+    On a full disk, what deletes, or leads to it, finds the space of the reserve free when it is tried again.
+
+    Args:
+        path: of the database.
+        takes_room: what is done makes the database larger, and must leave the reserve alone.
+    """
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in OUT_OF_ROOM and not takes_room:
+            reserve_of(path).release()
         if code in PASSING:
             raise BrokerUnavailable(f"{path}: {error}") from error
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise MessagingError(f"{path} is damaged ({error}): move it away to start with empty queues") from error
         raise MessagingError(f"{path}: {error}: can this user write the file and its folder?") from error
+
+
+def reserve_of(path: Path) -> Reserve:
+    """The space that is held for deletions."""
+    return Reserve(path.with_suffix(".reserve"))
+
+
+def check_room(path: Path, connection: sqlite3.Connection, largest: int) -> None:
+    """Refuse a message that would use the space of the reserve.
+
+    Raises:
+        BrokerUnavailable: the disk is full.
+    """
+    if largest <= SMALL or reserve_of(path).hold():
+        return
+    pages, page_size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    if pages * page_size < 2 * largest:
+        raise BrokerUnavailable(f"{path}: the disk is full: free some space on it")
 
 
 def now() -> float:
@@ -143,6 +177,7 @@ def create(path: Path, queues: Sequence[Queue]) -> None:
         # SQLite does not wait when two processes switch a new file to WAL at once
         with FileLock(path.with_suffix(".lock"), timeout=BUSY_SECONDS):
             _create_alone(path, queues)
+            reserve_of(path).hold()
     except OSError as error:
         reason = error.strerror or error
         raise MessagingError(f"the broker's folder {path.parent} can't be used: {reason}") from error

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,18 @@ from tests.full_disk import NOWHERE, frames_on, unshare
 from tests.processes import wait_until
 
 
-def test_an_outbox_that_filled_its_disk_is_sent_by_the_next_start_and_gives_the_disk_back(tmp_path: Path) -> None:
+def _on_a_small_disk(what: str, folder: Path) -> dict[str, Any]:
     if subprocess.run([*unshare(), "true"], check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here; the test below shows a start on a disk that takes no byte")
-    command = [*unshare(), sys.executable, "-m", "tests.full_disk", str(tmp_path)]
+        pytest.skip("nothing can be mounted here; below, a camera starts on a disk that takes no byte")
+    command = [*unshare(), sys.executable, "-m", "tests.full_disk", what, str(folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=2 * SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_an_outbox_that_filled_its_disk_is_sent_by_the_next_start_and_gives_the_disk_back(tmp_path: Path) -> None:
+    found = _on_a_small_disk("camera", tmp_path)
     assert found["exit code"] == 0
     assert found["waited"] > 30
     assert found["sent"] == [found["waited"], found["captured"][1] - found["refused"][1]]
@@ -32,6 +38,13 @@ def test_an_outbox_that_filled_its_disk_is_sent_by_the_next_start_and_gives_the_
     assert found["left"] == 0
     assert found["bytes"] < 5_000_000
     assert found["reserve"], "it is held again for the next time"
+
+
+def test_a_broker_whose_frames_filled_its_disk_gives_them_out_and_has_room_again(tmp_path: Path) -> None:
+    found = _on_a_small_disk("broker", tmp_path)
+    assert found["published"] > 30
+    assert found["judged"] == found["verdicts"] == found["published"]
+    assert found["refused"] == ""
 
 
 def test_on_a_disk_that_takes_no_byte_a_camera_starts_and_sends_what_waits(
