@@ -70,6 +70,9 @@ class Confirming:
         confirmed.set_result(None)
         return confirmed
 
+    def troubles(self, _silence_seconds: float) -> list[str]:
+        return []
+
     def close(self) -> None: ...
 
 
