@@ -25,7 +25,7 @@ from prometheus_client import Counter, Gauge
 from tenacity import RetryCallState
 from ulid import ULID
 
-from shared.messages import MalformedMessage, Message, decode
+from shared.messages import LINE_LIMIT, MalformedMessage, Message, decode
 from shared.patience import patient
 from shared.storage.port import ObjectStore, StorageUnavailable
 
@@ -34,6 +34,8 @@ CONTENT_TYPE: Final = "application/gzip"
 MOST_IN_SEGMENT: Final = 10_000
 """Messages; reached only when the storage was away for a while."""
 LONGEST_PAUSE: Final = 5.0
+LONGEST_LINE: Final = 4 * LINE_LIMIT
+"""Bytes of a line that is unpacked: a message may be written at greater length than it came."""
 LAST_SECONDS: Final = 1.0
 """At the end, for a write that was told to give up."""
 
@@ -209,7 +211,10 @@ def lines_of(store: ObjectStore, key: str) -> Iterator[bytes]:
     content = store.get(key)
     try:
         with gzip.GzipFile(fileobj=BytesIO(content)) as lines:
-            yield from lines
+            while line := lines.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise DamagedSegment(f"{key}: a line of more than {LONGEST_LINE:,} bytes, which is no message")
+                yield line
     except (OSError, EOFError, zlib.error) as error:
         raise DamagedSegment(f"{key}: {error}: restore it from a backup, or delete it to do without") from error
 

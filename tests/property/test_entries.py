@@ -1,0 +1,89 @@
+"""Mutated files at each entry: only the declared error comes of them, within bounds of memory and time."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.dashboard.archive import DamagedSegment, read_segment
+from shared.scored import parse_scores
+from shared.storage.filesystem import FilesystemStore
+from shared.vision.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
+from tests.bounded import run_bounded
+from tests.messages import inspected
+from tests.property.mutation import mutations
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "model"
+KEY = "verdicts/2026-01-31/1230-01HZX3V8Q4J7M2T6N9R5W0Y1KB.jsonl.gz"
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def refused(attempt: Callable[[], object], error: type[Exception]) -> bool:
+    try:
+        attempt()
+    except error:
+        return True
+    return False
+
+
+def bomb() -> bytes:
+    """A line of 300 MB, packed."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as file:
+        for _ in range(300):
+            file.write(b"a" * 1_000_000)
+    return packed.getvalue()
+
+
+def archive() -> None:
+    lines = b"".join(inspected(number).encode() for number in range(20))
+    samples = [gzip.compress(lines), bomb()]
+    with folder() as place:
+        store = FilesystemStore(place)
+        broken = 0
+        for content in (*samples[1:], *mutations(samples[:1], 150), *map(gzip.compress, mutations([lines], 100))):
+            store.put(KEY, content)
+            broken += refused(lambda: list(read_segment(store, KEY)), DamagedSegment)
+    assert 50 < broken < 240, broken
+
+
+def bundle() -> None:
+    files = {name: (SAMPLE / name).read_bytes() for name in (RECIPE, SCORES, EVALUATION)}
+    manifest = json.loads((SAMPLE / MANIFEST).read_bytes())
+    broken = 0
+    with folder() as place:
+        for name in (MANIFEST, *files):
+            digests = {each: hashlib.sha256(content).hexdigest() for each, content in files.items()}
+            whole = json.dumps({**manifest, "files": digests}).encode()
+            for each, content in files.items():
+                (place / each).write_bytes(content)
+            for content in mutations([whole if name == MANIFEST else files[name]], 40):
+                (place / name).write_bytes(content)
+                changed = {**digests, name: hashlib.sha256(content).hexdigest()}
+                described = content if name == MANIFEST else json.dumps({**manifest, "files": changed}).encode()
+                (place / MANIFEST).write_bytes(described)
+                broken += refused(lambda: _scores_of(place), BundleError)
+    assert 20 < broken < 160, broken
+
+
+def _scores_of(place: Path) -> None:
+    read = read_bundle_folder(place)
+    parse_scores(read.files.get(SCORES, b""), read.version)
+
+
+@pytest.mark.parametrize("entry", ["archive", "bundle"])
+def test_only_the_declared_error_comes_of_mutated_files(entry: str) -> None:
+    run_bounded(f"tests.property.test_entries:{entry}", growth=100, seconds=30)
