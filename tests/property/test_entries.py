@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.archive import DamagedSegment, read_segment
+from services.dashboard.labelling.intake import look_through
+from services.dashboard.labelling.reels import UnreadableFilm
 from shared.scored import parse_scores
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
+from shared.vision.codec import encode
 from tests.bounded import run_bounded
+from tests.images import SMALL
 from tests.messages import inspected
 from tests.property.mutation import mutations
 
@@ -84,6 +89,26 @@ def _scores_of(place: Path) -> None:
     parse_scores(read.files.get(SCORES, b""), read.version)
 
 
-@pytest.mark.parametrize("entry", ["archive", "bundle"])
+def uploads() -> None:
+    """The archive itself mutated, and whole archives of mutated images."""
+    images = [encode(SMALL, "png"), encode(SMALL, "jpeg")]
+    inner = [*images, *mutations(images, 100)]
+    broken = 0
+    with folder() as place:
+        for each in (*mutations([zipped(images)], 100), *(zipped([image]) for image in inner)):
+            (place / "upload").write_bytes(each)
+            broken += refused(lambda: look_through(place / "upload"), UnreadableFilm)
+    assert 100 < broken < 200, broken
+
+
+def zipped(images: list[bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for number, image in enumerate(images):
+            file.writestr(f"{number}.png", image)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("entry", ["archive", "bundle", "uploads"])
 def test_only_the_declared_error_comes_of_mutated_files(entry: str) -> None:
     run_bounded(f"tests.property.test_entries:{entry}", growth=100, seconds=30)
