@@ -21,6 +21,7 @@ from shared.vision.codec import UnreadablePicture, decode
 
 ENCODINGS: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 OTHER_PICTURES: Final = {".bmp", ".gif", ".tif", ".tiff", ".webp"}
+RETRY_SECONDS: Final = 5.0
 LONGEST_STEP: Final = 60.0
 """Seconds from one picture of a video to the next; a step that is longer, or leads back, is a fault of the file."""
 FILE_LIMIT: Final = 256 * 1024**2
@@ -151,7 +152,7 @@ class Player:
         began, offset = time.monotonic(), 0.0
         while True:
             at = offset
-            for since_start, take in self._film.pictures():
+            for since_start, take in self._pictures(pulse, again=offset > 0):
                 at = offset + since_start
                 if not self._sampling.takes(at):
                     continue
@@ -164,6 +165,19 @@ class Player:
 
     def close(self) -> None:
         """Nothing is left open between two pictures."""
+
+    def _pictures(self, pulse: Pulse, *, again: bool) -> Iterator[tuple[float, Take]]:
+        """The film once; when it was there before, a server or a disk that is away is waited for."""
+        while True:
+            try:
+                yield from self._film.pictures()
+            except CameraError as error:
+                if not again:
+                    raise
+                log.warning("the film is away; trying again", reason=str(error))
+                if pulse.wait(RETRY_SECONDS):
+                    continue
+            return
 
 
 def natural_order(path: Path) -> tuple[list[str | int], str]:

@@ -370,4 +370,8 @@ def _clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise CameraError(
+                f"the outbox {path} is damaged ({error}): move it away to start with an empty one"
+            ) from error
         raise CameraError(f"the outbox {path} can't be used: {error}: check CAMERA_OUTBOX_FOLDER") from error

@@ -250,3 +250,18 @@ def test_a_video_whose_times_jump_is_played_to_its_end_at_its_speed(
     times = [at for at, _ in video.pictures()]
     assert times == pytest.approx([number / 25 for number in range(8)], abs=0.1)
     assert times == sorted(times)
+
+
+def test_a_film_that_is_away_when_it_is_played_again_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_module, "RETRY_SECONDS", 0.05)
+    path = write_film(tmp_path / "film.mp4", pictures=3)
+    player = Player(VideoFile.of_file(path, 25), Sampling(), paced=False, loop=True)
+    shots = player.shots(pulse())
+    assert [number_of(next(shots).picture) for _ in range(3)] == [0, 1, 2]
+    path.rename(tmp_path / "away.mp4")
+    back = threading.Timer(0.3, lambda: (tmp_path / "away.mp4").rename(path))
+    back.start()
+    assert [number_of(next(shots).picture) for _ in range(3)] == [0, 1, 2]
+    back.join()
