@@ -112,7 +112,12 @@ class ComposedLine:
         """A client of the dashboard, logged in as the first admin."""
         login = {"name": "admin", "password": self.secrets[PASSWORD_VARIABLE]}
         with self.stranger() as api:
-            api.post("/api/session", json=login).raise_for_status()
+
+            def logged_in() -> httpx.Response | None:
+                answer = api.post("/api/session", json=login)
+                return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+            wait_for(logged_in, 60, "logins to be possible").raise_for_status()
             yield api
 
     def stranger(self) -> httpx.Client:
@@ -124,7 +129,7 @@ class ComposedLine:
         return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=60)
 
     def accounting(self, api: httpx.Client) -> dict[str, Any]:
-        """Where the line's frames are; empty while nobody has heard of the line."""
+        """Where the line's frames are; empty while nobody has heard of the line, or a server is slow."""
         answer = api.get(f"/api/lines/{LINE}/accounting")
         counts: dict[str, Any] = answer.json() if answer.status_code == httpx.codes.OK else {}
         return counts

@@ -66,11 +66,11 @@ def inspected(line: ComposedLine) -> Inspected:
         wait_for(lambda: len([count for count in line.handled(api).values() if count]) == 3, 180, "three workers judge")
         victim = line.containers("inference")[0]
         subprocess.run(["docker", "kill", str(victim.ID)], check=True, capture_output=True)
-        judged = line.accounting(api)["judged"]
+        judged = wait_for(lambda: line.accounting(api), 60, "the line's account")["judged"]
 
         def complete() -> dict[str, Any] | None:
             counts = line.accounting(api)
-            done = counts["captured"] == FRAMES and counts["in_flight"] == 0
+            done = counts and counts["captured"] == FRAMES and counts["in_flight"] == 0
             return counts if done and counts["explained"] + counts["unexplained"] == counts["flagged"] else None
 
         return Inspected(

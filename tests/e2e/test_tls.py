@@ -38,7 +38,7 @@ def test_frames_go_the_whole_way_encrypted(encrypted: ComposedLine, inspected: I
 
         def complete() -> dict[str, Any] | None:
             counts = encrypted.accounting(api)
-            done = counts["captured"] == 2 * FRAMES and counts["in_flight"] == 0
+            done = counts and counts["captured"] == 2 * FRAMES and counts["in_flight"] == 0
             return counts if done and counts["explained"] > explained else None
 
         counts = wait_for(complete, 240, "all frames judged, and one explained")
