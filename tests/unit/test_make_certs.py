@@ -13,7 +13,7 @@ from tests.certificates import make_certificates
 from tests.servers import DEPLOY
 
 SERVERS = {"rabbitmq", "redis", "object-store"}
-SERVICES = {"camera", "inference", "explainer", "trainer", "dashboard"}
+SERVICES = {"object-store-setup", "camera", "inference", "explainer", "trainer", "dashboard"}
 
 
 def run(*words: str | Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -22,14 +22,10 @@ def run(*words: str | Path, path: str | None = None) -> subprocess.CompletedProc
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def serials(folder: Path) -> dict[str, str]:
-    return {
-        str(file.relative_to(folder)): subprocess.run(
-            ["openssl", "x509", "-in", file, "-noout", "-serial"], check=True, capture_output=True, text=True
-        ).stdout
-        for file in folder.glob("*/*.crt")
-        if file.name != "ca.crt" or file.parent.name == "authority"
-    }
+def issued(folder: Path) -> dict[str, bytes]:
+    """The certificates, but for copies of the authority's."""
+    files = [file for file in folder.glob("*/*.crt") if file.name != "ca.crt" or file.parent.name == "authority"]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_every_container_has_a_folder_that_its_user_alone_may_read(tmp_path: Path) -> None:
@@ -52,21 +48,22 @@ def test_it_tells_when_each_certificate_ends(tmp_path: Path) -> None:
 
 def test_what_is_good_is_kept_and_renewed_when_asked_for(tmp_path: Path) -> None:
     folder = make_certificates(tmp_path / "tls", "--camera", "camera-2")
-    before = serials(folder)
+    before = issued(folder)
     make_certificates(folder)
-    assert serials(folder) == before
+    assert issued(folder) == before
     make_certificates(folder, "--renew")
-    after = serials(folder)
+    after = issued(folder)
     assert {name for name in before if after[name] == before[name]} == {"authority/ca.crt"}
     assert "camera-2/public.crt" in after
 
 
-def test_a_further_name_of_the_dashboard_renews_its_certificate_alone(tmp_path: Path) -> None:
+def test_a_further_name_of_the_machine_renews_the_certificates_of_servers_alone(tmp_path: Path) -> None:
     folder = make_certificates(tmp_path / "tls")
-    before = serials(folder)
+    before = issued(folder)
     make_certificates(folder, "--host", "quality.plant.example", "--host", "10.0.0.7")
-    after = serials(folder)
-    assert {name for name in before if after[name] != before[name]} == {"dashboard/https.crt"}
+    after = issued(folder)
+    renewed = {name for name in before if after[name] != before[name]}
+    assert renewed == {"dashboard/https.crt", *(f"{server}/public.crt" for server in SERVERS)}
     names = ssl._ssl._test_decode_cert(str(folder / "dashboard" / "https.crt"))["subjectAltName"]  # type: ignore[attr-defined]
     assert {("DNS", "quality.plant.example"), ("IP Address", "10.0.0.7"), ("DNS", "localhost")} <= set(names)
 
@@ -93,6 +90,17 @@ def test_a_certificate_that_ends_soon_is_renewed(tmp_path: Path) -> None:
     (camera / "public.crt").write_bytes(short)
     make_certificates(folder)
     assert (camera / "public.crt").read_bytes() != short
+
+
+def test_without_the_authority_s_key_what_is_good_stays_and_nothing_is_issued(tmp_path: Path) -> None:
+    folder = make_certificates(tmp_path / "tls")
+    (folder / "authority" / "ca.key").unlink()
+    before = issued(folder)
+    assert run(folder).returncode == 0
+    refused = run(folder, "--renew")
+    assert refused.returncode == 2
+    assert "ca.key back" in refused.stderr
+    assert issued(folder) == before
 
 
 def test_a_missing_openssl_is_told(tmp_path: Path) -> None:

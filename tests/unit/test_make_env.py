@@ -1,4 +1,4 @@
-"""The command that writes .env: random secrets, and TLS when it is asked for, also later."""
+"""The command that writes .env: random secrets, and TLS when it is asked for, also later; and what follows from it."""
 
 from __future__ import annotations
 
@@ -56,3 +56,22 @@ def test_without_openssl_tls_is_refused_before_anything_is_written(tmp_path: Pat
     assert refused.returncode == 2
     assert "openssl is not installed" in refused.stderr
     assert not (tmp_path / ".env").exists()
+
+
+def settings_of_a_further_camera(folder: Path) -> str:
+    """As `make camera` prints them, with a compose that does nothing."""
+    command: list[str | Path] = ["/bin/sh", DEPLOY / "camera", "add", "line-2", "camera-2"]
+    environment = {**os.environ, "COMPOSE": "true"}
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_further_camera_is_told_to_talk_tls_when_the_others_do(tmp_path: Path) -> None:
+    run(tmp_path / ".env")
+    before = settings_of_a_further_camera(tmp_path)
+    assert "CAMERA_BROKER_URL=amqp://SERVER:5672/" in before
+    assert "TLS" not in before
+    run(tmp_path / ".env", "--tls")
+    after = settings_of_a_further_camera(tmp_path)
+    assert "CAMERA_BROKER_URL=amqps://SERVER:5671/" in after
+    assert "CAMERA_STORAGE_URL=s3s://SERVER:9000/" in after
+    assert "CAMERA_TLS_KEY=/opt/tls/private.key" in after
