@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -34,6 +34,10 @@ CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
 
 class AddressTaken(MessagingError):
     """Nothing can listen there."""
+
+
+class ServerEnded(RuntimeError):
+    """Nobody asked for it: the service ends with this thread."""
 
 
 @contextmanager
@@ -68,11 +72,20 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
     listening = _listen(settings.host, settings.port)
     listening.most_descriptors = descriptors - descriptors // 8
     server = _Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
+    told = threading.Event()
+
+    def serve() -> None:
+        with suppress(SystemExit):  # how it says that it can't start
+            server.run(sockets=[listening])
+        if not told.is_set():
+            raise ServerEnded("the HTTP server ended by itself: see the log")
+
+    thread = threading.Thread(target=serve, name="http", daemon=True)
     thread.start()
     try:
         yield
     finally:
+        told.set()
         server.should_exit = True
         thread.join(CLOSE_SECONDS)
         listening.close()

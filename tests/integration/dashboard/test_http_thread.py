@@ -1,0 +1,33 @@
+"""The HTTP server's thread and the service."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from services.dashboard.serving import ServerEnded, serving
+from tests.dashboards import embedded_settings
+
+
+@asynccontextmanager
+async def failing(_app: FastAPI) -> AsyncIterator[None]:
+    raise ZeroDivisionError
+    yield
+
+
+def test_an_http_server_that_ends_by_itself_fails_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed, failures = threading.Event(), []
+
+    def on_failure(args: threading.ExceptHookArgs) -> None:
+        failures.append(args.exc_type)
+        failed.set()
+
+    monkeypatch.setattr(threading, "excepthook", on_failure)
+    with serving(FastAPI(lifespan=failing), embedded_settings(tmp_path)):
+        assert failed.wait(60)
+    assert failures == [ServerEnded]
