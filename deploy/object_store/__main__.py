@@ -179,7 +179,8 @@ def add_camera_command(line: Line, name: Camera) -> None:
     """Make the user of one more camera."""
     with _one_line_errors():
         settings = read_settings(SetupSettings, camera_line=line, camera_name=name)
-        add_camera(_admin(settings), settings, settings.camera_line, settings.camera_name)
+        if _has_users(settings):
+            add_camera(_admin(settings), settings, settings.camera_line, settings.camera_name)
 
 
 @cli.command("remove-camera")
@@ -187,7 +188,8 @@ def remove_camera_command(line: Line, name: Camera) -> None:
     """Delete the user of a camera."""
     with _one_line_errors():
         settings = read_settings(SetupSettings, camera_line=line, camera_name=name)
-        remove_camera(_admin(settings), settings.camera_line, settings.camera_name)
+        if _has_users(settings):
+            remove_camera(_admin(settings), settings.camera_line, settings.camera_name)
 
 
 @retry(
@@ -195,10 +197,14 @@ def remove_camera_command(line: Line, name: Camera) -> None:
 )
 def _set_up(settings: SetupSettings) -> None:
     make_buckets(_client(settings), settings)
-    if settings.object_store_users == "each":
+    if _has_users(settings):
         make_users(_admin(settings), settings)
-    else:
-        sys.stderr.write("OBJECT_STORE_USERS=single: all services have the root user's keys to the object store\n")
+
+
+def _has_users(settings: SetupSettings) -> bool:
+    if settings.object_store_users == "single":
+        sys.stderr.write("OBJECT_STORE_USERS=single: all services need the root user's keys to the object store\n")
+    return settings.object_store_users == "each"
 
 
 def _client(settings: SetupSettings) -> Minio:

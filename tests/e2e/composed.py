@@ -1,5 +1,6 @@
 """The line on docker compose, as the tests see it."""
 
+import os
 import ssl
 import subprocess
 import uuid
@@ -85,6 +86,14 @@ class ComposedLine:
         done = self.run(*words, seconds=seconds)
         assert done.returncode == 0, f"docker compose {' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def camera_users(self, *words: str) -> str:
+        """What `deploy/camera` prints for this project."""
+        environment = {**os.environ, "COMPOSE": " ".join(self.compose.docker_compose_command())}
+        command = [str(ROOT / "deploy" / "camera"), *words]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.decode()
 
     def start(self) -> None:
         """Everything but the camera, until it is healthy; images are built first."""

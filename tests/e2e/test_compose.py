@@ -65,6 +65,16 @@ def test_a_wrong_password_is_refused_with_one_line(line: ComposedLine, service: 
     assert "wrong-password" not in refused.stdout + refused.stderr
 
 
+def test_a_camera_is_given_users_of_its_own_and_loses_them_again(line: ComposedLine) -> None:
+    printed = line.camera_users("add", "line-2", "camera-2")
+    settings = dict(text.split("=", 1) for text in printed.splitlines() if not text.startswith("#"))
+    login = ("rabbitmqctl", "authenticate_user", settings["CAMERA_BROKER_USER"], settings["CAMERA_BROKER_PASSWORD"])
+    assert settings["CAMERA_BROKER_USER"] == "camera.line-2.camera-2"
+    assert "Success" in line.must("exec", "--no-TTY", "rabbitmq", *login)
+    line.camera_users("remove", "line-2", "camera-2")
+    assert line.run("exec", "--no-TTY", "rabbitmq", *login).returncode != 0
+
+
 def test_a_stranger_without_the_password_sees_nothing(line: ComposedLine) -> None:
     with line.stranger() as api:
         assert api.get("/api/lines").status_code == 401

@@ -107,7 +107,23 @@ def test_only_the_dashboard_is_published_and_only_where_told() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert list(published) == ["dashboard"]
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in published["dashboard"])
-    assert COMPOSE["networks"]["backend"]["internal"] is True
+    assert [name for name, network in COMPOSE["networks"].items() if not network] == ["front", "plant"]
+    assert all(network == {"internal": True} for network in COMPOSE["networks"].values() if network)
+
+
+def test_each_service_reaches_the_servers_that_it_needs_and_nothing_else() -> None:
+    def reached(service: str) -> set[str]:
+        networks = set(SERVICES[service]["networks"])
+        return {other for other in SERVICES if other != service and networks & set(SERVICES[other]["networks"])}
+
+    assert {name: reached(name) for name in [*ENDING, *FLOW]} == {
+        "object-store-setup": {"object-store"},
+        "camera": {"rabbitmq", "object-store"},
+        "inference": {"rabbitmq", "object-store"},
+        "explainer": {"rabbitmq", "object-store"},
+        "trainer": {"rabbitmq", "object-store"},
+        "dashboard": {"rabbitmq", "object-store", "redis"},
+    }
 
 
 def test_any_service_may_run_more_than_once() -> None:
