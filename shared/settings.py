@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 from pathlib import Path
@@ -9,13 +10,67 @@ from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 BROKERS = ("sqlite", "amqp", "amqps")
 STORES = ("file", "s3", "s3s")
 
 
-class ServiceSettings(BaseSettings):
+class SecretFileError(ValueError):
+    """A file that should hold a secret can't be used; the message says what to do, without the secret."""
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads a secret setting from the file that ``<NAME>_FILE`` names, such as Docker and Kubernetes mount them."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        variable = f"{self.config.get('env_prefix', '')}{field_name}".upper()
+        path = os.environ.get(f"{variable}_FILE") if _is_secret(field) else None
+        if not path:
+            return None, field_name, False
+        if os.environ.get(variable):
+            raise SecretFileError(f"{variable}_FILE: {variable} is set as well: give one of the two")
+        return _read_secret(f"{variable}_FILE", Path(path)), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or not field.repr
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    try:
+        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SecretFileError(f"{variable}: {path} holds no text") from None
+    except OSError as error:
+        raise SecretFileError(f"{variable}: {path} can't be read: {error.strerror}") from None
+    if not secret:
+        raise SecretFileError(f"{variable}: {path} is empty")
+    return secret
+
+
+class SecretFileSettings(BaseSettings):
+    """Settings whose secrets may be in files: ``X_FILE`` names the file of the secret setting ``X``."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look for a secret in its file first: where both are given, that is an error, unless the other is empty."""
+        return init_settings, _SecretFiles(settings_cls), env_settings, dotenv_settings, file_secret_settings
+
+
+class ServiceSettings(SecretFileSettings):
     """What every service needs to know. A subclass sets ``env_prefix`` to the service's name and adds its own."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
@@ -139,6 +194,9 @@ def read_settings(kind: type[Settings], **overrides: Any) -> Settings:
     """
     try:
         return kind(**overrides)
+    except SecretFileError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
     except ValidationError as error:
         prefix = str(kind.model_config.get("env_prefix", "")).upper()
         for problem in error.errors():

@@ -23,13 +23,13 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, MinioException
 from minio.objectlockconfig import DAYS, ObjectLockConfig
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from urllib3.exceptions import HTTPError
 
 from deploy.object_store.policies import RIGHTS, policy
 from shared.messages import Name
-from shared.settings import read_settings
+from shared.settings import SecretFileSettings, read_settings
 
 PATIENCE_SECONDS: Final = 60.0
 """For a store that has just started."""
@@ -40,7 +40,7 @@ class CannotSetUp(Exception):
     """The store is not as it must be; the message says what to do."""
 
 
-class SetupSettings(BaseSettings):
+class SetupSettings(SecretFileSettings):
     """Where the store is, and the secrets of its users."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
