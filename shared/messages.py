@@ -520,6 +520,7 @@ class ModelPromoted(Message):
     promotion_id: Name
     recipe: Name
     model_version: Name
+    digest: str = Field("", description="SHA-256 of the bundle's manifest, which names the digests of all its files")
     previous_version: str | None
     reason: str
     promoted_by: str

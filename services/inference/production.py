@@ -15,7 +15,7 @@ from shared.messaging.port import BrokerUnavailable, Subscription
 from shared.observability import Health
 from shared.recipe import RecipeError
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
-from shared.vision.bundle import Bundle, BundleError, production_version, read_bundle
+from shared.vision.bundle import Bundle, BundleError, ProductionPointer, production_pointer, read_bundle
 from shared.vision.engine import EngineError
 
 LISTEN_SECONDS: Final = 0.5
@@ -93,11 +93,12 @@ class Production:
     def look(self) -> None:
         """Load the model in production, if it is another than the last one."""
         try:
-            version = production_version(self._store, self._recipe)
-            if version is None:
+            pointer = production_pointer(self._store, self._recipe)
+            version = pointer.version if pointer else None
+            if pointer is None:
                 self._say(f"no model of recipe {self._recipe} is in production: train one and promote it")
-            elif version != self.version and not self._is_refused(version):
-                self._prepare(version)
+            elif version != self.version and not self._is_refused(pointer.version):
+                self._prepare(pointer)
         except (StorageError, BundleError) as error:
             self._say(f"can't look which model is in production: {error}")
         else:
@@ -116,9 +117,10 @@ class Production:
     def _is_refused(self, version: str) -> bool:
         return version == self._refused and self._clock() < self._refused_until
 
-    def _prepare(self, version: str) -> None:
+    def _prepare(self, pointer: ProductionPointer) -> None:
+        version = pointer.version
         try:
-            model = self._load(read_bundle(self._store, self._recipe, version))
+            model = self._load(read_bundle(self._store, self._recipe, version, pointer.digest))
         except (BundleError, ObjectNotFound) as error:
             self._say(f"model {version} can't be used: {error}")
             return

@@ -102,6 +102,7 @@ class ProductionPointer(BaseModel):
     sequence: int = Field(ge=1)
     recipe: Name
     version: Name
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="of the bundle: see `digest_of`")
     previous: str | None
     reason: str
     by: str
@@ -152,15 +153,23 @@ def folder_of(recipe: str, version: str) -> str:
     return f"models/{recipe}/{version}"
 
 
-def read_bundle(store: ObjectStore, recipe: str, version: str) -> Bundle:
+def digest_of(store: ObjectStore, recipe: str, version: str) -> str:
+    """The SHA-256 of a bundle's manifest, which names the digests of all its files."""
+    return hashlib.sha256(store.get(f"{folder_of(recipe, version)}/{MANIFEST}")).hexdigest()
+
+
+def read_bundle(store: ObjectStore, recipe: str, version: str, digest: str | None = None) -> Bundle:
     """Read a bundle from object storage and check its digests.
 
     Raises:
-        BundleError: it is incomplete or changed, or is another model.
+        BundleError: it is incomplete or changed, or is another model, or its own digest is not ``digest``.
         StorageError: of the storage itself; `ObjectNotFound` when there is no such bundle.
     """
     folder = folder_of(recipe, version)
-    manifest = _read_manifest(store.get(f"{folder}/{MANIFEST}"), folder)
+    content = store.get(f"{folder}/{MANIFEST}")
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise BundleError(f"{folder} has changed since it was promoted: do not use it, and find out who changed it")
+    manifest = _read_manifest(content, folder)
     if (manifest.recipe, manifest.version) != (recipe, version):
         raise BundleError(f"{folder} holds model {manifest.version} of recipe {manifest.recipe}: it was copied there")
     try:
@@ -234,14 +243,20 @@ def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointe
 
 
 def production_version(store: ObjectStore, recipe: str) -> str | None:
-    """The model version in production; None when nothing was ever promoted.
+    """The model version in production; None when nothing was ever promoted. Raises as `production_pointer`."""
+    pointer = production_pointer(store, recipe)
+    return pointer.version if pointer else None
+
+
+def production_pointer(store: ObjectStore, recipe: str) -> ProductionPointer | None:
+    """The move of the pointer that is in force; None when nothing was ever promoted.
 
     Raises:
         BundleError: the last move can't be read.
         StorageError: of the storage itself.
     """
     keys = _moves(store, recipe)
-    return _read_pointer(store, keys[-1]).version if keys else None
+    return _read_pointer(store, keys[-1]) if keys else None
 
 
 def version_before(history: Sequence[ProductionPointer]) -> str | None:

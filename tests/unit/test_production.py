@@ -19,7 +19,7 @@ from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from shared.topology import PROMOTIONS
-from shared.vision.bundle import RECIPE, Bundle, write_bundle
+from shared.vision.bundle import Bundle, write_bundle
 from shared.vision.engine import EngineError
 from tests.models import BIAS, paint_bundle, paint_recipe, promote
 
@@ -83,6 +83,16 @@ def test_a_model_is_loaded_once_however_often_one_looks(store: FilesystemStore) 
     assert loaded == ["v1"]
 
 
+def _replaced_whole(store: FilesystemStore) -> None:
+    """By somebody who may write models and makes manifest and digests fit."""
+    promote(store, paint_bundle("v2"))
+    other = paint_bundle("v2", bias=-BIAS)
+    elsewhere = FilesystemStore(store._root.parent / "elsewhere")
+    write_bundle(elsewhere, other.manifest, other.files)
+    for key in elsewhere.keys("models/paint/v2/"):
+        store.put(key, elsewhere.get(key))
+
+
 def _changed(store: FilesystemStore) -> None:
     promote(store, paint_bundle("v2"))
     store.put("models/paint/v2/openvino_fp32.bin", b"changed")
@@ -91,17 +101,6 @@ def _changed(store: FilesystemStore) -> None:
 def _incomplete(store: FilesystemStore) -> None:
     promote(store, paint_bundle("v2"))
     store.delete("models/paint/v2/openvino_fp32.xml")
-
-
-def _of_another_recipe(store: FilesystemStore) -> None:
-    other = paint_bundle("v2")
-    promote(store, other)
-    fruit = other.recipe.model_copy(update={"name": "fruit"})
-    files = {**other.files, RECIPE: fruit.to_yaml().encode()}
-    elsewhere = FilesystemStore(store._root.parent / "elsewhere")
-    write_bundle(elsewhere, other.manifest.model_copy(update={"recipe": "fruit"}), files)
-    for key in elsewhere.keys("models/fruit/v2/"):
-        store.put(key.replace("fruit", "paint"), elsewhere.get(key))
 
 
 def _answers_no_number(store: FilesystemStore) -> None:
@@ -124,7 +123,7 @@ def _never_was(store: FilesystemStore) -> None:
     [
         (_changed, "openvino_fp32.bin has changed"),
         (_incomplete, "is incomplete"),
-        (_of_another_recipe, "holds model v2 of recipe fruit"),
+        (_replaced_whole, "has changed since it was promoted"),
         (_answers_no_number, "something that is no number"),
         (_answers_too_few_labels, "answers"),
         (_never_was, "there is no object"),

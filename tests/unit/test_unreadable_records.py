@@ -133,6 +133,7 @@ def moves(store: FilesystemStore) -> list[Any]:
                     sequence=sequence,
                     recipe="seam",
                     version=f"model-{sequence}",
+                    digest="0" * 64,
                     previous=None,
                     by="eva",
                     reason="",

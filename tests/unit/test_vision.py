@@ -168,7 +168,14 @@ def test_no_model_takes_the_place_of_what_lies_beside_the_models(bundle_folder: 
 def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path / "objects")
     moved = ProductionPointer(
-        sequence=1, recipe="seam", version="v1", previous=None, reason="first", by="ada", at=datetime.now(UTC)
+        sequence=1,
+        recipe="seam",
+        version="v1",
+        digest="0" * 64,
+        previous=None,
+        reason="first",
+        by="ada",
+        at=datetime.now(UTC),
     )
     move_production(store, moved)
     for name in ("manifest.json", "recipe.yaml", "00000002.json.orig"):
@@ -181,7 +188,14 @@ def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Pat
 def test_of_two_trainers_that_move_the_pointer_at_the_same_moment_one_decides_again(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path / "objects")
     ours = ProductionPointer(
-        sequence=1, recipe="seam", version="v1", previous=None, reason="first", by="ada", at=datetime.now(UTC)
+        sequence=1,
+        recipe="seam",
+        version="v1",
+        digest="0" * 64,
+        previous=None,
+        reason="first",
+        by="ada",
+        at=datetime.now(UTC),
     )
     move_production(store, ours)
     with pytest.raises(StorageUnavailable, match="at the same moment"):

@@ -54,6 +54,7 @@ class ModelView(BaseModel):
     recipe: str
     version: str
     in_production: bool
+    changed: bool = Field(False, description="its bundle is not the one that was promoted: do not use it")
     architecture: str
     created_at: datetime
     dataset: str

@@ -220,10 +220,17 @@ class ModelsService:
     def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
         changes = {
             "in_production": version == in_production,
+            "changed": self._is_changed(recipe, version),
             "labels": self.labels(recipe, version),
             "evaluation": self._evaluation_if_there(recipe, version),
         }
         return self._model(recipe, version).model_copy(update=changes)
+
+    def _is_changed(self, recipe: str, version: str) -> bool:
+        """Whether a bundle is another than when it was promoted: the archive, which the trainer can't write, knows."""
+        moves = (move.promoted for move in self._moves.of_recipe(recipe))
+        known = {promoted.digest for promoted in moves if promoted and promoted.model_version == version} - {""}
+        return bool(known) and known != {bundle.digest_of(self._store, recipe, version)}
 
     def _read_model(self, recipe: str, version: str) -> ModelView:
         folder = bundle.folder_of(recipe, version)

@@ -18,7 +18,14 @@ def test_models_are_listed_with_what_they_are(client: httpx.Client, store: Objec
     for version in ("model-1", "model-2"):
         put_model(store, version)
     pointer = bundle.ProductionPointer(
-        sequence=1, recipe="seam", version="model-1", previous=None, reason="first", by="eva", at=datetime.now(UTC)
+        sequence=1,
+        recipe="seam",
+        version="model-1",
+        digest="0" * 64,
+        previous=None,
+        reason="first",
+        by="eva",
+        at=datetime.now(UTC),
     )
     bundle.move_production(store, pointer)
     models = client.get("/api/models").json()["models"]
@@ -74,6 +81,29 @@ def test_a_promotion_is_ordered_and_its_answer_told(client: httpx.Client, broker
     soon(lambda: states() == {"model-1": "promoted", "model-2": "refused"})
 
 
+def test_a_model_that_was_replaced_after_its_promotion_is_told_of(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    promoted = ModelPromoted(
+        promotion_id="promotion-1",
+        recipe="seam",
+        model_version="model-1",
+        digest=bundle.digest_of(store, "seam", "model-1"),
+        previous_version=None,
+        reason="better",
+        promoted_by="eva",
+        promoted_at=datetime.now(UTC),
+    )
+    publish(broker, promoted)
+    soon(lambda: client.get("/api/models/seam/promotions").json()["promotions"])
+    assert client.get("/api/models/seam/versions/model-1").json()["changed"] is False
+    manifest = store.get("models/seam/model-1/manifest.json")
+    store.put("models/seam/model-1/manifest.json", manifest.replace(b"{", b"{ ", 1))
+    assert client.get("/api/models/seam/versions/model-1").json()["changed"] is True
+    assert client.get("/models?recipe=seam").text.count("changed since it was promoted") == 1
+
+
 def test_a_promotion_that_cant_be_is_refused(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     problem(client.post("/api/models/seam/model-7/promotion", json={}), 404, "no version")
@@ -86,6 +116,7 @@ def move(store: ObjectStore, version: str, previous: str | None, **details: bool
         sequence=sequence,
         recipe="seam",
         version=version,
+        digest="0" * 64,
         previous=previous,
         reason="",
         by="eva",
