@@ -9,7 +9,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from services.dashboard.problems import Problem, respond
 
 HEAD_SECONDS: Final = 10.0
 """From a connection to the end of the head of its first request."""
@@ -135,6 +138,18 @@ class BoundedProtocol(H11Protocol):
         self._disarm()
         self._bounds.forget(self)
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say as problem details what no request was."""
+        details = respond(Problem(400, msg).details)
+        headers = [*details.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(details.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def cut(self) -> None:
         """End it now."""

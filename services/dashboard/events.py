@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.datastructures import Headers
 
-from services.dashboard.access import Role, at_least
+from services.dashboard.access import Role, Viewer, at_least
 from services.dashboard.access.service import Access
 from services.dashboard.live import Hub
 from services.dashboard.problems import documented
@@ -24,7 +24,16 @@ LOOK_SECONDS: Final = 10.0
 router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIEWER)])
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=documented(401, 503))
+async def _place(request: Request, caller: Viewer) -> AsyncIterator[None]:
+    """Held until the stream ends; asked for before it begins, so that who finds none is told so."""
+    hub: Hub = request.app.state.hub
+    with hub.place(caller.name):
+        yield
+
+
+@router.get(
+    "/events", response_class=EventSourceResponse, dependencies=[Depends(_place)], responses=documented(401, 503)
+)
 async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     """What happens, as it happens (server-sent events).
 

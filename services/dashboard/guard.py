@@ -46,14 +46,19 @@ HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
+NOT_KEPT: Final = {"Cache-Control": "no-store"}
 HTTPS_ALONE: Final = {"Strict-Transport-Security": "max-age=31536000"}
 """A year. Of this name alone: what else is below it is not ours."""
 
 
 class AnswerHeaders:
-    """Adds to every answer what it tells browsers."""
+    """Adds to every answer what it tells browsers, errors that nobody foresaw included.
+
+    Nothing is kept by caches, unless the answer itself says so; files of the pages are everybody's, and have a tag.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -64,11 +69,16 @@ class AnswerHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in (HEADERS | (HTTPS_ALONE if scope.get("scheme") == "https" else {})).items():
+                for name, value in _headers_of(scope).items():
                     headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _headers_of(scope: Scope) -> dict[str, str]:
+    headers = HEADERS | (HTTPS_ALONE if scope["scheme"] == "https" else {})
+    return headers if scope["path"].startswith(OPEN_FOLDER) else headers | NOT_KEPT
 
 
 class Guard:

@@ -10,8 +10,9 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,6 +38,8 @@ MOST_NOTES: Final = 12
 MOST_WAITING: Final = 200
 """Events for one page; of a page that does not read them the oldest are dropped."""
 MOST_PAGES: Final = 200
+MOST_OF_ONE: Final = 50
+"""Pages of one person."""
 RETRY_MS: Final = 2_000
 CLOSE_SECONDS: Final = 3.0
 """For the thread to end, which may be waiting for Redis."""
@@ -86,19 +89,33 @@ class Hub:
         self._channel = keys.events
         self._sources = sources
         self._pages: set[_Page] = set()
+        self._listeners: Counter[str] = Counter()
+        """By person. In the loop of the server alone."""
         self._told: dict[str, str] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
 
-    async def stream(self) -> AsyncIterator[ServerSentEvent]:
-        """The events for one page: first what it should know, then what is new, until it goes.
+    @contextmanager
+    def place(self, person: str) -> Iterator[None]:
+        """Hold a place to listen while the block runs.
 
         Raises:
-            Problem: 503: too many pages listen.
+            Problem: 503: too many pages listen, of this person or in all.
         """
-        if len(self._pages) >= MOST_PAGES or self._closed.is_set():
-            raise Problem(503, f"{MOST_PAGES} pages listen already: close some")
+        again = {"Retry-After": "30"}
+        if self._listeners.total() >= MOST_PAGES or self._closed.is_set():
+            raise Problem(503, f"{MOST_PAGES} pages listen already: close some", headers=again)
+        if self._listeners[person] >= MOST_OF_ONE:
+            raise Problem(503, f"{person} has {MOST_OF_ONE} pages open that listen: close some", headers=again)
+        self._listeners[person] += 1
+        try:
+            yield
+        finally:
+            self._listeners[person] -= 1
+
+    async def stream(self) -> AsyncIterator[ServerSentEvent]:
+        """The events for one page: first what it should know, then what is new, until it goes."""
         page = _Page(asyncio.get_running_loop())
         self._pages.add(page)
         PAGES.set(len(self._pages))

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.projection import AWAY
 from shared.messaging.port import MessagingError
@@ -22,6 +23,8 @@ from shared.storage.port import StorageError
 MEDIA_TYPE: Final = "application/problem+json"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
+PLAIN: Final = {413: "what was sent is larger than an order may be: send less"}
+"""What to do about errors of the framework."""
 
 _log = structlog.stdlib.get_logger("api")
 
@@ -119,6 +122,34 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
         return answer(request, Problem(500, "an error that nobody foresaw; the log has it").details)
 
     return answer
+
+
+class ProblemsAlone:
+    """Answers with problem details where the framework has an error in plain text: a body that is too large."""
+
+    def __init__(self, app: ASGIApp, answer: Answer) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        replaced = False
+
+        async def send_problem(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_plain_error(message):
+                replaced = True
+                problem = Problem(message["status"], PLAIN.get(message["status"], ""))
+                await self._answer(Request(scope), problem.details, None)(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self._app(scope, receive, send_problem)
+
+
+def _is_plain_error(start: Message) -> bool:
+    kind = dict(start["headers"]).get(b"content-type", b"")
+    return bool(start["status"] >= 400 and kind.startswith(b"text/plain"))
 
 
 def _methods_of(app: FastAPI, path: str) -> str:

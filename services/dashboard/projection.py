@@ -115,8 +115,17 @@ class Keys:
         """String: a session of a person, by the digest of its id; as long as it may be idle."""
         return f"{self.access}login:{digest}"
 
+    def logins(self, person: str) -> str:
+        """Set: the digests of a person's sessions; as long as a session may last."""
+        return f"{self.access}logins:{person}"
+
+    @property
+    def used(self) -> str:
+        """Hash token id → when it was used last."""
+        return f"{self.access}used"
+
     def failures(self, who: str) -> str:
-        """String: failed logins of one name, or of one browser; an hour."""
+        """String: failed logins of one name from one address, of one address, or of one browser; an hour."""
         return f"{self.access}failures:{who}"
 
     def waiting(self, who: str) -> str:

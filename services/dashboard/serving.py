@@ -23,6 +23,7 @@ from services.dashboard.connections import (
     Listener,
     raise_descriptors,
 )
+from services.dashboard.guard import AnswerHeaders
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import MessagingError
 
@@ -55,7 +56,7 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         settings.trusted_proxies.split(","),
     )
     config = uvicorn.Config(
-        app,
+        AnswerHeaders(app),
         http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called like the class
         backlog=BACKLOG,
         log_config=None,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.dashboard.access.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
 from services.dashboard.access.dependencies import Admin, Audited, Viewer, anyone
 from services.dashboard.access.people import People, PersonName
+from services.dashboard.access.queues import KNOWN, STRANGERS
 from services.dashboard.access.schemas import (
     AuditPage,
     Login,
@@ -19,6 +20,8 @@ from services.dashboard.access.schemas import (
     NewPerson,
     NewRole,
     NewToken,
+    OwnSession,
+    OwnSessions,
     PasswordChange,
     PasswordMade,
     PersonList,
@@ -39,9 +42,6 @@ from services.dashboard.times import AskedTime
 
 router = APIRouter(prefix="/api", tags=["access"])
 
-AT_ONCE: Final = CapacityLimiter(2)
-"""Passwords that are looked at: each takes 19 MiB and 40 ms, and who waits takes no thread from anybody."""
-
 
 def _access(request: Request) -> Access:
     access: Access = request.app.state.access
@@ -56,6 +56,7 @@ Entrance = Annotated[Access, Depends(_access)]
 Register = Annotated[People, Depends(_people)]
 Person = Annotated[PersonName, Path(examples=["eva"])]
 Before = Annotated[str | None, Query(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="`next` of a page")]
+OwnSessionId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", examples=["0f3a9c1d2b4e5f60"])]
 TokenId = Annotated[str, Path(pattern=r"^token-[0-9a-z]{26}$", examples=["token-01jf6z6tx4w8e1v2m6c3n9q7rb"])]
 
 
@@ -63,12 +64,17 @@ async def log_in_with(request: Request, name: str, password: str) -> LoggedIn:
     """Begin a session with what was typed.
 
     Raises:
-        Problem: 401, 429.
+        Problem: 401, 429, 503.
     """
-    address = request.client.host if request.client else ""
-    device = cookies_of(request.headers).device
-    attempt = partial(_access(request).log_in, name, password, device, address)
-    return await to_thread.run_sync(attempt, limiter=AT_ONCE)
+    access, device = _access(request), cookies_of(request.headers).device
+    attempt = partial(access.log_in, name, password, device, *origin_of(request))
+    known = device is not None and await to_thread.run_sync(access.knows, name, device)
+    return await (KNOWN if known else STRANGERS).run(attempt)
+
+
+def origin_of(request: Request) -> tuple[str, str]:
+    """The address and the browser of a request."""
+    return request.client.host if request.client else "", request.headers.get("user-agent", "")
 
 
 def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> None:
@@ -106,10 +112,28 @@ async def change_password(
     request: Request, response: Response, access: Entrance, caller: Viewer, change: PasswordChange
 ) -> SessionView:
     """Change my own password. All my sessions end, and this one begins anew."""
-    attempt = partial(access.change_password, caller, change.current, change.new)
-    logged_in = await to_thread.run_sync(attempt, limiter=AT_ONCE)
+    attempt = partial(access.change_password, caller, change.current, change.new, *origin_of(request))
+    logged_in = await KNOWN.run(attempt)
     give_cookies(response, request, logged_in)
     return SessionView.of(logged_in.caller)
+
+
+@router.get("/sessions", responses=documented(401, 503))
+def list_sessions(access: Entrance, caller: Viewer) -> OwnSessions:
+    """Where I am logged in. A token has no sessions."""
+    return OwnSessions(sessions=[OwnSession.of(each, caller) for each in access.sessions(caller)])
+
+
+@router.delete("/sessions", status_code=204, responses=documented(401, 403, 503))
+def end_other_sessions(access: Entrance, caller: Viewer) -> None:
+    """Log me out wherever else I am logged in."""
+    access.end_other_sessions(caller)
+
+
+@router.delete("/sessions/{session_id}", status_code=204, responses=documented(401, 403, 404, 422, 503))
+def end_session(access: Entrance, caller: Viewer, session_id: OwnSessionId) -> None:
+    """End one of my sessions."""
+    access.end_session(caller, session_id)
 
 
 @router.get("/people", responses=documented(401, 403, 422, 503))
@@ -145,10 +169,11 @@ def remove_person(people: Register, caller: Admin, person: Person) -> None:
 
 
 @router.get("/tokens", responses=documented(401, 403, 422, 503))
-def list_tokens(people: Register, _caller: Admin, paging: Paged) -> TokenList:
+def list_tokens(people: Register, access: Entrance, _caller: Admin, paging: Paged) -> TokenList:
     """The tokens of programs, without their secrets, newest first, a page at a time; those that have expired too."""
     found, more = paging.part(people.look().tokens.values(), lambda token: newest(token.added_at, token.id))
-    return TokenList(tokens=[TokenView.of(token) for token in found], next=more)
+    used = access.tokens_used()
+    return TokenList(tokens=[TokenView.of(token, used.get(token.id)) for token in found], next=more)
 
 
 @router.post("/tokens", status_code=201, responses=documented(401, 403, 422, 503))

@@ -32,6 +32,10 @@ PersonName = Annotated[
     str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
 ]
 """Of a person or a token."""
+RESERVED: Final = frozenset(
+    {"camera", "console", "dashboard", "explainer", "inference", "local", "seamline", "set-up", "system", "trainer"}
+)
+"""Names that the system itself is the author by, or may be: nobody else has them."""
 FIRST: Final = "admin"
 """Name of the first admin."""
 TOKEN_START: Final = "seamline_"  # noqa: S105  how every token begins, so that scanners for leaked secrets know one
@@ -54,8 +58,9 @@ class People:
         """Add a person; without a password, one is made, and returned this once.
 
         Raises:
-            Problem: 409: there is one of that name; 422: the password will not do.
+            Problem: 409: there is one of that name; 422: the password will not do, or the name is the system's own.
         """
+        _check_name(name)
         if name in self.look().people:
             raise Problem(409, f"there is a person {name} already")
         kept, generated = _made(password, name)
@@ -106,7 +111,12 @@ class People:
                 raise Problem(409, LAST_ADMIN if directory.admins == {name} else MEANWHILE)
 
     def add_token(self, name: str, role: Role, days: int, *, by: str) -> tuple[Token, str]:
-        """A token for a program, and its secret, which is returned this once."""
+        """A token for a program, and its secret, which is returned this once.
+
+        Raises:
+            Problem: 422: the name is the system's own.
+        """
+        _check_name(name)
         secret = TOKEN_START + token_urlsafe(32)
         token_id = f"token-{str(ULID()).lower()}"
         expires = _now() + timedelta(days=days)
@@ -142,6 +152,11 @@ class People:
         if person is None:
             raise Problem(404, f"there is no person {name!r}: GET /api/people lists them")
         return person
+
+
+def _check_name(name: str) -> None:
+    if name in RESERVED:
+        raise Problem(422, f"name: the system itself uses {name!r} as an author: take another one")
 
 
 def _changed(directory: Directory, name: str, change_id: str) -> Person:

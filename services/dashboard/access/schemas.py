@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -11,10 +11,13 @@ from services.dashboard.access.audit import AuditEntry
 from services.dashboard.access.directory import Person, Token
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.roles import Caller, Role
+from services.dashboard.access.sessions import OpenSession
 from services.dashboard.paging import Next
 
 Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """As it was typed. Whether it will do is looked at apart, and said in words."""
+LONGEST_DAYS: Final = 366
+"""Of a token: what is still needed after a year gets another one."""
 EXAMPLE = "four unrelated words here"
 
 
@@ -40,6 +43,29 @@ class SessionView(BaseModel):
     def of(cls, caller: Caller) -> Self:
         """The caller as the API shows it."""
         return cls(name=caller.name, role=caller.role, kind=caller.kind)
+
+
+class OwnSession(BaseModel):
+    """A session of one's own."""
+
+    id: str = Field(description="to end it; it opens nothing", examples=["0f3a9c1d2b4e5f60"])
+    current: bool = Field(description="the one that asks")
+    begun_at: datetime
+    seen_at: datetime = Field(description="when it was used last")
+    address: str = Field(examples=["192.168.1.20"])
+    browser: str = Field(description="as it calls itself", examples=["Mozilla/5.0 (X11; Linux x86_64) …"])
+
+    @classmethod
+    def of(cls, found: OpenSession, caller: Caller) -> Self:
+        """A session as the API shows it."""
+        details = found.session.model_dump(include={"begun_at", "address", "browser"})
+        return cls(id=found.id, current=found.digest == caller.session, seen_at=found.seen_at, **details)
+
+
+class OwnSessions(BaseModel):
+    """One's own sessions, the one used last first."""
+
+    sessions: list[OwnSession]
 
 
 class PasswordChange(BaseModel):
@@ -130,11 +156,12 @@ class TokenView(BaseModel):
     expires_at: datetime
     added_by: str = Field(examples=["admin"])
     added_at: datetime
+    used_at: datetime | None = Field(None, description="last, within a minute; null: not that is known")
 
     @classmethod
-    def of(cls, token: Token) -> Self:
+    def of(cls, token: Token, used_at: datetime | None = None) -> Self:
         """A token as the API shows it."""
-        return cls.model_validate(token, from_attributes=True)
+        return cls.model_validate(token, from_attributes=True).model_copy(update={"used_at": used_at})
 
 
 class TokenList(BaseModel):
@@ -148,12 +175,12 @@ class NewToken(BaseModel):
     """A token to be made."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"name": "prometheus", "role": "viewer", "days": 365}}
+        extra="forbid", json_schema_extra={"example": {"name": "prometheus", "role": "viewer", "days": 90}}
     )
 
     name: PersonName
     role: Role
-    days: int = Field(90, ge=1, le=3650, description="that it lasts")
+    days: int = Field(90, ge=1, le=LONGEST_DAYS, description="that it lasts")
 
 
 class TokenMade(TokenView):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -14,11 +15,14 @@ from pydantic import AwareDatetime, BaseModel
 from redis import Redis
 
 from services.dashboard.access.directory import Person
-from services.dashboard.projection import AWAY, Keys
+from services.dashboard.projection import AWAY, Keys, read_hash
 
 REMEMBERED_SECONDS: Final = 300.0
 """For so long a session that was found here still holds while Redis is away."""
 MOST_REMEMBERED: Final = 10_000
+BROWSER_LENGTH: Final = 200
+NOTED_EVERY: Final = 60.0
+"""Seconds."""
 
 
 class Session(BaseModel):
@@ -29,6 +33,24 @@ class Session(BaseModel):
     """The person's, when it began."""
     until: AwareDatetime
     """However busy it is."""
+    begun_at: AwareDatetime
+    address: str = ""
+    browser: str = ""
+    """As it calls itself."""
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session as its person sees it."""
+
+    digest: str
+    session: Session
+    seen_at: datetime
+
+    @property
+    def id(self) -> str:
+        """A name for it that opens nothing."""
+        return self.digest[:16]
 
 
 class Sessions:
@@ -41,18 +63,61 @@ class Sessions:
         self._longest = longest
         self._remembered: OrderedDict[str, tuple[float, Session]] = OrderedDict()
         """When each was found last (monotonic)."""
+        self._noted: dict[str, float] = {}
+        """When each token was noted last (monotonic)."""
 
     @property
     def longest(self) -> timedelta:
         """After so long a session ends, however busy it is."""
         return self._longest
 
-    def begin(self, person: Person) -> str:
+    def begin(self, person: Person, address: str = "", browser: str = "") -> str:
         """A new session; its id, which is told once."""
-        session_id = token_urlsafe(32)
-        session = Session(person=person.name, epoch=person.epoch, until=datetime.now(UTC) + self._longest)
-        self._redis.set(self._key(digest_of(session_id)), session.model_dump_json(), ex=self._idle)
+        session_id, now = token_urlsafe(32), datetime.now(UTC)
+        session = Session(
+            person=person.name,
+            epoch=person.epoch,
+            until=now + self._longest,
+            begun_at=now,
+            address=address,
+            browser=browser[:BROWSER_LENGTH],
+        )
+        digest = digest_of(session_id)
+        pipeline = self._redis.pipeline()
+        pipeline.set(self._key(digest), session.model_dump_json(), ex=self._idle)
+        pipeline.sadd(self._keys.logins(person.name), digest)
+        pipeline.expire(self._keys.logins(person.name), self._longest)
+        pipeline.execute()
         return session_id
+
+    def all_of(self, person: Person) -> list[OpenSession]:
+        """The sessions of a person that still hold, the one used last first."""
+        digests = sorted(cast("set[str]", self._redis.smembers(self._keys.logins(person.name))))
+        pipeline = self._redis.pipeline(transaction=False)
+        for digest in digests:
+            pipeline.get(self._key(digest))
+            pipeline.pttl(self._key(digest))
+        answers, found, now = pipeline.execute(), [], datetime.now(UTC)
+        for digest, text, left in zip(digests, answers[::2], answers[1::2], strict=True):
+            session = Session.model_validate_json(text) if text else None
+            if session and session.epoch == person.epoch and session.until > now:
+                found.append(OpenSession(digest, session, now - self._idle + timedelta(milliseconds=left)))
+            else:
+                self._redis.srem(self._keys.logins(person.name), digest)
+        return sorted(found, key=lambda each: each.seen_at, reverse=True)
+
+    def note_used(self, token_id: str) -> None:
+        """Remember that a token was used; once a minute is enough."""
+        now = time.monotonic()
+        if now - self._noted.get(token_id, float("-inf")) < NOTED_EVERY:
+            return
+        self._noted[token_id] = now
+        with suppress(*AWAY):
+            self._redis.hset(self._keys.used, token_id, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def used(self) -> dict[str, datetime]:
+        """When each token was used last."""
+        return {token: datetime.fromisoformat(at) for token, at in read_hash(self._redis, self._keys.used).items()}
 
     def find(self, digest: str) -> Session | None:
         """The session, which is kept for as long again as it may be idle.

@@ -165,7 +165,8 @@ class FramesService:
     def _ask(self, frame: KnownFrame, labels: Collection[str], by: str) -> None:
         """Heatmaps that are there are asked for again, since an explanation replaces the one before."""
         verdict = frame.verdict
-        if not verdict.picture_key or not self._store.exists(verdict.picture_key):
+        key = verdict.picture_key
+        if not key or not verdict.frame.owns(key) or not self._store.exists(key):
             raise Problem(404, "the picture of this frame is not kept, so nothing can be explained")
         request = ExplanationRequested(
             **dict(verdict), labels=tuple(sorted(labels)), requested_by=by, requested_at=datetime.now(UTC)

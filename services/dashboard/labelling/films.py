@@ -23,8 +23,9 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from ulid import ULID
 
+from services.dashboard.labelling.apart import VideoApart
 from services.dashboard.labelling.intake import Content, Kind
-from services.dashboard.labelling.reels import Album, Reel, Video
+from services.dashboard.labelling.reels import Album, Reel
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
 
@@ -257,7 +258,7 @@ def _opened(path: Path, content: Content) -> Iterator[Reel]:
 
 
 def _reel(kind: Kind, path: Path, names: Sequence[str], times: Sequence[float]) -> Reel:
-    return Album(path, names) if kind == "album" else Video(path, times)
+    return Album(path, names) if kind == "album" else VideoApart(path, times)
 
 
 def _numbered(stem: str, count: int) -> str:

@@ -14,9 +14,13 @@ from typing import Final, Literal
 import cv2
 
 from services.dashboard.labelling.reels import UnreadableFilm, opened
-from shared.vision.codec import PIXEL_LIMIT, UnreadablePicture, decode, size_of
+from shared.vision.codec import UnreadablePicture, decode, size_of
 
 MOST_PICTURES: Final = 100_000
+MOST_PIXELS: Final = 250_000_000_000
+"""Of all pictures of a video: 100,000 of 2.5 megapixels."""
+VIDEO_PIXELS: Final = 17_000_000
+"""Of a picture of a video: its decoder keeps up to sixteen of them."""
 PICTURE_BYTES: Final = 64 * 1024**2
 """The largest picture in an archive, unpacked."""
 ARCHIVE_BYTES: Final = 4 * 1024**3
@@ -94,14 +98,13 @@ def _look_through_video(path: Path) -> Content:
     times: list[float] = []
     with opened(path) as capture:
         width, height = (int(capture.get(prop)) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > PIXEL_LIMIT:
+        if width * height > VIDEO_PIXELS:
             raise UnreadableFilm(f"its pictures have {width} x {height} pixels: scale it down")
         speed = float(capture.get(cv2.CAP_PROP_FPS))
         announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         while capture.grab():
             times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
-            if len(times) > MOST_PICTURES:
-                raise UnreadableFilm(f"it has more than {MOST_PICTURES:,} pictures: cut it into several films")
+            _check_length(len(times), width * height)
     if not times:
         raise UnreadableFilm("it has no picture that can be read: convert it with `ffmpeg -i FILE film.mp4`")
     if not 0 < speed <= FASTEST:
@@ -112,6 +115,15 @@ def _look_through_video(path: Path) -> Content:
             f"it breaks off after {seconds:.1f} of {announced_seconds:.1f} s: upload it again, or repair it"
         )
     return Content("video", width, height, speed, times=tuple(times))
+
+
+def _check_length(pictures: int, pixels: int) -> None:
+    if pictures > MOST_PICTURES:
+        raise UnreadableFilm(f"it has more than {MOST_PICTURES:,} pictures: cut it into several films")
+    if pictures * pixels > MOST_PIXELS:
+        raise UnreadableFilm(
+            f"its pictures have more than {MOST_PIXELS / 1e9:.0f} gigapixels together: scale it down, or cut it"
+        )
 
 
 def _look_through_album(path: Path) -> Content:

@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 
 from services.dashboard.labelling.agreement import by_label
+from services.dashboard.labelling.apart import look_through_apart
 from services.dashboard.labelling.desk import Desk
 from services.dashboard.labelling.films import Films, KnownFilm, digest_of
-from services.dashboard.labelling.intake import look_through
 from services.dashboard.labelling.ledger import Ledger
 from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.records import Judged, Reading, Record
-from services.dashboard.labelling.reels import UnreadableFilm, thumbnail
+from services.dashboard.labelling.reels import UnreadableFilm
 from services.dashboard.labelling.schemas import (
     AgreementView,
     FrameToLabel,
@@ -32,6 +32,7 @@ from services.dashboard.labelling.schemas import (
 )
 from services.dashboard.labelling.shown import contradictions_of, frame_of, kappa_view, source_view
 from services.dashboard.labelling.sources import Source, Sources, checked_recipe
+from services.dashboard.labelling.thumbnails import Thumbnails
 from services.dashboard.labelling.work import Task, Work, judged_in, reading_of
 from services.dashboard.paging import Paging, Place, newest
 from services.dashboard.problems import Problem
@@ -71,6 +72,7 @@ class LabellingService:
         self._work = Work(line_frames)
         self._line_frames = line_frames
         self._sources = Sources(store, films)
+        self._thumbnails = Thumbnails()
 
     def sources(self, paging: Paging) -> SourceList:
         """The sources of frames: the lines by recipe, then the films, the newest first."""
@@ -121,7 +123,7 @@ class LabellingService:
         """
         try:
             self._films.check_new(digest_of(path), recipe_yaml)
-            content = look_through(path)
+            content = look_through_apart(path)
             film = self._films.keep(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
         except KnownFilm as error:
             raise Problem(409, str(error)) from error
@@ -180,8 +182,9 @@ class LabellingService:
         source = self._sources.get(source_id)
         judged = self._desk.known(source, self._ledger.history(source.id), [frame]).get(frame)
         try:
-            content = self.file_of(source, frame, judged)
-            return thumbnail(content, width) if width else content
+            if width is None:
+                return self.file_of(source, frame, judged)
+            return self._thumbnails.get((source.id, frame, width), width, lambda: self.file_of(source, frame, judged))
         except (UnreadableFilm, ObjectNotFound) as error:
             raise Problem(404, f"the picture of frame {frame} can't be had: {error}") from error
 
@@ -193,7 +196,7 @@ class LabellingService:
         """
         if source.film is not None:
             return self._films.picture(source.film, int(frame))
-        if judged is None:
+        if judged is None or not judged.frame.owns(judged.picture_key):
             raise ObjectNotFound(f"frame {frame} has no picture")
         return self._store.get(judged.picture_key)
 

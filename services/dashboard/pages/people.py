@@ -11,10 +11,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from services.dashboard.access import Admin, Audited, Role, at_least
 from services.dashboard.access.endpoints import Before, Person, Register, TokenId
 from services.dashboard.access.people import PersonName
+from services.dashboard.access.schemas import LONGEST_DAYS
 from services.dashboard.access.search import Search, csv_of
+from services.dashboard.access.service import Access
 from services.dashboard.pages.form import Asked, Fields
 from services.dashboard.pages.templating import Clock, show
 from services.dashboard.problems import Problem
+from services.dashboard.projection import AWAY
 
 PAGE: Final = 50
 ACTIONS: Final = ("frame", "label", "model", "parked", "person", "session", "threshold", "token", "training")
@@ -96,10 +99,13 @@ def add_token(
     *,
     name: Annotated[PersonName, Form()],
     role: Annotated[Role, Form()],
-    days: Annotated[int, Form(ge=1, le=3650)],
+    days: Annotated[int, Form(ge=1, le=LONGEST_DAYS)],
 ) -> Response:
     """Make a token, and show its secret once."""
-    _, secret = people.add_token(name, role, days, by=caller.name)
+    try:
+        _, secret = people.add_token(name, role, days, by=caller.name)
+    except Problem as problem:
+        return _show(request, people, problem=problem)
     return _show(request, people, secret=("Token", name, secret))
 
 
@@ -148,6 +154,8 @@ def _show(
         people=sorted(directory.people.values(), key=lambda each: each.name),
         tokens=sorted(directory.tokens.values(), key=lambda each: each.added_at, reverse=True),
         may=MAY,
+        used=_used(request),
+        longest_days=LONGEST_DAYS,
         now=datetime.now(UTC),
         problem=problem.details if problem else None,
         secret=secret,
@@ -155,6 +163,15 @@ def _show(
     shown.status_code = problem.details.status if problem else 200
     shown.headers["Cache-Control"] = "no-store"
     return shown
+
+
+def _used(request: Request) -> dict[str, datetime]:
+    """When each token was used last; while Redis is away, nothing is known."""
+    access: Access = request.app.state.access
+    try:
+        return access.tokens_used()
+    except AWAY:
+        return {}
 
 
 def _again() -> RedirectResponse:

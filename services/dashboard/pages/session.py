@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from services.dashboard.access import Role, Viewer, anyone, at_least
+from services.dashboard.access import Caller, Viewer, anyone
 from services.dashboard.access.cookies import drop_session
-from services.dashboard.access.endpoints import AT_ONCE, Entrance, give_cookies, log_in_with
+from services.dashboard.access.endpoints import Entrance, OwnSessionId, give_cookies, log_in_with, origin_of
+from services.dashboard.access.queues import KNOWN
+from services.dashboard.access.schemas import OwnSession
+from services.dashboard.access.service import Access
 from services.dashboard.guard import MOST_BYTES
 from services.dashboard.pages.templating import show
 from services.dashboard.problems import Problem
+from services.dashboard.projection import AWAY
 
 router = APIRouter(include_in_schema=False)
 Next = Annotated[str, Query(max_length=2000, description="where to go then")]
@@ -59,10 +63,24 @@ def log_out(access: Entrance, caller: Viewer) -> RedirectResponse:
     return answer
 
 
-@router.get("/account", dependencies=[at_least(Role.VIEWER)])
-def show_account(request: Request) -> HTMLResponse:
-    """Who I am, and my password."""
-    return show(request, "account.html", "account")
+@router.get("/account")
+def show_account(request: Request, access: Entrance, caller: Viewer) -> HTMLResponse:
+    """Who I am, my password, and where I am logged in."""
+    return _show_account(request, access, caller)
+
+
+@router.post("/account/sessions/end")
+def end_other_sessions(access: Entrance, caller: Viewer) -> RedirectResponse:
+    """Log me out wherever else I am logged in."""
+    access.end_other_sessions(caller)
+    return RedirectResponse("/account#sessions", status_code=303)
+
+
+@router.post("/account/sessions/{session_id}/end")
+def end_session(access: Entrance, caller: Viewer, session_id: OwnSessionId) -> RedirectResponse:
+    """End one of my sessions."""
+    access.end_session(caller, session_id)
+    return RedirectResponse("/account#sessions", status_code=303)
 
 
 @router.post("/account")
@@ -72,15 +90,22 @@ async def change_password(
     """Change my own password."""
     try:
         _check_typing(new, again)
-        attempt = partial(access.change_password, caller, current, new)
-        logged_in = await to_thread.run_sync(attempt, limiter=AT_ONCE)
+        logged_in = await KNOWN.run(partial(access.change_password, caller, current, new, *origin_of(request)))
     except Problem as problem:
-        shown = show(request, "account.html", "account", problem=problem.details)
+        shown = await run_in_threadpool(_show_account, request, access, caller, problem=problem.details)
         shown.status_code = problem.details.status
         return shown
-    answer = show(request, "account.html", "account", done=True)
+    answer = await run_in_threadpool(_show_account, request, access, logged_in.caller, done=True)
     give_cookies(answer, request, logged_in)
     return answer
+
+
+def _show_account(request: Request, access: Access, caller: Caller, **context: Any) -> HTMLResponse:
+    try:
+        sessions = [OwnSession.of(each, caller) for each in access.sessions(caller)]
+    except AWAY:
+        sessions = None
+    return show(request, "account.html", "account", sessions=sessions, **context)
 
 
 def _check_typing(new: str, again: str) -> None:

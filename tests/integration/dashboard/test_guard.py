@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from services.dashboard.lines.schemas import LineState
+from services.dashboard.lines.service import LinesService
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from shared.topology import TRAINER_COMMANDS
-from tests.dashboards import embedded_settings, open_dashboard
+from tests.dashboards import embedded_settings, open_dashboard, problem
 
 ORDER = {"recipe": "seam", "dataset": "datasets/seam"}
 
@@ -77,3 +80,49 @@ def test_browsers_are_told_to_run_nothing_of_others(client: httpx.Client) -> Non
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert "server" not in headers
+
+
+def test_browsers_keep_nothing_that_is_personal_and_give_pages_no_devices(client: httpx.Client) -> None:
+    for path in ("/", "/api/lines", "/api/session", "/nothing", "/api/lines/nothing"):
+        headers = client.get(path).headers
+        assert headers["cache-control"] == "no-store", path
+        assert "camera=()" in headers["permissions-policy"], path
+        assert "strict-transport-security" not in headers
+    assert "no-store" not in client.get("/static/seamline.css").headers.get("cache-control", "")
+
+
+@pytest.mark.parametrize("settings", [{"trusted_proxies": "127.0.0.1"}], indirect=True)
+def test_a_browser_that_came_by_the_https_of_a_proxy_is_told_to_stay_with_it(client: httpx.Client) -> None:
+    headers = client.get("/", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}).headers
+    assert "max-age" in headers["strict-transport-security"]
+
+
+def test_nobody_else_is_believed_that_it_came_by_https(client: httpx.Client) -> None:
+    headers = client.get("/", headers={"X-Forwarded-Proto": "https"}).headers
+    assert "strict-transport-security" not in headers
+
+
+def test_every_error_is_problem_details(client: httpx.Client, settings: DashboardSettings) -> None:
+    json = {"Content-Type": "application/json"}
+    problem(client.get("/api/nothing"), 404, "Not Found")
+    problem(client.put("/api/lines", json={}), 405, "Method Not Allowed")
+    problem(client.post("/api/trainings", content=b"{", headers=json), 422, "body")
+    problem(client.post("/api/trainings", content=b" " * 2_000_000, headers=json), 413, "send less")
+    problem(client.post("/api/trainings", content=(b" " * 65_536 for _ in range(20)), headers=json), 413, "send less")
+    with socket.create_connection((settings.host, settings.port), 60) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in answer
+
+
+def test_an_error_that_nobody_foresaw_is_a_problem_too_and_carries_the_same_headers(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: LinesService) -> list[LineState]:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(LinesService, "states", fail)
+    answer = client.get("/api/lines")
+    problem(answer, 500, "the log has it")
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")

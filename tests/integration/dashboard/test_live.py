@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from services.dashboard import live
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
-from tests.dashboards import embedded_settings, open_dashboard, publish, redis_of
+from tests.dashboards import embedded_settings, open_dashboard, problem, publish, redis_of, soon
 from tests.verdicts import Line, explanation_of
 
 
@@ -112,3 +113,22 @@ def test_a_page_that_does_not_read_harms_nobody(client: httpx.Client, broker: Br
         arriving = events(reading)
         while first(arriving, "line")["accounting"]["judged"] < 300:
             pass
+
+
+def test_who_listens_too_often_is_told_so_at_once_and_a_page_that_closes_makes_room(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_OF_ONE", 2)
+    with client.stream("GET", "/api/events") as one:
+        next(events(one))
+        with client.stream("GET", "/api/events") as other:
+            next(events(other))
+            answer = client.get("/api/events")
+            problem(answer, 503, "2 pages open that listen")
+            assert "retry-after" in answer.headers
+    soon(lambda: listens(client), "a place to be free")
+
+
+def listens(client: httpx.Client) -> bool:
+    with client.stream("GET", "/api/events") as stream:
+        return stream.status_code == 200

@@ -87,7 +87,14 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         *(keys.bucket("l", step, "x") for step in Step),
     ]
     made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.asked("f")]
-    made += [keys.login("d"), keys.failures("w"), keys.waiting("w"), keys.device("d")]
+    made += [
+        keys.login("d"),
+        keys.failures("w"),
+        keys.logins("p"),
+        keys.applied("b"),
+        keys.waiting("w"),
+        keys.device("d"),
+    ]
     public = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
     assert len(made) == len(public) + len(Step) - 1, "a key was added: say it in the README and here"
     kinds = "bitmap|hash|string|list|set|sorted set|channel"

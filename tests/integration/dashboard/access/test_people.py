@@ -247,3 +247,27 @@ def test_the_command_line_lets_in_who_is_locked_out(tmp_path: Path) -> None:
     assert "prometheus" in run("token", "list")[1]
     assert run("token", "revoke", token.id) == (0, "")
     assert {entry.by for entry in Audit(store).newest(token.added_at, datetime.now(UTC), None)} == {"console"}
+
+
+@pytest.mark.parametrize("name", ["local", "console", "set-up", "trainer", "LOCAL"])
+def test_nobody_gets_a_name_by_which_the_system_is_an_author(house: House, name: str) -> None:
+    admin = house.browser(FIRST)
+    problem(admin.post("/api/people", json={"name": name, "role": "viewer"}), 422, "the system itself uses")
+    problem(admin.post("/api/tokens", json={"name": name, "role": "viewer"}), 422, "the system itself uses")
+
+
+def test_a_token_lasts_a_year_at_most_and_says_when_it_was_used_last(house: House) -> None:
+    admin = house.browser(FIRST)
+    order = {"name": "prometheus", "role": "viewer", "days": 366}
+    assert admin.post("/api/tokens", json={**order, "days": 367}).status_code == 422
+    made = admin.post("/api/tokens", json=order).json()
+
+    def used_at() -> str | None:
+        tokens = admin.get("/api/tokens", params={"limit": 500}).json()["tokens"]
+        (found,) = (each["used_at"] for each in tokens if each["id"] == made["id"])
+        return str(found) if found else None
+
+    assert used_at() is None
+    bearer = {"Authorization": f"Bearer {made['secret']}"}
+    assert house.stranger().get("/metrics", headers=bearer).status_code == 200
+    assert used_at()

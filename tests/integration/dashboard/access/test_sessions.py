@@ -189,3 +189,21 @@ def test_without_a_login_everybody_of_this_machine_may_do_everything_and_is_told
         assert client.get("/login").headers["location"] == "/"
         assert client.get("/metrics").status_code == 200
     broker.close()
+
+
+def test_people_see_their_own_sessions_and_end_them(house: House) -> None:
+    name, another = house.person(Role.VIEWER), house.someone(Role.VIEWER)
+    here, there, elsewhere = (house.browser(name) for _ in range(3))
+    listed = here.get("/api/sessions").json()["sessions"]
+    assert [each["current"] for each in listed].count(True) == 1
+    assert len(listed) == 3
+    assert {each["address"] for each in listed} == {"127.0.0.1"}
+    assert listed[0]["browser"].startswith("python-httpx")
+    (of_there,) = (each["id"] for each in there.get("/api/sessions").json()["sessions"] if each["current"])
+    problem(another.delete(f"/api/sessions/{of_there}"), 404, "no such session of yours")
+    assert here.delete(f"/api/sessions/{of_there}").status_code == 204
+    assert [client.get(LINES).status_code for client in (here, there, elsewhere)] == [200, 401, 200]
+    assert "python-httpx" in here.get("/account").text
+    assert here.post("/account/sessions/end").status_code == 303
+    assert [client.get(LINES).status_code for client in (here, elsewhere, another)] == [200, 401, 200]
+    assert len(here.get("/api/sessions").json()["sessions"]) == 1

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from services.dashboard.access import Role, throttle
-from services.dashboard.access.throttle import FREE, LONGEST_WAIT, wait_after
-from tests.dashboards import problem
+from services.dashboard.access.throttle import FREE, LONGEST_WAIT, network_of, wait_after
+from tests.dashboards import problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
 
 
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine may be busy: the first waits are shorter than a test may take."""
-    monkeypatch.setattr(throttle, "wait_after", lambda _tries: timedelta(minutes=2))
+    monkeypatch.setattr(throttle, "wait_after", lambda _tries, _free=0: timedelta(minutes=2))
 
 
 def fail(client: httpx.Client, name: str, times: int) -> list[int]:
@@ -45,6 +47,51 @@ def test_whoever_hammers_at_a_name_does_not_keep_its_owner_out(house: House) -> 
     assert log_in(owner, name).status_code == 200
     assert still_logged_in.get("/api/lines").status_code == 200
     assert fail(owner, name, FREE + 2)[-1] == 429, "the owner's browser is no way to guess either"
+
+
+@pytest.mark.usefixtures("long_waits")
+def test_whoever_hammers_at_a_name_from_another_address_does_not_keep_its_owner_out_of_a_new_browser(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, attacker = house.person(Role.VIEWER), house.stranger()
+    assert fail(attacker, name, FREE + 2)[-1] == 429
+    monkeypatch.setattr(throttle, "network_of", lambda _address: "192.0.2.7")
+    assert log_in(house.stranger(), name).status_code == 200
+
+
+@pytest.mark.usefixtures("long_waits")
+def test_an_address_that_tries_many_names_has_to_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "network_of", lambda _address: "192.0.2.8")
+    monkeypatch.setattr(throttle, "FREE_OF_ADDRESS", 8)
+    attacker, owner = house.stranger(), house.browser(house.person(Role.VIEWER))
+    answers = [log_in(attacker, f"somebody-{number}", "wrong").status_code for number in range(10)]
+    assert answers == [401] * 9 + [429]
+    assert owner.get("/api/lines").status_code == 200
+
+
+def test_of_an_ipv6_address_the_network_counts() -> None:
+    assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") == "2001:db8:1:2::/64"
+    assert network_of("192.0.2.1") == "192.0.2.1"
+
+
+def test_a_known_browser_is_let_in_at_once_while_150_strangers_log_in(house: House) -> None:
+    name = house.person(Role.VIEWER)
+    owner, count = house.browser(name), 150
+    limits = httpx.Limits(max_connections=count)
+    strangers = httpx.Client(base_url=house.address, trust_env=False, timeout=60, limits=limits)
+    with strangers, ThreadPoolExecutor(count) as threads:
+        began = time.monotonic()
+        others = [threads.submit(log_in, strangers, f"stranger-{number}", "wrong") for number in range(count)]
+        soon(lambda: any(each.done() for each in others), "the strangers to come")
+        asked = time.monotonic()
+        assert log_in(owner, name).status_code == 200
+        waited = time.monotonic() - asked
+        answers = [each.result() for each in others]
+    assert waited < max(1.0, (time.monotonic() - began) / 2), "it stood behind the strangers"
+    assert {answer.status_code for answer in answers} <= {401, 429, 503}
+    turned_away = [answer for answer in answers if answer.status_code != 401]
+    assert turned_away
+    assert all("retry-after" in answer.headers for answer in turned_away)
 
 
 def test_the_wait_doubles_and_is_never_longer_than_minutes() -> None:

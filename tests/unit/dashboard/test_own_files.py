@@ -1,0 +1,47 @@
+"""A message can't make anybody see what is not its frame's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from services.dashboard.frames.index import FrameIndex, KnownFrame
+from services.dashboard.frames.service import FramesService
+from services.dashboard.problems import Problem
+from shared.messages import FrameInspected
+from shared.storage.filesystem import FilesystemStore
+from tests.verdicts import Line
+
+NEVER_ASKED: Any = None
+
+
+class Index:
+    """Knows one frame, as a projection would that took in what nobody checked."""
+
+    verdict: FrameInspected
+
+    def find(self, _frame_id: str) -> KnownFrame:
+        return KnownFrame(self.verdict, None)
+
+    def asked(self, _frame_id: str) -> None:
+        return None
+
+
+def test_a_frame_shows_objects_of_its_own_folder_alone(tmp_path: Path) -> None:
+    store, index = FilesystemStore(tmp_path), Index()
+    frames = FramesService(cast("FrameIndex", index), NEVER_ASKED, store, NEVER_ASKED, NEVER_ASKED)
+    line = Line()
+    honest, other = line.verdict("break"), line.verdict("break")
+    store.put("people/secret.json", b"a password")
+    for each in (honest, other):
+        store.put(f"{each.frame.storage_key}/picture.jpg", each.frame.frame_id.encode())
+    index.verdict = honest.model_copy(update={"picture_key": f"{honest.frame.storage_key}/picture.jpg"})
+    assert frames.picture(honest.frame.frame_id).content == honest.frame.frame_id.encode()
+    for key in ("people/secret.json", f"{other.frame.storage_key}/picture.jpg", f"{honest.frame.storage_key}x/a.jpg"):
+        index.verdict = honest.model_copy(update={"picture_key": key})
+        with pytest.raises(Problem, match="not kept"):
+            frames.picture(honest.frame.frame_id)
+        with pytest.raises(Problem, match="not kept"):
+            frames.explain(honest.frame.frame_id, [], by="mallory")
