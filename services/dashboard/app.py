@@ -34,7 +34,7 @@ from services.dashboard.openapi import install_document
 from services.dashboard.pages import endpoints as pages_endpoints
 from services.dashboard.pages import session as session_pages
 from services.dashboard.pages.templating import Clock
-from services.dashboard.problems import ProblemsAlone, install_problems
+from services.dashboard.problems import install_problems
 from services.dashboard.quality import endpoints as quality_endpoints
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
@@ -109,5 +109,5 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
     answer = install_problems(app, pages_endpoints.show_problem)
     app.add_middleware(Guard, settings=settings, access=rooms.access, answer=answer)
     app.add_middleware(Deadline, readiness=rooms.readiness, answer=answer)
-    app.add_middleware(ProblemsAlone, answer=answer)
+    app.state.answer = answer
     return app

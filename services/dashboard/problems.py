@@ -96,7 +96,7 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        details = Problem(error.status_code, str(error.detail)).details
+        details = Problem(error.status_code, PLAIN.get(error.status_code) or str(error.detail)).details
         allowed = {"Allow": _methods_of(app, request.scope["path"])} if error.status_code == 405 else {}
         return answer(request, details, {**(error.headers or {}), **allowed})
 

@@ -24,6 +24,7 @@ from services.dashboard.connections import (
     raise_descriptors,
 )
 from services.dashboard.guard import AnswerHeaders
+from services.dashboard.problems import ProblemsAlone
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import MessagingError
 
@@ -56,7 +57,7 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         settings.trusted_proxies.split(","),
     )
     config = uvicorn.Config(
-        AnswerHeaders(app),
+        AnswerHeaders(ProblemsAlone(app, app.state.answer)),
         http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called like the class
         backlog=BACKLOG,
         log_config=None,

@@ -92,6 +92,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         keys.failures("w"),
         keys.logins("p"),
         keys.applied("b"),
+        keys.last("l"),
         keys.waiting("w"),
         keys.device("d"),
     ]
