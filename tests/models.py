@@ -81,7 +81,9 @@ def paint_bundle(
 
 def layer(kind: str, name: str, *within: dict[str, Any]) -> dict[str, Any]:
     """A layer as a ``.keras`` file describes it."""
-    return {"class_name": kind, "config": {"name": name, **({"layers": list(within)} if within else {})}}
+    module = "keras" if kind == "Functional" else "keras.layers"
+    config = {"name": name, **({"layers": list(within)} if within else {})}
+    return {"module": module, "class_name": kind, "config": config}
 
 
 FEATURES: Final = layer("Conv2D", "features")
