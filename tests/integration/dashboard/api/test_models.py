@@ -84,7 +84,7 @@ def test_a_promotion_is_ordered_and_its_answer_told(client: httpx.Client, broker
 def test_a_model_that_was_replaced_after_its_promotion_is_told_of(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
-    put_model(store)
+    put_model(store, verdict_accuracy=0.9, escape_rate=0.1, overkill_rate=0.1)
     promoted = ModelPromoted(
         promotion_id="promotion-1",
         recipe="seam",
