@@ -25,6 +25,8 @@ HEALTH_PAUSE: Final = 0.5
 """Seconds, where no further file can be opened."""
 SILENCE_SECONDS: Final = 30.0
 """A service whose loop has not turned for so long is not well."""
+SLOW_SECONDS: Final = 300.0
+"""The same for a loop whose turns take longer: it loads models, trains or measures."""
 
 
 def configure_logging(service: str, settings: ServiceSettings) -> None:
@@ -87,9 +89,9 @@ class Health:
         self._last_beat = clock()
         self._looks: list[Callable[[], Sequence[str]]] = []
 
-    def beside(self, name: str = "a loop beside") -> Health:
-        """The health of a further loop: the service is well when all are."""
-        other = Health(self._silence_seconds, self._clock, name)
+    def beside(self, name: str = "a loop beside", silence_seconds: float | None = None) -> Health:
+        """The health of a further loop, whose turns may take longer: the service is well when all are."""
+        other = Health(silence_seconds or self._silence_seconds, self._clock, name)
         self._looks.append(lambda: other.troubles)
         return other
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from shared.messages import Message, WorkerReported
 from shared.messaging.loop import Handle
 from shared.messaging.port import Publisher
+from shared.observability import Health
 
 
 class Reporter:
@@ -42,9 +43,10 @@ class Reporter:
 
         return handle_and_count
 
-    def run(self, every_seconds: float, stop: threading.Event) -> None:
+    def run(self, every_seconds: float, stop: threading.Event, health: Health) -> None:
         """Report until ``stop`` is set."""
         while not stop.wait(every_seconds):
+            health.beat()
             self._publisher.publish(self.report())
 
     def report(self) -> WorkerReported:

@@ -36,7 +36,9 @@ def answering(store: ObjectStore, broker: Broker, told_by: Publisher | None = No
         Trainings(store, "trainer", 60), registry, errands, to_train=threading.Event(), to_measure=to_measure
     )
     publisher = told_by or broker.publisher()
-    measurer = Measurer(errands, measuring, store, publisher, news=to_measure, stop=stop, lease_seconds=60)
+    measurer = Measurer(
+        errands, measuring, store, publisher, news=to_measure, stop=stop, lease_seconds=60, health=Health()
+    )
 
     def serve() -> None:
         subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)

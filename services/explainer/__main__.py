@@ -19,7 +19,7 @@ from services.explainer.model import Models
 from services.explainer.settings import ExplainerSettings
 from shared.companions import running_beside
 from shared.messaging.loop import consume
-from shared.observability import Health, configure_logging, serve_health
+from shared.observability import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.quiet import import_quietly
 from shared.reporter import Reporter
 from shared.service import await_broker, run_service
@@ -50,7 +50,7 @@ def main(stop: threading.Event) -> None:
         requests = broker.subscribe(EXPLAINER_REQUESTS, prefetch=settings.batch)
         with running_beside(
             stop,
-            partial(reporter.run, settings.report_seconds, stop),
+            partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
             partial(turn, requests, health=health.beside("the loop of explainer.requests")),
         ):
             turn(broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch), health=health)

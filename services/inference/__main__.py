@@ -20,7 +20,7 @@ from services.inference.production import Production
 from services.inference.settings import InferenceSettings
 from shared.companions import running_beside
 from shared.messaging.loop import consume
-from shared.observability import Health, configure_logging, serve_health
+from shared.observability import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.reporter import Reporter
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
@@ -58,10 +58,11 @@ def main(stop: threading.Event) -> None:
             consume, broker.subscribe(INFERENCE_PICTURES, prefetch=16), publisher, Deferred(store).catch_up
         )
         waiting = health.beside("the loop of inference.pictures")
+        following = health.beside("the thread that loads models", SLOW_SECONDS)
         with running_beside(
             stop,
-            partial(production.follow, promotions, settings.model_check_seconds, stop),
-            partial(reporter.run, settings.report_seconds, stop),
+            partial(production.follow, promotions, settings.model_check_seconds, stop, following),
+            partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
             partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=waiting),
         ):
             production.wait(stop, health)

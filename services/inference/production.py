@@ -82,10 +82,11 @@ class Production:
         while not stop.is_set() and not self._arrived.wait(LISTEN_SECONDS):
             health.beat()
 
-    def follow(self, promotions: Subscription, every_seconds: float, stop: threading.Event) -> None:
+    def follow(self, promotions: Subscription, every_seconds: float, stop: threading.Event, health: Health) -> None:
         """Look at the pointer at the start, at each promotion, and every few seconds: a broadcast may be missed."""
         next_look = 0.0
         while not stop.is_set():
+            health.beat()
             if time.monotonic() >= next_look or self._heard(promotions, stop):
                 self.look()
                 next_look = time.monotonic() + every_seconds

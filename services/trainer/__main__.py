@@ -23,7 +23,7 @@ from services.trainer.settings import TrainerSettings
 from services.trainer.trainings import Trainings
 from shared.companions import running_beside
 from shared.messaging.loop import consume
-from shared.observability import Health, configure_logging, serve_health
+from shared.observability import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
@@ -40,7 +40,15 @@ def main(stop: threading.Event) -> None:
     store = open_store(settings)
     lease_seconds = settings.lease_seconds
     to_train, to_measure = threading.Event(), threading.Event()
-    measuring = Measuring(store, stopped=stop.is_set)
+    training, measuring_too = (
+        health.beside(name, SLOW_SECONDS) for name in ("the thread that trains", "the thread that measures")
+    )
+
+    def stopped() -> bool:
+        measuring_too.beat()
+        return stop.is_set()
+
+    measuring = Measuring(store, stopped)
     identity = Identity(settings.name, settings.work_folder)
     errands = Errands(store, identity.holder, lease_seconds)
     registry = Registry(store, Beside(measuring, errands))
@@ -60,9 +68,17 @@ def main(stop: threading.Event) -> None:
             news=to_train,
             stop=stop,
             lease_seconds=lease_seconds,
+            health=training,
         )
         measurer = Measurer(
-            errands, measuring, store, broker.publisher(), news=to_measure, stop=stop, lease_seconds=lease_seconds
+            errands,
+            measuring,
+            store,
+            broker.publisher(),
+            news=to_measure,
+            stop=stop,
+            lease_seconds=lease_seconds,
+            health=measuring_too,
         )
         commands = Commands(trainings, registry, errands, to_train=to_train, to_measure=to_measure)
         with running_beside(stop, runner.run, measurer.run):

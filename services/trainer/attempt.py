@@ -15,6 +15,7 @@ from services.trainer.child import Child, EpochDone, Event, StageReached
 from services.trainer.claims import Claim
 from services.trainer.trainings import Trainings
 from shared.messages import Message, TrainingRequested
+from shared.observability import Health
 from shared.storage.port import StorageUnavailable
 
 EVENT_SECONDS: Final = 0.5
@@ -57,7 +58,9 @@ class Attempt:
         self._mention = mention
         self._on_news = on_news
 
-    def follow(self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float) -> End:
+    def follow(
+        self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float, health: Health
+    ) -> End:
         """Wait for the end of the child, of the training, or of the trainer; tell of each stage and epoch meanwhile.
 
         Args:
@@ -65,9 +68,11 @@ class Attempt:
             news: set when a training may have been cancelled.
             stop: set when the trainer ends.
             lease_seconds: how long a claim holds; it is renewed three times as often.
+            health: is told that the process is watched.
         """
         renewal = time.monotonic() + lease_seconds / 3
         while not stop.is_set():
+            health.beat()
             event = child.next_event(EVENT_SECONDS)
             if isinstance(event, EpochDone):
                 # it gets on: whatever ends it now, it deserves all its attempts again

@@ -17,6 +17,7 @@ from services.trainer.gate import Interrupted, Measuring
 from services.trainer.turns import PASSING, take_turns
 from shared.messages import ComparisonRequested, Message, PromotionRequested, ThresholdsRequested
 from shared.messaging.port import Publisher
+from shared.observability import Health
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.vision.bundle import production_version
 
@@ -40,6 +41,7 @@ class Measurer:
         news: threading.Event,
         stop: threading.Event,
         lease_seconds: float,
+        health: Health,
     ) -> None:
         """Make a measurer.
 
@@ -51,6 +53,7 @@ class Measurer:
             news: set when there is a new errand.
             stop: set by a signal; the errand at hand is left between two batches, to be taken up again.
             lease_seconds: how long an errand stays with a trainer that is not heard of.
+            health: of this measurer.
         """
         self._errands = errands
         self._measuring = measuring
@@ -59,10 +62,11 @@ class Measurer:
         self._news = news
         self._stop = stop
         self._lease_seconds = lease_seconds
+        self._health = health
 
     def run(self) -> None:
         """Until the stop."""
-        take_turns(self._turn, self._news, self._stop)
+        take_turns(self._turn, self._news, self._stop, self._health)
 
     def _turn(self) -> bool:
         """Do the first errand that nobody else does; False if there is none."""

@@ -23,6 +23,7 @@ from services.trainer.trainings import Outcome, Trainings
 from services.trainer.turns import LOOK_SECONDS, PASSING, take_turns
 from shared.messages import Message, ModelTrained, TrainingRequested, TrainingState
 from shared.messaging.port import MessagingError, Publisher
+from shared.observability import Health
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.vision.bundle import EVALUATION, folder_of
 
@@ -46,6 +47,7 @@ class Runner:
         news: threading.Event,
         stop: threading.Event,
         lease_seconds: float,
+        health: Health,
         start: Callable[[str], AbstractContextManager[Child]] = started,
     ) -> None:
         """Make a runner.
@@ -58,6 +60,7 @@ class Runner:
             news: set when a training was asked for or cancelled.
             stop: set by a signal; the training at hand is left, to be taken up again.
             lease_seconds: how long a training stays with a trainer that is not heard of.
+            health: of this runner.
             start: runs a training in a process.
         """
         self._trainings = trainings
@@ -67,12 +70,13 @@ class Runner:
         self._news = news
         self._stop = stop
         self._lease_seconds = lease_seconds
+        self._health = health
         self._start = start
 
     def run(self) -> None:
         """Until the stop."""
         clear_ended(self._work_folder, self._trainings)
-        take_turns(self._turn, self._news, self._stop)
+        take_turns(self._turn, self._news, self._stop, self._health)
 
     def _turn(self) -> bool:
         """Do the first training that nobody else does; False if there is none, or it has to wait."""
@@ -93,7 +97,9 @@ class Runner:
         self._mention(running(request))
         attempt = Attempt(request, claim, self._trainings, self._mention, on_news=self._end_waiting)
         with self._start(request.training_id) as child:
-            end = attempt.follow(child, news=self._news, stop=self._stop, lease_seconds=self._lease_seconds)
+            end = attempt.follow(
+                child, news=self._news, stop=self._stop, lease_seconds=self._lease_seconds, health=self._health
+            )
         return self._conclude(attempt, end)
 
     def _end_waiting(self, at_hand: TrainingRequested) -> None:
@@ -114,6 +120,7 @@ class Runner:
                 return self._close(attempt, end)
             except PASSING as error:
                 _log.warning("will tell again how a training ended", reason=str(error))
+            self._health.beat()
             if self._stop.wait(LOOK_SECONDS):
                 with suppress(StorageUnavailable):
                     self._trainings.release(attempt.request.training_id)

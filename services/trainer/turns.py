@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from shared.messaging.port import BrokerUnavailable, PublishRefused
+from shared.observability import Health
 from shared.storage.port import StorageUnavailable
 
 LOOK_SECONDS: Final = 2.0
@@ -19,20 +20,25 @@ PASSING: Final = (BrokerUnavailable, PublishRefused, StorageUnavailable)
 _log = structlog.stdlib.get_logger("turns")
 
 
-def take_turns(turn: Callable[[], bool], news: threading.Event, stop: threading.Event) -> None:
+def take_turns(turn: Callable[[], bool], news: threading.Event, stop: threading.Event, health: Health) -> None:
     """Turn until the stop.
 
     Args:
         turn: does one piece of work; False where there is none, or it has to wait.
         news: set when there is something new to do.
         stop: ends it after the turn at hand.
+        health: is told at each turn; a turn that takes longer tells it as well.
     """
+    waiting = False
     while not stop.is_set():
+        health.beat()
         news.clear()
         try:
             idle = not turn()
+            waiting = False
         except PASSING as error:
-            _log.warning("will try again", reason=str(error))
-            idle = True
+            if not waiting:
+                _log.warning("will try again until it succeeds", reason=str(error))
+            idle = waiting = True
         if idle:
             news.wait(LOOK_SECONDS)

@@ -56,3 +56,15 @@ def test_what_is_wrong_is_named_and_makes_the_service_unwell() -> None:
     assert unwell.status_code == 503
     assert unwell.text == "the loop of requests stands\nthe publisher's thread has ended\n"
     assert set(asked) == {10}
+
+
+def test_a_loop_whose_turns_take_longer_may_stand_longer() -> None:
+    clock = Clock()
+    health = Health(silence_seconds=10, clock=clock)
+    health.beside("the thread that trains", silence_seconds=100)
+    clock.now = 99
+    health.beat()
+    assert health.well
+    clock.now = 101
+    health.beat()
+    assert health.troubles == ["the thread that trains stands"]

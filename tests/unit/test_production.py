@@ -248,7 +248,7 @@ def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
 def _following(production: Production, broker: SqliteBroker, every_seconds: float) -> Iterator[threading.Event]:
     stop = threading.Event()
     follower = threading.Thread(
-        target=production.follow, args=(broker.subscribe(PROMOTIONS, 10), every_seconds, stop), daemon=True
+        target=production.follow, args=(broker.subscribe(PROMOTIONS, 10), every_seconds, stop, Health()), daemon=True
     )
     follower.start()
     yield stop

@@ -16,6 +16,7 @@ from shared.dataset import DatasetVersion
 from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
 from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
+from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS
 from shared.vision.bundle import comparison_key, production_version
@@ -171,6 +172,7 @@ def test_a_measurement_that_brings_its_trainer_down_is_given_up(
         news=threading.Event(),
         stop=stop,
         lease_seconds=60,
+        health=Health(),
     )
     thread = threading.Thread(target=measurer.run)
     thread.start()

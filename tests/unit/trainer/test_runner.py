@@ -19,6 +19,7 @@ from services.trainer.trainings import Outcome, Trainings
 from shared.messages import Message, ModelTrained, PromotionRequested, TrainingProgressed, TrainingState, decode
 from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
+from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS, TRAINER_COMMANDS
 from tests.unit.trainer.requests import START, cancellation, training
@@ -83,6 +84,7 @@ class Bench:
             news=self.news,
             stop=self.stop,
             lease_seconds=60,
+            health=Health(),
             start=start,
         )
         thread = threading.Thread(target=runner.run)
