@@ -129,7 +129,10 @@ def described(content: bytes) -> Any:
         raise
     except NO_ARCHIVE as error:
         raise ForeignNetwork(f"is no network of Keras's: {str(error)[:200]}") from error
-    for module, name in _named(description):
+    if not isinstance(description, dict):
+        raise ForeignNetwork("is no network of Keras's: its description is no object")
+    # Keras passes over how the network itself was trained, when it is told not to compile it
+    for module, name in _named({**description, "compile_config": None}):
         if module not in KNOWN or name not in KNOWN[module]:
             raise ForeignNetwork(
                 f"names {str(name)[:80]!r} of {str(module)[:80]!r}, which is no layer of a network for images: "

@@ -66,6 +66,14 @@ def test_the_network_of_the_sample_model_is_described() -> None:
     assert described(NETWORK.read_bytes())["class_name"] == "Functional"
 
 
+def test_how_a_network_was_trained_is_passed_over_as_keras_does() -> None:
+    trained = layer("Sequential", "keras", layers=[]) | {"compile_config": layer("Adam", "keras.optimizers")}
+    assert described(archive({"config.json": json.dumps(trained).encode()})) == trained
+    nested = layer("Sequential", "keras", layers=[trained])
+    with pytest.raises(ForeignNetwork, match="names 'Adam'"):
+        described(archive({"config.json": json.dumps(nested).encode()}))
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_network_is_refused_that_names_what_may_run_code(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -83,10 +91,11 @@ def test_a_network_is_refused_that_names_what_may_run_code(
         archive({}),
         archive({"config.json": b'{"class_name": "Dense", "x": ' + DEEP + b"}"}),
         archive({"config.json": b"{}", "assets/words.txt": b"words"}),
+        archive({"config.json": b"[]"}),
         archive({"config.json": "{}".encode("utf-16")}),
         archive({"config.json": b" " * (17 * 1024**2)}),
     ],
-    ids=["nothing", "empty", "deep", "with assets", "of UTF-16", "bomb"],
+    ids=["nothing", "empty", "deep", "with assets", "no object", "of UTF-16", "bomb"],
 )
 def test_what_is_no_network_is_refused(content: bytes) -> None:
     with pytest.raises(ForeignNetwork):
