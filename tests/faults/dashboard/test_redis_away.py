@@ -88,8 +88,8 @@ def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_c
     for command in hinder:
         own_redis.told(command)
     soon(own_redis.refuses_writes)
+    publish(broker, *Line().verdicts(40))
     with taking_in(broker, handler, store) as intake:
-        publish(broker, *Line().verdicts(40))
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         assert intake.failure is None
         for command in mend:
