@@ -59,6 +59,7 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports what our adapter raises, with a stack each
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each try, and our adapter the outage
 
 
 class Wellness(Protocol):
