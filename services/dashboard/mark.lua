@@ -1,6 +1,6 @@
--- Mark a segment of the archive as applied, unless Redis has lost one of its batches.
--- KEYS  marked segments, then the mark of each batch of the segment;  ARGV  segment
--- Returns 1 when the segment is marked, else 0.
+-- Mark segments of the archive as applied, unless Redis has lost one of their batches.
+-- KEYS  marked segments, then the mark of each batch;  ARGV  segments, one at least
+-- Returns 1 when the segments are marked, else 0.
 
 if #KEYS == 1 then
   return 0
@@ -10,7 +10,7 @@ for index = 2, #KEYS do
     return 0
   end
 end
-redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[1], unpack(ARGV))
 for index = 2, #KEYS do
   redis.call('DEL', KEYS[index])
 end

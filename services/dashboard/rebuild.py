@@ -6,7 +6,7 @@ It may run while dashboards count: each frame is counted once, whichever process
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,7 +23,7 @@ from services.dashboard.archive import DamagedSegment, read_segment, segments
 from services.dashboard.handler import Handler
 from services.dashboard.projection import LAYOUT, Keys
 from services.dashboard.settings import DashboardSettings
-from shared.messages import REASON_LENGTH
+from shared.messages import REASON_LENGTH, Message
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 BATCH: Final = 1_000
@@ -31,7 +31,7 @@ LEASE_SECONDS: Final = 300
 """How long another process waits for one that builds and says nothing."""
 
 Progress = Callable[[int, int], object]
-"""Told after each segment: how many are done, of how many."""
+"""Told now and then: how many segments are done, of how many."""
 
 _log = structlog.stdlib.get_logger("rebuild")
 
@@ -115,11 +115,9 @@ class Rebuilder:
         """Until a listing shows nothing new: others may be writing, or merging segments at the same time."""
         found, damaged, done = Rebuilt(), set[str](), 0
         while missing := [key for key in self._missing() if key not in damaged]:
-            of = done + len(missing)
-            for key in missing:
-                if not self._read(lease, key, found):
-                    damaged.add(key)
-                done += 1
+            keys, of = iter(missing), done + len(missing)
+            while read := self._read(lease, keys, found, damaged):
+                done += read
                 if progress:
                     progress(done, of)
             time.sleep(self._settle_seconds)
@@ -133,27 +131,45 @@ class Rebuilder:
         self._watermark.prune(marked.difference(archived))
         return [key for key in reversed(archived) if key not in marked]
 
-    def _read(self, lease: Lock, key: str, found: Rebuilt) -> bool:
-        """Apply a segment and mark it; False when it is damaged."""
+    def _read(self, lease: Lock, keys: Iterator[str], found: Rebuilt, damaged: set[str]) -> int:
+        """Apply the next segments, about a batch of messages, and mark those that are whole; how many were read.
+
+        Most segments hold a few messages, and applying few takes as many commands as applying many.
+        """
+        read, whole = list[str](), list[str]()
 
         def replay() -> None:
-            messages = read_segment(self._store, key)
+            messages = self._messages(keys, read, whole, damaged)
             while batch := list(islice(messages, BATCH)):
                 lease.reacquire()
                 applied = self._handler.apply_fitting(batch)
                 found.counted += applied.counted
                 found.messages += len(batch) - len(applied.unfit)
                 for error in applied.unfit.values():
-                    _log.error("passed over a message of the archive", segment=key, reason=str(error)[:REASON_LENGTH])
+                    _log.error("passed over a message of the archive", reason=str(error)[:REASON_LENGTH], near=read[-1])
 
-        try:
-            batch = self._watermark.apply(replay)
-        except ObjectNotFound:
-            return True  # merged into another, which the next listing shows
-        except DamagedSegment as error:
-            _log.error("passed over the rest of a segment of the archive", reason=str(error))
-            return False
+        batch = self._watermark.apply(replay)
         lease.reacquire()
-        self._watermark.mark(key, [batch])
-        found.segments += 1
-        return True
+        if whole:
+            self._watermark.mark(whole, [batch])
+        found.segments += len(whole)
+        return len(read)
+
+    def _messages(self, keys: Iterator[str], read: list[str], whole: list[str], damaged: set[str]) -> Iterator[Message]:
+        """The messages of the next segments, until there are enough for a batch."""
+        count = 0
+        for key in keys:
+            read.append(key)
+            try:
+                for message in read_segment(self._store, key):
+                    count += 1
+                    yield message
+            except ObjectNotFound:
+                continue  # merged into another, which the next listing shows
+            except DamagedSegment as error:
+                _log.error("passed over the rest of a segment of the archive", reason=str(error))
+                damaged.add(key)
+            else:
+                whole.append(key)
+            if count >= BATCH:
+                return

@@ -82,14 +82,14 @@ class Watermark:
         whole = True
         while self._written:
             segment, batches = self._written[0]
-            whole = self.mark(segment, batches) and whole
+            whole = self.mark([segment], batches) and whole
             self._written.popleft()
         return whole
 
-    def mark(self, segment: str, batches: Sequence[str]) -> bool:
-        """Mark a segment, if Redis still has what was applied of it."""
+    def mark(self, segments: Sequence[str], batches: Sequence[str]) -> bool:
+        """Mark segments, if Redis still has what was applied of them."""
         keys = [self._keys.segments, *(self._keys.applied(batch) for batch in batches)]
-        return bool(self._mark(keys=keys, args=[segment]))
+        return bool(self._mark(keys=keys, args=segments))
 
     def mark_merged(self, parts: Sequence[str], into: str) -> None:
         """Mark a segment that is about to be merged, if all of its parts are marked."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.dashboard import upkeep
+from services.dashboard import rebuild, upkeep
 from services.dashboard.archive import Archive, segments
 from services.dashboard.compaction import compact
 from services.dashboard.handler import Handler
@@ -166,15 +166,16 @@ def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_a
 
 
 def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings
+    handler: Handler, store: ObjectStore, settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rebuild, "BATCH", 50)
     archived(store, list(Line().verdicts(200)))
     redis = open_redis(settings)
     rebuilder = Rebuilder(redis, Keys(settings.redis_prefix), settings, store)
     emptied: list[int] = []
 
-    def empty_once(done: int, _of: int) -> None:
-        if done == 8 and not emptied:
+    def empty_once(done: int, of: int) -> None:
+        if of // 2 <= done < of and not emptied:
             emptied.append(done)
             redis.flushall()
 
@@ -182,6 +183,18 @@ def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
     assert emptied
     assert judged(handler) == 200
     assert rebuilder.built
+
+
+def test_segments_of_few_messages_are_applied_together(
+    handler: Handler, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
+) -> None:
+    archived(store, list(Line().verdicts(60)), at_once=1)
+    redis = open_redis(settings)
+    before = redis.info("stats")["total_commands_processed"]
+    found = Rebuilder(redis, Keys(settings.redis_prefix), settings, store).build()
+    assert found
+    assert found.segments == 60 == judged(handler)
+    assert redis.info("stats")["total_commands_processed"] - before < 10 * 60
 
 
 def test_a_rebuild_whose_lease_another_process_took_leaves_the_rest_to_it(
