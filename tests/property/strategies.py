@@ -46,7 +46,19 @@ def instances(kind: type[Model]) -> st.SearchStrategy[Model]:
     fields = {name: _field(field) for name, field in kind.model_fields.items()}
     needed = {name: values for name, values in fields.items() if kind.model_fields[name].is_required()}
     others = {name: values for name, values in fields.items() if name not in needed}
-    return st.fixed_dictionaries(needed, optional=others).map(kind.model_validate)
+    return st.fixed_dictionaries(needed, optional=others).map(_with_own_keys).map(kind.model_validate)
+
+
+def _with_own_keys(fields: dict[str, Any]) -> dict[str, Any]:
+    """Storage keys of a message about a frame are below the frame's own prefix."""
+    if (frame := fields.get("frame")) is None:
+        return fields
+    key = f"{frame.storage_key}/file"
+    heatmaps = {label: each.model_copy(update={"key": key}) for label, each in fields.get("heatmaps", {}).items()}
+    own = {
+        name: key for name, value in fields.items() if (name == "key" or name.endswith("_key")) and value is not None
+    }
+    return {**fields, **own, **({"heatmaps": heatmaps} if heatmaps else {})}
 
 
 def _field(field: FieldInfo) -> st.SearchStrategy[Any]:

@@ -66,7 +66,7 @@ def decode_mutations() -> None:
                 continue
             read += 1
             assert picture.shape[0] * picture.shape[1] <= LIMIT
-    assert read > 200
+    assert read > 50, read
     assert not any("memory" in refusal for refusal in refusals)
 
 
