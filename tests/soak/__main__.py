@@ -125,12 +125,13 @@ def _happen(line: Line, watch: Watch, step: Step) -> list[Happened]:
             blocks.callback(_note, lifted, fault.name, watch.now)
             blocks.enter_context(fault.happen(line))
             blocks.callback(_sleep_until, began + seconds, watch.now)
-    last = watch.now()
+    last, watch.hindrance = watch.now(), ""
     recovered = watch.until(lambda: watch.recovered(last), RECOVERY_SECONDS)
     whole = round(watch.now() - last, 1) if recovered else None
     names = " and ".join(f"{fault.name} ({seconds} s)" for fault, seconds in step.faults)
-    _say(f"{began:6.0f} s  {names}: {f'NOT WHOLE: {watch.state()}' if whole is None else f'whole after {whole} s'}")
-    return [Happened(fault.name, began, lifted[fault.name], whole) for fault, _ in step.faults]
+    outcome = f"NOT WHOLE: {watch.state()}" if whole is None else f"whole after {whole} s"
+    _say(f"{began:6.0f} s  {names}: {outcome}; {watch.hindrance or 'at once'}")
+    return [Happened(fault.name, began, lifted[fault.name], whole, watch.hindrance) for fault, _ in step.faults]
 
 
 def _note(lifted: dict[str, float], name: str, now: Callable[[], float]) -> None:

@@ -36,6 +36,8 @@ class Happened:
     lifted: float
     recovered: float | None
     """Seconds from the end of the fault until the line was whole; None: it was not within the bound."""
+    hindrance: str = ""
+    """What was missing last."""
 
 
 @dataclass

@@ -38,8 +38,8 @@ class Look:
     """Flagged frames that the explainer did not answer yet."""
     dashboards: int
     """that answered"""
-    well: bool
-    """Every process is healthy."""
+    unwell: tuple[str, ...]
+    """Processes that are not healthy."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class Watch:
         self._stop = threading.Event()
         self._began = time.monotonic()
         self._most_judged = 0
+        self.hindrance = ""
+        """What kept the line from being whole when it was last asked for."""
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
@@ -105,9 +107,9 @@ class Watch:
         """Whether the line has been seen whole since then: healthy, nothing forgotten, at its pace, no backlog."""
         if not self.looks or self.looks[-1].began < since + LOOK_SECONDS:
             return False
-        last = self.looks[-1]
-        whole = last.well and last.dashboards == len(self.line.addresses()) and last.judged >= self._most_judged
-        return whole and self._at_pace(last) and self._no_backlog(last)
+        if hindrance := self._hindrance(self.looks[-1]):
+            self.hindrance = hindrance
+        return not hindrance
 
     def settled(self) -> bool:
         """Whether every frame is accounted for and every flagged one answered, as the dashboards count."""
@@ -118,15 +120,25 @@ class Watch:
         """The last look, for people."""
         return str(self.looks[-1]) if self.looks else "nothing was seen"
 
+    def _hindrance(self, last: Look) -> str:
+        """What keeps the line from being whole; empty when nothing does."""
+        expected = max(5.0, BACKLOG_SECONDS * self.pace)
+        checks = {
+            f"{', '.join(last.unwell)} not healthy": last.unwell,
+            f"{last.dashboards} dashboards answer": last.dashboards < len(self.line.addresses()),
+            f"{last.judged} of {self._most_judged} frames are counted": last.judged < self._most_judged,
+            f"{last.in_flight} frames in flight": last.in_flight > expected,
+            f"{last.unexplained} frames without heatmaps": last.unexplained > expected,
+            "frames are not judged at the pace": not self._at_pace(last),
+        }
+        return next((what for what, hinders in checks.items() if hinders), "")
+
     def _at_pace(self, last: Look) -> bool:
         before = [look for look in self.looks[-30:] if look.at <= last.at - WINDOW_SECONDS]
         if not before:
             return False
         seconds = last.at - before[-1].at
         return last.judged - before[-1].judged >= SLACK * self.pace * seconds
-
-    def _no_backlog(self, last: Look) -> bool:
-        return last.in_flight <= max(5.0, BACKLOG_SECONDS * self.pace) and last.unexplained <= max(5.0, self.pace)
 
     def _run(self) -> None:
         with httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False) as client:
@@ -152,7 +164,9 @@ class Watch:
             in_flight=best.get("in_flight", 0),
             unexplained=best.get("flagged", 0) - best.get("explained", 0) - best.get("unexplained", 0),
             dashboards=len(counts),
-            well=all(healthy(part) for part in self.line.parts.values() if self.line.expects(part)),
+            unwell=tuple(
+                part.name for part in self.line.parts.values() if self.line.expects(part) and not healthy(part)
+            ),
         )
 
     def _ask(self, client: httpx.Client, address: str) -> dict[str, int] | None:
