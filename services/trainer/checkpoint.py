@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from services.trainer.errors import TrainerError
 from shared.storage.port import ObjectNotFound, ObjectStore, checked_key
@@ -72,7 +73,7 @@ def decode_checkpoint(content: bytes) -> Checkpoint:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            state: dict[str, Any] = json.loads(str(arrays["state"]))
+            state: dict[str, Any] = from_json(str(arrays["state"]))
             groups: dict[str, Any] = {
                 group: [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}_")]
                 for group in GROUPS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -12,6 +11,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter
+from pydantic_core import from_json
 from structlog.contextvars import bound_contextvars
 
 from services.trainer.announcement import ended, promotion_of, running
@@ -150,7 +150,7 @@ class Runner:
 
     def _deliver(self, request: TrainingRequested, model_version: str) -> bool:
         """Tell of the model, ask for its promotion if that was wished, and only then close the training."""
-        evaluation = json.loads(self._store.get(f"{folder_of(request.recipe, model_version)}/{EVALUATION}"))
+        evaluation = from_json(self._store.get(f"{folder_of(request.recipe, model_version)}/{EVALUATION}"))
         trained = ModelTrained(
             training_id=request.training_id,
             recipe=request.recipe,

@@ -19,6 +19,10 @@ SEPARATORS: Final = ",;\t"
 """Spreadsheets write ``;`` where the decimal separator of their language is a comma."""
 
 
+MOST_BYTES: Final = 64 * 2**20
+MOST_COLUMNS: Final = 1_000
+
+
 @dataclass(frozen=True)
 class Place:
     """A file, and a line in it (from 1)."""
@@ -82,13 +86,17 @@ def read_table(path: Path, known: Sequence[str] = ()) -> Table:
         known: columns that may be written in capitals.
 
     Raises:
-        DatasetError: it can't be read, is not text in UTF-8, or names two columns alike.
+        DatasetError: it can't be read, is not text in UTF-8, names two columns alike, or is larger than any dataset's.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DatasetError([f"{path}: is larger than {MOST_BYTES // 2**20} MiB: it is no table of images"])
         with path.open(newline="", encoding="utf-8-sig") as lines:
             header = lines.readline()
             reader = csv.reader(chain([header], lines), delimiter=max(SEPARATORS, key=header.count))
             columns = tuple(_column(cell.strip(), known) for cell in next(reader, []))
+            if len(columns) > MOST_COLUMNS:
+                raise DatasetError([f"{path}: has {len(columns)} columns: {MOST_COLUMNS} at most are read"])
             found = [_row(Place(path.name, reader.line_num), columns, values) for values in reader if any(values)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError([f"{path}: can't be read as a table ({error}): save it as CSV in UTF-8"]) from error

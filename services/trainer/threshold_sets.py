@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from services.trainer.announcement import kept
 from services.trainer.comparison import StopCheck
@@ -251,7 +252,7 @@ class Derived:
             points=self.points,
             mistakes=self.mistakes,
             shots=self._shots,
-            history=json.loads(self.base.file(HISTORY)) if HISTORY in self.base.files else (),
+            history=from_json(self.base.file(HISTORY)) if HISTORY in self.base.files else (),
             document=self.document,
         )
         return render(subject)
@@ -276,7 +277,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         WrongThresholds: not whether its compiled form judges alike.
     """
     try:
-        found: dict[str, Any] = json.loads(bundle.file(EVALUATION))
+        found: dict[str, Any] = from_json(bundle.file(EVALUATION))
         Proof.model_validate({"macro_average_precision": 0.0, **found["compiled"]["openvino_fp32"]})
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise WrongThresholds(

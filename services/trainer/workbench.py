@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydantic_core import from_json
 from rich.console import Console
 from rich.table import Table
 from ulid import ULID
@@ -151,7 +152,7 @@ class Sitting:
     def as_html(self) -> str:
         """The evaluation as a page, with what the bundle says of the model's training."""
         bundle, examined = self.bundle, self.examined
-        document = json.loads(bundle.file(EVALUATION))
+        document = from_json(bundle.file(EVALUATION))
         mistakes, shots = keep_pictures(examined.worst_mistakes(DEFAULTS.mistakes), examined.store, examined.rows)
         subject = Subject(
             version=bundle.version,
@@ -162,7 +163,7 @@ class Sitting:
             points=examined.operating_points(),
             mistakes=mistakes,
             shots=shots,
-            history=json.loads(bundle.file(HISTORY)) if HISTORY in bundle.files else (),
+            history=from_json(bundle.file(HISTORY)) if HISTORY in bundle.files else (),
             document={**document, "warnings": [*self.notes, *document.get("warnings", [])]},
         )
         return render(subject)

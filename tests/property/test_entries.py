@@ -10,18 +10,24 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from services.camera.errors import CameraError
+from services.camera.film import VideoFile
 from services.dashboard.archive import DamagedSegment, read_segment
 from services.dashboard.labelling.intake import look_through
 from services.dashboard.labelling.reels import UnreadableFilm
 from shared.scored import parse_scores
+from shared.settings import ServiceSettings
 from shared.storage.filesystem import FilesystemStore
 from shared.vision.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
 from shared.vision.codec import encode
 from tests.bounded import run_bounded
+from tests.camera_films import write_film
 from tests.images import SMALL
 from tests.messages import inspected
 from tests.property.mutation import mutations
@@ -109,6 +115,42 @@ def zipped(images: list[bytes]) -> bytes:
     return content.getvalue()
 
 
-@pytest.mark.parametrize("entry", ["archive", "bundle", "uploads"])
+def videos() -> None:
+    """What a camera plays: damaged frames are passed over, and a file that is no video is refused."""
+    broken = played = 0
+    with folder() as place:
+        whole = write_film(place / "whole.mp4", 12).read_bytes()
+        for content in mutations([whole], 60):
+            (place / "film.mp4").write_bytes(content)
+            try:
+                for _, take in islice(VideoFile.of_file(place / "film.mp4", 25.0).pictures(), 100):
+                    take()
+                    played += 1
+            except CameraError:
+                broken += 1
+    assert 0 < broken < 60, broken
+    assert played > 24, played
+
+
+def addresses() -> None:
+    """Where servers are, as the environment names them: refused without the password, or taken."""
+    urls = [
+        b"amqps://rabbit.plant:5671/seamline?topology=given",
+        b"sqlite:///var/broker",
+        b"s3s://store.plant:9000/seamline",
+        b"file:///var/objects",
+    ]
+    broken = 0
+    for content in mutations(urls, 120):
+        text = content.decode("latin-1").replace("\0", "")
+        for name in ("broker_url", "storage_url"):
+            try:
+                ServiceSettings.model_validate({name: text})
+            except ValidationError:
+                broken += 1
+    assert 120 < broken < 240, broken
+
+
+@pytest.mark.parametrize("entry", ["archive", "bundle", "uploads", "videos", "addresses"])
 def test_only_the_declared_error_comes_of_mutated_files(entry: str) -> None:
     run_bounded(f"tests.property.test_entries:{entry}", growth=100, seconds=30)

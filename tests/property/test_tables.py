@@ -55,3 +55,18 @@ def test_mutated_tables_are_read_or_refused(folder: Path) -> None:
             read += 1
             assert {example.name for example in dataset.examples} <= set(NAMES)
     assert 100 < read < 600, "some of both"
+
+
+def test_a_table_of_more_columns_than_any_dataset_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_bytes(b"name," + b",".join(b"l%d" % number for number in range(5_000)) + b"\n" + b"a.png\n" * 10)
+    with pytest.raises(DatasetError, match="5001 columns: 1000 at most"):
+        read_table(path)
+
+
+def test_a_file_that_is_larger_than_any_table_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(100 * 2**20)
+    with pytest.raises(DatasetError, match="larger than 64 MiB"):
+        read_table(path)

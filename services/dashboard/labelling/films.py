@@ -21,6 +21,7 @@ from typing import Annotated, Final
 
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 from ulid import ULID
 
 from services.dashboard.labelling.apart import VideoApart
@@ -202,7 +203,7 @@ class Films:
         with path.open("wb") as file:
             for part in range(film.parts):
                 file.write(self._store.get(_part(film.id, part)))
-        return _reel(film.kind, path, film.names, json.loads(self._store.get(f"{FOLDER}/{film.id}/{TIMES}")))
+        return _reel(film.kind, path, film.names, from_json(self._store.get(f"{FOLDER}/{film.id}/{TIMES}")))
 
     def _path(self, film_id: str) -> Path:
         return Path(self._folder.name) / film_id

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
+
+from pydantic_core import from_json
 
 from services.dashboard.commands import Commands
 from services.dashboard.models.schemas import ComparisonOrder, ComparisonView
@@ -44,7 +45,7 @@ class ComparisonsService:
             Problem: 404: nothing yet, or nobody asked.
         """
         try:
-            found = json.loads(self._store.get(bundle.comparison_key(recipe, baseline, candidate)))
+            found = from_json(self._store.get(bundle.comparison_key(recipe, baseline, candidate)))
         except (ObjectNotFound, ValueError):
             raise Problem(404, "not compared, or not yet: POST to the recipe's comparisons asks for it") from None
         reason = str(found.get("reason", ""))
