@@ -56,7 +56,7 @@ class RabbitBroker:
 
     def depth(self, queue: str) -> Depth:
         """See the port. RabbitMQ's protocol tells what is ready; unacknowledged is what this broker's readers hold."""
-        connection = connect(self._address, "depth", self._queues)
+        connection = connect(self._address, "depth", ())
         with self._address.plain_errors():
             try:
                 ready = connection.channel().queue_declare(queue, passive=True).method.message_count

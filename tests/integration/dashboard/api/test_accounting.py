@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 
@@ -16,6 +17,12 @@ from tests.verdicts import Line
 HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
 
 
+def _parked(client: httpx.Client) -> list[dict[str, Any]]:
+    """What the last look found: a look is shown again for some seconds."""
+    found: list[dict[str, Any]] = client.get("/api/parked").json()["parked"]
+    return found
+
+
 def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broker: Broker) -> None:
     left, right = Line(camera="left", start=HOUR), Line(camera="right", start=HOUR + timedelta(hours=1))
     verdicts = [*left.verdicts(20), *right.verdicts(10)]
@@ -27,6 +34,7 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     publish(broker, *verdicts, *reports)
     soon(lambda: judged(client) == 30)
     soon(lambda: client.get("/api/lines/line-1/accounting").json()["captured"] == 35)
+    soon(lambda: len(_parked(client)) == 1)
 
     account = client.get("/api/accounting", params={"line": "line-1"}).json()
     one = {"captured": 25, "judged": 20, "refused": 2, "parked": 1, "in_flight": 2}
@@ -44,6 +52,7 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
 def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client: httpx.Client, broker: Broker) -> None:
     frame = captured(Line())
     park(broker, INFERENCE_FRAMES, [frame, captured(Line(camera="camera-2"))], "not a picture")
+    soon(lambda: len(_parked(client)) == 2)
     found = client.get("/api/parked").json()
     assert found["waiting"] == {"inference.frames": 2}
     assert found["complete"]
@@ -77,14 +86,17 @@ def test_a_discarded_message_is_gone_from_the_broker_and_kept_in_storage(
         training_id="t-1", recipe="seam", dataset="x", requested_by="eva", requested_at=datetime.now(UTC)
     )
     park(broker, TRAINER_COMMANDS, [order], "no such data set")
-    (parked,) = client.get("/api/parked").json()["parked"]
+    soon(lambda: len(_parked(client)) == 1)
+    (parked,) = _parked(client)
     assert parked["author"] == "eva"
     answer = client.post(f"/api/parked/trainer.commands/{parked['id']}/discard", json={})
     assert answer.status_code == 200
     assert broker.depth(TRAINER_COMMANDS.parked).total == broker.depth(TRAINER_COMMANDS.name).total == 0
     (key,) = store.keys("parked/")
     assert b"no such data set" in store.get(key)
-    assert client.get("/api/parked").json() == {"parked": [], "waiting": {}, "complete": True, "next": None}
+    found = client.get("/api/parked").json()
+    assert datetime.fromisoformat(found.pop("at")) <= datetime.now(UTC)
+    assert found == {"parked": [], "waiting": {}, "complete": True, "next": None}
 
 
 def test_what_cant_be_decided_is_refused(client: httpx.Client) -> None:
