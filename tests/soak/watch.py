@@ -21,6 +21,8 @@ SLACK = 0.7
 """Share of the pace that counts as the pace: frames come in batches."""
 BACKLOG_SECONDS = 3.0
 """Frames in flight of so many seconds are no backlog."""
+FLAGGED = 0.13
+"""Share of the frames that the model flags."""
 PATIENCE_SECONDS = 5.0
 """How long a page's answer is waited for."""
 
@@ -122,13 +124,13 @@ class Watch:
 
     def _hindrance(self, last: Look) -> str:
         """What keeps the line from being whole; empty when nothing does."""
-        expected = max(5.0, BACKLOG_SECONDS * self.pace)
+        under_way, flagged = max(5.0, BACKLOG_SECONDS * self.pace), max(3.0, BACKLOG_SECONDS * self.pace * FLAGGED)
         checks = {
             f"{', '.join(last.unwell)} not healthy": last.unwell,
             f"{last.dashboards} dashboards answer": last.dashboards < len(self.line.addresses()),
             f"{last.judged} of {self._most_judged} frames are counted": last.judged < self._most_judged,
-            f"{last.in_flight} frames in flight": last.in_flight > expected,
-            f"{last.unexplained} frames without heatmaps": last.unexplained > expected,
+            f"{last.in_flight} frames in flight": last.in_flight > under_way,
+            f"{last.unexplained} frames without heatmaps": last.unexplained > flagged,
             "frames are not judged at the pace": not self._at_pace(last),
         }
         return next((what for what, hinders in checks.items() if hinders), "")
