@@ -112,15 +112,24 @@ class Rebuilder:
         return found
 
     def _read_all(self, lease: Lock, progress: Progress | None) -> Rebuilt:
-        """Until a listing shows nothing new: others may be writing, or merging segments at the same time."""
+        """Until a listing shows nothing new, or only what lines that run have written meanwhile.
+
+        Whoever writes a segment marks it, unless Redis lost a batch of it. So the last listing is one that has what was
+        applied before the first one, and whose segments nobody merged while they were read.
+        """
         found, damaged, done = Rebuilt(), set[str](), 0
+        settled = False
         while missing := [key for key in self._missing() if key not in damaged]:
-            keys, of = iter(missing), done + len(missing)
+            keys, of, before = iter(missing), done + len(missing), found.segments + len(damaged)
             while read := self._read(lease, keys, found, damaged):
                 done += read
                 if progress:
                     progress(done, of)
+            merged = found.segments + len(damaged) < before + len(missing)
+            if settled and not merged:
+                break
             time.sleep(self._settle_seconds)
+            settled = True
         found.damaged = len(damaged)
         return found
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -239,3 +240,29 @@ def test_a_merged_segment_of_applied_ones_is_not_applied_again(
     again = rebuilder.build()
     assert again is not None
     assert again.segments == 0
+
+
+def test_a_redis_that_was_emptied_is_filled_although_the_line_never_rests(
+    handler: Handler, store: ObjectStore, settings: DashboardSettings
+) -> None:
+    archived(store, list(Line().verdicts(100)))
+    line, rest, seconds = Line("line-2"), threading.Event(), settings.segment_seconds
+    archive = Archive(store, seconds=seconds, messages=1, written=handler.watermark.note_written)
+
+    def run() -> None:
+        while not rest.wait(seconds):
+            verdicts = [line.verdict()]
+            archive.keep(verdicts, handler.watermark.apply(partial(handler.apply, verdicts)))
+
+    running_line = threading.Thread(target=run)
+    running_line.start()
+    try:
+        with kept_up(settings, handler, store) as running:
+            soon(lambda: running.unfinished is None, seconds=20)
+            assert running_line.is_alive()
+    finally:
+        rest.set()
+        running_line.join()
+        archive.close()
+    assert judged(handler) == 100
+    assert handler.counting.total("line-2").judged == line.sequence
