@@ -1,6 +1,6 @@
 """A camera or a broker on a small disk that is full: a process of its own, in a mount namespace that ends with it.
 
-``unshare --mount python -m tests.full_disk camera|broker FOLDER`` writes what it found as one line of JSON.
+``unshare --mount python -m tests.full_disk camera|broker|worker FOLDER`` writes what it found as one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from shared.messaging.port import BrokerUnavailable
+from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from shared.vision.codec import encode
@@ -125,6 +125,32 @@ def broker(folder: Path) -> dict[str, object]:
     return {"published": published, "judged": judged, "verdicts": waits, "refused": str(refused or "")}
 
 
+def worker(folder: Path) -> dict[str, object]:
+    """Fill the disk while a worker has frames in hand, then let it answer for them, beside messages that are large."""
+    disk = _small_disk(folder / "broker")
+    frames = SqliteBroker(disk)
+    publisher, reader = frames.publisher(), frames.subscribe(INFERENCE_FRAMES, prefetch=8)
+    for number in range(8):
+        publisher.publish(captured(number, b"x" * 100_000)).result(60)
+    in_hand, number = reader.receive(8, 1), 8
+    while publisher.publish(captured(number, b"x" * 100_000)).exception(60) is None:
+        number += 1
+    _fill(disk / "of-another-program")
+
+    for judged in range(len(in_hand)):
+        _patiently(lambda judged=judged: _answer(publisher, judged))  # type: ignore[misc]
+    _patiently(lambda: reader.acknowledge(in_hand))
+    waits = frames.depth(DASHBOARD_VERDICTS.name).total
+    frames.close()
+    return {"in hand": len(in_hand), "verdicts": waits}
+
+
+def _answer(publisher: Publisher, number: int) -> None:
+    large = [publisher.publish(captured(1000 + number, b"x" * 100_000)) for _ in range(2)]
+    publisher.publish(inspected(number)).result(60)
+    assert all(isinstance(refused.exception(60), BrokerUnavailable) for refused in large)
+
+
 Result = TypeVar("Result")
 
 
@@ -141,4 +167,4 @@ def _patiently(attempt: Callable[[], Result]) -> Result:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({"camera": camera, "broker": broker}[sys.argv[1]](Path(sys.argv[2]))))
+    sys.stdout.write(json.dumps({"camera": camera, "broker": broker, "worker": worker}[sys.argv[1]](Path(sys.argv[2]))))

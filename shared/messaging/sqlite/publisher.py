@@ -15,7 +15,7 @@ from shared import topology
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
-from shared.messaging.sqlite.tables import check_room, connect, plain_errors, transaction
+from shared.messaging.sqlite.tables import SMALL, check_room, connect, plain_errors, transaction
 from shared.messaging.window import Window
 
 CLOSING_SECONDS: Final = 5.0
@@ -111,13 +111,21 @@ class SqlitePublisher:
         self._connection.close()
 
     def _confirm(self, parcels: Sequence[_Parcel]) -> None:
-        outcomes: Sequence[MessagingError | None]
+        """Commit a group; on a full disk its small messages alone: what they answer is deleted afterwards."""
+        large = [parcel for parcel in parcels if len(parcel.body) > SMALL]
         try:
-            with plain_errors(self._path, takes_room=True):
+            with plain_errors(self._path, takes_room=bool(large)):
                 check_room(self._path, self._connection, max(len(parcel.body) for parcel in parcels))
                 outcomes = self._commit(parcels)
         except MessagingError as error:
-            outcomes = [BrokerUnavailable(str(error))] * len(parcels)
+            refused = large or parcels
+            self._settle(refused, [BrokerUnavailable(str(error))] * len(refused))
+            if len(refused) < len(parcels):
+                self._confirm([parcel for parcel in parcels if len(parcel.body) <= SMALL])
+        else:
+            self._settle(parcels, outcomes)
+
+    def _settle(self, parcels: Sequence[_Parcel], outcomes: Sequence[MessagingError | None]) -> None:
         for parcel, failure in zip(parcels, outcomes, strict=True):
             self._window.leave(len(parcel.body))
             if failure:

@@ -47,6 +47,11 @@ def test_a_broker_whose_frames_filled_its_disk_gives_them_out_and_has_room_again
     assert found["refused"] == ""
 
 
+def test_a_worker_whose_frames_in_hand_filled_the_disk_can_answer_for_them(tmp_path: Path) -> None:
+    found = _on_a_small_disk("worker", tmp_path)
+    assert found["in hand"] == found["verdicts"] == 8
+
+
 def test_on_a_disk_that_takes_no_byte_a_camera_starts_and_sends_what_waits(
     tmp_path: Path, rabbitmq: BrokerAddress, start_camera: StartCamera
 ) -> None:
