@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from services.inference import metrics
-from services.inference.pictures import HANDS
+from services.inference.pictures import started_threads
 from shared.messages import FrameCaptured, FrameDeferred, Message, PictureDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.port import InvalidKey, ObjectStore, StorageError
@@ -17,7 +16,7 @@ class Deferred:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="deferred")
+        self._hands = started_threads("deferred")
 
     def catch_up(self, messages: Sequence[Message]) -> list[Message]:
         """Keep the pictures, send flagged frames to be explained now, and those without a verdict to be judged.

@@ -76,7 +76,7 @@ class Pictures:
         self._store = store
         self._wait_seconds = wait_seconds
         self._breaker = Breaker(pause_seconds)
-        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="pictures")
+        self._hands = started_threads("pictures")
 
     def fetch(self, frames: Sequence[FrameCaptured]) -> list[bytes | Missing]:
         """The picture of each frame: the one it brings, or the one it refers to."""
@@ -123,6 +123,14 @@ class Pictures:
             return future.result()
         future.cancel()
         return StorageUnavailable(f"object storage does not answer within {self._wait_seconds:g} s")
+
+
+def started_threads(name: str) -> ThreadPoolExecutor:
+    """A pool whose threads all run from the start: an outage, which needs them all, makes the worker no larger."""
+    pool = ThreadPoolExecutor(HANDS, thread_name_prefix=name)
+    together = threading.Barrier(HANDS)
+    wait([pool.submit(together.wait) for _ in range(HANDS)])
+    return pool
 
 
 def _guarded(call: Callable[[], Result]) -> Result | StorageError:

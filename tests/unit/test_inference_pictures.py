@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.inference.deferred import Deferred
-from services.inference.pictures import Breaker, Pictures
+from services.inference.pictures import HANDS, Breaker, Pictures, started_threads
 from shared.messages import FrameCaptured, FrameDeferred, PictureDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
@@ -146,3 +146,9 @@ def test_a_stranger_can_not_write_where_no_picture_of_the_frame_belongs(tmp_path
 def test_what_does_not_wait_for_storage_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(Reject, match="FrameCaptured does not wait"):
         Deferred(FilesystemStore(tmp_path)).catch_up([captured(0, painted("blue"))])
+
+
+def test_a_worker_has_all_its_threads_before_an_outage_needs_them() -> None:
+    pool = started_threads("counted")
+    assert sum(thread.name.startswith("counted") for thread in threading.enumerate()) == HANDS
+    pool.shutdown()
