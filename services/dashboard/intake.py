@@ -120,7 +120,11 @@ class Intake:
             unfit.clear()
             unfit.update(self._handler.apply_fitting(messages).unfit)
 
-        batch = self._until_done(self._handler.watermark.apply, apply)
+        if all(type(message) in FLEETING for message in messages):
+            batch = ""  # of nothing in the archive: a mark would stay in Redis for a day
+            self._until_done(apply)
+        else:
+            batch = self._until_done(self._handler.watermark.apply, apply)
         fit = [place for place in range(len(messages)) if place not in unfit]
         lasting = [place for place in fit if type(messages[place]) not in FLEETING]
         kept = _done()

@@ -13,6 +13,7 @@ import pytest
 from shared.messages import FrameCaptured, Message
 from shared.messaging.loop import consume
 from shared.messaging.port import Broker, BrokerUnavailable, Publisher
+from shared.messaging.rabbitmq import RabbitBroker
 from shared.observability import Health
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests.broker_address import BrokerAddress
@@ -181,4 +182,15 @@ def test_a_handler_may_compute_for_longer_than_the_heartbeat(rabbitmq: BrokerAdd
     assert not subscription.receive(1, 1.0), "the connection is the same, and the frame is done"
     subscription.close()
     assert broker.depth("inference.frames").total == 0
+    broker.close()
+
+
+def test_publishers_that_were_closed_are_forgotten(rabbitmq: BrokerAddress) -> None:
+    broker = rabbitmq.open()
+    assert isinstance(broker, RabbitBroker)
+    for _ in range(3):
+        publisher = broker.publisher()
+        publisher.close()
+        wait_until(lambda publisher=publisher: publisher.ended, 30, "its thread to end")  # type: ignore[misc]
+    assert len(broker._publishers) == 1
     broker.close()

@@ -46,6 +46,17 @@ def test_a_suspect_that_was_cleared_meanwhile_is_tried(trials: Trials, clock: Cl
     assert trials.judge(b"frame", 0) is Verdict.TRY
 
 
+def test_a_suspect_that_is_lost_anew_is_waited_for_anew(trials: Trials, clock: Clock) -> None:
+    for _ in ("parked, and replayed by a person", "lost again"):
+        assert trials.judge(b"frame", LOST_TWICE) is Verdict.WAIT
+        clock.now += RETURN_SECONDS
+        assert trials.judge(b"frame", LOST_TWICE) is Verdict.PARK
+    assert trials.judge(b"frame", LOST_TWICE) is Verdict.WAIT
+    clock.now += RETURN_SECONDS
+    assert trials.judge(b"frame", 0) is Verdict.TRY
+    assert trials.judge(b"frame", LOST_TWICE) is Verdict.WAIT
+
+
 def test_the_time_without_a_connection_counts_for_no_wait(trials: Trials, clock: Clock) -> None:
     assert trials.judge(b"frame", LOST_TWICE) is Verdict.WAIT
     clock.now = RETURN_SECONDS

@@ -45,7 +45,7 @@ class RabbitBroker:
     def publisher(self) -> RabbitPublisher:
         """See the port."""
         publisher = RabbitPublisher(self._address, self._queues)
-        self._publishers.append(publisher)
+        self._publishers = [*(one for one in self._publishers if not one.ended), publisher]
         return publisher
 
     def subscribe(self, source: Queue | Broadcast, prefetch: int) -> RabbitSubscription:

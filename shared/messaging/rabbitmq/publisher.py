@@ -62,6 +62,11 @@ class RabbitPublisher:
             self._settle(parcel, self._unavailable)
         return confirmed
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, and its thread is over."""
+        return self._closing.is_set() and not self._thread.is_alive()
+
     def trouble(self, silence_seconds: float) -> str:
         """What is wrong with it, in a few words; empty when it is well."""
         if not self._thread.is_alive() and not self._closing.is_set():

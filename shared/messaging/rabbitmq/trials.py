@@ -59,10 +59,14 @@ class Trials:
 
     def judge(self, body: bytes, losses: int) -> Verdict:
         """What to do with a suspect whose readers went so often."""
-        if losses <= SUSPECT_DELIVERY_LIMIT or digest(body) in self._survived:
+        name = digest(body)
+        if losses <= SUSPECT_DELIVERY_LIMIT or name in self._survived:
+            self._met.pop(name, None)  # if its readers go again, they may come back again
             return Verdict.TRY
-        met = self._met.setdefault(digest(body), self._clock())
-        return Verdict.WAIT if self._clock() - met < RETURN_SECONDS else Verdict.PARK
+        if self._clock() - self._met.setdefault(name, self._clock()) < RETURN_SECONDS:
+            return Verdict.WAIT
+        del self._met[name]
+        return Verdict.PARK
 
 
 def digest(body: bytes) -> bytes:

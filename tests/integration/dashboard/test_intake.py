@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.archive import lines_of, segments
 from services.dashboard.handler import Handler
+from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
 from shared import topology
-from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Message
+from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Message, WorkerReported
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_REPORTS, DASHBOARD_VERDICTS
@@ -54,6 +56,19 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert handler.counting.total("line-1").judged == 100
     assert kept(store) == encoded(verdicts)
+
+
+def test_reports_of_workers_leave_no_marks_in_redis(
+    broker: Broker, handler: Handler, store: ObjectStore, redis: Redis, keys: Keys
+) -> None:
+    report = WorkerReported(
+        service="inference", worker="worker-1", model_version=None, handled=1, reported_at=datetime.now(UTC)
+    )
+    publish(broker, report)
+    with taking_in(broker, handler, store, DASHBOARD_REPORTS):
+        soon(lambda: broker.depth(DASHBOARD_REPORTS.name).total == 0)
+    assert [heard.report for heard in handler.workers.all()] == [report]
+    assert not redis.keys(keys.applied("*"))
 
 
 def test_a_verdict_under_the_routing_key_of_a_report_is_parked_and_not_counted(
