@@ -156,9 +156,32 @@ def write(run: Run, watch: Watch, folder: Path) -> Path:
         )
     )
     _draw(run, watch, folder)
+    (folder / "figures.md").write_text(figures(found))
     page = folder / "report.md"
     page.write_text(_page(run, watch, found))
     return page
+
+
+def figures(found: dict[str, Any]) -> str:
+    """The result as the table of docs/reliability.md."""
+    latency, calm, pages = found["latency_ms"], found["latency_ms_undisturbed"], found["page_seconds"]
+    rows = {
+        "run": f"{found['minutes']:g} minutes, seed {found['seed']}, {found['frames_per_second']} frames/s",
+        "faults": f"{found['faults']} of {found['kinds']} kinds",
+        "books": (
+            f"captured {found['captured']:,} = {found['verdicts']:,} distinct verdicts + {found['refused']:,} refused "
+            f"+ {found['parked_frames']:,} parked; flagged {found['flagged']:,} = {found['explained']:,} explained; "
+            f"{'balanced' if found['balanced'] else 'not balanced: ' + '; '.join(found['problems'])}"
+        ),
+        "time to recover": f"median {found['recovery_p50']} s, p95 {found['recovery_p95']} s",
+        "from capture to verdict, between faults": f"p50 {calm['p50']} ms, p95 {calm['p95']} ms, p99 {calm['p99']} ms",
+        "from capture to verdict, outages included": f"p50 {latency['p50']} ms, p95 {latency['p95'] / 1000:.1f} s",
+        "answer of a dashboard": f"p50 {pages['p50']} s, p99 {pages['p99']} s, longest {pages['max']} s",
+        "stop of a service": f"{found['longest_stop']} s at most",
+        "processes that ended by themselves": found["ended_by_themselves"],
+        "growth of memory after five minutes": f"{found['most_growth']:.1%} at most",
+    }
+    return "".join(["| | |\n|---|---|\n", *(f"| {name} | {value} |\n" for name, value in rows.items())])
 
 
 def _draw(run: Run, watch: Watch, folder: Path) -> None:
