@@ -84,6 +84,22 @@ def jpeg_of_many_scans(scans: int) -> bytes:
     return whole[:end] + whole[end:-2] * scans + whole[-2:]
 
 
+def jpeg_of_one_scan_again_and_again(scans: int, start_of_frame: int, side: int = 7_000) -> bytes:
+    """Not progressive, and with nothing in its scans: ten bytes for each pass over all pixels."""
+    parts, _ = parts_of_jpeg(encode(SMALL, "jpeg"))
+    frame = bytearray(resized(parts[0xC0][0], side))
+    frame[1], frame[11] = start_of_frame, 0x11
+    head = b"\xff\xd8" + b"".join([*parts[0xDB], bytes(frame), *parts[0xC4]])
+    return head + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * scans + b"\xff\xd9"
+
+
+def png_of_packed_texts(kind: bytes, texts: int) -> bytes:
+    """Each of 8 kB, and of 8 MB to a decoder that unpacks it."""
+    start = {b"zTXt": b"key\0\0", b"iTXt": b"key\0\1\0\0\0"}[kind]
+    text = chunk(kind, start + zlib.compress(b"a" * 7_900_000, 9))
+    return png(header(24, 24), *[text] * texts, chunk(b"IDAT", pixels(24, 24)), chunk(b"IEND", b""))
+
+
 BOMBS = {
     "PNG of a huge IDAT": png_of_a_huge_chunk(b"IDAT", 0x7FFFFFFF),
     "PNG of an IDAT beyond what a chunk may have": png_of_a_huge_chunk(b"IDAT", 0xFFFFFFFF),
@@ -103,6 +119,8 @@ BOMBS = {
     "JPEG with TEM": jpeg_with_a_marker_of_no_length(12_000),
     "JPEG of two frames": jpeg_of_two_frames(),
     "JPEG of 100,000 scans": jpeg_of_many_scans(100_000),
+    "baseline JPEG of 100,000 scans": jpeg_of_one_scan_again_and_again(100_000, 0xC0),
+    "arithmetic JPEG of 100,000 scans": jpeg_of_one_scan_again_and_again(100_000, 0xC9),
     "JPEG of fill bytes": b"\xff\xd8" + b"\xff" * 3_000_000,
     "JPEG of restart markers": b"\xff\xd8" + b"\xff\xd0" * 3_000_000,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import cv2
@@ -17,19 +18,22 @@ Picture = NDArray[np.uint8]
 PIXEL_LIMIT: Final = shared.PIXEL_LIMIT
 """The largest picture that is decoded. The size is read from the header first: a small file can claim a huge one."""
 
+FILE_LIMIT: Final = 4 * PIXEL_LIMIT
+"""Bytes of the largest file that is fetched to be decoded: that of a PNG of noise is smaller."""
+
 MOST_SEGMENTS: Final = 100_000
 """Parts of a file; encoders make one for each few kilobytes."""
-MOST_SCANS: Final = 100
-"""Of a progressive JPEG; encoders make about ten."""
+MOST_SCANS: Final = 30
+"""Of a JPEG; encoders make about ten, and each passes over all pixels."""
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 CHUNK: Final = struct.Struct(">I4s")
 ANIMATION: Final = frozenset({b"acTL", b"fcTL", b"fdAT"})
+TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
 SCAN: Final = b"\xff\xda"
 START_OF_SCAN: Final = 0xDA
-PROGRESSIVE: Final = frozenset({0xC2, 0xCA})
-FRAMES: Final = frozenset({0xC0, 0xC1, 0xC9}) | PROGRESSIVE
+FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """What libjpeg decodes: baseline, extended and progressive, by Huffman or arithmetic coding."""
 WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """TEM and RSTn."""
@@ -78,6 +82,8 @@ def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Picture:
             f"{width} x {height} is {width * height / 1e6:.0f} megapixels, and the limit is {pixel_limit / 1e6:.0f}: "
             "set a region of interest at the camera, or scale the picture down"
         )
+    if content.startswith(PNG_SIGNATURE):
+        content = _without_texts(content)
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -112,24 +118,37 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 
 def _png_size(content: bytes) -> tuple[int, int]:
-    """Walk all chunks (PNG specification, 5): OpenCV allocates what a chunk claims before it reads it."""
-    at, chunks = len(PNG_SIGNATURE), 0
-    while (body := at + 8) <= len(content):
-        length, kind = CHUNK.unpack_from(content, at)
-        chunks += 1
-        if (kind == b"IHDR") != (chunks == 1) or (kind == b"IHDR" and length != 13):
+    """Look at all chunks: OpenCV allocates what a chunk claims before it reads it."""
+    for number, (kind, start, end) in enumerate(_png_chunks(content)):
+        if (kind == b"IHDR") != (number == 0) or (kind == b"IHDR" and end - start != 12 + 13):
             raise UnreadablePicture("broken PNG: its header is not its first chunk")
         if kind in ANIMATION:
             raise UnreadablePicture("an animated PNG: send one picture of it")
-        if chunks > MOST_SEGMENTS:
+        if number >= MOST_SEGMENTS:
             raise UnreadablePicture(f"broken PNG: more than {MOST_SEGMENTS:,} chunks")
-        at = body + length + 4
+    width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
+    return int(width), int(height)
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind, start and end of each chunk up to the last one (PNG specification, 5)."""
+    at, kind = len(PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        if at + 8 > len(content):
+            raise UnreadablePicture("broken picture: a PNG without its end")
+        length, kind = CHUNK.unpack_from(content, at)
+        start, at = at, at + 12 + length
         if at > len(content):
             raise UnreadablePicture(f"broken picture: a PNG that ends within its chunk {kind!r}")
-        if kind == b"IEND":
-            width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
-            return int(width), int(height)
-    raise UnreadablePicture("broken picture: a PNG without its end")
+        yield kind, start, at
+
+
+def _without_texts(content: bytes) -> bytes:
+    """A PNG without its texts: the decoder unpacks them, to a thousand times their size, and keeps all of them."""
+    chunks = list(_png_chunks(content))
+    if TEXTS.isdisjoint(kind for kind, _, _ in chunks):
+        return content
+    return PNG_SIGNATURE + b"".join(content[start:end] for kind, start, end in chunks if kind not in TEXTS)
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
@@ -155,6 +174,8 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
         at += 2 + max(length, 2)
     if not size:
         raise UnreadablePicture("broken JPEG: no start of frame")
+    if content.count(SCAN, at) > MOST_SCANS:
+        raise UnreadablePicture(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
     return size
 
 
@@ -163,6 +184,4 @@ def _jpeg_frame(content: bytes, at: int) -> tuple[int, int]:
     height, width, components = struct.unpack_from(">HHB", content, at + 5)
     if components not in (1, 3, 4):
         raise UnreadablePicture(f"a JPEG of {components} components: save it as grey or in colours")
-    if content[at + 1] in PROGRESSIVE and content.count(SCAN) > MOST_SCANS:  # each passes over all pixels
-        raise UnreadablePicture(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
     return int(width), int(height)

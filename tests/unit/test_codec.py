@@ -12,7 +12,7 @@ import pytest
 
 from shared.vision.codec import PIXEL_LIMIT, UnreadablePicture, decode, encode, size_of
 from tests.bounded import MEBIBYTE, peak, run_bounded
-from tests.images import BOMBS, OTHERS, SMALL, chunk, header, jpeg_of_many_scans, pixels, png
+from tests.images import BOMBS, OTHERS, SMALL, chunk, header, jpeg_of_many_scans, pixels, png, png_of_packed_texts
 
 
 def refuse_bombs() -> None:
@@ -25,6 +25,15 @@ def refuse_bombs() -> None:
 
 def test_a_file_made_to_harm_is_refused_at_the_cost_of_its_header() -> None:
     run_bounded("tests.unit.test_codec:refuse_bombs", growth=40, seconds=5)
+
+
+def decode_packed_texts() -> None:
+    for kind in (b"zTXt", b"iTXt"):
+        assert not decode(png_of_packed_texts(kind, 130)).any()
+
+
+def test_the_texts_of_a_png_are_not_unpacked() -> None:
+    run_bounded("tests.unit.test_codec:decode_packed_texts", growth=60, seconds=5)
 
 
 @pytest.mark.parametrize("suffix", OTHERS)
