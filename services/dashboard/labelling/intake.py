@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import re
 import zipfile
 import zlib
@@ -33,10 +32,14 @@ USUAL: Final = 25.0
 """Frames per second of a file that does not know its own."""
 WHOLE: Final = 0.9
 """Of the announced time; less of it, and the end of the film is missing."""
+NAME_LENGTH: Final = 1_000
+"""Characters of the longest name of a picture in an archive."""
+PACKED: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Ways to pack of which a part can be unpacked: of the others, `zipfile` unpacks all that is there into memory."""
 NO_ARCHIVE: Final = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError,
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError,
 )  # fmt: skip
-"""What a broken or strange archive raises, whichever way it is packed."""
+"""What a broken or strange archive raises."""
 PICTURE_SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
 
 Kind = Literal["video", "album"]
@@ -130,7 +133,7 @@ def _look_through_album(path: Path) -> Content:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if _is_picture(entry.filename)]
-            _check_size(entries)
+            _check_entries(entries)
             broken = [f"{entry.filename}: {why}" for entry in entries if (why := _what_is_wrong(archive, entry))]
             if broken:
                 more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
@@ -142,11 +145,15 @@ def _look_through_album(path: Path) -> Content:
     return Content("album", width, height, 1.0, names=tuple(names))
 
 
-def _check_size(entries: Sequence[zipfile.ZipInfo]) -> None:
+def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
     if not entries:
         raise UnreadableFilm("there is no .jpg, .jpeg or .png in the zip: put pictures into it")
     if len(entries) > MOST_PICTURES:
         raise UnreadableFilm(f"it has more than {MOST_PICTURES:,} pictures: make several of it")
+    if any(len(entry.filename) > NAME_LENGTH for entry in entries):
+        raise UnreadableFilm(f"it has a picture whose name is longer than {NAME_LENGTH:,} characters: rename it")
+    if not all(entry.compress_type in PACKED for entry in entries):
+        raise UnreadableFilm("its pictures are packed in an unusual way: pack it again with deflate, or without")
     if sum(entry.file_size for entry in entries) > ARCHIVE_BYTES:
         raise UnreadableFilm(f"its pictures are more than {ARCHIVE_BYTES >> 30} GiB: make several of it")
 
