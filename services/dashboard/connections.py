@@ -18,6 +18,8 @@ HEAD_SECONDS: Final = 10.0
 """From a connection to the end of the head of its first request."""
 KEEP_ALIVE_SECONDS: Final = 30
 """A connection that has had its answer is kept for so long."""
+UNREAD_SECONDS: Final = 60.0
+"""A connection that takes nothing of its answer for so long is ended."""
 HANDSHAKE_SECONDS: Final = 5.0
 """For TLS."""
 BACKLOG: Final = 64
@@ -109,6 +111,7 @@ class BoundedProtocol(H11Protocol):
         super().__init__(**options)
         self._bounds = bounds
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
@@ -136,8 +139,19 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._disarm()
+        self._stop_watching()
         self._bounds.forget(self)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._stop_watching()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Say as problem details what no request was."""
@@ -155,6 +169,21 @@ class BoundedProtocol(H11Protocol):
         """End it now."""
         self._disarm()
         self.transport.abort()
+
+    def _watch_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self._look_at_reader, left)
+
+    def _look_at_reader(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_reader()
+        else:
+            self.cut()
+
+    def _stop_watching(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _wait(self, seconds: float) -> None:
         self._bounds.waits(self)

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -104,6 +105,31 @@ def test_a_half_request_has_a_deadline(
         with suppress(ConnectionResetError):
             assert half.recv(1) == b""
         assert time.monotonic() - began < 20
+    broker.close()
+
+
+def test_an_answer_that_is_not_read_has_a_deadline(
+    settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut, end = threading.Event(), connections.BoundedProtocol.cut
+
+    def tell(connection: connections.BoundedProtocol) -> None:
+        end(connection)
+        cut.set()
+
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(connections.BoundedProtocol, "cut", tell)
+    broker = open_broker(settings)
+    with open_dashboard(settings, broker), socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", settings.port))
+        deaf.settimeout(0.1)
+        ask = f"GET /static/seamline.css HTTP/1.1\r\nHost: 127.0.0.1:{settings.port}\r\n\r\n".encode()
+        deadline = time.monotonic() + 20
+        while not cut.is_set() and time.monotonic() < deadline:
+            with suppress(OSError):  # it is full, or hung up on already
+                deaf.sendall(ask * 10)
+        assert cut.wait(1)
     broker.close()
 
 
