@@ -216,8 +216,8 @@ class FrameInspected(Message):
     reason: str = Field(description="why, in one line, for people: 'break', 'good is missing', 'not a picture: …'")
     findings: dict[Name, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
     flagged: bool = Field(description="worth explaining: NG, or unsure")
-    recipe: str
-    model_version: str
+    recipe: Name
+    model_version: Name
     inspected_at: Moment
     latency_ms: float = Field(ge=0, le=1e13, description="from capture to verdict")
     picture_key: str | None = Field(None, description="where the picture is, or is about to be, in object storage")
@@ -285,7 +285,7 @@ class FrameExplained(Message):
     topic: ClassVar[str] = "explained.{0.frame.line}"
 
     frame: FrameIdentity
-    model_version: str
+    model_version: Name
     method: str
     heatmaps: dict[Name, Heatmap] = Field(description="by label; empty when the reason says why there are none")
     overlay_key: str | None = None
