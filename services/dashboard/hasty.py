@@ -66,10 +66,10 @@ class HastyStore:
         self._check()
         return self._store.create(key, content, content_type)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         """See the port."""
         self._check()
-        return self._store.get(key)
+        return self._store.get(key, most)
 
     def exists(self, key: str) -> bool:
         """See the port."""

@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 
 from shared.messages import FrameInspected
 from shared.messaging.loop import RetryLater
-from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, StorageError
-from shared.vision.codec import Picture, UnreadablePicture, decode
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, ObjectTooLarge, StorageError
+from shared.vision.codec import FILE_LIMIT, Picture, UnreadablePicture, decode
 
 HANDS: Final = 8
 """How many objects are put or fetched at once."""
@@ -75,14 +75,14 @@ class Gallery:
         if not frame.picture_key:
             return Unexplained("its picture was not kept")
         try:
-            return decode(self._store.get(frame.picture_key))
+            return decode(self._store.get(frame.picture_key, FILE_LIMIT))
         except ObjectNotFound as error:
             # the other loop may be done with the same frame by now
             since = max(self._first_look.get(frame.frame.frame_id, self._clock()), self._away_at)
             if self._clock() - since < self._picture_wait_seconds:
                 raise RetryLater(f"{frame.picture_key} is not in object storage yet") from error
             return Unexplained(f"its picture did not arrive in object storage: {error}")
-        except (UnreadablePicture, InvalidKey) as error:
+        except (UnreadablePicture, InvalidKey, ObjectTooLarge) as error:
             return Unexplained(f"its picture can't be read: {error}")
         except StorageError as error:
             self._away_at = self._clock()

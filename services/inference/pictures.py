@@ -14,8 +14,15 @@ import structlog
 
 from services.inference import metrics
 from shared.messages import FrameCaptured, PictureDeferred
-from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, StorageError, StorageUnavailable
-from shared.vision.codec import CONTENT_TYPES, SUFFIXES
+from shared.storage.port import (
+    InvalidKey,
+    ObjectNotFound,
+    ObjectStore,
+    ObjectTooLarge,
+    StorageError,
+    StorageUnavailable,
+)
+from shared.vision.codec import CONTENT_TYPES, FILE_LIMIT, SUFFIXES
 
 HANDS: Final = 8
 """How many objects are put or fetched at once."""
@@ -81,7 +88,7 @@ class Pictures:
     def fetch(self, frames: Sequence[FrameCaptured]) -> list[bytes | Missing]:
         """The picture of each frame: the one it brings, or the one it refers to."""
         keys = [frame.picture_key for frame in frames if frame.picture_key]
-        fetched = iter(self._at_once([partial(self._store.get, key) for key in keys]))
+        fetched = iter(self._at_once([partial(self._store.get, key, FILE_LIMIT) for key in keys]))
         return [_content(next(fetched)) if frame.picture_key else frame.picture for frame in frames]
 
     def keep(self, frames: Sequence[FrameCaptured]) -> list[PictureDeferred]:
@@ -142,7 +149,7 @@ def _guarded(call: Callable[[], Result]) -> Result | StorageError:
 
 def _is_away(error: StorageError) -> bool:
     """Whether it is the storage that fails, not the question that was put to it."""
-    return not isinstance(error, ObjectNotFound | InvalidKey)
+    return not isinstance(error, ObjectNotFound | ObjectTooLarge | InvalidKey)
 
 
 def picture_key(frame: FrameCaptured) -> str:

@@ -15,6 +15,7 @@ from shared.storage.port import (
     KEY,
     InvalidKey,
     ObjectNotFound,
+    ObjectTooLarge,
     StorageUnavailable,
     checked_key,
     checked_prefix,
@@ -45,13 +46,16 @@ class FilesystemStore:
                 return path.read_bytes() == content
         return True
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         """What is under ``key``."""
         path = self._path(key)
         with _storage_errors():
             if not _is_object(path):
                 raise ObjectNotFound(f"there is no object {key}")
             try:
+                size = path.stat().st_size
+                if most is not None and size > most:
+                    raise ObjectTooLarge(f"object {key} has {size:,} bytes, and {most:,} are read at most")
                 return path.read_bytes()
             except FileNotFoundError:
                 raise ObjectNotFound(f"there is no object {key}") from None

@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from shared.storage.paced import QUIET_SECONDS, paced_pool
 from shared.storage.port import (
     ObjectNotFound,
+    ObjectTooLarge,
     StorageError,
     StorageRefusedLogin,
     StorageUnavailable,
@@ -119,14 +120,19 @@ class MinioStore:
             time.sleep(SETTLE_SECONDS)
         return self._conditional or self._holds(key, content)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         """What is under ``key``."""
         checked_key(key)
         try:
             with self._storage_errors(key), self._client.get_object(self._bucket, key) as response:
-                return bytes(response.read())
+                size = int(response.headers.get("Content-Length", 0))
+                if most is None or size <= most:
+                    # as it is stored: the writer of an object says how it is encoded, and may say packed
+                    return bytes(response.read(decode_content=False))
+                response.close()  # what was not read is in the way of the next request
         except NoSuchBucket:
             raise ObjectNotFound(f"there is no object {key}") from None
+        raise ObjectTooLarge(f"object {key} has {size:,} bytes, and {most:,} are read at most")
 
     def exists(self, key: str) -> bool:
         """Whether something is under ``key``."""

@@ -20,6 +20,10 @@ class ObjectNotFound(StorageError):
     """There is no object of that key."""
 
 
+class ObjectTooLarge(StorageError):
+    """An object of more bytes than its reader takes."""
+
+
 class StorageUnavailable(StorageError):
     """The storage can't be reached, or failed. Trying again later may help."""
 
@@ -76,11 +80,12 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str) -> bytes:
-        """What is under ``key``.
+    def get(self, key: str, most: int | None = None) -> bytes:
+        """What is under ``key``, of up to ``most`` bytes: whoever may write there may write terabytes.
 
         Raises:
             ObjectNotFound: nothing is.
+            ObjectTooLarge: it has more; that much was not read.
             StorageUnavailable: nobody knows.
         """
         ...

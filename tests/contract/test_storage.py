@@ -11,7 +11,7 @@ import pytest
 
 from shared.settings import ServiceSettings
 from shared.storage import open_store
-from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, ObjectTooLarge
 from tests.conftest import Bucket
 
 
@@ -50,6 +50,15 @@ def test_a_put_replaces_what_was_there(store: ObjectStore) -> None:
     store.put("model", b"the longer first one")
     store.put("model", b"second")
     assert store.get("model") == b"second"
+
+
+def test_an_object_of_more_bytes_than_its_reader_takes_is_not_read(store: ObjectStore) -> None:
+    store.put("large", bytes(3_000_000))
+    assert len(store.get("large", 3_000_000)) == 3_000_000
+    for _ in range(3):
+        with pytest.raises(ObjectTooLarge, match="3,000,000 bytes, and 2,999,999"):
+            store.get("large", 2_999_999)
+    assert len(store.get("large")) == 3_000_000
 
 
 def test_what_was_never_put_is_not_found(store: ObjectStore) -> None:

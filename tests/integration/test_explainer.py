@@ -33,10 +33,10 @@ def bundle() -> Bundle:
 class Disk(FilesystemStore):
     away = False
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         if self.away:
             raise StorageUnavailable("the disk was taken away")
-        return super().get(key)
+        return super().get(key, most)
 
     def put(self, key: str, content: bytes, content_type: str = "") -> None:
         if self.away:

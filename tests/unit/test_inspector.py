@@ -30,9 +30,9 @@ class AwayStore(FilesystemStore):
         self._check()
         super().put(key, content, content_type)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         self._check()
-        return super().get(key)
+        return super().get(key, most)
 
     def _check(self) -> None:
         if self.away:

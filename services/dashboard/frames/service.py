@@ -24,7 +24,8 @@ from services.dashboard.lines.register import LineRegister
 from services.dashboard.paging import Place, cursor_of, place_of
 from services.dashboard.problems import Problem
 from shared.messages import ExplanationRequested, FrameInspected, Verdict
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
+from shared.vision.codec import FILE_LIMIT
 
 MOST_LOOKED_AT: Final = 2_000
 """Frames that one page looks at: a rare label takes several pages to find, and no request takes long."""
@@ -185,9 +186,11 @@ class FramesService:
         if key is None or not frame.verdict.frame.owns(key):
             raise Problem(404, otherwise)
         try:
-            content = self._store.get(key)
+            content = self._store.get(key, FILE_LIMIT)
         except ObjectNotFound as error:
             raise Problem(404, "it is not in object storage yet, or no longer") from error
+        except ObjectTooLarge as error:
+            raise Problem(404, f"it is too large to be an image of a frame: {error}") from error
         return Picture(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
     def _walk(self, wanted: Wanted, before: Place | None) -> Iterator[KnownFrame]:

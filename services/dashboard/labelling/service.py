@@ -36,7 +36,8 @@ from services.dashboard.labelling.thumbnails import Thumbnails
 from services.dashboard.labelling.work import Task, Work, judged_in, reading_of
 from services.dashboard.paging import Paging, Place, newest
 from services.dashboard.problems import Problem
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
+from shared.vision.codec import FILE_LIMIT
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,10 @@ class LabellingService:
             return self._films.picture(source.film, int(frame))
         if judged is None or not judged.frame.owns(judged.picture_key):
             raise ObjectNotFound(f"frame {frame} has no picture")
-        return self._store.get(judged.picture_key)
+        try:
+            return self._store.get(judged.picture_key, FILE_LIMIT)
+        except ObjectTooLarge as error:
+            raise UnreadableFilm(str(error)) from error
 
     def label(self, source_id: str, order: LabelOrder, by: str) -> RecordView:
         """Keep what a person says; raises as `Desk.label`."""

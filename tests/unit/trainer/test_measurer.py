@@ -33,11 +33,11 @@ class SlowPictures(FilesystemStore):
         super().__init__(folder)
         self.may, self.asked = threading.Event(), threading.Event()
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         if "/pictures/" in key:
             self.asked.set()
             assert self.may.wait(200)
-        return super().get(key)
+        return super().get(key, most)
 
 
 @pytest.fixture
@@ -229,10 +229,10 @@ def test_a_promotion_whose_trainer_died_before_it_told_what_it_measured_is_not_f
 class Vanishing(FilesystemStore):
     """Object storage in which another trainer ends an errand between a look at the names and one at what they hold."""
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int | None = None) -> bytes:
         if key.endswith("/request.json"):
             self.delete(key)
-        return super().get(key)
+        return super().get(key, most)
 
 
 def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> None:
