@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from shared.messaging.loop import Reject
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.vision.codec import encode
+from tests.images import BOMBS
 from tests.models import captured, paint_bundle, paint_recipe, painted
 
 
@@ -88,18 +87,13 @@ def test_a_verdict_does_not_depend_on_the_neighbours(model: Model, store: AwaySt
             assert found.score == pytest.approx(other.findings[label].score, abs=1e-5)
 
 
-def _png_of(width: int, height: int) -> bytes:
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "not a picture: the picture has zero bytes"),
         (b"hello", "neither a JPEG nor a PNG"),
         (encode(painted("blue"), "png")[:100], "not a picture: broken"),
-        (_png_of(10_000, 10_000), "100 megapixels, and the limit is 50"),
+        (BOMBS["PNG that claims 100 megapixels"], "100 megapixels, and the limit is 50"),
     ],
     ids=["empty", "text", "cut off", "100 megapixels"],
 )
