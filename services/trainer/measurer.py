@@ -63,6 +63,7 @@ class Measurer:
         self._stop = stop
         self._lease_seconds = lease_seconds
         self._health = health
+        self._to_release: Errand | None = None
 
     def run(self) -> None:
         """Until the stop."""
@@ -70,6 +71,7 @@ class Measurer:
 
     def _turn(self) -> bool:
         """Do the first errand that nobody else does; False if there is none."""
+        self._release()
         for errand in self._errands.open():
             claim = self._errands.claim(errand)
             if claim is not None:
@@ -86,8 +88,9 @@ class Measurer:
             for confirmed in [self._publisher.publish(message) for message in answers]:
                 confirmed.result()
         except (Interrupted, *PASSING) as error:
+            self._to_release = errand
             with suppress(StorageUnavailable):
-                self._errands.release(errand)
+                self._release()
             if not isinstance(error, Interrupted):
                 raise
         else:
@@ -95,6 +98,12 @@ class Measurer:
                 self._errands.was_told(errand)
             else:
                 self._errands.finish(errand)
+
+    def _release(self) -> None:
+        """Let go of what an outage ended: it counts as no attempt."""
+        if self._to_release:
+            self._errands.release(self._to_release)
+            self._to_release = None
 
     def _measured(self, errand: Errand, *, give_up: bool) -> Sequence[Message]:
         """What follows when it is measured. What came of it is in object storage then."""

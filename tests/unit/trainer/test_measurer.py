@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.trainer import turns
 from services.trainer.errands import Errands
 from services.trainer.gate import Measuring
 from services.trainer.measurer import GIVEN_UP, MOST_ATTEMPTS, Measurer
@@ -18,6 +19,7 @@ from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
 from shared.topology import DASHBOARD_MODELS
 from shared.vision.bundle import comparison_key, production_version
 from tests.painted import comparable, painted_version, put
@@ -271,3 +273,45 @@ def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowPictur
     assert ours.renew(comparison(), claim)
     ours.release(comparison())
     assert theirs.claim(comparison())
+
+
+class Outages(FilesystemStore):
+    """Object storage that goes away for a moment each time an image is read, so many times."""
+
+    def __init__(self, folder: Path, left: int) -> None:
+        super().__init__(folder)
+        self.left, self.away_until = left, 0.0
+
+    def get(self, key: str, most: int | None = None) -> bytes:
+        if self.left and "/pictures/" in key and not self.away:
+            self.left -= 1
+            self.away_until = time.monotonic() + 0.3
+        self._check()
+        return super().get(key, most)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        self._check()
+        return super().keys(prefix)
+
+    @property
+    def away(self) -> bool:
+        return time.monotonic() < self.away_until
+
+    def _check(self) -> None:
+        if self.away:
+            raise StorageUnavailable("away")
+
+
+def test_outages_of_object_storage_count_as_no_attempts_to_measure(
+    tmp_path: Path, broker: SqliteBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LOOK_SECONDS", 0.1)
+    store = Outages(tmp_path / "objects", left=0)
+    dataset = painted_version(store, tmp_path / "paint", each=16)
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.left = MOST_ATTEMPTS + 1
+    with answering(store, broker):
+        Line(broker).ask(comparison())
+        wait_until(lambda: store.exists(comparison_key("paint", "v1", "v2")), 200, "the comparison")
+    assert store.left == 0
+    assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))
