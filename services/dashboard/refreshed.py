@@ -34,7 +34,13 @@ class Refreshed(Generic[Value]):
         self._known: Value | None = None
         self._changed = threading.Condition()
         self._reading = False
+        self._preparing = False
         self._outdated = False
+
+    def prepare(self) -> None:
+        """Begin to read a value that is shown only where a look has no time for a newer one."""
+        with self._changed:
+            self._begin(preparing=True)
 
     def look(self, patience: float) -> Reading[Value]:
         """The newest reading; an old one is read again, and waited for at most ``patience`` seconds.
@@ -44,10 +50,10 @@ class Refreshed(Generic[Value]):
         with self._changed:
             if time.monotonic() - self._last.at < self._fresh_seconds:
                 return self._last
-            if not self._reading:
-                self._reading = True
-                threading.Thread(target=self._refresh, name=self._name, daemon=True).start()
-            if self._changed.wait_for(lambda: not self._reading, patience):
+            until = time.monotonic() + patience
+            if self._changed.wait_for(lambda: not self._preparing, patience):
+                self._begin(preparing=False)
+            if self._changed.wait_for(lambda: not self._reading, until - time.monotonic()):
                 return self._last
             return Reading(self._known, TimeoutError("no answer yet"), self._last.at)
 
@@ -57,6 +63,11 @@ class Refreshed(Generic[Value]):
             self._last, self._known = Reading(), None
             self._outdated = self._reading
 
+    def _begin(self, *, preparing: bool) -> None:
+        if not self._reading:
+            self._reading, self._preparing = True, preparing
+            threading.Thread(target=self._refresh, name=self._name, daemon=True).start()
+
     def _refresh(self) -> None:
         value, error = self._known, None
         try:
@@ -64,8 +75,8 @@ class Refreshed(Generic[Value]):
         except Exception as failure:  # noqa: BLE001  whoever asks is told
             error = failure
         with self._changed:
-            at = Reading().at if self._outdated else time.monotonic()
+            at = Reading().at if self._outdated or self._preparing else time.monotonic()
             self._last = Reading(value, error, at)
             self._known = None if self._outdated else value
-            self._reading = self._outdated = False
+            self._reading = self._preparing = self._outdated = False
             self._changed.notify_all()

@@ -68,8 +68,8 @@ class ParkedMessages:
         self._seen = Refreshed(self._look, fresh_seconds=fresh_seconds, name="parked messages")
 
     def prepare(self) -> None:
-        """Begin a first look, so that there is one when somebody asks."""
-        self._seen.look(0.0)
+        """Begin a first look, so that there is one while the broker is slow."""
+        self._seen.prepare()
 
     def look(self, patience: float = LONGEST_LOOK) -> ParkedList:
         """The parked messages of all queues, as they are or were some seconds ago.
