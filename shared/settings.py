@@ -7,7 +7,7 @@ import ssl
 import sys
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -100,11 +100,8 @@ class ServiceSettings(SecretFileSettings):
             ("BROKER_URL", self.broker_url, BROKERS),
             ("STORAGE_URL", self.storage_url, STORES),
         ):
-            parts = urlsplit(url)
-            if parts.scheme not in schemes:
+            if split_address(f"{prefix}{field}", url).scheme not in schemes:
                 raise ValueError(f"{prefix}{field} starts with one of {', '.join(s + '://' for s in schemes)}")
-            if parts.username or parts.password:
-                raise ValueError(f"{prefix}{field} holds a password: give it in a variable of its own")
         if self.broker_url.startswith("amqp") and not (self.broker_user and self.broker_password.get_secret_value()):
             raise ValueError(f"set {prefix}BROKER_USER and {prefix}BROKER_PASSWORD: RabbitMQ asks for them")
         if self.storage_url.startswith("s3") and not (
@@ -167,6 +164,25 @@ def check_readable(name: str, file: Path) -> None:
         file.read_bytes()
     except OSError as error:
         raise ValueError(f"{name} names a file that can't be read: {file} ({error.strerror})") from None
+
+
+def split_address(name: str, url: str) -> SplitResult:
+    """Split the address of a server or a folder.
+
+    A password with ``/``, ``?``, ``#`` or ``[`` is no user's part to `urlsplit`, which quotes it in its errors, so the
+    text itself is looked at first.
+
+    Raises:
+        ValueError: it holds a password, or can't be split.
+    """
+    if "@" in url and not url.startswith(("file:", "sqlite:")):
+        raise ValueError(f"{name} holds a password: give it in a variable of its own")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{name} is no address: after the host comes a port of 0 to 65535, or none") from None
+    return parts
 
 
 def folder_of(url: str) -> Path:

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.dashboard.shifts import Shifts
-from shared.settings import ServiceSettings, check_pair
+from shared.settings import ServiceSettings, check_pair, split_address
 
 EMBEDDED: Final = "embedded"
 """Scheme of `DashboardSettings.redis_url` for the Redis inside this process."""
@@ -151,14 +151,17 @@ class DashboardSettings(ServiceSettings):
         return self
 
     @model_validator(mode="after")
+    def _audit_address_holds_no_password(self) -> Self:
+        split_address("DASHBOARD_AUDIT_STORAGE_URL", self.audit_storage_url)
+        return self
+
+    @model_validator(mode="after")
     def _redis_address_is_complete(self) -> Self:
-        parts = urlsplit(self.redis_url)
+        parts = split_address("DASHBOARD_REDIS_URL", self.redis_url)
         if parts.scheme not in (EMBEDDED, "redis", "rediss"):
             raise ValueError("DASHBOARD_REDIS_URL starts with redis://, rediss:// or embedded://")
         if parts.query:
             raise ValueError("DASHBOARD_REDIS_URL takes no options after a question mark")
-        if parts.username or parts.password:
-            raise ValueError("DASHBOARD_REDIS_URL holds a password: give it in DASHBOARD_REDIS_PASSWORD")
         if not self.embedded and not self.redis_password.get_secret_value() and not is_loopback(parts.hostname or ""):
             raise ValueError("set DASHBOARD_REDIS_PASSWORD: a Redis that others can reach must ask for one")
         return self

@@ -24,6 +24,30 @@ def test_listening_to_others_without_a_login_is_refused(host: str, capsys: pytes
     assert "set DASHBOARD_LOGIN=true" in message
 
 
+@pytest.mark.parametrize(
+    "user", ["ann:SECRET", "ann:SECRET#1", ":SECRET/x", "ann:SECRET?x", "ann:SECRET[x", "[SECRET]"]
+)
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("BROKER_URL", "amqp://{}@127.0.0.1/seamline"),
+        ("STORAGE_URL", "s3://{}@127.0.0.1:9000/seamline"),
+        ("AUDIT_STORAGE_URL", "s3://{}@127.0.0.1:9000/seamline"),
+        ("REDIS_URL", "redis://{}@127.0.0.1:6379/0"),
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_told(
+    setting: str, address: str, user: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"DASHBOARD_{setting}", address.format(user))
+    with pytest.raises(SystemExit) as stopped:
+        read_settings(DashboardSettings)
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert f"DASHBOARD_{setting} holds a password" in message
+    assert "SECRET" not in message
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_loopback_needs_no_login(host: str) -> None:
     assert not DashboardSettings(host=host).login
