@@ -36,6 +36,8 @@ FIRST_SECONDS = 240.0
 RECOVERY_SECONDS = 120.0
 SETTLE_SECONDS = 180.0
 MOST_MINUTES = 240
+OVERTIME = 3
+"""A run whose recoveries are slow goes on to its last fault, for so many times its minutes at most."""
 
 
 def main(
@@ -82,7 +84,8 @@ def _run(line: Line, run: Run, most: float, step: float, only: set[str]) -> Run:
         start = watch.now()
         _say(f"{run.pace:.1f} frames/s of a capacity of {run.capacity:.1f}; {len(plan)} steps")
         for planned in plan:
-            if watch.now() - start > run.minutes * 60:
+            if watch.now() - start > run.minutes * 60 * OVERTIME:
+                run.problems.append(f"{len(run.happened)} faults took {OVERTIME} times as long as planned")
                 break
             time.sleep(max(0.0, start + planned.at - watch.now()))
             run.happened += _happen(line, watch, planned)
@@ -109,7 +112,7 @@ def _capacity(line: Line, watch: Watch) -> float:
 
 
 def _inspect(line: Line, watch: Watch, camera: str, frames: int) -> None:
-    images = [path.read_bytes() for path in sorted(line.pictures.iterdir())]
+    images = [path.read_bytes() for path in sorted(line.images.iterdir())]
     done = len(line.injected) + frames
     line.publish((images[:: max(1, len(images) // frames)] * frames)[:frames], camera)
     if not watch.until(lambda: bool(watch.looks) and watch.looks[-1].judged >= done and watch.settled(), FIRST_SECONDS):

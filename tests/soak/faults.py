@@ -208,14 +208,14 @@ def _poison(body: str, line: Line) -> AbstractContextManager[None]:
 
 
 def _damaged_image(line: Line) -> AbstractContextManager[None]:
-    good = next(iter(sorted(line.pictures.iterdir()))).read_bytes()
+    good = next(iter(sorted(line.images.iterdir()))).read_bytes()
     line.publish([good[: len(good) // 2], b"\xff\xd8 no image", b""], "damaged")
     return nullcontext()
 
 
 def _clock_ahead(line: Line) -> AbstractContextManager[None]:
     """A camera whose clock runs ahead."""
-    good = next(iter(sorted(line.pictures.iterdir()))).read_bytes()
+    good = next(iter(sorted(line.images.iterdir()))).read_bytes()
     line.publish([good], "ahead", datetime.now(UTC) + timedelta(days=40))
     return nullcontext()
 

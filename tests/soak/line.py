@@ -35,7 +35,7 @@ from tests.soak.proxy import Proxy
 LINE = "soak"
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "samples" / "model"
-PICTURES = 200
+IMAGES = 200
 DISK_MEGABYTES = 16
 """Of the disk of an outbox, where the run may mount one."""
 RESTART_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Line:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.pictures = pictures(folder.parent / f"pictures-{PICTURES}")
+        self.images = images(folder.parent / f"images-{IMAGES}")
         self.parts: dict[str, Part] = {}
         self.ends: list[End] = []
         self.stops: list[tuple[str, float]] = []
@@ -203,7 +203,7 @@ class Line:
         for number in (1, 2):
             self.start(
                 f"camera-{number}",
-                SOURCE=self.pictures,
+                SOURCE=self.images,
                 AT_END="loop",
                 FRAMES_PER_SECOND=pace / 2,
                 LINE=LINE,
@@ -304,13 +304,18 @@ def opened(folder: Path) -> Iterator[Line]:
         line.close()
 
 
-def pictures(folder: Path) -> Path:
-    """A folder of seams, about one in twenty with a defect; drawn once."""
+def images(folder: Path) -> Path:
+    """A folder of seams, one in twenty with a defect, in the order of a film; drawn once."""
     if not folder.exists():
         unfinished = folder.with_name(f"unfinished-{os.getpid()}-{folder.name}")
         unfinished.mkdir(parents=True)
-        for number, frame in enumerate(SeamFilm(20, PICTURES, 224, 0.05, "mixed", swatches(0, 40, None))):
-            (unfinished / f"{number:04}.jpg").write_bytes(encode(frame.picture, "jpeg"))
+        left = {True: IMAGES - IMAGES // 20, False: IMAGES // 20}
+        for number, frame in enumerate(SeamFilm(20, 3 * IMAGES, 224, 0.1, "mixed", swatches(0, 40, None))):
+            if left[good := frame.truth.labels["good"]]:
+                left[good] -= 1
+                (unfinished / f"{number:04}.jpg").write_bytes(encode(frame.picture, "jpeg"))
+            if not any(left.values()):
+                break
         with suppress(OSError):  # another run was faster
             unfinished.rename(folder)
     return folder

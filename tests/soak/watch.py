@@ -21,7 +21,7 @@ SLACK = 0.7
 """Share of the pace that counts as the pace: frames come in batches."""
 BACKLOG_SECONDS = 3.0
 """Frames in flight of so many seconds are no backlog."""
-FLAGGED = 0.13
+FLAGGED = 0.07
 """Share of the frames that the model flags."""
 PATIENCE_SECONDS = 5.0
 """How long a page's answer is waited for."""
