@@ -68,7 +68,7 @@ def test_a_password_in_the_redis_address_is_refused_and_not_repeated(capsys: pyt
     with pytest.raises(SystemExit):
         read_settings(DashboardSettings, redis_url="redis://:tell-nobody@redis:6379/0")
     message = capsys.readouterr().err
-    assert "DASHBOARD_REDIS_PASSWORD" in message
+    assert "DASHBOARD_REDIS_URL holds a password" in message
     assert "tell-nobody" not in message
 
 
