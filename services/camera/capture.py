@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
-from urllib.parse import urlsplit
 
 import cv2
 
@@ -21,14 +21,14 @@ NETWORK_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 
 def is_address(source: str) -> bool:
     """Whether a source is reached over the network."""
-    return urlsplit(source).scheme.lower() in NETWORK_SCHEMES
+    return source.partition("://")[0].lower() in NETWORK_SCHEMES
 
 
 def shown(address: str) -> str:
     """A network address as it may be logged: cameras take passwords before the host, in the path and in the query."""
-    parts = urlsplit(address)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}" + ("/…" if parts.path.strip("/") or parts.query else "")
+    scheme, _, rest = address.partition("://")
+    host, *further = re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)  # a password may hold / ? and # as well
+    return f"{scheme}://{host}" + ("/…" if any(further) else "")
 
 
 def open_capture(source: str | int, resolution: Resolution | None = None) -> cv2.VideoCapture:

@@ -203,6 +203,9 @@ def test_the_whole_picture_is_a_region_too(tmp_path: Path) -> None:
         "rtsp://user:hunter2@10.0.0.7:554/stream",
         "rtsp://10.0.0.7:554/user=admin&password=hunter2&channel=1",
         "http://10.0.0.7:554/video?user=admin&pwd=hunter2",
+        "rtsp://user:hunter2/x@10.0.0.7:554/stream",
+        "rtsp://user:a#hunter2?[@10.0.0.7:554/stream",
+        "rtsp://user:p@hunter2/@10.0.0.7:554",
     ],
 )
 def test_an_address_is_shown_without_what_may_be_a_password(address: str) -> None:
