@@ -24,7 +24,7 @@ from tests.soak.faults import FAULTS
 from tests.soak.line import Line, opened, wait_for_services
 from tests.soak.plan import STEP_SECONDS, Step, draw
 from tests.soak.report import Happened, Run, write
-from tests.soak.watch import Watch
+from tests.soak.watch import RECOVERY_SECONDS, Watch
 
 WARM_UP = 60
 BURST = 400
@@ -33,7 +33,6 @@ SHARE = 0.7
 """Of the capacity of one worker that the cameras ask for."""
 FIRST_SECONDS = 240.0
 """For the first frames, while TensorFlow is loaded."""
-RECOVERY_SECONDS = 120.0
 SETTLE_SECONDS = 180.0
 MOST_MINUTES = 240
 OVERTIME = 3

@@ -14,7 +14,7 @@ import pygal
 
 from tests.soak.books import Books
 from tests.soak.line import End
-from tests.soak.watch import Resources, Watch
+from tests.soak.watch import RECOVERY_SECONDS, Resources, Watch
 
 WARM_SECONDS = 300.0
 """What a process takes in its first minutes is no growth."""
@@ -79,7 +79,7 @@ class Run:
 
     def line(self, watch: Watch) -> dict[str, Any]:
         """The result in one line."""
-        recovery = [one.recovered for one in self.happened if one.recovered is not None]
+        recovery = [RECOVERY_SECONDS if one.recovered is None else one.recovered for one in self.happened]
         calm = [latency for at, latency in self.latencies if not self._disturbed(at)]
         pages = [answer.seconds for answer in watch.answers]
         return {

@@ -23,6 +23,8 @@ BACKLOG_SECONDS = 3.0
 """Frames in flight of so many seconds are no backlog."""
 FLAGGED = 0.07
 """Share of the frames that the model flags."""
+RECOVERY_SECONDS = 120.0
+"""How long the line may take to be whole after a fault."""
 PATIENCE_SECONDS = 5.0
 """How long a page's answer is waited for."""
 
