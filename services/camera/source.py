@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from services.camera.capture import is_address
+from services.camera.capture import is_address, shown
 from services.camera.errors import CameraError
 from services.camera.film import ENCODINGS, Film, PictureFolder, Player, VideoFile
 from services.camera.live import LiveCamera
@@ -111,5 +111,8 @@ def _film(settings: CameraSettings) -> Film:
 
 def _has_an_end(address: str) -> bool:
     """Whether an address is that of a video file on a web server, and not of a camera."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise CameraError(f"{shown(address)} can't be read as an address: write [ as %5B and ] as %5D in it") from None
     return parts.scheme.lower() in ("http", "https") and PurePosixPath(parts.path).suffix.lower() in VIDEO_SUFFIXES

@@ -331,6 +331,13 @@ def test_a_history_of_moves_that_a_camera_wrote_itself_counts_for_nothing(plant:
             delivery.read()
 
 
+def test_a_message_that_names_no_sender_is_none_of_ours(plant: Plant) -> None:
+    assert _is_permitted(plant.connect("camera"), topology.FRAMES, f"captured.{LINE}.{CAMERA}", _frame().encode())
+    (delivery,) = plant.open("inference").subscribe(topology.INFERENCE_FRAMES, prefetch=1).receive(1, 60)
+    with pytest.raises(MalformedMessage, match="by an unknown sender"):
+        delivery.read()
+
+
 def test_a_camera_that_is_added_publishes_as_itself_alone_until_it_is_removed(plant: Plant) -> None:
     plant.add_camera("line-2", "camera-2")
     connection = plant.connect("camera-2")

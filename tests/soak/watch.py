@@ -42,6 +42,8 @@ class Look:
     """Flagged frames that the explainer did not answer yet."""
     dashboards: int
     """that answered"""
+    unready: tuple[str, ...]
+    """What the dashboards say that they lack."""
     unwell: tuple[str, ...]
     """Processes that are not healthy."""
 
@@ -130,6 +132,7 @@ class Watch:
         checks = {
             f"{', '.join(last.unwell)} not healthy": last.unwell,
             f"{last.dashboards} dashboards answer": last.dashboards < len(self.line.addresses()),
+            f"a dashboard is not ready: {', '.join(last.unready)}": last.unready,
             f"{last.judged} of {self._most_judged} frames are counted": last.judged < self._most_judged,
             f"{last.in_flight} frames in flight": last.in_flight > under_way,
             f"{last.unexplained} frames without heatmaps": last.unexplained > flagged,
@@ -168,6 +171,7 @@ class Watch:
             in_flight=best.get("in_flight", 0),
             unexplained=best.get("flagged", 0) - best.get("explained", 0) - best.get("unexplained", 0),
             dashboards=len(counts),
+            unready=tuple(lack for address in self.line.addresses() if (lack := _lack(client, address))),
             unwell=tuple(
                 part.name for part in self.line.parts.values() if self.line.expects(part) and not healthy(part)
             ),
@@ -195,3 +199,12 @@ class Watch:
             age = time.monotonic() - part.started
             found = Resources(self.now(), age, round(memory / 1e6, 1), threads, descriptors, files)
             self.resources.setdefault((part.name, part.starts), []).append(found)
+
+
+def _lack(client: httpx.Client, address: str) -> str:
+    """What a dashboard says that it lacks; empty when it is ready, or does not answer."""
+    try:
+        answer = client.get(f"{address}/readyz")
+    except httpx.HTTPError:
+        return ""
+    return "" if answer.status_code == httpx.codes.OK else answer.text[:200]

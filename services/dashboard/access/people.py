@@ -155,7 +155,7 @@ class People:
 
 
 def _check_name(name: str) -> None:
-    if name in RESERVED:
+    if name.strip("._-") in RESERVED:
         raise Problem(422, f"name: the system itself uses {name!r} as an author: take another one")
 
 

@@ -32,7 +32,8 @@ class Origin:
 def origin_of(method: Any, properties: Any) -> Origin:
     """The origin of a delivery.
 
-    Who publishes on a topic exchange is known to RabbitMQ, which checks ``user_id`` and permits each routing key.
+    Who publishes on a topic exchange is known to RabbitMQ, which checks ``user_id`` and permits each routing key. What
+    names no sender has no routing key here, so that it is no message of ours.
     Dead letters carry the history that RabbitMQ wrote, ``x-death``; what `put` moved carries headers of ours, which
     count only on the exchanges that lead to one service's queues.
     """
@@ -40,11 +41,11 @@ def origin_of(method: Any, properties: Any) -> Origin:
     sender = properties.user_id or ""
     if not _moves(method.exchange):
         # a history that did not lead here is a forgery
-        return Origin("" if "x-death" in headers else method.routing_key, sender)
+        return Origin(method.routing_key if sender and "x-death" not in headers else "", sender)
     try:
         for death in headers.get("x-death", []):
             if not _moves(death["exchange"]):
-                return Origin(str(death["routing-keys"][0]), sender)
+                return Origin(str(death["routing-keys"][0]) if sender else "", sender)
     except (LookupError, TypeError, AttributeError):
         return Origin("", sender)
     return Origin(str(headers.get(ROUTING_KEY_HEADER, "")), str(headers.get(SENDER_HEADER, "")))

@@ -213,6 +213,13 @@ def test_an_address_is_shown_without_what_may_be_a_password(address: str) -> Non
     assert "10.0.0.7:554" in shown(address)
 
 
+def test_an_address_that_cant_be_read_is_refused_without_its_password() -> None:
+    settings = CameraSettings(source="http://user:a[hunter2@10.0.0.7/stream", line="line-1")
+    with pytest.raises(CameraError, match="write \\[ as %5B") as refusal:
+        open_source(settings, lambda *_: None)
+    assert "hunter2" not in str(refusal.value)
+
+
 def test_a_film_is_played_after_sampling_at_the_rate_it_says() -> None:
     class Any25:
         size = None

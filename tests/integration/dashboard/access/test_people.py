@@ -249,7 +249,7 @@ def test_the_command_line_lets_in_who_is_locked_out(tmp_path: Path) -> None:
     assert {entry.by for entry in Audit(store).newest(token.added_at, datetime.now(UTC), None)} == {"console"}
 
 
-@pytest.mark.parametrize("name", ["local", "console", "set-up", "trainer", "LOCAL"])
+@pytest.mark.parametrize("name", ["local", "console", "set-up", "trainer", "LOCAL", "console."])
 def test_nobody_gets_a_name_by_which_the_system_is_an_author(house: House, name: str) -> None:
     admin = house.browser(FIRST)
     problem(admin.post("/api/people", json={"name": name, "role": "viewer"}), 422, "the system itself uses")
