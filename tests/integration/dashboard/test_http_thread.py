@@ -28,6 +28,8 @@ def test_an_http_server_that_ends_by_itself_fails_its_thread(tmp_path: Path, mon
         failed.set()
 
     monkeypatch.setattr(threading, "excepthook", on_failure)
-    with serving(FastAPI(lifespan=failing), embedded_settings(tmp_path)):
+    app = FastAPI(lifespan=failing)
+    app.state.answer = None  # of errors: no request comes
+    with serving(app, embedded_settings(tmp_path)):
         assert failed.wait(60)
     assert failures == [ServerEnded]
