@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from shared.messaging.port import Broker, BrokerUnavailable, Fate, MessagingErro
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES, Queue
 from tests.dashboards import captured, embedded_settings, park
+from tests.processes import wait_until
 from tests.verdicts import Line
 
 
@@ -55,10 +57,12 @@ def test_a_decision_is_kept_as_doubtful_when_the_broker_goes_away_before_it_is_d
     (doubtful,) = parked.decisions().decisions
     assert (doubtful.by, doubtful.fate, doubtful.done) == ("ada", fate, False)
 
+    # ids order by the millisecond
+    wait_until(lambda: datetime.now(UTC) - doubtful.at > timedelta(milliseconds=2), 60, "a later millisecond", 0.001)
     working = ParkedMessages(broker, store)
     assert [each.id for each in working.look().parked] == [message.id]
     assert working.decide(message.queue, message.id, fate, by="ada", note="").done
-    assert sorted(decision.done for decision in working.decisions().decisions) == [False, True]
+    assert [decision.done for decision in working.decisions().decisions] == [True, False]
 
 
 def test_a_replay_that_the_queue_refused_is_no_decision(broker: Broker, store: ObjectStore) -> None:
