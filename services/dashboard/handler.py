@@ -143,9 +143,9 @@ class Handler:
         return Applied(first.counted + second.counted, {**first.unfit, **late})
 
     def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> int:
+        self.frames.keep(verdicts)  # before it is counted: a counted frame can be looked up
         counted = self.counting.count([fact_of_verdict(verdict) for verdict in verdicts])
         self.cameras.saw([verdict.frame for verdict in verdicts])
-        self.frames.keep(verdicts)
         if self._live:
             self._tell_of_verdicts(verdicts, counted)
         return sum(counted)
@@ -160,9 +160,9 @@ class Handler:
             DELAY.labels(verdict.frame.line).observe(verdict.latency_ms / 1000)
 
     def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> int:
+        self.frames.explain(explanations)
         # of the frames that passed, those that people asked about are no part of the line's account
         counted = self.counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
-        self.frames.explain(explanations)
         if self._live:
             self.announcer.frames([explanation.frame for explanation in explanations])
         return sum(counted)

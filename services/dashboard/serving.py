@@ -90,7 +90,8 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         told.set()
         server.should_exit = True
         thread.join(CLOSE_SECONDS)
-        listening.close()
+        if not thread.is_alive():  # a thread that is left behind closes the socket itself
+            listening.close()
 
 
 class _Server(uvicorn.Server):

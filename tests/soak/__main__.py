@@ -19,7 +19,7 @@ import typer
 
 os.environ["SEAMLINE_TEST_SERVERS"] = "packages"  # servers that can be hung and whose disks can be changed
 
-from tests.soak.books import close_books, moments
+from tests.soak.books import Books, close_books, moments
 from tests.soak.faults import FAULTS
 from tests.soak.line import Line, opened, wait_for_services
 from tests.soak.plan import STEP_SECONDS, Step, draw
@@ -34,6 +34,7 @@ SHARE = 0.7
 FIRST_SECONDS = 240.0
 """For the first frames, while TensorFlow is loaded."""
 SETTLE_SECONDS = 180.0
+BOOKS_SECONDS = 30.0
 MOST_MINUTES = 240
 OVERTIME = 3
 """A run whose recoveries are slow goes on to its last fault, for so many times its minutes at most."""
@@ -89,7 +90,7 @@ def _run(line: Line, run: Run, most: float, step: float, only: set[str]) -> Run:
             time.sleep(max(0.0, start + planned.at - watch.now()))
             run.happened += _happen(line, watch, planned)
         _settle(line, watch, run)
-        books = close_books(line)
+        books = _close_books(line)
         run.ends, run.stops = line.ends, line.stops
     finally:
         watch.close()
@@ -149,7 +150,14 @@ def _settle(line: Line, watch: Watch, run: Run) -> None:
     line.stop_cameras()
     if not watch.until(watch.settled, SETTLE_SECONDS):
         run.problems.append(f"frames were still on their way {SETTLE_SECONDS:.0f} s after the cameras: {watch.state()}")
-    time.sleep(5)  # segments of the archive are closed after a second
+
+
+def _close_books(line: Line) -> Books:
+    """Count until the books balance, for a while: the last segments of the archive are still being written."""
+    deadline = time.monotonic() + BOOKS_SECONDS
+    while (books := close_books(line)).problems and time.monotonic() < deadline:
+        time.sleep(1)
+    return books
 
 
 def _tidy(where: Path) -> None:

@@ -13,7 +13,7 @@ import httpx
 from services.dashboard.archive import read_segment, segments
 from services.dashboard.counting import Counting
 from services.dashboard.projection import Keys, open_redis
-from shared.messages import CameraReported, FrameExplained, FrameInspected, Message
+from shared.messages import CameraReported, CameraState, FrameExplained, FrameInspected, Message
 from shared.storage.port import ObjectStore
 from shared.topology import QUEUES
 from tests.soak.line import LINE, Line
@@ -51,9 +51,8 @@ class Archived:
             if known_heatmaps is None or not known_heatmaps.heatmaps:
                 self.explanations[message.frame.frame_id] = message
         elif isinstance(message, CameraReported):
-            last = self.reports.get(message.session)
-            if last is None or message.captured >= last.captured:
-                self.reports[message.session] = message
+            last = self.reports.setdefault(message.session, message)
+            self.reports[message.session] = max(last, message, key=_progress)
 
     @property
     def flagged(self) -> set[str]:
@@ -192,6 +191,11 @@ def _parked(line: Line) -> set[str]:
     """The frames among the parked messages."""
     answer = httpx.get(f"{line.addresses()[0]}/api/parked", params={"limit": 200}, timeout=60, trust_env=False)
     return {view["frame_id"] for view in answer.raise_for_status().json()["parked"] if view["frame_id"]}
+
+
+def _progress(report: CameraReported) -> tuple[bool, int, int, datetime]:
+    """Orders the reports of a session: segments of two dashboards are not in the order of their messages."""
+    return report.state is CameraState.FINISHED, report.captured, -report.waiting, report.reported_at
 
 
 def _has_heatmaps(archived: Archived, name: str) -> bool:

@@ -53,6 +53,13 @@ def test_a_frame_without_a_verdict_is_found() -> None:
     assert "captured 3, and 2 verdicts + 0 refused + 0 parked = 2" in problem
 
 
+def test_the_last_report_of_a_session_counts_in_whatever_order_the_segments_are_read() -> None:
+    archived = _archived(0, 1, captured=2)
+    (last,) = archived.reports.values()
+    archived.add(last.model_copy(update={"state": CameraState.RUNNING, "waiting": 1}))
+    assert not list(of_sessions(archived, set()))
+
+
 def test_a_flagged_frame_without_heatmaps_is_found() -> None:
     assert list(of_explanations(_archived(0, 1, captured=2))) == ["2 flagged frames without heatmaps: no explanation"]
 
