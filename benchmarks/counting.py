@@ -20,10 +20,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
-from services.dashboard.counting import Counting, Fact, Step, fact_of_verdict
-from services.dashboard.frames.index import FrameIndex
-from services.dashboard.projection import Keys, open_redis
+from services.dashboard.frames.repository import FrameIndex
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.counting import Counting, Fact, Step, fact_of_verdict
+from services.dashboard.store.projection import Keys, open_redis
 from tests.verdicts import Line, explanation_of
 
 FRAMES = 20_000

@@ -33,20 +33,20 @@ from samples.still import draw_seam
 from services.explainer.loading import use_threads
 from services.explainer.overlay import overlay
 from services.trainer.architectures import architecture_of
-from shared.heatmaps.features import by_openvino
-from shared.heatmaps.gradients import GradientProbe
-from shared.heatmaps.heat import heat_of
-from shared.heatmaps.methods import METHODS
-from shared.heatmaps.network import read_network, target_layer_of
-from shared.heatmaps.probe import Maps
+from shared.contracts.bundle import read_bundle_folder
+from shared.engines.compile import compile_for_openvino
+from shared.engines.openvino import OpenVinoEngine
+from shared.engines.port import Pictures
+from shared.explain.cam import METHODS
+from shared.explain.features import by_openvino
+from shared.explain.gradients import GradientProbe
+from shared.explain.heat import heat_of
+from shared.explain.network import read_network, target_layer_of
+from shared.explain.port import Maps
+from shared.imaging.codec import Picture, decode, encode
+from shared.imaging.preprocessing import prepare
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.verdict import judge, scores_of
-from shared.vision.bundle import read_bundle_folder
-from shared.vision.codec import Picture, decode, encode
-from shared.vision.compile import compile_for_openvino
-from shared.vision.engine import Pictures
-from shared.vision.openvino_engine import OpenVinoEngine
-from shared.vision.preprocessing import prepare
 
 SIDE = 480
 """Of the camera's pictures, in pixels."""

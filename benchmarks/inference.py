@@ -24,15 +24,15 @@ from rich.progress import track
 from samples.still import draw_seam
 from services.inference.tensorflow_engine import TensorFlowEngine
 from services.trainer.architectures import ARCHITECTURES
-from services.trainer.packing import keras_file
-from services.trainer.pixels import PixelStore
-from services.trainer.quantise import quantise
+from services.trainer.training.packing import keras_file
+from services.trainer.training.pixels import PixelStore
+from services.trainer.variants.quantise import quantise
+from shared.engines.compile import CompiledForm, compile_for_openvino
+from shared.engines.openvino import OpenVinoEngine
+from shared.engines.port import Engine
+from shared.imaging.codec import decode, encode
+from shared.imaging.preprocessing import prepare
 from shared.recipe import PictureSpec
-from shared.vision.codec import decode, encode
-from shared.vision.compile import CompiledForm, compile_for_openvino
-from shared.vision.engine import Engine
-from shared.vision.openvino_engine import OpenVinoEngine
-from shared.vision.preprocessing import prepare
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LABELS = 4

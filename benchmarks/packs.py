@@ -40,10 +40,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from benchmarks.inference import Measured
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
-from shared.heatmaps.scores import HeatmapScores, LabelHeatmaps
+from shared.contracts.bundle import FORM_FILES, Form, read_bundle_folder
+from shared.engines.openvino import OpenVinoEngine
+from shared.explain.scores import HeatmapScores, LabelHeatmaps
 from shared.recipe import Augmentation, PictureSpec, Recipe, Task, read_recipe
-from shared.vision.bundle import FORM_FILES, Form, read_bundle_folder
-from shared.vision.openvino_engine import OpenVinoEngine
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 Data = Annotated[Path, typer.Option(help="The folder of the packs.")]

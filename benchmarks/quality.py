@@ -19,14 +19,14 @@ from typing import Any
 from redis import Redis
 
 from benchmarks.counting import clear, given, redis_server, used
-from services.dashboard.counting import Counting
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.projection import Keys, open_redis
 from services.dashboard.quality.question import LimitsFrom, Question
 from services.dashboard.quality.service import QualityService
-from services.dashboard.quality.windows import Every, spans
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.shifts import Shifts
+from services.dashboard.statistics.shifts import Shifts
+from services.dashboard.statistics.windows import Every, spans
+from services.dashboard.store.counting import Counting
+from services.dashboard.store.projection import Keys, open_redis
 
 LINES = 10
 DAYS = 365

@@ -27,12 +27,12 @@ from rich.progress import track
 
 from samples.still import draw_seam
 from services.inference.model import load_model
+from shared.contracts.bundle import Bundle, read_bundle_folder
+from shared.imaging.codec import decode, encode
+from shared.imaging.preprocessing import prepare
 from shared.messages import WorkerReported
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_REPORTS
-from shared.vision.bundle import Bundle, read_bundle_folder
-from shared.vision.codec import decode, encode
-from shared.vision.preprocessing import prepare
 from tests.broker_address import BrokerAddress
 from tests.collector import Collector
 from tests.models import captured, promote

@@ -11,14 +11,14 @@ from typing import Final, NoReturn
 import structlog
 from tenacity import RetryCallState
 
+from shared.contracts.bundle import BundleError
 from shared.messaging import open_broker
 from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
-from shared.patience import patient
 from shared.recipe import RecipeError
+from shared.retry import patient
 from shared.settings import ServiceSettings
-from shared.stopping import Stop, hear_signals
+from shared.shutdown import Stop, hear_signals
 from shared.storage.port import StorageError, StorageRefusedLogin, StorageUnavailable
-from shared.vision.bundle import BundleError
 
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two looks for an absent broker."""

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from playwright.sync_api import Page, expect
 
+from shared.imaging.codec import encode
 from shared.messages import FrameInspected
 from shared.storage.port import ObjectStore
-from shared.vision.codec import encode
 
 SOON = 120_000
 """Milliseconds that everything on a page may take; generous, because the machine may be busy."""

@@ -16,10 +16,10 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from shared import topology
+from shared.health import Health
 from shared.messages import FrameCaptured, FrameInspected, Message, ModelPromoted, TrainingRequested, decode
 from shared.messaging.loop import Reject, consume
 from shared.messaging.port import Broker
-from shared.observability import Health
 from tests.broker_address import BrokerAddress
 from tests.messages import captured, inspected
 

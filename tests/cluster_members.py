@@ -93,7 +93,7 @@ def allow_loopback() -> None:
 
 def load() -> None:
     """TensorFlow, without running it, and a network to train."""
-    from services.trainer.cli import workbench
+    from services.trainer.cli.commands import workbench
 
     workbench()
     from services.trainer.architectures import ARCHITECTURES, Architecture
@@ -114,7 +114,7 @@ def build_normalising(picture: PictureSpec, labels: int) -> keras.Model:
 
 def run(log: Path, words: list[str]) -> NoReturn:
     """The command, with its exit code as this process's."""
-    from services.trainer.cli import app
+    from services.trainer.cli.commands import app
 
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)

@@ -17,19 +17,19 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis, RedisError
 
-from services.dashboard.archive import Archive, read_segment, segments
 from services.dashboard.assembly import Dashboard
-from services.dashboard.handler import Handler
-from services.dashboard.intake import Intake
-from services.dashboard.projection import open_redis
+from services.dashboard.ingest.archive import Archive, read_segment, segments
+from services.dashboard.ingest.consumer import Intake
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.projection import open_redis
+from shared.contracts import bundle
 from shared.messages import FrameCaptured, Message, decode
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS, TRAINER_COMMANDS, Queue
-from shared.vision import bundle
 from tests.broker_address import BrokerAddress
 from tests.conftest import Bucket
 from tests.processes import ChildServer, free_port, wait_until

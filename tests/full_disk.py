@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from shared.imaging.codec import encode
 from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
-from shared.vision.codec import encode
 from tests.broker_address import BrokerAddress
 from tests.camera_process import SECONDS, CameraProcess, Line
 from tests.messages import captured, inspected

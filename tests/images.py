@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 
-from shared.vision.codec import encode
+from shared.imaging.codec import encode
 
 SMALL = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 from ulid import ULID
 
-from services.dashboard.labelling.records import Judged, Labels, Reading, Record
+from services.dashboard.labelling.annotations.annotation import Judged, Labels, Reading, Record
+from shared.imaging.codec import decode, encode
 from shared.messages import Finding, FrameIdentity
-from shared.vision.codec import decode, encode
 from tests.camera_films import number_of, picture_of
 from tests.verdicts import LABELS, RECIPE
 

@@ -6,7 +6,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from shared.vision.codec import encode
+from shared.imaging.codec import encode
 from tests.camera_films import picture_of
 
 

@@ -17,10 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted, frame_id
-from shared.recipe import Recipe, parse_recipe
-from shared.storage.port import ObjectStore
-from shared.vision.bundle import (
+from shared.contracts.bundle import (
     KERAS,
     OPENVINO,
     OPENVINO_WEIGHTS,
@@ -33,7 +30,10 @@ from shared.vision.bundle import (
     production_history,
     write_bundle,
 )
-from shared.vision.codec import Picture, encode
+from shared.imaging.codec import Picture, encode
+from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted, frame_id
+from shared.recipe import Recipe, parse_recipe
+from shared.storage.port import ObjectStore
 
 PAINT: Final = """
 name: paint
@@ -174,7 +174,7 @@ def captured(
 def _compiled(
     recipe: Recipe, weights: NDArray[np.float32], bias: NDArray[np.float32], *, by_the_batch: bool
 ) -> dict[str, bytes]:
-    from shared.vision.openvino_engine import openvino
+    from shared.engines.openvino import openvino
 
     ops, spec = openvino.opset13, recipe.picture
     pictures = ops.parameter([-1, spec.height, spec.width, len(weights)], np.float32, name="pictures")

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from services.trainer.dataset import read_dataset
-from services.trainer.versions import keep
-from shared.dataset import DatasetVersion
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.versions import keep
+from shared.contracts.bundle import EVALUATION, Bundle, write_bundle
+from shared.contracts.dataset import DatasetVersion
+from shared.imaging.codec import encode
 from shared.storage.port import ObjectStore
-from shared.vision.bundle import EVALUATION, Bundle, write_bundle
-from shared.vision.codec import encode
 from tests.models import BIAS, COLOURS, pack, paint_bundle, painted
 from tests.strokes import write_table
 

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.object_store.policies import AUDIT, RIGHTS
 from shared.storage.filesystem import FilesystemStore
-from shared.storage.minio import MinioStore
+from shared.storage.s3 import MinioStore
 
 SERVICE: Final = re.compile(r"services\.([a-z]+)(\.|$)")
 RIGHT_FOR: Final = {

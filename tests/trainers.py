@@ -6,16 +6,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.trainer.errands import Errands
-from services.trainer.gate import Beside, Measuring
 from services.trainer.handler import Commands
-from services.trainer.measurer import Measurer
-from services.trainer.registry import Registry
-from services.trainer.trainings import Trainings
-from shared.companions import running_beside
+from services.trainer.jobs.measurement_jobs import Errands
+from services.trainer.jobs.measurer import Measurer
+from services.trainer.jobs.trainings import Trainings
+from services.trainer.promotion.gate import Beside, Measuring
+from services.trainer.promotion.registry import Registry
+from shared.background import running_beside
+from shared.health import Health
 from shared.messaging.loop import consume
 from shared.messaging.port import Broker, Publisher
-from shared.observability import Health
 from shared.storage.port import ObjectStore
 from shared.topology import TRAINER_COMMANDS
 

@@ -34,10 +34,10 @@ from deploy.embedded.model import check_goes_on, first_model
 from deploy.embedded.processes import CONFIGURATION_ERROR, Service, ServiceFailed
 from deploy.embedded.state import StateRefused, state_for_one
 from deploy.embedded.view import View
+from shared.contracts.bundle import BundleError
 from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import RecipeError
-from shared.vision.bundle import BundleError
 
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
 STALL_SECONDS: Final = 180.0

@@ -7,9 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from shared.recipe import Recipe, read_recipe
-from shared.storage.filesystem import FilesystemStore
-from shared.vision.bundle import (
+from shared.contracts.bundle import (
     EVALUATION,
     RECIPE,
     REPORT,
@@ -19,6 +17,8 @@ from shared.vision.bundle import (
     read_bundle_folder,
     write_bundle_folder,
 )
+from shared.recipe import Recipe, read_recipe
+from shared.storage.filesystem import FilesystemStore
 
 SHOT: Final = "mistake_"
 KEPT: Final[tuple[str, ...]] = (

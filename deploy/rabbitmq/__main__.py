@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from shared import messages, topology
 from shared.messages import Message
-from shared.messaging.rabbitmq.connecting import arguments_of, bindings_of, direct_exchanges
+from shared.messaging.rabbitmq.connection import arguments_of, bindings_of, direct_exchanges
 
 VHOST: Final = "seamline"
 ADMINISTRATOR: Final = "admin"

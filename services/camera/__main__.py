@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.stopping import Stop, leave_when_told
+from shared.shutdown import Stop, leave_when_told
 
 if __name__ == "__main__":
     leave_when_told()  # before the imports: they take seconds
@@ -10,19 +10,19 @@ if __name__ == "__main__":
 from contextlib import closing
 from functools import partial
 
+from services.camera.capture_loop import Loop
 from services.camera.errors import CameraError
-from services.camera.handler import Handler
-from services.camera.loop import Loop
+from services.camera.frames import Handler
 from services.camera.outbox import Outbox
-from services.camera.pulse import Pulse
+from services.camera.pacemaker import Pulse
 from services.camera.recorder import open_recorder
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.source import open_source
+from services.camera.sources.port import open_source
+from shared.health import Health, configure_logging, serve_health
 from shared.messaging import open_broker
-from shared.observability import Health, configure_logging, serve_health
 from shared.service import run_service
 from shared.settings import read_settings
 from shared.storage import open_store

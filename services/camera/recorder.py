@@ -13,8 +13,8 @@ import structlog
 
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
-from services.camera.source import Source
-from shared.vision.codec import Picture
+from services.camera.sources.port import Source
+from shared.imaging.codec import Picture
 
 RETRY_SECONDS: Final = 30.0
 """Between two tries to begin a film where none can be written."""

@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 
 from services.camera.outbox import Counts, Outbox
 from services.camera.session import Session
-from services.camera.shot import clock
+from services.camera.sources.shot import clock
 from shared.messages import CameraReported, CameraState
 
 WAITING: Final = Gauge("seamline_camera_waiting", "Frames in the outbox", ["line", "camera"])

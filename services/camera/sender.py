@@ -16,8 +16,9 @@ import structlog
 from tenacity import RetryCallState
 
 from services.camera.outbox import Outbox, Waiting
-from services.camera.pulse import Pulse
+from services.camera.pacemaker import Pulse
 from services.camera.reporter import Reporter
+from shared.imaging.codec import CONTENT_TYPES, SUFFIXES
 from shared.messages import PICTURE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
 from shared.messaging.port import (
     Broker,
@@ -27,9 +28,8 @@ from shared.messaging.port import (
     Publisher,
     PublishRefused,
 )
-from shared.patience import patient
+from shared.retry import patient
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin
-from shared.vision.codec import CONTENT_TYPES, SUFFIXES
 
 PATIENCE_SECONDS: Final = 0.2
 """How long the sender waits for something to happen before it looks at the clock."""

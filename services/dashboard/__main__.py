@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from shared.stopping import leave_when_told
+from shared.shutdown import leave_when_told
 
 if __name__ == "__main__":
     leave_when_told()  # before the imports: they take seconds
@@ -19,10 +19,10 @@ import typer
 from services.dashboard.access.commands import people, token
 from services.dashboard.access.first import await_first_admin
 from services.dashboard.assembly import Dashboard
-from services.dashboard.projection import check_login, open_redis
-from services.dashboard.rebuilding import rebuild_with_progress
+from services.dashboard.ingest.rebuild_command import rebuild_with_progress
 from services.dashboard.settings import DashboardSettings
-from shared.observability import configure_logging, serve_health
+from services.dashboard.store.projection import check_login, open_redis
+from shared.health import configure_logging, serve_health
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store

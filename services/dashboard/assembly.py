@@ -14,42 +14,42 @@ from redis import Redis
 
 from services.dashboard.access import Audit
 from services.dashboard.access.audit import audit_store
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.access.service import Access
 from services.dashboard.access.sessions import Sessions
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.app import Rooms, build_app
-from services.dashboard.archive import Archive
-from services.dashboard.commands import Commands
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
-from services.dashboard.handler import Handler
-from services.dashboard.hasty import HastyStore, hasty_redis
-from services.dashboard.intake import Intake
-from services.dashboard.labelling.room import LabellingRoom
+from services.dashboard.ingest.archive import Archive
+from services.dashboard.ingest.commands import Commands
+from services.dashboard.ingest.consumer import Intake
+from services.dashboard.ingest.projector import Handler
+from services.dashboard.ingest.rebuild import Rebuilder
+from services.dashboard.ingest.upkeep import Upkeep
+from services.dashboard.labelling.assembly import LabellingRoom
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
-from services.dashboard.live import Hub, Sources
+from services.dashboard.live.hub import Hub, Sources
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSets
-from services.dashboard.pages.templating import Clock
-from services.dashboard.parked import ParkedFrames
-from services.dashboard.projection import Keys
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
-from services.dashboard.readiness import Check, Readiness
-from services.dashboard.rebuild import Rebuilder
-from services.dashboard.serving import serving
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.impatient import HastyStore, hasty_redis
+from services.dashboard.store.parked_depth import ParkedFrames
+from services.dashboard.store.projection import Keys
 from services.dashboard.trainings.service import TrainingsService
-from services.dashboard.upkeep import Upkeep
+from services.dashboard.web.readiness import Check, Readiness
+from services.dashboard.web.server import serving
+from services.dashboard.web.templating import Clock
+from shared.health import SILENCE_SECONDS
 from shared.messaging.port import Broker
-from shared.observability import SILENCE_SECONDS
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS, DASHBOARD_VERDICTS
 
@@ -108,7 +108,7 @@ class Dashboard:
 
     @property
     def troubles(self) -> Sequence[str]:
-        """What stands still; see `shared.observability.Wellness`."""
+        """What stands still; see `shared.health.Wellness`."""
         standing = [trouble for intake in self.intakes for trouble in intake.health.troubles]
         return [*standing, *self._broker.troubles(SILENCE_SECONDS)]
 

@@ -1,8 +1,8 @@
-"""``python -m services.explainer``: the service; with a command, see `services.explainer.cli`."""
+"""``python -m services.explainer``: the service; with a command, see `services.explainer.cli.commands`."""
 
 from __future__ import annotations
 
-from shared.stopping import leave_when_told
+from shared.shutdown import leave_when_told
 
 if __name__ == "__main__":
     leave_when_told()  # before the imports: they take seconds
@@ -12,16 +12,16 @@ import threading
 from contextlib import closing
 from functools import partial
 
-from services.explainer.cli import app
-from services.explainer.gallery import Gallery
+from services.explainer.cli.commands import app
 from services.explainer.handler import Explainer
-from services.explainer.model import Models
+from services.explainer.image_store import Gallery
+from services.explainer.models import Models
 from services.explainer.settings import ExplainerSettings
-from shared.companions import running_beside
+from shared.background import running_beside
+from shared.engines.quiet import import_quietly
+from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
-from shared.observability import SLOW_SECONDS, Health, configure_logging, serve_health
-from shared.quiet import import_quietly
-from shared.reporter import Reporter
+from shared.reporting import Reporter
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store

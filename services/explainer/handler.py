@@ -11,18 +11,18 @@ from datetime import UTC, datetime
 import numpy as np
 
 from services.explainer import metrics
-from services.explainer.gallery import Gallery, Unexplained
-from services.explainer.model import Model, Models
+from services.explainer.image_store import Gallery, Unexplained
+from services.explainer.models import Model, Models
 from services.explainer.overlay import overlay
-from shared.heatmaps.heat import Heat, heat_of
-from shared.heatmaps.questions import Question, questions_about
+from shared.contracts.bundle import BundleError
+from shared.explain.heat import Heat, heat_of
+from shared.explain.targets import Question, questions_about
+from shared.imaging.codec import CONTENT_TYPES, Picture, encode
+from shared.imaging.preprocessing import prepare
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Heatmap, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import Recipe, RecipeError
 from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
-from shared.vision.bundle import BundleError
-from shared.vision.codec import CONTENT_TYPES, Picture, encode
-from shared.vision.preprocessing import prepare
 
 
 @dataclass

@@ -9,11 +9,11 @@ import numpy as np
 import structlog
 import tensorflow as tf
 
-from services.explainer.model import Model
-from shared.heatmaps.features import by_openvino
-from shared.heatmaps.gradients import GradientProbe
-from shared.heatmaps.network import read_network
-from shared.vision.bundle import Bundle, BundleError
+from services.explainer.models import Model
+from shared.contracts.bundle import Bundle, BundleError
+from shared.explain.features import by_openvino
+from shared.explain.gradients import GradientProbe
+from shared.explain.network import read_network
 
 _log = structlog.stdlib.get_logger("model")
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.imaging.codec import Picture
 from shared.recipe import Colour
-from shared.vision.codec import Picture
 
 STRENGTH: Final = 0.6
 """How much of the picture the hottest place hides, where nobody says otherwise."""

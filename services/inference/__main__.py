@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.stopping import leave_when_told
+from shared.shutdown import leave_when_told
 
 if __name__ == "__main__":
     leave_when_told()  # before the imports: they take seconds
@@ -13,15 +13,15 @@ from functools import partial
 
 from services.inference.deferred import Deferred
 from services.inference.handler import Inspector
+from services.inference.image_store import Pictures
 from services.inference.microbatch import MicroBatches
 from services.inference.model import load_model
-from services.inference.pictures import Pictures
 from services.inference.production import Production
 from services.inference.settings import InferenceSettings
-from shared.companions import running_beside
+from shared.background import running_beside
+from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
-from shared.observability import SLOW_SECONDS, Health, configure_logging, serve_health
-from shared.reporter import Reporter
+from shared.reporting import Reporter
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from services.inference import metrics
-from services.inference.pictures import started_threads
+from services.inference.image_store import started_threads
 from shared.messages import FrameCaptured, FrameDeferred, Message, PictureDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.port import InvalidKey, ObjectStore, StorageError

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 from services.inference import metrics
+from services.inference.image_store import Missing, Pictures, picture_key
 from services.inference.model import Model, Prepared, unjudged
-from services.inference.pictures import Missing, Pictures, picture_key
+from shared.imaging.codec import UnreadablePicture, decode
+from shared.imaging.preprocessing import prepare
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected, Message, Verdict
 from shared.messaging.loop import Reject
 from shared.recipe import PictureSpec, Recipe
 from shared.verdict import Judgement
-from shared.vision.codec import UnreadablePicture, decode
-from shared.vision.preprocessing import prepare
 
 
 class Inspector:

@@ -10,12 +10,12 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from shared.contracts.bundle import FORM_FILES, KERAS, Bundle, BundleError, Form, fastest_form
+from shared.engines.batch_check import SAME_SCORE, moved_by_neighbours, noise
+from shared.engines.port import Engine, EngineError, Logits
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
-from shared.vision.bundle import FORM_FILES, KERAS, Bundle, BundleError, Form, fastest_form
-from shared.vision.engine import Engine, EngineError, Logits
-from shared.vision.steadiness import SAME_SCORE, moved_by_neighbours, noise
 
 Prepared = NDArray[np.float32]
 """(height, width, channels): one picture as the network sees it."""
@@ -116,7 +116,7 @@ def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) ->
         from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
 
         return TensorFlowEngine(bundle.file(KERAS), threads)
-    from shared.vision.openvino_engine import OpenVinoEngine  # noqa: PLC0415
+    from shared.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
     network, weights = FORM_FILES[form]
     return OpenVinoEngine(bundle.file(network), bundle.file(weights), threads)

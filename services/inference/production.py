@@ -11,12 +11,12 @@ import structlog
 
 from services.inference import metrics
 from services.inference.model import Model
+from shared.contracts.bundle import Bundle, BundleError, ProductionPointer, production_pointer, read_bundle
+from shared.engines.port import EngineError
+from shared.health import Health
 from shared.messaging.port import BrokerUnavailable, Subscription
-from shared.observability import Health
 from shared.recipe import RecipeError
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
-from shared.vision.bundle import Bundle, BundleError, ProductionPointer, production_pointer, read_bundle
-from shared.vision.engine import EngineError
 
 LISTEN_SECONDS: Final = 0.5
 """How long a stop may go unheard."""

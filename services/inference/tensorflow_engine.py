@@ -7,8 +7,8 @@ from contextlib import suppress
 import numpy as np
 import tensorflow as tf
 
-from shared.vision.engine import EngineError, Logits, Pictures
-from shared.vision.keras_file import load_network
+from shared.engines.keras import load_network
+from shared.engines.port import EngineError, Logits, Pictures
 
 
 class TensorFlowEngine:

@@ -1,8 +1,8 @@
-"""``python -m services.trainer``: the service; with a command, see `services.trainer.cli`."""
+"""``python -m services.trainer``: the service; with a command, see `services.trainer.cli.commands`."""
 
 from __future__ import annotations
 
-from shared.stopping import leave_when_told
+from shared.shutdown import leave_when_told
 
 if __name__ == "__main__":
     leave_when_told()  # before the imports: they take seconds
@@ -11,19 +11,19 @@ import sys
 import threading
 from contextlib import closing
 
-from services.trainer.claims import Identity
-from services.trainer.cli import app
-from services.trainer.errands import Errands
-from services.trainer.gate import Beside, Measuring
+from services.trainer.cli.commands import app
 from services.trainer.handler import Commands
-from services.trainer.measurer import Measurer
-from services.trainer.registry import Registry
-from services.trainer.runner import Runner
+from services.trainer.jobs.claims import Identity
+from services.trainer.jobs.measurement_jobs import Errands
+from services.trainer.jobs.measurer import Measurer
+from services.trainer.jobs.runner import Runner
+from services.trainer.jobs.trainings import Trainings
+from services.trainer.promotion.gate import Beside, Measuring
+from services.trainer.promotion.registry import Registry
 from services.trainer.settings import TrainerSettings
-from services.trainer.trainings import Trainings
-from shared.companions import running_beside
+from shared.background import running_beside
+from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
-from shared.observability import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from services.trainer.announcement import ended, queued
-from services.trainer.errands import Errand, Errands
-from services.trainer.gate import NotMeasured
-from services.trainer.registry import Registry
-from services.trainer.trainings import Trainings
+from services.trainer.jobs.announcement import ended, queued
+from services.trainer.jobs.measurement_jobs import Errand, Errands
+from services.trainer.jobs.trainings import Trainings
+from services.trainer.promotion.gate import NotMeasured
+from services.trainer.promotion.registry import Registry
 from shared.messages import (
     ComparisonRequested,
     Message,

@@ -17,10 +17,10 @@ from prometheus_client import Counter
 from structlog.contextvars import bound_contextvars
 from tenacity import RetryCallState
 
+from shared.health import Health
 from shared.messages import MalformedMessage, Message
 from shared.messaging.port import BrokerUnavailable, Delivery, Publisher, PublishRefused, Subscription
-from shared.observability import Health
-from shared.patience import patient
+from shared.retry import patient
 
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two tries; shorter than the silence after which a service is not well."""

@@ -10,8 +10,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from shared.settings import ServiceSettings, folder_of
 from shared.storage.filesystem import FilesystemStore
-from shared.storage.minio import MinioStore
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin, StorageUnavailable
+from shared.storage.s3 import MinioStore
 
 LOGIN_TRIES: Final = 3
 """A server that starts, or is told of its users, may refuse right keys for a moment."""

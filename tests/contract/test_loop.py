@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from shared import topology
+from shared.health import Health
 from shared.messages import REASON_LENGTH, FrameCaptured, Message, decode
 from shared.messaging.loop import Handle, Reject, RetryLater, consume
 from shared.messaging.port import Broker
-from shared.observability import Health
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests import children
 from tests.broker_address import BrokerAddress

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from shared import topology
+from shared.imaging.codec import encode
 from shared.messages import FrameCaptured, Verdict
 from shared.settings import ServiceSettings
 from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore
-from shared.vision.codec import encode
 from tests import servers
 from tests.broker_address import BrokerAddress
 from tests.conftest import Bucket
@@ -25,14 +25,14 @@ from tests.workers import Line, numbers
 POISON = b"\x89PNG poison"
 DIES_OF_POISON = f"""
 import os
-from shared.vision import codec
+from shared.imaging import codec
 decode = codec.decode
 codec.decode = lambda content, *limit: os._exit(139) if content == {POISON!r} else decode(content, *limit)
 """
 
 SLOW_AFTER_FORTY = """
 import itertools, time
-from shared.vision import codec
+from shared.imaging import codec
 decode, pictures = codec.decode, itertools.count()
 codec.decode = lambda *arguments: (next(pictures) >= 40 and time.sleep(600)) or decode(*arguments)
 """

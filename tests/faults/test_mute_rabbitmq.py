@@ -13,10 +13,10 @@ import pytest
 from pika import frame, spec
 from structlog.testing import capture_logs
 
+from shared.health import Health
 from shared.messaging.loop import consume
 from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable, Delivery, Subscription
-from shared.messaging.rabbitmq import connecting
-from shared.observability import Health
+from shared.messaging.rabbitmq import connection as connecting
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests.broker_address import BrokerAddress
 from tests.contract.test_messaging import collect, sequences

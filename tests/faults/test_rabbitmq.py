@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from shared.health import Health
 from shared.messages import FrameCaptured, Message
 from shared.messaging.loop import consume
 from shared.messaging.port import Broker, BrokerUnavailable, Publisher
 from shared.messaging.rabbitmq import RabbitBroker
-from shared.observability import Health
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests.broker_address import BrokerAddress
 from tests.conftest import PrivateRabbit

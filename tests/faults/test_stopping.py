@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.stopping import STOP_SECONDS
+from shared.shutdown import STOP_SECONDS
 from tests.broker_address import BrokerAddress
 from tests.camera_films import write_pictures
 from tests.processes import free_port, wait_until

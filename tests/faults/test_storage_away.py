@@ -15,8 +15,8 @@ from minio import Minio
 
 from shared.settings import ServiceSettings
 from shared.storage import open_store
-from shared.storage.minio import MinioStore
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageRefusedLogin, StorageUnavailable
+from shared.storage.s3 import MinioStore
 from tests.conftest import Bucket
 from tests.processes import Server
 from tests.servers import Endpoint, start_s3
@@ -74,7 +74,7 @@ def test_a_service_starts_while_the_server_is_away(private_s3: tuple[Endpoint, S
 
 
 def test_a_server_that_accepts_and_never_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.storage.minio.QUIET_SECONDS", 0.3)
+    monkeypatch.setattr("shared.storage.s3.QUIET_SECONDS", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.heatmaps.methods import Method
+from shared.explain.cam import Method
 
 
 def replayed(network: keras.Model, layer: str, picture: Any) -> tuple[Any, Any]:

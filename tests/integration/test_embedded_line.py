@@ -15,7 +15,7 @@ import pytest
 from deploy.embedded.line import FLOW, LINE
 from deploy.embedded.state import state_for_one
 from samples.still import draw_seam
-from shared.vision.codec import encode
+from shared.imaging.codec import encode
 from tests.processes import free_port, wait_until
 
 pytestmark = pytest.mark.timeout(1500)

@@ -9,10 +9,10 @@ import pytest
 
 from services.inference.model import load_model
 from services.inference.tensorflow_engine import TensorFlowEngine
+from shared.contracts.bundle import KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle
+from shared.engines.port import EngineError
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import scores_of
-from shared.vision.bundle import KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle
-from shared.vision.engine import EngineError
 from tests.models import keras_file, pack
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -47,7 +47,7 @@ def _network() -> Any:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    from shared.vision.compile import compile_for_openvino
+    from shared.engines.compile import compile_for_openvino
 
     network = _network()
     compiled = compile_for_openvino(network)
@@ -94,7 +94,7 @@ def test_importing_the_engine_does_not_report_to_anyone() -> None:
     import subprocess
     import sys
 
-    code = "import sys, shared.vision.openvino_engine as engine; print(engine.openvino.__version__); " + (
+    code = "import sys, shared.engines.openvino as engine; print(engine.openvino.__version__); " + (
         "sys.exit(any(name.startswith('openvino_telemetry.') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.explainer.gallery import Gallery
 from services.explainer.handler import Explainer
+from services.explainer.image_store import Gallery
 from services.explainer.loading import load_model
-from services.explainer.model import Models
+from services.explainer.models import Models
+from shared.contracts.bundle import Bundle, write_bundle
+from shared.imaging.codec import Picture, decode, encode
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import Recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from shared.verdict import judge
-from shared.vision.bundle import Bundle, write_bundle
-from shared.vision.codec import Picture, decode, encode
 from tests.models import captured, paint_bundle, paint_recipe, painted
 
 pytestmark = pytest.mark.xdist_group("tensorflow")

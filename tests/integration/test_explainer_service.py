@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shared import topology
+from shared.imaging.codec import decode, encode
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected
 from shared.storage.filesystem import FilesystemStore
-from shared.vision.codec import decode, encode
 from tests.broker_address import BrokerAddress
 from tests.collector import Collector
 from tests.models import captured, paint_bundle, painted, promote

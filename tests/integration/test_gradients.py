@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.heatmaps.gradients import GradientProbe
-from shared.heatmaps.network import cut
-from shared.vision.bundle import BundleError
+from shared.contracts.bundle import BundleError
+from shared.explain.gradients import GradientProbe
+from shared.explain.network import cut
 from tests.integration.slow_maps import slowly
 
 pytestmark = pytest.mark.xdist_group("tensorflow")

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from services.explainer.cli import app
-from services.explainer.marked import MarkedFolderError, learned_from, marked_pictures
-from services.trainer.dataset import read_dataset
-from services.trainer.heatmaps import heatmap_scores
-from shared.heatmaps.gradients import subject_of
-from shared.heatmaps.masks import masks_of
-from shared.heatmaps.network import read_network, shuffled
-from shared.heatmaps.scores import HeatmapScores
-from shared.heatmaps.scoring import Subject, score_heatmaps
+from services.explainer.cli.commands import app
+from services.explainer.cli.marked import MarkedFolderError, learned_from, marked_pictures
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.evaluation.heatmaps import heatmap_scores
+from shared.contracts.bundle import Bundle, write_bundle_folder
+from shared.engines.port import Pictures
+from shared.explain.gradients import subject_of
+from shared.explain.masks import masks_of
+from shared.explain.network import read_network, shuffled
+from shared.explain.scores import HeatmapScores
+from shared.explain.scoring import Subject, score_heatmaps
 from shared.recipe import Recipe
-from shared.vision.bundle import Bundle, write_bundle_folder
-from shared.vision.engine import Pictures
 from tests.models import pack, paint_bundle, paint_recipe, painted
 
 pytestmark = pytest.mark.xdist_group("tensorflow")

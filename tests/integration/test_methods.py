@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from services.trainer.architectures import architecture_of
-from shared.heatmaps.features import by_openvino
-from shared.heatmaps.gradients import GradientProbe
-from shared.heatmaps.methods import METHODS
-from shared.heatmaps.network import target_layer_of
+from shared.contracts.bundle import BundleError
+from shared.explain.cam import METHODS
+from shared.explain.features import by_openvino
+from shared.explain.gradients import GradientProbe
+from shared.explain.network import target_layer_of
 from shared.recipe import ExplanationMethod, PictureSpec
-from shared.vision.bundle import BundleError
 from tests.integration.slow_maps import slowly
 from tests.models import paint_recipe
 

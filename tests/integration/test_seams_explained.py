@@ -10,20 +10,20 @@ import pytest
 from numpy.typing import NDArray
 
 from samples.still import draw_seam
-from services.explainer.gallery import Gallery
 from services.explainer.handler import Explainer
+from services.explainer.image_store import Gallery
 from services.explainer.loading import load_model as load_probe
-from services.explainer.model import Models
+from services.explainer.models import Models
 from services.inference.handler import Inspector
+from services.inference.image_store import Pictures
 from services.inference.model import load_model
-from services.inference.pictures import Pictures
 from shared import topology
-from shared.heatmaps.pointing import dilated
+from shared.contracts.bundle import read_bundle_folder, write_bundle
+from shared.explain.pointing import dilated
 from shared.messages import FrameExplained, FrameInspected, Message, decode
 from shared.messaging.port import Broker
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
-from shared.vision.bundle import read_bundle_folder, write_bundle
 from tests.models import captured
 
 pytestmark = pytest.mark.xdist_group("tensorflow")

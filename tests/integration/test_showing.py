@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from samples.sheet import draw_row
-from services.explainer.cli import app
-from services.explainer.showing import CAPTION, GAP, Exhibit, draw_exhibits
-from shared.vision.bundle import write_bundle_folder
-from shared.vision.codec import decode, encode
+from services.explainer.cli.commands import app
+from services.explainer.cli.showing import CAPTION, GAP, Exhibit, draw_exhibits
+from shared.contracts.bundle import write_bundle_folder
+from shared.imaging.codec import decode, encode
 from tests.models import paint_bundle, painted
 
 pytestmark = pytest.mark.xdist_group("tensorflow")

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.vision.codec import UnreadablePicture, decode, encode, size_of
+from shared.imaging.codec import UnreadablePicture, decode, encode, size_of
 from tests.bounded import run_bounded
 from tests.images import BOMBS, OTHERS, SMALL, jpeg_of_many_scans, parts_of_jpeg
 from tests.property.mutation import mutations

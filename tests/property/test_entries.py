@@ -17,15 +17,15 @@ import pytest
 from pydantic import ValidationError
 
 from services.camera.errors import CameraError
-from services.camera.film import VideoFile
-from services.dashboard.archive import DamagedSegment, read_segment
-from services.dashboard.labelling.intake import look_through
-from services.dashboard.labelling.reels import UnreadableFilm
-from shared.scored import parse_scores
+from services.camera.sources.video_file import VideoFile
+from services.dashboard.ingest.archive import DamagedSegment, read_segment
+from services.dashboard.labelling.videos.inspection import look_through
+from services.dashboard.labelling.videos.reader import UnreadableFilm
+from shared.contracts.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
+from shared.contracts.scores import parse_scores
+from shared.imaging.codec import encode
 from shared.settings import ServiceSettings
 from shared.storage.filesystem import FilesystemStore
-from shared.vision.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
-from shared.vision.codec import encode
 from tests.bounded import run_bounded
 from tests.camera_films import write_film
 from tests.images import SMALL

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.trainer.split import PARTS, split
-from shared.training import LARGEST_SEED, Shares
-from tests.unit.trainer.test_split import dataset_of
+from services.trainer.datasets.split import PARTS, split
+from shared.contracts.training import LARGEST_SEED, Shares
+from tests.unit.trainer.datasets.test_split import dataset_of
 
 SHARES = st.tuples(st.integers(5, 20), st.integers(2, 8), st.integers(1, 8)).map(
     lambda parts: Shares(train=parts[0] / sum(parts), valid=parts[1] / sum(parts), test=parts[2] / sum(parts))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.trainer.dataset import GROUPS, LABELLED, LABELS, read_dataset
-from services.trainer.tables import DatasetError, read_table, written
+from services.trainer.datasets.labelled_images import GROUPS, LABELLED, LABELS, read_dataset
+from services.trainer.datasets.tables import DatasetError, read_table, written
 from tests.property.mutation import mutations
 
 NAMES = [f"{number}.png" for number in range(6)]

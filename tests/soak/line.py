@@ -21,12 +21,12 @@ from ulid import ULID
 from samples.film import SeamFilm
 from samples.swatch import swatches
 from services.dashboard.settings import DashboardSettings
+from shared.imaging.codec import encode
 from shared.messages import FrameCaptured, FrameIdentity, frame_id
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
-from shared.vision.codec import encode
 from tests.dashboards import PrivateRedis
 from tests.processes import ChildServer, Server, free_port, wait_until
 from tests.servers import Endpoint, make_virtual_host, program, start_rabbitmq, start_s3

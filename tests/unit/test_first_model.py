@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.model import first_model
-from shared.vision.bundle import EVALUATION, REPORT, BundleError, read_bundle_folder, write_bundle_folder
+from shared.contracts.bundle import EVALUATION, REPORT, BundleError, read_bundle_folder, write_bundle_folder
 from tests.models import PAINT, pack, paint_bundle
 
 

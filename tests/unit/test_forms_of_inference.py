@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from services.inference.model import load_model
-from shared.vision.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Bundle, BundleError
-from shared.vision.engine import EngineError
-from shared.vision.preprocessing import prepare
+from shared.contracts.bundle import (
+    OPENVINO,
+    OPENVINO_INT8,
+    OPENVINO_INT8_WEIGHTS,
+    OPENVINO_WEIGHTS,
+    Bundle,
+    BundleError,
+)
+from shared.engines.port import EngineError
+from shared.imaging.preprocessing import prepare
 from tests.models import BIAS, pack, paint_bundle, paint_recipe, painted
 
 IN_FULL = -2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from shared.observability import Health, serve_health
+from shared.health import Health, serve_health
 from shared.settings import ServiceSettings
 from tests.processes import free_port
 

@@ -26,13 +26,13 @@ def copy(tmp_path: Path) -> Path:
 
 
 BREACHES = {
-    "services/camera/handler.py": "services.inference",
+    "services/camera/frames.py": "services.inference",
     "services/inference/handler.py": "pika",
     "services/explainer/handler.py": "minio",
-    "services/dashboard/handler.py": "tensorflow",
-    "services/inference/model.py": "shared.heatmaps.gradients",
-    "shared/heatmaps/heat.py": "tensorflow",
-    "shared/vision/codec.py": "shared.heatmaps.heat",
+    "services/dashboard/ingest/projector.py": "tensorflow",
+    "services/inference/model.py": "shared.explain.gradients",
+    "shared/explain/heat.py": "tensorflow",
+    "shared/imaging/codec.py": "shared.explain.heat",
     "shared/verdict.py": "services.camera",
 }
 

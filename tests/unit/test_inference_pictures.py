@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.inference.deferred import Deferred
-from services.inference.pictures import HANDS, Breaker, Pictures, started_threads
+from services.inference.image_store import HANDS, Breaker, Pictures, started_threads
 from shared.messages import FrameCaptured, FrameDeferred, PictureDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore

@@ -9,13 +9,13 @@ import pytest
 
 from services.inference.deferred import Deferred
 from services.inference.handler import Inspector
+from services.inference.image_store import Pictures
 from services.inference.model import Model, load_model
-from services.inference.pictures import Pictures
+from shared.imaging.codec import encode
 from shared.messages import FrameDeferred, FrameInspected, Message, PictureDeferred, Verdict
 from shared.messaging.loop import Reject
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageUnavailable
-from shared.vision.codec import encode
 from tests.images import BOMBS
 from tests.models import captured, paint_bundle, paint_recipe, painted
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from shared.storage.minio import MinioStore
+from shared.storage.s3 import MinioStore
 
 PACKED = gzip.compress(bytes(50_000_000))
 

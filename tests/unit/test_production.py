@@ -14,13 +14,13 @@ import pytest
 
 from services.inference.model import Model, load_model
 from services.inference.production import REFUSAL_SECONDS, NoModel, Production
+from shared.contracts.bundle import Bundle, write_bundle
+from shared.engines.port import EngineError
+from shared.health import Health
 from shared.messaging.sqlite import SqliteBroker
-from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from shared.topology import PROMOTIONS
-from shared.vision.bundle import Bundle, write_bundle
-from shared.vision.engine import EngineError
 from tests.models import BIAS, paint_bundle, paint_recipe, promote
 
 LOAD = partial(load_model, kind="openvino", threads=1, largest_batch=2)

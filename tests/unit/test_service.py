@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from shared.contracts.bundle import BundleError
 from shared.messaging.port import Broker, BrokerRefusedLogin, BrokerUnavailable, MessagingError
 from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import RecipeError
 from shared.service import await_broker, run_service
 from shared.settings import ServiceSettings
 from shared.storage.port import StorageRefusedLogin, StorageUnavailable
-from shared.vision.bundle import BundleError
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 TOLD_TWICE = """
 import os, sys
-from shared.stopping import hear_signals
+from shared.shutdown import hear_signals
 stop, number = hear_signals(), int(sys.argv[1])
 os.kill(os.getpid(), number)
 print("told to stop:", stop.wait(5), flush=True)

@@ -14,22 +14,22 @@ from ulid import ULID
 
 from services.dashboard.access.audit import Audit
 from services.dashboard.access.directory import PersonAdded
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.access.roles import Role
 from services.dashboard.accounting.parked import ParkedMessages
-from services.dashboard.compaction import compact
 from services.dashboard.frames.marks import Mark, Marks
-from services.dashboard.labelling.films import Film, Films
-from services.dashboard.labelling.ledger import Ledger
+from services.dashboard.ingest.compaction import compact
+from services.dashboard.labelling.annotations.log import Ledger
+from services.dashboard.labelling.videos.repository import Film, Films
 from services.dashboard.models.moves import Moves
 from services.dashboard.models.service import ModelsService
-from services.dashboard.projection import Keys
-from services.trainer.trainings import Trainings
+from services.dashboard.store.projection import Keys
+from services.trainer.jobs.trainings import Trainings
+from shared.contracts.bundle import ProductionPointer, move_production, production_history
+from shared.contracts.promotion import history_of, keep_decision
 from shared.messages import PromotionRefused
-from shared.promotions import history_of, keep_decision
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.records import unreadable
-from shared.vision.bundle import ProductionPointer, move_production, production_history
 from tests.dashboards import put_model
 from tests.labelling import record
 from tests.messages import training_requested

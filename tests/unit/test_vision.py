@@ -7,10 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from shared.recipe import PictureSpec
-from shared.storage.filesystem import FilesystemStore
-from shared.storage.port import StorageUnavailable
-from shared.vision.bundle import (
+from shared.contracts.bundle import (
     MANIFEST,
     RECIPE,
     Bundle,
@@ -28,8 +25,11 @@ from shared.vision.bundle import (
     write_bundle,
     write_bundle_folder,
 )
-from shared.vision.codec import UnreadablePicture, decode, encode, size_of
-from shared.vision.preprocessing import prepare
+from shared.imaging.codec import UnreadablePicture, decode, encode, size_of
+from shared.imaging.preprocessing import prepare
+from shared.recipe import PictureSpec
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
 from tests.images import BOMBS
 from tests.unit.test_recipe import SEAM
 

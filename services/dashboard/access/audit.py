@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from ulid import ULID
 
 from services.dashboard.settings import DashboardSettings
-from shared.patience import patient
+from shared.retry import patient
 from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable

@@ -17,12 +17,12 @@ from rich.table import Table
 from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.passwords import SHORTEST
 from services.dashboard.access.people import People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.access.roles import Role
 from services.dashboard.access.schemas import NewPerson, NewToken
-from services.dashboard.problems import Problem
 from services.dashboard.settings import DashboardSettings
-from shared.observability import configure_logging
+from services.dashboard.web.problems import Problem
+from shared.health import configure_logging
 from shared.settings import read_settings
 from shared.storage import open_store
 from shared.storage.port import StorageError

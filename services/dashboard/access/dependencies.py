@@ -11,7 +11,7 @@ from fastapi.params import Depends as Dependency
 
 from services.dashboard.access.audit import Audit
 from services.dashboard.access.roles import Caller, Role
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 
 
 def _caller(needed: Role) -> Callable[[Request], Caller]:

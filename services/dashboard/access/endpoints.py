@@ -35,10 +35,10 @@ from services.dashboard.access.schemas import (
 from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import Access, LoggedIn
 from services.dashboard.access.throttle import DEVICE_LASTS
-from services.dashboard.guard import MOST_BYTES
-from services.dashboard.paging import Paged, newest
-from services.dashboard.problems import documented
-from services.dashboard.times import AskedTime
+from services.dashboard.web.guard import MOST_BYTES
+from services.dashboard.web.paging import Paged, newest
+from services.dashboard.web.problems import documented
+from services.dashboard.web.times import AskedTime
 
 router = APIRouter(prefix="/api", tags=["access"])
 

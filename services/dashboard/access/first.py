@@ -9,9 +9,9 @@ import structlog
 
 from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.people import FIRST, People
-from services.dashboard.access.register import Register
-from services.dashboard.problems import Problem
+from services.dashboard.access.repository import Register
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.problems import Problem
 from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
 
 LOOK_SECONDS: Final = 5.0

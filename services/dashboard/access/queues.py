@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 
 MOST_WAITING: Final = 20
 """Each takes 19 MiB and 40 ms when it is its turn."""

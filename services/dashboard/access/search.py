@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from services.dashboard.access.audit import Audit, AuditEntry
 from services.dashboard.access.schemas import AuditPage
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 
 USUAL: Final = timedelta(days=31)
 LONGEST: Final = timedelta(days=400)

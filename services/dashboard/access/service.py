@@ -13,11 +13,11 @@ from services.dashboard.access.audit import Audit
 from services.dashboard.access.cookies import cookies_of
 from services.dashboard.access.directory import Person
 from services.dashboard.access.people import People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.access.roles import LOCAL, Caller
 from services.dashboard.access.sessions import OpenSession, Sessions, digest_of
 from services.dashboard.access.throttle import Throttle
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 
 WRONG = "name or password is wrong"
 """Whichever it is: nobody learns who exists."""

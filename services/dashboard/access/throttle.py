@@ -17,8 +17,8 @@ from typing import Final
 from redis import Redis
 
 from services.dashboard.access.sessions import digest_of
-from services.dashboard.problems import Problem
-from services.dashboard.projection import Keys
+from services.dashboard.store.projection import Keys
+from services.dashboard.web.problems import Problem
 
 FREE: Final = 5
 """Tries without waiting."""

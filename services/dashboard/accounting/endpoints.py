@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from services.dashboard.access import Admin, Audited, Engineer, Role, at_least
 from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
 from services.dashboard.accounting.service import AccountingService
-from services.dashboard.paging import Paged
-from services.dashboard.problems import documented
-from services.dashboard.times import AskedTime
+from services.dashboard.web.paging import Paged
+from services.dashboard.web.problems import documented
+from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["accounting"], dependencies=[at_least(Role.VIEWER)])

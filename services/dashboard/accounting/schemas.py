@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.dashboard.paging import Next
-from services.dashboard.watermark import Restored
+from services.dashboard.ingest.watermark import Restored
+from services.dashboard.web.paging import Next
 
 
 class Whereabouts(BaseModel):

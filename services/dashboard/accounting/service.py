@@ -16,11 +16,11 @@ from services.dashboard.accounting.schemas import (
     Unreadable,
     Whereabouts,
 )
-from services.dashboard.counting import Step, starts_between
-from services.dashboard.handler import Handler
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.lines.cameras import Taken
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.problems import Problem
+from services.dashboard.store.counting import Step, starts_between
+from services.dashboard.web.problems import Problem
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
 from shared.messaging.port import MessagingError
 from shared.storage.records import unreadable

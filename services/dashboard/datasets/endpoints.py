@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Path, Request
 from services.dashboard.access import Role, at_least
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
 from services.dashboard.datasets.service import DatasetsService
-from services.dashboard.paging import Paged
-from services.dashboard.problems import documented
+from services.dashboard.web.paging import Paged
+from services.dashboard.web.problems import documented
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"], dependencies=[at_least(Role.VIEWER)])

@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from services.dashboard.paging import Next
-from shared.dataset import DatasetVersion
+from services.dashboard.web.paging import Next
+from shared.contracts.dataset import DatasetVersion
 
 
 class DatasetVersionView(BaseModel):

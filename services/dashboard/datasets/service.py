@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Final
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
-from services.dashboard.paging import ALL, Paging
-from services.dashboard.problems import Problem
-from shared.dataset import FOLDER, DatasetVersionError, datasets, read_version, versions
+from services.dashboard.web.paging import ALL, Paging
+from services.dashboard.web.problems import Problem
+from shared.contracts.dataset import FOLDER, DatasetVersionError, datasets, read_version, versions
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 TABLE: Final = re.compile(rf"{FOLDER}/(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)/(labels|[^/]+_data)\.csv")

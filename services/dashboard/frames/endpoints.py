@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.dashboard.access import Audited, Operator, Role, at_least
+from services.dashboard.frames.filter import Wanted
 from services.dashboard.frames.marks import Mark, MarkList, MarkOrder, Marks
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
 from services.dashboard.frames.service import FramesService, Picture
-from services.dashboard.frames.wanted import Wanted
-from services.dashboard.paging import Before
-from services.dashboard.problems import documented
-from services.dashboard.times import AskedTime
+from services.dashboard.web.paging import Before
+from services.dashboard.web.problems import documented
+from services.dashboard.web.times import AskedTime
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
 

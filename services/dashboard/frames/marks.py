@@ -13,9 +13,9 @@ from typing import Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from services.dashboard.frames.index import FrameIndex
+from services.dashboard.frames.repository import FrameIndex
 from services.dashboard.frames.schemas import FrameView
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 from shared.messages import FrameIdentity, Verdict
 from shared.storage.port import ObjectStore
 from shared.storage.records import readable

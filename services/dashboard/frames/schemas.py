@@ -10,8 +10,8 @@ from typing import Final, Self
 
 from pydantic import BaseModel, Field
 
-from services.dashboard.frames.index import KnownFrame
-from services.dashboard.paging import Next
+from services.dashboard.frames.repository import KnownFrame
+from services.dashboard.web.paging import Next
 from shared.messages import FrameExplained, Verdict
 
 Trust = Mapping[tuple[str, bool], bool | None]

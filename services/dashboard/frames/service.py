@@ -9,8 +9,8 @@ from heapq import nlargest
 from itertools import islice, takewhile
 from typing import Final
 
-from services.dashboard.commands import Commands
-from services.dashboard.frames.index import Asked, FrameIndex, Kind, KnownFrame, newest_first
+from services.dashboard.frames.filter import Wanted
+from services.dashboard.frames.repository import Asked, FrameIndex, Kind, KnownFrame, newest_first
 from services.dashboard.frames.schemas import (
     NOT_MEASURED,
     ExplanationState,
@@ -19,13 +19,13 @@ from services.dashboard.frames.schemas import (
     FrameView,
     Trust,
 )
-from services.dashboard.frames.wanted import Wanted
+from services.dashboard.ingest.commands import Commands
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.paging import Place, cursor_of, place_of
-from services.dashboard.problems import Problem
+from services.dashboard.web.paging import Place, cursor_of, place_of
+from services.dashboard.web.problems import Problem
+from shared.imaging.codec import FILE_LIMIT
 from shared.messages import ExplanationRequested, FrameInspected, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
-from shared.vision.codec import FILE_LIMIT
 
 MOST_LOOKED_AT: Final = 2_000
 """Frames that one page looks at: a rare label takes several pages to find, and no request takes long."""

@@ -11,11 +11,10 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from services.dashboard.access import Audited, Engineer, Role, Viewer, at_least
-from services.dashboard.labelling.building import DatasetMaker
-from services.dashboard.labelling.downloading import Download
-from services.dashboard.labelling.export import Exports
-from services.dashboard.labelling.records import FrameKey, Reading, RecordId, SourceId
-from services.dashboard.labelling.room import LabellingRoom
+from services.dashboard.labelling.annotations.annotation import FrameKey, Reading, RecordId, SourceId
+from services.dashboard.labelling.assembly import LabellingRoom
+from services.dashboard.labelling.exports.building import DatasetMaker
+from services.dashboard.labelling.exports.export import Exports
 from services.dashboard.labelling.schemas import (
     AgreementView,
     DatasetMade,
@@ -31,10 +30,11 @@ from services.dashboard.labelling.schemas import (
     UndoOrder,
 )
 from services.dashboard.labelling.service import LabellingService, Wanted
-from services.dashboard.labelling.uploading import BODY, LARGEST, Upload, received
-from services.dashboard.paging import Paged
-from services.dashboard.problems import documented
-from services.dashboard.times import AskedTime
+from services.dashboard.labelling.videos.downloading import Download
+from services.dashboard.labelling.videos.uploading import BODY, LARGEST, Upload, received
+from services.dashboard.web.paging import Paged
+from services.dashboard.web.problems import documented
+from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from services.dashboard.frames.index import FrameIndex, Kind, newest_first
 from services.dashboard.frames.marks import Mark, Marks
-from services.dashboard.labelling.ledger import History
-from services.dashboard.labelling.records import Judged
+from services.dashboard.frames.repository import FrameIndex, Kind, newest_first
+from services.dashboard.labelling.annotations.annotation import Judged
+from services.dashboard.labelling.annotations.log import History
 from services.dashboard.lines.register import LineRegister
 
 MOST_LOOKED_AT: Final = 2_000

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.dashboard.labelling.records import (
+from services.dashboard.labelling.annotations.annotation import (
     MOST_FRAMES,
     FrameKey,
     Labels,
@@ -17,7 +17,7 @@ from services.dashboard.labelling.records import (
     RecordId,
     SourceId,
 )
-from services.dashboard.paging import Next
+from services.dashboard.web.paging import Next
 from shared.messages import Name
 from shared.recipe import Label, Role, Task
 

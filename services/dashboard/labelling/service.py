@@ -10,14 +10,12 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from services.dashboard.labelling.agreement import by_label
-from services.dashboard.labelling.apart import look_through_apart
-from services.dashboard.labelling.desk import Desk
-from services.dashboard.labelling.films import Films, KnownFilm, digest_of
-from services.dashboard.labelling.ledger import Ledger
+from services.dashboard.labelling.annotations.agreement import by_label
+from services.dashboard.labelling.annotations.annotation import Judged, Reading, Record
+from services.dashboard.labelling.annotations.desk import Desk
+from services.dashboard.labelling.annotations.log import Ledger
 from services.dashboard.labelling.line_frames import LineFrames
-from services.dashboard.labelling.records import Judged, Reading, Record
-from services.dashboard.labelling.reels import UnreadableFilm
+from services.dashboard.labelling.queues.work import Task, Work, judged_in, reading_of
 from services.dashboard.labelling.schemas import (
     AgreementView,
     FrameToLabel,
@@ -32,12 +30,14 @@ from services.dashboard.labelling.schemas import (
 )
 from services.dashboard.labelling.shown import contradictions_of, frame_of, kappa_view, source_view
 from services.dashboard.labelling.sources import Source, Sources, checked_recipe
-from services.dashboard.labelling.thumbnails import Thumbnails
-from services.dashboard.labelling.work import Task, Work, judged_in, reading_of
-from services.dashboard.paging import Paging, Place, newest
-from services.dashboard.problems import Problem
+from services.dashboard.labelling.videos.reader import UnreadableFilm
+from services.dashboard.labelling.videos.repository import Films, KnownFilm, digest_of
+from services.dashboard.labelling.videos.sandbox import look_through_apart
+from services.dashboard.labelling.videos.thumbnails import Thumbnails
+from services.dashboard.web.paging import Paging, Place, newest
+from services.dashboard.web.problems import Problem
+from shared.imaging.codec import FILE_LIMIT
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
-from shared.vision.codec import FILE_LIMIT
 
 
 @dataclass(frozen=True)

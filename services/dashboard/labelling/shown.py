@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from services.dashboard.labelling.agreement import Kappa
-from services.dashboard.labelling.ledger import History
-from services.dashboard.labelling.records import Judged, Pair, Reading, State
+from services.dashboard.labelling.annotations.agreement import Kappa
+from services.dashboard.labelling.annotations.annotation import Judged, Pair, Reading, State
+from services.dashboard.labelling.annotations.log import History
+from services.dashboard.labelling.queues.work import Task, differing
 from services.dashboard.labelling.schemas import (
     OF_FILMS,
     OF_LINES,
@@ -22,7 +23,6 @@ from services.dashboard.labelling.schemas import (
     SourceView,
 )
 from services.dashboard.labelling.sources import Source
-from services.dashboard.labelling.work import Task, differing
 
 
 def source_view(source: Source, history: History) -> SourceView:

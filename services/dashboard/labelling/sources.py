@@ -9,11 +9,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from services.dashboard.labelling.films import Film, Films
-from services.dashboard.problems import Problem
+from services.dashboard.labelling.videos.repository import Film, Films
+from services.dashboard.web.problems import Problem
+from shared.contracts import bundle
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
-from shared.vision import bundle
 
 LINE: Final = "line-"
 FILM: Final = "film-"

@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 from prometheus_client import Gauge
 from redis import Redis
 
-from services.dashboard.counting import STAMPS
-from services.dashboard.projection import Keys, read_hash
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.counting import STAMPS
+from services.dashboard.store.projection import Keys, read_hash
 from shared.messages import CameraReported, CameraState, FrameIdentity
 
 OUT_OF_ORDER_SECONDS: Final = 15

@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from services.dashboard.access import Role, at_least
-from services.dashboard.counting import Step
 from services.dashboard.lines.schemas import Accounting, LineList, LineState, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
-from services.dashboard.problems import documented
-from services.dashboard.times import AskedTime
+from services.dashboard.store.counting import Step
+from services.dashboard.web.problems import documented
+from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["lines"], dependencies=[at_least(Role.VIEWER)])

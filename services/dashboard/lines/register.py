@@ -6,8 +6,8 @@ from typing import cast
 
 from redis import Redis
 
-from services.dashboard.problems import Problem
-from services.dashboard.projection import Keys
+from services.dashboard.store.projection import Keys
+from services.dashboard.web.problems import Problem
 
 
 class LineRegister:

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from services.dashboard.counting import Step
-from services.dashboard.rates import Rate
+from services.dashboard.statistics.rates import Rate
+from services.dashboard.store.counting import Step
 from shared.messages import CameraState, Verdict
 
 

@@ -7,12 +7,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from services.dashboard.counting import Counts, Step, starts_between
-from services.dashboard.frames.index import Kind, KnownFrame
-from services.dashboard.handler import Handler
+from services.dashboard.frames.repository import Kind, KnownFrame
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.lines.cameras import Heard
-from services.dashboard.lines.condition import Signs, judge_line
-from services.dashboard.lines.pulse import Arrived
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import (
     Accounting,
@@ -24,9 +21,12 @@ from services.dashboard.lines.schemas import (
     Rates,
     WorkerView,
 )
-from services.dashboard.problems import Problem
-from services.dashboard.rates import rate
+from services.dashboard.lines.state import Signs, judge_line
+from services.dashboard.lines.throughput import Arrived
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.statistics.rates import rate
+from services.dashboard.store.counting import Counts, Step, starts_between
+from services.dashboard.web.problems import Problem
 from shared.messages import FrameInspected, Verdict
 
 MOST_BUCKETS: Final = 2_000

@@ -9,7 +9,7 @@ from typing import Final
 
 from redis import Redis
 
-from services.dashboard.projection import Keys, read_hash
+from services.dashboard.store.projection import Keys, read_hash
 from shared.messages import WorkerReported
 
 FORGOTTEN: Final = timedelta(hours=1)

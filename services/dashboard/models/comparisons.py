@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from pydantic_core import from_json
 
-from services.dashboard.commands import Commands
+from services.dashboard.ingest.commands import Commands
 from services.dashboard.models.schemas import ComparisonOrder, ComparisonView
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
+from shared.contracts import bundle
 from shared.messages import ComparisonRequested
 from shared.storage.port import ObjectNotFound, ObjectStore
-from shared.vision import bundle
 
 
 class ComparisonsService:

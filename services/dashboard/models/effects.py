@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from services.dashboard.rates import Rate, rate
+from services.dashboard.statistics.rates import Rate, rate
+from shared.contracts.scores import ScoredPart, as_array
 from shared.messages import Verdict
 from shared.recipe import Label, Recipe
-from shared.scored import ScoredPart, as_array
 from shared.verdict import faults_of, judge
 
 ONE_AT_A_TIME: Final = (

@@ -28,10 +28,10 @@ from services.dashboard.models.schemas import (
 )
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSets
-from services.dashboard.paging import Paged
-from services.dashboard.problems import Problem, documented
+from services.dashboard.web.paging import Paged
+from services.dashboard.web.problems import Problem, documented
+from shared.contracts.bundle import REPORT
 from shared.messages import Name
-from shared.vision.bundle import REPORT
 
 SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 

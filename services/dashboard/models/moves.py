@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from services.dashboard.latest import Latest
-from services.dashboard.projection import Keys
+from services.dashboard.store.latest import Latest
+from services.dashboard.store.projection import Keys
 from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested, decode
 
 Word = PromotionRequested | PromotionRefused | ModelPromoted

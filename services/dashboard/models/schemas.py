@@ -9,9 +9,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.moves import Move
-from services.dashboard.paging import Next
+from services.dashboard.web.paging import Next
+from shared.contracts.promotion import Entry
 from shared.messages import Name, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
-from shared.promotions import Entry
 from shared.recipe import Role
 
 

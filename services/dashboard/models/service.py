@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
 
-from services.dashboard.commands import Commands
+from services.dashboard.ingest.commands import Commands
 from services.dashboard.models.moves import Moves
 from services.dashboard.models.schemas import (
     HistoryView,
@@ -24,14 +24,14 @@ from services.dashboard.models.schemas import (
     PromotionView,
     RollbackOrder,
 )
-from services.dashboard.paging import ALL, Paging, newest
-from services.dashboard.problems import Problem
+from services.dashboard.web.paging import ALL, Paging, newest
+from services.dashboard.web.problems import Problem
+from shared.contracts import bundle
+from shared.contracts.promotion import history_of
 from shared.messages import PromotionRequested
-from shared.promotions import history_of
 from shared.recipe import Label, Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.storage.records import readable
-from shared.vision import bundle
 
 
 class ModelsService:

@@ -8,18 +8,18 @@ from functools import lru_cache
 
 from ulid import ULID
 
-from services.dashboard.commands import Commands
+from services.dashboard.ingest.commands import Commands
 from services.dashboard.models.effects import Effect, effect_of, effect_of_curves
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.words import ThresholdWords
-from services.dashboard.paging import ALL, Paging, newest
-from services.dashboard.problems import Problem
+from services.dashboard.web.paging import ALL, Paging, newest
+from services.dashboard.web.problems import Problem
+from shared.contracts import bundle
+from shared.contracts.scores import ScoredPictures, parse_scores
 from shared.messages import ThresholdsRequested
 from shared.recipe import Recipe, Task
-from shared.scored import ScoredPictures, parse_scores
 from shared.storage.port import ObjectNotFound, ObjectStore
-from shared.vision import bundle
 
 
 class ThresholdSets:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from redis import Redis
 
-from services.dashboard.latest import Latest
 from services.dashboard.models.schemas import ThresholdSetView
-from services.dashboard.projection import Keys
+from services.dashboard.store.latest import Latest
+from services.dashboard.store.projection import Keys
 from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested, decode
 
 Word = ThresholdsRequested | ThresholdsKept | ThresholdsRefused

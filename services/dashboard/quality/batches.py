@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from services.dashboard.counting import Counting
 from services.dashboard.frames.service import FramesService
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.problems import Problem
 from services.dashboard.quality.schemas import BatchList, BatchReport, BatchView
 from services.dashboard.quality.service import pareto
-from services.dashboard.rates import rate
+from services.dashboard.statistics.rates import rate
+from services.dashboard.store.counting import Counting
+from services.dashboard.web.problems import Problem
 
 WORST: Final = 12
 MOST_LISTED: Final = 100

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.dashboard.access import Role, at_least
 from services.dashboard.lines.endpoints import Line
-from services.dashboard.problems import documented
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.question import LimitsFrom, Question, check, part_of
 from services.dashboard.quality.schemas import BatchList, BatchReport, Choices, Comparison, QualityView
 from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of
-from services.dashboard.quality.windows import Every
-from services.dashboard.times import AskedTime
+from services.dashboard.statistics.windows import Every
+from services.dashboard.web.problems import documented
+from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["quality"], dependencies=[at_least(Role.VIEWER)])

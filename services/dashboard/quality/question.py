@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from services.dashboard.problems import Problem
-from services.dashboard.quality.windows import Every
-from services.dashboard.times import EARLIEST, LATEST
+from services.dashboard.statistics.windows import Every
+from services.dashboard.web.problems import Problem
+from services.dashboard.web.times import EARLIEST, LATEST
 
 LONGEST: Final = timedelta(days=20 * 365)
 

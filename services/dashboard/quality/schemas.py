@@ -7,10 +7,10 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from services.dashboard.frames.schemas import FrameView
-from services.dashboard.quality.comparison import Difference
-from services.dashboard.quality.control import Rule
-from services.dashboard.quality.windows import Every
-from services.dashboard.rates import Rate
+from services.dashboard.statistics.comparison import Difference
+from services.dashboard.statistics.control_chart import Rule
+from services.dashboard.statistics.rates import Rate
+from services.dashboard.statistics.windows import Every
 
 
 class Point(BaseModel):

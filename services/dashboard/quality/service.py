@@ -8,11 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
-from services.dashboard.counting import Counting, Counts
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.problems import Problem
-from services.dashboard.quality.comparison import difference
-from services.dashboard.quality.control import Control, Sample, control_of, frames_for_rules, marks
 from services.dashboard.quality.question import LimitsFrom, Question
 from services.dashboard.quality.schemas import (
     Chart,
@@ -25,9 +21,13 @@ from services.dashboard.quality.schemas import (
     QualityView,
     WindowCount,
 )
-from services.dashboard.quality.windows import Every, Span, fitting, spans
-from services.dashboard.rates import rate
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.statistics.comparison import difference
+from services.dashboard.statistics.control_chart import Control, Sample, control_of, frames_for_rules, marks
+from services.dashboard.statistics.rates import rate
+from services.dashboard.statistics.windows import Every, Span, fitting, spans
+from services.dashboard.store.counting import Counting, Counts
+from services.dashboard.web.problems import Problem
 
 MOST_POINTS: Final = 800
 """More can be neither read nor answered at once."""

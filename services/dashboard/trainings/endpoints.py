@@ -7,8 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.dashboard.access import Audited, Engineer, Role, at_least
-from services.dashboard.paging import Paged
-from services.dashboard.problems import documented
 from services.dashboard.trainings.schemas import (
     ArchitectureList,
     ArchitectureView,
@@ -18,8 +16,10 @@ from services.dashboard.trainings.schemas import (
     TrainingView,
 )
 from services.dashboard.trainings.service import TrainingsService
+from services.dashboard.web.paging import Paged
+from services.dashboard.web.problems import documented
+from shared.contracts.training import ARCHITECTURES
 from shared.messages import Name
-from shared.training import ARCHITECTURES
 
 router = APIRouter(prefix="/api/trainings", tags=["trainings"], dependencies=[at_least(Role.VIEWER)])
 

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.schemas import PromotionView
-from services.dashboard.paging import Next
-from services.dashboard.trainings.register import KnownTraining
+from services.dashboard.trainings.repository import KnownTraining
+from services.dashboard.web.paging import Next
 from shared.messages import Name, TrainingState
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]

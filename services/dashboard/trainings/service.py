@@ -8,15 +8,15 @@ from typing import Final
 from pydantic import ValidationError
 from ulid import ULID
 
-from services.dashboard.commands import Commands
+from services.dashboard.ingest.commands import Commands
 from services.dashboard.models.service import ModelsService
-from services.dashboard.paging import Paging, newest
-from services.dashboard.problems import Problem
-from services.dashboard.trainings.register import KnownTraining, Trainings
+from services.dashboard.trainings.repository import KnownTraining, Trainings
 from services.dashboard.trainings.schemas import EpochView, TrainingHistory, TrainingList, TrainingOrder, TrainingView
+from services.dashboard.web.paging import Paging, newest
+from services.dashboard.web.problems import Problem
+from shared.contracts.training import TrainingOptions
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
-from shared.training import TrainingOptions
 
 OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingState.CANCELLED})
 

@@ -23,8 +23,8 @@ from services.trainer.architectures.lite0_texture import build_lite0_texture, lo
 from services.trainer.architectures.pretraining import Origin, WeightsError
 from services.trainer.architectures.seam_resnet import build_seam_resnet
 from services.trainer.errors import TrainerError
+from shared.contracts.training import ARCHITECTURES as SENTENCES
 from shared.recipe import PictureSpec
-from shared.training import ARCHITECTURES as SENTENCES
 
 FEATURES: Final = "features"
 """The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
@@ -58,7 +58,7 @@ class Architecture:
     def build(self, picture: PictureSpec, labels: int) -> keras.Model:
         """The network, not yet trained.
 
-        Its input is (frames, height, width, channels) float32 as `shared.vision.preprocessing.normalise` gives it, its
+        Its input is (frames, height, width, channels) float32 as `shared.imaging.preprocessing.normalise` gives it, its
         output (frames, labels) float32 logits.
 
         Raises:

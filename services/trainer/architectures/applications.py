@@ -11,8 +11,8 @@ import numpy as np
 from keras import layers
 
 from services.trainer.architectures.pretraining import Origin, PixelScale, WeightsError, rescale, sha256_of
+from shared.imaging.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from shared.recipe import PictureSpec
-from shared.vision.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 APPLICATIONS: Final = tuple(name for name in dir(keras.applications) if name[0].isupper())
 """``MobileNetV3Small``, ``ResNet50`` and the others."""

@@ -11,8 +11,8 @@ import keras
 from keras import layers
 
 from services.trainer.errors import TrainerError
+from shared.imaging.preprocessing import imagenet_statistics
 from shared.recipe import PictureSpec
-from shared.vision.preprocessing import imagenet_statistics
 
 
 class WeightsError(TrainerError):
@@ -44,7 +44,7 @@ def rescale(pictures: keras.KerasTensor, spec: PictureSpec, scale: PixelScale) -
     A picture normalised by itself is taken for one with ImageNet's statistics. A grey one gets three equal channels.
 
     Args:
-        pictures: (frames, height, width, channels), as `shared.vision.preprocessing.normalise` gives them.
+        pictures: (frames, height, width, channels), as `shared.imaging.preprocessing.normalise` gives them.
         spec: the recipe's picture.
         scale: what the weights were trained on.
 

@@ -11,10 +11,10 @@ from pika import exceptions
 
 from shared import topology
 from shared.messaging.port import Depth, Fate, ParkedMessage
-from shared.messaging.rabbitmq.connecting import HEARTBEAT_SECONDS, Address, connect
+from shared.messaging.rabbitmq.connection import HEARTBEAT_SECONDS, Address, connect
+from shared.messaging.rabbitmq.consumer import RabbitSubscription
 from shared.messaging.rabbitmq.parking import review
 from shared.messaging.rabbitmq.publisher import RabbitPublisher
-from shared.messaging.rabbitmq.subscription import RabbitSubscription
 from shared.topology import Broadcast, Queue
 
 __all__ = ["RabbitBroker"]

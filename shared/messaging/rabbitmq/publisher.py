@@ -18,7 +18,7 @@ import pika
 from shared import topology
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
-from shared.messaging.rabbitmq.connecting import ATTEMPT_SECONDS, Address, connect, patiently
+from shared.messaging.rabbitmq.connection import ATTEMPT_SECONDS, Address, connect, patiently
 from shared.messaging.window import Window
 from shared.topology import Queue
 

@@ -14,7 +14,7 @@ import structlog
 from pika import exceptions
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
-from shared.messaging.rabbitmq.connecting import RAISED_BY_PIKA, Address, connect
+from shared.messaging.rabbitmq.connection import RAISED_BY_PIKA, Address, connect
 from shared.messaging.rabbitmq.parking import Origin, origin_of, put
 from shared.messaging.rabbitmq.trials import LOSSES_HEADER, Trials, Verdict, digest, losses_of
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, DIED, Broadcast, Queue, WhenFull

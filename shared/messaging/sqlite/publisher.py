@@ -15,7 +15,7 @@ from shared import topology
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
-from shared.messaging.sqlite.tables import SMALL, check_room, connect, plain_errors, transaction
+from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors, transaction
 from shared.messaging.window import Window
 
 CLOSING_SECONDS: Final = 5.0

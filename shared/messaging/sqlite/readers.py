@@ -14,7 +14,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from ulid import ULID
 
 from shared import topology
-from shared.messaging.sqlite.tables import now, transaction
+from shared.messaging.sqlite.schema import now, transaction
 
 
 class Reader:

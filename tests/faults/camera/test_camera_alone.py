@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 
 from services.camera import sender
-from services.camera.handler import Handler
-from services.camera.loop import Loop
+from services.camera.capture_loop import Loop
+from services.camera.frames import Handler
 from services.camera.outbox import Outbox
-from services.camera.pulse import Pulse
+from services.camera.pacemaker import Pulse
 from services.camera.recorder import NoRecorder
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.source import open_source
+from services.camera.sources.port import open_source
 from shared import topology
-from shared.observability import Health
+from shared.health import Health
+from shared.imaging.codec import decode, encode
 from shared.storage.filesystem import FilesystemStore
-from shared.storage.minio import MinioStore
+from shared.storage.s3 import MinioStore
 from shared.topology import INFERENCE_FRAMES, Queue
-from shared.vision.codec import decode, encode
 from tests.broker_address import BrokerAddress
 from tests.camera_films import write_film
 from tests.camera_process import SECONDS, CameraProcess, Line, StartCamera

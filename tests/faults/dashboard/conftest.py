@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.dashboard.handler import Handler
-from services.dashboard.projection import Keys, open_redis
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.projection import Keys, open_redis
 from tests.conftest import Bucket
 from tests.dashboards import PrivateRedis, embedded_settings, opened_broker, opened_store
 from tests.processes import Server

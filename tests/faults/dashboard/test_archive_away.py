@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.dashboard.archive import FAILURES, Archive, read_segment, segments
-from services.dashboard.handler import Handler
+from services.dashboard.ingest.archive import FAILURES, Archive, read_segment, segments
+from services.dashboard.ingest.projector import Handler
 from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore, StorageRefusedLogin, StorageUnavailable

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.dashboard import connections
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web import connections
 from shared.messaging import open_broker
 from tests.dashboards import embedded_settings, environment_of, open_dashboard, soon
 from tests.processes import free_port
@@ -134,7 +134,7 @@ def test_an_answer_that_is_not_read_has_a_deadline(
 
 
 def test_the_body_of_a_login_has_a_deadline(settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.dashboard.guard.OPEN_BODY_SECONDS", 0.5)
+    monkeypatch.setattr("services.dashboard.web.guard.OPEN_BODY_SECONDS", 0.5)
     broker = open_broker(settings)
     with (
         open_dashboard(settings.model_copy(update={"login": False}), broker),

@@ -10,14 +10,14 @@ from functools import partial
 
 import pytest
 
-from services.dashboard import rebuild, upkeep
-from services.dashboard.archive import Archive, segments
-from services.dashboard.compaction import compact
-from services.dashboard.handler import Handler
-from services.dashboard.projection import Keys, open_redis
-from services.dashboard.rebuild import Rebuilder
+from services.dashboard.ingest import rebuild, upkeep
+from services.dashboard.ingest.archive import Archive, segments
+from services.dashboard.ingest.compaction import compact
+from services.dashboard.ingest.projector import Handler
+from services.dashboard.ingest.rebuild import Rebuilder
+from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.upkeep import Upkeep
+from services.dashboard.store.projection import Keys, open_redis
 from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from shared.imaging.codec import decode
 from shared.messaging.port import Broker
-from shared.vision.codec import decode
 from tests.broker_address import BrokerAddress
 from tests.camera_films import number_of, write_film, write_pictures
 from tests.camera_process import Line, StartCamera

@@ -7,9 +7,9 @@ import pytest
 from redis import Redis
 from ulid import ULID
 
-from services.dashboard.handler import Handler
-from services.dashboard.projection import Keys, open_redis
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.projection import Keys, open_redis
 from tests.dashboards import embedded_settings, opened_broker, opened_store, redis_of
 
 __all__ = ["opened_broker", "opened_store"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from services.dashboard.archive import Archive, DamagedSegment, read_segment, segments
-from services.dashboard.compaction import compact
+from services.dashboard.ingest.archive import Archive, DamagedSegment, read_segment, segments
+from services.dashboard.ingest.compaction import compact
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line, explanation_of

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from services.dashboard.frames.index import FrameIndex, Kind
-from services.dashboard.handler import Handler
+from services.dashboard.frames.repository import FrameIndex, Kind
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.lines import cameras
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import Condition
 from services.dashboard.lines.service import LinesService
-from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.projection import Keys
 from shared.messages import CameraState, WorkerReported
 from tests.verdicts import Line
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from redis import Redis
 
-from services.dashboard.counting import Step, fact_of_verdict, starts_between
-from services.dashboard.handler import Handler
-from services.dashboard.lines import pulse
-from services.dashboard.projection import Keys
+from services.dashboard.ingest.projector import Handler
+from services.dashboard.lines import throughput as pulse
+from services.dashboard.store.counting import Step, fact_of_verdict, starts_between
+from services.dashboard.store.projection import Keys
 from shared.messages import Verdict
 from tests.verdicts import Line, explanation_of
 

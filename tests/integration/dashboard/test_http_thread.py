@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from services.dashboard.serving import ServerEnded, serving
+from services.dashboard.web.server import ServerEnded, serving
 from tests.dashboards import embedded_settings
 
 

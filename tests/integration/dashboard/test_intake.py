@@ -10,10 +10,10 @@ import pytest
 from redis import Redis
 
 from services.dashboard.accounting.parked import ParkedMessages
-from services.dashboard.archive import lines_of, segments
-from services.dashboard.handler import Handler
-from services.dashboard.projection import Keys
+from services.dashboard.ingest.archive import lines_of, segments
+from services.dashboard.ingest.projector import Handler
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.projection import Keys
 from shared import topology
 from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Message, WorkerReported
 from shared.messaging.port import Broker

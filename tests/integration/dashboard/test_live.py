@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.dashboard import live
+from services.dashboard.live import hub as live
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from tests.dashboards import embedded_settings, open_dashboard, problem, publish, redis_of, soon

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from services.dashboard.accounting.parked import ParkedMessages
-from services.dashboard.problems import Problem
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.problems import Problem
 from shared.messaging.port import Broker, BrokerUnavailable, Fate, MessagingError, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES, Queue

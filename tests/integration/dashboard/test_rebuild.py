@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
-from services.dashboard.archive import Archive, segments
-from services.dashboard.compaction import compact
-from services.dashboard.counting import Counts, Step, starts_between
-from services.dashboard.frames.index import FrameIndex, Kind
-from services.dashboard.handler import Handler
-from services.dashboard.projection import Keys
-from services.dashboard.rebuild import Rebuilder
+from services.dashboard.frames.repository import FrameIndex, Kind
+from services.dashboard.ingest.archive import Archive, segments
+from services.dashboard.ingest.compaction import compact
+from services.dashboard.ingest.projector import Handler
+from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.counting import Counts, Step, starts_between
+from services.dashboard.store.projection import Keys
 from shared.messages import FrameInspected, Message, TrainingProgressed, TrainingRequested, TrainingState
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line, explanation_of

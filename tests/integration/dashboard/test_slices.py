@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
-from services.dashboard.counting import Step
-from services.dashboard.handler import Handler
+from services.dashboard.ingest.projector import Handler
+from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.lines.cameras import Taken
-from services.dashboard.projection import Keys
-from services.dashboard.rebuild import Rebuilder
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.counting import Step
+from services.dashboard.store.projection import Keys
 from shared.messages import Message
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line

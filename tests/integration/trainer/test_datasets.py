@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from services.trainer.cli import app
-from shared.dataset import picture_key, read_version, versions
+from services.trainer.cli.commands import app
+from shared.contracts.dataset import picture_key, read_version, versions
+from shared.imaging.codec import encode
 from shared.settings import ServiceSettings
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
-from shared.vision.codec import encode
 from tests.conftest import Bucket
 from tests.strokes import write_table
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.versions import find_version
+from services.trainer.datasets.versions import find_version
 from shared.messages import (
     Message,
     ModelPromoted,

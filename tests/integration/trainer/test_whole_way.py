@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from services.dashboard.settings import DashboardSettings
-from services.trainer.dataset import read_dataset
-from services.trainer.versions import keep
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.versions import keep
+from shared.contracts.bundle import read_bundle, write_bundle
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
-from shared.vision.bundle import read_bundle, write_bundle
 from tests.broker_address import BrokerAddress
 from tests.conftest import Bucket
 from tests.dashboards import open_dashboard, publish, server_settings, soon

@@ -12,13 +12,13 @@ import pytest
 
 from services.camera import sender as module
 from services.camera.outbox import Outbox
-from services.camera.pulse import Pulse
+from services.camera.pacemaker import Pulse
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
+from shared.health import Health
 from shared.messages import CameraState, FrameCaptured, FrameIdentity, Message, frame_id
 from shared.messaging.port import BrokerUnavailable, PublishRefused
-from shared.observability import Health
 from shared.storage.filesystem import FilesystemStore
 from tests.processes import wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.access.audit import Audit
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from tests.processes import wait_until

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dashboard.models.effects import effect_of, effect_of_curves
+from shared.contracts.scores import ScoredPart
 from shared.messages import Verdict
 from shared.recipe import Recipe, parse_recipe
-from shared.scored import ScoredPart
 from shared.verdict import judge
 
 RECIPE = parse_recipe("""

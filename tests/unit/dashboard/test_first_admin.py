@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from services.dashboard.access import Audit, first
 from services.dashboard.access.first import await_first_admin
 from services.dashboard.access.people import People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.settings import DashboardSettings
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable

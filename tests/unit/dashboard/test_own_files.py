@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.dashboard.frames.index import FrameIndex, KnownFrame
+from services.dashboard.frames.repository import FrameIndex, KnownFrame
 from services.dashboard.frames.service import FramesService
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 from shared.messages import FrameInspected
 from shared.storage.filesystem import FilesystemStore
 from tests.verdicts import Line

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.dashboard.counting import Step
-from services.dashboard.projection import Keys
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.counting import Step
+from services.dashboard.store.projection import Keys
 from shared.settings import ServiceSettings, read_settings
 
 README = Path(__file__).parents[3] / "services" / "dashboard" / "README.md"

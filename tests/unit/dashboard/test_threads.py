@@ -11,12 +11,12 @@ import pytest
 from fakeredis import FakeRedis
 from pydantic import BaseModel
 
-from services.dashboard import upkeep
-from services.dashboard.live import Hub, Sources
-from services.dashboard.projection import Keys
-from services.dashboard.rebuild import Rebuilder
-from services.dashboard.upkeep import Upkeep
-from services.dashboard.watermark import Watermark
+from services.dashboard.ingest import upkeep
+from services.dashboard.ingest.rebuild import Rebuilder
+from services.dashboard.ingest.upkeep import Upkeep
+from services.dashboard.ingest.watermark import Watermark
+from services.dashboard.live.hub import Hub, Sources
+from services.dashboard.store.projection import Keys
 from shared.storage.filesystem import FilesystemStore
 
 UNFORESEEN = ValueError("a pointer to production that nobody can read")

@@ -10,11 +10,11 @@ import pytest
 from services.trainer.architectures import FEATURES, UnfitArchitecture, architecture_of
 from services.trainer.architectures.applications import APPLICATIONS, scale_of
 from services.trainer.architectures.pretraining import WeightsError, rescale, weights_in
-from services.trainer.packing import keras_file
+from services.trainer.training.packing import keras_file
+from shared.engines.compile import compile_for_openvino
+from shared.engines.openvino import OpenVinoEngine
+from shared.imaging.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, normalise
 from shared.recipe import PictureSpec
-from shared.vision.compile import compile_for_openvino
-from shared.vision.openvino_engine import OpenVinoEngine
-from shared.vision.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, normalise
 
 SPEC = PictureSpec(height=48, width=32, normalisation="imagenet")
 PIXELS = np.random.default_rng(1).integers(0, 256, (48, 32, 3), np.uint8)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from services.trainer.cluster import Seat, WrongCluster, seat_of
+from services.trainer.training.cluster import Seat, WrongCluster, seat_of
 
 
 def config(cluster: dict[str, Any], kind: str = "worker", index: int = 0) -> str:

@@ -3,16 +3,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.trainer.errands import Errands
-from services.trainer.gate import Beside, Measuring
 from services.trainer.handler import Commands
-from services.trainer.registry import Registry
-from services.trainer.trainings import Outcome, Trainings
+from services.trainer.jobs.measurement_jobs import Errands
+from services.trainer.jobs.trainings import Outcome, Trainings
+from services.trainer.promotion.gate import Beside, Measuring
+from services.trainer.promotion.registry import Registry
 from shared.messages import PromotionRefused, TrainingProgressed, TrainingState
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
-from shared.storage.minio import MinioStore
 from shared.storage.port import ObjectStore
+from shared.storage.s3 import MinioStore
 from tests.models import captured, painted
 from tests.processes import free_port
 from tests.unit.trainer.requests import cancellation, promotion, training

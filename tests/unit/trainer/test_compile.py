@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
-from services.trainer.equality import Equality, compare
-from services.trainer.naming import version_name
-from services.trainer.packing import Provenance, pack
-from shared.heatmaps.network import read_network
+from services.trainer.training.naming import version_name
+from services.trainer.training.packing import Provenance, pack
+from services.trainer.variants.equality import Equality, compare
+from shared.contracts.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
+from shared.engines.compile import compile_for_openvino
+from shared.engines.openvino import OpenVinoEngine
+from shared.explain.network import read_network
 from shared.recipe import PictureSpec, Recipe, parse_recipe
 from shared.verdict import scores_of
-from shared.vision.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
-from shared.vision.compile import compile_for_openvino
-from shared.vision.openvino_engine import OpenVinoEngine
 
 RECIPE = """
 name: strokes

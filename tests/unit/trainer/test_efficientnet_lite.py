@@ -14,8 +14,8 @@ from services.trainer.architectures import efficientnet_lite as lite
 from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.pretraining import WeightsError
 from services.trainer.architectures.torch_file import Tensors, read_tensors
+from shared.imaging.preprocessing import normalise
 from shared.recipe import PictureSpec
-from shared.vision.preprocessing import normalise
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "efficientnet_lite0.json").read_text())
 TOLERANCE = 1e-4

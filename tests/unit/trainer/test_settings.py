@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from services.trainer.settings import TrainerSettings
+from shared.contracts.training import TrainingOptions
 from shared.settings import ServiceSettings, read_settings
-from shared.training import TrainingOptions
 
 README = Path(__file__).parents[3] / "services" / "trainer" / "README.md"
 

@@ -12,7 +12,7 @@ from ulid import ULID
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import FIRST, People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.settings import DashboardSettings
 from shared.messaging import open_broker
 from shared.messaging.port import Broker

@@ -18,9 +18,9 @@ from services.dashboard.access import Audit, Role, passwords
 from services.dashboard.access.directory import TokenAdded
 from services.dashboard.access.first import NoAdmin, await_first_admin
 from services.dashboard.access.people import FIRST, People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.access.sessions import digest_of
-from services.dashboard.problems import Problem
+from services.dashboard.web.problems import Problem
 from shared.storage import open_store
 from tests.dashboards import embedded_settings, environment_of, problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount
 from services.dashboard.access import Role
 from services.dashboard.access.dependencies import role_of
 from services.dashboard.app import Rooms, build_app
-from services.dashboard.guard import OPEN
+from services.dashboard.web.guard import OPEN
 from tests.dashboards import embedded_settings
 
 READS = ("GET", "HEAD")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from shared.dataset import LabelledPicture, make_version, write_version
+from shared.contracts.dataset import LabelledPicture, make_version, write_version
 from shared.storage.port import ObjectStore
 from tests.dashboards import problem
 

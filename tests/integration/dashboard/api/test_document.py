@@ -15,7 +15,7 @@ from schemathesis.schemas import BaseSchema
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from shared.messaging import open_broker
 from shared.storage import open_store
 from tests.dashboards import open_dashboard, publish, put_model, server_settings

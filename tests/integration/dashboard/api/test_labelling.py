@@ -17,10 +17,10 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from services.dashboard.labelling import uploading
+from services.dashboard.labelling.videos import uploading
 from services.dashboard.settings import DashboardSettings
-from services.trainer.dataset import read_dataset
-from services.trainer.download import Datasets, Reading
+from services.trainer.datasets.download import Datasets, Reading
+from services.trainer.datasets.labelled_images import read_dataset
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import httpx
 
+from shared.contracts import bundle
+from shared.contracts.promotion import keep_decision
 from shared.messages import ComparisonRequested, ModelPromoted, PromotionRefused, PromotionRequested
 from shared.messaging.port import Broker
-from shared.promotions import keep_decision
 from shared.storage.port import ObjectStore
-from shared.vision import bundle
 from tests.dashboards import commands, problem, publish, put_model, soon
 
 

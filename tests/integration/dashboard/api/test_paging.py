@@ -10,13 +10,13 @@ import pytest
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
-from services.dashboard.access.register import Register
-from services.dashboard.labelling.films import FOLDER, MANIFEST, Film
-from shared.dataset import LabelledPicture, make_version, write_version
+from services.dashboard.access.repository import Register
+from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, Film
+from shared.contracts.dataset import LabelledPicture, make_version, write_version
+from shared.contracts.promotion import keep_decision
 from shared.messages import PromotionRefused, ThresholdsRefused, TrainingProgressed, TrainingState
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
-from shared.promotions import keep_decision
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import httpx
 
+from shared.contracts import bundle
+from shared.contracts.scores import ScoredPart, ScoredPictures
 from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
-from shared.scored import ScoredPart, ScoredPictures
 from shared.storage.port import ObjectStore
-from shared.vision import bundle
 from tests.dashboards import commands, problem, publish, put_model, soon
 from tests.verdicts import RECIPE
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from services.dashboard.labelling import ledger
-from services.dashboard.labelling.ledger import Ledger
+from services.dashboard.labelling.annotations import log as ledger
+from services.dashboard.labelling.annotations.log import Ledger
 from shared.storage.port import ObjectStore
 from tests.camera_films import write_film
 from tests.dashboards import put_model

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
-from services.dashboard.access.register import Register
+from services.dashboard.access.repository import Register
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from shared.storage import open_store

@@ -13,12 +13,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from services.dashboard.settings import DashboardSettings
-from services.trainer.dataset import read_dataset
-from services.trainer.versions import keep
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.versions import keep
+from shared.contracts.bundle import production_version, read_bundle, versions
 from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from shared.vision.bundle import production_version, read_bundle, versions
 from tests.dashboards import commands, publish
 from tests.processes import ChildServer
 from tests.strokes import LABELS, STROKES, draw_strokes

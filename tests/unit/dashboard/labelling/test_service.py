@@ -11,19 +11,21 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from services.dashboard.frames.index import FrameIndex
 from services.dashboard.frames.marks import Marks
-from services.dashboard.labelling import building, films, ledger
-from services.dashboard.labelling.building import Building
-from services.dashboard.labelling.films import Films, plain_name
-from services.dashboard.labelling.intake import pack
-from services.dashboard.labelling.ledger import Ledger
-from services.dashboard.labelling.records import Reading
-from services.dashboard.labelling.room import LabellingRoom
+from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.labelling.annotations import log as ledger
+from services.dashboard.labelling.annotations.annotation import Reading
+from services.dashboard.labelling.annotations.log import Ledger
+from services.dashboard.labelling.assembly import LabellingRoom
+from services.dashboard.labelling.exports import building
+from services.dashboard.labelling.exports.building import Building
 from services.dashboard.labelling.schemas import DatasetOrder, LabelOrder, Queue, RecordView, UndoOrder
+from services.dashboard.labelling.videos import repository as films
+from services.dashboard.labelling.videos.inspection import pack
+from services.dashboard.labelling.videos.repository import Films, plain_name
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.problems import Problem
-from services.dashboard.projection import Keys, open_redis
+from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.web.problems import Problem
 from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable

@@ -1,0 +1,1 @@
+"""Read images from videos, folders, and cameras."""

@@ -1,0 +1,73 @@
+"""The page of the accounting: where every frame went, and what to do with what was put aside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from services.dashboard.access import Audited, Engineer, Role
+from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
+from services.dashboard.web.form import Fields
+from services.dashboard.web.paging import Before, Paging, place_of
+from services.dashboard.web.problems import Problem
+from services.dashboard.web.templating import show
+
+SPANS: Final = {
+    "day": ("24 hours", timedelta(days=1)),
+    "week": ("7 days", timedelta(days=7)),
+    "month": ("31 days", timedelta(days=31)),
+}
+MOST_HOURS: Final = 200
+"""Rows of the table; the API has them all."""
+DECISIONS: Final = 50
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/accounting")
+def show_accounting(
+    request: Request,
+    accounts: Accounts,
+    asked: Fields,
+    *,
+    span: Annotated[Literal["day", "week", "month"], Query()] = "day",
+    before: Before = None,
+) -> HTMLResponse:
+    """Captured = judged + refused + parked + in flight; then the parked messages."""
+    now = datetime.now(UTC)
+    account, parked = accounts.overview(now - SPANS[span][1], now)
+    return show(
+        request,
+        "accounting.html",
+        "accounting",
+        account=account,
+        open_hours=[hour for hour in account.hours if hour.judged < hour.captured],
+        most=MOST_HOURS,
+        parked=parked,
+        asked=asked,
+        decided=accounts.parked.decisions(Paging(place_of(before), DECISIONS)),
+        spans={name: words for name, (words, _) in SPANS.items()},
+        span=span,
+    )
+
+
+@router.post("/accounting/parked/{queue}/{parked_id}")
+def decide(
+    accounts: Accounts,
+    *,
+    queue: QueueName,
+    parked_id: ParkedId,
+    caller: Engineer,
+    audit: Audited,
+    fate: Annotated[Literal["replay", "discard"], Form()],
+    note: Annotated[str, Form(max_length=500)] = "",
+) -> RedirectResponse:
+    """Replay or discard one message, then show the page again."""
+    if fate == "discard" and not caller.may(Role.ADMIN):
+        raise Problem(403, "this takes the role admin: ask one")
+    with audit.recording(f"parked.{fate}", f"{queue}/{parked_id}", caller.name, note=note):
+        accounts.parked.decide(queue, parked_id, fate, by=caller.name, note=note)
+    return RedirectResponse("/accounting#decisions", status_code=303)

@@ -1,0 +1,1 @@
+"""Take messages in: project them into Redis, and archive them in object storage."""

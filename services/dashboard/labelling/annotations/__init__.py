@@ -1,0 +1,1 @@
+"""Store annotations, and fold them into labels."""

@@ -1,0 +1,94 @@
+"""How far two people agree about the same frames, and where they contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+
+from services.dashboard.labelling.annotations.annotation import State
+
+NORMAL_95 = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Kappa:
+    """Cohen's kappa of one label with its 95 % interval."""
+
+    both: int
+    """Frames that both said have it."""
+    only_first: int
+    only_second: int
+    neither: int
+    kappa: float | None
+    """1: they agree always; 0: no more than by chance. None: chance alone would make them agree always."""
+    low: float | None
+    """None also where one of the two always said the same: kappa is 0 then, whatever the other says."""
+    high: float | None
+
+    @property
+    def frames(self) -> int:
+        """That both looked at."""
+        return self.both + self.only_first + self.only_second + self.neither
+
+    @property
+    def agreed(self) -> float | None:
+        """The share of the frames of which both said the same."""
+        return (self.both + self.neither) / self.frames if self.frames else None
+
+
+def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
+    """Agreement beyond chance: (observed - expected) / (1 - expected).
+
+    Cohen, J. (1960), A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20(1),
+    37-46; with the large-sample standard error of Fleiss, J. L., Cohen, J., Everitt, B. S. (1969), Large sample
+    standard errors of kappa and weighted kappa, Psychological Bulletin 72(5), 323-327. The interval is cut at -1 and 1,
+    and says little below some 30 frames.
+
+    Args:
+        pairs: what the first and the second person said of each frame.
+    """
+    given = list(pairs)
+    counts = [sum(pair == cell for pair in given) for cell in ((True, True), (True, False), (False, True))]
+    both, only_first, only_second = counts
+    cells = (both, only_first, only_second, len(given) - sum(counts))
+    estimate = _estimate(*cells) if given else None
+    if estimate is None:
+        return Kappa(*cells, None, None, None)
+    if _one_is_constant(*cells):
+        return Kappa(*cells, 0.0, None, None)
+    kappa, error = estimate
+    return Kappa(*cells, kappa, max(-1.0, kappa - NORMAL_95 * error), min(1.0, kappa + NORMAL_95 * error))
+
+
+def _one_is_constant(both: int, only_first: int, only_second: int, neither: int) -> bool:
+    """Whether one of the two always said the same."""
+    first, second = (both + only_first, only_second + neither), (both + only_second, only_first + neither)
+    return 0 in (*first, *second)
+
+
+def _estimate(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float] | None:
+    """Kappa and its standard error; None where the expected agreement is 1."""
+    frames = both + only_first + only_second + neither
+    table = ((both / frames, only_first / frames), (only_second / frames, neither / frames))
+    rows = [sum(row) for row in table]
+    columns = [table[0][cell] + table[1][cell] for cell in (0, 1)]
+    observed = table[0][0] + table[1][1]
+    expected = rows[0] * columns[0] + rows[1] * columns[1]
+    if expected >= 1:
+        return None
+    kappa = (observed - expected) / (1 - expected)
+    agreeing = sum(table[i][i] * (1 - (rows[i] + columns[i]) * (1 - kappa)) ** 2 for i in (0, 1))
+    differing = (1 - kappa) ** 2 * sum(table[i][1 - i] * (columns[i] + rows[1 - i]) ** 2 for i in (0, 1))
+    variance = agreeing + differing - (kappa - expected * (1 - kappa)) ** 2
+    return kappa, sqrt(max(0.0, variance) / frames) / (1 - expected)
+
+
+def by_label(states: Iterable[State], label_names: Sequence[str]) -> dict[str, Kappa]:
+    """Of each label, over the frames that two people looked at: of what they said before they knew of each other."""
+    pairs = [(pair.first.labels, pair.second.labels) for state in states if (pair := state.independent)]
+    return {
+        name: kappa_of((first[name], second[name]) for first, second in pairs if name in first and name in second)
+        for name in label_names
+    }

@@ -1,0 +1,1 @@
+"""Build datasets and exports from labels."""

@@ -1,0 +1,1 @@
+"""Choose the frames to label next."""

@@ -1,0 +1,1 @@
+"""Receive, inspect, and read uploaded videos."""

@@ -1,0 +1,1 @@
+"""Send live events to the pages."""

@@ -1,0 +1,197 @@
+"""The pages of models: the versions of a recipe, one of them, two side by side, and what goes into production."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import AwareDatetime
+
+from services.dashboard.access import Audited, Engineer
+from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
+from services.dashboard.models.schemas import ComparisonOrder, ModelView, PromotionOrder, PromotionState, RollbackOrder
+from services.dashboard.models.service import ModelsService
+from services.dashboard.trainings.curves import LOSS, PRECISION, draw_curves
+from services.dashboard.trainings.endpoints import Trainings
+from services.dashboard.trainings.schemas import EpochView
+from services.dashboard.web.form import Fields
+from services.dashboard.web.paging import Before, Paging, place_of
+from services.dashboard.web.problems import Problem
+from services.dashboard.web.templating import show
+from shared.messages import Name
+
+TRAININGS: Final = 12
+MOVES: Final = 30
+OF_LABELS: Final = {
+    "recall": "recall",
+    "precision": "precision",
+    "accuracy": "accuracy",
+    "average_precision": "average precision",
+}
+OF_WHOLE: Final = {
+    "verdict_accuracy": "verdicts right",
+    "escape_rate": "escapes, of the NG parts",
+    "overkill_rate": "overkill, of the ok parts",
+}
+OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "shares", "forms", "precision")
+Reason = Annotated[str, Form(max_length=500)]
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/models")
+def show_models(
+    request: Request,
+    models: Models,
+    trainings: Trainings,
+    asked: Fields,
+    *,
+    recipe: Annotated[Name | None, Query()] = None,
+    trainings_before: Before = None,
+    moves_before: Before = None,
+) -> HTMLResponse:
+    """What is in production, the versions there are, the trainings, and the history of a recipe."""
+    recipes = models.recipes()
+    recipe = recipe or (recipes[0] if recipes else None)
+    found = models.newest(recipe).models if recipe else []
+    return show(
+        request,
+        "models.html",
+        "models",
+        recipes=recipes,
+        recipe=recipe,
+        models=found,
+        production=models.production(recipe) if found and recipe else None,
+        before=models.before(recipe) if found and recipe else None,
+        moves=models.history(recipe, Paging(place_of(moves_before), MOVES)) if recipe else None,
+        waiting=_waiting(models, recipe) if recipe else [],
+        trainings=trainings.page(Paging(place_of(trainings_before), TRAININGS)),
+        asked=asked,
+    )
+
+
+@router.get("/models/{recipe}/compare")
+def show_comparison(
+    request: Request,
+    comparisons: Comparisons,
+    recipe: RecipeName,
+    *,
+    baseline: Annotated[Name, Query()],
+    candidate: Annotated[Name, Query()],
+    since: Annotated[AwareDatetime | None, Query()] = None,
+) -> HTMLResponse:
+    """Two versions side by side; a page that waits looks again by itself."""
+    try:
+        found = comparisons.get(recipe, baseline, candidate, since)
+    except Problem:
+        found = None
+    return show(
+        request,
+        "comparison.html",
+        "models",
+        recipe=recipe,
+        baseline=baseline,
+        candidate=candidate,
+        found=found,
+        comparison=found.comparison if found else None,
+        of_labels=OF_LABELS,
+        of_whole=OF_WHOLE,
+    )
+
+
+@router.post("/models/{recipe}/compare")
+def compare(
+    comparisons: Comparisons,
+    recipe: RecipeName,
+    *,
+    caller: Engineer,
+    audit: Audited,
+    baseline: Annotated[Name, Form()],
+    candidate: Annotated[Name, Form()],
+) -> RedirectResponse:
+    """Ask for a comparison, and wait for it on its page."""
+    with audit.recording("model.compare", recipe, caller.name, baseline=baseline, candidate=candidate):
+        order = ComparisonOrder(baseline=baseline, candidate=candidate)
+        asked_at = comparisons.order(recipe, order, by=caller.name)
+    return _see(f"/models/{recipe}/compare?{urlencode({**order.model_dump(), 'since': asked_at.isoformat()})}")
+
+
+@router.post("/models/{recipe}/rollback")
+def roll_back(
+    models: Models,
+    recipe: RecipeName,
+    *,
+    caller: Engineer,
+    audit: Audited,
+    to: Annotated[Name, Form()],
+    reason: Reason = "",
+) -> RedirectResponse:
+    """Back to what was in production before, as the page showed it, then the page of the recipe."""
+    if models.before(recipe) != to:
+        raise Problem(409, f"production has moved meanwhile, and a rollback leads no longer to {to}: look again")
+    with audit.recording("model.rollback", recipe, caller.name, reason=reason):
+        models.roll_back(recipe, RollbackOrder(reason=reason), by=caller.name)
+    return _see(f"/models?recipe={recipe}#production")
+
+
+@router.get("/models/{recipe}/{version}")
+def show_model(
+    request: Request, models: Models, sets: Thresholds, *, recipe: RecipeName, version: Version
+) -> HTMLResponse:
+    """One version: how good it is, where it comes from, and what may be done with it."""
+    model = models.get(recipe, version)
+    curves = [
+        EpochView(epoch=number, metrics=each) for number, each in enumerate(models.curves(recipe, version), start=1)
+    ]
+    promotions = [each for each in models.promotions(recipe).promotions if each.version == version]
+    return show(
+        request,
+        "model.html",
+        "models",
+        model=model,
+        evaluation=model.evaluation if _is_measured(model) else None,
+        others=[each for each in models.newest(recipe).models if each.version != version],
+        production=models.production(recipe).version,
+        promotions=promotions,
+        derived=[each for each in sets.of_recipe(recipe).thresholds if each.model_version == version][:1],
+        has_report=models.has_report(recipe, version),
+        has_thresholds=models.recipe(recipe, version).task == "multi-label",
+        of_labels=OF_LABELS,
+        of_whole=OF_WHOLE,
+        shown_options=OPTIONS,
+        loss=draw_curves(curves, LOSS, "Loss per epoch") if curves else "",
+        precision=draw_curves(curves, PRECISION, "Average precision per epoch", share=True) if curves else "",
+    )
+
+
+@router.post("/models/{recipe}/{version}/promote")
+def promote(
+    models: Models,
+    *,
+    recipe: RecipeName,
+    version: Version,
+    caller: Engineer,
+    audit: Audited,
+    reason: Reason = "",
+    force: Annotated[bool, Form()] = False,
+) -> RedirectResponse:
+    """Ask for a promotion, and show what becomes of it."""
+    order = PromotionOrder(reason=reason, force=force)
+    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
+        models.promote(recipe, version, order, by=caller.name)
+    return _see(f"/models/{recipe}/{version}#promotion")
+
+
+def _waiting(models: ModelsService, recipe: str) -> list[Any]:
+    """The promotions that the trainer has not decided yet."""
+    return [each for each in models.promotions(recipe).promotions if each.state is PromotionState.REQUESTED]
+
+
+def _is_measured(model: ModelView) -> bool:
+    return bool(model.evaluation and model.evaluation.get("labels"))
+
+
+def _see(address: str) -> RedirectResponse:
+    return RedirectResponse(address, status_code=303)

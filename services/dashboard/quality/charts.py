@@ -1,0 +1,139 @@
+"""The control chart and the Pareto chart, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import isclose
+from typing import Any, Final
+
+import pygal
+
+from services.dashboard.quality.schemas import Chart, LabelCount, Point
+from services.dashboard.statistics.windows import Every
+from services.dashboard.web.charts import PLAIN, styled
+from services.dashboard.web.templating import Clock, percent
+from shared import charts
+
+FORMS: Final = {
+    Every.MINUTE: "%H:%M",
+    Every.HOUR: "%a %H:%M",
+    Every.SHIFT: "%a %d %b",
+    Every.DAY: "%d %b",
+    Every.WEEK: "%d %b %Y",
+}
+"""Of the time below a point."""
+TIMES: Final = 8
+"""Times that fit below a chart."""
+COLOURS: Final = ("var(--muted)", "var(--limit)", "var(--limit)", "var(--line)", "var(--ng)", "var(--lost)")
+DASHES: Final = {"width": 1.5, "dasharray": "6,4"}
+
+
+def draw_control(chart: Chart, clock: Clock, title: str) -> str:
+    """A control chart: the rate of each point, the centre, the limits, what stands out, and where the model changed."""
+    top = _top(chart)
+    drawing = pygal.XY(
+        style=styled(COLOURS),
+        width=1200,
+        height=400,
+        **PLAIN,
+        margin=6,
+        truncate_label=-1,
+        xrange=(-0.5, len(chart.points) - 0.5),
+        range=(0, top),
+        y_labels=[top * part / 4 for part in range(5)],
+        x_labels=list(_times(chart, clock)),
+        x_value_formatter=lambda _place: "",
+        value_formatter=percent,
+        allow_interruptions=True,
+        show_x_guides=False,
+        dots_size=2.5 if len(chart.points) > 60 else 3.5,
+    )
+    ends = [(-0.5, chart.centre), (len(chart.points) - 0.5, chart.centre)] if chart.centre is not None else []
+    drawing.add("Centre", ends, show_dots=False, stroke_style={"width": 1.5})
+    drawing.add(
+        "Upper limit",
+        list(_steps([_below(point.high, top) for point in chart.points])),
+        show_dots=False,
+        stroke_style=DASHES,
+    )
+    drawing.add(
+        "Lower limit", list(_steps([point.low for point in chart.points])), show_dots=False, stroke_style=DASHES
+    )
+    drawing.add(
+        "Rate", [_dot(place, point, clock) for place, point in enumerate(chart.points)], stroke_style={"width": 2}
+    )
+    drawing.add("Signal", list(_signals(chart, clock)), stroke=False, dots_size=8)
+    for place in _changes(chart):
+        drawing.add("Model", [(place, 0), (place, top)], show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
+    return charts.embed(drawing, title)
+
+
+def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: str) -> str:
+    """Faults by label as bars, the most frequent first, with the share of all of them that the bars so far make up."""
+    shown = [label for label in labels if label.faults]
+    drawing = pygal.Bar(
+        style=styled(("var(--muted)",)),
+        width=640,
+        height=320,
+        **PLAIN,
+        margin=6,
+        spacing=18,
+        truncate_label=-1,
+        x_labels=[f"{label.label} · {percent(label.cumulative)}" for label in shown],
+        value_formatter=lambda value: f"{value:,.0f}",
+        print_values=True,
+        print_values_position="top",
+        range=(0, max((label.faults for label in shown), default=1) * 1.12),
+        show_y_labels=False,
+        show_y_guides=False,
+        rounded_bars=2,
+    )
+    drawing.add("Faults", [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown])
+    return charts.embed(drawing, title)
+
+
+def _top(chart: Chart) -> float:
+    """The top of the scale: above every rate and nearly every limit, at a number that people read easily."""
+    rates = [point.rate.value for point in chart.points if point.rate]
+    limits = sorted(point.high for point in chart.points if point.high is not None)
+    highest = max([*rates, *limits[: max(1, len(limits) * 9 // 10)], 0.0005])
+    steps = [digit * 10.0**-power for power in range(5, -1, -1) for digit in (1, 2, 4, 6, 8)]
+    return next((step for step in steps if step >= highest * 1.02), 1.0) if highest < 1 else 1.0
+
+
+def _times(chart: Chart, clock: Clock) -> Iterator[dict[str, Any]]:
+    every = max(1, round(len(chart.points) / TIMES))
+    for place in range(0, len(chart.points), every):
+        yield {"value": place, "label": clock(chart.points[place].start, FORMS[chart.every])}
+
+
+def _below(height: float | None, top: float) -> float | None:
+    return None if height is None else min(height, top)
+
+
+def _steps(heights: Sequence[float | None]) -> Iterator[tuple[float, float] | None]:
+    """A line that is level over each point; broken where there is no height."""
+    for place, height in enumerate(heights):
+        if height is None:
+            yield None
+        else:
+            yield from ((place - 0.5, height), (place + 0.5, height))
+
+
+def _dot(place: int, point: Point, clock: Clock) -> dict[str, Any] | None:
+    if point.rate is None:
+        return None
+    said = f"{clock(point.start)}: {percent(point.rate.value)}, {point.hits} of {point.frames}"
+    return {"value": (place, point.rate.value), "label": said}
+
+
+def _signals(chart: Chart, clock: Clock) -> Iterator[dict[str, Any] | None]:
+    for place, point in enumerate(chart.points):
+        if point.rules and (dot := _dot(place, point, clock)):
+            yield {**dot, "label": f"{dot['label']}: {', '.join(point.rules)}"}
+
+
+def _changes(chart: Chart) -> Iterator[float]:
+    for place, point in enumerate(chart.points):
+        if any(isclose(change.at.timestamp(), point.start.timestamp()) for change in chart.changes):
+            yield place - 0.5

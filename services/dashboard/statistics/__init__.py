@@ -1,0 +1,1 @@
+"""Compute rates, control charts, shifts, and time windows."""

@@ -1,0 +1,1 @@
+"""Keep the projection in Redis, and read it."""

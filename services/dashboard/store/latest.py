@@ -1,0 +1,33 @@
+"""The last thing that each of several parties said, whatever the order in which it arrives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+
+from redis import Redis
+
+from services.dashboard.store.projection import read_hash
+
+
+class Latest:
+    """Hashes whose values are ``<when> <what>``; an older one never replaces a newer one.
+
+    A time that is ahead counts as now: a clock that ran ahead does not win over what comes later.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._script = redis.register_script(
+            (files("services.dashboard.store") / "latest.lua").read_text(encoding="utf-8")
+        )
+
+    def put(self, key: str, field: str, at: datetime, value: str) -> None:
+        """Keep a value, unless a later one is known."""
+        when = min(at, datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+        self._script(keys=[key], args=[field, when, value])
+
+    def all(self, key: str) -> dict[str, str]:
+        """The values by field, in the order of the fields."""
+        entries = read_hash(self._redis, key)
+        return {field: entries[field].partition(" ")[2] for field in sorted(entries)}

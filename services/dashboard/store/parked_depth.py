@@ -1,0 +1,38 @@
+"""How many frames the broker has put aside."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from services.dashboard.store.impatient import Reason
+from services.dashboard.web.refreshed import Refreshed
+from shared.messaging.port import Broker
+from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
+
+FRESH_SECONDS: Final = 1.0
+PATIENCE: Final = 0.3
+"""Seconds that one who asks waits for a fresh number."""
+OLDEST_SECONDS: Final = 10.0
+"""An older number is not shown: nobody knows."""
+
+
+class ParkedFrames:
+    """Asks the broker at most once a second, however many ask it, and never within a request."""
+
+    def __init__(self, broker: Broker, away: Reason) -> None:
+        """``away``: why the broker counts as away; then nobody waits for it."""
+        self._broker = broker
+        self._away = away
+        self._parked = Refreshed(self._ask, fresh_seconds=FRESH_SECONDS, name="parked frames")
+
+    def __call__(self) -> int | None:
+        """Frames that nobody could judge, and verdicts that could not be read; None while the broker is away."""
+        found = self._parked.look(0.0 if self._away() else PATIENCE)
+        waits_in_vain = isinstance(found.error, TimeoutError)
+        if found.error and not waits_in_vain:
+            return None
+        return found.value if time.monotonic() - found.at < OLDEST_SECONDS else None
+
+    def _ask(self) -> int:
+        return sum(self._broker.depth(queue.parked).total for queue in (INFERENCE_FRAMES, DASHBOARD_VERDICTS))

@@ -1,0 +1,191 @@
+"""The pages of trainings: ordering one by a form, and following it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, JsonValue
+
+from services.dashboard.access import Audited, Engineer
+from services.dashboard.datasets.endpoints import Datasets
+from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.models.endpoints import Models
+from services.dashboard.models.service import ModelsService
+from services.dashboard.trainings.curves import LOSS, PRECISION, draw_curves
+from services.dashboard.trainings.endpoints import TrainingId, Trainings
+from services.dashboard.trainings.schemas import TrainingOrder
+from services.dashboard.trainings.service import OVER
+from services.dashboard.web.problems import Problem
+from services.dashboard.web.templating import show
+from shared.contracts.training import ARCHITECTURES, TrainingOptions
+from shared.recipe import RecipeError, parse_recipe
+
+NUMBERS: Final = ("epochs", "patience", "batch_size", "seed")
+PARTS: Final = ("train", "valid", "test")
+SHARES: Final = {"train": "70", "valid": "15", "test": "15"}
+"""In percent. With fewer than many thousand pictures, two in a hundred are too few for the gate to say anything."""
+DEFAULTS: Final = {
+    **{name: str(getattr(TrainingOptions(), name)) for name in NUMBERS},
+    **SHARES,
+    "learning_rate": "",
+    "architecture": next(iter(ARCHITECTURES)),
+    "int8": "on",
+}
+router = APIRouter(include_in_schema=False)
+
+
+class TrainingForm(BaseModel):
+    """The fields, as a browser sends them: an empty one and one that is not ticked are empty."""
+
+    recipe: str = ""
+    recipe_yaml: str = ""
+    dataset: str = ""
+    architecture: str = ""
+    epochs: str = ""
+    patience: str = ""
+    batch_size: str = ""
+    learning_rate: str = ""
+    seed: str = ""
+    train: str = ""
+    valid: str = ""
+    test: str = ""
+    int8: str = ""
+    promote: str = ""
+
+
+@dataclass
+class Filled:
+    """The form as it was filled in, and what is wrong with it."""
+
+    form: TrainingForm
+    problems: dict[str, str] = field(default_factory=dict)
+    """By field, what to do."""
+
+    def order(self) -> TrainingOrder | None:
+        """What is asked for; None, with the problems, where a field can't be read."""
+        form, options = self.form, self._options()
+        recipe = form.recipe or self._name_of_recipe()
+        if not form.dataset:
+            self.problems["dataset"] = "choose a dataset"
+        if self.problems:
+            return None
+        return TrainingOrder(
+            recipe=recipe,
+            dataset=form.dataset,
+            recipe_yaml=form.recipe_yaml or None,
+            architecture=form.architecture,
+            options=options,
+            promote=bool(form.promote),
+        )
+
+    def take(self, problem: Problem) -> None:
+        """Put what the service says beside the fields that it is about."""
+        for error in problem.details.errors or [{"where": "recipe_yaml", "what": problem.details.detail}]:
+            where = error["where"].removeprefix("options.").partition(".")[0]
+            self.problems["train" if where == "shares" else where] = error["what"]
+
+    def _options(self) -> dict[str, JsonValue]:
+        options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
+        options["shares"] = {part: (self._number(part, float) or 0) / 100 for part in PARTS}
+        options["forms"] = ["fp32", "int8"] if self.form.int8 else ["fp32"]
+        if self.form.learning_rate:
+            options["learning_rate"] = self._number("learning_rate", float)
+        return options
+
+    def _number(self, name: str, kind: type[int] | type[float]) -> Any:
+        try:
+            return kind(getattr(self.form, name))
+        except ValueError:
+            self.problems[name] = "give a whole number" if kind is int else "give a number"
+            return None
+
+    def _name_of_recipe(self) -> str:
+        """Of the recipe that was given as text."""
+        if not self.form.recipe_yaml:
+            self.problems["recipe"] = "choose a recipe, or give a new one below"
+            return ""
+        try:
+            return parse_recipe(self.form.recipe_yaml).name
+        except RecipeError as error:
+            self.problems["recipe_yaml"] = str(error)
+            return ""
+
+
+@router.get("/trainings/new")
+def show_form(request: Request, models: Models, datasets: Datasets) -> HTMLResponse:
+    """The form that orders a training; fields may come with the address."""
+    given = {name: value for name, value in request.query_params.items() if name in TrainingForm.model_fields}
+    return _form(request, Filled(TrainingForm(**{**DEFAULTS, **given})), models, datasets)
+
+
+@router.post("/trainings/new")
+def order_training(
+    request: Request,
+    models: Models,
+    datasets: Datasets,
+    trainings: Trainings,
+    *,
+    caller: Engineer,
+    audit: Audited,
+    form: Annotated[TrainingForm, Form()],
+) -> Response:
+    """Order a training, and follow it; or show what is wrong, each beside its field."""
+    filled = Filled(form)
+    order = filled.order()
+    if order:
+        try:
+            with audit.recording(
+                "training.order", order.recipe, caller.name, dataset=order.dataset, promote=order.promote
+            ):
+                training = trainings.order(order, by=caller.name)
+            return RedirectResponse(f"/trainings/{training.training_id}", status_code=303)
+        except Problem as problem:
+            filled.take(problem)
+    return _form(request, filled, models, datasets)
+
+
+@router.get("/trainings/{training_id}")
+def show_training(request: Request, trainings: Trainings, training_id: TrainingId) -> HTMLResponse:
+    """One training: how far it is, its curves, and what became of it."""
+    training = trainings.get(training_id)
+    epochs = trainings.history(training_id).epochs
+    return show(
+        request,
+        "training.html",
+        "models",
+        training=training,
+        over=training.state in OVER,
+        loss=draw_curves(epochs, LOSS, "Loss per epoch") if epochs else "",
+        precision=draw_curves(epochs, PRECISION, "Average precision per epoch", share=True) if epochs else "",
+        last=epochs[-1] if epochs else None,
+        best=max((each.metrics.get("val_average_precision", 0.0) for each in epochs), default=None),
+    )
+
+
+@router.post("/trainings/{training_id}/cancel")
+def cancel(trainings: Trainings, training_id: TrainingId, caller: Engineer, audit: Audited) -> RedirectResponse:
+    """Stop a training."""
+    with audit.recording("training.cancel", training_id, caller.name):
+        trainings.cancel(training_id, by=caller.name)
+    return RedirectResponse(f"/trainings/{training_id}", status_code=303)
+
+
+def _form(request: Request, filled: Filled, models: ModelsService, datasets: DatasetsService) -> HTMLResponse:
+    names = datasets.names()
+    versions = {name: datasets.versions(name).versions for name in names.datasets}
+    page = show(
+        request,
+        "new_training.html",
+        "models",
+        form=filled.form,
+        problems=filled.problems,
+        recipes=models.recipes(),
+        datasets={name: found for name, found in versions.items() if found},
+        tables=names.tables,
+        architectures=ARCHITECTURES,
+    )
+    page.status_code = 422 if filled.problems else 200
+    return page

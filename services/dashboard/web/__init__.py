@@ -1,0 +1,1 @@
+"""Serve HTTP: the server, its limits, errors, and what all pages share."""

@@ -1,0 +1,37 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for those who watch the dashboard itself."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.dashboard.access import Role, anyone, at_least
+from services.dashboard.web.problems import documented
+from services.dashboard.web.readiness import Readiness, Ready
+
+router = APIRouter(tags=["watching"])
+
+
+@router.get("/healthz", dependencies=[anyone()], response_class=Response)
+async def get_health() -> Response:
+    """200 as long as the process answers. No password."""
+    return Response("ok\n", media_type="text/plain")
+
+
+@router.get(
+    "/readyz",
+    dependencies=[at_least(Role.VIEWER)],
+    responses={503: {"model": Ready, "description": "Something is away"}, **documented(401)},
+)
+async def get_readiness(request: Request, response: Response) -> Ready:
+    """200 when all that the dashboard needs is there, and its counts are complete."""
+    readiness: Readiness = request.app.state.readiness
+    ready = readiness.look()
+    response.status_code = 200 if ready.ready else 503
+    return ready
+
+
+@router.get("/metrics", dependencies=[at_least(Role.VIEWER)], response_class=Response, responses=documented(401))
+def get_metrics() -> Response:
+    """For Prometheus."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,80 @@
+"""The API's document, completed: how to come in, the role that each operation takes, and an example of every body."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from services.dashboard.access.cookies import SESSION
+from services.dashboard.access.dependencies import role_of
+from services.dashboard.access.roles import Role
+from services.dashboard.web.examples import example_of
+from services.dashboard.web.problems import MEDIA_TYPE, SAFE, ProblemDetails, documented
+
+SCHEMES: Final = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token that an admin has made, for programs."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION,
+        "description": "The cookie of `POST /api/session`; by TLS its name begins with `__Host-`.",
+    },
+}
+EITHER: Final[list[dict[str, list[str]]]] = [{name: []} for name in SCHEMES]
+
+Document = dict[str, Any]
+
+
+def install_document(app: FastAPI) -> None:
+    """Complete what FastAPI makes of the routes."""
+    made = app.openapi
+
+    def openapi() -> Document:
+        if app.openapi_schema:
+            return app.openapi_schema
+        return _complete(made(), app)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: Document, app: FastAPI) -> Document:
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).setdefault("ProblemDetails", ProblemDetails.model_json_schema())
+    components["securitySchemes"] = SCHEMES
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.route, APIRoute) and context.path in document["paths"]:
+            for method in context.methods or ():
+                operation = document["paths"][context.path].get(method.lower())
+                if operation:
+                    _tell_role(operation, method, role_of(context.dependant))
+    for path in document["paths"].values():
+        for operation in path.values():
+            _tell_examples(operation, components["schemas"])
+    return document
+
+
+def _tell_role(operation: Document, method: str, role: Role | None) -> None:
+    operation["security"] = EITHER if role else []
+    known = operation["responses"]
+    if role:
+        known.setdefault("401", documented(401)[401])
+    if "requestBody" in operation:
+        known.setdefault("400", documented(400)[400])  # bytes that are no text
+    if method not in SAFE or role not in (None, Role.VIEWER):
+        known.setdefault("403", documented(403)[403])
+    if role not in (None, Role.VIEWER):
+        operation["description"] = f"{operation.get('description', '')}\n\nTakes the role **{role}**."
+
+
+def _tell_examples(operation: Document, schemas: Document) -> None:
+    bodies = {"": operation.get("requestBody", {}), **operation["responses"]}
+    for status, body in bodies.items():
+        for media_type, content in body.get("content", {}).items():
+            if media_type == MEDIA_TYPE:
+                title = HTTPStatus(int(status)).phrase
+                content["example"] = ProblemDetails(title=title, status=int(status)).model_dump(exclude_none=True)
+            elif media_type.endswith("json") and not {"example", "examples"} & set(content):
+                content["example"] = example_of(content.get("schema", {}), schemas)

@@ -1,0 +1,86 @@
+"""Lists in pages: a page begins after the place where the one before ended, whatever came or went meanwhile."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import Field
+from pydantic_core import from_json
+
+from services.dashboard.web.problems import Problem
+
+T = TypeVar("T")
+
+MOST: Final = 500
+USUAL: Final = 100
+
+Place = tuple[int, str]
+"""Where a thing is in its list."""
+EXAMPLE: Final = "Wy0xNzY5ODYxMjAwMDAwMDAwLCAiZXZhIl0"
+Before = Annotated[str | None, Query(max_length=200, description="`next` of the page before", examples=[EXAMPLE])]
+Next = Annotated[
+    str | None,
+    Field(description="give it as `before` to get the next page; null when there is none", examples=[EXAMPLE]),
+]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which part of a list; all of it when nothing is said."""
+
+    after: Place | None = None
+    limit: int = sys.maxsize
+
+    def part(self, things: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
+        """A part of a list in the order of the places, and `next`.
+
+        Args:
+            things: the whole list, in any order.
+            place: of a thing; no two have the same.
+        """
+        rest = sorted((thing for thing in things if self.after is None or place(thing) > self.after), key=place)
+        shown = rest[: self.limit]
+        return shown, cursor_of(place(shown[-1])) if len(rest) > len(shown) else None
+
+
+ALL: Final = Paging()
+
+
+def _paging(before: Before = None, limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL) -> Paging:
+    return Paging(place_of(before), limit)
+
+
+Paged = Annotated[Paging, Depends(_paging)]
+
+
+def newest(moment: datetime, name: str) -> Place:
+    """The place in a list that begins with the newest."""
+    return -round(moment.timestamp() * 1_000_000), name
+
+
+def cursor_of(place: Place) -> str:
+    """A place as clients carry it."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str | None) -> Place | None:
+    """The place of a cursor.
+
+    Raises:
+        Problem: 422: it is none of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        number, name = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return int(number), str(name)
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
+        raise Problem(422, "before: take it from `next` of the page before") from error

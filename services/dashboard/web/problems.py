@@ -1,0 +1,166 @@
+"""Errors of the API: problem details for HTTP APIs (RFC 9457), all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.dashboard.store.projection import AWAY
+from shared.messaging.port import MessagingError
+from shared.storage.port import StorageError
+
+MEDIA_TYPE: Final = "application/problem+json"
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+PLAIN: Final = {413: "what was sent is larger than an order may be: send less"}
+"""What to do about errors of the framework."""
+
+_log = structlog.stdlib.get_logger("api")
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field("about:blank", description="the kind of problem; about:blank: what the status says")
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field("", description="what to do about it", examples=["no frame of that id is known"])
+    errors: list[dict[str, str]] | None = Field(None, description="of a request: where and what, one by one")
+
+
+class Problem(Exception):
+    """Raise it anywhere to answer with it."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.headers = headers
+        self.details = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
+
+
+Page = Callable[[Request, ProblemDetails], Response]
+Answer = Callable[[Request, ProblemDetails, dict[str, str] | None], Response]
+
+
+def respond(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Details as an answer."""
+    content = details.model_dump(exclude_none=True)
+    return JSONResponse(content, details.status, headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For ``responses=`` of an endpoint: these problems may come."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def install_problems(app: FastAPI, page: Page) -> Answer:
+    """Answer every error with problem details.
+
+    Args:
+        app: the application.
+        page: shows a problem to a person who came for a page.
+
+    Returns:
+        What answers a request with a problem.
+    """
+
+    def answer(request: Request, details: ProblemDetails, headers: dict[str, str] | None = None) -> Response:
+        if "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/"):
+            return page(request, details)
+        return respond(details, headers)
+
+    @app.exception_handler(Problem)
+    def problem(request: Request, problem: Problem) -> Response:
+        return answer(request, problem.details, problem.headers)
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        details = Problem(error.status_code, PLAIN.get(error.status_code) or str(error.detail)).details
+        allowed = {"Allow": _methods_of(app, request.scope["path"])} if error.status_code == 405 else {}
+        return answer(request, details, {**(error.headers or {}), **allowed})
+
+    @app.exception_handler(RequestValidationError)
+    def validation(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, _of_validation(error))
+
+    def unavailable(request: Request, error: Exception) -> Response:
+        _log.warning("something needed is away", reason=str(error))
+        what = "try again later" if request.method in SAFE else "look whether it was done, and try again later"
+        return answer(request, Problem(503, f"{what}: {error}").details, {"Retry-After": "5"})
+
+    for kind in (*AWAY, StorageError, MessagingError):
+        app.add_exception_handler(kind, unavailable)
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(request: Request, _error: ClientDisconnect) -> Response:
+        _log.info("a request broke off", path=request.scope["path"])
+        return respond(Problem(400, "the request broke off").details)  # nobody reads it
+
+    @app.exception_handler(Exception)
+    def unknown(request: Request, _error: Exception) -> Response:
+        return answer(request, Problem(500, "an error that nobody foresaw; the log has it").details)
+
+    return answer
+
+
+class ProblemsAlone:
+    """Answers with problem details where the framework has an error in plain text: a body that is too large."""
+
+    def __init__(self, app: ASGIApp, answer: Answer) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        replaced = False
+
+        async def send_problem(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_plain_error(message):
+                replaced = True
+                problem = Problem(message["status"], PLAIN.get(message["status"], ""))
+                await self._answer(Request(scope), problem.details, None)(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self._app(scope, receive, send_problem)
+
+
+def _is_plain_error(start: Message) -> bool:
+    kind = dict(start["headers"]).get(b"content-type", b"")
+    return bool(start["status"] >= 400 and kind.startswith(b"text/plain"))
+
+
+def _methods_of(app: FastAPI, path: str) -> str:
+    """What may be asked of a path, in the words of ``Allow``: each route knows its own methods alone."""
+    contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.route, APIRoute)]
+    return ", ".join(sorted({name for each in contexts if each.path_regex.match(path) for name in each.methods or ()}))
+
+
+def _of_validation(error: RequestValidationError) -> ProblemDetails:
+    errors = [
+        {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"].removeprefix("Value error, ")}
+        for found in error.errors()
+    ]
+    return Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors).details

@@ -1,0 +1,122 @@
+"""The HTTP server, in a thread of its own: the main thread waits for the signal to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.connections import (
+    BACKLOG,
+    HANDSHAKE_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    BoundedProtocol,
+    Connections,
+    Listener,
+    raise_descriptors,
+)
+from services.dashboard.web.guard import AnswerHeaders
+from services.dashboard.web.problems import ProblemsAlone
+from shared.messaging.port import MessagingError
+
+GRACE_SECONDS: Final = 3
+"""For requests under way, at the end."""
+CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
+"""After which a request that waits for a server that hangs is left behind."""
+
+
+class AddressTaken(MessagingError):
+    """Nothing can listen there."""
+
+
+class ServerEnded(RuntimeError):
+    """Nobody asked for it: the service ends with this thread."""
+
+
+@contextmanager
+def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
+    """Serve the application until the block ends, then finish the requests under way.
+
+    Raises:
+        AddressTaken: the address can't be had.
+    """
+    descriptors = raise_descriptors()
+    half = descriptors // 2
+    bounds = Connections(
+        min(settings.connections, half),
+        min(settings.connections_per_address, half),
+        settings.trusted_proxies.split(","),
+    )
+    config = uvicorn.Config(
+        AnswerHeaders(ProblemsAlone(app, app.state.answer)),
+        http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called like the class
+        backlog=BACKLOG,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.https_cert,
+        ssl_keyfile=settings.https_key,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # we say ourselves that we listen
+    listening = _listen(settings.host, settings.port)
+    listening.most_descriptors = descriptors - descriptors // 8
+    server = _Server(config)
+    told = threading.Event()
+
+    def serve() -> None:
+        with suppress(SystemExit):  # how it says that it can't start
+            server.run(sockets=[listening])
+        if not told.is_set():
+            raise ServerEnded("the HTTP server ended by itself: see the log")
+
+    thread = threading.Thread(target=serve, name="http", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        told.set()
+        server.should_exit = True
+        thread.join(CLOSE_SECONDS)
+        if not thread.is_alive():  # a thread that is left behind closes the socket itself
+            listening.close()
+
+
+class _Server(uvicorn.Server):
+    """A server whose TLS handshakes have a deadline."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        if self.config.is_ssl:
+            loop = asyncio.get_running_loop()
+            loop.create_server = partial(  # type: ignore[method-assign]
+                loop.create_server, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        await super().startup(sockets)
+
+
+def _listen(host: str, port: int) -> Listener:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = Listener(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise AddressTaken(
+            f"can't listen on {host}:{port} ({error.strerror}): give another DASHBOARD_PORT or DASHBOARD_HOST"
+        ) from error
+    return listening

@@ -1,0 +1,74 @@
+"""Templates, and what they all know."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
+
+from services.dashboard.access import Caller, Role
+from services.dashboard.web.times import bounded
+
+
+class Clock:
+    """The plant's clock: what is printed shows the same time to everybody."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+
+    def __call__(self, moment: datetime, form: str = "%d %b %Y %H:%M") -> str:
+        """A moment as the plant says it."""
+        return moment.astimezone(self.zone).strftime(form)
+
+    def read(self, text: str | None) -> datetime | None:
+        """A moment from a field of a form; None when it is empty, none, or centuries away."""
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+            return bounded(moment if moment.tzinfo else moment.replace(tzinfo=self.zone))
+        except ValueError:
+            return None
+
+
+def count(number: int) -> str:
+    """Thousands apart by a thin space."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def percent(share: float | None) -> str:
+    """With as many digits as rare defects need."""
+    if share is None:
+        return "–"
+    digits = 1 if share >= 0.1 or share == 0 else 2 if share >= 0.001 else 3
+    return f"{share:.{digits}%}"
+
+
+def only(caller: Caller, role: str) -> Markup:
+    """Attributes of a control that takes a role: empty for who has it; for others it is disabled, and says why."""
+    if caller.may(Role(role)):
+        return Markup("")
+    return Markup(' disabled title="This takes the role {}: yours is {}"').format(role, caller.role)
+
+
+def _known(request: Request) -> dict[str, Any]:
+    """Who asks, and what is missing right now."""
+    return {"caller": getattr(request.state, "caller", None), "away": request.app.state.readiness.away()}
+
+
+templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"), context_processors=[_known])
+templates.env.globals["only"] = only
+templates.env.filters["count"] = count
+templates.env.filters["percent"] = percent
+
+
+def show(request: Request, template: str, page: str, **context: Any) -> HTMLResponse:
+    """A page by the name under which the navigation knows it."""
+    clock: Clock = request.app.state.clock
+    return templates.TemplateResponse(request, template, {"page": page, "clock": clock, **context})

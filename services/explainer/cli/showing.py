@@ -1,0 +1,71 @@
+"""A picture of pictures: what the camera saw, where a model looked, and both merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import cv2
+import numpy as np
+
+from services.explainer.overlay import Layer, overlay
+from shared.imaging.codec import Picture
+from shared.recipe import Colour
+
+Row = Literal["picture", "heatmap", "merged"]
+ROWS: Final[tuple[Row, ...]] = get_args(Row)
+GAP: Final = 6
+CAPTION: Final = 22
+"""Pixels below each column, for its labels."""
+FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
+BACKGROUND: Final = 255
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One picture with its heat, and what to write below it, each word in its colour."""
+
+    picture: Picture
+    heat: Sequence[Layer]
+    words: Sequence[tuple[str, Colour]]
+
+
+def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -> Picture:
+    """Exhibits side by side.
+
+    Args:
+        exhibits: from left to right.
+        rows: what is shown of each, from top to bottom.
+        side: height of every picture, in pixels.
+    """
+    columns = [_column(exhibit, rows, side) for exhibit in exhibits]
+    return np.hstack(
+        [cv2.copyMakeBorder(each, GAP, GAP, GAP, GAP, cv2.BORDER_CONSTANT, value=(BACKGROUND,) * 3) for each in columns]
+    )
+
+
+def _column(exhibit: Exhibit, rows: Sequence[Row], side: int) -> Picture:
+    gap = np.full((GAP, round(side * exhibit.picture.shape[1] / exhibit.picture.shape[0]), 3), BACKGROUND, np.uint8)
+    parts = [part for row in rows for part in (gap, cv2.resize(_cell(exhibit, row), (gap.shape[1], side)))]
+    return np.vstack([*parts[1:], _caption(exhibit, gap.shape[1])])
+
+
+def _cell(exhibit: Exhibit, row: Row) -> Picture:
+    match row:
+        case "picture":
+            return exhibit.picture
+        case "heatmap":
+            return overlay(np.zeros_like(exhibit.picture), exhibit.heat, strength=1.0)
+        case "merged":
+            return overlay(exhibit.picture, exhibit.heat)
+
+
+def _caption(exhibit: Exhibit, width: int) -> Picture:
+    strip = np.full((CAPTION, width, 3), BACKGROUND, np.uint8)
+    at = 2
+    for word, colour in exhibit.words:
+        dark = tuple(int(part * 0.8) for part in reversed(colour))
+        cv2.putText(strip, word, (at, CAPTION - 7), FONT, 0.45, dark, 1, cv2.LINE_AA)
+        at += cv2.getTextSize(f"{word} ", FONT, 0.45, 1)[0][0]
+    return strip

@@ -1,0 +1,122 @@
+"""The commands' work: models out of folders, measured and shown. Importing this imports TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from services.explainer.cli.marked import drawn_by_lot, learned_from, marked_pictures
+from services.explainer.cli.requests import Request, WrongRequest, read_request
+from services.explainer.cli.showing import Exhibit, Row, draw_exhibits
+from shared.contracts.bundle import read_bundle_folder
+from shared.explain.gradients import subject_of
+from shared.explain.heat import heat_of
+from shared.explain.network import read_network
+from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
+from shared.explain.scoring import Subject, score_heatmaps
+from shared.explain.targets import questions_about
+from shared.imaging.codec import encode
+from shared.imaging.preprocessing import prepare
+from shared.verdict import Judgement, judge, scores_of
+
+SUFFIXES: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".png": "png"}
+COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", "insertion", "alike")
+
+
+def score(
+    models: Sequence[Path], data: Path, *, pictures: int | None, most: int, curves: int, seed: int
+) -> dict[str, HeatmapScores]:
+    """Measure the heatmaps of bundles on the marked pictures of a folder: all on the same, which none was trained on.
+
+    Returns:
+        Of each model version, in the order of the bundles.
+
+    Raises:
+        BundleError: a model can't be used.
+        MarkedFolderError: the folder lacks something.
+        WrongRequest: two models have the same version.
+        UnreadablePicture: a picture or mask is no picture.
+    """
+    bundles = {bundle.version: bundle for bundle in map(read_bundle_folder, models)}
+    if len(bundles) < len(models):
+        raise WrongRequest("two of these models have the same version: give each once")
+    known = frozenset[str]().union(*map(learned_from, bundles.values()))
+    found = {}
+    for version, bundle in bundles.items():
+        marked = drawn_by_lot(marked_pictures(data, bundle.recipe, known), pictures, seed)
+        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
+        found[version] = score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
+    return found
+
+
+def as_json(scores: Mapping[str, HeatmapScores]) -> str:
+    """The scores of a model, or of several by their versions."""
+    if len(scores) == 1:
+        return next(iter(scores.values())).model_dump_json(indent=1)
+    return json.dumps({version: of_model.model_dump(mode="json") for version, of_model in scores.items()}, indent=1)
+
+
+def show(model: Path, pictures: Sequence[str], out: Path, rows: Sequence[Row], side: int) -> None:
+    """Judge and explain pictures, and write one picture of all of them.
+
+    Raises:
+        BundleError: the model can't be used.
+        WrongRequest: a picture or label is not there, or the file to write is no picture's.
+        UnreadablePicture: a file is no picture.
+    """
+    if out.suffix not in SUFFIXES:
+        raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
+    bundle = read_bundle_folder(model)
+    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
+    exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in pictures]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(encode(draw_exhibits(exhibits, rows, side), SUFFIXES[out.suffix]))
+
+
+def _exhibit(request: Request, subject: Subject) -> Exhibit:
+    recipe, picture = subject.recipe, request.picture
+    prepared = prepare(picture, recipe.picture)[np.newaxis]
+    judgement = judge(recipe, scores_of(subject.logits(prepared), recipe.task)[0])
+    questions = questions_about(judgement.findings, recipe, request.labels)
+    maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])
+    heats = [heat_of(map_, *picture.shape[:2]) for map_ in maps]
+    words = [(_found(question.label.name, judgement), question.label.colour) for question in questions]
+    layers = [(heat.pixels, question.label.colour) for heat, question in zip(heats, questions, strict=True)]
+    return Exhibit(picture, layers, words)
+
+
+def _found(label: str, judgement: Judgement) -> str:
+    return f"{'' if judgement.findings[label].present else 'not '}{label} {judgement.findings[label].score:.2f}"
+
+
+def table_of(scores: HeatmapScores) -> str:
+    """Scores as a table in Markdown."""
+    head = (
+        f"{scores.method} at layer {scores.layer}; "
+        f"a peak may lie {100 * scores.tolerance:.0f} % of the shorter side beside the mask"
+    )
+    rows = [
+        f"| {name} | {label.pictures} | {' | '.join(_cell(label, column) for column in COLUMNS)} | {_trust(label)} |"
+        for name, label in scores.labels.items()
+    ]
+    titles = ("label", "pictures", *COLUMNS, "trustworthy")
+    return "\n".join([head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows])
+
+
+def _cell(label: LabelHeatmaps, column: str) -> str:
+    """A number with its interval; of the curves, beside the number of a map drawn by lot."""
+    found: Measured = getattr(label, column)
+    by_lot: Measured | None = getattr(label, f"{column}_random", None)
+    if by_lot is not None:
+        return f"{found.value:.2f} (by lot {by_lot.value:.2f})"
+    if column in ("random", "area"):
+        return f"{found.value:.2f}"
+    return f"{found.value:.2f} ({found.low:.2f} – {found.high:.2f})"
+
+
+def _trust(label: LabelHeatmaps) -> str:
+    return {True: "yes", False: "no", None: "not known"}[label.trustworthy] + (f": {label.reason}" * bool(label.reason))

@@ -1,0 +1,159 @@
+"""The trainer's commands for people. What needs TensorFlow is imported when it is asked for: that takes seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from services.trainer.cli.dataset_commands import commands as dataset_commands
+from services.trainer.cli.dataset_commands import split_folder
+from services.trainer.cli.errors import complaints, prove_writable
+from services.trainer.cli.model_commands import commands as model_commands
+from services.trainer.settings import TrainerSettings
+from services.trainer.training.cluster import VARIABLE
+from services.trainer.training.options import model_version_of, read_options, shares_of
+from shared.contracts.bundle import MANIFEST, BundleError, Form
+from shared.contracts.training import LARGEST_SEED, Precision, TrainingOptions
+from shared.engines.quiet import import_quietly
+from shared.recipe import PictureSpec, Task
+from shared.settings import read_settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+app = typer.Typer(
+    help="Train models from labelled pictures, evaluate and promote them. Without a command: the service.",
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+DEFAULTS: Final = TrainingOptions()
+
+Data = Annotated[Path, typer.Option(help="Folder with images/ and labels.csv, and groups.csv where known.")]
+Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
+SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
+
+
+def workbench() -> ModuleType:
+    """The commands that need TensorFlow or OpenVINO."""
+    return import_quietly("services.trainer.cli.workbench")
+
+
+@app.command()
+def train(
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Gets the bundle: model, recipe, evaluation.")],
+    recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
+    task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
+    size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's picture.")] = None,
+    architecture: Annotated[str, typer.Option(help="See `describe`.")] = "efficientnet-lite0",
+    weights: Annotated[
+        Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = DEFAULTS.epochs,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without anything better.")] = DEFAULTS.patience,
+    batch_size: Annotated[int, typer.Option(min=1)] = DEFAULTS.batch_size,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Mixed is quicker where the machine has it.")] = Precision.AUTO,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = DEFAULTS.seed,
+    split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
+    forms: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
+    mistakes: Annotated[int, typer.Option(min=0, max=100, help="The worst, kept for review.")] = DEFAULTS.mistakes,
+    report: Annotated[bool, typer.Option(help="Keep report.html with the model.")] = DEFAULTS.report,
+    model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File to keep it in after each epoch, and to go on from when started again."),
+    ] = None,
+    skip_problems: SkipProblems = False,
+) -> None:
+    """Train on a folder, without any server; where TF_CONFIG names several workers, together with them."""
+    with complaints():
+        given: dict[str, Any] = {
+            "epochs": epochs,
+            "patience": patience,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "precision": precision,
+            "seed": seed,
+            "shares": shares_of(split),
+            "forms": forms.split(","),
+            "mistakes": mistakes,
+            "report": report,
+            "skip_problems": skip_problems,
+        }
+        options = read_options(given)
+        version = model_version_of(model_version) if model_version is not None else None
+        if (out / MANIFEST).exists():
+            raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
+        if VARIABLE in os.environ:  # what TensorFlow would log of workers that are gone, the complaint says in a line
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        bench = workbench()
+        chosen = bench.recipe_for(data, recipe, task, size, skip_problems=skip_problems)
+        order = bench.order_of(data, chosen, architecture, options, version=version, weights=weights)
+        for folder in (out, *([checkpoint.parent] if checkpoint else [])):
+            prove_writable(folder)
+        bench.train(order, out, checkpoint)
+
+
+@app.command()
+def evaluate(
+    *,
+    model: Model,
+    data: Data,
+    form: Annotated[Form, typer.Option(help="Of the network.")] = Form.FP32,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Gets the evaluation as JSON.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Gets it as a page, with curves and the worst mistakes.")
+    ] = None,
+    skip_problems: SkipProblems = False,
+) -> None:
+    """Measure a model on a folder of labelled pictures."""
+    with complaints():
+        for path in filter(None, (report, html)):
+            prove_writable(path.parent)
+        bench = workbench()
+        with bench.examined(model, data, form, skip_problems=skip_problems) as sitting:
+            typer.echo(bench.summary_of(sitting.evaluation))
+            for note in sitting.notes:
+                typer.echo(f"note: {note}")
+            if report:
+                _write(report, sitting.as_json())
+            if html:
+                _write(html, sitting.as_html())
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="Of an architecture.")],
+    *,
+    height: Annotated[int, typer.Option(min=16, max=1024)] = 100,
+    width: Annotated[int, typer.Option(min=16, max=1024)] = 100,
+    labels: Annotated[int, typer.Option(min=1)] = 4,
+) -> None:
+    """Print an architecture's layers, parameters and multiply-accumulates."""
+    with complaints():
+        workbench().describe(name, PictureSpec(height=height, width=width), labels)
+
+
+app.command("split")(split_folder)
+app.add_typer(dataset_commands, name="dataset")
+app.add_typer(model_commands)
+
+
+@app.command(hidden=True)
+def work(training_id: str) -> None:
+    """Do a training that was asked for by message: the trainer starts this."""
+    settings = read_settings(TrainerSettings)
+    import_quietly("services.trainer.training.work").work(training_id, settings)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

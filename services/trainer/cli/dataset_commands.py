@@ -1,0 +1,174 @@
+"""The commands for labelled pictures: what is in object storage, in and out of it, and the three parts of a split."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from services.trainer.cli.errors import complaints
+from services.trainer.datasets.download import holds_tables
+from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
+from services.trainer.datasets.split import split, tables
+from services.trainer.datasets.tables import DatasetError
+from services.trainer.datasets.versions import as_dataset, check_out, find_version, keep
+from services.trainer.settings import TrainerSettings
+from services.trainer.training.options import read_options, shares_of
+from services.trainer.training.pixels import decode_pictures
+from shared.contracts.dataset import DatasetVersion, datasets, read_version, versions
+from shared.contracts.training import LARGEST_SEED
+from shared.recipe import PictureSpec, Recipe, Task, read_recipe
+from shared.settings import read_settings
+from shared.storage import open_store
+
+commands = typer.Typer(
+    help="Labelled pictures in object storage: each import of something new is a version that never changes.",
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+Folder = Annotated[Path, typer.Argument(help="With images/ and labels.csv or <video>_data.csv; groups.csv if known.")]
+Reference = Annotated[str, typer.Argument(help="name@version, or the name alone for its newest version.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Default: the labels are the table's columns.")]
+TaskOfFolder = Annotated[Task, typer.Option("--task", help="Of a folder without a recipe.")]
+SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
+Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
+DEFAULT_SHARES: Final = "0.78,0.20,0.02"
+SMALLEST: Final = PictureSpec(height=16, width=16, colour="grey")
+"""Of pictures that are decoded only to see that they can be."""
+
+
+@commands.command("import")
+def import_dataset(
+    folder: Folder,
+    *,
+    name: Annotated[str, typer.Option(help="Of the dataset in object storage.")],
+    recipe: RecipeFile = None,
+    task: TaskOfFolder = Task.MULTI_LABEL,
+    by: Annotated[str, typer.Option(envvar="USER", help="Who brings it; kept in the version.")] = "command line",
+    skip_problems: SkipProblems = False,
+) -> None:
+    """Put a folder of labelled pictures into object storage: a new version, if anything changed."""
+    with complaints():
+        if not NAME.fullmatch(name):
+            raise DatasetError([f"a dataset is named with letters, digits, _ and -, and not {name!r}"])
+        store = open_store(read_settings(TrainerSettings))
+        if holds_tables(store, name):
+            raise DatasetError(
+                [f"datasets/{name}/ holds tables, which become a version when they are trained on: take another name"]
+            )
+        dataset = _read(folder, recipe, task, skip_problems=True)  # all of them, then told together
+        on_problem = _on_problem(skip_problems=skip_problems)
+        kept = keep(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
+        _note([*(f"passed over: {problem}" for problem in kept.problems), *(f"note: {text}" for text in kept.warnings)])
+        typer.echo(f"{'new: ' if kept.is_new else 'nothing changed: '}{_summary(kept.version)}")
+
+
+@commands.command("list")
+def list_datasets(
+    name: Annotated[str | None, typer.Argument(help="Of one dataset; default: all.")] = None,
+) -> None:
+    """List the versions of datasets, oldest first, with how many pictures have each label."""
+    with complaints():
+        store = open_store(read_settings(TrainerSettings))
+        for dataset in [name] if name else datasets(store):
+            for version in versions(store, dataset):
+                typer.echo(_summary(read_version(store, dataset, version)))
+
+
+@commands.command("export")
+def export_dataset(
+    dataset: Reference,
+    *,
+    out: Annotated[Path, typer.Option(help="Gets the tables, images/, and train.csv, valid.csv, test.csv.")],
+    shares: Shares = DEFAULT_SHARES,
+    seed: Seed = 0,
+) -> None:
+    """Copy a version into a folder, as the tables that it came from, with its pictures, and split."""
+    with complaints():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DatasetError([f"{out} is not empty: choose another folder"])
+        store = open_store(read_settings(TrainerSettings))
+        version = find_version(store, dataset)
+        check_out(version, store, out)
+        _write_split(as_dataset(version), out, shares, seed)
+        typer.echo(_summary(version))
+
+
+@commands.command("split")
+def split_dataset(
+    dataset: Reference,
+    *,
+    out: Annotated[Path, typer.Option(help="Gets train.csv, valid.csv and test.csv.")],
+    shares: Shares = DEFAULT_SHARES,
+    seed: Seed = 0,
+) -> None:
+    """Write train.csv, valid.csv and test.csv of a version, as a training with these shares and this seed has them."""
+    with complaints():
+        version = find_version(open_store(read_settings(TrainerSettings)), dataset)
+        _write_split(as_dataset(version), out, shares, seed)
+
+
+def split_folder(
+    folder: Folder,
+    *,
+    out: Annotated[Path | None, typer.Option(help="Gets the three tables. Default: the folder itself.")] = None,
+    recipe: RecipeFile = None,
+    task: TaskOfFolder = Task.MULTI_LABEL,
+    shares: Shares = DEFAULT_SHARES,
+    seed: Seed = 0,
+    skip_problems: SkipProblems = False,
+) -> None:
+    """Write train.csv, valid.csv and test.csv of a folder, as a training with these shares and this seed has them."""
+    with complaints():
+        dataset = _opened(_read(folder, recipe, task, skip_problems=skip_problems), skip_problems=skip_problems)
+        _note(f"passed over: {problem}" for problem in dataset.problems)
+        _write_split(dataset, out or folder, shares, seed)
+
+
+def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool) -> Dataset:
+    found: Recipe | None = read_recipe(recipe) if recipe else None
+    exclusive = (found.task if found else task) is Task.EXCLUSIVE
+    names = found.label_names if found else ()
+    return read_dataset(folder, names, exclusive=exclusive, on_problem=_on_problem(skip_problems=skip_problems))
+
+
+def _opened(dataset: Dataset, *, skip_problems: bool) -> Dataset:
+    """What a training splits: pictures that can be decoded, each with its digest, by which copies are told."""
+    with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
+        return decode_pictures(dataset, SMALLEST, Path(scratch), _on_problem(skip_problems=skip_problems))[0]
+
+
+def _on_problem(*, skip_problems: bool) -> OnProblem:
+    return "skip" if skip_problems else "stop"
+
+
+def _write_split(dataset: Dataset, out: Path, shares: str, seed: int) -> None:
+    options = read_options({"shares": shares_of(shares), "seed": seed})
+    parts = split(dataset, options.shares, options.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in tables(parts, dataset.label_names).items():
+        (out / name).write_bytes(content)
+    _note(f"note: {warning}" for warning in parts.warnings)
+    counts = ", ".join(f"{part} {len(examples)}" for part, examples in parts.parts.items())
+    typer.echo(f"{counts} pictures, in {out}")
+
+
+def _summary(version: DatasetVersion) -> str:
+    counts = ", ".join(f"{label} {count}" for label, count in version.counts.items())
+    marked = sum(bool(picture.masks) for picture in version.pictures)
+    counts += f"; {marked} with masks" if marked else ""
+    made = f"{version.made_at:%Y-%m-%d %H:%M} UTC by {version.made_by} from {version.source}"
+    return f"{version.reference}  {len(version.pictures)} pictures in {version.groups} groups: {counts}  ({made})"
+
+
+def _note(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line, err=True)

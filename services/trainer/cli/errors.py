@@ -1,0 +1,65 @@
+"""How the commands tell people what is wrong."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+from services.trainer.errors import TrainerError
+from shared.contracts.bundle import BundleError
+from shared.contracts.dataset import DatasetVersionError
+from shared.engines.port import EngineError
+from shared.messaging.port import MessagingError
+from shared.recipe import RecipeError
+from shared.storage.port import StorageError
+
+WRONG_INPUT: Final = 2
+
+
+class Unwritable(TrainerError):
+    """A place that takes no files."""
+
+
+def prove_writable(folder: Path) -> None:
+    """Make sure that files can be written into a folder, before the work whose result they are; it need not exist yet.
+
+    Raises:
+        Unwritable: they can't be.
+    """
+    try:
+        existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=existing):  # and nothing stays, should the work come to nothing
+            pass
+    except OSError as error:
+        raise Unwritable(f"{folder} can't be written into ({error.strerror}): choose another folder") from error
+
+
+@contextmanager
+def complaints() -> Iterator[None]:
+    """What people can put right is told in a line, with exit code 2 and without a traceback."""
+    try:
+        yield
+    except (
+        TrainerError,
+        RecipeError,
+        DatasetVersionError,
+        BundleError,
+        EngineError,
+        StorageError,
+        MessagingError,
+    ) as error:
+        _refuse(str(error))
+    except BrokenPipeError:  # who read the output has enough: no complaint
+        raise
+    except OSError as error:
+        place = f"{error.filename} can't be read or written: " if error.filename else ""
+        _refuse(f"{place}{error.strerror or error}; put that right, and try again")
+
+
+def _refuse(text: str) -> NoReturn:
+    sys.stderr.write(f"{text}\n")
+    raise SystemExit(WRONG_INPUT) from None

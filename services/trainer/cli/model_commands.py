@@ -1,0 +1,268 @@
+"""The commands for models: what there is, what is in production and how it came there, and what should be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from pydantic import ValidationError
+from ulid import ULID
+
+from services.trainer.cli.errors import complaints
+from services.trainer.errors import TrainerError
+from services.trainer.jobs.answers import find_answer
+from services.trainer.promotion.gate import Measuring
+from services.trainer.settings import TrainerSettings
+from shared.contracts.bundle import (
+    MANIFEST,
+    Bundle,
+    BundleExists,
+    Manifest,
+    production_history,
+    production_version,
+    read_bundle,
+    read_bundle_folder,
+    version_before,
+    versions,
+    write_bundle,
+    write_bundle_folder,
+)
+from shared.contracts.promotion import Entry, find_decision, history_of
+from shared.engines.quiet import import_quietly
+from shared.explain.explainable import refuse_unexplainable
+from shared.messages import (
+    Message,
+    ModelPromoted,
+    PromotionRefused,
+    PromotionRequested,
+    ThresholdsKept,
+    ThresholdsRefused,
+    ThresholdsRequested,
+)
+from shared.messaging import open_broker
+from shared.settings import read_settings
+from shared.storage import open_store
+from shared.storage.port import ObjectStore
+
+REFUSED: Final = 1
+BETWEEN_LOOKS_SECONDS: Final = 0.2
+UNANSWERED: Final = 3
+NAMED: Final = 3
+"""Files that a refusal names."""
+
+Asked = TypeVar("Asked", PromotionRequested, ThresholdsRequested)
+Done = TypeVar("Done", ModelPromoted, ThresholdsKept)
+commands = typer.Typer()
+
+Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]
+By = Annotated[str, typer.Option(envvar="USER", help="Who asks; kept in the history.")]
+Reason = Annotated[str, typer.Option(help="Kept in the history.")]
+WaitSeconds = Annotated[float, typer.Option(min=0, help="For the trainer's answer.")]
+
+
+class WrongRequest(TrainerError):
+    """Something that no trainer can be asked for."""
+
+
+class WrongThreshold(WrongRequest):
+    """Something else than a label and a number."""
+
+
+class NothingBefore(TrainerError):
+    """There is no model to roll back to."""
+
+
+@commands.command()
+def models(recipe: Recipe) -> None:
+    """List the models of a recipe, oldest first, and which one is in production."""
+    with complaints():
+        store = _store()
+        current = production_version(store, recipe)
+        for version in versions(store, recipe):
+            typer.echo(f"{version}{'  in production' if version == current else ''}")
+
+
+@commands.command()
+def history(recipe: Recipe) -> None:
+    """Print every promotion, rollback and refusal of a recipe, oldest first: who, when, why, from, to."""
+    with complaints():
+        for entry in history_of(_store(), recipe):
+            typer.echo(_told(entry))
+
+
+@commands.command()
+def compare(
+    recipe: Recipe,
+    baseline: Annotated[str, typer.Argument(help="A model version.")],
+    candidate: Annotated[str, typer.Argument(help="Another one: both are measured on its test pictures.")],
+) -> None:
+    """Measure two models side by side on the same test pictures: each label and the whole, with 95 % intervals."""
+    with complaints():
+        found = Measuring(_store()).compare(recipe, baseline, candidate)
+        import_quietly("services.trainer.cli.side_by_side").show(found)
+
+
+@commands.command()
+def promote(
+    recipe: Recipe,
+    model_version: Annotated[str, typer.Argument(help="Refused when it is worse than the one in production.")],
+    *,
+    reason: Reason = "",
+    by: By = "command line",
+    force: Annotated[bool, typer.Option(help="Although it is worse, or can't be compared; needs a reason.")] = False,
+    wait_seconds: WaitSeconds = 60.0,
+) -> None:
+    """Ask the running trainer to make a model the one in production."""
+    with complaints():
+        _ask(recipe, model_version, wait_seconds, reason=reason, requested_by=by, force=force)
+
+
+@commands.command()
+def rollback(recipe: Recipe, *, reason: Reason = "", by: By = "command line", wait_seconds: WaitSeconds = 60.0) -> None:
+    """Ask the running trainer to put the model back into production that was there before."""
+    with complaints():
+        before = version_before(production_history(_store(), recipe))
+        if before is None:
+            raise NothingBefore(f"no other model of recipe {recipe!r} was in production before")
+        _ask(recipe, before, wait_seconds, reason=reason, requested_by=by, rollback=True)
+
+
+@commands.command("thresholds")
+def set_thresholds(
+    recipe: Recipe,
+    model_version: Annotated[str, typer.Argument(help="Whose network and other thresholds are kept.")],
+    *,
+    chosen: Annotated[list[str], typer.Option("--set", help="LABEL=THRESHOLD, as often as needed.")],
+    reason: Reason = "",
+    by: By = "command line",
+    promotion: Annotated[bool, typer.Option("--promote", help="If it passes the gate.")] = False,
+    wait_seconds: WaitSeconds = 60.0,
+) -> None:
+    """Ask the running trainer for a version of other thresholds, measured on the model's own test pictures."""
+    with complaints():
+        asked = _thresholds_of(recipe, model_version, chosen, reason=reason, requested_by=by, promote=promotion)
+        answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
+        typer.echo(f"{answer.model_version} has these thresholds")
+
+
+@commands.command("import")
+def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")]) -> None:
+    """Put a bundle of a folder into object storage; `promote` it afterwards."""
+    with complaints():
+        bundle = read_bundle_folder(model)
+        refuse_unexplainable(bundle)
+        write_bundle(_store(), bundle.manifest, bundle.files)
+        typer.echo(f"model {bundle.version} of recipe {bundle.manifest.recipe} is in object storage")
+
+
+@commands.command("export")
+def export_model(
+    recipe: Recipe,
+    model_version: Annotated[str, typer.Argument()],
+    out: Annotated[Path, typer.Option(help="Gets the bundle.")],
+) -> None:
+    """Copy a bundle from object storage into a folder that holds no other."""
+    with complaints():
+        bundle = read_bundle(_store(), recipe, model_version)
+        _refuse_mixture(out, bundle)
+        write_bundle_folder(out, bundle)
+
+
+def _refuse_mixture(out: Path, bundle: Bundle) -> None:
+    """Leave a folder alone that holds something else than (a part of) this very model.
+
+    Raises:
+        BundleExists: it does.
+    """
+    manifest = out / MANIFEST
+    if manifest.exists() and not _is_of(bundle, manifest.read_bytes()):
+        raise BundleExists(f"{out} holds another model, and models are not changed: choose another folder")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if others := sorted(there - {*bundle.files, MANIFEST}):
+        named = ", ".join(others[:NAMED]) + (", …" if others[NAMED:] else "")
+        raise BundleExists(f"{out} holds what is not of model {bundle.version} ({named}): choose another folder")
+
+
+def _is_of(bundle: Bundle, manifest: bytes) -> bool:
+    """Whether a manifest is that of a bundle."""
+    try:
+        return Manifest.model_validate_json(manifest) == bundle.manifest
+    except ValidationError:
+        return False
+
+
+def _store() -> ObjectStore:
+    return open_store(read_settings(TrainerSettings))
+
+
+def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None:
+    """Ask for a move of the pointer, and tell what the trainer answers."""
+    asked = _asked(PromotionRequested, promotion_id=str(ULID()), recipe=recipe, model_version=version, **details)
+    answer = _answer_to(asked, lambda store: find_decision(store, recipe, asked.promotion_id), wait_seconds)
+    typer.echo(f"{version} is in production: {answer.gate}")
+
+
+def _thresholds_of(recipe: str, version: str, chosen: Sequence[str], **details: Any) -> ThresholdsRequested:
+    """A request, of what stands on the command line.
+
+    Raises:
+        WrongRequest: something there is none.
+    """
+    thresholds = dict(each.rpartition("=")[::2] for each in chosen)
+    named = {"thresholds_id": f"thresholds-{ULID()}", "recipe": recipe, "model_version": version}
+    return _asked(ThresholdsRequested, **named, thresholds=thresholds, **details)
+
+
+def _asked(kind: type[Asked], **fields: Any) -> Asked:
+    """A request of this moment.
+
+    Raises:
+        WrongRequest: a field can't be so; the error names the first.
+    """
+    try:
+        return kind.model_validate({**fields, "requested_at": datetime.now(UTC)})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = str(problem["loc"][0])
+        if field == "thresholds":
+            told = " ".join(f"{label}={threshold}".removeprefix("=") for label, threshold in fields[field].items())
+            raise WrongThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {told}") from error
+        if field in ("recipe", "model_version"):
+            raise WrongRequest(
+                f"{field} is at most 64 letters, digits, _ and -, after a letter or digit, and not {fields[field]!r}"
+            ) from error
+        raise WrongRequest(f"{field}: {problem['msg']}") from error
+
+
+def _answer_to(
+    asked: Message,
+    find: Callable[[ObjectStore], Done | PromotionRefused | ThresholdsRefused | None],
+    wait_seconds: float,
+) -> Done:
+    """What the trainer says to a request. Exit code 1 when it refuses, 3 when it says nothing in time."""
+    settings = read_settings(TrainerSettings)
+    with closing(open_broker(settings)) as broker:
+        broker.publisher().publish(asked).result()
+    store = open_store(settings)
+    end = time.monotonic() + wait_seconds
+    while not (answer := find(store)) and time.monotonic() < end:
+        time.sleep(BETWEEN_LOOKS_SECONDS)
+    if answer is None:
+        typer.echo("asked; the trainer has not answered yet: see that it runs, the request stands", err=True)
+        raise typer.Exit(UNANSWERED)
+    if isinstance(answer, (PromotionRefused, ThresholdsRefused)):
+        typer.echo(f"refused: {answer.reason}", err=True)
+        raise typer.Exit(REFUSED)
+    return answer
+
+
+def _told(entry: Entry) -> str:
+    forced = "  forced" if entry.forced else ""
+    why = "; ".join(filter(None, [entry.reason, entry.gate]))
+    moment = f"{entry.at:%Y-%m-%d %H:%M:%S}"
+    return f"{moment}  {entry.outcome.value}{forced}  {entry.previous or '-'} -> {entry.version}  {entry.by}: {why}"

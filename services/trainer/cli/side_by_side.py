@@ -1,0 +1,52 @@
+"""A comparison for the terminal: two models, label by label and as a whole."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from services.trainer.promotion.comparison import Comparison
+from services.trainer.promotion.gate import objections, summary, verdict
+from shared.intervals import Interval
+
+OF_LABELS: Final = ("recall", "precision", "f1", "average_precision", "accuracy")
+OF_WHOLE: Final = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")
+
+
+def show(comparison: Comparison) -> None:
+    """Print a table, and what the gate would say of the second model after the first."""
+    before, after = comparison.baseline, comparison.candidate
+    table = Table("label", "examples", "measure", before.version, after.version, box=None)
+    for name, first in before.evaluation.labels.items():
+        second = after.evaluation.labels[name]
+        for row, measure in enumerate(OF_LABELS):
+            table.add_row(
+                "" if row else name,
+                "" if row else str(first.positives),
+                measure.replace("_", " "),
+                told(getattr(first, measure), first.intervals.get(measure)),
+                told(getattr(second, measure), second.intervals.get(measure)),
+            )
+    for row, measure in enumerate(OF_WHOLE):
+        table.add_row(
+            "" if row else "whole",
+            "" if row else str(comparison.pictures),
+            measure.replace("_", " "),
+            told(getattr(before.evaluation, measure), before.evaluation.intervals.get(measure)),
+            told(getattr(after.evaluation, measure), after.evaluation.intervals.get(measure)),
+        )
+    console = Console(width=120)
+    console.print(table, highlight=False)
+    against = objections(comparison)
+    why = f": {'; '.join(against)}" if against else " beyond the intervals"
+    found = f"{after.version} is {verdict(comparison)} {before.version}{why}"
+    console.print(f"{summary(comparison)}\n{found}", highlight=False)
+
+
+def told(value: float | None, interval: Interval | None) -> str:
+    """A number with its interval; a dash where it is not defined."""
+    if value is None:
+        return "-"
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else f"{value:.3f}"

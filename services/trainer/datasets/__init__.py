@@ -1,0 +1,1 @@
+"""Read labelled images, split them, and store them as dataset versions."""

@@ -1,0 +1,122 @@
+"""A first recipe, made from a table: something to start with and to correct by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from services.trainer.datasets.labelled_images import Dataset
+from shared.imaging.codec import UnreadablePicture, size_of
+from shared.recipe import (
+    NAMED_COLOURS,
+    RESERVED_KEYS,
+    Augmentation,
+    Label,
+    PictureSpec,
+    Recipe,
+    RecipeError,
+    Role,
+    Task,
+)
+
+GOOD: Final = ("good", "ok", "normal", "intact")
+"""Names of a label that says the part is ok."""
+SHARE_OF_GOOD: Final = 0.02
+"""A label that at least this share of the good pictures have is no defect."""
+SAMPLE: Final = 20
+"""Pictures whose size is looked at."""
+SIDES: Final = (32, 160)
+"""In pixels."""
+KEYS: Final = [key for key in "abcdefghijklmnopqrstuvwxyz0123456789" if key not in RESERVED_KEYS]
+
+
+def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
+    """A recipe for the labels of a dataset.
+
+    A label called good (or ok, normal, intact) is the quality; one that good pictures have now and then is an
+    attribute; any other is a defect. Where no label is the quality, exclusive labels are attributes, others defects.
+
+    Args:
+        name: of the product; what a recipe's name can't hold is replaced.
+        dataset: the labelled pictures.
+        task: how the labels relate.
+        side: height and width of the network's pictures, in pixels.
+
+    Raises:
+        RecipeError: a label's name is none for a recipe, there are more of them than keys, or too few for the task.
+    """
+    roles = _roles(dataset, task)
+    if len(roles) > len(KEYS):
+        raise RecipeError(f"{len(roles)} labels are more than a drafted recipe can hold ({len(KEYS)}): write one")
+    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
+    try:
+        return Recipe(
+            name=clean,
+            task=task,
+            description="Drafted from a table of labels: check the roles, keys and colours.",
+            labels=_labels(dataset.label_names, roles),
+            picture=PictureSpec(height=side, width=side),
+            augmentation=Augmentation(brightness=True, shift=0.03, noise=True),
+        )
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"no recipe can be drafted from the table: {why}, or ask for another task") from error
+
+
+def _labels(names: Sequence[str], roles: Sequence[Role]) -> tuple[Label, ...]:
+    columns = zip(names, _keys(names), _colours(len(names)), roles, strict=True)
+    try:
+        return tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
+    except ValidationError as error:
+        named = error.errors()[0]["input"]
+        raise RecipeError(
+            f"label {named!r}: name it with letters, digits, _ and - in the table, or give a recipe"
+        ) from error
+
+
+def _roles(dataset: Dataset, task: Task) -> list[Role]:
+    truth = np.array([example.labels for example in dataset.examples])
+    quality = next((index for index, name in enumerate(dataset.label_names) if name.lower() in GOOD), None)
+    if quality is None:
+        return [Role.ATTRIBUTE if task is Task.EXCLUSIVE else Role.DEFECT] * len(dataset.label_names)
+    good = truth[truth[:, quality]]
+    shared = good.mean(axis=0) >= SHARE_OF_GOOD if len(good) else np.zeros(truth.shape[1], bool)
+    return [
+        Role.QUALITY if index == quality else Role.ATTRIBUTE if shared[index] else Role.DEFECT
+        for index in range(len(dataset.label_names))
+    ]
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+    """For each label a letter of its name if one is free, else any."""
+    taken: list[str] = []
+    for name in names:
+        taken.append(next(key for key in [*name.lower(), *KEYS] if key in KEYS and key not in taken))
+    return taken
+
+
+def _colours(count: int) -> list[tuple[int, int, int]]:
+    named = list(NAMED_COLOURS.values())
+    more = [tuple(int(part) for part in row) for row in np.random.default_rng(0).integers(0, 256, (count, 3))]
+    return [(red, green, blue) for red, green, blue in [*named, *more]][:count]
+
+
+def side_of(dataset: Dataset) -> int:
+    """The side of the network's pictures for these: their own (the shorter one), as far as `SIDES` allow.
+
+    Pictures that can't be read are passed over: whoever decodes them all names each with its row.
+    """
+    sizes = list(islice(_sizes(dataset), SAMPLE)) or [SIDES]
+    return int(np.clip(np.median([min(size) for size in sizes]), *SIDES))
+
+
+def _sizes(dataset: Dataset) -> Iterator[tuple[int, int]]:
+    for example in dataset.examples:
+        with suppress(OSError, UnreadablePicture):
+            yield size_of(example.picture.read_bytes())

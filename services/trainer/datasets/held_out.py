@@ -1,0 +1,150 @@
+"""The pictures that a model was evaluated on and never learned from, found again in object storage."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import structlog
+
+from services.trainer.datasets.labelled_images import NAME
+from services.trainer.datasets.tables import DatasetError
+from services.trainer.datasets.versions import find_version, picture_of
+from services.trainer.errors import TrainerError
+from services.trainer.evaluation.evaluate import Truth
+from shared.contracts.bundle import Bundle
+from shared.contracts.dataset import (
+    DatasetVersion,
+    DatasetVersionError,
+    LabelledPicture,
+    datasets,
+    read_version,
+    versions,
+)
+from shared.imaging.codec import Picture, UnreadablePicture, decode
+from shared.storage.port import InvalidKey, ObjectStore
+
+THREADS: Final = 8
+
+_log = structlog.stdlib.get_logger("held_back")
+
+
+class Incomparable(TrainerError):
+    """Two models can't be measured on the same pictures; the message says why."""
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Some pictures of a dataset version, which a model never learned from."""
+
+    version: DatasetVersion
+    pictures: tuple[LabelledPicture, ...]
+    truth: Truth
+    """In the order of the model's labels."""
+
+    @property
+    def groups(self) -> list[str]:
+        """Of each picture."""
+        return [picture.group for picture in self.pictures]
+
+    def read(self, store: ObjectStore, part: slice) -> list[Picture]:
+        """Some of the pictures, each checked to be the one that was labelled.
+
+        Raises:
+            Incomparable: one is gone or has changed.
+        """
+
+        def read(picture: LabelledPicture) -> Picture:
+            return decode(picture_of(self.version, picture, store))
+
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                return list(pool.map(read, self.pictures[part]))
+        except (DatasetVersionError, UnreadablePicture) as error:
+            raise Incomparable(str(error)) from error
+
+
+def held_back(bundle: Bundle, store: ObjectStore, part: str = "test") -> HeldBack:
+    """The test part of a model, or its validation part (``valid``).
+
+    Raises:
+        Incomparable: the bundle does not say which it is, or its pictures are not in object storage.
+    """
+    names = _part(bundle, f"{part}.csv")
+    version = version_of(bundle, store)
+    if not names or version is None:
+        raise Incomparable(
+            f"the {part} pictures of model {bundle.version} are not in object storage: "
+            "`dataset import` the folder that it was trained on, or train it on a dataset version"
+        )
+    known = {picture.name: picture for picture in version.pictures}
+    if missing := [name for name in names if name not in known]:
+        raise Incomparable(f"{version.reference} lacks {missing[0]}, a {part} picture of model {bundle.version}")
+    columns = [version.label_names.index(name) for name in bundle.recipe.label_names if name in version.label_names]
+    if len(columns) != len(bundle.recipe.labels):
+        raise Incomparable(f"{version.reference} lacks a label of model {bundle.version}")
+    pictures = tuple(known[name] for name in names)
+    truth = np.array([[picture.labels[column] for column in columns] for picture in pictures], np.float32)
+    return HeldBack(version, pictures, truth)
+
+
+def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | None:
+    """How many of the pictures a model was trained or validated on; None where that is not known."""
+    names = names_learned(bundle)
+    try:
+        version = version_of(bundle, store)
+    except Incomparable:
+        return None
+    if version is None or not names:
+        return None
+    seen = {picture.digest for picture in version.pictures if picture.name in names}
+    return sum(picture.digest in seen for picture in test.pictures)
+
+
+def known_groups(bundle: Bundle, test: HeldBack) -> int:
+    """Of how many groups of a model's own test pictures it was trained or validated on others."""
+    names = names_learned(bundle)
+    return len({picture.group for picture in test.version.pictures if picture.name in names} & set(test.groups))
+
+
+def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
+    """The dataset version that a model learned from: the one that it names, or one of the digest that it names.
+
+    Raises:
+        Incomparable: the version is gone or has changed, or what the model names can be none.
+    """
+    named = bundle.manifest.dataset
+    try:
+        if "@" in named:
+            return find_version(store, named)
+        return next((found for found in _all_versions(store) if found.digest == named), None)
+    except (DatasetError, DatasetVersionError) as error:
+        raise Incomparable(str(error)) from error
+    except InvalidKey:
+        raise Incomparable(f"model {bundle.version} says that it learned from {named!r}, which is no dataset") from None
+
+
+def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
+    """All that can be read: one that is damaged stands in the way of no model but its own."""
+    for name in datasets(store):
+        for version in versions(store, name):
+            try:
+                yield read_version(store, name, version)
+            except DatasetVersionError as error:
+                _log.warning("passed over a dataset version", reason=str(error))
+
+
+def names_learned(bundle: Bundle) -> set[str]:
+    """The names of the pictures that a model was trained or validated on."""
+    return {*_part(bundle, "train.csv"), *_part(bundle, "valid.csv")}
+
+
+def _part(bundle: Bundle, name: str) -> list[str]:
+    """The names of the pictures of one part of the split; none where the bundle has no such table."""
+    content = bundle.files.get(name, b"").decode("utf-8", errors="replace")
+    return [row[NAME] for row in csv.DictReader(io.StringIO(content)) if row.get(NAME)]

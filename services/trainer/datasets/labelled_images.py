@@ -1,0 +1,265 @@
+"""Labelled pictures: a folder of tables, of pictures beside them, and of the groups that must not be split.
+
+A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the picture's file, and one column per label
+with True or False, separated by commas, semicolons or tabs. A leading column without a name (or named ``index``) is an
+index that some tool wrote, and is passed over. Several tables in one folder are read together. Pictures lie in
+``images/``, or beside the tables. ``groups.csv`` says which pictures belong together (``name,group``); without it,
+those of a ``<video>_data.csv`` are one group. ``labelled.csv`` says who labelled them and when (``name,by,at``), where
+that is known. Masks, where there are any, lie as `shared.explain.masks` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from services.trainer.datasets.tables import DatasetError, Place, Problem, Row, Table, read_table
+from shared.contracts.dataset import is_picture_name
+from shared.explain.masks import mask_files
+
+LABELS: Final = "labels.csv"
+VIDEO_TABLE: Final = "_data.csv"
+GROUPS: Final = "groups.csv"
+LABELLED: Final = "labelled.csv"
+PICTURES: Final = "images"
+NAME: Final = "name"
+INDEX_COLUMNS: Final = ("", "index", "unnamed: 0")
+BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+SHOWN_OF_NAME: Final = 40
+"""Characters of a name that is too long."""
+UNGROUPED: Final = (
+    f"no {GROUPS}: each picture is taken for a part of its own; where several show the same part, say so in {GROUPS} "
+    "(name,group), or they are on both sides of the split, and the evaluation flatters"
+)
+
+OnProblem = Literal["stop", "skip"]
+"""Whether a row that is wrong ends the reading, or is passed over and listed."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled picture."""
+
+    name: str
+    picture: Path
+    labels: tuple[bool, ...]
+    """In the order of the dataset's label names."""
+    group: str
+    place: Place
+    """The row that says so."""
+    labelled_by: str | None = None
+    labelled_at: datetime | None = None
+    masks: tuple[tuple[str, Path], ...] = ()
+    """The files that mark where in it the things are, each by its name below the folder."""
+    digest: str = ""
+    """SHA-256 of the picture's file, in hexadecimal; empty where it was not opened yet."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled pictures of one product."""
+
+    label_names: tuple[str, ...]
+    examples: tuple[Example, ...]
+    problems: tuple[Problem, ...] = ()
+    """Rows that were passed over."""
+    warnings: tuple[str, ...] = ()
+    """What can be learned from, and is perhaps not what was meant."""
+
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return len({example.group for example in self.examples})
+
+
+def read_dataset(
+    folder: Path, label_names: Sequence[str] = (), *, exclusive: bool = False, on_problem: OnProblem = "stop"
+) -> Dataset:
+    """Read a folder of labelled pictures. The pictures themselves are not opened.
+
+    Args:
+        folder: with the tables.
+        label_names: the recipe's labels, in its order; empty for those of the first table.
+        exclusive: exactly one label of each picture must be true.
+        on_problem: what a row that is wrong does.
+
+    Raises:
+        DatasetError: there is no table, a label of the recipe has no column, no picture is left, or (``stop``) a row is
+            wrong.
+    """
+    tables = [read_table(path, (NAME,)) for path in find_tables(folder)]
+    names = tuple(label_names) or label_columns(tables[0])
+    reader = _Reader(folder, names, exclusive=exclusive)
+    for table in tables:
+        reader.read(table)
+    if reader.problems and on_problem == "stop":
+        raise DatasetError(reader.problems)
+    if not reader.examples:
+        raise DatasetError([*reader.problems, f"{folder}: no picture to learn from"])
+    return Dataset(names, tuple(reader.examples.values()), tuple(reader.problems), reader.warnings)
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """The tables of a folder, in the order of their names.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = sorted(path for path in folder.glob("*.csv") if is_table(path.name))
+    if not found:
+        what = "no table" if folder.is_dir() else "no such folder"
+        raise DatasetError([f"{folder}: {what}: put {LABELS} or <video>{VIDEO_TABLE} there, with name and labels"])
+    return found
+
+
+def is_table(name: str) -> bool:
+    """Whether a file lists labels, by its name in the folder of a dataset."""
+    return "/" not in name and (name == LABELS or name.endswith(VIDEO_TABLE))
+
+
+def label_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table that are labels."""
+    leading = 1 if table.columns and table.columns[0].lower() in INDEX_COLUMNS else 0
+    return tuple(column for column in table.columns[leading:] if column != NAME)
+
+
+def group_of_table(table: str, name: str) -> str:
+    """The group of a picture that no ``groups.csv`` names: the video of its table, or itself."""
+    return table.removesuffix(VIDEO_TABLE) if table.endswith(VIDEO_TABLE) else name
+
+
+class _WrongRow(ValueError):
+    """Why one row can't be used."""
+
+
+class _Reader:
+    """Gathers the examples of one folder, and what is wrong with its tables."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...], *, exclusive: bool) -> None:
+        self.examples: dict[str, Example] = {}
+        self.problems: list[Problem] = []
+        self._folder = folder
+        self._names = names
+        self._exclusive = exclusive
+        self._pictures = folder / PICTURES if (folder / PICTURES).is_dir() else folder
+        self._groups = self._read_groups(folder / GROUPS)
+        self._labelled = self._read_labelled(folder / LABELLED)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be wrong with all of it."""
+        alone = sum(each.group == each.name for each in self.examples.values())
+        return (UNGROUPED,) if self._groups is None and alone > 1 else ()
+
+    def read(self, table: Table) -> None:
+        """Add the rows of a table."""
+        self._check_columns(table)
+        self.problems.extend(table.problems)
+        for row in table.rows:
+            try:
+                self._add(row, table)
+            except _WrongRow as wrong:
+                self.problems.append(Problem(row.place, str(wrong)))
+
+    def _check_columns(self, table: Table) -> None:
+        missing = [name for name in (NAME, *self._names) if name not in table.columns]
+        if missing or not self._names:
+            wanted, there = ", ".join(missing) or "a label", ", ".join(filter(None, table.columns)) or "none"
+            text = f"no column for {wanted}: the first line names {NAME} and each label, and its columns are {there}"
+            raise DatasetError([Problem(table.top, text)])
+        unknown = [name for name in label_columns(table) if name not in self._names]
+        if unknown:
+            text = f"the recipe has no label {', '.join(unknown)}: remove the column, or add the label to the recipe"
+            self.problems.append(Problem(table.top, text))
+
+    def _add(self, row: Row, table: Table) -> None:
+        name = row.cells[NAME]
+        labels = self._labels(row)
+        before = self.examples.get(name)
+        if before:
+            what = "is listed twice" if before.labels == labels else "is labelled otherwise"
+            raise _WrongRow(f"{name} {what}, see {before.place}: keep one of the two")
+        by, at = self._labelled.get(name, (None, None))
+        picture, group = self._picture(name), self._group(name, table)
+        masks = tuple(mask_files(self._folder, name, self._names))
+        self.examples[name] = Example(name, picture, labels, group, row.place, by, at, masks)
+
+    def _labels(self, row: Row) -> tuple[bool, ...]:
+        for label in self._names:
+            if row.cells[label].lower() not in BOOLEANS:
+                raise _WrongRow(f"{label} is {row.cells[label]!r}: write True or False")
+        labels = tuple(BOOLEANS[row.cells[label].lower()] for label in self._names)
+        if self._exclusive and sum(labels) != 1:
+            true = [name for name, value in zip(self._names, labels, strict=True) if value]
+            raise _WrongRow(f"{' and '.join(true) or 'no label'} is true, and the recipe wants exactly one")
+        return labels
+
+    def _picture(self, name: str) -> Path:
+        if not is_picture_name(name):
+            raise _WrongRow(f"{name!r} is no name of a picture in {self._pictures.name}")
+        if name != (plain := str(PurePosixPath(name))):
+            raise _WrongRow(f"{name!r} is another name of {plain!r}: write it so")
+        picture = self._pictures / name
+        try:
+            there = picture.is_file()
+        except OSError as error:
+            raise _WrongRow(f"{name[:SHOWN_OF_NAME]} can't be looked for ({error.strerror}): rename it") from error
+        if not there:
+            raise _WrongRow(f"{name} is not there: put it into {self._pictures}, or remove the row")
+        return picture
+
+    def _group(self, name: str, table: Table) -> str:
+        if self._groups is None:
+            return group_of_table(table.file, name)
+        if name not in self._groups:
+            raise _WrongRow(f"{name} has no group: add it to {GROUPS}")
+        return self._groups[name]
+
+    def _read_groups(self, path: Path) -> dict[str, str] | None:
+        if not path.is_file():
+            return None
+        table = read_table(path, (NAME, "group"))
+        self.problems.extend(table.problems)
+        if not {NAME, "group"} <= set(table.columns):
+            raise DatasetError([Problem(table.top, "no column for name or group: the first line is name,group")])
+        groups: dict[str, str] = {}
+        for row in table.rows:
+            name, group = row.cells[NAME], row.cells["group"]
+            if not group or groups.setdefault(name, group) != group:
+                what = f"is in {groups[name]!r} already" if group else "has no group"
+                self.problems.append(Problem(row.place, f"{name} {what}: give it one group"))
+        return groups
+
+    def _read_labelled(self, path: Path) -> dict[str, tuple[str | None, datetime | None]]:
+        if not path.is_file():
+            return {}
+        table = read_table(path, (NAME, "by", "at"))
+        self.problems.extend(table.problems)
+        if not {NAME, "by", "at"} <= set(table.columns):
+            raise DatasetError([Problem(table.top, "no column for name, by or at: the first line is name,by,at")])
+        labelled: dict[str, tuple[str | None, datetime | None]] = {}
+        for row in table.rows:
+            try:
+                labelled[row.cells[NAME]] = (row.cells["by"] or None, _moment(row.cells["at"]))
+            except ValueError:
+                text = f"at is {row.cells['at']!r}: write a time with its zone, such as 2026-01-31T12:00:00+00:00"
+                self.problems.append(Problem(row.place, text))
+        return labelled
+
+
+def _moment(text: str) -> datetime | None:
+    """A time in ISO 8601; none where the cell is empty.
+
+    Raises:
+        ValueError: it is none, or has no zone.
+    """
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment

@@ -1,0 +1,51 @@
+"""How many of the pictures that a model is measured on it was trained or validated on: of those, figures flatter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.trainer.datasets.held_out import names_learned
+from services.trainer.datasets.labelled_images import Example
+from shared.contracts.bundle import Bundle
+
+
+class Learned(BaseModel):
+    """Pictures that a model knows, or seems to know, from its training."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int = Field(ge=1)
+    of: int = Field(description="pictures that it is measured on")
+    known_by: Literal["content", "name"] = Field(
+        description="of a folder that is the very one of the training, or by their names alone"
+    )
+
+    def __str__(self) -> str:
+        if self.known_by == "content":
+            return (
+                f"the model was trained or validated on {self.pictures} of these {self.of} pictures, and these figures "
+                "flatter: measure it on others"
+            )
+        return (
+            f"{self.pictures} of these {self.of} pictures have the names of some that the model was trained or "
+            "validated on: if they are the same, these figures flatter"
+        )
+
+
+def learned_by(bundle: Bundle, examples: Sequence[Example], digest: str) -> Learned | None:
+    """What a model knows of some pictures; None where it knows none, or does not say what it learned from.
+
+    Args:
+        bundle: the model.
+        examples: the pictures.
+        digest: the `shared.contracts.dataset.content_digest` of them all.
+    """
+    names = names_learned(bundle)
+    known = sum(example.name in names for example in examples)
+    if not known:
+        return None
+    same = digest == bundle.manifest.dataset
+    return Learned(pictures=known, of=len(examples), known_by="content" if same else "name")

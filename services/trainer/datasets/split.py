@@ -1,0 +1,230 @@
+"""Train, valid and test: whole groups, labels in like shares, and the same again for the same seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.trainer.datasets.labelled_images import NAME, Dataset, Example
+from services.trainer.datasets.tables import DatasetError, written
+from shared.contracts.training import Shares
+
+PARTS: Final = ("train", "valid", "test")
+RUNS: Final = 20
+"""Into how many runs of neighbours the pictures are cut where there are too few groups."""
+HANDINGS: Final = 5_000
+"""How many times a group is handed out, over all tries."""
+NAMED: Final = 3
+"""Copies that a warning names."""
+FEWEST_ATTEMPTS: Final = 5
+FEW: Final = 10
+"""Examples with (or without) a label below which a part can't measure it."""
+SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
+"""How much larger than their labels ask for parts may have to be, since groups stay whole."""
+SHARE_DIGITS: Final = 9
+"""Of a share that is left over: more than anybody asks for, and fewer than a sum of floats gets wrong."""
+LEAST_TRAIN: Final = 0.4
+"""The share that is left to learn from, in what is advised."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where each picture went."""
+
+    train: tuple[Example, ...]
+    valid: tuple[Example, ...]
+    test: tuple[Example, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def parts(self) -> dict[str, tuple[Example, ...]]:
+        """By name."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
+    """Share out a dataset, a group to one side as a whole.
+
+    Groups are handed out from the largest to the smallest, each to the part that lacks most of what it brings (after
+    Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10); of many tries, the one counts that comes nearest to the
+    shares of every label. Groups that hold the same file are taken for one. Where there are fewer groups than parts,
+    the pictures are cut into runs of neighbours. A warning says so of either.
+
+    Raises:
+        DatasetError: there are fewer pictures than parts.
+    """
+    if len(dataset.examples) < len(PARTS):
+        raise DatasetError([f"{len(dataset.examples)} picture(s) can't be split into {', '.join(PARTS)}: label more"])
+    found = _shared_out(dataset, shares, seed)
+    scarce_parts = _scarce(dataset.label_names, found)
+    advice = _advice(dataset, found, shares, seed) if scarce_parts else []
+    return replace(found, warnings=(*dataset.warnings, *found.warnings, *scarce_parts, *advice))
+
+
+def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
+    """``train.csv``, ``valid.csv`` and ``test.csv``: the labels of each part, as a labelling tool writes them."""
+    return {
+        f"{part}.csv": written((NAME, *label_names), [(example.name, *example.labels) for example in examples])
+        for part, examples in parts.parts.items()
+    }
+
+
+def scarce(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
+    """Which labels too few pictures have, or lack, to measure how well they are told."""
+    few = _few(label_names, labels)
+    return [f"too few pictures with or without {few} to measure them: label at least {FEW} of each"] if few else []
+
+
+def _shared_out(dataset: Dataset, shares: Shares, seed: int) -> Split:
+    """A split that warns of too few groups alone."""
+    groups, warnings = _groups(dataset)
+    parts = _best_of(groups, np.array([shares.train, shares.valid, shares.test]), np.random.default_rng(seed))
+    train, valid, test = (tuple(example for index in sorted(part) for example in groups[index]) for part in parts)
+    return Split(train, valid, test, tuple(warnings))
+
+
+def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
+    joined, warnings = _joined(dataset.examples)
+    together: dict[str, list[Example]] = defaultdict(list)
+    for example in dataset.examples:
+        together[joined[example.group]].append(example)
+    if len(together) >= len(PARTS):
+        return list(together.values()), warnings
+    cuts = np.array_split(np.arange(len(dataset.examples)), RUNS)
+    runs = [[dataset.examples[index] for index in run] for run in cuts if len(run)]
+    return runs, [
+        *warnings,
+        f"{len(together)} group(s) can't be split into {', '.join(PARTS)}: neighbouring pictures may be on both sides, "
+        "and the evaluation flatters; add pictures of other parts, batches or videos",
+    ]
+
+
+def _joined(examples: Sequence[Example]) -> tuple[dict[str, str], list[str]]:
+    """Of each group the one that stands for it, the same for all that hold the same file; and a warning of those."""
+    stands = {example.group: example.group for example in examples}
+
+    def standing(group: str) -> str:
+        while stands[group] != group:
+            stands[group] = group = stands[stands[group]]
+        return group
+
+    first: dict[str, Example] = {}
+    copies = []
+    for example in examples:
+        original = first.setdefault(example.digest or example.name, example)
+        if original.group != example.group:
+            copies.append((example.name, original.name))
+            stands[standing(example.group)] = standing(original.group)
+    return {group: standing(group) for group in stands}, [_of_copies(copies)] if copies else []
+
+
+def _of_copies(copies: Sequence[tuple[str, str]]) -> str:
+    told = ", ".join(f"{copy} of {name}" for copy, name in copies[:NAMED]) + (", …" if copies[NAMED:] else "")
+    return (
+        f"{len(copies)} picture(s) are copies of one of another group ({told}), and the groups of both are taken for "
+        "one: remove copies, which count as often as they are there"
+    )
+
+
+def _best_of(groups: list[list[Example]], shares: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:
+    """Hand out the groups in many orders; the numbers of each part's groups, in the order that came nearest."""
+    brings = np.array([_weight(group) for group in groups], np.float64)
+    attempts = max(FEWEST_ATTEMPTS, HANDINGS // len(groups))
+    found = [_hand_out(brings, shares, rng) for _ in range(attempts)]
+    return min(found, key=lambda handed: handed[0])[1]
+
+
+def _hand_out(
+    brings: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[float, list[list[int]]]:
+    """Large groups first, each to the part that lacks most of it. Returns how far off the result is, and the parts.
+
+    Args:
+        brings: (groups, quantities), see `_weight`.
+        shares: (parts,).
+        rng: shuffles groups of like size.
+    """
+    wanted = np.maximum(shares[:, np.newaxis] * brings.sum(axis=0), 1e-9)
+    got = np.zeros_like(wanted)
+    parts: list[list[int]] = [[] for _ in shares]
+    sizes = brings[:, 0] * rng.uniform(0.6, 1.4, len(brings))
+    for index in np.argsort(-sizes):
+        gain = (((got - wanted) ** 2 - (got + brings[index] - wanted) ** 2) / wanted).sum(axis=1)
+        chosen = int(np.argmax(gain))
+        parts[chosen].append(int(index))
+        got[chosen] += brings[index]
+    for empty in (number for number, part in enumerate(parts) if not part):
+        largest = max(range(len(parts)), key=lambda number: len(parts[number]))
+        moved = parts[largest].pop()
+        parts[empty].append(moved)
+        got[largest] -= brings[moved]
+        got[empty] += brings[moved]
+    return float(((got - wanted) ** 2 / wanted).sum()), parts
+
+
+def _weight(group: list[Example]) -> list[int]:
+    """Of a group: its pictures, and how many have each label."""
+    return [len(group), *np.sum([example.labels for example in group], axis=0)]
+
+
+def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
+    warnings = []
+    for part, examples in found.parts.items():
+        if few := _few(label_names, [example.labels for example in examples]):
+            warnings.append(f"{part} has too few pictures with or without {few} to measure them well")
+    return warnings
+
+
+def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[str]:
+    """The shares to ask for, tried out, with which the parts can measure what the whole dataset can.
+
+    None where the split that was found measures that already: what is scarce in it no shares can help.
+    """
+    counts = np.sum([example.labels for example in dataset.examples], axis=0)
+    rarer = np.minimum(counts, len(dataset.examples) - counts)
+    columns = [column for column, count in enumerate(rarer) if count >= len(PARTS) * FEW]
+    if not columns or _measures(found, columns):
+        return []
+    least = FEW / min(rarer[column] for column in columns)
+    for slack in SLACK:
+        asked = _raised(shares, least * slack)
+        if asked and asked != shares and _measures(_shared_out(dataset, asked, seed), columns):
+            names = ", ".join(dataset.label_names[column] for column in columns)
+            return [
+                f"ask for shares {asked} (option shares, --split): valid and test then have {FEW} pictures with and "
+                f"without {names}, as a promotion asks for in test"
+            ]
+    return []
+
+
+def _raised(shares: Shares, least: float) -> Shares | None:
+    """Shares of which valid and test are not below ``least``; None where too little would be left to learn from."""
+    valid, test = (max(share, ceil(100 * least) / 100) for share in (shares.valid, shares.test))
+    if (valid, test) == (shares.valid, shares.test):
+        return shares
+    train = round(1 - valid - test, SHARE_DIGITS)
+    return Shares(train=train, valid=valid, test=test) if train >= LEAST_TRAIN else None
+
+
+def _measures(found: Split, columns: list[int]) -> bool:
+    """Whether valid and test have enough pictures with and without some labels."""
+    for part in (found.valid, found.test):
+        true = np.sum([example.labels for example in part], axis=0)[columns]
+        if min(true.min(), (len(part) - true).min()) < FEW:
+            return False
+    return True
+
+
+def _few(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> str:
+    true = np.sum(labels, axis=0)
+    return ", ".join(
+        f"{name} ({count} of {len(labels)})"
+        for name, count in zip(label_names, true, strict=True)
+        if min(count, len(labels) - count) < FEW
+    )

@@ -1,0 +1,1 @@
+"""Measure how good a model is, and report it."""

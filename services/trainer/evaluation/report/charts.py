@@ -1,0 +1,119 @@
+"""Charts of a report, drawn here as SVG: they are read without a script and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pygal
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from services.trainer.evaluation.calibration import Bin
+from services.trainer.evaluation.evaluate import Scores, Truth
+from services.trainer.evaluation.operating_points import OperatingPoints
+from shared import charts
+
+SERIES: Final = 8
+"""Colours that are told apart, ``--series-0`` and so on in the page."""
+POINTS: Final = 80
+"""Of a curve, at most: more are not seen."""
+UNITS: Final = [0, 0.25, 0.5, 0.75, 1]
+STYLE: Final = charts.style(
+    # one more for the diagonal
+    (*(f"var(--series-{number})" for number in range(SERIES)), "var(--muted)"),
+    label_size=14,
+    title_font_size=16,
+    legend_font_size=14,
+    opacity="1",
+    stroke_width=2.5,
+    stroke_width_hover=3,
+)
+
+Curve = Sequence[tuple[float, float]]
+
+
+def precision_recall(names: Sequence[str], truth: Truth, scores: Scores) -> str:
+    """Precision over recall, a curve for each label that some picture has."""
+    curves = {}
+    for column, name in enumerate(names):
+        if truth[:, column].any():
+            precision, recall, _ = precision_recall_curve(truth[:, column], scores[:, column])
+            curves[name] = _thinned(recall, precision)
+    return _draw("precision-recall", curves, x_title="recall", y_title="precision", y_labels=UNITS, x_labels=UNITS)
+
+
+def receiver_operating(names: Sequence[str], truth: Truth, scores: Scores) -> str:
+    """The true over the false positive rate, for each label that some pictures have and some have not."""
+    curves = {}
+    for column, name in enumerate(names):
+        if 0 < truth[:, column].sum() < len(truth):
+            alarms, hits, _ = roc_curve(truth[:, column], scores[:, column])
+            curves[name] = _thinned(alarms, hits)
+    return _draw("roc", curves, x_title="false alarms", y_title="found", y_labels=UNITS, x_labels=UNITS)
+
+
+def reliability(bins: Mapping[str, Sequence[Bin]]) -> str:
+    """The share of true pictures over the score; a score that is a probability lies on the diagonal."""
+    curves: dict[str, Curve] = {name: [(each.score, each.share) for each in some] for name, some in bins.items()}
+    curves["as it should be"] = [(0.0, 0.0), (1.0, 1.0)]
+    share = "share that has the label"
+    return _draw("reliability", curves, x_title="score", y_title=share, y_labels=UNITS, x_labels=UNITS, dots=True)
+
+
+def history(epochs: Sequence[Mapping[str, float]], metrics: Mapping[str, str], chart: str) -> str:
+    """Metrics over the epochs, from 1, by what they are called in the chart."""
+    curves: dict[str, Curve] = {
+        called: [(number, row[name]) for number, row in enumerate(epochs, start=1) if name in row]
+        for name, called in metrics.items()
+    }
+    step = max(1, len(epochs) // 8)
+    labels = list(range(1, len(epochs) + 1, step))
+    return _draw(chart, curves, x_title="epoch", x_labels=labels, dots=len(epochs) < 15, digits=3)
+
+
+def threshold(name: str, number: int, points: OperatingPoints) -> str:
+    """Escapes, overkill and cost over one label's threshold, and where it was put."""
+    highest = max(points.label_cost) or 1.0
+    rates = {"escapes": points.escape_rate, "overkill": points.overkill_rate}
+    curves: dict[str, Curve] = {
+        called: [(at, rate) for at, rate in zip(points.thresholds, found, strict=True) if rate is not None]
+        for called, found in rates.items()
+    }
+    curves["cost, of its highest"] = [
+        (at, cost / highest) for at, cost in zip(points.thresholds, points.label_cost, strict=True)
+    ]
+    curves["chosen"] = [(points.chosen, 0.0), (points.chosen, 1.0)]
+    return _draw(f"threshold-{number}", curves, title=name, x_title="threshold", y_labels=UNITS, x_labels=UNITS)
+
+
+def _thinned(across: NDArray[np.float64], upwards: NDArray[np.float64]) -> Curve:
+    kept = np.unique(np.linspace(0, len(across) - 1, POINTS).astype(int))
+    return [(round(float(across[at]), 4), round(float(upwards[at]), 4)) for at in kept]
+
+
+def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, digits: int = 2, **options: Any) -> str:
+    chart = pygal.XY(
+        style=STYLE,
+        width=440,
+        height=340,
+        **charts.PLAIN,
+        no_data_text="nothing to show",
+        show_dots=dots,
+        dots_size=3,
+        show_legend=len(curves) > 1,
+        legend_at_bottom=True,
+        legend_at_bottom_columns=2,
+        legend_box_size=12,
+        truncate_legend=24,
+        margin=6,
+        margin_bottom=16 + 22 * ((len(curves) - 1) // 2),  # pygal leaves room for one row of the legend
+        value_formatter=lambda value: f"{value:.{digits}f}",
+        x_value_formatter=lambda value: f"{value:g}",
+        **options,
+    )
+    chart.uuid = chart_id  # otherwise it is another one each time
+    for name, curve in (curves or {"nothing": ()}).items():  # pygal can't place labels below no curve at all
+        chart.add(name, list(curve))
+    return charts.embed(chart, options.get("title", chart_id))

@@ -1,0 +1,1 @@
+"""Run trainings and measurements that were requested by message."""

@@ -1,0 +1,286 @@
+"""A model version of other thresholds: the same network, judged again by what it said of its own pictures.
+
+ADR 12 says why a threshold set is a model version like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from services.trainer.datasets.labelled_images import Example
+from services.trainer.datasets.tables import Place
+from services.trainer.errors import TrainerError
+from services.trainer.evaluation.mistakes import Mistake
+from services.trainer.evaluation.operating_points import OperatingPoints
+from services.trainer.evaluation.report.page import Subject, facts_of, render
+from services.trainer.evaluation.run import Examined
+from services.trainer.jobs.announcement import kept
+from services.trainer.promotion.comparison import StopCheck
+from services.trainer.promotion.rescoring import scored_pictures
+from services.trainer.training.naming import version_name
+from services.trainer.training.pixels import PixelStore
+from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
+from shared.contracts.bundle import (
+    EVALUATION,
+    FORM_FILES,
+    HISTORY,
+    MANIFEST,
+    RECIPE,
+    REPORT,
+    SCORES,
+    Bundle,
+    BundleError,
+    Form,
+    folder_of,
+    read_bundle,
+    write_bundle,
+)
+from shared.contracts.scores import ScoredPart, ScoredPictures, as_array
+from shared.messages import ThresholdsKept, ThresholdsRequested
+from shared.recipe import Recipe, Task
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+MISTAKES: Final = 12
+SHOT: Final = "mistake_"
+
+
+class WrongThresholds(TrainerError):
+    """Thresholds that can't be set; the message says why."""
+
+
+def keep_thresholds(asked: ThresholdsRequested, store: ObjectStore, stopped: StopCheck) -> ThresholdsKept:
+    """Make the version that was asked for, and keep it; one that is there already is not made again.
+
+    Raises:
+        TrainerError: the model or a label is not there, or the model judges too uncertainly at these thresholds.
+        BundleError: the model must not be used.
+        Interrupted: the trainer ends.
+        StorageError: of the storage itself.
+    """
+    version = version_name(asked.requested_at, asked.thresholds_id)
+    if store.exists(f"{folder_of(asked.recipe, version)}/{MANIFEST}"):
+        return _told(asked, read_bundle(store, asked.recipe, version))
+    try:
+        base = read_bundle(store, asked.recipe, asked.model_version)
+    except ObjectNotFound:
+        raise WrongThresholds(f"recipe {asked.recipe!r} has no model {asked.model_version}") from None
+    recipe = with_thresholds(base.recipe, asked.thresholds)
+    scored = scored_pictures(base, store, stopped)
+    if scored.labels != recipe.label_names:
+        raise BundleError(f"{SCORES} of model {base.version} is of other labels: do not use it")
+    made = Derived(base, recipe, scored, asked, version).bundle()
+    write_bundle(store, made.manifest, made.files)
+    return _told(asked, made)
+
+
+def _told(asked: ThresholdsRequested, bundle: Bundle) -> ThresholdsKept:
+    return kept(asked, bundle.manifest, {label.name: label.threshold for label in bundle.recipe.labels})
+
+
+def with_thresholds(recipe: Recipe, thresholds: Mapping[str, float]) -> Recipe:
+    """A recipe with some other thresholds.
+
+    Raises:
+        WrongThresholds: it has no thresholds, or not of such a label, or nothing changes.
+    """
+    if recipe.task is Task.EXCLUSIVE:
+        raise WrongThresholds(
+            f"recipe {recipe.name!r} has no thresholds: of its labels the one with the highest score wins"
+        )
+    for name in thresholds:
+        if name not in recipe.label_names:
+            raise WrongThresholds(
+                f"recipe {recipe.name!r} has no label {name!r}: there is {', '.join(recipe.label_names)}"
+            )
+    labels = tuple(
+        label.model_copy(update={"threshold": thresholds.get(label.name, label.threshold)}) for label in recipe.labels
+    )
+    if labels == recipe.labels:
+        raise WrongThresholds("these are the thresholds that the model has: move one")
+    return recipe.model_copy(update={"labels": labels})
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A model and other thresholds, and all that follows."""
+
+    base: Bundle
+    recipe: Recipe
+    """With the new thresholds."""
+    scored: ScoredPictures
+    asked: ThresholdsRequested
+    version: str
+
+    def bundle(self) -> Bundle:
+        """The version, with every file that thresholds change made again.
+
+        Raises:
+            WrongThresholds: the compiled form changes too many verdicts of the network at these thresholds.
+        """
+        changed = {
+            RECIPE: self.recipe.to_yaml().encode(),
+            EVALUATION: json.dumps(self.document, separators=(",", ":")).encode(),
+            SCORES: self.scored.model_dump_json().encode(),
+            **self._shots,
+        }
+        if REPORT in self.base.files:
+            changed[REPORT] = self._report().encode()
+        files = {name: content for name, content in self.base.files.items() if self._stays(name)} | changed
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        manifest = self.base.manifest.model_copy(update={**self._origin, "files": digests})
+        return Bundle(manifest, files)
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "created_at": self.asked.requested_at,
+            "derived_from": self.base.version,
+            "author": self.asked.requested_by,
+            "reason": self.asked.reason,
+        }
+
+    def _stays(self, name: str) -> bool:
+        left_out = (file for form, proof in self.proofs.items() if not proof.holds for file in FORM_FILES[form])
+        return name not in set(left_out) and not name.startswith(SHOT) and name != REPORT
+
+    @cached_property
+    def valid(self) -> Examined:
+        """The pictures that chose the thresholds."""
+        return examined(self.recipe, self.scored.parts["valid"])
+
+    @cached_property
+    def test(self) -> Examined:
+        """The pictures that nothing was chosen on."""
+        return examined(self.recipe, self.scored.parts["test"])
+
+    @cached_property
+    def points(self) -> dict[str, OperatingPoints]:
+        """What moving a threshold further would change."""
+        return self.valid.operating_points()
+
+    @cached_property
+    def proofs(self) -> dict[Form, Proof]:
+        """Of each form of the base that was offered, at the new thresholds.
+
+        Raises:
+            WrongThresholds: of the form in full precision, too many verdicts change.
+        """
+        before = _document(self.base)["compiled"]
+        found = {}
+        for form in Form:
+            if (told := before.get(f"openvino_{form}")) is None:
+                continue
+            equality = self._compared(form)
+            # where no scores of the network are kept, fp32 stands for it here, and differs from it as it did before
+            furthest = max(equality["largest_score_difference"], told["largest_score_difference"])
+            proof = {"macro_average_precision": 0.0, **told, **equality, "largest_score_difference": furthest}
+            found[form] = Proof.model_validate(proof)
+        if not found[Form.FP32].holds:
+            raise WrongThresholds(
+                f"at these thresholds the compiled network is not usable for inference: "
+                f"{changed_verdicts_told(found[Form.FP32])}"
+            )
+        return found
+
+    def _compared(self, form: Form) -> dict[str, Any]:
+        if form not in self.scored.forms:
+            raise BundleError(f"{SCORES} of model {self.base.version} lacks its {form} form")
+        scores = as_array(self.scored.forms[form])
+        return compare(self.recipe, self.valid.scores, scores).model_dump()
+
+    @cached_property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """The worst, with the pictures that the base kept of the same."""
+        known = {each["name"]: each.get("picture") for each in _document(self.base).get("mistakes", [])}
+        return tuple(
+            mistake.model_copy(update={"picture": known.get(mistake.name)})
+            for mistake in self.test.worst_mistakes(MISTAKES)
+        )
+
+    @cached_property
+    def _shots(self) -> dict[str, bytes]:
+        names = (mistake.picture for mistake in self.mistakes)
+        return {name: self.base.files[name] for name in names if name and name in self.base.files}
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What `evaluation.json` says: all of the base's that thresholds do not touch, and the rest anew."""
+        left_out = {
+            f"openvino_{form}": LeftOut(reason=changed_verdicts_told(proof), proof=proof).model_dump(mode="json")
+            for form, proof in self.proofs.items()
+            if not proof.holds
+        }
+        offered = {
+            f"openvino_{form}": proof.model_dump(mode="json") for form, proof in self.proofs.items() if proof.holds
+        }
+        before = _document(self.base)
+        return {
+            **before,
+            **self.test.evaluation.model_dump(mode="json"),
+            "valid": self.valid.evaluation.model_dump(mode="json"),
+            "compiled": offered,
+            "not_offered": {**before.get("not_offered", {}), **left_out},
+            "operating_points": {name: points.model_dump(mode="json") for name, points in self.points.items()},
+            "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
+        }
+
+    def _report(self) -> str:
+        asked = self.asked
+        facts = {
+            **facts_of(self.base.manifest),
+            "thresholds by": f"{asked.requested_by}, {asked.requested_at:%Y-%m-%d %H:%M} UTC",
+            "the network of": self.base.version,
+            **({"because": asked.reason} if asked.reason else {}),
+        }
+        subject = Subject(
+            version=self.version,
+            facts=facts,
+            measured_on="the test part, never trained on",
+            examined=self.test,
+            chosen_on="the validation part",
+            points=self.points,
+            mistakes=self.mistakes,
+            shots=self._shots,
+            history=from_json(self.base.file(HISTORY)) if HISTORY in self.base.files else (),
+            document=self.document,
+        )
+        return render(subject)
+
+
+def examined(recipe: Recipe, part: ScoredPart) -> Examined:
+    """Scored pictures, as an evaluation takes them: of their pixels nothing is known, nor needed."""
+    truth, scores = as_array(part.truth), as_array(part.scores)
+    nothing = np.zeros((len(truth), 0, 0, recipe.picture.channels), np.uint8)
+    examples = [
+        Example(name, Path(name), tuple(bool(value) for value in row), group, Place("", 0))
+        for name, group, row in zip(part.names, part.groups, part.truth, strict=True)
+    ]
+    store = PixelStore(nothing, truth, recipe.picture, digest="")
+    return Examined(recipe, examples, store, np.arange(len(truth)), scores)
+
+
+def _document(bundle: Bundle) -> dict[str, Any]:
+    """What the base says of itself.
+
+    Raises:
+        WrongThresholds: not whether its compiled form judges alike.
+    """
+    try:
+        found: dict[str, Any] = from_json(bundle.file(EVALUATION))
+        Proof.model_validate({"macro_average_precision": 0.0, **found["compiled"]["openvino_fp32"]})
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise WrongThresholds(
+            f"model {bundle.version} does not say whether its compiled form judges alike: train anew"
+        ) from error
+    return found

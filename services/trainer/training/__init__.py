@@ -1,0 +1,1 @@
+"""Train a network, from labelled images to a bundle."""

@@ -1,0 +1,129 @@
+"""One training that was asked for by message, in the child process."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from services.trainer.architectures.pretraining import weights_in
+from services.trainer.datasets.download import Datasets, Reading
+from services.trainer.errors import TrainerError
+from services.trainer.jobs.child import (
+    EpochDone,
+    Failed,
+    Finished,
+    Postponed,
+    StageReached,
+    Told,
+    end_with_parent,
+    tell,
+)
+from services.trainer.jobs.leftovers import clear
+from services.trainer.jobs.trainings import Source, Trainings
+from services.trainer.settings import TrainerSettings
+from services.trainer.training.building import Order, build
+from services.trainer.training.naming import version_name
+from services.trainer.training.options import read_options
+from shared.contracts import bundle as bundles
+from shared.messages import TrainingRequested
+from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.storage import open_store
+from shared.storage.port import ObjectStore, StorageUnavailable
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""Of a disk: it goes on when there is room again."""
+
+
+class _Teller:
+    """Tells the trainer about each stage and epoch."""
+
+    def on_stage(self, stage: str) -> None:
+        """Tell."""
+        tell(StageReached(stage=stage))
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        """Too often to tell."""
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        """Tell."""
+        tell(EpochDone(epoch=epoch, epochs=epochs, metrics=metrics))
+
+
+def work(training_id: str, settings: TrainerSettings) -> None:
+    """Train, and put the bundle into object storage; tell the trainer how it goes.
+
+    The trainer ends the process at its last word: the folder is gone by then.
+    """
+    end_with_parent()
+    clear(settings.work_folder, training_id)  # of a process that was killed
+    try:
+        last = last_word(training_id, settings.work_folder / training_id, settings)
+    finally:
+        clear(settings.work_folder, training_id)
+    tell(last)
+
+
+def last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Told:
+    """How the training went."""
+    store = open_store(settings)
+    trainings = Trainings(store, settings.name, settings.lease_seconds)
+    try:
+        request = trainings.request(training_id)
+        return Finished(model_version=_trained(request, trainings, store, folder, settings))
+    except (TrainerError, RecipeError, bundles.BundleError) as error:
+        return Failed(reason=str(error))
+    except StorageUnavailable as error:
+        return Postponed(reason=str(error))
+    except OSError as error:
+        return (Postponed if error.errno in FULL else Failed)(reason=f"the trainer's own disk: {error}")
+
+
+def _trained(
+    request: TrainingRequested, trainings: Trainings, store: ObjectStore, folder: Path, settings: TrainerSettings
+) -> str:
+    """The version of the model; a training that was done, but not told, is not done again."""
+    version = version_name(request.requested_at, request.training_id)
+    if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
+        return version
+    begun = trainings.source(request.training_id)
+    options, recipe = read_options(request.options), recipe_of(request, begun, store)
+    reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.requested_by)
+    datasets = Datasets(store, folder / "dataset", settings.dataset_folder)
+    material = datasets.fetch(begun.reference if begun else request.dataset, reading)
+    if begun is None:
+        source = Source(reference=material.version.reference, recipe_yaml=recipe.to_yaml())
+        trainings.begin(request.training_id, source)
+    scratch = folder / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    order = Order(
+        version,
+        material.folder,
+        recipe,
+        request.architecture,
+        options,
+        request.requested_at,
+        weights_in(settings.weights_folder, request.architecture),
+        dataset=material.version.reference,
+        notes=material.notes,
+    )
+    built = build(order, scratch, _Teller(), trainings.checkpoint(request.training_id))
+    with suppress(bundles.BundleExists):  # another trainer, which took the training for abandoned, was faster
+        bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
+    return version
+
+
+def recipe_of(request: TrainingRequested, begun: Source | None, store: ObjectStore) -> Recipe:
+    """The recipe that the training began with; of one that begins, that sent, or that of the model in production."""
+    if begun and begun.recipe_yaml:
+        return parse_recipe(begun.recipe_yaml)
+    if request.recipe_yaml is None:
+        version = bundles.production_version(store, request.recipe)
+        if version is None:
+            raise RecipeError(f"recipe {request.recipe!r} has no model in production: send the recipe with the request")
+        return bundles.read_bundle(store, request.recipe, version).recipe
+    recipe = parse_recipe(request.recipe_yaml)
+    if recipe.name != request.recipe:
+        raise RecipeError(f"the request is for recipe {request.recipe!r}, and brings {recipe.name!r}")
+    return recipe

@@ -1,0 +1,1 @@
+"""Compile a network, and prove that its variants judge as it does."""

@@ -1,0 +1,1 @@
+"""What services exchange through object storage."""

@@ -1,0 +1,103 @@
+"""What was decided about promotions: every move of the pointer to production, and every refusal.
+
+``promotions/<recipe>/<id>.json`` is the trainer's answer to one request, as the message that it sent; it is written
+once. So a request that comes twice gets one answer, and nobody can say later that a model was never refused.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.contracts.bundle import ProductionPointer, production_history
+from shared.messages import ModelPromoted, PromotionRefused, decode
+from shared.storage.port import ObjectStore
+from shared.storage.records import readable
+
+FOLDER: Final = "promotions"
+
+Decision = ModelPromoted | PromotionRefused
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+    REFUSED = "refused"
+
+
+class Entry(BaseModel):
+    """One line of the history."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: AwareDatetime
+    by: str
+    outcome: Outcome
+    version: str = Field(description="that was to go into production")
+    previous: str | None = Field(description="that was in production at that moment")
+    reason: str = Field(description="why it was asked for; of a refusal, why not")
+    forced: bool = Field(False, description="although the gate refused")
+    gate: str = Field("", description="what the comparison with the model in production said")
+
+
+def find_decision(store: ObjectStore, recipe: str, promotion_id: str) -> Decision | None:
+    """The answer to a request; None while there is none."""
+    key = _key(recipe, promotion_id)
+    return readable(key, lambda: _read(store, key))
+
+
+def keep_decision(store: ObjectStore, decision: Decision) -> None:
+    """Write an answer down. The trainer alone calls this."""
+    store.put(_key(decision.recipe, decision.promotion_id), decision.encode(), "application/json")
+
+
+def history_of(store: ObjectStore, recipe: str) -> list[Entry]:
+    """Every move of the pointer of a recipe, and every refusal, oldest first.
+
+    Raises:
+        BundleError: a move can't be read.
+        StorageError: of the storage itself.
+    """
+    moves = [_of_move(move) for move in production_history(store, recipe)]
+    keys = store.keys(f"{FOLDER}/{recipe}/")
+    decisions = (readable(key, partial(_read, store, key)) for key in keys)
+    refusals = [_of_refusal(found) for found in decisions if isinstance(found, PromotionRefused)]
+    return sorted([*moves, *refusals], key=lambda entry: entry.at)
+
+
+def _of_move(move: ProductionPointer) -> Entry:
+    return Entry(
+        at=move.at,
+        by=move.by,
+        outcome=Outcome.ROLLED_BACK if move.rollback else Outcome.PROMOTED,
+        version=move.version,
+        previous=move.previous,
+        reason=move.reason,
+        forced=move.forced,
+        gate=move.gate,
+    )
+
+
+def _of_refusal(refused: PromotionRefused) -> Entry:
+    return Entry(
+        at=refused.refused_at,
+        by=refused.requested_by,
+        outcome=Outcome.REFUSED,
+        version=refused.model_version,
+        previous=refused.production_version,
+        reason=refused.reason,
+    )
+
+
+def _read(store: ObjectStore, key: str) -> Decision | None:
+    found = decode(store.get(key))
+    return found if isinstance(found, ModelPromoted | PromotionRefused) else None
+
+
+def _key(recipe: str, promotion_id: str) -> str:
+    return f"{FOLDER}/{recipe}/{promotion_id}.json"

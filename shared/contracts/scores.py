@@ -1,0 +1,88 @@
+"""What a model said of the pictures that it never learned from: enough to judge them again by other thresholds.
+
+``scores.json`` in a bundle. The network gives scores and the thresholds make verdicts of them, so whoever moves a
+threshold needs neither the pictures nor the network to know what follows.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.contracts.bundle import SCORES, Bundle, BundleError, Form
+
+DIGITS: Final = 6
+Part = Literal["valid", "test"]
+Table = tuple[tuple[float, ...], ...]
+"""(pictures, labels)"""
+
+
+class ScoredPart(BaseModel):
+    """The pictures of one part of the split, in its order."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    truth: Table = Field(description="0 or 1")
+    scores: Table = Field(description="of the trained network, 0 to 1")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if {len(self.groups), len(self.truth), len(self.scores)} != {len(self.names)}:
+            raise ValueError("each picture has a group, a truth and scores")
+        return self
+
+
+class ScoredPictures(BaseModel):
+    """Both parts, and what each compiled form said of the validation part."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    labels: tuple[str, ...] = Field(description="in the order of the columns")
+    parts: dict[Part, ScoredPart]
+    forms: dict[Form, Table] = Field(description="scores of the validation part")
+
+    @model_validator(mode="after")
+    def _has_a_column_for_each_label(self) -> Self:
+        tables = [table for part in self.parts.values() for table in (part.truth, part.scores)]
+        rows = (row for table in (*tables, *self.forms.values()) for row in table)
+        if any(len(row) != len(self.labels) for row in rows):
+            raise ValueError("each row has a number for each label")
+        return self
+
+
+def as_table(values: NDArray[np.float32]) -> Table:
+    """(pictures, labels), as the file has them."""
+    return tuple(map(tuple, np.round(values.astype(np.float64), DIGITS).tolist()))
+
+
+def as_array(table: Table) -> NDArray[np.float32]:
+    """(pictures, labels), to be reckoned with."""
+    return np.array(table, np.float32)
+
+
+def read_scores(bundle: Bundle) -> ScoredPictures | None:
+    """The scores that a bundle keeps; None where it keeps none.
+
+    Raises:
+        BundleError: they can't be read.
+    """
+    if SCORES not in bundle.files:
+        return None
+    return parse_scores(bundle.file(SCORES), bundle.version)
+
+
+def parse_scores(content: bytes, version: str) -> ScoredPictures:
+    """The scores of a model, as its bundle has them.
+
+    Raises:
+        BundleError: they can't be read.
+    """
+    try:
+        return ScoredPictures.model_validate_json(content)
+    except ValidationError as error:
+        raise BundleError(f"{SCORES} of model {version} can't be read: {error.errors()[0]['msg']}") from error

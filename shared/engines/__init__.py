@@ -1,0 +1,1 @@
+"""Run networks: the port and its engines."""

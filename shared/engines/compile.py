@@ -1,0 +1,38 @@
+"""The compiled form of a network, or of the half that makes its features. Importing this imports Keras."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from shared.engines.openvino import openvino
+
+
+@dataclass(frozen=True)
+class CompiledForm:
+    """A network in OpenVINO's intermediate representation. The batch size is free."""
+
+    xml: bytes
+    weights: bytes
+
+
+def compile_for_openvino(network: keras.Model, answer: str = "logits") -> CompiledForm:
+    """Compile a network.
+
+    The SavedModel is read by OpenVINO's own reader: its conversion tool would report its use over the internet.
+
+    Args:
+        network: from pictures to one tensor.
+        answer: what that tensor is called.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved, compiled = Path(folder, "saved"), Path(folder, "compiled.xml")
+        signature = [keras.InputSpec(shape=network.input_shape, dtype="float32", name="pictures")]
+        network.export(saved, format="tf_saved_model", verbose=False, input_signature=signature)
+        form = openvino.Core().read_model(saved)
+        form.outputs[0].get_tensor().set_names({answer})
+        openvino.serialize(form, compiled)
+        return CompiledForm(compiled.read_bytes(), compiled.with_suffix(".bin").read_bytes())

@@ -1,0 +1,1 @@
+"""Compute heatmaps, and measure them."""

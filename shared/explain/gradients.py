@@ -1,0 +1,98 @@
+"""Questions answered by the gradients of a network's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from shared.engines.port import Pictures
+from shared.explain.cam import METHODS
+from shared.explain.features import Look, by_tensorflow
+from shared.explain.network import cut, shuffled
+from shared.explain.port import Maps
+from shared.explain.scoring import Subject
+from shared.recipe import ExplanationMethod, Recipe
+
+
+def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
+    """A network whose heatmaps are to be measured.
+
+    Raises:
+        BundleError: the network can't be cut at that layer.
+    """
+    method = recipe.explanation.method
+    signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+    run = tf.function(lambda pictures: network(pictures, training=False), input_signature=[signature])
+    return Subject(
+        recipe=recipe,
+        layer=layer,
+        probe=GradientProbe(network, layer, method),
+        shuffled=GradientProbe(shuffled(network), layer, method),
+        logits=lambda pictures: np.asarray(run(pictures), np.float32),
+    )
+
+
+class GradientProbe:
+    """Asks a network by the gradients of its logits; see `shared.explain.port.Probe`.
+
+    The pictures of a batch go through the network once. Only its head, from the features on, is differentiated: once
+    for each kind of question (a label, and whether to look for or against it), for all pictures together.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        target_layer: str,
+        method: ExplanationMethod = "grad-cam",
+        see: Callable[[keras.Model], Look] = by_tensorflow,
+    ) -> None:
+        """Prepare a network to be asked about the features of a layer.
+
+        Args:
+            network: from pictures to logits.
+            target_layer: where it is cut.
+            method: how features and their gradients become a map.
+            see: what runs the half before the cut.
+
+        Raises:
+            BundleError: the network can't be cut at that layer.
+        """
+        half, self._head = cut(network, target_layer)
+        self._look = see(half)
+        self._method = METHODS[method]
+        self._labels = network.output_shape[-1]
+        self._features = tf.TensorSpec((None, *half.output_shape[1:]), tf.float32)
+        self._runs: dict[int, Any] = {}
+
+    def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
+        """Answer questions about a batch; see the port."""
+        features = self._look(pictures)
+        if not asked:
+            return np.zeros((0, *features.shape[1:3]), np.float32)
+        kinds = sorted({(output, towards) for _, output, towards in asked})
+        directions = np.zeros((len(kinds), self._labels), np.float32)
+        for kind, (output, towards) in enumerate(kinds):
+            directions[kind, output] = 1 if towards else -1
+        maps = np.asarray(self._run(len(kinds))(features, directions), np.float32)
+        picture_of = [picture for picture, _, _ in asked]
+        kind_of = [kinds.index((output, towards)) for _, output, towards in asked]
+        return maps[kind_of, picture_of]
+
+    def _run(self, kinds: int) -> Any:
+        """A graph for so many kinds of questions: kept, since it is slow to make."""
+        if kinds not in self._runs:
+            directions = tf.TensorSpec((kinds, self._labels), tf.float32)
+            self._runs[kinds] = tf.function(self._maps, input_signature=[self._features, directions])
+        return self._runs[kinds]
+
+    def _maps(self, features: Any, directions: Any) -> Any:
+        """(kinds, pictures, height, width): the head runs once, and is differentiated once for each kind."""
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(features)
+            logits = self._head(features, training=False)
+            answers = tf.unstack(tf.reduce_sum(tf.matmul(directions, logits, transpose_b=True), axis=1))
+        return tf.stack([self._method(features, tape.gradient(answer, features)) for answer in answers])

@@ -1,0 +1,92 @@
+"""Where things are in labelled pictures, as somebody marked it: the truth that heatmaps are held to.
+
+Beside ``images/`` a folder may have ``masks_by_label/<picture>_<label>.png``, one mask per label, and
+``masks/<picture>.png``, everything that is wrong with the picture in one; 0 or 255, of the picture's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.explain.targets import points_at_presence
+from shared.imaging.codec import decode
+from shared.recipe import Recipe, Role
+
+BY_LABEL: Final = "masks_by_label"
+TOGETHER: Final = "masks"
+Mask = NDArray[np.bool_]
+"""(height, width) of the picture."""
+
+
+@dataclass(frozen=True)
+class MarkedPicture:
+    """A picture, and where in it is what its labels say."""
+
+    path: Path
+    group: str
+    masks: dict[str, Path]
+    """By label: of a defect or attribute, what shows it; of a quality that is missing, all that is wrong."""
+
+
+def masks_of(folder: Path, name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:
+    """The masks of one picture, by label.
+
+    A mask of everything is one label's own only where the picture has no second defect. Of a quality that is missing it
+    is the truth where maps show what speaks against it; of labels that exclude each other they show what speaks for.
+
+    Args:
+        folder: of the data set.
+        name: of the picture, as its table has it.
+        true: the labels that it has.
+        recipe: says which labels are defects.
+    """
+    return dict(_masks_of(folder, PurePosixPath(name), true, recipe))
+
+
+def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """The files that mark a picture, whatever its labels are: each by its name below the folder.
+
+    Args:
+        folder: of the data set.
+        name: of the picture, as its table has it.
+        labels: all that there are.
+    """
+    picture = PurePosixPath(name)
+    names = [
+        PurePosixPath(TOGETHER) / picture.with_suffix(".png"),
+        *(
+            PurePosixPath(BY_LABEL) / picture.with_name(f"{picture.stem}_{each}.png")
+            for each in labels
+            if "/" not in each
+        ),
+    ]
+    return ((str(each), folder / each) for each in names if (folder / each).is_file())
+
+
+def _masks_of(folder: Path, name: PurePosixPath, true: Collection[str], recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    together = folder / TOGETHER / name.with_suffix(".png")
+    defects = [label for label in recipe.labels if label.role is Role.DEFECT and label.name in true]
+    for label in recipe.labels:
+        own = folder / BY_LABEL / name.with_name(f"{name.stem}_{label.name}.png")
+        if label.role is Role.QUALITY:
+            if label.name not in true and together.is_file() and not points_at_presence(label, recipe):
+                yield label.name, together
+        elif label.name in true and own.is_file():
+            yield label.name, own
+        elif defects == [label] and together.is_file():
+            yield label.name, together
+
+
+def read_mask(path: Path) -> Mask:
+    """A mask.
+
+    Raises:
+        UnreadablePicture: it is no picture.
+    """
+    return np.asarray(decode(path.read_bytes())[..., 0] > 127)

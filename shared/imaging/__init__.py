@@ -1,0 +1,1 @@
+"""Decode, encode, and prepare images."""

@@ -1,0 +1,186 @@
+"""Reading from the embedded broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ulid import ULID
+
+from shared.messaging.port import BrokerUnavailable, Delivery
+from shared.messaging.sqlite.readers import Reader, bury_the_dead
+from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors, transaction
+from shared.topology import BROADCAST_LIMIT, Broadcast, Queue
+
+SHORTEST_PAUSE: Final = 0.001
+LONGEST_PAUSE: Final = 0.02
+"""Seconds between two looks at the file's version: a few microseconds of work each, and no lock."""
+BURIAL_SECONDS: Final = 1.0
+
+CLAIM: Final = """
+SELECT message.id, failures, routing_key, sender, content FROM message JOIN body ON body.message = message.id
+WHERE queue = ? AND reader IS NULL ORDER BY message.id LIMIT ?
+"""
+
+
+class SqliteSubscription:
+    """See `shared.messaging.port.Subscription`."""
+
+    def __init__(self, path: Path, source: Queue | Broadcast, prefetch: int) -> None:
+        self._path = path
+        self._prefetch = prefetch
+        self._closed = threading.Event()
+        self._lock = threading.RLock()
+        self._held: dict[int, str] = {}
+        self._done: set[int] = set()
+        self._suspect_was_last = False
+        self._burial_at = 0.0
+        with plain_errors(path):
+            self._connection = connect(path, durable=False)
+            self._queue = source.name if isinstance(source, Queue) else f"{source.name}.{ULID()}"
+            self._suspects = source.suspects if isinstance(source, Queue) else None
+            self._parked = source.parked if isinstance(source, Queue) else None
+            self._one_reader = isinstance(source, Queue) and source.one_reader
+            self._reader = Reader(path.parent, self._connection, self._queue)
+            if isinstance(source, Broadcast):
+                self._listen(source)
+
+    def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
+        """See the port."""
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            with self._lock, plain_errors(self._path):
+                if self._closed.is_set():
+                    return []
+                seen = self._version()
+                self._settle()
+                self._bury_when_due()
+                deliveries = self._claim(most)
+            if deliveries or time.monotonic() >= deadline:
+                return deliveries
+            self._wait_for_change(seen, deadline)
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """See the port."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._done |= {delivery.tag for delivery in deliveries if isinstance(delivery.tag, int)} & set(self._held)
+            try:
+                with plain_errors(self._path):
+                    self._settle()
+            except BrokerUnavailable:
+                return  # kept, and settled with the next receive
+
+    def park(self, delivery: Delivery, reason: str) -> None:
+        """See the port."""
+        if self._parked is None:  # nobody comes back for one worker's copy of a broadcast
+            self.acknowledge([delivery])
+            return
+        with self._lock, plain_errors(self._path), transaction(self._connection):
+            self._connection.execute(
+                "UPDATE message SET queue = ?, reader = NULL, failures = 0, reason = ?, aside_at = ? "
+                "WHERE id = ? AND reader = ?",
+                (self._parked, reason, now(), delivery.tag, self._reader.id),
+            )
+            self._held.pop(int(str(delivery.tag)), None)
+
+    def close(self) -> None:
+        """See the port."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        with self._lock, plain_errors(self._path):
+            self._settle()
+            self._reader.leave()
+            self._connection.close()
+
+    def _listen(self, source: Broadcast) -> None:
+        row = {
+            "name": self._queue,
+            "exchange": source.exchange,
+            "binding": source.binding,
+            "most": BROADCAST_LIMIT,
+            "most_bytes": None,
+            "sheds": True,
+            "one_reader": False,
+            "redeliveries": 0,
+            "next": None,
+            "owner": self._reader.id,
+        }
+        with transaction(self._connection):
+            self._connection.execute(DECLARE, row)
+
+    def _version(self) -> int:
+        """Another number after every commit of anyone else."""
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def _wait_for_change(self, seen: int, deadline: float) -> None:
+        pause = SHORTEST_PAUSE
+        while not self._closed.is_set() and time.monotonic() < min(deadline, self._burial_at):
+            self._closed.wait(min(pause, max(0.0, deadline - time.monotonic())))
+            pause = min(pause * 2, LONGEST_PAUSE)
+            with self._lock:
+                if self._closed.is_set() or self._version() != seen:
+                    return
+
+    def _bury_when_due(self) -> None:
+        if time.monotonic() >= self._burial_at:
+            self._burial_at = time.monotonic() + BURIAL_SECONDS
+            bury_the_dead(self._path.parent, self._connection)
+
+    def _settle(self) -> None:
+        if self._done:
+            with transaction(self._connection):
+                self._connection.executemany(
+                    "DELETE FROM message WHERE id = ? AND reader = ?",
+                    [(message, self._reader.id) for message in self._done],
+                )
+            for message in self._done:
+                self._held.pop(message, None)
+            self._done.clear()
+
+    def _claim(self, most: int) -> list[Delivery]:
+        """Take what is next: a suspect alone, in turn with a batch of the others."""
+        if not self._may_read():
+            return []
+        for queue in self._queues_in_turn():
+            room = min(most, self._prefetch - len(self._held)) if queue == self._queue else 1
+            deliveries = self._take(queue, room) if room > 0 else []
+            if deliveries:
+                self._suspect_was_last = queue == self._suspects
+                return deliveries
+        return []
+
+    def _may_read(self) -> bool:
+        if not self._one_reader:
+            return True
+        first = self._connection.execute(
+            "SELECT id FROM reader WHERE queue = ? ORDER BY number LIMIT 1", (self._queue,)
+        ).fetchone()
+        return first is not None and first[0] == self._reader.id
+
+    def _queues_in_turn(self) -> list[str]:
+        if self._suspects is None or self._suspects in self._held.values():
+            return [self._queue]
+        return [self._queue, self._suspects] if self._suspect_was_last else [self._suspects, self._queue]
+
+    def _take(self, queue: str, most: int) -> list[Delivery]:
+        ready = self._connection.execute("SELECT ready FROM queue WHERE name = ?", (queue,)).fetchone()
+        if not ready or not ready[0]:
+            return []
+        with transaction(self._connection):
+            rows = self._connection.execute(CLAIM, (queue, most)).fetchall()
+            self._connection.executemany(
+                "UPDATE message SET reader = ? WHERE id = ?", [(self._reader.id, message) for message, *_ in rows]
+            )
+        self._held.update((message, queue) for message, *_ in rows)
+        again = queue == self._suspects
+        return [
+            Delivery(body, message, again or failures > 0, queue, routing_key, sender)
+            for message, failures, routing_key, sender, body in rows
+        ]

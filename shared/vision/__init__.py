@@ -1,1 +1,0 @@
-"""Pictures and models: the same code where a model is trained, run and explained."""

@@ -1,0 +1,121 @@
+"""A live camera, over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from services.camera.errors import CameraError
+from services.camera.pacemaker import Pulse
+from services.camera.sources import live
+from services.camera.sources.live import LiveCamera
+from services.camera.sources.sampling import Sampling
+from services.camera.sources.shot import Shot
+from shared.health import Health
+from shared.messages import CameraState
+from tests.camera_films import number_of
+from tests.mjpeg_camera import MjpegCamera
+from tests.processes import wait_until
+
+
+@pytest.fixture
+def camera() -> Iterator[MjpegCamera]:
+    server = MjpegCamera()
+    yield server
+    server.close()
+
+
+class Watcher:
+    """Opens a live camera and hears what it says."""
+
+    def __init__(self, address: str, sampling: Sampling | None = None) -> None:
+        self.states: list[tuple[CameraState, str]] = []
+        self.stop = threading.Event()
+        self.source = LiveCamera(address, sampling or Sampling(), lambda *state: self.states.append(state))
+        self.shots = self.source.shots(Pulse(self.stop, Health()))
+
+    def next(self, count: int) -> list[Shot]:
+        return [next(self.shots) for _ in range(count)]
+
+
+@pytest.fixture
+def watcher(camera: MjpegCamera) -> Iterator[Watcher]:
+    watching = Watcher(camera.address)
+    yield watching
+    watching.source.close()
+
+
+def test_every_picture_that_the_camera_sends_is_a_shot(watcher: Watcher) -> None:
+    numbers = [number_of(shot.picture) for shot in watcher.next(40)]
+    assert numbers == list(range(40))
+    assert watcher.source.size == (64, 48)
+    assert watcher.states == []
+
+
+def test_a_camera_that_goes_away_is_opened_again_and_both_are_told(camera: MjpegCamera, watcher: Watcher) -> None:
+    watcher.next(5)
+    camera.dropping.set()
+    visits = camera.visits
+    wait_until(lambda: camera.visits > visits, 60, "a try on a camera that refuses")
+    before = camera.next_number
+    camera.dropping.clear()
+    numbers = (number_of(shot.picture) for shot in watcher.shots)
+    assert next(number for number in numbers if number >= before) == before, "the first picture is one, too"
+    assert [next(numbers) for _ in range(5)] == list(range(before + 1, before + 6))
+    states = [state for state, _ in watcher.states]
+    assert states[0] is CameraState.RECONNECTING
+    assert states[-1] is CameraState.RUNNING
+    assert watcher.states[0][1] == f"http://127.0.0.1:{camera.address.split(':')[3].split('/')[0]}/… stopped sending"
+    assert not any("hunter2" in reason for _, reason in watcher.states)
+
+
+def test_sampling_limits_a_live_camera(camera: MjpegCamera) -> None:
+    watching = Watcher(camera.address, Sampling(every_nth=5))
+    numbers = [number_of(shot.picture) for shot in watching.next(5)]
+    watching.source.close()
+    assert [later - earlier for earlier, later in pairwise(numbers)] == [5, 5, 5, 5]
+
+
+def test_what_comes_faster_than_it_is_taken_is_told_one_by_one(
+    camera: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_BUFFERED", 3)
+    watching = Watcher(camera.address)
+    watching.next(1)
+    wait_until(lambda: watching.source._shots.qsize() >= 8, 60, "pictures that nobody takes")
+    shots = watching.next(8)
+    watching.source.close()
+    kept, missed = shots[:3], shots[3:7]
+    assert all(shot.picture is not None for shot in kept)
+    assert [shot.problem for shot in missed] == ["the camera is faster than this machine"] * 4
+
+
+def test_a_stop_ends_a_camera_that_sends_nothing(camera: MjpegCamera, watcher: Watcher) -> None:
+    watcher.next(1)
+    camera.dropping.set()
+    threading.Timer(0.2, watcher.stop.set).start()
+    for _ in watcher.shots:
+        assert not watcher.stop.is_set() or camera.dropping.is_set()
+    assert watcher.stop.is_set()
+
+
+def test_a_camera_that_is_away_at_the_start_is_told_without_its_password(camera: MjpegCamera) -> None:
+    camera.dropping.set()
+    with pytest.raises(CameraError, match="does not answer") as refusal:
+        Watcher(camera.address)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_driver_that_hangs_ends_the_camera_so_that_it_is_started_again(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HANG_SECONDS", 0.5)
+    monkeypatch.setattr(live, "CLOSING_SECONDS", 0.1)
+    hanging = threading.Event()
+    monkeypatch.setattr(watcher.source, "_read", lambda _capture: hanging.wait(60))
+    with pytest.raises(live.DriverHangs, match="has not answered"):
+        watcher.next(2)
+    hanging.set()

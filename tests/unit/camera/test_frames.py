@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+
+from services.camera.frames import Handler
+from services.camera.outbox import Counts, Outbox
+from services.camera.recorder import NoRecorder
+from services.camera.session import Session
+from services.camera.settings import CameraSettings
+from services.camera.sources import shot
+from services.camera.sources.shot import PictureFile, Shot
+from shared.imaging import codec
+from shared.messages import FrameCaptured, decode
+from tests.unit.camera.sources.test_video_file import png_that_claims
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+PICTURE = np.random.default_rng(1).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+
+
+class Camera:
+    """A handler with the outbox behind it."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        session = Session("line-1", "camera-1")
+        chosen = CameraSettings(source="film.mp4", outbox_folder=folder, **settings)  # type: ignore[arg-type]
+        self.outbox = Outbox.of(chosen, session.id)
+        self.handler = Handler(chosen, session, self.outbox, NoRecorder())
+
+    def take(self, shot: Shot) -> FrameCaptured | None:
+        """The frame that a shot became."""
+        self.handler.take(shot)
+        waiting = self.outbox.after(0)
+        if waiting is None:
+            return None
+        self.outbox.confirm([waiting])
+        frame = decode(waiting.body)
+        assert isinstance(frame, FrameCaptured)
+        return frame
+
+
+@pytest.fixture
+def cameras(tmp_path: Path) -> Iterator[list[Camera]]:
+    opened: list[Camera] = []
+    yield opened
+    for camera in opened:
+        camera.outbox.__exit__(None, None, None)
+
+
+def camera(cameras: list[Camera], tmp_path: Path, **settings: object) -> Camera:
+    cameras.append(Camera(tmp_path, **settings))
+    return cameras[-1]
+
+
+def test_a_picture_becomes_a_jpeg_with_its_size(cameras: list[Camera], tmp_path: Path) -> None:
+    frame = camera(cameras, tmp_path).take(Shot(NOW, PICTURE))
+    assert frame is not None
+    assert (frame.encoding, frame.width, frame.height, frame.frame.captured_at) == ("jpeg", 64, 48, NOW)
+    assert codec.size_of(frame.picture) == (64, 48)
+
+
+def test_a_png_keeps_every_pixel_of_the_region_of_interest(cameras: list[Camera], tmp_path: Path) -> None:
+    frame = camera(cameras, tmp_path, roi="10,20,30,15", encoding="png").take(Shot(NOW, PICTURE))
+    assert frame is not None
+    assert (frame.width, frame.height) == (30, 15)
+    assert (codec.decode(frame.picture) == PICTURE[20:35, 10:40]).all()
+
+
+def test_a_lower_quality_makes_a_smaller_jpeg(cameras: list[Camera], tmp_path: Path) -> None:
+    fine = camera(cameras, tmp_path / "fine", jpeg_quality=95).take(Shot(NOW, PICTURE))
+    coarse = camera(cameras, tmp_path / "coarse", jpeg_quality=20).take(Shot(NOW, PICTURE))
+    assert fine is not None
+    assert coarse is not None
+    assert len(coarse.picture) < len(fine.picture)
+
+
+def test_a_picture_file_that_needs_no_change_is_sent_as_it_is(cameras: list[Camera], tmp_path: Path) -> None:
+    content = codec.encode(PICTURE, "jpeg", 33)
+    frame = camera(cameras, tmp_path).take(Shot(NOW, codec.decode(content), PictureFile(content, "jpeg")))
+    assert frame is not None
+    assert frame.picture == content
+
+
+def test_a_picture_file_of_another_encoding_is_encoded_anew(cameras: list[Camera], tmp_path: Path) -> None:
+    content = codec.encode(PICTURE, "png")
+    frame = camera(cameras, tmp_path).take(Shot(NOW, PICTURE, PictureFile(content, "png")))
+    assert frame is not None
+    assert frame.encoding == "jpeg"
+    assert frame.picture.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [
+        (b"", (1, 1)),
+        (b"no picture", (1, 1)),
+        (png_that_claims(20_000, 5_000), (20_000, 5_000)),
+    ],
+)
+def test_what_cant_be_decoded_is_sent_as_it_is(
+    cameras: list[Camera], tmp_path: Path, content: bytes, size: tuple[int, int]
+) -> None:
+    frame = camera(cameras, tmp_path).take(Shot(NOW, file=PictureFile(content, "png"), problem="broken"))
+    assert frame is not None
+    assert (frame.picture, frame.encoding, (frame.width, frame.height)) == (content, "png", size)
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        Shot(NOW, problem="the camera is faster than this machine"),
+        Shot(NOW, np.zeros((10, 10, 3), np.uint8)),
+    ],
+)
+def test_a_shot_that_no_frame_can_be_made_of_is_counted_and_has_a_number(
+    cameras: list[Camera], tmp_path: Path, unusable: Shot
+) -> None:
+    the_camera = camera(cameras, tmp_path, roi="10,20,30,15")
+    assert the_camera.take(unusable) is None
+    assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
+    frame = the_camera.take(Shot(NOW, PICTURE))
+    assert frame is not None
+    assert frame.frame.sequence == 1
+
+
+def test_a_picture_too_wide_for_jpeg_is_refused_and_not_sent_empty(cameras: list[Camera], tmp_path: Path) -> None:
+    the_camera = camera(cameras, tmp_path)
+    assert the_camera.take(Shot(NOW, np.zeros((2, 70_000, 3), np.uint8))) is None
+    assert the_camera.outbox.counts().refused == 1
+
+
+def test_a_shot_that_no_message_takes_is_refused_and_ends_nothing(cameras: list[Camera], tmp_path: Path) -> None:
+    the_camera = camera(cameras, tmp_path)
+    strange = Shot(NOW, file=PictureFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
+    assert the_camera.take(strange) is None
+    assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
+
+
+def test_frames_keep_their_order_while_the_clock_jumps(cameras: list[Camera], tmp_path: Path) -> None:
+    the_camera = camera(cameras, tmp_path)
+    frames = [the_camera.take(Shot(NOW + timedelta(days=days), PICTURE)) for days in (0, 40, -300, 1)]
+    assert [frame.frame.sequence for frame in frames if frame] == [0, 1, 2, 3]
+    assert len({frame.frame.session for frame in frames if frame}) == 1
+
+
+@pytest.mark.parametrize(("says", "is_taken_as"), [(1970, shot.EARLIEST), (2106, shot.LATEST), (9999, shot.LATEST)])
+def test_a_clock_that_is_wrong_by_decades_is_brought_within_what_a_message_may_carry(
+    says: int, is_taken_as: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(says, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(shot, "datetime", Wrong)
+    assert shot.clock() == is_taken_as

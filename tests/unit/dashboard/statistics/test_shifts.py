@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.dashboard.settings import DashboardSettings
+from services.dashboard.statistics.shifts import Shifts
+from shared.settings import read_settings
+
+BERLIN = Shifts.parse("14:00, 06:00,22:00", "Europe/Berlin")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("moment", "start", "number"),
+    [
+        ("2026-01-31T06:00+01:00", "2026-01-31T06:00+01:00", 1),
+        ("2026-01-31T13:59+01:00", "2026-01-31T06:00+01:00", 1),
+        ("2026-01-31T22:00+01:00", "2026-01-31T22:00+01:00", 3),
+        ("2026-02-01T05:59+01:00", "2026-01-31T22:00+01:00", 3),
+        ("2026-07-01T06:00+02:00", "2026-07-01T06:00+02:00", 1),
+    ],
+)
+def test_a_moment_falls_into_the_shift_on_the_wall_clock(moment: str, start: str, number: int) -> None:
+    found = BERLIN.start(at(moment))
+    assert found == at(start)
+    assert BERLIN.number(found) == number
+
+
+def test_the_night_when_the_clocks_change_is_one_longer_or_shorter_shift() -> None:
+    autumn, spring = at("2026-10-24T22:00+02:00"), at("2026-03-28T22:00+01:00")
+    assert BERLIN.after(autumn) - autumn == timedelta(hours=9)
+    assert BERLIN.after(spring) - spring == timedelta(hours=7)
+
+
+@given(st.integers(0, 15 * 366 * 86_400))
+def test_shifts_follow_each_other_without_gap(seconds: int) -> None:
+    moment = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    start = BERLIN.start(moment)
+    assert start <= moment < BERLIN.after(start)
+    assert BERLIN.start(BERLIN.after(start)) == BERLIN.after(start)
+    assert BERLIN.start(BERLIN.after(start) - timedelta(microseconds=1)) == start
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"shifts": "six"}, "DASHBOARD_SHIFTS is when shifts begin"),
+        ({"shifts": ""}, "DASHBOARD_SHIFTS is when shifts begin"),
+        ({"shifts": "06:00+01:00"}, "DASHBOARD_TIME_ZONE says"),
+        ({"time_zone": "Berlin"}, "such as Europe/Berlin"),
+        ({"time_zone": "../etc"}, "such as Europe/Berlin"),
+    ],
+)
+def test_shifts_that_cant_be_read_are_refused_in_one_line(
+    wrong: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        read_settings(DashboardSettings, **wrong)
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert says in message
+    assert message.count("\n") == 1

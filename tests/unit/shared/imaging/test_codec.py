@@ -1,0 +1,78 @@
+"""What a decoder makes of files that are made to harm it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.imaging.codec import PIXEL_LIMIT, UnreadablePicture, decode, encode, size_of
+from tests.bounded import MEBIBYTE, peak, run_bounded
+from tests.images import BOMBS, OTHERS, SMALL, chunk, header, jpeg_of_many_scans, pixels, png, png_of_packed_texts
+
+
+def refuse_bombs() -> None:
+    for name, content in BOMBS.items():
+        before = peak()
+        with pytest.raises(UnreadablePicture):
+            decode(content)
+        assert peak() - before <= 20 * MEBIBYTE, name
+
+
+def test_a_file_made_to_harm_is_refused_at_the_cost_of_its_header() -> None:
+    run_bounded("tests.unit.shared.imaging.test_codec:refuse_bombs", growth=40, seconds=5)
+
+
+def decode_packed_texts() -> None:
+    for kind in (b"zTXt", b"iTXt"):
+        assert not decode(png_of_packed_texts(kind, 130)).any()
+
+
+def test_the_texts_of_a_png_are_not_unpacked() -> None:
+    run_bounded("tests.unit.shared.imaging.test_codec:decode_packed_texts", growth=60, seconds=5)
+
+
+@pytest.mark.parametrize("suffix", OTHERS)
+def test_a_format_that_opencv_reads_and_seamline_does_not_is_refused(suffix: str) -> None:
+    assert cv2.imdecode(np.frombuffer(OTHERS[suffix], np.uint8), cv2.IMREAD_COLOR) is not None
+    with pytest.raises(UnreadablePicture, match="neither a JPEG nor a PNG"):
+        decode(OTHERS[suffix])
+
+
+@pytest.mark.parametrize("package", ["services", "deploy.embedded", "samples"])
+def test_opencv_itself_is_bounded_in_every_process(package: str) -> None:
+    code = (
+        f"import {package}, cv2, numpy, sys\n"
+        "try: cv2.imdecode(numpy.frombuffer(sys.stdin.buffer.read(), numpy.uint8), cv2.IMREAD_COLOR)\n"
+        "except cv2.error as error: sys.exit('pixels' in error.err and 7)"
+    )
+    large = png(header(9_000, 9_000), chunk(b"IDAT", pixels(9, 9)), chunk(b"IEND", b""))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV")}
+    done = subprocess.run([sys.executable, "-c", code], input=large, env=environment, timeout=120, check=False)
+    assert done.returncode == 7, f"of {PIXEL_LIMIT:,} pixels"
+
+
+def test_a_picture_is_decoded_whose_encoder_is_not_opencv() -> None:
+    """Fill bytes, restart markers, further chunks, a PNG of many chunks, and what follows the end."""
+    jpeg = encode(SMALL, "jpeg")
+    filled = jpeg[:2] + b"\xff\xff\xff" + jpeg[2:]
+    assert np.array_equal(decode(filled), decode(jpeg))
+    assert np.array_equal(decode(jpeg + b"something else"), decode(jpeg))
+    rows = pixels(300, 200)
+    chunks = [chunk(b"IDAT", rows[at : at + 7]) for at in range(0, len(rows), 7)]
+    text = chunk(b"tEXt", b"Software\0a microscope")
+    file = png(header(300, 200), text, *chunks, chunk(b"IEND", b"")) + b"something else"
+    assert size_of(file) == (300, 200)
+    assert not decode(file).any()
+
+
+def test_a_progressive_picture_and_one_that_exif_turns_are_decoded() -> None:
+    assert decode(jpeg_of_many_scans(1)).shape == SMALL.shape
+    orientation = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    jpeg = encode(SMALL, "jpeg")
+    turned = jpeg[:2] + b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation + jpeg[2:]
+    assert decode(turned).shape == (32, 24, 3)

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.trainer.datasets.draft import draft_recipe, side_of
+from services.trainer.datasets.labelled_images import Dataset, Example, read_dataset
+from services.trainer.datasets.tables import Place
+from shared.imaging.codec import encode
+from shared.recipe import RecipeError, Role, Task, parse_recipe
+
+
+def dataset_of(names: tuple[str, ...], *rows: tuple[bool, ...]) -> Dataset:
+    examples = tuple(Example(f"{n}", Path(), row, f"{n}", Place("labels.csv", n)) for n, row in enumerate(rows))
+    return Dataset(names, examples)
+
+
+def test_roles_follow_from_what_good_pictures_have() -> None:
+    seams = dataset_of(
+        ("good", "error", "break", "length"),
+        (True, False, False, True),
+        (True, False, False, False),
+        (False, True, True, True),
+    )
+    recipe = draft_recipe("seam", seams, Task.MULTI_LABEL, 96)
+    assert [label.role for label in recipe.labels] == [Role.QUALITY, Role.DEFECT, Role.DEFECT, Role.ATTRIBUTE]
+    assert [label.key for label in recipe.labels] == ["g", "e", "b", "l"]
+    assert (recipe.picture.height, recipe.picture.width) == (96, 96)
+
+
+def test_without_a_quality_label_defects_are_defects_and_classes_are_attributes() -> None:
+    fruit = dataset_of(("apple", "orange"), (True, False), (False, True))
+    assert {label.role for label in draft_recipe("x", fruit, Task.EXCLUSIVE, 64).labels} == {Role.ATTRIBUTE}
+    assert {label.role for label in draft_recipe("x", fruit, Task.MULTI_LABEL, 64).labels} == {Role.DEFECT}
+
+
+def test_keys_and_colours_never_repeat_and_the_recipe_can_be_read_again() -> None:
+    names = ("spur", "short", "scratch", "sun", "n", "p", "s", *(f"label-{number}" for number in range(12)))
+    recipe = draft_recipe("a b/c", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
+    assert parse_recipe(recipe.to_yaml()) == recipe
+    assert recipe.name == "a-b-c"
+
+
+@pytest.mark.parametrize("names", [("good", "cut thread"), tuple(f"label-{number}" for number in range(40))])
+def test_labels_that_no_recipe_can_hold_are_named(names: tuple[str, ...]) -> None:
+    with pytest.raises(RecipeError, match=r"cut thread|40 labels"):
+        draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
+
+
+def test_a_table_of_one_label_is_no_exclusive_task_and_a_line_says_what_to_do() -> None:
+    with pytest.raises(RecipeError, match=r"^no recipe can be drafted from the table: .*exclusive"):
+        draft_recipe("x", dataset_of(("good",), (True,)), Task.EXCLUSIVE, 64)
+
+
+def test_pictures_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> None:
+    contents = [b"no picture", encode(np.zeros((64, 99, 3), np.uint8), "png"), b""]
+    examples = []
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.png").write_bytes(content)
+        examples.append(Example(f"{number}.png", tmp_path / f"{number}.png", (True,), "a", Place("labels.csv", number)))
+    assert side_of(Dataset(("good",), tuple(examples))) == 64
+    assert 32 <= side_of(Dataset(("good",), tuple(examples[:1]))) <= 160
+
+
+def test_the_network_sees_small_pictures_as_they_are(strokes: Path) -> None:
+    assert side_of(read_dataset(strokes)) == 32

@@ -1,0 +1,232 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.split import split
+from services.trainer.datasets.tables import DatasetError
+from services.trainer.datasets.versions import keep
+from services.trainer.training.pixels import decode_pictures
+from shared.contracts.training import Shares
+from shared.imaging.codec import encode
+from shared.recipe import PictureSpec
+from shared.storage.filesystem import FilesystemStore
+
+SMALL = PictureSpec(height=16, width=16)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures in images/, without a table."""
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        picture = np.full((20, 30, 3), 50 * number, np.uint8)
+        (tmp_path / "images" / f"{number}.png").write_bytes(encode(picture, "png"))
+    return tmp_path
+
+
+def write(folder: Path, text: str, name: str = "labels.csv") -> None:
+    (folder / name).write_text(text)
+
+
+def complaint(folder: Path, *labels: str, exclusive: bool = False) -> str:
+    with pytest.raises(DatasetError) as refused:
+        read_dataset(folder, labels, exclusive=exclusive)
+    return str(refused.value)
+
+
+def test_labels_are_read_in_the_order_of_the_recipe(folder: Path) -> None:
+    write(folder, "name,good,break\n0.png,True,False\n1.png,False,True\n")
+    dataset = read_dataset(folder, ("break", "good"))
+    assert dataset.label_names == ("break", "good")
+    assert [example.labels for example in dataset.examples] == [(False, True), (True, False)]
+    assert [example.picture.name for example in dataset.examples] == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0", "index"])
+def test_a_leading_index_column_is_passed_over(folder: Path, index: str) -> None:
+    write(folder, f"{index},name,good\n0,0.png,True\n1,1.png,false\n")
+    dataset = read_dataset(folder)
+    assert dataset.label_names == ("good",)
+    assert [example.labels for example in dataset.examples] == [(True,), (False,)]
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(folder: Path) -> None:
+    (folder / "labels.csv").write_bytes(b"\xef\xbb\xbfname, good \r\n0.png, TRUE\r\n\r\n1.png,FALSE\r\n")
+    assert [example.labels for example in read_dataset(folder).examples] == [(True,), (False,)]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_of_another_separator_and_with_name_in_capitals_is_read(folder: Path, separator: str) -> None:
+    write(folder, "Name,Good\n0.png,TRUE,\n1.png,FALSE,\n".replace(",", separator))
+    write(folder, "NAME,Group\n0.png,a\n1.png,b\n".replace(",", separator), "groups.csv")
+    dataset = read_dataset(folder)
+    assert dataset.label_names == ("Good",)
+    assert [(example.labels, example.group) for example in dataset.examples] == [((True,), "a"), ((False,), "b")]
+
+
+def test_several_tables_are_read_together_and_each_video_is_a_group(tmp_path: Path) -> None:
+    for name in ("a0.png", "a1.png", "b0.png"):
+        (tmp_path / name).write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png"))
+    write(tmp_path, ",name,good\n0,a0.png,True\n1,a1.png,True\n", "first_data.csv")
+    write(tmp_path, ",name,good\n0,b0.png,False\n", "second_data.csv")
+    dataset = read_dataset(tmp_path)
+    assert [(example.name, example.group) for example in dataset.examples] == [
+        ("a0.png", "first"),
+        ("a1.png", "first"),
+        ("b0.png", "second"),
+    ]
+
+
+def test_groups_are_taken_from_their_table(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n")
+    write(folder, "name,group,cloth\n0.png,part-7,denim\n1.png,part-7,denim\n", "groups.csv")
+    assert {example.group for example in read_dataset(folder).examples} == {"part-7"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("0.png,True\n9.png,True\n", "labels.csv, line 3: 9.png is not there"),
+        ("0.png,yes\n", "labels.csv, line 2: good is 'yes': write True or False"),
+        ("0.png\n", "labels.csv, line 2: good is ''"),
+        ("0.png,True\n0.png,True\n", "line 3: 0.png is listed twice, see labels.csv, line 2"),
+        ("0.png,True\n0.png,False\n", "line 3: 0.png is labelled otherwise, see labels.csv, line 2"),
+        ("../0.png,True\n", "line 2: '../0.png' is no name of a picture"),
+        ("/etc/passwd,True\n", "line 2: '/etc/passwd' is no name of a picture"),
+        (",True\n", "line 2: '' is no name of a picture"),
+        ("0.png,True\n./0.png,False\n", "labels.csv, line 3: './0.png' is another name of '0.png'"),
+        ("1.png,True\na//0.png,False\n", "labels.csv, line 3: 'a//0.png' is another name of 'a/0.png'"),
+        ("x" * 300 + ".png,True\n", "can't be looked for (File name too long)"),
+        ("0.png,True,False\n", "labels.csv, line 2: 3 cells under 2 columns"),
+    ],
+)
+def test_a_wrong_row_is_named_with_file_and_line(folder: Path, rows: str, expected: str) -> None:
+    write(folder, "name,good\n" + rows)
+    assert expected in complaint(folder)
+
+
+def test_every_wrong_row_is_named_and_many_are_counted(folder: Path) -> None:
+    write(folder, "name,good\n" + "".join(f"x{number}.png,True\n" for number in range(25)))
+    lines = complaint(folder).splitlines()
+    assert lines[0].startswith("labels.csv, line 2: x0.png")
+    assert lines[-1] == "and 5 more"
+
+
+def test_wrong_rows_are_passed_over_and_listed_when_asked(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n9.png,True\n1.png,maybe\n")
+    dataset = read_dataset(folder, on_problem="skip")
+    assert [example.name for example in dataset.examples] == ["0.png"]
+    assert [problem.place.line for problem in dataset.problems] == [3, 4]
+
+
+def test_a_label_that_the_recipe_does_not_know_is_named(folder: Path) -> None:
+    write(folder, "name,good,stain\n0.png,True,False\n")
+    assert "labels.csv, line 1: the recipe has no label stain" in complaint(folder, "good")
+
+
+def test_a_label_that_the_table_lacks_is_named(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n")
+    assert "labels.csv, line 1: no column for break" in complaint(folder, "good", "break")
+    write(folder, "Name,Good\n0.png,True\n")
+    assert "no column for good: the first line names name and each label, and its columns are name, Good" in complaint(
+        folder, "good"
+    )
+
+
+def test_two_columns_of_one_name_are_refused(folder: Path) -> None:
+    write(folder, "name,good,good\n0.png,True,False\n")
+    assert "labels.csv, line 1: two columns are named 'good'" in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [("True,True", "apple and orange is true"), ("False,False", "no label")]
+)
+def test_exclusive_labels_are_one_of_many(folder: Path, values: str, expected: str) -> None:
+    write(folder, f"name,apple,orange\n0.png,{values}\n")
+    assert expected in complaint(folder, exclusive=True)
+
+
+def test_a_picture_without_a_group_is_named(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n")
+    write(folder, "name,group\n0.png,a\n", "groups.csv")
+    assert "labels.csv, line 3: 1.png has no group" in complaint(folder)
+
+
+def test_pictures_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group_together(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
+    write(folder, "name,group\n0.png,\n1.png,\n2.png,a\n", "groups.csv")
+    assert "groups.csv, line 2: 0.png has no group" in complaint(folder)
+    dataset = read_dataset(folder, on_problem="skip")
+    assert [(example.name, example.group) for example in dataset.examples] == [("2.png", "a")]
+
+
+def test_pictures_that_nobody_grouped_are_warned_of_before_they_are_split(folder: Path, store: FilesystemStore) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
+    (warning,) = read_dataset(folder).warnings
+    assert warning.startswith("no groups.csv: each picture is taken for a part of its own")
+    assert warning in split(read_dataset(folder), Shares(), 0).warnings
+    assert warning in keep(read_dataset(folder), store, "seam", by="ada", source="").warnings
+    (folder / "labels.csv").rename(folder / "denim_data.csv")
+    assert read_dataset(folder).warnings == ()
+    write(folder, "name,group\n0.png,a\n1.png,b\n2.png,c\n", "groups.csv")
+    assert read_dataset(folder).warnings == ()
+
+
+def test_a_picture_in_two_groups_is_named(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n")
+    write(folder, "name,group\n0.png,a\n0.png,b\n", "groups.csv")
+    assert "groups.csv, line 3: 0.png is in 'a' already" in complaint(folder)
+
+
+def test_a_folder_without_a_table_is_told_what_to_put_there(tmp_path: Path) -> None:
+    assert "no table: put labels.csv or <video>_data.csv there" in complaint(tmp_path)
+    assert "no such folder" in complaint(tmp_path / "nowhere")
+
+
+def test_a_table_that_is_no_text_is_refused(folder: Path) -> None:
+    (folder / "labels.csv").write_bytes(b"name,good\n\xff\xfe\x00,True\n")
+    assert "labels.csv: can't be read as a table" in complaint(folder)
+
+
+def test_a_picture_that_cant_be_decoded_is_named_by_its_row(folder: Path, tmp_path: Path) -> None:
+    (folder / "images" / "1.png").write_bytes(b"")
+    write(folder, "name,good\n0.png,True\n1.png,True\n")
+    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: the picture has zero bytes"):
+        decode_pictures(read_dataset(folder), SMALL, tmp_path)
+
+
+def test_a_picture_that_cant_be_decoded_is_passed_over_when_asked(folder: Path, tmp_path: Path) -> None:
+    (folder / "images" / "1.png").write_bytes(b"")
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,False\n")
+    dataset, store = decode_pictures(read_dataset(folder), SMALL, tmp_path, "skip")
+    assert [example.name for example in dataset.examples] == ["0.png", "2.png"]
+    assert store.pixels[:, 0, 0, 0].tolist() == [0, 100]
+    assert store.labels.tolist() == [[1], [0]]
+    assert len(dataset.problems) == 1
+    assert isinstance(store.pixels, np.memmap), "what is left still need not fit into memory"
+
+
+@pytest.mark.parametrize(("brightest", "warnings"), [(4095, 1), (4096, 0)])
+def test_pictures_of_12_bits_in_files_of_16_are_warned_of(folder: Path, brightest: int, warnings: int) -> None:
+    grey = np.full((20, 30), brightest, np.uint16)
+    (folder / "images" / "1.png").write_bytes(cv2.imencode(".png", grey)[1].tobytes())
+    write(folder, "name,good\n0.png,True\n1.png,True\n")
+    write(folder, "name,group\n0.png,a\n1.png,b\n", "groups.csv")
+    found = decode_pictures(read_dataset(folder), SMALL, folder)[0].warnings
+    assert len(found) == warnings
+    assert all("1 of 2 pictures use 12 or fewer of their 16 bits, and are nearly black" in each for each in found)
+
+
+def test_the_digest_tells_datasets_apart_and_not_their_order(folder: Path, tmp_path: Path) -> None:
+    def digest(table: str) -> str:
+        write(folder, table)
+        return decode_pictures(read_dataset(folder), SMALL, tmp_path)[1].digest
+
+    first = digest("name,good\n0.png,True\n1.png,True\n")
+    assert digest("name,good\n1.png,True\n0.png,True\n") == first
+    assert digest("name,good\n0.png,True\n1.png,False\n") != first
+    (folder / "images" / "0.png").write_bytes(encode(np.full((20, 30, 3), 9, np.uint8), "png"))
+    assert digest("name,good\n0.png,True\n1.png,True\n") != first

@@ -1,0 +1,206 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.trainer.datasets.labelled_images import Example
+from services.trainer.datasets.tables import Place
+from services.trainer.evaluation.mistakes import SIDE, keep_pictures
+from services.trainer.evaluation.operating_points import operating_points
+from services.trainer.evaluation.report.page import HEATMAP_NUMBERS, Subject, form_rows, render
+from services.trainer.evaluation.run import Examined
+from services.trainer.evaluation.thresholds import choose_thresholds
+from services.trainer.training.pixels import PixelStore
+from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
+from shared.imaging.codec import decode, size_of
+from shared.recipe import PictureSpec, Recipe, parse_recipe
+from tests.unit.trainer.recipes import FRUIT, SEAM
+
+GOOD, BROKEN = [1, 0, 1, 0], [0, 1, 1, 0]
+
+
+@pytest.fixture
+def seam() -> Recipe:
+    return parse_recipe(SEAM)
+
+
+def examined(recipe: Recipe, truth: np.ndarray, scores: np.ndarray, side: int = 32) -> Examined:
+    """A model that said ``scores``; each picture is of one grey, by its number."""
+    count = len(truth)
+    pixels = np.zeros((count, side, side, 3), np.uint8) + np.arange(count, dtype=np.uint8)[:, None, None, None]
+    store = PixelStore(pixels, truth.astype(np.float32), PictureSpec(height=side, width=side), "")
+    examples = [
+        Example(
+            f"{row}.png", Path(f"{row}.png"), tuple(bool(value) for value in true), f"part-{row // 2}", Place("t", row)
+        )
+        for row, true in enumerate(truth)
+    ]
+    return Examined(recipe, examples, store, np.arange(count), scores.astype(np.float32))
+
+
+def noisy(recipe: Recipe, count: int = 120) -> Examined:
+    rng = np.random.default_rng(2)
+    truth = np.array([GOOD, BROKEN, [1, 0, 0, 1]])[rng.integers(0, 3, count)]
+    return examined(recipe, truth, np.clip(truth * 0.4 + 0.3 + rng.normal(0, 0.2, truth.shape), 0, 1))
+
+
+@pytest.mark.parametrize("name", ["good", "break", "short", "twill"])
+def test_a_point_of_the_curve_is_what_the_recipe_with_that_threshold_does(seam: Recipe, name: str) -> None:
+    seen = noisy(seam.model_copy(update={"defect_rate": 0.1}))
+    points = seen.operating_points()[name]
+    assert len(points.thresholds) <= 100
+    for place in (10, 50, 80):
+        labels = tuple(
+            label.model_copy(update={"threshold": points.thresholds[place]}) if label.name == name else label
+            for label in seen.recipe.labels
+        )
+        moved = examined(seen.recipe.model_copy(update={"labels": labels}), seen.truth, seen.scores).evaluation
+        assert points.escape_rate[place] == pytest.approx(moved.escape_rate, abs=1e-4)
+        assert points.overkill_rate[place] == pytest.approx(moved.overkill_rate, abs=1e-4)
+        assert points.cost[place] == pytest.approx(moved.cost, abs=1e-4)
+
+
+def test_the_chosen_threshold_is_on_the_curve_where_its_label_costs_least(seam: Recipe) -> None:
+    seen = noisy(seam)
+    chosen = choose_thresholds(seam, seen.truth, seen.scores)
+    points = operating_points(chosen, seen.truth, seen.scores)["break"]
+    assert points.chosen == chosen.label("break").threshold
+    assert points.label_cost[points.thresholds.index(points.chosen)] == min(points.label_cost)
+
+
+def test_labels_that_exclude_each_other_have_no_thresholds_to_move() -> None:
+    truth = np.array([[1, 0], [0, 1]], np.float32)
+    assert operating_points(parse_recipe(FRUIT), truth, truth) == {}
+
+
+def test_the_costliest_mistakes_come_first(seam: Recipe) -> None:
+    truth = np.array([GOOD, BROKEN, GOOD, GOOD, BROKEN])
+    said = np.array([GOOD, [0.9, 0.1, 1, 0], BROKEN, [1, 0, 1, 0.8], [0.6, 0.4, 1, 0]])
+    worst = examined(seam, truth, said).worst_mistakes(10)
+    assert [(each.name, each.kind, each.cost) for each in worst] == [
+        ("1.png", "escape", 10),
+        ("4.png", "escape", 10),
+        ("2.png", "overkill", 1),
+        ("3.png", "label", 0),
+    ]
+    assert worst[0].wrong == ("good", "break")
+    assert worst[0].truth == ("break", "short")
+    assert len(examined(seam, truth, said).worst_mistakes(2)) == 2
+
+
+@pytest.mark.parametrize("side", [32, 600])
+def test_the_pictures_of_mistakes_are_kept_small(seam: Recipe, side: int) -> None:
+    seen = examined(seam, np.array([GOOD, BROKEN] * 4), np.array([GOOD] * 8), side)
+    mistakes, shots = keep_pictures(seen.worst_mistakes(3), seen.store, seen.rows)
+    assert (
+        [mistake.picture for mistake in mistakes] == list(shots) == [f"mistake_0{number}.jpg" for number in (1, 2, 3)]
+    )
+    for mistake, shot in zip(mistakes, shots.values(), strict=True):
+        assert size_of(shot) == (min(side, SIDE), min(side, SIDE))
+        assert decode(shot).mean() == pytest.approx(int(mistake.name.split(".")[0]), abs=2)
+
+
+def subject(seen: Examined) -> Subject:
+    mistakes, shots = keep_pictures(seen.worst_mistakes(5), seen.store, seen.rows)
+    proof = {"pictures": 90, "largest_score_difference": 0.004, "changed_verdicts": 3, "macro_average_precision": 0.9}
+    document = {
+        "best_epoch": 2,
+        "warnings": ["few <pictures>"],
+        "compiled": {"openvino_fp32": {**proof, "changed_verdicts": 0}},
+        "not_offered": {"openvino_int8": {"reason": "it changes 3 of 90 verdicts", "proof": proof}},
+    }
+    history = [{"loss": 0.7, "val_loss": 0.6, "val_average_precision": 0.8}] * 3
+    return Subject(
+        version="20261123-0850-3f9a2c",
+        facts={"architecture": "compact"},
+        measured_on="the test part",
+        examined=seen,
+        chosen_on="the validation part",
+        points=seen.operating_points(),
+        mistakes=mistakes,
+        shots=shots,
+        history=history,
+        document=document,
+    )
+
+
+def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> None:
+    seen = subject(noisy(seam))
+    page = render(seen)
+    headings = re.findall("<h2>(.*?)</h2>", page)
+    assert headings == [
+        "Verdicts",
+        "Correct answers",
+        "Label by label",
+        "Confusion",
+        "Curves",
+        "Thresholds",
+        "Training",
+        "Compiled forms",
+        "Worst mistakes",
+    ]
+    assert page.count("<svg") == 3 + 4 + 2
+    assert page.count("data:image/jpeg;base64,") == 5
+    assert not re.findall(r"(?:src|href)=.(?!data:|#)[^>]*|<script|@import|url\(", page)
+    assert "few &lt;pictures&gt;" in page
+    assert "it changes 3 of 90 verdicts" in page
+    assert "prefers-color-scheme: dark" in page
+    assert render(seen) == page
+
+
+def test_a_report_tells_what_was_measured_of_heatmaps_beside_what_blind_luck_gets(seam: Recipe) -> None:
+    measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_NUMBERS)}
+    known = LabelHeatmaps(
+        pictures=40, towards=True, curves=8, advantage=measured["pointing"], trustworthy=True, **measured
+    )
+    unknown = {"trustworthy": None, "reason": "only 3 pictures have a mask", "towards": False}
+    no_interval = {"pointing": Measured(value=0.5, low=float("nan"), high=float("nan"))}
+    labels = {"break": known, "good": known.model_copy(update={**unknown, **no_interval})}
+    scores = HeatmapScores(method="layer-cam", layer="features", tolerance=0.05, labels=labels)
+    seen = subject(noisy(seam))
+    document = {**seen.document, "heatmaps": json.loads(scores.model_dump_json())}
+    page = render(replace(seen, document=document))
+    assert "By layer-cam at layer features" in page
+    assert "at most 5 % of the shorter side" in page
+    part = page[page.index("<h2>Heatmaps</h2>") : page.index("<h2>Worst mistakes</h2>")]
+    rows = [re.sub("<[^>]*>", " ", row).split() for row in part.split("<tr>")[2:]]
+    for number in range(len(HEATMAP_NUMBERS)):
+        assert f"{number / 100:.3f}" in rows[0]
+    assert rows[0].count("0.987") == len(HEATMAP_NUMBERS)
+    assert rows[1].count("0.987") == len(HEATMAP_NUMBERS) - 1
+    assert "yes" in rows[0]
+    assert "not known: only 3 pictures have a mask" in part
+    assert "good (what speaks against it)" in part
+
+
+def test_a_report_of_exclusive_labels_has_one_table_of_all_against_all() -> None:
+    truth = np.eye(2)[[0] * 12 + [1] * 9]
+    said = np.eye(2)[[0] * 10 + [1] * 11] * 0.8 + 0.1
+    page = render(subject(examined(parse_recipe(FRUIT), truth, said)))
+    counts = re.findall(r'<td class="hit"[^>]*>(\d*)</td>', page)
+    assert counts == ["10", "2", "", "9"]
+    assert "Thresholds" not in re.findall("<h2>(.*?)</h2>", page)
+
+
+def test_of_very_many_labels_the_worst_recognised_are_drawn() -> None:
+    keys, names = "abcdefghijkl", [f"kind{number}" for number in range(12)]
+    labels = "".join(
+        f"  {name}: {{key: {key}, colour: '#0000{number:02d}', role: attribute}}\n"
+        for number, (name, key) in enumerate(zip(names, keys, strict=True))
+    )
+    recipe = parse_recipe(f"name: many\ntask: exclusive\nlabels:\n{labels}")
+    truth = np.eye(12)[np.arange(120) % 12]
+    scores = truth * 0.5 + np.random.default_rng(0).random(truth.shape)
+    page = render(subject(examined(recipe, truth, scores / scores.sum(axis=1, keepdims=True))))
+    assert "Of 12 labels, the 8 that are recognised worst." in page
+
+
+def test_a_model_without_forms_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
+    assert form_rows({}) == []
+    seen = examined(seam, np.array([GOOD, BROKEN] * 6), np.array([GOOD, BROKEN] * 6))
+    page = render(Subject("v1", {}, "a folder", seen, "a folder", seen.operating_points()))
+    assert "Worst mistakes" not in page
+    assert "Compiled forms" not in page

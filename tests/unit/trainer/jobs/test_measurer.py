@@ -1,0 +1,317 @@
+"""Commands do not wait for measurements, and no measurement is lost."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.trainer.jobs import turns
+from services.trainer.jobs.measurement_jobs import Errands
+from services.trainer.jobs.measurer import GIVEN_UP, MOST_ATTEMPTS, Measurer
+from services.trainer.promotion.gate import Measuring
+from shared.contracts.bundle import comparison_key, production_version
+from shared.contracts.dataset import DatasetVersion
+from shared.health import Health
+from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
+from shared.messaging.port import BrokerUnavailable, Publisher
+from shared.messaging.sqlite import SqliteBroker
+from shared.storage.filesystem import FilesystemStore
+from shared.storage.port import StorageUnavailable
+from shared.topology import DASHBOARD_MODELS
+from tests.painted import comparable, painted_version, put
+from tests.processes import wait_until
+from tests.trainers import answering
+from tests.unit.trainer.requests import START, promotion
+
+
+class SlowPictures(FilesystemStore):
+    """Object storage that gives no picture until it may: a comparison of many pictures, in effect."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.may, self.asked = threading.Event(), threading.Event()
+
+    def get(self, key: str, most: int | None = None) -> bytes:
+        if "/pictures/" in key:
+            self.asked.set()
+            assert self.may.wait(200)
+        return super().get(key, most)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SlowPictures:
+    return SlowPictures(tmp_path / "objects")
+
+
+@pytest.fixture
+def dataset(store: SlowPictures, tmp_path: Path) -> DatasetVersion:
+    return painted_version(store, tmp_path / "paint", each=16)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[SqliteBroker]:
+    broker = SqliteBroker(tmp_path / "broker")
+    yield broker
+    broker.close()
+
+
+class Line:
+    """What is asked of the trainer, and what it says."""
+
+    def __init__(self, broker: SqliteBroker) -> None:
+        self._publisher = broker.publisher()
+        self._happened = broker.subscribe(DASHBOARD_MODELS, 100)
+        self._heard: list[Message] = []
+
+    def ask(self, *messages: Message) -> None:
+        for message in messages:
+            self._publisher.publish(message).result(60)
+
+    def hear(self, wanted: Callable[[Message], bool]) -> Message:
+        end = time.monotonic() + 200
+        while time.monotonic() < end:
+            if found := next(filter(wanted, self._heard), None):
+                return found
+            deliveries = self._happened.receive(10, 0.1)
+            self._heard += [decode(delivery.body) for delivery in deliveries]
+            self._happened.acknowledge(deliveries)
+        raise AssertionError(self._heard)
+
+    def answer_to(self, promotion_id: str) -> Message:
+        return self.hear(lambda message: getattr(message, "promotion_id", "") == promotion_id)
+
+
+def comparison(**changes: object) -> ComparisonRequested:
+    fields = {"recipe": "paint", "baseline": "v1", "candidate": "v2", "requested_by": "ada", "requested_at": START}
+    return ComparisonRequested.model_validate({**fields, **changes})
+
+
+def test_a_rollback_is_answered_while_a_comparison_goes_on(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(promotion("v1", "first"))
+        assert isinstance(line.answer_to("first"), ModelPromoted), "the first is not measured"
+        line.ask(comparison(candidate="v1", baseline="v2"), promotion("v2", "second"))
+        assert store.asked.wait(200)
+        line.ask(promotion("v2", "back", rollback=True))
+        assert isinstance(line.answer_to("back"), PromotionRefused), "nothing was in production before"
+        assert not store.exists(comparison_key("paint", "v2", "v1"))
+        store.may.set()
+        told = line.answer_to("second")
+        assert isinstance(told, ModelPromoted)
+        assert told.gate.startswith("no worse than v1 on 44 test pictures of paint@0001-")
+    assert store.exists(comparison_key("paint", "v2", "v1"))
+    assert list(store.keys("errands/")) == []
+
+
+def test_a_promotion_is_measured_again_when_production_moved_meanwhile(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset), comparable("v3", dataset))
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(promotion("v1", "first"))
+        line.answer_to("first")
+        line.ask(promotion("v2", "second"), promotion("v3", "third"))
+        store.may.set()
+        third = line.answer_to("third")
+        assert isinstance(third, ModelPromoted)
+        assert (third.previous_version, third.gate.partition(" on ")[0]) == ("v2", "no worse than v2")
+    assert production_version(store, "paint") == "v3"
+
+
+def test_two_models_that_can_not_be_compared_are_refused_once_they_were_looked_at(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.delete(f"datasets/paint/pictures/{dataset.pictures[-1].digest}")
+    store.may.set()
+    line = Line(broker)
+    with answering(store, broker):
+        line.ask(promotion("v1", "first"), promotion("v2", "second"))
+        told = line.answer_to("second")
+    assert isinstance(told, PromotionRefused)
+    assert "not comparable with v1 in production: paint@0001-" in told.reason
+    assert list(store.keys("errands/")) == []
+
+
+def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    line = Line(broker)
+    with answering(store, broker) as stop:
+        line.ask(comparison())
+        assert store.asked.wait(200)
+        stop.set()
+        store.may.set()  # the batch at hand is finished when the trainer is told to end
+    assert not store.exists(comparison_key("paint", "v1", "v2")), "the second batch was not begun"
+    with answering(store, broker):
+        wait_until(lambda: not list(store.keys("errands/")), 200, "it to be measured")
+    assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))
+
+
+def test_a_measurement_that_brings_its_trainer_down_is_given_up(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    errands, stop = Errands(store, "trainer", 60), threading.Event()
+    errands.add(comparison())
+    for _ in range(MOST_ATTEMPTS):
+        assert errands.claim(comparison())
+    measurer = Measurer(
+        errands,
+        Measuring(store),
+        store,
+        broker.publisher(),
+        news=threading.Event(),
+        stop=stop,
+        lease_seconds=60,
+        health=Health(),
+    )
+    thread = threading.Thread(target=measurer.run)
+    thread.start()
+    wait_until(lambda: not list(store.keys("errands/")), 200, "it to be given up")
+    stop.set()
+    thread.join(120)
+    assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
+
+
+class Away(Publisher):
+    """A broker that is away when it is told something first."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self.was_away = threading.Event()
+
+    def publish(self, message: Message) -> Future[None]:
+        if not self.was_away.is_set():
+            self.was_away.set()
+            raise BrokerUnavailable("the broker is away")
+        return self._publisher.publish(message)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+def test_a_promotion_that_was_measured_while_the_broker_was_away_is_decided_when_it_is_back(
+    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.may.set()
+    line, away = Line(broker), Away(broker.publisher())
+    with answering(store, broker, away):
+        line.ask(promotion("v1", "first"), promotion("v2", "second"))
+        assert isinstance(line.answer_to("second"), ModelPromoted)
+    assert away.was_away.is_set()
+    assert list(store.keys("errands/")) == []
+
+
+def test_a_promotion_whose_trainer_died_before_it_told_what_it_measured_is_not_forgotten(store: SlowPictures) -> None:
+    asked = promotion("v2", "second")
+    died = Errands(store, "trainer", 60)
+    died.add(asked)
+    assert died.claim(asked)
+    died.was_measured(asked, "v1")
+    next_one = Errands(store, "trainer", 60)
+    assert next_one.open() == [asked]
+    next_one.was_told(asked)
+    assert next_one.open() == []
+    next_one.add(asked)  # production moved
+    assert next_one.open() == [asked]
+
+
+class Vanishing(FilesystemStore):
+    """Object storage in which another trainer ends an errand between a look at the names and one at what they hold."""
+
+    def get(self, key: str, most: int | None = None) -> bytes:
+        if key.endswith("/request.json"):
+            self.delete(key)
+        return super().get(key, most)
+
+
+def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> None:
+    errands = Errands(Vanishing(tmp_path / "objects"), "trainer", 60)
+    errands.add(comparison())
+    assert errands.open() == []
+
+
+def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowPictures) -> None:
+    errands = Errands(store, "trainer", 60)
+    first, second = comparison(), comparison(requested_by="grace", requested_at=START + timedelta(seconds=30))
+    errands.add(first)
+    assert errands.claim(first)
+    errands.add(second)
+    errands.add(first)  # comes twice
+    errands.finish(first)
+    assert errands.open() == [second]
+    errands.finish(second)
+    assert list(store.keys("errands/")) == []
+
+
+def test_an_errand_of_a_newer_trainer_is_passed_over(store: SlowPictures) -> None:
+    errands = Errands(store, "trainer", 60)
+    errands.add(comparison())
+    store.put("errands/wonder.paint/request.json", b'{"type":"WonderRequested","version":1}\n')
+    assert errands.open() == [comparison()]
+
+
+def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowPictures) -> None:
+    ours, theirs = Errands(store, "ours", 60), Errands(store, "theirs", 60)
+    ours.add(comparison())
+    claim = ours.claim(comparison())
+    assert claim
+    assert theirs.claim(comparison()) is None
+    assert theirs.open() == [comparison()]
+    assert ours.renew(comparison(), claim)
+    ours.release(comparison())
+    assert theirs.claim(comparison())
+
+
+class Outages(FilesystemStore):
+    """Object storage that goes away for a moment each time an image is read, so many times."""
+
+    def __init__(self, folder: Path, left: int) -> None:
+        super().__init__(folder)
+        self.left, self.away_until = left, 0.0
+
+    def get(self, key: str, most: int | None = None) -> bytes:
+        if self.left and "/pictures/" in key and not self.away:
+            self.left -= 1
+            self.away_until = time.monotonic() + 0.3
+        self._check()
+        return super().get(key, most)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        self._check()
+        return super().keys(prefix)
+
+    @property
+    def away(self) -> bool:
+        return time.monotonic() < self.away_until
+
+    def _check(self) -> None:
+        if self.away:
+            raise StorageUnavailable("away")
+
+
+def test_outages_of_object_storage_count_as_no_attempts_to_measure(
+    tmp_path: Path, broker: SqliteBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LOOK_SECONDS", 0.1)
+    store = Outages(tmp_path / "objects", left=0)
+    dataset = painted_version(store, tmp_path / "paint", each=16)
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    store.left = MOST_ATTEMPTS + 1
+    with answering(store, broker):
+        Line(broker).ask(comparison())
+        wait_until(lambda: store.exists(comparison_key("paint", "v1", "v2")), 200, "the comparison")
+    assert store.left == 0
+    assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))

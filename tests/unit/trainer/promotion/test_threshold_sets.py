@@ -1,0 +1,233 @@
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.trainer.errors import TrainerError
+from services.trainer.jobs.answers import find_answer
+from services.trainer.promotion.gate import Measuring
+from services.trainer.promotion.threshold_sets import keep_thresholds, with_thresholds
+from shared.contracts.bundle import (
+    EVALUATION,
+    FORM_FILES,
+    OPENVINO_WEIGHTS,
+    REPORT,
+    SCORES,
+    Bundle,
+    Form,
+    production_version,
+    read_bundle,
+)
+from shared.contracts.dataset import DatasetVersion
+from shared.contracts.promotion import find_decision
+from shared.contracts.scores import ScoredPart, ScoredPictures, as_table, read_scores
+from shared.messages import PromotionRefused, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
+from shared.messaging.sqlite import SqliteBroker
+from shared.recipe import parse_recipe
+from shared.storage.filesystem import FilesystemStore
+from tests.dashboards import publish, soon
+from tests.models import pack, paint_recipe
+from tests.painted import TRUTH, comparable, painted_version, put
+from tests.trainers import answering
+from tests.unit.trainer.recipes import FRUIT
+from tests.unit.trainer.requests import START, promotion
+
+LOW: dict[str, float] = {"break": 0.1}
+"""Of pictures without a break, the painted models say 0.12."""
+
+
+@pytest.fixture
+def dataset(store: FilesystemStore, tmp_path: Path) -> DatasetVersion:
+    return painted_version(store, tmp_path / "paint", each=16)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[SqliteBroker]:
+    broker = SqliteBroker(tmp_path / "broker")
+    yield broker
+    broker.close()
+
+
+def request(thresholds: dict[str, float], **changes: Any) -> ThresholdsRequested:
+    fields = {
+        "thresholds_id": "thresholds-1",
+        "recipe": "paint",
+        "model_version": "v1",
+        "thresholds": thresholds,
+        "reason": "breaks got through",
+        "requested_by": "grace",
+        "requested_at": START,
+    }
+    return ThresholdsRequested.model_validate({**fields, **changes})
+
+
+def older(version: str, dataset: DatasetVersion) -> Bundle:
+    """A bundle of a trainer that kept no scores; what was tested on was validated on too."""
+    made = comparable(version, dataset)
+    return with_files(made, {"valid.csv": made.files["test.csv"], REPORT: b"of before"})
+
+
+def with_files(bundle: Bundle, files: dict[str, bytes]) -> Bundle:
+    changed = pack({**bundle.files, **files}, bundle.recipe, bundle.version, "features")
+    return Bundle(changed.manifest.model_copy(update={"dataset": bundle.manifest.dataset}), changed.files)
+
+
+def derive(store: FilesystemStore, thresholds: dict[str, float]) -> Bundle:
+    told = keep_thresholds(request(thresholds), store, lambda: False)
+    return read_bundle(store, "paint", told.model_version)
+
+
+def test_other_thresholds_make_a_version_with_the_same_network_judged_anew(
+    store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, older("v1", dataset))
+    made, base = derive(store, LOW), read_bundle(store, "paint", "v1")
+    assert (made.manifest.derived_from, made.manifest.author, made.manifest.reason) == (
+        "v1",
+        "grace",
+        "breaks got through",
+    )
+    assert made.version.startswith("20241123-0800-")
+    assert made.files[OPENVINO_WEIGHTS] == base.files[OPENVINO_WEIGHTS]
+    assert {label.name: label.threshold for label in made.recipe.labels} == {
+        "good": 0.5,
+        "error": 0.5,
+        "break": 0.1,
+        "length": 0.5,
+    }
+    told = json.loads(made.files[EVALUATION])
+    assert (told["escape_rate"], told["overkill_rate"], told["valid"]["overkill_rate"]) == (0, 1, 1)
+    assert told["operating_points"]["break"]["chosen"] == 0.1
+    proof = told["compiled"]["openvino_fp32"]
+    assert (proof["changed_verdicts"], proof["largest_score_difference"]) == (0, 1e-6), "of the network, as it was"
+    report = made.files[REPORT].decode()
+    assert "grace, 2024-11-23 08:00 UTC" in report
+    assert "breaks got through" in report
+
+
+def test_scores_that_are_kept_need_neither_pictures_nor_the_network(
+    store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    put(store, older("v1", dataset))
+    first = derive(store, LOW)
+    for key in list(store.keys("datasets/")):
+        store.delete(key)
+    asked = request({"break": 0.5}, model_version=first.version, thresholds_id="thresholds-2")
+    told = keep_thresholds(asked, store, lambda: False)
+    again = read_bundle(store, "paint", told.model_version)
+    assert again.manifest.derived_from == first.version
+    assert json.loads(again.files[EVALUATION])["overkill_rate"] == 0
+    assert read_scores(again) == read_scores(first)
+
+
+def test_a_request_that_comes_twice_makes_one_version(store: FilesystemStore, dataset: DatasetVersion) -> None:
+    put(store, older("v1", dataset))
+    assert derive(store, LOW).manifest == derive(store, LOW).manifest
+
+
+def test_a_form_that_judges_otherwise_at_the_new_thresholds_is_left_out(
+    store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    base = older("v1", dataset)
+    truth = np.array([TRUTH["black"]] * 20, np.float32)
+    scores = np.tile(np.array([0.9, 0.1, 0.3, 0.1], np.float32), (20, 1))
+    part = ScoredPart(
+        names=tuple(map(str, range(20))),
+        groups=tuple(map(str, range(20))),
+        truth=as_table(truth),
+        scores=as_table(scores),
+    )
+    rounded = scores + np.array([0, 0, 0.04, 0], np.float32)
+    scored = ScoredPictures(
+        labels=base.recipe.label_names,
+        parts={"valid": part, "test": part},
+        forms={Form.FP32: as_table(scores), Form.INT8: as_table(rounded)},
+    )
+    equality = {"pictures": 20, "largest_score_difference": 0.04, "changed_verdicts": 0}
+    told = {"compiled": {"openvino_fp32": equality, "openvino_int8": equality}}
+    files = dict.fromkeys(FORM_FILES[Form.INT8], b"eight bits")
+    put(
+        store,
+        with_files(base, {**files, SCORES: scored.model_dump_json().encode(), EVALUATION: json.dumps(told).encode()}),
+    )
+    assert FORM_FILES[Form.INT8][0] in derive(store, {"good": 0.6}).files
+    asked = request({"break": 0.32}, thresholds_id="thresholds-2")
+    made = read_bundle(store, "paint", keep_thresholds(asked, store, lambda: False).model_version)
+    assert not set(FORM_FILES[Form.INT8]) & set(made.files)
+    evaluation = json.loads(made.files[EVALUATION])
+    assert set(evaluation["compiled"]) == {"openvino_fp32"}
+    assert evaluation["not_offered"]["openvino_int8"]["reason"].startswith("it changes 20 of 20 verdicts")
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "why"),
+    [
+        ({"brake": 0.3}, "has no label 'brake': there is good, error, break, length"),
+        ({"break": 0.5}, "these are the thresholds that the model has"),
+    ],
+)
+def test_thresholds_that_change_nothing_or_nothing_known_are_refused(thresholds: dict[str, float], why: str) -> None:
+    with pytest.raises(TrainerError, match=why):
+        with_thresholds(paint_recipe(), thresholds)
+
+
+def test_a_recipe_whose_highest_score_wins_has_no_thresholds() -> None:
+    with pytest.raises(TrainerError, match="the one with the highest score wins"):
+        with_thresholds(parse_recipe(FRUIT), {"apple": 0.3})
+
+
+def test_what_can_not_be_made_is_told_with_its_reason(store: FilesystemStore, dataset: DatasetVersion) -> None:
+    told = Measuring(store).keep_thresholds(request(LOW))
+    assert isinstance(told, ThresholdsRefused)
+    assert told.reason == "recipe 'paint' has no model v1"
+    put(store, comparable("v1", dataset))
+    told = Measuring(store).keep_thresholds(request(LOW))
+    assert isinstance(told, ThresholdsRefused)
+    assert told.reason.startswith("the valid pictures of model v1 are not in object storage")
+
+
+def test_thresholds_that_are_asked_for_go_through_the_gate(
+    store: FilesystemStore, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, older("v1", dataset))
+    with answering(store, broker):
+        publish(broker, promotion("v1", "first"))
+        publish(broker, request(LOW, promote=True))
+        soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
+        kept = find_answer(store, "paint", "thresholds-1")
+        assert isinstance(kept, ThresholdsKept)
+        assert kept.thresholds == {"good": 0.5, "error": 0.5, "break": 0.1, "length": 0.5}
+        refused = find_decision(store, "paint", "thresholds-1")
+        assert refused
+        assert "cost per picture is 0.500, was 0.000" in refused.reason
+        forced = promotion(kept.model_version, "forced", force=True, reason="for a night, to be sure")
+        publish(broker, forced)
+        soon(lambda: production_version(store, "paint") == kept.model_version, "it to be in production")
+
+
+def test_measuring_takes_no_tensorflow_which_would_take_its_seconds() -> None:
+    modules = ", ".join(f"services.trainer.{name}" for name in ("threshold_sets", "comparison"))
+    code = f"import sys, {modules}; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_thresholds_that_were_asked_for_before_a_rollback_are_kept_and_not_promoted_after_it(
+    store: FilesystemStore, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, older("v1", dataset), older("v2", dataset))
+    with answering(store, broker):
+        publish(broker, promotion("v1", "first"), promotion("v2", "second", force=True))
+        soon(lambda: production_version(store, "paint") == "v2", "the second to be in production")
+        publish(broker, promotion("v1", "back", rollback=True))
+        publish(broker, request({"break": 0.4}, model_version="v2", promote=True))
+        soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
+    assert isinstance(find_answer(store, "paint", "thresholds-1"), ThresholdsKept)
+    refused = find_decision(store, "paint", "thresholds-1")
+    assert isinstance(refused, PromotionRefused)
+    assert refused.reason.startswith("ada rolled back to v1 at ")
+    assert production_version(store, "paint") == "v1"

@@ -1,0 +1,169 @@
+"""A network with weights of other pictures learns its last layer first, and then all of it."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from services.trainer.architectures import Architecture
+from services.trainer.architectures.pretraining import Origin, hold_statistics
+from services.trainer.training.fine_tuning import REGULARISATION, fit_head
+from services.trainer.training.fit import fit
+from services.trainer.training.pixels import PixelStore
+from services.trainer.training.validation import logits_of
+from shared.contracts.training import TrainingOptions
+from shared.recipe import PictureSpec, Task, parse_recipe
+
+PICTURE = PictureSpec(height=16, width=16, normalisation="unit")
+ROWS = np.arange(60)
+ORIGIN = Origin("drawn by lot", "0" * 64)
+RECIPE = parse_recipe("""
+name: colours
+task: multi-label
+picture: {height: 16, width: 16, normalisation: unit}
+labels:
+  reddish: {key: r, colour: red, role: defect}
+  bluish: {key: b, colour: blue, role: defect}
+""")
+
+
+def store_of(task: Task, labels: int) -> PixelStore:
+    """Pictures of one colour each, brighter in one of the three than in the others, as the labels say."""
+    rng = np.random.default_rng(1)
+    drawn, chosen = rng.integers(0, 2, (len(ROWS), labels)), rng.integers(0, labels, len(ROWS))
+    truth = np.asarray(drawn if task is Task.MULTI_LABEL else np.eye(labels)[chosen], np.float32)
+    colours = rng.integers(60, 120, (len(ROWS), 3))
+    colours[:, :labels] += (80 * truth[:, :3]).astype(int)
+    pixels = np.broadcast_to(colours[:, np.newaxis, np.newaxis], (len(ROWS), 16, 16, 3)).astype(np.uint8)
+    return PixelStore(pixels, truth, PICTURE, "sha256:0")
+
+
+def network_of(picture: PictureSpec, labels: int) -> keras.Model:
+    keras.utils.set_random_seed(1)  # its features are drawn by lot, and some draws tell too little apart
+    inputs = layers.Input(picture.shape)
+    outputs = layers.BatchNormalization()(layers.Conv2D(5, 1, activation="tanh")(inputs))
+    features = layers.Activation("linear", name="features")(outputs)
+    pooled = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(features))
+    return keras.Model(inputs, layers.Dense(labels, name="logits")(pooled))
+
+
+PRETRAINED = Architecture(
+    "tiny", "for tests", network_of, 16, 1e-2, 0.0, tuning_rate=1e-3, loader=lambda _network, _file: ORIGIN
+)
+
+
+class Silent:
+    def on_stage(self, stage: str) -> None: ...
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None: ...
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None: ...
+
+
+@pytest.mark.parametrize(("task", "labels"), [(Task.MULTI_LABEL, 2), (Task.EXCLUSIVE, 2), (Task.EXCLUSIVE, 3)])
+def test_the_last_layer_tells_apart_what_the_features_tell_apart(task: Task, labels: int) -> None:
+    network, store = network_of(PICTURE, labels), store_of(task, labels)
+    before = [weight.numpy() for weight in network.weights[:-2]]
+    fit_head(network, store, ROWS, task)
+    logits = logits_of(network, store, ROWS)
+    right = (logits > 0) == (store.labels > 0) if task is Task.MULTI_LABEL else picked(logits) == picked(store.labels)
+    assert right.mean() > 0.9
+    assert all(np.array_equal(old, new.numpy()) for old, new in zip(before, network.weights[:-2], strict=True))
+
+
+def picked(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.argmax(axis=1))
+
+
+def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
+    network, store = network_of(PICTURE, 2), store_of(Task.MULTI_LABEL, 2)
+    store.labels[:, 0] = np.arange(len(ROWS)) % 2  # as often true as false: weighs 1
+    fit_head(network, store, ROWS, Task.MULTI_LABEL)
+    features = logits_of(keras.Model(network.input, network.get_layer("logits").input), store, ROWS)
+    regression = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION))
+    expected = regression.fit(features, store.labels[:, 0]).decision_function(features)
+    assert logits_of(network, store, ROWS)[:, 0] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_label_that_no_picture_has_is_held_unlikely(task: Task) -> None:
+    network, store = network_of(PICTURE, 3), store_of(task, 2)
+    store = replace(store, labels=np.pad(store.labels, ((0, 0), (0, 1))))
+    fit_head(network, store, ROWS, task)
+    logits = logits_of(network, store, ROWS)
+    assert logits[:, 2].max() < -4
+    assert logits[:, 2].max() < logits[:, :2].max(axis=1).min()
+
+
+def test_statistics_of_other_pictures_are_held_while_all_layers_learn() -> None:
+    network = network_of(PICTURE, 2)
+    hold_statistics(network)
+    network.compile("sgd", "mse")
+    kernel, held = (next(layer for layer in network.layers if isinstance(layer, kind)) for kind in KINDS)
+    before = kernel.get_weights()[0], held.get_weights()
+    network.fit(np.random.default_rng(1).normal(5, 3, (32, 16, 16, 3)), np.ones((32, 2)), verbose=0)
+    assert not np.array_equal(kernel.get_weights()[0], before[0])
+    assert all(np.array_equal(old, new) for old, new in zip(before[1], held.get_weights(), strict=True))
+
+
+KINDS = (layers.Conv2D, layers.BatchNormalization)
+
+
+def test_a_training_from_weights_is_never_worse_than_its_last_layer_alone() -> None:
+    store = store_of(Task.MULTI_LABEL, 2)
+    options = TrainingOptions(epochs=2, batch_size=8, learning_rate=10.0)
+    ruined = fit(PRETRAINED, RECIPE, store, ROWS, ROWS, options=options, listener=Silent())
+    assert ruined.best_epoch == 0
+    assert ruined.origin == ORIGIN
+    logits = logits_of(ruined.network, store, ROWS)
+    assert ((logits > 0) == (store.labels > 0)).mean() > 0.9
+
+
+class Kept:
+    """A checkpoint in memory; after some epochs, a kill."""
+
+    def __init__(self, killed_after: int | None) -> None:
+        self.content: bytes | None = None
+        self.left = killed_after
+
+    def load(self) -> bytes | None:
+        return self.content
+
+    def save(self, content: bytes) -> None:
+        self.content = content
+        if self.left is not None:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+
+def test_a_training_from_weights_that_was_killed_ends_as_if_it_had_not_been() -> None:
+    store, options = store_of(Task.MULTI_LABEL, 2), TrainingOptions(epochs=3, batch_size=8)
+    whole = fit(PRETRAINED, RECIPE, store, ROWS, ROWS, options=options, listener=Silent())
+    checkpoint = Kept(killed_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(PRETRAINED, RECIPE, store, ROWS, ROWS, options=options, listener=Silent(), checkpoints=checkpoint)
+    checkpoint.left = None
+    resumed = fit(PRETRAINED, RECIPE, store, ROWS, ROWS, options=options, listener=Silent(), checkpoints=checkpoint)
+    assert [metrics["val_loss"] for metrics in resumed.history] == pytest.approx(
+        [metrics["val_loss"] for metrics in whole.history], abs=1e-3
+    )
+
+
+def test_a_start_from_nothing_is_noted() -> None:
+    without = replace(PRETRAINED, loader=lambda _network, _file: None)
+    trained = fit(
+        without, RECIPE, store_of(Task.MULTI_LABEL, 2), ROWS, ROWS, options=TrainingOptions(epochs=1), listener=Silent()
+    )
+    assert trained.origin is None
+    assert trained.best_epoch == 1
+    assert without.note_on(None) == (
+        "tiny starts from nothing: give a file of weights (--weights, or in TRAINER_WEIGHTS_FOLDER), "
+        "or install those of the group 'pretrained'"
+    )
+    assert without.note_on(ORIGIN) is None

@@ -1,0 +1,367 @@
+import json
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.trainer.architectures import ARCHITECTURES, Architecture
+from services.trainer.cli.workbench import examined
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.training import precision
+from services.trainer.training.building import Built, Order, build
+from services.trainer.training.checkpoint import CheckpointError, decode_checkpoint
+from services.trainer.training.checkpoint_callback import Trained
+from services.trainer.training.cluster import ALONE, Seat
+from services.trainer.training.feeding import Feed, UnevenBatch
+from services.trainer.training.fit import fit
+from services.trainer.training.loss import loss_of
+from services.trainer.training.options import WrongOption, read_options
+from services.trainer.training.pixels import PixelStore, decode_pictures
+from services.trainer.training.precision import BFLOAT16, FLOAT16, Hardware, computing_for
+from services.trainer.training.validation import DivergedTraining, Validator
+from shared.contracts.bundle import (
+    EVALUATION,
+    HISTORY,
+    OPENVINO,
+    OPENVINO_INT8,
+    OPENVINO_WEIGHTS,
+    Form,
+    read_bundle_folder,
+    write_bundle_folder,
+)
+from shared.contracts.scores import read_scores
+from shared.contracts.training import Precision, Shares, TrainingOptions
+from shared.engines.openvino import OpenVinoEngine
+from shared.recipe import Augmentation, PictureSpec, Task
+from tests.strokes import draw_strokes, strokes_recipe
+
+OPTIONS = TrainingOptions(epochs=6, batch_size=16, learning_rate=5e-3, shares=Shares(train=0.6, valid=0.2, test=0.2))
+
+
+def build_tiny(picture: PictureSpec, labels: int) -> keras.Model:
+    """A network that is trained in a moment, where it does not matter how well."""
+    inputs = keras.layers.Input(picture.shape)
+    features = keras.layers.Conv2D(4, 4, 4, activation="relu", name="features")(inputs)
+    pooled = keras.layers.GlobalMaxPooling2D()(features)
+    return keras.Model(inputs, keras.layers.Dense(labels, name="logits")(pooled))
+
+
+TINY = Architecture("tiny", "a moment's network", build_tiny, 16, 1e-2, 0.0)
+
+
+class Killed(Exception):
+    """The power went."""
+
+
+@dataclass
+class Witness:
+    """Hears how a training goes, and ends it after an epoch, if told so."""
+
+    killed_after: int | None = None
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
+
+    def on_stage(self, stage: str) -> None:
+        self.stages.append(stage)
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        self.shares.append(epoch - 1 + share)
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        self.epochs.append(metrics)
+        if epoch == self.killed_after:
+            raise Killed
+
+
+@dataclass
+class Drawer:
+    """Keeps a checkpoint."""
+
+    content: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.content
+
+    def save(self, content: bytes) -> None:
+        self.content = content
+
+
+@pytest.fixture(scope="module")
+def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore:
+    return decode_pictures(read_dataset(strokes), strokes_recipe().picture, tmp_path_factory.mktemp("pixels"))[1]
+
+
+def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer: Drawer | None = None) -> Trained:
+    rows = np.arange(len(store.labels))
+    return fit(
+        TINY,
+        strokes_recipe(),
+        store,
+        train=rows[:60],
+        valid=rows[60:90],
+        options=options,
+        listener=witness,
+        checkpoints=drawer,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A model that was really trained."""
+    order = Order("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
+    witness = Witness()
+    built = build(order, tmp_path_factory.mktemp("scratch"), witness)
+    assert witness.stages[0] == "reading the pictures"
+    assert "measuring heatmaps" in witness.stages, "what takes minutes after the epochs is told"
+    return built
+
+
+def test_a_training_really_learns(built: Built) -> None:
+    assert built.evaluation.macro_average_precision > 0.9
+    assert built.evaluation.labels["dark"].accuracy > 0.8
+
+
+def test_a_bundle_that_was_read_again_judges_as_it_did(built: Built, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path / "model", built.bundle)
+    again = read_bundle_folder(tmp_path / "model")
+    pictures = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
+    engines = [OpenVinoEngine(each.file(OPENVINO), each.file(OPENVINO_WEIGHTS)) for each in (built.bundle, again)]
+    assert engines[0].logits(pictures) == pytest.approx(engines[1].logits(pictures), abs=1e-4)
+    assert again.recipe == built.bundle.recipe
+
+
+def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path / "model", built.bundle)
+    unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
+    with examined(tmp_path / "model", unseen) as sitting:
+        assert sitting.bundle.version == "v1"
+        assert sitting.evaluation.pictures == 60
+        assert sitting.evaluation.macro_average_precision > 0.85
+        told = json.loads(sitting.as_json())
+        page = sitting.as_html()
+    assert told["learned"]["known_by"] == "name", "other pictures, of the same names"
+    assert "have the names of some that the model was trained or validated on" in page
+    numbers = {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"}
+    for label in told["labels"].values():
+        assert {"n", *numbers} <= set(label)
+        assert numbers <= set(label["intervals"])
+    whole = {"verdict_accuracy", "escape_rate", "overkill_rate", "macro_average_precision"}
+    assert whole <= set(told)
+    assert whole <= set(told["intervals"])
+    assert "Worst mistakes" in page or not told["mistakes"]
+    assert "Training" in page
+
+
+def test_a_measurement_on_the_pictures_of_the_training_says_so(built: Built, strokes: Path, tmp_path: Path) -> None:
+    write_bundle_folder(tmp_path / "model", built.bundle)
+    with examined(tmp_path / "model", strokes) as sitting:
+        (note,) = sitting.notes
+    held_back = built.bundle.files["test.csv"].decode().splitlines()[1:]
+    assert f"was trained or validated on {200 - len(held_back)} of these 200 pictures" in note
+
+
+def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
+    manifest = built.bundle.manifest
+    assert manifest.dataset.startswith("sha256:")
+    assert manifest.options["seed"] == 0
+    computed = computing_for(Precision.AUTO, ARCHITECTURES["compact"])
+    assert manifest.options["computed_in"] == [{**asdict(computed), "from_epoch": 1}]
+    assert {"keras", "numpy", "openvino"} <= set(manifest.libraries)
+    assert len(json.loads(built.bundle.file(HISTORY))) == 6
+    scored = read_scores(built.bundle)
+    assert scored
+    assert [len(part.names) for part in scored.parts.values()] == [
+        len(built.bundle.files[f"{part}.csv"].splitlines()) - 1 for part in scored.parts
+    ]
+    assert len(scored.forms[Form.FP32]) == len(scored.parts["valid"].names)
+    groups = [set(built.bundle.file(f"{part}.csv").decode().split("\n")[1:-1]) for part in ("train", "valid", "test")]
+    assert sum(len(rows) for rows in groups) == 200 == len(set.union(*groups))
+
+
+def test_a_bundle_holds_the_proof_of_its_compiled_form(built: Built) -> None:
+    report = json.loads(built.bundle.file(EVALUATION))
+    proof = report["compiled"]["openvino_fp32"]
+    assert proof["pictures"] >= 35
+    assert proof["changed_verdicts"] == 0
+    assert proof["largest_score_difference"] < 1e-3
+    assert report["part"] == "test"
+    assert report["verdict_accuracy"] == built.evaluation.verdict_accuracy
+
+
+def test_a_bundle_says_of_its_int8_form_that_it_judges_alike_or_why_it_is_not_there(built: Built) -> None:
+    report = json.loads(built.bundle.file(EVALUATION))
+    offered, left_out = report["compiled"].get("openvino_int8"), report["not_offered"].get("openvino_int8")
+    assert (offered is None) != (left_out is None)
+    assert (OPENVINO_INT8 in built.bundle.files) == (offered is not None)
+    assert (offered or left_out["proof"])["pictures"] >= 35
+
+
+def test_a_bundle_keeps_its_report_its_worst_mistakes_and_their_pictures(built: Built) -> None:
+    document = json.loads(built.bundle.file(EVALUATION))
+    listed = [mistake["picture"] for mistake in document["mistakes"]]
+    assert listed == sorted(name for name in built.bundle.files if name.startswith("mistake_"))
+    assert len(listed) <= OPTIONS.mistakes
+    assert set(document["operating_points"]) == {"good", "dark", "bright"}
+    page = built.bundle.file("report.html").decode()
+    assert f"strokes, model {built.bundle.version}" in page
+    assert page.count("data:image/jpeg") == len(listed)
+
+
+def test_progress_is_told_by_batch_and_epoch(store: PixelStore) -> None:
+    witness = Witness()
+    train(store, TrainingOptions(epochs=2, batch_size=16), witness)
+    assert witness.shares == pytest.approx([0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2])
+    assert [set(metrics) for metrics in witness.epochs] == [{"loss", "val_loss", "val_average_precision"}] * 2
+
+
+def test_a_killed_training_goes_on_where_it_was(store: PixelStore) -> None:
+    options = TrainingOptions(epochs=4, batch_size=16, seed=3)
+    whole = train(store, options, Witness())
+    drawer, witness = Drawer(), Witness()
+    with pytest.raises(Killed):
+        train(store, options, Witness(killed_after=2), drawer)
+    resumed = train(store, options, witness, drawer)
+    assert witness.stages == ["going on after epoch 2"]
+    assert len(witness.epochs) == 2
+    assert resumed.best_epoch == whole.best_epoch
+    assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=2e-2)
+
+
+def test_a_training_in_mixed_precision_keeps_a_plain_network_and_is_taken_up_in_any_other(
+    store: PixelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TrainingOptions(epochs=4, batch_size=16, seed=3, precision=Precision.FLOAT32)
+    whole = train(store, options, Witness())
+    drawer = Drawer()
+    for name, policy, killed_after in (("gpu", FLOAT16, 2), ("plain", None, 3), ("cpu", BFLOAT16, None)):
+        hardware = Hardware(name, policy)
+        monkeypatch.setattr(precision, "hardware_of_this_machine", lambda hardware=hardware: hardware)
+        asked = options.model_copy(update={"precision": Precision.MIXED if policy else Precision.AUTO})
+        with nullcontext() if killed_after is None else pytest.raises(Killed):
+            resumed = train(store, asked, Witness(killed_after), drawer)
+    assert {layer.dtype_policy.name for layer in resumed.network.layers} == {"float32"}
+    assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=5e-2)
+    assert [(run["precision"], run["hardware"], run["from_epoch"]) for run in resumed.runs] == [
+        (FLOAT16, "gpu", 1),
+        ("float32", "plain", 3),
+        (BFLOAT16, "cpu", 4),
+    ]
+
+
+def test_a_training_that_was_killed_after_its_last_epoch_is_not_trained_again(store: PixelStore) -> None:
+    drawer, witness = Drawer(), Witness()
+    with pytest.raises(Killed):
+        train(store, TrainingOptions(epochs=1), Witness(killed_after=1), drawer)
+    train(store, TrainingOptions(epochs=1), witness, drawer)
+    assert witness.epochs == []
+
+
+def test_a_checkpoint_of_another_training_is_refused(store: PixelStore) -> None:
+    drawer = Drawer()
+    train(store, TrainingOptions(epochs=1), Witness(), drawer)
+    state = decode_checkpoint(drawer.content or b"")
+    state.network = state.network[:-1]
+    with pytest.raises(CheckpointError, match="of another network"):
+        train(store, TrainingOptions(epochs=1), Witness(), Drawer(state.encode()))
+    with pytest.raises(CheckpointError, match="with other pictures, weights, recipe or options"):
+        train(store, TrainingOptions(epochs=2), Witness(), drawer)
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        train(store, TrainingOptions(epochs=2), Witness(), Drawer(b"weights"))
+
+
+def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> None:
+    witness = Witness()
+    trained = train(store, TrainingOptions(epochs=30, patience=1, learning_rate=0.3, batch_size=16), witness)
+    assert len(witness.epochs) < 30
+    scores = [row["val_average_precision"] for row in trained.history]
+    assert scores[trained.best_epoch - 1] == max(scores)
+    assert len(scores) == trained.best_epoch + 1
+
+
+def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
+    with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
+        train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), Witness())
+
+
+def test_a_network_whose_weights_are_lost_in_the_last_step_of_an_epoch_has_diverged(store: PixelStore) -> None:
+    recipe = strokes_recipe()
+    network = build_tiny(recipe.picture, len(recipe.labels))
+    network.get_layer("logits").bias.assign([0.0, np.nan, 0.0])
+    with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
+        Validator(store, np.arange(30), recipe.task)(network)
+
+
+def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelStore) -> None:
+    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.picture, "")
+    feed = Feed(numbered, np.arange(50), Augmentation(), batch=16, seed=1)
+    batches = [labels.numpy().ravel() for _, labels in feed.epochs(0, 2)]
+    first, second = np.concatenate(batches[:4]), np.concatenate(batches[4:])
+    assert [len(batch) for batch in batches] == [16, 16, 16, 2] * 2
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert not np.array_equal(first, second)
+
+
+def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(store: PixelStore) -> None:
+    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.picture, "")
+    fed = []
+    for seat in (ALONE, *(Seat(index, ("a:1", "b:2")) for index in range(2))):
+        feed = Feed(numbered, np.arange(21), Augmentation(), batch=6, seed=1, seat=seat)
+        assert feed.batch_sizes == [6, 6, 6, 3]
+        fed.append([labels.numpy().ravel().tolist() for _, labels in feed.epochs(0, 1)])
+    for whole, mine, yours in zip(*(batches[:3] for batches in fed), strict=True):
+        assert len(mine) == len(yours)
+        assert sorted(mine + yours) == sorted(whole)
+    assert fed[0][3] == fed[1][3] == fed[2][3]
+
+
+def test_a_batch_that_workers_cant_share_is_refused_with_what_to_give(store: PixelStore) -> None:
+    with pytest.raises(UnevenBatch, match="2 workers can't share 15 pictures: give a multiple as batch_size"):
+        Feed(store, np.arange(20), Augmentation(), batch=15, seed=1, seat=Seat(0, ("a:1", "b:2")))
+
+
+def test_the_same_seed_feeds_the_same_pictures_from_any_epoch_on(store: PixelStore) -> None:
+    feed = Feed(store, np.arange(20), Augmentation(noise=True, shift=0.1), batch=8, seed=5)
+    whole = [pictures.numpy() for pictures, _ in feed.epochs(0, 3)]
+    later = [pictures.numpy() for pictures, _ in feed.epochs(2, 3)]
+    assert all(np.array_equal(before, after) for before, after in zip(whole[6:], later, strict=True))
+
+
+def _one(value: float) -> NDArray[np.float32]:
+    return np.array([[value]], np.float32)
+
+
+def test_a_rare_label_weighs_more_when_it_is_missed() -> None:
+    truth = np.zeros((100, 1), np.float32)
+    truth[:4] = 1
+    loss = loss_of(Task.MULTI_LABEL, truth)
+    missed, alarmed = (float(loss(_one(true), _one(3 - 6 * true))[0]) for true in (1, 0))
+    assert missed / alarmed == pytest.approx(np.sqrt(96 / 4), rel=1e-4)
+
+
+def test_a_rare_class_weighs_more() -> None:
+    truth = np.eye(2, dtype=np.float32)[[0] * 90 + [1] * 10]
+    loss = loss_of(Task.EXCLUSIVE, truth)
+    common, rare = np.asarray(loss(np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32)))
+    assert rare / common == pytest.approx(3, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"epoch": 3}, "option epoch: .*; there are epochs, patience"),
+        ({"forms": ["int8"]}, "option forms: fp32 is always made"),
+        ({"forms": ["fp32", "int4"]}, "option forms.1: Input should be 'fp32' or 'int8'"),
+        ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
+        ({"epochs": "many"}, "option epochs: .*valid integer"),
+        ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict[str, object], expected: str) -> None:
+    with pytest.raises(WrongOption, match=expected):
+        read_options(given)  # type: ignore[arg-type]

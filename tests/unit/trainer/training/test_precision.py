@@ -1,0 +1,115 @@
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from services.trainer.architectures import ARCHITECTURES, architecture_of
+from services.trainer.architectures.compact import build_compact
+from services.trainer.architectures.lite0_texture import build_lite0_texture
+from services.trainer.training.options import WrongOption
+from services.trainer.training.precision import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    Computing,
+    Hardware,
+    computing_for,
+    copy_weights,
+    hardware_of_this_machine,
+    note_run,
+    processor,
+    scaled,
+    twin,
+)
+from shared.contracts.training import Precision
+from shared.recipe import PictureSpec
+
+OLD = Hardware("an old processor", None)
+NEW = Hardware("a processor with bfloat16", BFLOAT16)
+GPU = Hardware("a GPU", FLOAT16)
+SMALL = PictureSpec(height=32, width=32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "architecture", "hardware", "expected"),
+    [
+        (Precision.AUTO, "seam-resnet", OLD, FLOAT32),
+        (Precision.AUTO, "seam-resnet", NEW, BFLOAT16),
+        (Precision.AUTO, "efficientnet-lite0", NEW, FLOAT32),
+        (Precision.AUTO, "efficientnet-lite0", GPU, FLOAT16),
+        (Precision.MIXED, "efficientnet-lite0", NEW, BFLOAT16),
+        (Precision.FLOAT32, "seam-resnet", GPU, FLOAT32),
+    ],
+)
+def test_the_precision_fits_hardware_and_architecture(
+    asked: Precision, architecture: str, hardware: Hardware, expected: str
+) -> None:
+    assert computing_for(asked, ARCHITECTURES[architecture], hardware).precision == expected
+
+
+def test_mixed_precision_is_refused_where_the_machine_is_not_made_for_it() -> None:
+    with pytest.raises(WrongOption, match="an old processor is neither: ask for auto or float32"):
+        computing_for(Precision.MIXED, ARCHITECTURES["seam-resnet"], OLD)
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "policy"),
+    [
+        ("fpu avx512f avx512_bf16", "Swift 9 with avx512_bf16", BFLOAT16),
+        ("fpu amx_bf16 amx_tile", "Swift 9 with amx_bf16", BFLOAT16),
+        ("fpu avx2", "Swift 9", None),
+    ],
+)
+def test_a_processor_is_known_by_its_flags(flags: str, name: str, policy: str | None) -> None:
+    assert processor(f"processor\t: 0\nmodel name\t: Swift 9\nflags\t\t: {flags}\n\n") == Hardware(name, policy)
+
+
+def test_this_machine_has_a_name() -> None:
+    assert hardware_of_this_machine().name
+    assert processor("").name
+
+
+def scaled_first(picture: PictureSpec, labels: int) -> keras.Model:
+    """A network that knows its pixels' mean and deviation by weights, as some published ones do."""
+    inputs = keras.layers.Input(picture.shape)
+    scale = keras.layers.Normalization(name="scale")
+    scale.adapt(np.random.default_rng(1).normal(3, 2, (4, *picture.shape)))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(scale(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(labels, name="logits")(pooled))
+
+
+@pytest.mark.parametrize("build", [build_compact, build_lite0_texture, scaled_first])
+def test_a_twin_says_what_its_network_says_but_for_rounding(build: Callable[[PictureSpec, int], keras.Model]) -> None:
+    network = build(SMALL, 3)
+    learner = twin(network, BFLOAT16)
+    pictures = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    ours, theirs = np.asarray(network(pictures)), np.asarray(learner(pictures))
+    assert ours == pytest.approx(theirs, rel=0.15, abs=0.15 * float(np.abs(ours).max()))
+    assert learner.output.dtype == "float32"
+    assert {str(variable.dtype) for variable in learner.trainable_variables} == {"float32"}
+    assert any(layer.compute_dtype == "bfloat16" for layer in learner.layers)
+    assert not any(layer.compute_dtype == "bfloat16" for layer in network.layers)
+
+
+def test_what_a_twin_learns_is_copied_into_its_network() -> None:
+    network = architecture_of("compact").build(SMALL, 3)
+    learner = twin(network, BFLOAT16)
+    kernel = learner.get_layer("logits").kernel
+    kernel.assign(kernel + 1)
+    copy_weights(learner, network)
+    assert np.array_equal(network.get_layer("logits").kernel, kernel)
+
+
+def test_only_float16_scales_its_loss() -> None:
+    optimizer = keras.optimizers.AdamW()
+    assert scaled(optimizer, BFLOAT16) is optimizer
+    assert isinstance(scaled(optimizer, FLOAT16), keras.optimizers.LossScaleOptimizer)
+
+
+def test_a_checkpoint_that_says_nothing_of_replicas_is_of_one() -> None:
+    runs: list[dict[str, int | str]] = [{"precision": FLOAT32, "hardware": "a processor", "from_epoch": 1}]
+    note_run(runs, Computing(FLOAT32, "a processor"), 3)
+    assert len(runs) == 1
+    note_run(runs, Computing(FLOAT32, "a processor", 2), 4)
+    assert runs[1:] == [{"precision": FLOAT32, "hardware": "a processor", "replicas": 2, "from_epoch": 4}]
