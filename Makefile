@@ -6,9 +6,9 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/d
 VENV ?= .venv
 BIN := $(VENV)/bin
 GROUPS_LOCKED := camera inference explainer trainer dashboard samples embedded dev
-FILM := var/films/seams.mp4
+VIDEO := var/videos/seams.mp4
 
-# What the demo plays; every one may be given on the command line: make demo SOURCE=film.mp4 FRAMES=300
+# What the demo plays; every one may be given on the command line: make demo SOURCE=video.mp4 FRAMES=300
 # The demo reads them from its environment, so that they arrive as they were typed.
 demo: export DEMO_FRAMES := $(value FRAMES)
 demo: export DEMO_SOURCE := $(value SOURCE)
@@ -51,9 +51,9 @@ comma := ,
 .env:
 	@echo "There is no .env: run 'make env' to write one with random secrets, or copy .env.example and fill it in" >&2; exit 2
 
-# Drawn aside and then moved, so that a film is whole or not there; readable by the container's user.
-$(FILM): | $(VENV)/.samples-installed
-	@echo "Drawing a film of seams for the camera: $@"
+# Drawn aside and then moved, so that a video is whole or not there; readable by the container's user.
+$(VIDEO): | $(VENV)/.samples-installed
+	@echo "Drawing a video of seams for the camera: $@"
 	@umask 022 && rm -rf $(@D).new && mkdir -p $(@D) $(@D).new
 	@umask 022 && $(BIN)/python -m samples video --seed 20 --first-cloth 0 $(@D).new/$(@F) >/dev/null
 	@mv $(@D).new/* $(@D)/ && rmdir $(@D).new
@@ -64,7 +64,7 @@ docker:
 	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start it, or say where it is with DOCKER_HOST" >&2; exit 2; }
 
 .PHONY: up
-up: docker .env $(FILM)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
+up: docker .env $(VIDEO)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
 	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
 	@docker compose up --build --detach --wait
 	@echo "The dashboard: http$(if $(call in_env,TLS_GROUP),s)://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
@@ -161,18 +161,18 @@ ROW := var/seam-heatmaps
 .PHONY: seam-heatmaps
 seam-heatmaps: $(VENV)/.embedded-installed  ## Draw seams, and show what the sample model finds in them and where it looks
 	@$(BIN)/python -m samples row $(ROW) --seed 65
-	@$(BIN)/python -m services.explainer show --model samples/model --out $(ROW).png --rows picture,merged \
+	@$(BIN)/python -m services.explainer show --model samples/model --out $(ROW).png --rows image,merged \
 	  $(ROW)/error.png=error $(ROW)/break.png=break $(ROW)/error-and-break.png=error,break $(ROW)/length.png=length
-	@echo "The picture: $(ROW).png"
+	@echo "The image: $(ROW).png"
 
 SAMPLE := var/sample-model
 .PHONY: sample-model
 sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the demo starts with (an hour and three quarters on two cores)
 	@rm -rf $(SAMPLE)
-	@$(BIN)/python -m samples pictures $(SAMPLE)/train --count 12000 --seed 12 --first-cloth 1000 --cloths 2000
-	@$(BIN)/python -m samples video $(SAMPLE)/film.mp4 --frames 9000 --seed 14 --defect-rate 0.5 --first-cloth 1000 --cloths 2000
-	@$(BIN)/python -m samples frames $(SAMPLE)/film.mp4 $(SAMPLE)/train --every 5
-	@$(BIN)/python -m samples pictures $(SAMPLE)/test --count 1600 --seed 77 --first-cloth 0 --cloths 200
+	@$(BIN)/python -m samples images $(SAMPLE)/train --count 12000 --seed 12 --first-cloth 1000 --cloths 2000
+	@$(BIN)/python -m samples video $(SAMPLE)/video.mp4 --frames 9000 --seed 14 --defect-rate 0.5 --first-cloth 1000 --cloths 2000
+	@$(BIN)/python -m samples frames $(SAMPLE)/video.mp4 $(SAMPLE)/train --every 5
+	@$(BIN)/python -m samples images $(SAMPLE)/test --count 1600 --seed 77 --first-cloth 0 --cloths 200
 	@rm -rf samples/model
 	@$(BIN)/python -m services.trainer train --data $(SAMPLE)/train --recipe samples/recipes/seam.yaml \
 	  --architecture lite0-texture --epochs 14 --seed 1 --split 0.92,0.06,0.02 --forms fp32 \

@@ -5,9 +5,9 @@
 
 Two comparisons, each of a batch of the same frames:
 
-- **the network alone**: a batch of prepared pictures to logits, against the same batch to the maps of every label;
+- **the network alone**: a batch of prepared images to logits, against the same batch to the maps of every label;
 - **the whole way**: JPEGs decoded, prepared, judged by the recipe, against JPEGs decoded, prepared, looked at, and for
-  each frame a map of each label brought to the picture's size with its peak and box and encoded as PNG, and the overlay
+  each frame a map of each label brought to the image's size with its peak and box and encoded as PNG, and the overlay
   of all labels encoded as JPEG. Without queues and object storage, which both have.
 
 Everything is measured in turn, round by round, so that whatever else the machine does hits all alike; each number is
@@ -36,20 +36,20 @@ from services.trainer.architectures import architecture_of
 from shared.contracts.bundle import read_bundle_folder
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
-from shared.engines.port import Pictures
+from shared.engines.port import Images
 from shared.explain.cam import METHODS
 from shared.explain.features import by_openvino
 from shared.explain.gradients import GradientProbe
 from shared.explain.heat import heat_of
 from shared.explain.network import read_network, target_layer_of
 from shared.explain.port import Maps
-from shared.imaging.codec import Picture, decode, encode
+from shared.imaging.codec import Image, decode, encode
 from shared.imaging.preprocessing import prepare
-from shared.recipe import PictureSpec, Recipe, parse_recipe
+from shared.recipe import ImageSpec, Recipe, parse_recipe
 from shared.verdict import judge, scores_of
 
 SIDE = 480
-"""Of the camera's pictures, in pixels."""
+"""Of the camera's images, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def drawn_by_lot(architecture: str, size: int) -> Subject:
     """A network of that architecture with random weights: what it costs does not depend on them."""
     labels = "\n".join(f"  label{key}: {{key: '{key}', colour: '#0000{key}0', role: defect}}" for key in range(LABELS))
     recipe = parse_recipe(f"name: benchmark\ntask: multi-label\nlabels:\n{labels}\n")
-    recipe = recipe.model_copy(update={"picture": PictureSpec(height=size, width=size)})
-    return Subject(architecture, architecture_of(architecture).build(recipe.picture, LABELS), recipe)
+    recipe = recipe.model_copy(update={"image": ImageSpec(height=size, width=size)})
+    return Subject(architecture, architecture_of(architecture).build(recipe.image, LABELS), recipe)
 
 
 def of_bundle(folder: Path) -> Subject:
@@ -77,29 +77,29 @@ def of_bundle(folder: Path) -> Subject:
 
 def judged(engine: OpenVinoEngine, recipe: Recipe, files: list[bytes]) -> object:
     """The whole way to verdicts."""
-    pictures = np.stack([prepare(decode(file), recipe.picture) for file in files])
-    return [judge(recipe, scores) for scores in scores_of(engine.logits(pictures), recipe.task)]
+    images = np.stack([prepare(decode(file), recipe.image) for file in files])
+    return [judge(recipe, scores) for scores in scores_of(engine.logits(images), recipe.task)]
 
 
 def explained(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> object:
     """The whole way to what is kept of an explanation."""
-    pictures = [decode(file) for file in files]
-    maps = maps_of(probe, recipe, np.stack([prepare(picture, recipe.picture) for picture in pictures]))
+    images = [decode(file) for file in files]
+    maps = maps_of(probe, recipe, np.stack([prepare(image, recipe.image) for image in images]))
     labels = len(recipe.labels)
-    return [keep(picture, recipe, maps[row * labels :][:labels]) for row, picture in enumerate(pictures)]
+    return [keep(image, recipe, maps[row * labels :][:labels]) for row, image in enumerate(images)]
 
 
-def maps_of(probe: GradientProbe, recipe: Recipe, pictures: Pictures) -> Maps:
-    """The maps of every label of each picture."""
-    asked = [(row, label, True) for row in range(len(pictures)) for label in range(len(recipe.labels))]
-    return probe.maps(pictures, asked)
+def maps_of(probe: GradientProbe, recipe: Recipe, images: Images) -> Maps:
+    """The maps of every label of each image."""
+    asked = [(row, label, True) for row in range(len(images)) for label in range(len(recipe.labels))]
+    return probe.maps(images, asked)
 
 
-def keep(picture: Picture, recipe: Recipe, maps: Maps) -> list[bytes]:
-    """What follows for one frame: heat at the picture's size, a PNG per label, and the overlay."""
-    heats = [heat_of(map_, *picture.shape[:2]) for map_ in maps]
+def keep(image: Image, recipe: Recipe, maps: Maps) -> list[bytes]:
+    """What follows for one frame: heat at the image's size, a PNG per label, and the overlay."""
+    heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
     layers = [(heat.pixels, label.colour) for heat, label in zip(heats, recipe.labels, strict=True)]
-    return [*(encode(heat.pixels, "png") for heat in heats), encode(overlay(picture, layers), "jpeg")]
+    return [*(encode(heat.pixels, "png") for heat in heats), encode(overlay(image, layers), "jpeg")]
 
 
 def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
@@ -107,16 +107,16 @@ def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Mea
     network, recipe = subject.network, subject.recipe
     form, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
     engine = OpenVinoEngine(form.xml, form.weights, threads)
-    files = [encode(draw_seam(number, size=SIDE).picture, "jpeg") for number in range(batch)]
-    pictures = np.stack([prepare(decode(file), recipe.picture) for file in files])
-    alone = Measured("network alone: judged", batch, partial(engine.logits, pictures))
+    files = [encode(draw_seam(number, size=SIDE).image, "jpeg") for number in range(batch)]
+    images = np.stack([prepare(decode(file), recipe.image) for file in files])
+    alone = Measured("network alone: judged", batch, partial(engine.logits, images))
     whole = Measured("whole way: judged", batch, partial(judged, engine, recipe, files))
     compared = [(alone, alone)]
     for method in METHODS:
         probe = GradientProbe(network, layer, method, partial(by_openvino, threads=threads))
         name = f"network alone: {labels} labels explained, {method}"
-        compared.append((Measured(name, batch, partial(maps_of, probe, recipe, pictures)), alone))
-    by_keras = partial(maps_of, GradientProbe(network, layer), recipe, pictures)
+        compared.append((Measured(name, batch, partial(maps_of, probe, recipe, images)), alone))
+    by_keras = partial(maps_of, GradientProbe(network, layer), recipe, images)
     compared.append((Measured(f"the same with TensorFlow's features, {next(iter(METHODS))}", batch, by_keras), alone))
     all_of_it = partial(explained, probe, recipe, files)
     return [*compared, (whole, whole), (Measured(f"whole way: {labels} labels explained", batch, all_of_it), whole)]
@@ -124,7 +124,7 @@ def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Mea
 
 def main(
     architecture: Annotated[str, typer.Option(help="One of the trainer's.")] = "compact",
-    size: Annotated[int, typer.Option(help="Height and width of the pictures, in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="Height and width of the images, in pixels.")] = 128,
     *,
     model: Annotated[Path | None, typer.Option(help="Folder of a bundle, instead of an architecture.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames at once.")] = 8,
@@ -139,8 +139,8 @@ def main(
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for one, _reference in compared:
             one.measure()
-    spec = subject.recipe.picture
-    print(f"{subject.name}, {spec.height} x {spec.width}, pictures of {SIDE} x {SIDE}, {threads} thread\n")
+    spec = subject.recipe.image
+    print(f"{subject.name}, {spec.height} x {spec.width}, images of {SIDE} x {SIDE}, {threads} thread\n")
     print("| | batch | processor ms/frame | times judged | frames/s |\n|---|---|---|---|---|")
     for one, reference in compared:
         print(one.row(reference))

@@ -32,7 +32,7 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Engine
 from shared.imaging.codec import decode, encode
 from shared.imaging.preprocessing import prepare
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LABELS = 4
@@ -68,49 +68,49 @@ class Measured:
         return f"| {self.name} | {self.frames} | {cost:.2f} | {ratio:.2f} | {rate:.0f} |"
 
 
-def padded(engine: Engine, pictures: NDArray[np.float32], size: int) -> object:
-    """A batch brought to one size with empty pictures, as a network of a fixed batch would need it."""
-    batch = np.zeros((size, *pictures.shape[1:]), np.float32)
-    batch[: len(pictures)] = pictures
-    return engine.logits(batch)[: len(pictures)]
+def padded(engine: Engine, images: NDArray[np.float32], size: int) -> object:
+    """A batch brought to one size with empty images, as a network of a fixed batch would need it."""
+    batch = np.zeros((size, *images.shape[1:]), np.float32)
+    batch[: len(images)] = images
+    return engine.logits(batch)[: len(images)]
 
 
-def quantised(compiled: CompiledForm, spec: PictureSpec) -> CompiledForm:
+def quantised(compiled: CompiledForm, spec: ImageSpec) -> CompiledForm:
     """The int8 form. Its ranges come from noise: they say nothing of what it costs."""
     pixels = np.random.default_rng(0).integers(0, 256, (CALIBRATING, *spec.shape), np.uint8)
     store = PixelStore(pixels, np.zeros((CALIBRATING, LABELS), np.float32), spec, "")
     return quantise(compiled, store, np.arange(CALIBRATING))
 
 
-def ways(openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engine, spec: PictureSpec) -> list[Measured]:
+def ways(openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engine, spec: ImageSpec) -> list[Measured]:
     """Everything that is compared."""
     noise = np.random.default_rng(0)
-    jpeg = encode(draw_seam(0, size=480).picture, "jpeg")
-    pictures = noise.normal(size=(max(BATCHES), spec.height, spec.width, 3)).astype(np.float32)
+    jpeg = encode(draw_seam(0, size=480).image, "jpeg")
+    images = noise.normal(size=(max(BATCHES), spec.height, spec.width, 3)).astype(np.float32)
     engines = {"OpenVINO": openvino, "OpenVINO, int8": int8, "TensorFlow": tensorflow}
     judged = [
-        Measured(name, size, partial(engine.logits, pictures[:size]))
+        Measured(name, size, partial(engine.logits, images[:size]))
         for name, engine in engines.items()
         for size in BATCHES
     ]
     return [
         *judged,
-        Measured("OpenVINO, a thread on each core", 1, partial(on_all_cores.logits, pictures[:1])),
-        Measured("OpenVINO, a thread on each core", 16, partial(on_all_cores.logits, pictures[:16])),
-        Measured("OpenVINO, 5 padded to 16", 5, partial(padded, openvino, pictures[:5], 16)),
-        Measured("OpenVINO, 5 as they are", 5, partial(openvino.logits, pictures[:5])),
+        Measured("OpenVINO, a thread on each core", 1, partial(on_all_cores.logits, images[:1])),
+        Measured("OpenVINO, a thread on each core", 16, partial(on_all_cores.logits, images[:16])),
+        Measured("OpenVINO, 5 padded to 16", 5, partial(padded, openvino, images[:5], 16)),
+        Measured("OpenVINO, 5 as they are", 5, partial(openvino.logits, images[:5])),
         Measured("decode and prepare a JPEG of 480 x 480", 1, lambda: prepare(decode(jpeg), spec)),
     ]
 
 
 def main(
     architecture: Annotated[str, typer.Option(help="One of the trainer's.")] = "compact",
-    size: Annotated[int, typer.Option(help="Height and width of the pictures, in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="Height and width of the images, in pixels.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 15,
     threads: Annotated[int, typer.Option(min=1, help="Of each engine.")] = 1,
 ) -> None:
     """Print the table."""
-    spec = PictureSpec(height=size, width=size)
+    spec = ImageSpec(height=size, width=size)
     network = ARCHITECTURES[architecture].build(spec, LABELS)
     compiled = compile_for_openvino(network)
     openvino = OpenVinoEngine(compiled.xml, compiled.weights, threads)

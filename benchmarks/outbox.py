@@ -39,11 +39,11 @@ class Measured:
 
 
 def frame_of(size: int) -> FrameCaptured:
-    """A frame whose picture has so many bytes."""
+    """A frame whose image has so many bytes."""
     identity = FrameIdentity(
         frame_id=frame_id(str(ULID()), 0), line="line-1", camera="camera-1", captured_at=datetime.now(UTC)
     )
-    return FrameCaptured(frame=identity, encoding="jpeg", width=640, height=480, picture=os.urandom(size))
+    return FrameCaptured(frame=identity, encoding="jpeg", width=640, height=480, image=os.urandom(size))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Networks on real packs of pictures: split by group, trained and evaluated by the trainer's own commands.
+"""Networks on real packs of images: split by group, trained and evaluated by the trainer's own commands.
 
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
     python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
@@ -7,7 +7,7 @@
 
 `run` goes through the folds of each pack and each network, and keeps what it found, so that it can be stopped and
 started again; `score` holds the heatmaps of these to the masks of the fold that they did not see; `cost` measures, in
-turn, what judging a picture costs each of them; `table` prints what there is, and solar cells in the terms of
+turn, what judging an image costs each of them; `table` prints what there is, and solar cells in the terms of
 published figures too. `seam-resnet` is trained as the first seam inspection was: 100 x 100 pixels, batches of 20, 10
 epochs, brightness, contrast and moved strips, Adam from 0.001 (which falls, as in every training here). The others
 get the recipes in `benchmarks/recipes/`.
@@ -43,7 +43,7 @@ from services.trainer.architectures.cost import cost_of
 from shared.contracts.bundle import FORM_FILES, Form, read_bundle_folder
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.scores import HeatmapScores, LabelHeatmaps
-from shared.recipe import Augmentation, PictureSpec, Recipe, Task, read_recipe
+from shared.recipe import Augmentation, ImageSpec, Recipe, Task, read_recipe
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
@@ -67,16 +67,16 @@ FIRST_INSPECTION = ("--batch-size", "20", "--learning-rate", "0.001")
 FOLDS = 5
 COLUMNS = (
     *("pack", "network", "folds", "train, test", "macro average precision", "right", "processor minutes"),
-    *("GMAC", "ms/picture"),
+    *("GMAC", "ms/image"),
 )
 HEATMAPS = "heatmaps.json"
 SOLAR = "defective"
 """Of a solar cell: what published figures are about."""
 COSTS = "costs.json"
 BATCH = 8
-"""Pictures at once, as a worker takes them from a busy queue."""
+"""Images at once, as a worker takes them from a busy queue."""
 SPLIT = "0.83,0.16,0.01"
-"""Of the pictures of the other folds; what is tested is a fold of its own."""
+"""Of the images of the other folds; what is tested is a fold of its own."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Found:
     pack: str
     architecture: str
     fold: int
-    train_pictures: int
-    test_pictures: int
+    train_images: int
+    test_images: int
     processor_minutes: float
     macs: int
     macro_average_precision: float
@@ -120,9 +120,9 @@ def score(
     out: Out = OUT,
     pack: Packs = None,
     architecture: Architectures = None,
-    curves: Annotated[int, typer.Option(min=1, help="Pictures per label for deletion and insertion.")] = 8,
+    curves: Annotated[int, typer.Option(min=1, help="Images per label for deletion and insertion.")] = 8,
 ) -> None:
-    """Score the heatmaps of the models that were trained, on the marked pictures of their test folds."""
+    """Score the heatmaps of the models that were trained, on the marked images of their test folds."""
     for name, network in product(pack or PACKS, architecture or EPOCHS):
         for model in sorted(out.glob(f"{name}-?/{network}")):
             report, test = model.with_name(f"{network}-{HEATMAPS}"), model.with_name("test")
@@ -135,7 +135,7 @@ def score(
 
 @app.command()
 def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 7) -> None:
-    """Measure what a picture costs each model that was trained: one after the other, round by round, on one thread."""
+    """Measure what an image costs each model that was trained: one after the other, round by round, on one thread."""
     models = {found.parent: judging(found.parent) for found in sorted(out.glob("*-0/*/manifest.json"))}
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for measured in models.values():
@@ -149,8 +149,8 @@ def judging(model: Path) -> Measured:
     bundle = read_bundle_folder(model)
     xml, weights = (bundle.file(name) for name in FORM_FILES[Form.FP32])
     engine = OpenVinoEngine(xml, weights, threads=1)
-    pictures = np.random.default_rng(0).normal(size=(BATCH, *bundle.recipe.picture.shape)).astype(np.float32)
-    return Measured(str(model), BATCH, partial(engine.logits, pictures))
+    images = np.random.default_rng(0).normal(size=(BATCH, *bundle.recipe.image.shape)).astype(np.float32)
+    return Measured(str(model), BATCH, partial(engine.logits, images))
 
 
 @app.command()
@@ -162,7 +162,7 @@ def table(out: Out = OUT) -> None:
         found = [Found(**json.loads(path.read_text())) for path in sorted(out.glob(f"{name}-{network}-?.json"))]
         if found:
             print(row(found, costs.get(f"{name}-0/{network}")))
-    print("\n| pack, fold | network | label | pictures | pointing | centre | random | energy | area | trustworthy |")
+    print("\n| pack, fold | network | label | images | pointing | centre | random | energy | area | trustworthy |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, network in product(PACKS, EPOCHS):
         for report in sorted(out.glob(f"{name}-?/{network}-{HEATMAPS}")):
@@ -185,7 +185,7 @@ def solar_row(fold: str, network: str, of: dict[str, Any]) -> str:
 
 
 def right_at_half(of: dict[str, Any]) -> float:
-    """The share of the pictures judged rightly with a threshold of 0.5, which is where two bins of scores meet."""
+    """The share of the images judged rightly with a threshold of 0.5, which is where two bins of scores meet."""
     right = (
         every["n"] * (every["share"] if every["score"] >= 0.5 else 1 - every["share"]) for every in of["reliability"]
     )
@@ -199,7 +199,7 @@ def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
         pack,
         f"`{network}`",
         label,
-        str(of.pictures),
+        str(of.images),
         *(f"{each.value:.2f} ({each.low:.2f} – {each.high:.2f})" for each in (of.pointing, of.centre)),
         *(f"{each.value:.2f}" for each in numbers),
         {True: "yes", False: "no", None: "too few"}[of.trustworthy],
@@ -211,7 +211,7 @@ def row(found: list[Found], milliseconds: float | None = None) -> str:
     """A line of the first table."""
     precisions = [one.macro_average_precision for one in found]
     spread = f" ({min(precisions):.3f} – {max(precisions):.3f})" if len(found) > 1 else ""
-    sizes = f"{mean(one.train_pictures for one in found):.0f}, {mean(one.test_pictures for one in found):.0f}"
+    sizes = f"{mean(one.train_images for one in found):.0f}, {mean(one.test_images for one in found):.0f}"
     cells = (
         found[0].pack,
         f"`{found[0].architecture}`",
@@ -227,7 +227,7 @@ def row(found: list[Found], milliseconds: float | None = None) -> str:
 
 
 def share_right(found: Found) -> float:
-    """Of the verdicts; of one-of-many labels, which make no verdicts, the pictures of which the right one was chosen.
+    """Of the verdicts; of one-of-many labels, which make no verdicts, the images of which the right one was chosen.
 
     A wrong choice is wrong of two labels.
     """
@@ -268,10 +268,10 @@ def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Fou
         pack=name,
         architecture=network,
         fold=fold,
-        train_pictures=len(rows_of(learn / "labels.csv")),
-        test_pictures=len(rows_of(test / "labels.csv")),
+        train_images=len(rows_of(learn / "labels.csv")),
+        test_images=len(rows_of(test / "labels.csv")),
         processor_minutes=minutes,
-        macs=cost_of(architecture_of(network).build(recipe.picture, len(recipe.labels))).macs,
+        macs=cost_of(architecture_of(network).build(recipe.image, len(recipe.labels))).macs,
         macro_average_precision=evaluation["macro_average_precision"],
         verdict_accuracy=evaluation["verdict_accuracy"],
         labels={label: {key: of[key] for key in wanted} for label, of in evaluation["labels"].items()},
@@ -279,17 +279,17 @@ def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Fou
 
 
 def recipe_for(name: str, network: str) -> Recipe:
-    """The pack's own; for the first network, what the first seam inspection did to pictures."""
+    """The pack's own; for the first network, what the first seam inspection did to images."""
     recipe = read_recipe(PACKS[name])
     if network != "seam-resnet":
         return recipe
-    picture = PictureSpec(height=100, width=100, colour=recipe.picture.colour)
+    image = ImageSpec(height=100, width=100, colour=recipe.image.colour)
     augmentation = Augmentation(brightness=True, moved_strip=True)
-    return recipe.model_copy(update={"picture": picture, "augmentation": augmentation})
+    return recipe.model_copy(update={"image": image, "augmentation": augmentation})
 
 
 def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
-    """The folders of what is learned and what is tested; pictures are linked, not copied."""
+    """The folders of what is learned and what is tested; images are linked, not copied."""
     rows = rows_of(pack / "labels.csv")
     groups = {row["name"]: row["group"] for row in rows_of(pack / "groups.csv")}
     kinds = [" ".join(key for key, value in row.items() if value == "True") for row in rows]
@@ -315,7 +315,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def divided(groups: list[str], kinds: list[str]) -> list[str]:
-    """The groups; one that holds nearly all pictures of its kind (the only variety of orange) is cut into runs.
+    """The groups; one that holds nearly all images of its kind (the only variety of orange) is cut into runs.
 
     Else that kind would be learned in four folds that hardly test it, and tested in the one that hardly saw it.
     """

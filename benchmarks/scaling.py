@@ -50,7 +50,7 @@ def loop_rate(bundle: Bundle, images: Sequence[bytes]) -> float:
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < LOOP_SECONDS:
         batch = [images[(done + place) % len(images)] for place in range(BATCH)]
-        model.engine.logits(np.stack([prepare(decode(image), bundle.recipe.picture) for image in batch]))
+        model.engine.logits(np.stack([prepare(decode(image), bundle.recipe.image) for image in batch]))
         done += BATCH
     rate = done / (time.perf_counter() - began)
     model.unload()
@@ -84,7 +84,7 @@ def main(
 ) -> None:
     """Print the table."""
     bundle = read_bundle_folder(bundle_folder)
-    drawn = [encode(draw_seam(seed, size=SIZE).picture, "jpeg") for seed in range(32)]
+    drawn = [encode(draw_seam(seed, size=SIZE).image, "jpeg") for seed in range(32)]
     images = [drawn[number % len(drawn)] for number in range(frames)]
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:

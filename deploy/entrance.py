@@ -1,4 +1,4 @@
-"""Pictures of the pages of people: a dashboard of its own with a login, as `make demo` has none."""
+"""Images of the pages of people: a dashboard of its own with a login, as `make demo` has none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, ViewportSize
 
 from deploy.embedded.line import free_port
 
-PASSWORD: Final = "umbrella copper thirty lanterns"  # noqa: S105  of a dashboard that lives for these pictures
+PASSWORD: Final = "umbrella copper thirty lanterns"  # noqa: S105  of a dashboard that lives for these images
 PEOPLE: Final = {"eva": "engineer", "otto": "operator", "wall": "viewer"}
 SIZE: Final = ViewportSize(width=1280, height=860)
 PATIENCE_SECONDS: Final = 120.0

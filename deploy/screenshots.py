@@ -1,4 +1,4 @@
-"""Pictures of every page, for the documentation: the demo plays, a browser looks.
+"""Images of every page, for the documentation: the demo plays, a browser looks.
 
     python -m deploy.screenshots [--out docs/images] [--frames 400]
 
@@ -23,8 +23,8 @@ import httpx
 import typer
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from deploy.embedded.film import seam_film
 from deploy.embedded.line import LINE, free_port
+from deploy.embedded.video import seam_video
 from deploy.entrance import photograph_entrance
 
 PAGES: Final = {
@@ -41,9 +41,9 @@ SIZE: Final = ViewportSize(width=1280, height=800)
 QUALITY: Final = 82
 PATIENCE_SECONDS: Final = 900.0
 LABELLED: Final = 60
-"""Frames of the film that plays, before the desk is photographed."""
+"""Frames of the video that plays, before the desk is photographed."""
 SETTLE_MILLISECONDS: Final = 4000
-"""For pictures and charts to be there: a live page never comes to rest."""
+"""For images and charts to be there: a live page never comes to rest."""
 
 app = typer.Typer(add_completion=False)
 
@@ -52,7 +52,7 @@ app = typer.Typer(add_completion=False)
 def screenshots(
     *,
     out: Annotated[Path, typer.Option(help="Gets <page>.jpg.")] = Path("docs/images"),
-    frames: Annotated[int, typer.Option(min=1, help="To judge before the pictures are taken.")] = 400,
+    frames: Annotated[int, typer.Option(min=1, help="To judge before the images are taken.")] = 400,
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/screenshots"),
     people: Annotated[bool, typer.Option("--people", help="The pages of people alone, without a line.")] = False,
     chromium: Annotated[str, typer.Option(help="The browser's program.")] = shutil.which("chromium") or "chromium",
@@ -115,15 +115,15 @@ def _model(address: str) -> str:
 
 
 def _label(address: str) -> str:
-    """Upload the film that plays, label its beginning with the truth beside it, and say where one goes on labelling."""
-    film = seam_film(Path("var/films"))
+    """Upload the video that plays, label its beginning by its table, and return where labelling goes on."""
+    video = seam_video(Path("var/videos"))
     client = httpx.Client(base_url=address, timeout=120)
-    with film.open("rb") as file:
+    with video.open("rb") as file:
         uploaded = client.post(
-            "/api/labelling/films", files={"files": ("seams.mp4", file)}, data={"recipe": "seam"}
+            "/api/labelling/videos", files={"files": ("seams.mp4", file)}, data={"recipe": "seam"}
         ).raise_for_status()
     source, labels = uploaded.json()["source"], [label["name"] for label in uploaded.json()["labels"]]
-    with film.with_suffix(".csv").open(newline="", encoding="utf-8") as table:
+    with video.with_suffix(".csv").open(newline="", encoding="utf-8") as table:
         for number, row in enumerate(islice(csv.DictReader(table), LABELLED)):
             said = {name: row[name] == "True" for name in labels}
             client.post(f"/api/labelling/sources/{source}/labels", json={"frames": [str(number)], "labels": said})

@@ -1,10 +1,10 @@
 """Drawn sewing seams with the truth beside them, and the small model that the demo starts with."""
 
 import shared  # noqa: F401  it bounds OpenCV, so before anything imports that
-from samples.film import SeamFilm
+from samples.seam_video import SeamVideo
 from samples.still import draw_seam
 from samples.strip import Piece, draw_strip
 from samples.swatch import Swatch, swatch, swatches
 from samples.truth import LABELS, Frame, Truth
 
-__all__ = ["LABELS", "Frame", "Piece", "SeamFilm", "Swatch", "Truth", "draw_seam", "draw_strip", "swatch", "swatches"]
+__all__ = ["LABELS", "Frame", "Piece", "SeamVideo", "Swatch", "Truth", "draw_seam", "draw_strip", "swatch", "swatches"]

@@ -1,4 +1,4 @@
-"""Draw seams: `python -m samples video|pictures|frames|sheet|row`."""
+"""Draw seams: `python -m samples video|images|frames|sheet|row`."""
 
 import multiprocessing
 from pathlib import Path
@@ -9,9 +9,9 @@ import typer
 from rich.progress import track
 
 from samples.cloth import ClothKind
-from samples.film import SeamFilm, Stitches
-from samples.frames import NoFilmError, add_frames
-from samples.pictures import PictureSet, write_pictures, write_tables
+from samples.frames import NoVideoError, add_frames
+from samples.images import ImageSet, write_images, write_tables
+from samples.seam_video import SeamVideo, Stitches
 from samples.sheet import draw_row, draw_sheet
 from samples.swatch import swatches
 from samples.video import UnwritableVideoError, VideoFiles, write_video
@@ -19,12 +19,12 @@ from samples.video import UnwritableVideoError, VideoFiles, write_video
 app = typer.Typer(help="Draw sewing seams with the truth beside them.", no_args_is_help=True)
 
 Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same pixels.")]
-Size = Annotated[int, typer.Option(min=64, max=1024, help="Side of the square picture, in pixels.")]
+Size = Annotated[int, typer.Option(min=64, max=1024, help="Side of the square image, in pixels.")]
 FirstCloth = Annotated[int, typer.Option(min=0, help="Number of the first swatch of the book to use.")]
 Cloths = Annotated[int, typer.Option(min=1, help="How many swatches, from the first on.")]
 Kind = Annotated[ClothKind | None, typer.Option(help="Only this kind of cloth.")]
-Processes = Annotated[int, typer.Option(min=1, help="How many processes draw at once; the pictures are the same.")]
-Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of the pictures with a defect.")]
+Processes = Annotated[int, typer.Option(min=1, help="How many processes draw at once; the images are the same.")]
+Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of the images with a defect.")]
 
 CORES = multiprocessing.cpu_count()
 
@@ -43,18 +43,18 @@ def video(
     cloths: Cloths = 40,
     kind: Kind = None,
 ) -> None:
-    """Film sewn pieces passing under a camera."""
+    """Video sewn pieces passing under a camera."""
     book = swatches(first_cloth, cloths, kind)
-    film = SeamFilm(seed, frames, size, defect_rate, stitch, book)
+    video = SeamVideo(seed, frames, size, defect_rate, stitch, book)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_video(track(film, "Filming seams", total=frames), VideoFiles(out), size, fps)
+        write_video(track(video, "Recording seams", total=frames), VideoFiles(out), size, fps)
     except UnwritableVideoError as error:
         raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
-def pictures(
+def images(
     out_dir: Annotated[Path, typer.Argument(help="Gets images/, masks/, masks_by_label/, labels.csv, groups.csv.")],
     *,
     count: Annotated[int, typer.Option(min=1)] = 2000,
@@ -66,23 +66,23 @@ def pictures(
     kind: Kind = None,
     processes: Processes = CORES,
 ) -> None:
-    """Draw single pictures to train on; sets with other swatches share no cloth and no thread."""
+    """Draw single images to train on; sets with other swatches share no cloth and no thread."""
     book = swatches(first_cloth, cloths, kind)
-    written = write_pictures(PictureSet(count, seed, size, defect_rate, book), out_dir, processes)
+    written = write_images(ImageSet(count, seed, size, defect_rate, book), out_dir, processes)
     write_tables(track(written, "Drawing seams", total=count), out_dir)
 
 
 @app.command()
 def frames(
-    film: Annotated[Path, typer.Argument(help="A film that `video` drew; its table lies beside it.")],
-    folder: Annotated[Path, typer.Argument(help="A folder of labelled pictures, new or not: frames are added.")],
+    video: Annotated[Path, typer.Argument(help="A video that `video` drew; its table lies beside it.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of labelled images, new or not: frames are added.")],
     *,
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame: neighbours are alike.")] = 5,
 ) -> None:
-    """Make labelled pictures of a film's frames."""
+    """Make labelled images of a video's frames."""
     try:
-        typer.echo(f"{add_frames(film, folder, every)} frames added to {folder}")
-    except NoFilmError as error:
+        typer.echo(f"{add_frames(video, folder, every)} frames added to {folder}")
+    except NoVideoError as error:
         raise typer.BadParameter(str(error)) from error
 
 
@@ -106,8 +106,8 @@ def row(
 ) -> None:
     """Draw a seam with an error, one with a break, one with both, and a good one with short stitches."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    for name, picture in draw_row(seed, size).items():
-        cv2.imwrite(str(out_dir / f"{name}.png"), picture)
+    for name, image in draw_row(seed, size).items():
+        cv2.imwrite(str(out_dir / f"{name}.png"), image)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from samples.raster import Array, Picture, Raster
+from samples.raster import Array, Image, Raster
 from samples.strip import DefectMask, Strip
 
 FIELD_OF_VIEW_MM = 41.0
-"""Side of the square that the camera sees, so that a 4 mm stitch is 22 pixels long in a picture of 224."""
+"""Side of the square that the camera sees, so that a 4 mm stitch is 22 pixels long in an image of 224."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class View:
 
 
 class Camera:
-    """A camera with its lamp. One camera films a whole line: its light, its focus and its noise stay."""
+    """A camera with its lamp. One camera videos a whole line: its light, its focus and its noise stay."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.size = size
@@ -40,9 +40,9 @@ class Camera:
         matrix = [[cosine, -sine, x - half * (cosine - sine)], [sine, cosine, y - half * (sine + cosine)]]
         return View(np.array(matrix, dtype=np.float32), self.size)
 
-    def shoot(self, strip: Strip, view: View, smear_mm: float, rng: np.random.Generator) -> Picture:
-        """One picture, uint8 BGR (size, size, 3); the cloth moved `smear_mm` while the shutter was open."""
-        seen = _through(view, strip.picture, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    def shoot(self, strip: Strip, view: View, smear_mm: float, rng: np.random.Generator) -> Image:
+        """One image, uint8 BGR (size, size, 3); the cloth moved `smear_mm` while the shutter was open."""
+        seen = _through(view, strip.image, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
         smear = 0.29 * smear_mm * strip.pixels_per_mm
         sharp = cv2.GaussianBlur(seen, (0, 0), float(np.hypot(self._focus, smear)), sigmaY=self._focus)
         exposure = np.float32(1 + rng.normal(0, 0.008))
@@ -58,21 +58,21 @@ class Camera:
         return np.asarray(soft * strength, dtype=np.float32)
 
 
-def mask_in_view(view: View, defect: DefectMask) -> Picture:
+def mask_in_view(view: View, defect: DefectMask) -> Image:
     """The part of a defect's mask that the camera sees: 0 or 255, (size, size)."""
     moved = view.matrix.copy()
     moved[:, 2] -= (defect.left, defect.top)
     return _through(View(moved, view.size), defect.mask, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
 
 
-def _through(view: View, picture: Picture, interpolation: int, border: int) -> Picture:
+def _through(view: View, image: Image, interpolation: int, border: int) -> Image:
     size = (view.size, view.size)
-    seen = cv2.warpAffine(picture, view.matrix, size, flags=interpolation | cv2.WARP_INVERSE_MAP, borderMode=border)
+    seen = cv2.warpAffine(image, view.matrix, size, flags=interpolation | cv2.WARP_INVERSE_MAP, borderMode=border)
     return np.asarray(seen, dtype=np.uint8)
 
 
 def _lamp(size: int, rng: np.random.Generator) -> Array:
-    """Light over the picture, (size, size, 3), about 1: brighter near the lamp, darker in the corners, tinted."""
+    """Light over the image, (size, size, 3), about 1: brighter near the lamp, darker in the corners, tinted."""
     x, y = Raster(1.0, 1.0, float(size)).grid()
     lamp_x, lamp_y = rng.uniform(-0.3, 1.3, 2)
     near = np.exp(-((x - lamp_x) ** 2 + (y - lamp_y) ** 2) / rng.uniform(0.8, 2.0))

@@ -14,7 +14,7 @@ Colour: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Weave:
-    """How warp (running down the picture) and weft (running along it) cross.
+    """How warp (running down the image) and weft (running along it) cross.
 
     In a repeat of `repeat` warps the weft lies on top of `floats` of them, moved on by `step` in the next row.
     """

@@ -1,4 +1,4 @@
-"""A rectangle of cloth in millimetres, and the numpy pictures drawn of it."""
+"""A rectangle of cloth in millimetres, and the numpy images drawn of it."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
-Picture: TypeAlias = npt.NDArray[np.uint8]
+Image: TypeAlias = npt.NDArray[np.uint8]
 
 
 def vector(*numbers: float) -> Array:
@@ -26,7 +26,7 @@ class Raster:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of a picture of this rectangle."""
+        """Rows and columns of an image of this rectangle."""
         return round(self.height_mm * self.pixels_per_mm), round(self.width_mm * self.pixels_per_mm)
 
     def window(self, points: Array, margin_mm: float) -> "Window":
@@ -71,9 +71,9 @@ class Raster:
                     total[:, k] += np.bincount(pixel, weights, minlength=height * width)
         return total.reshape(height, width, -1)
 
-    def blur(self, picture: Array, deviation_mm: float) -> Array:
-        """`picture` under a Gaussian of that deviation; same shape."""
-        return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation_mm * self.pixels_per_mm), dtype=np.float32)
+    def blur(self, image: Array, deviation_mm: float) -> Array:
+        """`image` under a Gaussian of that deviation; same shape."""
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation_mm * self.pixels_per_mm), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Window:
     right: int
     pixels_per_mm: float
 
-    def of(self, picture: Array) -> Array:
-        """That part of `picture`, to draw into."""
-        return picture[self.top : self.bottom, self.left : self.right]
+    def of(self, image: Array) -> Array:
+        """That part of `image`, to draw into."""
+        return image[self.top : self.bottom, self.left : self.right]
 
     @property
     def empty(self) -> bool:

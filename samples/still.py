@@ -1,4 +1,4 @@
-"""Single pictures of a seam with the defects asked for."""
+"""Single images of a seam with the defects asked for."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -31,10 +31,10 @@ def draw_seam(
     stitch: Stitch = "4mm",
     size: int = 224,
 ) -> Frame:
-    """A picture of a seam, `size` x `size`, with `defects` sewn into it, and true to their labels and no others.
+    """An image of a seam, `size` x `size`, with `defects` sewn into it, and true to their labels and no others.
 
     A label stands for any kind of it: `{"break"}` draws a `cut` or a `loose-end`. The same arguments draw the same
-    picture. Without `cloth` it is the swatch of the same number as the seed.
+    image. Without `cloth` it is the swatch of the same number as the seed.
     """
     sewn = cloth or swatch(seed)
     labels = {label_of(defect) for defect in defects}
@@ -75,8 +75,8 @@ def _take(
     strip = draw_strip(piece, size / view_mm, rng)
     camera = Camera(size, rng)
     view = camera.look(strip, piece.length_mm / 2, piece.height_mm / 2, rng)
-    picture = camera.shoot(strip, view, rng.exponential(0.1), rng)
-    return Frame(picture, judge(view, strip.defects, stitch_mm, 0, sewn))
+    image = camera.shoot(strip, view, rng.exponential(0.1), rng)
+    return Frame(image, judge(view, strip.defects, stitch_mm, 0, sewn))
 
 
 def _places(number: int, view_mm: float, rng: np.random.Generator) -> list[float]:

@@ -8,7 +8,7 @@ import numpy as np
 from samples.cloth import draw_cloth
 from samples.defect import Damage, DefectKind, DefectLabel, PlannedDefect, label_of
 from samples.litter import scatter
-from samples.raster import Array, Picture, Raster
+from samples.raster import Array, Image, Raster
 from samples.relief import light_on_relief
 from samples.seam import Seam, sew
 from samples.swatch import Swatch
@@ -41,7 +41,7 @@ class DefectMask:
     kind: DefectKind
     left: int
     top: int
-    mask: Picture
+    mask: Image
     """0 or 255, of the bounding box alone; its upper left pixel lies at (`left`, `top`) of the strip."""
 
     @property
@@ -52,9 +52,9 @@ class DefectMask:
 
 @dataclass(frozen=True)
 class Strip:
-    """A drawn piece: `picture` uint8 BGR (H, W, 3)."""
+    """A drawn piece: `image` uint8 BGR (H, W, 3)."""
 
-    picture: Picture
+    image: Image
     pixels_per_mm: float
     defects: tuple[DefectMask, ...]
 
@@ -80,7 +80,7 @@ def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> 
     return Strip(_shrunk(colours, kept), pixels_per_mm, tuple(mask for mask in masks if mask is not None))
 
 
-def _shrunk(colours: Array, kept: Raster) -> Picture:
+def _shrunk(colours: Array, kept: Raster) -> Image:
     """The finely drawn strip as it is kept, uint8 BGR."""
     rows, columns = kept.shape
     return np.clip(cv2.resize(colours, (columns, rows), interpolation=cv2.INTER_AREA), 0, 255).astype(np.uint8)

@@ -81,7 +81,7 @@ SUITS: dict[ClothKind, Suits] = {
 
 @dataclass(frozen=True)
 class Swatch:
-    """A cloth, its thread and the way they are sewn. Pictures of one swatch look alike: they form a group."""
+    """A cloth, its thread and the way they are sewn. Images of one swatch look alike: they form a group."""
 
     number: int
     cloth: Cloth
@@ -90,7 +90,7 @@ class Swatch:
 
     @property
     def name(self) -> str:
-        """The group that its pictures belong to: `swatch-007`."""
+        """The group that its images belong to: `swatch-007`."""
         return f"swatch-{self.number:03d}"
 
 

@@ -98,7 +98,7 @@ class Ribbon:
 
 
 def _ribbon(thread: Thread, paths: Sequence[Path], raster: Raster) -> Ribbon:
-    """Cover `paths` with samples close enough to leave no hole in a picture of `raster`."""
+    """Cover `paths` with samples close enough to leave no hole in an image of `raster`."""
     spacing = 0.5 / raster.pixels_per_mm
     parts = [_path_samples(thread, path, spacing, raster) for path in paths]
     return Ribbon(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from samples.camera import View, mask_in_view
 from samples.defect import KINDS_OF, DefectLabel
-from samples.raster import Picture
+from samples.raster import Image
 from samples.strip import DefectMask
 from samples.swatch import Swatch
 
@@ -25,13 +25,13 @@ class Truth:
     """The truth of one frame.
 
     A label of a defect is true when at least half of the mask of one such defect lies in view; a sliver at the edge
-    of the picture leaves the frame good, and then there is no mask for that label. `good` is neither `error` nor
+    of the image leaves the frame good, and then there is no mask for that label. `good` is neither `error` nor
     `break`; `length` is true for 2 mm stitches and false for 4 mm ones.
     """
 
     labels: dict[str, bool]
     """By each of `LABELS`, in their order."""
-    masks: dict[DefectLabel, Picture]
+    masks: dict[DefectLabel, Image]
     """0 or 255, (H, W), for each label of a defect that is true."""
     part: int
     swatch: Swatch
@@ -48,15 +48,15 @@ class Truth:
 
 
 class Frame(NamedTuple):
-    """A picture, uint8 BGR (H, W, 3), and its truth."""
+    """An image, uint8 BGR (H, W, 3), and its truth."""
 
-    picture: Picture
+    image: Image
     truth: Truth
 
 
 def judge(view: View, defects: Sequence[DefectMask], stitch_mm: float, part: int, swatch: Swatch) -> Truth:
     """The truth of what the camera sees of a piece."""
-    masks: dict[DefectLabel, Picture] = {}
+    masks: dict[DefectLabel, Image] = {}
     for label in KINDS_OF:
         seen = [(defect, mask_in_view(view, defect)) for defect in defects if defect.label == label]
         if any(_counts(defect, mask) for defect, mask in seen):
@@ -70,6 +70,6 @@ def judge(view: View, defects: Sequence[DefectMask], stitch_mm: float, part: int
     return Truth(labels, masks, part, swatch)
 
 
-def _counts(defect: DefectMask, mask: Picture) -> bool:
+def _counts(defect: DefectMask, mask: Image) -> bool:
     """Whether enough of a defect lies in view to call the frame defective."""
     return cv2.countNonZero(mask) >= SHARE_IN_VIEW * cv2.countNonZero(defect.mask)

@@ -1,4 +1,4 @@
-"""A film written to disk: the mp4, the table of its truth and the masks of its defects."""
+"""A video written to disk: the mp4, the table of its truth and the masks of its defects."""
 
 import csv
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ class VideoFiles:
 
     @property
     def masks(self) -> Path:
-        """One picture per true label of a defect: `000123_break.png`."""
+        """One image per true label of a defect: `000123_break.png`."""
         return self.video.with_name(f"{self.video.stem}_masks")
 
     def row(self, number: int, truth: Truth) -> dict[str, str | int | bool]:
@@ -55,8 +55,8 @@ def write_video(frames: Iterable[Frame], files: VideoFiles, size: int, fps: floa
         with files.table.open("w", newline="") as table:
             rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
             rows.writeheader()
-            for number, (picture, truth) in enumerate(frames):
-                encoder.write(picture)
+            for number, (image, truth) in enumerate(frames):
+                encoder.write(image)
                 rows.writerow(files.row(number, truth))
                 _write_masks(files.masks, number, truth)
     finally:

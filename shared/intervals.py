@@ -1,4 +1,4 @@
-"""How sure a measured number is: 95 % intervals by drawing the pictures again, group by group."""
+"""How sure a measured number is: 95 % intervals by drawing the images again, group by group."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 200
 FEW_GROUPS: Final = 8
-"""Below so many groups, single pictures are drawn: a handful of groups says nothing about groups."""
+"""Below so many groups, single images are drawn: a handful of groups says nothing about groups."""
 
 Interval = tuple[float, float]
 """Low and high."""
 Weights = NDArray[np.float64]
-"""(samples, pictures): how often each picture is in each sample."""
+"""(samples, images): how often each image is in each sample."""
 
 
 def draws(groups: Sequence[str], seed: int = 0) -> Weights:
-    """Bootstrap samples: pictures drawn with replacement, a group as a whole, since its pictures are alike.
+    """Bootstrap samples: images drawn with replacement, a group as a whole, since its images are alike.
 
     Returns:
-        (samples, pictures): how often each picture was drawn.
+        (samples, images): how often each image was drawn.
     """
     rng = np.random.default_rng(seed)
     names, members = np.unique(np.asarray(groups), return_inverse=True)
@@ -43,5 +43,5 @@ def spread(values: NDArray[np.float64]) -> Interval | None:
 
 
 def mean(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    """The mean over the pictures of each sample: (samples,)."""
+    """The mean over the images of each sample: (samples,)."""
     return np.asarray(weights @ values / weights.sum(axis=1))

@@ -1,6 +1,6 @@
 """The messages between the services: the only contract they share.
 
-A message on the wire is one line of compact JSON, a newline, and the message's picture, if it has one. Compact JSON
+A message on the wire is one line of compact JSON, a newline, and the message's image, if it has one. Compact JSON
 holds no newline of its own, so the first one ends the line. ``type`` and ``version`` in the JSON name the class below.
 
 Reading is tolerant of fields it does not know (a newer sender) and strict about everything else. A field is never
@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import from_json
 
-PICTURE_LIMIT: Final = 1024 * 1024
-"""The largest picture (bytes) that travels in a message; a larger one goes to object storage and is referred to."""
+IMAGE_LIMIT: Final = 1024 * 1024
+"""The largest image (bytes) that travels in a message; a larger one goes to object storage and is referred to."""
 
 LINE_LIMIT: Final = 1024 * 1024
 """The longest JSON line (bytes) that is parsed; the largest that a service sends is an evaluation of some 30 kB."""
@@ -59,7 +59,7 @@ class MalformedMessage(ValueError):
 
 
 class Message(BaseModel):
-    """One fact or command, immutable. ``picture`` travels beside the JSON, not inside it."""
+    """One fact or command, immutable. ``image`` travels beside the JSON, not inside it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", allow_inf_nan=False)
 
@@ -79,11 +79,11 @@ class Message(BaseModel):
 
     def encode(self) -> bytes:
         """The message as it travels."""
-        picture = getattr(self, "picture", None)
-        fields = self.model_dump(mode="json", exclude={"picture"} if isinstance(picture, bytes) else None)
+        image = getattr(self, "image", None)
+        fields = self.model_dump(mode="json", exclude={"image"} if isinstance(image, bytes) else None)
         head = {"type": type(self).__name__, "version": self.version, **fields}
         line = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
-        return line + b"\n" + picture if isinstance(picture, bytes) else line + b"\n"
+        return line + b"\n" + image if isinstance(image, bytes) else line + b"\n"
 
 
 def decode(body: bytes) -> Message:
@@ -108,8 +108,8 @@ def decode(body: bytes) -> Message:
         raise MalformedMessage(
             f"{name!r} of version {version} is not known here: upgrade this service before the one that sends it"
         )
-    if picture := body[end + 1 :]:
-        fields["picture"] = picture
+    if image := body[end + 1 :]:
+        fields["image"] = image
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
@@ -171,7 +171,7 @@ def frame_id(session: str, sequence: int) -> str:
 
 
 class FrameCaptured(Message):
-    """A camera took a frame. Exactly one of ``picture`` and ``picture_key`` is set, unless the picture was empty."""
+    """A camera took a frame. Exactly one of ``image`` and ``image_key`` is set, unless the image was empty."""
 
     topic: ClassVar[str] = "captured.{0.frame.line}.{0.frame.camera}"
 
@@ -179,17 +179,17 @@ class FrameCaptured(Message):
     encoding: Literal["jpeg", "png"]
     width: Pixels = Field(gt=0, description="pixels")
     height: Pixels = Field(gt=0, description="pixels")
-    picture: bytes = b""
-    picture_key: str | None = Field(None, description="key in object storage of a picture above PICTURE_LIMIT")
+    image: bytes = b""
+    image_key: str | None = Field(None, description="key in object storage of an image above IMAGE_LIMIT")
 
     @model_validator(mode="after")
     def _key_is_of_the_frame(self) -> Self:
-        _check_keys(self.frame, self.picture_key)
+        _check_keys(self.frame, self.image_key)
         return self
 
 
 class FrameDeferred(FrameCaptured):
-    """Object storage was away when the picture of this frame had to be fetched: judge it when storage is back."""
+    """Object storage was away when the image of this frame had to be fetched: judge it when storage is back."""
 
     topic: ClassVar[str] = "deferred.{0.frame.line}"
 
@@ -213,28 +213,28 @@ class FrameInspected(Message):
 
     frame: FrameIdentity
     verdict: Verdict
-    reason: str = Field(description="why, in one line, for people: 'break', 'good is missing', 'not a picture: …'")
+    reason: str = Field(description="why, in one line, for people: 'break', 'good is missing', 'not an image: …'")
     findings: dict[Name, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
     flagged: bool = Field(description="worth explaining: NG, or unsure")
     recipe: Name
     model_version: Name
     inspected_at: Moment
     latency_ms: float = Field(ge=0, le=1e13, description="from capture to verdict")
-    picture_key: str | None = Field(None, description="where the picture is, or is about to be, in object storage")
-    picture_waits: bool = Field(
+    image_key: str | None = Field(None, description="where the image is, or is about to be, in object storage")
+    image_waits: bool = Field(
         False,
-        description="object storage was away: this verdict comes again, for the explainer, when the picture is stored",
+        description="object storage was away: this verdict comes again, for the explainer, when the image is stored",
     )
 
     @model_validator(mode="after")
     def _key_is_of_the_frame(self) -> Self:
-        _check_keys(self.frame, self.picture_key)
+        _check_keys(self.frame, self.image_key)
         return self
 
     @property
     def route(self) -> str:
-        """``flagged`` when there is a picture to explain, else ``passed``."""
-        return "flagged" if self.flagged and self.picture_key and not self.picture_waits else "passed"
+        """``flagged`` when there is an image to explain, else ``passed``."""
+        return "flagged" if self.flagged and self.image_key and not self.image_waits else "passed"
 
 
 class ExplanationRequested(FrameInspected):
@@ -247,17 +247,17 @@ class ExplanationRequested(FrameInspected):
     requested_at: Moment
 
 
-class PictureDeferred(Message):
-    """Object storage was away when a picture had to be kept: here it is, to be stored under ``key`` later."""
+class ImageDeferred(Message):
+    """Object storage was away when an image had to be kept: here it is, to be stored under ``key`` later."""
 
     topic: ClassVar[str] = "deferred.{0.frame.line}"
 
     frame: FrameIdentity
     key: str
     content_type: str
-    picture: bytes = b""
+    image: bytes = b""
     verdict: FrameInspected | None = Field(
-        None, description="on a flagged frame: published again when the picture is stored, to be explained"
+        None, description="on a flagged frame: published again when the image is stored, to be explained"
     )
 
     @model_validator(mode="after")
@@ -271,9 +271,9 @@ class Heatmap(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    key: str = Field(description="8-bit grey PNG of the picture's size in object storage; 255 is the hottest")
+    key: str = Field(description="8-bit grey PNG of the image's size in object storage; 255 is the hottest")
     towards: bool = Field(description="True: evidence for the label; False: evidence for its absence")
-    peak: tuple[Pixels, Pixels] | None = Field(None, description="x, y in pixels of the picture; None for an empty map")
+    peak: tuple[Pixels, Pixels] | None = Field(None, description="x, y in pixels of the image; None for an empty map")
     box: tuple[Pixels, Pixels, Pixels, Pixels] | None = Field(
         None, description="x, y, width, height of the hot region, in pixels"
     )
@@ -403,7 +403,7 @@ class TrainingProgressed(Message):
     epoch: Count = 0
     epochs: Count = 0
     metrics: dict[str, float] = Field(default_factory=dict, description="of the last epoch: loss, val_loss, …")
-    stage: str = Field("", description="what is done now, besides epochs: reading the pictures, measuring heatmaps, …")
+    stage: str = Field("", description="what is done now, besides epochs: reading the images, measuring heatmaps, …")
     reason: str = ""
     model_version: str | None = Field(None, description="set when it finished")
     progressed_at: Moment
@@ -422,7 +422,7 @@ class ModelTrained(Message):
 
 
 class ComparisonRequested(Message):
-    """Measure two model versions on the same pictures: the test part of the candidate."""
+    """Measure two model versions on the same images: the test part of the candidate."""
 
     topic: ClassVar[str] = "requested.comparison.{0.recipe}"
 

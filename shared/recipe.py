@@ -52,7 +52,7 @@ class RecipeError(ValueError):
 
 
 class Task(StrEnum):
-    """How the labels of a picture relate."""
+    """How the labels of an image relate."""
 
     MULTI_LABEL = "multi-label"
     """Each label is true or false by itself (sigmoid, binary cross-entropy)."""
@@ -76,7 +76,7 @@ class _Section(BaseModel):
 
 
 class Label(_Section):
-    """One thing that is true or false of a picture."""
+    """One thing that is true or false of an image."""
 
     name: Name
     key: str = Field(pattern=r"^[a-z0-9]$", description="for labelling by keyboard")
@@ -110,35 +110,35 @@ class Label(_Section):
         return self
 
 
-class PictureSpec(_Section):
-    """What the network sees. A picture is decoded, resized to this size and normalised by itself."""
+class ImageSpec(_Section):
+    """What the network sees. An image is decoded, resized to this size and normalised by itself."""
 
     height: int = Field(128, ge=16, le=1024, description="pixels")
     width: int = Field(128, ge=16, le=1024, description="pixels")
     colour: Literal["rgb", "grey"] = "rgb"
-    normalisation: Literal["picture", "unit", "imagenet"] = Field(
-        "picture", description="by the picture's own mean and deviation; to 0..1; or by ImageNet's statistics"
+    normalisation: Literal["image", "unit", "imagenet"] = Field(
+        "image", description="by the image's own mean and deviation; to 0..1; or by ImageNet's statistics"
     )
 
     @property
     def channels(self) -> int:
-        """Of a picture as the network sees it."""
+        """Of an image as the network sees it."""
         return 1 if self.colour == "grey" else 3
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of a picture as the network sees it."""
+        """Height, width and channels of an image as the network sees it."""
         return self.height, self.width, self.channels
 
 
 class Augmentation(_Section):
-    """What a training may do to a picture without making its labels untrue."""
+    """What a training may do to an image without making its labels untrue."""
 
     brightness: bool = True
     moved_strip: bool = False
     flip_horizontal: bool = False
     flip_vertical: bool = False
-    shift: float = Field(0.0, ge=0, le=0.5, description="at most this part of the picture")
+    shift: float = Field(0.0, ge=0, le=0.5, description="at most this part of the image")
     rotation: float = Field(0.0, ge=0, le=45, description="degrees, at most")
     blur: bool = False
     noise: bool = False
@@ -152,7 +152,7 @@ class Costs(_Section):
 
 
 class Keeping(_Section):
-    """Which pictures stay in object storage. Those of flagged frames always do."""
+    """Which images stay in object storage. Those of flagged frames always do."""
 
     every_nth_passed: int = Field(0, ge=0, description="also every n-th frame judged ok; 0 for none")
 
@@ -164,7 +164,7 @@ class Explanation(_Section):
     """How heatmaps are made."""
 
     method: ExplanationMethod = Field(
-        "grad-cam", description="grad-cam++ does justice to several small things in a picture; layer-cam is finer"
+        "grad-cam", description="grad-cam++ does justice to several small things in an image; layer-cam is finer"
     )
     layer: str | None = Field(
         None, min_length=1, description="of the network: whose features are looked at; None: its last features"
@@ -178,7 +178,7 @@ class Recipe(_Section):
     task: Task
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=64)]
     description: str = ""
-    picture: PictureSpec = PictureSpec()
+    image: ImageSpec = ImageSpec()
     unsure_margin: float = Field(
         0.1, ge=0, le=0.5, description="a score this near its threshold (or a lead this small) is unsure"
     )
@@ -188,7 +188,7 @@ class Recipe(_Section):
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()
     defect_rate: float | None = Field(
-        None, gt=0, lt=1, description="share of NG parts on the line, where the labelled pictures show another"
+        None, gt=0, lt=1, description="share of NG parts on the line, where the labelled images show another"
     )
 
     @model_validator(mode="after")

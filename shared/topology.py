@@ -87,8 +87,8 @@ EXCHANGES: Final = (FRAMES, VERDICTS, MODELS, REPORTS)
 """All of type topic and durable. Dead letters and replays have direct exchanges, whose routing keys are queues."""
 
 INFERENCE_FRAMES: Final = Queue("inference.frames", FRAMES, "captured.#", limit=20_000)
-INFERENCE_PICTURES: Final = Queue("inference.pictures", FRAMES, "deferred.#", limit=20_000)
-"""What waits for object storage: pictures to keep, and frames whose pictures are there."""
+INFERENCE_IMAGES: Final = Queue("inference.images", FRAMES, "deferred.#", limit=20_000)
+"""What waits for object storage: images to keep, and frames whose images are there."""
 EXPLAINER_FLAGGED: Final = Queue(
     "explainer.flagged", VERDICTS, "inspected.flagged.#", limit=10_000, when_full=WhenFull.SHED
 )
@@ -102,7 +102,7 @@ DASHBOARD_REPORTS: Final = Queue("dashboard.reports", REPORTS, "#", limit=10_000
 
 QUEUES: Final = (
     INFERENCE_FRAMES,
-    INFERENCE_PICTURES,
+    INFERENCE_IMAGES,
     EXPLAINER_FLAGGED,
     EXPLAINER_REQUESTS,
     TRAINER_COMMANDS,
@@ -117,7 +117,7 @@ PROMOTIONS: Final = Broadcast("promotions", MODELS, "happened.promoted.#")
 EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameCaptured: FRAMES,
     messages.FrameDeferred: FRAMES,
-    messages.PictureDeferred: FRAMES,
+    messages.ImageDeferred: FRAMES,
     messages.FrameInspected: VERDICTS,
     messages.ExplanationRequested: VERDICTS,
     messages.FrameExplained: VERDICTS,
@@ -139,7 +139,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
 
 TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
     INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured}),
-    INFERENCE_PICTURES.name: frozenset({messages.FrameDeferred, messages.PictureDeferred}),
+    INFERENCE_IMAGES.name: frozenset({messages.FrameDeferred, messages.ImageDeferred}),
     EXPLAINER_FLAGGED.name: frozenset({messages.FrameInspected}),
     EXPLAINER_REQUESTS.name: frozenset({messages.ExplanationRequested}),
     TRAINER_COMMANDS.name: frozenset(

@@ -14,7 +14,7 @@ from shared.recipe import Label, Recipe, Role, Task
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the recipe makes of the scores of one picture."""
+    """What the recipe makes of the scores of one image."""
 
     verdict: Verdict
     reason: str
@@ -42,7 +42,7 @@ def scores_of(logits: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
 
 
 def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judgement:
-    """Apply a recipe to the scores of one picture.
+    """Apply a recipe to the scores of one image.
 
     Args:
         recipe: says what each label means.
@@ -68,7 +68,7 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
 
 
 def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which pictures a label makes NG, of a multi-label recipe: by its presence, or by its absence.
+    """Which images a label makes NG, of a multi-label recipe: by its presence, or by its absence.
 
     Args:
         label: says by its role which of the two.

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 from tests.strokes import STROKES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ SET_FLAGS, UP = 0x8914, 1
 
 @dataclass(frozen=True)
 class Trainer:
-    """Where the processes take their pictures from, and leave what they make."""
+    """Where the processes take their images from, and leave what they make."""
 
     strokes: Path
     folder: Path
@@ -101,11 +101,11 @@ def load() -> None:
     ARCHITECTURES["normalising"] = Architecture("normalising", "a moment's network", build_normalising, 16, 1e-2, 1e-2)
 
 
-def build_normalising(picture: PictureSpec, labels: int) -> keras.Model:
+def build_normalising(image: ImageSpec, labels: int) -> keras.Model:
     """A small network whose answers depend on the statistics of its batches."""
     from keras import Model, layers
 
-    inputs = layers.Input(picture.shape)
+    inputs = layers.Input(image.shape)
     convolved = layers.Conv2D(4, 4, 4, use_bias=False)(inputs)  # before a normalisation, a bias is noise to Adam
     features = layers.ReLU(name="features")(layers.BatchNormalization()(convolved))
     pooled = layers.GlobalMaxPooling2D()(features)

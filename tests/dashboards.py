@@ -204,7 +204,7 @@ def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | N
 
 def captured(line: Line) -> FrameCaptured:
     """The next frame, not judged yet."""
-    return FrameCaptured(frame=line.verdict().frame, encoding="jpeg", width=4, height=4, picture=b"no picture")
+    return FrameCaptured(frame=line.verdict().frame, encoding="jpeg", width=4, height=4, image=b"no image")
 
 
 def park(broker: Broker, queue: Queue, messages: Sequence[Message], reason: str) -> None:

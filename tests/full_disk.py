@@ -36,7 +36,7 @@ def unshare() -> list[str]:
     return ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 
 
-def noisy_pictures(folder: Path, count: int = 10) -> Path:
+def noisy_images(folder: Path, count: int = 10) -> Path:
     """PNG files of about 150 kB each."""
     folder.mkdir()
     for number in range(count):
@@ -70,7 +70,7 @@ def camera(folder: Path) -> dict[str, object]:
     """Fill the disk with frames, kill the camera, start another one."""
     disk = _small_disk(folder / "outbox")
     settings = {
-        "CAMERA_SOURCE": str(noisy_pictures(folder / "pictures")),
+        "CAMERA_SOURCE": str(noisy_images(folder / "images")),
         "CAMERA_ENCODING": "png",
         "CAMERA_PACE": "fast",
     }

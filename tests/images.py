@@ -126,8 +126,8 @@ BOMBS = {
 }
 """Files that must be refused at the cost of reading their headers."""
 OTHERS = {
-    suffix: cv2.imencode(f".{suffix}", picture)[1].tobytes()
-    for picture, suffixes in (
+    suffix: cv2.imencode(f".{suffix}", image)[1].tobytes()
+    for image, suffixes in (
         (np.tile(SMALL, (4, 4, 1)), ("tiff", "webp", "bmp", "ppm", "gif", "jp2", "avif", "ras")),
         (SMALL.astype(np.float32), ("hdr", "pfm")),
     )

@@ -1,4 +1,4 @@
-"""What tests of labelling share: picture files that bear numbers, records, and uploads."""
+"""What tests of labelling share: image files that bear numbers, records, and uploads."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ulid import ULID
 from services.dashboard.labelling.annotations.annotation import Judged, Labels, Reading, Record
 from shared.imaging.codec import decode, encode
 from shared.messages import Finding, FrameIdentity
-from tests.camera_films import number_of, picture_of
+from tests.camera_videos import image_of, number_of
 from tests.verdicts import LABELS, RECIPE
 
 BEGAN = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def jpeg(number: int) -> bytes:
-    """A picture file that bears a number."""
-    return encode(picture_of(number), "jpeg")
+    """An image file that bears a number."""
+    return encode(image_of(number), "jpeg")
 
 
 def number_in(content: bytes) -> int:
-    """The number that a picture file bears."""
+    """The number that an image file bears."""
     return number_of(decode(content))
 
 
@@ -37,7 +37,7 @@ def record(*frames: str, by: str = "ann", after: int = 0, reading: str = "first"
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=after)
     said = {
         "id": str(ULID.from_datetime(at)),
-        "source": "film-1",
+        "source": "video-1",
         "reading": Reading(reading),
         "by": by,
         "at": at,
@@ -62,14 +62,12 @@ def judged(number: int, *, part: str | None = None, after: float = 0, **scores: 
         name: Finding(score=scores.get(name, 0.02), threshold=0.5, present=scores.get(name, 0.02) >= 0.5)
         for name in LABELS
     }
-    return Judged(
-        frame=frame, picture_key=f"{frame.storage_key}/picture.jpg", model_version="model-1", findings=findings
-    )
+    return Judged(frame=frame, image_key=f"{frame.storage_key}/image.jpg", model_version="model-1", findings=findings)
 
 
 def upload(client: httpx.Client, path: Path, **fields: str) -> httpx.Response:
-    """A film by the API."""
+    """A video by the API."""
     with path.open("rb") as file:
         return client.post(
-            "/api/labelling/films", files={"files": (path.name, file)}, data={"recipe_yaml": RECIPE, **fields}
+            "/api/labelling/videos", files={"files": (path.name, file)}, data={"recipe_yaml": RECIPE, **fields}
         )

@@ -35,8 +35,8 @@ def identity(sequence: int = 0, **fields: Any) -> FrameIdentity:
     )
 
 
-def captured(sequence: int = 0, picture: bytes = b"\xff\xd8 a picture") -> FrameCaptured:
-    return FrameCaptured(frame=identity(sequence), encoding="jpeg", width=8, height=8, picture=picture)
+def captured(sequence: int = 0, image: bytes = b"\xff\xd8 an image") -> FrameCaptured:
+    return FrameCaptured(frame=identity(sequence), encoding="jpeg", width=8, height=8, image=image)
 
 
 def inspected(sequence: int = 0, *, flagged: bool = False) -> FrameInspected:
@@ -49,7 +49,7 @@ def inspected(sequence: int = 0, *, flagged: bool = False) -> FrameInspected:
         model_version="v1",
         inspected_at=MOMENT,
         latency_ms=12.5,
-        picture_key=f"{identity(sequence).storage_key}/picture.jpg" if flagged else None,
+        image_key=f"{identity(sequence).storage_key}/image.jpg" if flagged else None,
     )
 
 

@@ -7,17 +7,17 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from shared.imaging.codec import encode
-from tests.camera_films import picture_of
+from tests.camera_videos import image_of
 
 
 class MjpegCamera:
-    """Sends numbered pictures, on and on, to whoever asks."""
+    """Sends numbered images, on and on, to whoever asks."""
 
-    def __init__(self, pictures_per_second: float = 50) -> None:
+    def __init__(self, images_per_second: float = 50) -> None:
         self.next_number = 0
         self.dropping = threading.Event()
         self.visits = 0
-        self._pause = 1 / pictures_per_second
+        self._pause = 1 / images_per_second
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="camera", daemon=True).start()
@@ -42,7 +42,7 @@ class MjpegCamera:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
                 while not camera.dropping.is_set():
-                    content = encode(picture_of(camera.next_number), "jpeg")
+                    content = encode(image_of(camera.next_number), "jpeg")
                     camera.next_number += 1
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
                     try:

@@ -1,6 +1,6 @@
-"""Models that are made in a moment, for tests: they look at the colour of a picture, and so their verdicts are known.
+"""Models that are made in a moment, for tests: they look at the colour of an image, and so their verdicts are known.
 
-A blue picture shows `error`, a green one `break`, a red one `length`; `good` is true where neither blue nor green is.
+A blue image shows `error`, a green one `break`, a red one `length`; `good` is true where neither blue nor green is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from shared.contracts.bundle import (
     production_history,
     write_bundle,
 )
-from shared.imaging.codec import Picture, encode
+from shared.imaging.codec import Image, encode
 from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted, frame_id
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.port import ObjectStore
@@ -38,7 +38,7 @@ from shared.storage.port import ObjectStore
 PAINT: Final = """
 name: paint
 task: multi-label
-picture: {height: 32, width: 32, normalisation: unit}
+image: {height: 32, width: 32, normalisation: unit}
 labels:
   good: {key: g, colour: white, role: quality}
   error: {key: e, colour: blue, role: defect}
@@ -73,7 +73,7 @@ def paint_bundle(
     With ``by_the_batch`` it looks at the neighbours.
     """
     recipe = recipe or paint_recipe()
-    weights = weights if recipe.picture.colour == "rgb" else weights.mean(axis=0, keepdims=True)
+    weights = weights if recipe.image.colour == "rgb" else weights.mean(axis=0, keepdims=True)
     files = {**_compiled(recipe, weights, bias, by_the_batch=by_the_batch), RECIPE: recipe.to_yaml().encode()}
     files[KERAS] = keras_file(_network(recipe, weights, bias)) if keras else described(FEATURES)
     return pack(files, recipe, version, target_layer="features")
@@ -149,13 +149,13 @@ def promoted(recipe: str, version: str) -> ModelPromoted:
     )
 
 
-def painted(colour: str, height: int = 48, width: int = 64) -> Picture:
-    """A picture of one colour."""
+def painted(colour: str, height: int = 48, width: int = 64) -> Image:
+    """An image of one colour."""
     return np.full((height, width, 3), COLOURS[colour], np.uint8)
 
 
 def captured(
-    sequence: int, picture: Picture | bytes, *, line: str = "line-1", stored_as: str | None = None
+    sequence: int, image: Image | bytes, *, line: str = "line-1", stored_as: str | None = None
 ) -> FrameCaptured:
     """A frame as a camera sends it, as PNG; ``stored_as``: a file in its folder of object storage instead."""
     frame = FrameIdentity(
@@ -166,8 +166,8 @@ def captured(
         encoding="png",
         width=64,
         height=48,
-        picture=b"" if stored_as else picture if isinstance(picture, bytes) else encode(picture, "png"),
-        picture_key=f"{frame.storage_key}/{stored_as}" if stored_as else None,
+        image=b"" if stored_as else image if isinstance(image, bytes) else encode(image, "png"),
+        image_key=f"{frame.storage_key}/{stored_as}" if stored_as else None,
     )
 
 
@@ -176,27 +176,27 @@ def _compiled(
 ) -> dict[str, bytes]:
     from shared.engines.openvino import openvino
 
-    ops, spec = openvino.opset13, recipe.picture
-    pictures = ops.parameter([-1, spec.height, spec.width, len(weights)], np.float32, name="pictures")
-    means = ops.reduce_mean(pictures, np.array([1, 2]), keep_dims=False)
+    ops, spec = openvino.opset13, recipe.image
+    images = ops.parameter([-1, spec.height, spec.width, len(weights)], np.float32, name="images")
+    means = ops.reduce_mean(images, np.array([1, 2]), keep_dims=False)
     if by_the_batch:
         neighbours = ops.reduce_mean(means, np.array([0]), keep_dims=True)
         means = ops.multiply(ops.subtract(means, neighbours), ops.constant(np.float32(100)))
     logits = ops.add(ops.matmul(means, ops.constant(weights), False, False), ops.constant(bias))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, OPENVINO)
-        openvino.serialize(openvino.Model([logits], [pictures]), path)
+        openvino.serialize(openvino.Model([logits], [images]), path)
         return {OPENVINO: path.read_bytes(), OPENVINO_WEIGHTS: path.with_suffix(".bin").read_bytes()}
 
 
 def _network(recipe: Recipe, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
     import keras
 
-    spec, channels = recipe.picture, len(weights)
-    pictures = keras.Input((spec.height, spec.width, channels))
+    spec, channels = recipe.image, len(weights)
+    images = keras.Input((spec.height, spec.width, channels))
     features = keras.layers.Conv2D(channels, 1, use_bias=False, activation="relu", name="features")
     head = keras.layers.Dense(len(bias), name="logits")
-    network = keras.Model(pictures, head(keras.layers.GlobalAveragePooling2D()(features(pictures))))
+    network = keras.Model(images, head(keras.layers.GlobalAveragePooling2D()(features(images))))
     features.set_weights([np.eye(channels, dtype=np.float32)[np.newaxis, np.newaxis]])
     head.set_weights([weights, bias])
     return network

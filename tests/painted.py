@@ -1,4 +1,4 @@
-"""A dataset version of painted pictures, and models that are evaluated on a part of it: see `tests.models`."""
+"""A dataset version of painted images, and models that are evaluated on a part of it: see `tests.models`."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ TRUTH: Final = {
 BLIND_TO_BREAKS: Final = BIAS + np.array([100, 0, -100, 0], np.float32)
 """Takes a part with a break for a good one."""
 ALARMED: Final = BIAS + np.array([0, 0, 100, 0], np.float32)
-"""Finds a break in every picture."""
+"""Finds a break in every image."""
 
 
 def painted_version(store: ObjectStore, folder: Path, each: int = 20) -> DatasetVersion:
-    """``each`` pictures of every colour, no two alike, as a version of the dataset ``paint``."""
+    """``each`` images of every colour, no two alike, as a version of the dataset ``paint``."""
     (folder / "images").mkdir(parents=True)
     rows = []
     for colour in COLOURS:
         for number in range(each):
-            picture = painted(colour)
-            picture[number, number] = 128
-            (folder / "images" / f"{colour}-{number}.png").write_bytes(encode(picture, "png"))
+            image = painted(colour)
+            image[number, number] = 128
+            (folder / "images" / f"{colour}-{number}.png").write_bytes(encode(image, "png"))
             rows.append((f"{colour}-{number}.png", *TRUTH[colour]))
     write_table(folder / "labels.csv", ("name", *LABELS), rows)
     return keep(read_dataset(folder, LABELS), store, "paint", by="ada", source=str(folder)).version
@@ -47,18 +47,18 @@ def painted_version(store: ObjectStore, folder: Path, each: int = 20) -> Dataset
 def comparable(
     version: str, dataset: DatasetVersion, bias: np.ndarray = BIAS, *, learned: int = 5, changed: int = 0
 ) -> Bundle:
-    """A bundle that was trained on the first ``learned`` pictures of each colour, and is evaluated on the others."""
+    """A bundle that was trained on the first ``learned`` images of each colour, and is evaluated on the others."""
     parts: dict[str, list[tuple[object, ...]]] = {"train": [], "valid": [], "test": []}
-    for picture in dataset.pictures:
-        known = int(picture.name.partition("-")[2].removesuffix(".png")) < learned
-        parts["train" if known else "test"].append((picture.name, *picture.labels))
+    for image in dataset.images:
+        known = int(image.name.partition("-")[2].removesuffix(".png")) < learned
+        parts["train" if known else "test"].append((image.name, *image.labels))
     columns = ",".join(("name", *dataset.label_names))
     tables = {
         f"{part}.csv": "\n".join([columns, *(",".join(map(str, row)) for row in rows)]).encode()
         for part, rows in parts.items()
     }
     bundle = paint_bundle(version, bias=bias)
-    equality = {"pictures": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
+    equality = {"images": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
     evaluation = json.dumps({"compiled": {"openvino_fp32": equality}}).encode()
     made = pack({**bundle.files, **tables, EVALUATION: evaluation}, bundle.recipe, version, "features")
     return Bundle(made.manifest.model_copy(update={"dataset": dataset.reference}), made.files)

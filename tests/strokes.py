@@ -1,4 +1,4 @@
-"""Pictures that a small network learns in seconds: a grey ground with a bright stroke, a dark one, or none."""
+"""Images that a small network learns in seconds: a grey ground with a bright stroke, a dark one, or none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.recipe import Recipe, parse_recipe
 STROKES: Final = """
 name: strokes
 task: multi-label
-picture: {height: 32, width: 32, normalisation: unit}
+image: {height: 32, width: 32, normalisation: unit}
 labels:
   good: {key: g, colour: white, role: quality}
   dark: {key: d, colour: blue, role: defect}
@@ -31,7 +31,7 @@ def strokes_recipe() -> Recipe:
 
 
 def draw_strokes(folder: Path, count: int, seed: int = 0) -> Path:
-    """A folder with images/, labels.csv and groups.csv; five pictures in a row are one group."""
+    """A folder with images/, labels.csv and groups.csv; five images in a row are one group."""
     images = folder / "images"
     images.mkdir(parents=True)
     labels, groups = [], []
@@ -39,7 +39,7 @@ def draw_strokes(folder: Path, count: int, seed: int = 0) -> Path:
         rng = np.random.default_rng([seed, number])
         dark, bright = bool(rng.random() < 0.4), bool(rng.random() < 0.4)
         name = f"stroke_{number:04d}.png"
-        cv2.imwrite(str(images / name), _picture(rng, dark=dark, bright=bright))
+        cv2.imwrite(str(images / name), _image(rng, dark=dark, bright=bright))
         labels.append((name, not (dark or bright), dark, bright))
         groups.append((name, f"part-{number // PER_GROUP}"))
     write_table(folder / "labels.csv", ("name", *LABELS), labels)
@@ -52,10 +52,10 @@ def write_table(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[objec
         csv.writer(lines).writerows([columns, *rows])
 
 
-def _picture(rng: np.random.Generator, *, dark: bool, bright: bool) -> np.ndarray:
-    picture = rng.normal(128, 4, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+def _image(rng: np.random.Generator, *, dark: bool, bright: bool) -> np.ndarray:
+    image = rng.normal(128, 4, (32, 32, 3)).clip(0, 255).astype(np.uint8)
     for wanted, grey in ((dark, 20), (bright, 235)):
         if wanted:
             start, end = rng.integers(4, 28, 2), rng.integers(4, 28, 2)
-            cv2.line(picture, start.tolist(), end.tolist(), (grey, grey, grey), 4)
-    return picture
+            cv2.line(image, start.tolist(), end.tolist(), (grey, grey, grey), 4)
+    return image

@@ -65,7 +65,7 @@ class Line:
             model_version="model-1",
             inspected_at=captured + timedelta(milliseconds=80),
             latency_ms=80.0,
-            picture_key=f"{frame.storage_key}/picture.jpg" if fault else None,
+            image_key=f"{frame.storage_key}/image.jpg" if fault else None,
         )
         return verdict.model_copy(update=changes)
 

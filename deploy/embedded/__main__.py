@@ -1,4 +1,4 @@
-"""`make demo`: play a film, a folder or a camera through the five services on this machine."""
+"""`make demo`: play a video, a folder or a camera through the five services on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from deploy.embedded.film import seam_film
 from deploy.embedded.line import (
     Accounts,
     CannotPlay,
@@ -33,6 +32,7 @@ from deploy.embedded.line import (
 from deploy.embedded.model import check_goes_on, first_model
 from deploy.embedded.processes import CONFIGURATION_ERROR, Service, ServiceFailed
 from deploy.embedded.state import StateRefused, state_for_one
+from deploy.embedded.video import seam_video
 from deploy.embedded.view import View
 from shared.contracts.bundle import BundleError
 from shared.messaging.port import BrokerUnavailable, MessagingError
@@ -59,7 +59,7 @@ def demo(
     ] = None,
     source: Annotated[
         str,
-        typer.Option(envvar="DEMO_SOURCE", help="Video file, folder of pictures, camera index, or RTSP/HTTP address."),
+        typer.Option(envvar="DEMO_SOURCE", help="Video file, folder of images, camera index, or RTSP/HTTP address."),
     ] = "",
     recipe: Annotated[Path | None, typer.Option(envvar="DEMO_RECIPE", help="What is inspected (YAML).")] = None,
     model: Annotated[Path, typer.Option(envvar="DEMO_MODEL", help="Folder of the model to start with.")] = SAMPLE_MODEL,
@@ -89,7 +89,7 @@ def demo(
             if chosen:
                 check_goes_on(first, learned.name, state / "objects")
             wishes = Wishes(
-                source=source or str(seam_film(Path("var/films").resolve())),
+                source=source or str(seam_video(Path("var/videos").resolve())),
                 frames=frames,
                 pace="fast" if frames else "source",
                 at_end="loop" if frames or loop or not source else "stop",

@@ -160,7 +160,7 @@ def check_source(source: str) -> None:
     """
     if source and not is_live(source) and not Path(source).exists():
         raise CannotPlay(
-            f"SOURCE: {source} does not exist: give a video, a folder of pictures, a camera index or an address"
+            f"SOURCE: {source} does not exist: give a video, a folder of images, a camera index or an address"
         )
 
 

@@ -24,7 +24,7 @@ SHOT: Final = "mistake_"
 KEPT: Final[tuple[str, ...]] = (
     "part",
     "dataset",
-    "pictures",
+    "images",
     "groups",
     "macro_average_precision",
     "compiled",
@@ -130,7 +130,7 @@ def _what_still_holds(told: dict[str, Any], version: str, moved: list[str]) -> d
 
 
 def _refuse_another(bundle: Bundle, recipe: Recipe, recipe_file: Path) -> None:
-    for what in ("label_names", "task", "picture", "explanation"):
+    for what in ("label_names", "task", "image", "explanation"):
         given, learned = getattr(recipe, what), getattr(bundle.recipe, what)
         if given != learned:
             raise BundleError(

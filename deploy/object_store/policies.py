@@ -25,7 +25,7 @@ LABELLED: Final = ("datasets/*/building.json", "datasets/*.csv", "datasets/*/ima
 
 RIGHTS: Final = {
     "camera": Rights(writes=("frames/{line}/*/captured.*",)),
-    "inference": Rights(reads=("frames/*", "models/*"), writes=("frames/*/picture.*",)),
+    "inference": Rights(reads=("frames/*", "models/*"), writes=("frames/*/image.*",)),
     "explainer": Rights(reads=("frames/*", "models/*"), writes=("frames/*/heatmap.*", "frames/*/overlay.*")),
     "trainer": Rights(
         reads=("models/*", "datasets/*", "trainings/*", "errands/*", "thresholds/*", "promotions/*"),
@@ -45,7 +45,7 @@ RIGHTS: Final = {
             "labelling/*",
         ),
         writes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
-        deletes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "labelling/films/*"),
+        deletes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "labelling/videos/*"),
         audits=True,
     ),
 }

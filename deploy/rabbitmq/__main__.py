@@ -47,7 +47,7 @@ RIGHTS: Final = {
         sends=(
             messages.FrameInspected,
             messages.FrameDeferred,
-            messages.PictureDeferred,
+            messages.ImageDeferred,
             messages.WorkerReported,
         ),
         hears=(topology.PROMOTIONS,),

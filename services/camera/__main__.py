@@ -32,7 +32,7 @@ FAREWELL_SECONDS = 10.0
 
 
 def main(stop: Stop) -> None:
-    """Film, until the source ends or ``stop`` is set."""
+    """Video, until the source ends or ``stop`` is set."""
     settings = read_settings(CameraSettings)
     stop.allow(settings.drain_seconds + FAREWELL_SECONDS)
     configure_logging("camera", settings)

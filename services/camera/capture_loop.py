@@ -15,7 +15,7 @@ from shared.messages import CameraState
 
 @dataclass(frozen=True)
 class Loop:
-    """A camera that is ready to film."""
+    """A camera that is ready to video."""
 
     source: Source
     handler: Handler
@@ -28,7 +28,7 @@ class Loop:
         self.sender.start()
         drain_seconds = self.settings.drain_seconds
         try:
-            self._film(pulse)
+            self._video(pulse)
         except Exception as error:
             reason = f"{type(error).__name__}: see the camera's log"
             self.sender.finish(pulse, drain_seconds, CameraState.FAILED, reason)
@@ -36,7 +36,7 @@ class Loop:
         reason = "told to stop" if pulse.stopped else ""
         self.sender.finish(pulse, drain_seconds, CameraState.FINISHED, reason)
 
-    def _film(self, pulse: Pulse) -> None:
+    def _video(self, pulse: Pulse) -> None:
         for number, shot in enumerate(self.source.shots(pulse), start=1):
             self.sender.check()
             if self.source.patient and not self._wait_for_the_line(pulse):
@@ -46,7 +46,7 @@ class Loop:
                 return
 
     def _wait_for_the_line(self, pulse: Pulse) -> bool:
-        """A film that is played as fast as the line takes it is never more than a window ahead. Whether to go on."""
+        """A video that is played as fast as the line takes it is never more than a window ahead. Whether to go on."""
         while not self.outbox.wait_for_room(self.settings.window, 0.5):
             self.sender.check()
             if not pulse.beat():

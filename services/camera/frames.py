@@ -11,7 +11,7 @@ from services.camera.recorder import Recorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sources.shot import Shot
-from shared.imaging.codec import Picture, UnreadablePicture, encode, size_of
+from shared.imaging.codec import Image, UnreadableImage, encode, size_of
 from shared.messages import FrameCaptured, FrameIdentity
 
 CAPTURED = Counter("seamline_camera_captured", "Frames taken, with those refused", ["line", "camera"])
@@ -48,48 +48,48 @@ class Handler:
             self._refused.inc()
 
     def _frame(self, identity: FrameIdentity, shot: Shot) -> FrameCaptured:
-        if shot.picture is None:
+        if shot.image is None:
             return self._frame_as_it_came(identity, shot)
-        picture = self._cut_out(shot.picture)
-        self._recorder.write(picture)
+        image = self._cut_out(shot.image)
+        self._recorder.write(image)
         encoding = self._settings.encoding
         if shot.file and not self._settings.roi and shot.file.encoding == encoding:
             content = shot.file.content
         else:
-            content = self._encoded(picture)
-        height, width = picture.shape[:2]
-        return FrameCaptured(frame=identity, encoding=encoding, width=width, height=height, picture=content)
+            content = self._encoded(image)
+        height, width = image.shape[:2]
+        return FrameCaptured(frame=identity, encoding=encoding, width=width, height=height, image=content)
 
     def _frame_as_it_came(self, identity: FrameIdentity, shot: Shot) -> FrameCaptured:
         """What can't be decoded travels on: its verdict is an error, and it is missing nowhere."""
         if shot.file is None:
             raise UnusableShot(shot.problem)
-        log.warning("a picture can't be decoded; sending it as it is", frame_id=identity.frame_id, reason=shot.problem)
+        log.warning("an image can't be decoded; sending it as it is", frame_id=identity.frame_id, reason=shot.problem)
         try:
             width, height = size_of(shot.file.content)
-        except UnreadablePicture:
+        except UnreadableImage:
             width, height = 1, 1
         return FrameCaptured(
             frame=identity,
             encoding=shot.file.encoding,
             width=max(width, 1),
             height=max(height, 1),
-            picture=shot.file.content,
+            image=shot.file.content,
         )
 
-    def _cut_out(self, picture: Picture) -> Picture:
+    def _cut_out(self, image: Image) -> Image:
         region = self._settings.roi
         if region is None:
-            return picture
+            return image
         x, y, width, height = region
-        part = picture[y : y + height, x : x + width]
+        part = image[y : y + height, x : x + width]
         if part.shape[:2] != (height, width):
-            size = f"{picture.shape[1]} x {picture.shape[0]}"
-            raise UnusableShot(f"the region of interest reaches beyond this picture, which is {size}")
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise UnusableShot(f"the region of interest reaches beyond this image, which is {size}")
         return part
 
-    def _encoded(self, picture: Picture) -> bytes:
+    def _encoded(self, image: Image) -> bytes:
         try:
-            return encode(picture, self._settings.encoding, self._settings.jpeg_quality)
+            return encode(image, self._settings.encoding, self._settings.jpeg_quality)
         except ValueError as error:
             raise UnusableShot(str(error)) from error

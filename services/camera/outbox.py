@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Waiting:
-    """A frame that waits: the body of a `FrameCaptured` with its picture in it, whatever its size."""
+    """A frame that waits: the body of a `FrameCaptured` with its image in it, whatever its size."""
 
     position: int
     session: str

@@ -1,4 +1,4 @@
-"""Films of what the camera saw."""
+"""Videos of what the camera saw."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import structlog
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
 from services.camera.sources.port import Source
-from shared.imaging.codec import Picture
+from shared.imaging.codec import Image
 
 RETRY_SECONDS: Final = 30.0
-"""Between two tries to begin a film where none can be written."""
+"""Between two tries to begin a video where none can be written."""
 LEAST_ROOM: Final = 1024**3
-"""Bytes that a film leaves on its disk: the outbox may need them."""
+"""Bytes that a video leaves on its disk: the outbox may need them."""
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 class Recorder(Protocol):
     """Keeps what the camera saw, or does not."""
 
-    def write(self, picture: Picture) -> None:
+    def write(self, image: Image) -> None:
         """Add a frame."""
         ...
 
@@ -39,21 +39,21 @@ class Recorder(Protocol):
 class NoRecorder:
     """Keeps nothing."""
 
-    def write(self, picture: Picture) -> None:
+    def write(self, image: Image) -> None:
         """Let it pass."""
 
     def close(self) -> None:
         """There is nothing to end."""
 
 
-class FilmRecorder:
-    """Writes the frames as MPEG-4 files, a new one every few minutes: a film that was not ended can't be read."""
+class VideoRecorder:
+    """Writes the frames as MPEG-4 files, a new one every few minutes: a video that was not ended can't be read."""
 
     def __init__(self, folder: Path, name: str, frames_per_second: float, minutes: float) -> None:
         self._folder = folder
         self._name = name
         self._frames_per_second = frames_per_second
-        self._frames_per_film = max(1, round(frames_per_second * 60 * minutes))
+        self._frames_per_video = max(1, round(frames_per_second * 60 * minutes))
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._written = 0
@@ -64,20 +64,20 @@ class FilmRecorder:
         except OSError as error:
             raise CameraError(f"CAMERA_RECORD: {folder} can't be made: {error.strerror}") from error
 
-    def write(self, picture: Picture) -> None:
-        """Add a frame. A picture of another size begins a new film; of an odd size it loses a row or a column."""
-        size = (picture.shape[1], picture.shape[0])
+    def write(self, image: Image) -> None:
+        """Add a frame. An image of another size begins a new video; of an odd size it loses a row or a column."""
+        size = (image.shape[1], image.shape[0])
         if self._writer is None:
             if time.monotonic() >= self._next_try:
                 self._begin(size)
-        elif size != self._size or self._written >= self._frames_per_film:
+        elif size != self._size or self._written >= self._frames_per_video:
             self._begin(size)
         if self._writer is not None:
-            self._writer.write(picture)
+            self._writer.write(image)
         self._written += 1
 
     def close(self) -> None:
-        """End the film, so that it can be read."""
+        """End the video, so that it can be read."""
         if self._writer is not None:
             self._writer.release()
             self._writer = None
@@ -93,7 +93,7 @@ class FilmRecorder:
         if writer.isOpened():
             self._writer = writer
         else:
-            log.error("a film can't be written; inspection goes on without it", path=str(path))
+            log.error("a video can't be written; inspection goes on without it", path=str(path))
 
     def _has_room(self) -> bool:
         try:
@@ -101,7 +101,7 @@ class FilmRecorder:
         except OSError:
             room = False
         if not room and not self._pausing:
-            log.error("no film is written: its disk is almost full, or away", folder=str(self._folder))
+            log.error("no video is written: its disk is almost full, or away", folder=str(self._folder))
         self._pausing = not room
         return room
 
@@ -115,4 +115,4 @@ def open_recorder(settings: CameraSettings, source: Source) -> Recorder:
     if settings.record is None:
         return NoRecorder()
     name = f"{settings.line}.{settings.name}"
-    return FilmRecorder(settings.record, name, source.frames_per_second, settings.record_minutes)
+    return VideoRecorder(settings.record, name, source.frames_per_second, settings.record_minutes)

@@ -19,7 +19,7 @@ from services.camera.outbox import Outbox, Waiting
 from services.camera.pacemaker import Pulse
 from services.camera.reporter import Reporter
 from shared.imaging.codec import CONTENT_TYPES, SUFFIXES
-from shared.messages import PICTURE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
+from shared.messages import IMAGE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
 from shared.messaging.port import (
     Broker,
     BrokerRefusedLogin,
@@ -296,7 +296,7 @@ class Sender:
         self._publisher = None
 
     def _message(self, frame: Waiting) -> FrameCaptured | None:
-        """The frame as it travels: a large picture goes to object storage first."""
+        """The frame as it travels: a large image goes to object storage first."""
         try:
             message = decode(frame.body)
         except MalformedMessage as error:
@@ -305,11 +305,11 @@ class Sender:
         if not isinstance(message, FrameCaptured):
             self._outbox.set_aside(frame, f"it is no frame, but {type(message).__name__}")
             return None
-        if len(message.picture) <= PICTURE_LIMIT:
+        if len(message.image) <= IMAGE_LIMIT:
             return message
         key = f"{message.frame.storage_key}/captured.{SUFFIXES[message.encoding]}"
-        self._store.put(key, message.picture, CONTENT_TYPES[message.encoding])
-        return message.model_copy(update={"picture": b"", "picture_key": key})
+        self._store.put(key, message.image, CONTENT_TYPES[message.encoding])
+        return message.model_copy(update={"image": b"", "image_key": key})
 
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until it succeeds or the time for sending is over."""

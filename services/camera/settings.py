@@ -13,7 +13,7 @@ from shared.settings import ServiceSettings
 
 
 class Region(NamedTuple):
-    """A part of the picture, in pixels from its upper left corner."""
+    """A part of the image, in pixels from its upper left corner."""
 
     x: int
     y: int
@@ -22,7 +22,7 @@ class Region(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """The size of a picture, in pixels."""
+    """The size of an image, in pixels."""
 
     width: int
     height: int
@@ -61,7 +61,7 @@ class CameraSettings(ServiceSettings):
 
     source: str = Field(
         repr=False,
-        description="a video file, a folder of JPEG and PNG pictures, the index of a USB camera (`0`), "
+        description="a video file, a folder of JPEG and PNG images, the index of a USB camera (`0`), "
         "or an `rtsp://` or `http://` address",
     )
     line: Name = Field("line-1", description="the production line that the camera looks at")
@@ -73,10 +73,10 @@ class CameraSettings(ServiceSettings):
     frames_per_part: int = Field(0, ge=0, description="count parts: a new one every so many frames; 0: do not count")
 
     roi: Annotated[Region | None, NoDecode, BeforeValidator(_region)] = Field(
-        None, description="region of interest `x,y,width,height` in pixels; unset: the whole picture"
+        None, description="region of interest `x,y,width,height` in pixels; unset: the whole image"
     )
-    every_nth: int = Field(1, ge=1, description="take every n-th picture of the source")
-    most_per_second: float = Field(0, ge=0, description="take at most so many pictures per second; 0: all")
+    every_nth: int = Field(1, ge=1, description="take every n-th image of the source")
+    most_per_second: float = Field(0, ge=0, description="take at most so many images per second; 0: all")
     frames: int = Field(0, ge=0, description="stop after so many frames; 0: never")
     pace: Literal["source", "fast"] = Field(
         "source", description="play a video at its own speed (`source`), or as fast as the line takes it (`fast`)"
@@ -91,8 +91,8 @@ class CameraSettings(ServiceSettings):
 
     encoding: Literal["jpeg", "png"] = Field("jpeg", description="`png` keeps every pixel and takes ten times the room")
     jpeg_quality: int = Field(90, ge=1, le=100, description="of JPEG")
-    record: Path | None = Field(None, description="folder for mp4 films of the frames as they were sent; unset: none")
-    record_minutes: float = Field(5, gt=0, description="length of each film; a power cut costs the last one")
+    record: Path | None = Field(None, description="folder for mp4 videos of the frames as they were sent; unset: none")
+    record_minutes: float = Field(5, gt=0, description="length of each video; a power cut costs the last one")
 
     outbox_folder: Path = Field(
         Path("var/outbox"), description="folder of the outbox; on a disk that survives a restart"

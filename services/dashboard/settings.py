@@ -87,14 +87,14 @@ class DashboardSettings(ServiceSettings):
         500,
         ge=1,
         le=4_000,
-        description="the largest film that may be uploaded; TMPDIR has room for two such for each upload at once, "
-        "for each archive that is taken away, and for 1 GB of films",
+        description="the largest video that may be uploaded; TMPDIR has room for two such for each upload at once, "
+        "for each archive that is taken away, and for 1 GB of videos",
     )
     transfers: int = Field(
         2,
         ge=1,
         le=16,
-        description="uploads at once, and as many exports with pictures; who comes then is asked to come again",
+        description="uploads at once, and as many exports with images; who comes then is asked to come again",
     )
 
     ng_hold_seconds: float = Field(5.0, gt=0, description="a line shows NG for so long after the last NG frame")

@@ -39,7 +39,7 @@ def main(stop: threading.Event) -> None:
     loading = import_quietly("services.explainer.loading")  # for seconds: signals are heard by now
     loading.use_threads(settings.threads)
     models = Models(store, settings.models, partial(loading.load_model, threads=settings.threads))
-    explainer = Explainer(models, Gallery(store, settings.picture_wait_seconds))
+    explainer = Explainer(models, Gallery(store, settings.image_wait_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
         health.watch(broker.troubles)

@@ -17,7 +17,7 @@ from services.explainer.overlay import overlay
 from shared.contracts.bundle import BundleError
 from shared.explain.heat import Heat, heat_of
 from shared.explain.targets import Question, questions_about
-from shared.imaging.codec import CONTENT_TYPES, Picture, encode
+from shared.imaging.codec import CONTENT_TYPES, Image, encode
 from shared.imaging.preprocessing import prepare
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Heatmap, Message
 from shared.messaging.loop import Reject, RetryLater
@@ -27,12 +27,12 @@ from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
 
 @dataclass
 class Case:
-    """A frame on its way from its picture to its heatmaps."""
+    """A frame on its way from its image to its heatmaps."""
 
     frame: FrameInspected
-    picture: Picture | None = None
+    image: Image | None = None
     reason: str = ""
-    """Why there is no picture, or nothing to say about it."""
+    """Why there is no image, or nothing to say about it."""
     answers: list[tuple[Question, Heat]] = field(default_factory=list)
     method: str = ""
     """How they were found."""
@@ -59,13 +59,13 @@ class Explainer:
             For each frame, in their order, where its heatmaps are, or why there are none.
 
         Raises:
-            RetryLater: object storage is away, or a picture may still arrive there.
+            RetryLater: object storage is away, or an image may still arrive there.
             Reject: a message is no verdict on a frame.
         """
         frames = [_as_inspected(message) for message in messages]
         metrics.BATCH.observe(len(frames))
         with metrics.STEP_SECONDS.labels("fetch").time():
-            cases = [_open(*entry) for entry in zip(frames, self._gallery.pictures(frames), strict=True)]
+            cases = [_open(*entry) for entry in zip(frames, self._gallery.images(frames), strict=True)]
         with self._asking, metrics.STEP_SECONDS.labels("explain").time():
             for (recipe, version), of_model in _by_model(cases).items():
                 self._answer(of_model, recipe, version)
@@ -83,7 +83,7 @@ class Explainer:
         except StorageError as error:
             raise RetryLater(str(error)) from error
         else:
-            _ask(model, [(case, case.picture) for case in cases if case.picture is not None])
+            _ask(model, [(case, case.image) for case in cases if case.image is not None])
 
     def _close(self, case: Case) -> FrameExplained:
         """Keep what was found, and tell of it."""
@@ -107,10 +107,10 @@ class Explainer:
         return Heatmap(key=key, towards=question.towards, peak=heat.peak, box=heat.box)
 
     def _keep_overlay(self, folder: str, case: Case) -> str | None:
-        if case.picture is None:
+        if case.image is None:
             return None
         key = f"{folder}/overlay.jpg"
-        coloured = overlay(case.picture, [(heat.pixels, question.label.colour) for question, heat in case.answers])
+        coloured = overlay(case.image, [(heat.pixels, question.label.colour) for question, heat in case.answers])
         self._gallery.put(key, encode(coloured, "jpeg"), CONTENT_TYPES["jpeg"])
         return key
 
@@ -121,10 +121,10 @@ def _as_inspected(message: Message) -> FrameInspected:
     return message
 
 
-def _open(frame: FrameInspected, picture: Picture | Unexplained) -> Case:
-    if isinstance(picture, Unexplained):
-        return Case(frame, reason=picture.reason)
-    return Case(frame, picture)
+def _open(frame: FrameInspected, image: Image | Unexplained) -> Case:
+    if isinstance(image, Unexplained):
+        return Case(frame, reason=image.reason)
+    return Case(frame, image)
 
 
 def _by_model(cases: Sequence[Case]) -> dict[tuple[str, str], list[Case]]:
@@ -144,15 +144,15 @@ def _questions(frame: FrameInspected, recipe: Recipe) -> list[Question]:
     return questions_about(frame.findings, recipe, wanted)
 
 
-def _ask(model: Model, cases: Sequence[tuple[Case, Picture]]) -> None:
-    """One run of the network over all pictures, then one of its head over all questions about them."""
+def _ask(model: Model, cases: Sequence[tuple[Case, Image]]) -> None:
+    """One run of the network over all images, then one of its head over all questions about them."""
     questions = [_questions(case.frame, model.recipe) for case, _ in cases]
     asked = [(row, question) for row, of_frame in enumerate(questions) for question in of_frame]
     if not asked:
         return
-    pictures = np.stack([prepare(picture, model.recipe.picture) for _, picture in cases])
-    maps = model.probe.maps(pictures, [(row, question.output, question.towards) for row, question in asked])
+    images = np.stack([prepare(image, model.recipe.image) for _, image in cases])
+    maps = model.probe.maps(images, [(row, question.output, question.towards) for row, question in asked])
     for (row, question), map_ in zip(asked, maps, strict=True):
-        case, picture = cases[row]
+        case, image = cases[row]
         case.method = model.recipe.explanation.method
-        case.answers.append((question, heat_of(map_, *picture.shape[:2])))
+        case.answers.append((question, heat_of(map_, *image.shape[:2])))

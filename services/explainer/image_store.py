@@ -1,4 +1,4 @@
-"""Pictures out of object storage, heatmaps into it."""
+"""Images out of object storage, heatmaps into it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from shared.imaging.codec import FILE_LIMIT, Picture, UnreadablePicture, decode
+from shared.imaging.codec import FILE_LIMIT, Image, UnreadableImage, decode
 from shared.messages import FrameInspected
 from shared.messaging.loop import RetryLater
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, ObjectTooLarge, StorageError
@@ -29,31 +29,31 @@ class Unexplained:
 
 
 class Gallery:
-    """The objects of flagged frames. While storage is away, or a picture is still on its way there, it says: later."""
+    """The objects of flagged frames. While storage is away, or an image is still on its way there, it says: later."""
 
     def __init__(
-        self, store: ObjectStore, picture_wait_seconds: float, clock: Callable[[], float] = time.monotonic
+        self, store: ObjectStore, image_wait_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Wait so long for a picture that is not there: from the first look, or since storage was away last."""
+        """Wait so long for an image that is not there: from the first look, or since storage was away last."""
         self._store = store
-        self._picture_wait_seconds = picture_wait_seconds
+        self._image_wait_seconds = image_wait_seconds
         self._clock = clock
         self._first_look: dict[str, float] = {}
         self._away_at = -math.inf
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="gallery")
 
-    def pictures(self, frames: Sequence[FrameInspected]) -> list[Picture | Unexplained]:
-        """The picture of each frame, or why there is none.
+    def images(self, frames: Sequence[FrameInspected]) -> list[Image | Unexplained]:
+        """The image of each frame, or why there is none.
 
         Raises:
-            RetryLater: storage is away, or a picture may still arrive.
+            RetryLater: storage is away, or an image may still arrive.
         """
         for frame in frames:
             self._first_look.setdefault(frame.frame.frame_id, self._clock())
-        pictures = self.at_once(self._picture, frames)
+        images = self.at_once(self._image, frames)
         for frame in frames:
             self._first_look.pop(frame.frame.frame_id, None)
-        return pictures
+        return images
 
     def put(self, key: str, content: bytes, content_type: str) -> None:
         """Keep an object.
@@ -71,19 +71,19 @@ class Gallery:
         """Do something to each of many, several at a time; if one fails, all of it fails."""
         return list(self._hands.map(work, arguments))
 
-    def _picture(self, frame: FrameInspected) -> Picture | Unexplained:
-        if not frame.picture_key:
-            return Unexplained("its picture was not kept")
+    def _image(self, frame: FrameInspected) -> Image | Unexplained:
+        if not frame.image_key:
+            return Unexplained("its image was not kept")
         try:
-            return decode(self._store.get(frame.picture_key, FILE_LIMIT))
+            return decode(self._store.get(frame.image_key, FILE_LIMIT))
         except ObjectNotFound as error:
             # the other loop may be done with the same frame by now
             since = max(self._first_look.get(frame.frame.frame_id, self._clock()), self._away_at)
-            if self._clock() - since < self._picture_wait_seconds:
-                raise RetryLater(f"{frame.picture_key} is not in object storage yet") from error
-            return Unexplained(f"its picture did not arrive in object storage: {error}")
-        except (UnreadablePicture, InvalidKey, ObjectTooLarge) as error:
-            return Unexplained(f"its picture can't be read: {error}")
+            if self._clock() - since < self._image_wait_seconds:
+                raise RetryLater(f"{frame.image_key} is not in object storage yet") from error
+            return Unexplained(f"its image did not arrive in object storage: {error}")
+        except (UnreadableImage, InvalidKey, ObjectTooLarge) as error:
+            return Unexplained(f"its image can't be read: {error}")
         except StorageError as error:
             self._away_at = self._clock()
             raise RetryLater(str(error)) from error

@@ -36,8 +36,8 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
         BundleError: its network can't be loaded, is not the recipe's, or has no features to look at.
     """
     network = read_network(bundle)
-    picture, labels = bundle.recipe.picture, len(bundle.recipe.labels)
-    expected = (picture.height, picture.width, 1 if picture.colour == "grey" else 3)
+    image, labels = bundle.recipe.image, len(bundle.recipe.labels)
+    expected = (image.height, image.width, 1 if image.colour == "grey" else 3)
     if network.input_shape[1:] != expected or network.output_shape[1:] != (labels,):
         raise BundleError(
             f"model {bundle.version} makes {network.output_shape[1:]} of {network.input_shape[1:]}, "

@@ -13,7 +13,7 @@ from functools import partial
 
 from services.inference.deferred import Deferred
 from services.inference.handler import Inspector
-from services.inference.image_store import Pictures
+from services.inference.image_store import Images
 from services.inference.microbatch import MicroBatches
 from services.inference.model import load_model
 from services.inference.production import Production
@@ -25,7 +25,7 @@ from shared.reporting import Reporter
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
-from shared.topology import INFERENCE_FRAMES, INFERENCE_PICTURES, PROMOTIONS
+from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
 
 
 def main(stop: threading.Event) -> None:
@@ -44,8 +44,8 @@ def main(stop: threading.Event) -> None:
         largest_batch=settings.batch,
     )
     production = Production(store, settings.recipe, load)
-    pictures = Pictures(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
-    inspector = Inspector(production.model, pictures)
+    images = Images(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
+    inspector = Inspector(production.model, images)
 
     with closing(await_broker(settings, stop)) as broker:
         health.watch(broker.troubles)
@@ -55,9 +55,9 @@ def main(stop: threading.Event) -> None:
         )
         promotions = broker.subscribe(PROMOTIONS, prefetch=100)
         catch_up = partial(
-            consume, broker.subscribe(INFERENCE_PICTURES, prefetch=16), publisher, Deferred(store).catch_up
+            consume, broker.subscribe(INFERENCE_IMAGES, prefetch=16), publisher, Deferred(store).catch_up
         )
-        waiting = health.beside("the loop of inference.pictures")
+        waiting = health.beside("the loop of inference.images")
         following = health.beside("the thread that loads models", SLOW_SECONDS)
         with running_beside(
             stop,

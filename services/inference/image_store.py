@@ -1,4 +1,4 @@
-"""The pictures of frames in object storage, without ever waiting for a storage that is away."""
+"""The images of frames in object storage, without ever waiting for a storage that is away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 
 from services.inference import metrics
 from shared.imaging.codec import CONTENT_TYPES, FILE_LIMIT, SUFFIXES
-from shared.messages import FrameCaptured, PictureDeferred
+from shared.messages import FrameCaptured, ImageDeferred
 from shared.storage.port import (
     InvalidKey,
     ObjectNotFound,
@@ -28,7 +28,7 @@ HANDS: Final = 8
 """How many objects are put or fetched at once."""
 
 Result = TypeVar("Result")
-_log = structlog.stdlib.get_logger("pictures")
+_log = structlog.stdlib.get_logger("images")
 
 
 class Breaker:
@@ -70,35 +70,35 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Missing:
-    """Why there is no picture. ``passing`` says whether there may be one later."""
+    """Why there is no image. ``passing`` says whether there may be one later."""
 
     reason: str
     passing: bool
 
 
-class Pictures:
-    """Fetches and keeps the pictures of a batch, all at once and within a time limit."""
+class Images:
+    """Fetches and keeps the images of a batch, all at once and within a time limit."""
 
     def __init__(self, store: ObjectStore, *, wait_seconds: float, pause_seconds: float) -> None:
         self._store = store
         self._wait_seconds = wait_seconds
         self._breaker = Breaker(pause_seconds)
-        self._hands = started_threads("pictures")
+        self._hands = started_threads("images")
 
     def fetch(self, frames: Sequence[FrameCaptured]) -> list[bytes | Missing]:
-        """The picture of each frame: the one it brings, or the one it refers to."""
-        keys = [frame.picture_key for frame in frames if frame.picture_key]
+        """The image of each frame: the one it brings, or the one it refers to."""
+        keys = [frame.image_key for frame in frames if frame.image_key]
         fetched = iter(self._at_once([partial(self._store.get, key, FILE_LIMIT) for key in keys]))
-        return [_content(next(fetched)) if frame.picture_key else frame.picture for frame in frames]
+        return [_content(next(fetched)) if frame.image_key else frame.image for frame in frames]
 
-    def keep(self, frames: Sequence[FrameCaptured]) -> list[PictureDeferred]:
-        """Keep the pictures that frames bring; what storage did not take comes back, to be kept later."""
+    def keep(self, frames: Sequence[FrameCaptured]) -> list[ImageDeferred]:
+        """Keep the images that frames bring; what storage did not take comes back, to be kept later."""
         kept = [_to_keep(frame) for frame in frames]
-        puts = [partial(self._store.put, one.key, one.picture, one.content_type) for one in kept]
+        puts = [partial(self._store.put, one.key, one.image, one.content_type) for one in kept]
         outcomes = self._at_once(puts)
         left = [one for one, outcome in zip(kept, outcomes, strict=True) if isinstance(outcome, StorageError)]
-        metrics.PICTURES.labels("deferred").inc(len(left))
-        metrics.PICTURES.labels("kept").inc(len(kept) - len(left))
+        metrics.IMAGES.labels("deferred").inc(len(left))
+        metrics.IMAGES.labels("kept").inc(len(kept) - len(left))
         return left
 
     def _at_once(self, calls: Sequence[Callable[[], Result]]) -> list[Result | StorageError]:
@@ -152,17 +152,17 @@ def _is_away(error: StorageError) -> bool:
     return not isinstance(error, ObjectNotFound | ObjectTooLarge | InvalidKey)
 
 
-def picture_key(frame: FrameCaptured) -> str:
-    """Where the picture of a frame is kept."""
-    return frame.picture_key or f"{frame.frame.storage_key}/picture.{SUFFIXES[frame.encoding]}"
+def image_key(frame: FrameCaptured) -> str:
+    """Where the image of a frame is kept."""
+    return frame.image_key or f"{frame.frame.storage_key}/image.{SUFFIXES[frame.encoding]}"
 
 
-def _to_keep(frame: FrameCaptured) -> PictureDeferred:
-    return PictureDeferred(
+def _to_keep(frame: FrameCaptured) -> ImageDeferred:
+    return ImageDeferred(
         frame=frame.frame,
-        key=picture_key(frame),
+        key=image_key(frame),
         content_type=CONTENT_TYPES[frame.encoding],
-        picture=frame.picture,
+        image=frame.image,
     )
 
 

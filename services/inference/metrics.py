@@ -19,5 +19,5 @@ STEP_SECONDS: Final = Histogram(
 LATENCY_SECONDS: Final = Histogram(
     "seamline_inference_latency_seconds", "From capture to verdict", buckets=(*_MILLISECONDS, 10.0, 60.0, 600.0)
 )
-PICTURES: Final = Counter("seamline_inference_pictures", "Pictures to keep", ["outcome"])
+IMAGES: Final = Counter("seamline_inference_images", "Images to keep", ["outcome"])
 MODEL: Final = Gauge("seamline_inference_model", "1 for the model that judges", ["recipe", "version"])

@@ -18,10 +18,10 @@ from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
 
 Prepared = NDArray[np.float32]
-"""(height, width, channels): one picture as the network sees it."""
+"""(height, width, channels): one image as the network sees it."""
 
 MOST_PROVEN: Final = 8
-"""Pictures that are judged alone and together before a network is trusted."""
+"""Images that are judged alone and together before a network is trusted."""
 
 MOST_WARMED: Final = 16
 """Every batch of up to so many images is run once: OpenVINO prepares each size when it comes first, and would take
@@ -45,11 +45,11 @@ class Model:
     form: str = Form.FP32
     """Of the network: what a compiled form is called, or ``keras``."""
 
-    def judge(self, pictures: Sequence[Prepared]) -> list[Judgement]:
-        """Judge pictures, all in one run of the network. One that it has no number for gets an error."""
-        if not pictures:
+    def judge(self, images: Sequence[Prepared]) -> list[Judgement]:
+        """Judge images, all in one run of the network. One that it has no number for gets an error."""
+        if not images:
             return []
-        scores = scores_of(self.engine.logits(np.stack(pictures)), self.recipe.task)
+        scores = scores_of(self.engine.logits(np.stack(images)), self.recipe.task)
         return [self._judge(row) for row in scores]
 
     def _judge(self, scores: NDArray[np.float32]) -> Judgement:
@@ -69,7 +69,7 @@ def load_model(
     largest_batch: int,
     form: Literal["auto", "fp32", "int8"] = "auto",
 ) -> Model:
-    """Load a bundle, and see that its network judges a picture alone as it does in a batch.
+    """Load a bundle, and see that its network judges an image alone as it does in a batch.
 
     With ``auto``, an int8 form that this machine does not run so gives way to fp32.
 
@@ -126,15 +126,15 @@ def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
     images = noise(recipe, largest_batch)
     for size in (largest_batch, *range(1, min(largest_batch, MOST_WARMED + 1))):
         _checked(engine, recipe, images[:size])
-    pictures = noise(recipe, min(max(2, largest_batch), MOST_PROVEN))
-    moved = moved_by_neighbours(lambda batch: _checked(engine, recipe, batch), recipe, pictures)
+    compared = noise(recipe, min(max(2, largest_batch), MOST_PROVEN))
+    moved = moved_by_neighbours(lambda batch: _checked(engine, recipe, batch), recipe, compared)
     if moved > SAME_SCORE:
-        raise EngineError(f"the network judges a picture by its neighbours: alone, a score moves by {moved:.2g}")
+        raise EngineError(f"the network judges an image by its neighbours: alone, a score moves by {moved:.2g}")
 
 
-def _checked(engine: Engine, recipe: Recipe, pictures: NDArray[np.float32]) -> Logits:
-    logits = engine.logits(pictures)
-    expected = (len(pictures), len(recipe.labels))
+def _checked(engine: Engine, recipe: Recipe, images: NDArray[np.float32]) -> Logits:
+    logits = engine.logits(images)
+    expected = (len(images), len(recipe.labels))
     if logits.shape != expected:
         raise EngineError(f"the network answers {logits.shape} numbers, and recipe {recipe.name} asks for {expected}")
     if not np.isfinite(logits).all():

@@ -29,7 +29,7 @@ class InferenceSettings(ServiceSettings):
         10.0, gt=0, le=3600, description="between two looks at which model is in production"
     )
     storage_wait_seconds: float = Field(
-        2.0, gt=0, le=60, description="how long a batch waits for object storage before its pictures are kept later"
+        2.0, gt=0, le=60, description="how long a batch waits for object storage before its images are kept later"
     )
     storage_pause_seconds: float = Field(
         5.0, gt=0, le=600, description="how long object storage is left alone after it failed"

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from shared.engines.keras import load_network
-from shared.engines.port import EngineError, Logits, Pictures
+from shared.engines.port import EngineError, Images, Logits
 
 
 class TensorFlowEngine:
@@ -28,17 +28,17 @@ class TensorFlowEngine:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._network = load_network(content)
         signature = tf.TensorSpec((None, *self._network.input_shape[1:]), tf.float32)
-        self._run = tf.function(lambda pictures: self._network(pictures, training=False), input_signature=[signature])
+        self._run = tf.function(lambda images: self._network(images, training=False), input_signature=[signature])
 
     @property
     def name(self) -> str:
         """The library and its version."""
         return f"tensorflow {tf.__version__}"
 
-    def logits(self, pictures: Pictures) -> Logits:
+    def logits(self, images: Images) -> Logits:
         """Run the network."""
         try:
-            return np.asarray(self._run(pictures), np.float32)
+            return np.asarray(self._run(images), np.float32)
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
             raise EngineError(f"TensorFlow can't run the network: {str(error).splitlines()[0]}") from error
 

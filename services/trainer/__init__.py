@@ -1,1 +1,1 @@
-"""Builds models from labelled pictures, keeps them, and promotes them."""
+"""Builds models from labelled images, keeps them, and promotes them."""

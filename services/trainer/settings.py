@@ -22,7 +22,7 @@ class TrainerSettings(ServiceSettings):
     )
     work_folder: Path = Field(
         Path("var/trainings"),
-        description="gets the pictures of the training under way; a training that a trainer left is taken up at once "
+        description="gets the images of the training under way; a training that a trainer left is taken up at once "
         "by the next one of the same work folder, and after the lease by any other",
     )
     dataset_folder: Path | None = Field(

@@ -3,7 +3,7 @@
 ``models/<recipe>/<version>/manifest.json`` lists the other files with their SHA-256; it is written last, so a bundle is
 there whole or not at all. ``models/<recipe>/production/<sequence>.json`` are the moves of the pointer to the model in
 production: the one with the highest sequence is in force, and none is ever changed or deleted.
-``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are two versions measured on the same pictures.
+``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are two versions measured on the same images.
 
 Nobody but the trainer writes any of them.
 """
@@ -278,7 +278,7 @@ def version_before(history: Sequence[ProductionPointer]) -> str | None:
 
 
 def comparison_key(recipe: str, baseline: str, candidate: str) -> str:
-    """Where two versions are that were measured on the test pictures of the candidate."""
+    """Where two versions are that were measured on the test images of the candidate."""
     return f"models/{recipe}/{COMPARISONS}/{baseline}.{candidate}.json"
 
 

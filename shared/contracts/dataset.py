@@ -1,8 +1,8 @@
-"""Dataset versions: which pictures, with which labels, a model learned from, so that they can be found again.
+"""Dataset versions: which images, with which labels, a model learned from, so that they can be found again.
 
-``datasets/<name>/versions/<version>.json`` lists the pictures of a version, and is never changed. The pictures are
-``datasets/<name>/pictures/<SHA-256>``, named by what is in them, so that versions share them and none is overwritten;
-so are the masks that mark where in them the things are. A version is written after its pictures, so it is there whole
+``datasets/<name>/versions/<version>.json`` lists the images of a version, and is never changed. The images are
+``datasets/<name>/images/<SHA-256>``, named by what is in them, so that versions share them and none is overwritten;
+so are the masks that mark where in them the things are. A version is written after its images, so it is there whole
 or not at all.
 
 Nobody but the trainer writes either.
@@ -25,7 +25,7 @@ from shared.storage.port import ObjectStore
 
 FOLDER: Final = "datasets"
 VERSIONS: Final = "versions"
-PICTURES: Final = "pictures"
+IMAGES: Final = "images"
 VERSION_KEY: Final = re.compile(rf"{FOLDER}/(?P<dataset>.+)/{VERSIONS}/(?P<version>[A-Za-z0-9_-]+)\.json")
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -36,37 +36,37 @@ class DatasetVersionError(ValueError):
     """A version that must not be used: unreadable, or changed since it was made."""
 
 
-def is_picture_name(name: str) -> bool:
+def is_image_name(name: str) -> bool:
     """Whether a name is one of a file below a folder, and leads nowhere else."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts
 
 
-def _picture_name(name: str) -> str:
-    if not is_picture_name(name):
-        raise ValueError(f"{name!r} is no name of a picture")
+def _image_name(name: str) -> str:
+    if not is_image_name(name):
+        raise ValueError(f"{name!r} is no name of an image")
     return name
 
 
-class LabelledPicture(BaseModel):
-    """One picture of a version."""
+class LabelledImage(BaseModel):
+    """One image of a version."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: Annotated[str, AfterValidator(_picture_name)]
+    name: Annotated[str, AfterValidator(_image_name)]
     digest: Digest = Field(description="of its file; its key in object storage")
     labels: tuple[bool, ...] = Field(description="in the order of the version's label names")
     group: str = Field(description="what must not be on two sides of a split: a part, a batch, a video")
     table: str = Field(description="the file that listed it")
     labelled_by: str | None = None
     labelled_at: AwareDatetime | None = None
-    masks: dict[Annotated[str, AfterValidator(_picture_name)], Digest] = Field(
+    masks: dict[Annotated[str, AfterValidator(_image_name)], Digest] = Field(
         default={}, description="where in it the things are, as somebody marked it: file below the folder, its SHA-256"
     )
 
 
 class DatasetVersion(BaseModel):
-    """Labelled pictures as they were at one moment."""
+    """Labelled images as they were at one moment."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -78,13 +78,13 @@ class DatasetVersion(BaseModel):
     source: str = Field(description="the folder or prefix that it was read from")
     digest: str = Field(description="sha256:… of names, contents, groups and labels: see `content_digest`")
     label_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    pictures: Annotated[tuple[LabelledPicture, ...], Field(min_length=1)]
+    images: Annotated[tuple[LabelledImage, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if any(len(picture.labels) != len(self.label_names) for picture in self.pictures):
-            raise ValueError(f"each picture has {len(self.label_names)} labels")
-        if self.digest != digest_of(self.label_names, self.pictures):
+        if any(len(image.labels) != len(self.label_names) for image in self.images):
+            raise ValueError(f"each image has {len(self.label_names)} labels")
+        if self.digest != digest_of(self.label_names, self.images):
             raise ValueError("it has changed since it was made")
         return self
 
@@ -96,45 +96,42 @@ class DatasetVersion(BaseModel):
     @property
     def groups(self) -> int:
         """How many there are."""
-        return len({picture.group for picture in self.pictures})
+        return len({image.group for image in self.images})
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many pictures have each label."""
+        """How many images have each label."""
         found = Counter(
-            name
-            for picture in self.pictures
-            for name, true in zip(self.label_names, picture.labels, strict=True)
-            if true
+            name for image in self.images for name, true in zip(self.label_names, image.labels, strict=True) if true
         )
         return {name: found[name] for name in self.label_names}
 
 
-def content_digest(label_names: Sequence[str], pictures: Iterable[tuple[str, str, str, Sequence[bool]]]) -> str:
-    """``sha256:…`` of what a network learns from; neither the order of the pictures nor of the labels matters.
+def content_digest(label_names: Sequence[str], images: Iterable[tuple[str, str, str, Sequence[bool]]]) -> str:
+    """``sha256:…`` of what a network learns from; neither the order of the images nor of the labels matters.
 
     Args:
         label_names: of the labels.
-        pictures: name, SHA-256 of the file, group and labels of each.
+        images: name, SHA-256 of the file, group and labels of each.
     """
     order = sorted(range(len(label_names)), key=lambda column: label_names[column])
     lines = sorted(
         "\t".join([name, digest, group, *(f"{label_names[column]}={bool(labels[column])}" for column in order)])
-        for name, digest, group, labels in pictures
+        for name, digest, group, labels in images
     )
     return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 
-def digest_of(label_names: Sequence[str], pictures: Sequence[LabelledPicture]) -> str:
-    """The `content_digest` of these pictures."""
-    return content_digest(label_names, ((each.name, each.digest, each.group, each.labels) for each in pictures))
+def digest_of(label_names: Sequence[str], images: Sequence[LabelledImage]) -> str:
+    """The `content_digest` of these images."""
+    return content_digest(label_names, ((each.name, each.digest, each.group, each.labels) for each in images))
 
 
 def make_version(
     dataset: str,
     number: int,
     label_names: Sequence[str],
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     *,
     by: str,
     source: str,
@@ -145,26 +142,26 @@ def make_version(
         dataset: its name.
         number: from 1; one more than that of the newest version.
         label_names: of the labels.
-        pictures: in the order of the tables.
+        images: in the order of the tables.
         by: who makes it.
-        source: where the pictures were read from.
+        source: where the images were read from.
     """
-    content = "\n".join([*label_names, *(picture.model_dump_json() for picture in pictures)])
+    content = "\n".join([*label_names, *(image.model_dump_json() for image in images)])
     return DatasetVersion(
         dataset=dataset,
         version=f"{number:04d}-{hashlib.sha256(content.encode()).hexdigest()[:8]}",
         made_at=datetime.now(UTC),
         made_by=by,
         source=source,
-        digest=digest_of(label_names, pictures),
+        digest=digest_of(label_names, images),
         label_names=tuple(label_names),
-        pictures=tuple(pictures),
+        images=tuple(images),
     )
 
 
-def picture_key(dataset: str, digest: str) -> str:
-    """Where the file of a picture, or of a mask, is."""
-    return f"{FOLDER}/{dataset}/{PICTURES}/{digest}"
+def image_key(dataset: str, digest: str) -> str:
+    """Where the file of an image, or of a mask, is."""
+    return f"{FOLDER}/{dataset}/{IMAGES}/{digest}"
 
 
 def versions(store: ObjectStore, dataset: str) -> list[str]:
@@ -200,7 +197,7 @@ def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersi
 
 
 def write_version(store: ObjectStore, version: DatasetVersion) -> None:
-    """Keep a version whose pictures are there; one that is kept already stays as it is."""
+    """Keep a version whose images are there; one that is kept already stays as it is."""
     store.create(_key(version.dataset, version.version), version.model_dump_json().encode(), "application/json")
 
 

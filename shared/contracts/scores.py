@@ -1,7 +1,7 @@
-"""What a model said of the pictures that it never learned from: enough to judge them again by other thresholds.
+"""What a model said of the images that it never learned from: enough to judge them again by other thresholds.
 
 ``scores.json`` in a bundle. The network gives scores and the thresholds make verdicts of them, so whoever moves a
-threshold needs neither the pictures nor the network to know what follows.
+threshold needs neither the images nor the network to know what follows.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from shared.contracts.bundle import SCORES, Bundle, BundleError, Form
 DIGITS: Final = 6
 Part = Literal["valid", "test"]
 Table = tuple[tuple[float, ...], ...]
-"""(pictures, labels)"""
+"""(images, labels)"""
 
 
 class ScoredPart(BaseModel):
-    """The pictures of one part of the split, in its order."""
+    """The images of one part of the split, in its order."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -33,11 +33,11 @@ class ScoredPart(BaseModel):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if {len(self.groups), len(self.truth), len(self.scores)} != {len(self.names)}:
-            raise ValueError("each picture has a group, a truth and scores")
+            raise ValueError("each image has a group, a truth and scores")
         return self
 
 
-class ScoredPictures(BaseModel):
+class ScoredImages(BaseModel):
     """Both parts, and what each compiled form said of the validation part."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -56,16 +56,16 @@ class ScoredPictures(BaseModel):
 
 
 def as_table(values: NDArray[np.float32]) -> Table:
-    """(pictures, labels), as the file has them."""
+    """(images, labels), as the file has them."""
     return tuple(map(tuple, np.round(values.astype(np.float64), DIGITS).tolist()))
 
 
 def as_array(table: Table) -> NDArray[np.float32]:
-    """(pictures, labels), to be reckoned with."""
+    """(images, labels), to be reckoned with."""
     return np.array(table, np.float32)
 
 
-def read_scores(bundle: Bundle) -> ScoredPictures | None:
+def read_scores(bundle: Bundle) -> ScoredImages | None:
     """The scores that a bundle keeps; None where it keeps none.
 
     Raises:
@@ -76,13 +76,13 @@ def read_scores(bundle: Bundle) -> ScoredPictures | None:
     return parse_scores(bundle.file(SCORES), bundle.version)
 
 
-def parse_scores(content: bytes, version: str) -> ScoredPictures:
+def parse_scores(content: bytes, version: str) -> ScoredImages:
     """The scores of a model, as its bundle has them.
 
     Raises:
         BundleError: they can't be read.
     """
     try:
-        return ScoredPictures.model_validate_json(content)
+        return ScoredImages.model_validate_json(content)
     except ValidationError as error:
         raise BundleError(f"{SCORES} of model {version} can't be read: {error.errors()[0]['msg']}") from error

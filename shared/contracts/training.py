@@ -11,7 +11,7 @@ from shared.contracts.bundle import Form
 
 ARCHITECTURES: Final = {
     "efficientnet-lite0": (
-        "A deep network that starts from ImageNet's weights: the choice for hundreds of pictures of a real product."
+        "A deep network that starts from ImageNet's weights: the choice for hundreds of images of a real product."
     ),
     "lite0-texture": (
         "ImageNet's first layers, and a small residual network on them, all trained: "
@@ -19,7 +19,7 @@ ARCHITECTURES: Final = {
     ),
     "compact": (
         "A small residual network, trained from nothing: "
-        "quick to train and to run, where there are thousands of pictures."
+        "quick to train and to run, where there are thousands of images."
     ),
     "seam-resnet": (
         "The network of the first seam inspection, trained from nothing: to compare with what was there before."
@@ -46,7 +46,7 @@ class Precision(StrEnum):
 
 
 class Shares(BaseModel):
-    """How the pictures are shared out."""
+    """How the images are shared out."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -78,9 +78,9 @@ class TrainingOptions(BaseModel):
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     shares: Shares = Shares()
     forms: tuple[Form, ...] = Field((Form.FP32, Form.INT8), description="of the network, for inference")
-    mistakes: int = Field(12, ge=0, le=100, description="of the test part, the worst, kept with their pictures")
+    mistakes: int = Field(12, ge=0, le=100, description="of the test part, the worst, kept with their images")
     report: bool = Field(True, description="keep report.html with the model")
-    skip_problems: bool = Field(False, description="pass over wrong rows and unreadable pictures")
+    skip_problems: bool = Field(False, description="pass over wrong rows and unreadable images")
 
     @field_validator("forms")
     @classmethod

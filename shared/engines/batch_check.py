@@ -1,4 +1,4 @@
-"""Whether a network says the same of a picture, whatever else is in its batch."""
+"""Whether a network says the same of an image, whatever else is in its batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from shared.engines.port import Logits, Pictures
+from shared.engines.port import Images, Logits
 from shared.imaging.preprocessing import prepare
 from shared.recipe import Recipe
 from shared.verdict import scores_of
@@ -17,25 +17,25 @@ SAME_SCORE: Final = 0.01
 NOISE_SIDE: Final = 64
 
 
-def moved_by_neighbours(ask: Callable[[Pictures], Logits], recipe: Recipe, pictures: Pictures) -> float:
-    """How far the scores of a batch are from those of its pictures alone, at most.
+def moved_by_neighbours(ask: Callable[[Images], Logits], recipe: Recipe, images: Images) -> float:
+    """How far the scores of a batch are from those of its images alone, at most.
 
     An engine may take another kernel for a batch of one, and in eight bits that can be another network.
 
     Args:
         ask: the network.
         recipe: its task.
-        pictures: (frames, height, width, channels), at least two.
+        images: (frames, height, width, channels), at least two.
 
     Returns:
         0 to 1.
     """
-    together = scores_of(ask(pictures), recipe.task)
-    alone = scores_of(np.concatenate([ask(pictures[row : row + 1]) for row in range(len(pictures))]), recipe.task)
+    together = scores_of(ask(images), recipe.task)
+    alone = scores_of(np.concatenate([ask(images[row : row + 1]) for row in range(len(images))]), recipe.task)
     return float(np.abs(together - alone).max())
 
 
-def noise(recipe: Recipe, count: int) -> Pictures:
-    """Pictures of nothing, as the recipe prepares them; the same ones each time."""
+def noise(recipe: Recipe, count: int) -> Images:
+    """Images of nothing, as the recipe prepares them; the same ones each time."""
     drawn = np.random.default_rng(0).integers(0, 256, (count, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
-    return np.stack([prepare(picture, recipe.picture) for picture in drawn])
+    return np.stack([prepare(image, recipe.image) for image in drawn])

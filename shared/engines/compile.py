@@ -25,12 +25,12 @@ def compile_for_openvino(network: keras.Model, answer: str = "logits") -> Compil
     The SavedModel is read by OpenVINO's own reader: its conversion tool would report its use over the internet.
 
     Args:
-        network: from pictures to one tensor.
+        network: from images to one tensor.
         answer: what that tensor is called.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved, compiled = Path(folder, "saved"), Path(folder, "compiled.xml")
-        signature = [keras.InputSpec(shape=network.input_shape, dtype="float32", name="pictures")]
+        signature = [keras.InputSpec(shape=network.input_shape, dtype="float32", name="images")]
         network.export(saved, format="tf_saved_model", verbose=False, input_signature=signature)
         form = openvino.Core().read_model(saved)
         form.outputs[0].get_tensor().set_names({answer})

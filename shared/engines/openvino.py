@@ -15,7 +15,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 
 import openvino  # noqa: E402
 
-from shared.engines.port import EngineError, Logits, Pictures  # noqa: E402
+from shared.engines.port import EngineError, Images, Logits  # noqa: E402
 
 __all__ = ["OpenVinoEngine", "openvino"]
 
@@ -56,20 +56,20 @@ class OpenVinoEngine:
         """The library and its version."""
         return f"openvino {openvino.__version__.partition('-')[0]}"
 
-    def logits(self, pictures: Pictures) -> Logits:
+    def logits(self, images: Images) -> Logits:
         """Run the network."""
-        return self.answer(pictures)
+        return self.answer(images)
 
-    def answer(self, pictures: Pictures) -> NDArray[np.float32]:
+    def answer(self, images: Images) -> NDArray[np.float32]:
         """What the network makes of a batch: logits of a whole one, features of the first half of one.
 
         A batch is taken as it is: padding it to one size was measured slower than OpenVINO's dynamic batch.
 
         Raises:
-            EngineError: the network does not take pictures of this shape, or failed on them.
+            EngineError: the network does not take images of this shape, or failed on them.
         """
         try:
-            answer = self._request.infer(np.ascontiguousarray(pictures), share_inputs=True)
+            answer = self._request.infer(np.ascontiguousarray(images), share_inputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO can't run the network: {_last_line(error)}") from error
         return np.asarray(answer[0], np.float32)

@@ -7,15 +7,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Pictures = NDArray[np.float32]
-"""(pictures, height, width, channels), each as `shared.imaging.preprocessing.prepare` gives it."""
+Images = NDArray[np.float32]
+"""(images, height, width, channels), each as `shared.imaging.preprocessing.prepare` gives it."""
 
 Logits = NDArray[np.float32]
-"""(pictures, labels), in the recipe's order; `shared.verdict.scores_of` makes probabilities of them."""
+"""(images, labels), in the recipe's order; `shared.verdict.scores_of` makes probabilities of them."""
 
 
 class EngineError(ValueError):
-    """A network that can't be loaded, or does not take these pictures."""
+    """A network that can't be loaded, or does not take these images."""
 
 
 class Engine(Protocol):
@@ -26,11 +26,11 @@ class Engine(Protocol):
         """The library and its version, for people."""
         ...
 
-    def logits(self, pictures: Pictures) -> Logits:
+    def logits(self, images: Images) -> Logits:
         """Run the network on a batch of any size from 1.
 
         Raises:
-            EngineError: the network does not take pictures of this shape, or failed on them.
+            EngineError: the network does not take images of this shape, or failed on them.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.contracts.bundle import KERAS, Bundle, BundleError
 from shared.engines.network_file import ForeignNetwork, described
 
-MAPS: Final = ("pictures", "height", "width", "channels")
+MAPS: Final = ("images", "height", "width", "channels")
 FLAT: Final = frozenset({"Dense", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"})
 """Layers that keep no places apart. In a sequence of layers no shapes are written down."""
 TENSOR: Final = "__keras_tensor__"

@@ -1,4 +1,4 @@
-"""The half of a network that sees: from pictures to the features that maps are made of."""
+"""The half of a network that sees: from images to the features that maps are made of."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
-from shared.engines.port import Pictures
+from shared.engines.port import Images
 
-Look = Callable[[Pictures], Any]
-"""(pictures, height, width, channels) of a batch; a tensor or an array."""
+Look = Callable[[Images], Any]
+"""(images, height, width, channels) of a batch; a tensor or an array."""
 TOLERANCE: Final = 1e-4
 """Of the largest feature: so far a compiled half may be off."""
 
@@ -25,7 +25,7 @@ _log = structlog.stdlib.get_logger("features")
 def by_tensorflow(half: keras.Model) -> Look:
     """The features as Keras computes them."""
     signature = [tf.TensorSpec((None, *half.input_shape[1:]), tf.float32)]
-    look: Look = tf.function(lambda pictures: half(pictures, training=False), input_signature=signature)
+    look: Look = tf.function(lambda images: half(images, training=False), input_signature=signature)
     return look
 
 
@@ -35,7 +35,7 @@ def by_openvino(half: keras.Model, threads: int = 0) -> Look:
     A half that it can't compile, or that comes out as another one, is left to TensorFlow.
 
     Args:
-        half: from pictures to features.
+        half: from images to features.
         threads: at most so many; 0 for one on each physical core.
     """
     reference = by_tensorflow(half)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from shared.engines.port import Pictures
+from shared.engines.port import Images
 from shared.explain.cam import METHODS
 from shared.explain.features import Look, by_tensorflow
 from shared.explain.network import cut, shuffled
@@ -26,21 +26,21 @@ def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
     """
     method = recipe.explanation.method
     signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
-    run = tf.function(lambda pictures: network(pictures, training=False), input_signature=[signature])
+    run = tf.function(lambda images: network(images, training=False), input_signature=[signature])
     return Subject(
         recipe=recipe,
         layer=layer,
         probe=GradientProbe(network, layer, method),
         shuffled=GradientProbe(shuffled(network), layer, method),
-        logits=lambda pictures: np.asarray(run(pictures), np.float32),
+        logits=lambda images: np.asarray(run(images), np.float32),
     )
 
 
 class GradientProbe:
     """Asks a network by the gradients of its logits; see `shared.explain.port.Probe`.
 
-    The pictures of a batch go through the network once. Only its head, from the features on, is differentiated: once
-    for each kind of question (a label, and whether to look for or against it), for all pictures together.
+    The images of a batch go through the network once. Only its head, from the features on, is differentiated: once
+    for each kind of question (a label, and whether to look for or against it), for all images together.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GradientProbe:
         """Prepare a network to be asked about the features of a layer.
 
         Args:
-            network: from pictures to logits.
+            network: from images to logits.
             target_layer: where it is cut.
             method: how features and their gradients become a map.
             see: what runs the half before the cut.
@@ -68,9 +68,9 @@ class GradientProbe:
         self._features = tf.TensorSpec((None, *half.output_shape[1:]), tf.float32)
         self._runs: dict[int, Any] = {}
 
-    def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
+    def maps(self, images: Images, asked: Sequence[tuple[int, int, bool]]) -> Maps:
         """Answer questions about a batch; see the port."""
-        features = self._look(pictures)
+        features = self._look(images)
         if not asked:
             return np.zeros((0, *features.shape[1:3]), np.float32)
         kinds = sorted({(output, towards) for _, output, towards in asked})
@@ -78,9 +78,9 @@ class GradientProbe:
         for kind, (output, towards) in enumerate(kinds):
             directions[kind, output] = 1 if towards else -1
         maps = np.asarray(self._run(len(kinds))(features, directions), np.float32)
-        picture_of = [picture for picture, _, _ in asked]
+        image_of = [image for image, _, _ in asked]
         kind_of = [kinds.index((output, towards)) for _, output, towards in asked]
-        return maps[kind_of, picture_of]
+        return maps[kind_of, image_of]
 
     def _run(self, kinds: int) -> Any:
         """A graph for so many kinds of questions: kept, since it is slow to make."""
@@ -90,7 +90,7 @@ class GradientProbe:
         return self._runs[kinds]
 
     def _maps(self, features: Any, directions: Any) -> Any:
-        """(kinds, pictures, height, width): the head runs once, and is differentiated once for each kind."""
+        """(kinds, images, height, width): the head runs once, and is differentiated once for each kind."""
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(features)
             logits = self._head(features, training=False)

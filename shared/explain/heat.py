@@ -1,4 +1,4 @@
-"""A map of a network at the size of the picture: what is kept and shown."""
+"""A map of a network at the size of the image: what is kept and shown."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HOT: Final = 0.5
 
 @dataclass(frozen=True)
 class Heat:
-    """Where one label was seen in a picture."""
+    """Where one label was seen in an image."""
 
     pixels: NDArray[np.uint8]
-    """(height, width) of the picture; 255 is the hottest."""
+    """(height, width) of the image; 255 is the hottest."""
     peak: tuple[int, int] | None
     """x, y in pixels; None when there is no heat at all."""
     box: tuple[int, int, int, int] | None
@@ -26,12 +26,12 @@ class Heat:
 
 
 def heat_of(map_: NDArray[np.float32], height: int, width: int) -> Heat:
-    """A map at the size of the picture, scaled so that its peak is 255.
+    """A map at the size of the image, scaled so that its peak is 255.
 
     Args:
         map_: (any height, any width), 0 or more. A map of zeros, or of what is no number, gives an empty heat.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
     """
     hottest = float(map_.max(initial=0.0)) if np.isfinite(map_).all() else 0.0
     if hottest <= 0:

@@ -1,7 +1,7 @@
-"""Where things are in labelled pictures, as somebody marked it: the truth that heatmaps are held to.
+"""Where things are in labelled images, as somebody marked it: the truth that heatmaps are held to.
 
-Beside ``images/`` a folder may have ``masks_by_label/<picture>_<label>.png``, one mask per label, and
-``masks/<picture>.png``, everything that is wrong with the picture in one; 0 or 255, of the picture's size.
+Beside ``images/`` a folder may have ``masks_by_label/<image>_<label>.png``, one mask per label, and
+``masks/<image>.png``, everything that is wrong with the image in one; 0 or 255, of the image's size.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from shared.recipe import Recipe, Role
 BY_LABEL: Final = "masks_by_label"
 TOGETHER: Final = "masks"
 Mask = NDArray[np.bool_]
-"""(height, width) of the picture."""
+"""(height, width) of the image."""
 
 
 @dataclass(frozen=True)
-class MarkedPicture:
-    """A picture, and where in it is what its labels say."""
+class MarkedImage:
+    """An image, and where in it is what its labels say."""
 
     path: Path
     group: str
@@ -35,14 +35,14 @@ class MarkedPicture:
 
 
 def masks_of(folder: Path, name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:
-    """The masks of one picture, by label.
+    """The masks of one image, by label.
 
-    A mask of everything is one label's own only where the picture has no second defect. Of a quality that is missing it
+    A mask of everything is one label's own only where the image has no second defect. Of a quality that is missing it
     is the truth where maps show what speaks against it; of labels that exclude each other they show what speaks for.
 
     Args:
         folder: of the data set.
-        name: of the picture, as its table has it.
+        name: of the image, as its table has it.
         true: the labels that it has.
         recipe: says which labels are defects.
     """
@@ -50,21 +50,17 @@ def masks_of(folder: Path, name: str, true: Collection[str], recipe: Recipe) -> 
 
 
 def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
-    """The files that mark a picture, whatever its labels are: each by its name below the folder.
+    """The files that mark an image, whatever its labels are: each by its name below the folder.
 
     Args:
         folder: of the data set.
-        name: of the picture, as its table has it.
+        name: of the image, as its table has it.
         labels: all that there are.
     """
-    picture = PurePosixPath(name)
+    image = PurePosixPath(name)
     names = [
-        PurePosixPath(TOGETHER) / picture.with_suffix(".png"),
-        *(
-            PurePosixPath(BY_LABEL) / picture.with_name(f"{picture.stem}_{each}.png")
-            for each in labels
-            if "/" not in each
-        ),
+        PurePosixPath(TOGETHER) / image.with_suffix(".png"),
+        *(PurePosixPath(BY_LABEL) / image.with_name(f"{image.stem}_{each}.png") for each in labels if "/" not in each),
     ]
     return ((str(each), folder / each) for each in names if (folder / each).is_file())
 
@@ -87,6 +83,6 @@ def read_mask(path: Path) -> Mask:
     """A mask.
 
     Raises:
-        UnreadablePicture: it is no picture.
+        UnreadableImage: it is no image.
     """
     return np.asarray(decode(path.read_bytes())[..., 0] > 127)

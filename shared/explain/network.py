@@ -84,11 +84,11 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
     """Cut a network behind a layer, wherever it is nested.
 
     Args:
-        network: from pictures to logits.
+        network: from images to logits.
         layer: the name of a layer that gives maps, and that everything passes through.
 
     Returns:
-        The network from pictures to features, (pictures, height, width, channels), and the head from features to
+        The network from images to features, (images, height, width, channels), and the head from features to
         logits. They share the layers of ``network``.
 
     Raises:
@@ -136,15 +136,15 @@ def _around(network: keras.Model, within: keras.Layer) -> tuple[keras.Model, ker
             ends.extend([args[0], outputs])
         return outputs
 
-    pictures = keras.Input(network.input_shape[1:])
+    images = keras.Input(network.input_shape[1:])
     if isinstance(network, keras.Sequential):
-        logits = pictures
+        logits = images
         for layer in network.layers:
             logits = call(layer, logits)
     else:
         logits = keras.models.clone_model(
-            network, input_tensors=pictures, clone_function=lambda layer: layer, call_function=call
+            network, input_tensors=images, clone_function=lambda layer: layer, call_function=call
         ).output
     # a model of nothing at all is refused by Keras
     nothing = keras.layers.Identity
-    return keras.Model(pictures, nothing()(ends[0])), keras.Model(ends[1], nothing()(logits))
+    return keras.Model(images, nothing()(ends[0])), keras.Model(ends[1], nothing()(logits))

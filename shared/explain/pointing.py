@@ -1,4 +1,4 @@
-"""Does a heatmap point at what is there? Of one picture at a time, and beside it what blind luck would get."""
+"""Does a heatmap point at what is there? Of one image at a time, and beside it what blind luck would get."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.explain.heat import Heat
 from shared.explain.masks import Mask
 
 TOLERANCE: Final = 0.05
-"""Of the picture's shorter side: so far beside a mask a peak still points at it."""
+"""Of the image's shorter side: so far beside a mask a peak still points at it."""
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,21 @@ class Pointing:
     hit: float
     """1: its peak is in the mask, or within the tolerance of it (Zhang et al. 2018, doi 10.1007/s11263-017-1059-x)."""
     centre: float
-    """1: the middle of the picture would have hit as well."""
+    """1: the middle of the image would have hit as well."""
     random: float
     """How likely a pixel drawn by lot hits."""
     energy: float
     """The part of all heat that is in the mask itself (Wang et al. 2020, doi 10.1109/CVPRW50498.2020.00020)."""
     area: float
-    """The part of the picture that is in the mask itself: the energy of a map without any opinion."""
+    """The part of the image that is in the mask itself: the energy of a map without any opinion."""
 
 
 def point(heat: Heat, mask: Mask) -> Pointing:
     """Hold a heatmap against the truth; a map without any activation points nowhere.
 
     Args:
-        heat: of the picture's size.
-        mask: of the picture's size.
+        heat: of the image's size.
+        mask: of the image's size.
     """
     near = dilated(mask, TOLERANCE)
     height, width = mask.shape
@@ -52,7 +52,7 @@ def point(heat: Heat, mask: Mask) -> Pointing:
 
 
 def dilated(mask: Mask, tolerance: float) -> Mask:
-    """A mask grown on all sides by a part of the picture's shorter side, at least by a pixel."""
+    """A mask grown on all sides by a part of the image's shorter side, at least by a pixel."""
     radius = max(1, round(tolerance * min(mask.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)

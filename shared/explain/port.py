@@ -1,4 +1,4 @@
-"""What answers questions about pictures: the port, so that no one who asks knows the library that computes."""
+"""What answers questions about images: the port, so that no one who asks knows the library that computes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.port import Pictures
+from shared.engines.port import Images
 
 Maps = NDArray[np.float32]
 """(questions, height, width) of the features, 0 or more; the larger, the more a place speaks for the answer."""
@@ -17,12 +17,12 @@ Maps = NDArray[np.float32]
 class Probe(Protocol):
     """A network prepared for questions."""
 
-    def maps(self, pictures: Pictures, asked: Sequence[tuple[int, int, bool]]) -> Maps:
+    def maps(self, images: Images, asked: Sequence[tuple[int, int, bool]]) -> Maps:
         """Answer questions about a batch.
 
         Args:
-            pictures: the batch.
-            asked: per question the place of the picture in the batch, the place of the label among the network's
+            images: the batch.
+            asked: per question the place of the image in the batch, the place of the label among the network's
                 outputs, and whether to look for what speaks for the label (True) or against it.
         """
         ...

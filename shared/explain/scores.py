@@ -1,6 +1,6 @@
 """How far the heatmaps of a model can be trusted, label by label: what an evaluation says about them.
 
-Whether they point at the thing, beside the centre of the picture and blind luck; how much of their heat is in it;
+Whether they point at the thing, beside the centre of the image and blind luck; how much of their heat is in it;
 whether the network needs what they call hot; and whether they change when its weights are shuffled, as they must
 (Adebayo et al. 2018, arXiv 1810.03292). `shared.explain.scoring` measures it.
 """
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Measured(BaseModel):
-    """A mean over pictures, with its 95 % interval."""
+    """A mean over images, with its 95 % interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,30 +25,30 @@ class LabelHeatmaps(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    pictures: int = Field(description="that have the label, and a mask of it")
+    images: int = Field(description="that have the label, and a mask of it")
     towards: bool = Field(description="True: maps of what speaks for the label; False: of what speaks against it")
     pointing: Measured = Field(description="share of maps whose peak is in the mask, or within the tolerance of it")
-    centre: Measured = Field(description="the same, of the middle of the picture")
+    centre: Measured = Field(description="the same, of the middle of the image")
     random: Measured = Field(description="the same, of a pixel drawn by lot")
-    advantage: Measured = Field(description="pointing less centre, picture by picture")
+    advantage: Measured = Field(description="pointing less centre, image by image")
     energy: Measured = Field(description="part of the heat that is in the mask")
-    area: Measured = Field(description="part of the picture that is in the mask")
+    area: Measured = Field(description="part of the image that is in the mask")
     deletion: Measured = Field(description="mean score while the hottest places are blurred; low is good")
     deletion_random: Measured = Field(description="the same, in the order of a map drawn by lot")
     insertion: Measured = Field(description="mean score while the hottest places appear; high is good")
     insertion_random: Measured = Field(description="the same, in the order of a map drawn by lot")
-    curves: int = Field(description="pictures that deletion and insertion were measured on")
+    curves: int = Field(description="images that deletion and insertion were measured on")
     alike: Measured = Field(description="rank correlation with the maps of the same network with shuffled weights")
-    trustworthy: bool | None = Field(description="None: too few pictures to say")
+    trustworthy: bool | None = Field(description="None: too few images to say")
     reason: str = Field("", description="why not, in one line")
 
 
 class HeatmapScores(BaseModel):
-    """The heatmaps of a model. A label that no picture has a mask of is missing: nothing is known about it."""
+    """The heatmaps of a model. A label that no image has a mask of is missing: nothing is known about it."""
 
     model_config = ConfigDict(frozen=True)
 
     method: str
     layer: str
-    tolerance: float = Field(description="part of the picture's shorter side that a peak may lie beside a mask")
+    tolerance: float = Field(description="part of the image's shorter side that a peak may lie beside a mask")
     labels: dict[str, LabelHeatmaps]

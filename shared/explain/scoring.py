@@ -1,4 +1,4 @@
-"""Measures the heatmaps of a model on pictures whose truth is marked; see `shared.explain.scores`."""
+"""Measures the heatmaps of a model on images whose truth is marked; see `shared.explain.scores`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.port import Logits, Pictures
+from shared.engines.port import Images, Logits
 from shared.explain.curves import Curves, curves_of
 from shared.explain.heat import heat_of
-from shared.explain.masks import MarkedPicture, read_mask
+from shared.explain.masks import MarkedImage, read_mask
 from shared.explain.pointing import TOLERANCE, Pointing, point, rank_correlation
 from shared.explain.port import Maps, Probe
 from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
@@ -25,9 +25,9 @@ from shared.verdict import scores_of
 
 BATCH: Final = 16
 FEW: Final = 10
-"""Below so many marked pictures nothing is said about a label."""
+"""Below so many marked images nothing is said about a label."""
 MOST_ALIKE: Final = 0.5
-"""Rank correlation, on average, with the maps of shuffled weights; above it, a map shows the picture, not the model."""
+"""Rank correlation, on average, with the maps of shuffled weights; above it, a map shows the image, not the model."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Subject:
     probe: Probe
     shuffled: Probe
     """The same network, the numbers of each of its weights in another order."""
-    logits: Callable[[Pictures], Logits]
+    logits: Callable[[Images], Logits]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One label of one picture, to be looked at."""
+    """One label of one image, to be looked at."""
 
-    picture: MarkedPicture
+    image: MarkedImage
     label: str
     place: int
     """Of the label among the network's outputs."""
@@ -66,19 +66,19 @@ class _Finding:
 
 
 def score_heatmaps(
-    subject: Subject, marked: Sequence[MarkedPicture], *, most: int = 200, most_curves: int = 16, seed: int = 0
+    subject: Subject, marked: Sequence[MarkedImage], *, most: int = 200, most_curves: int = 16, seed: int = 0
 ) -> HeatmapScores:
     """Measure the heatmaps of a model.
 
     Args:
         subject: the model.
-        marked: pictures that it was not trained on.
-        most: pictures per label, drawn by lot if there are more.
+        marked: images that it was not trained on.
+        most: images per label, drawn by lot if there are more.
         most_curves: of them, those that deletion and insertion are measured on: each takes 44 runs of the network.
         seed: of the lots.
 
     Raises:
-        UnreadablePicture: a picture or mask is no picture.
+        UnreadableImage: an image or mask is no image.
     """
     rng = np.random.default_rng(seed)
     tasks = _tasks(subject.recipe, marked, most, most_curves, rng)
@@ -97,51 +97,51 @@ def score_heatmaps(
 
 
 def _tasks(
-    recipe: Recipe, marked: Sequence[MarkedPicture], most: int, most_curves: int, rng: np.random.Generator
+    recipe: Recipe, marked: Sequence[MarkedImage], most: int, most_curves: int, rng: np.random.Generator
 ) -> list[_Task]:
     tasks: list[_Task] = []
     for place, label in enumerate(recipe.labels):
-        pictures = [picture for picture in marked if label.name in picture.masks]
-        drawn = rng.permutation(len(pictures))[:most]
+        images = [image for image in marked if label.name in image.masks]
+        drawn = rng.permutation(len(images))[:most]
         tasks += [
-            _Task(pictures[row], label.name, place, points_at_presence(label, recipe), number < most_curves)
+            _Task(images[row], label.name, place, points_at_presence(label, recipe), number < most_curves)
             for number, row in enumerate(drawn)
         ]
     return tasks
 
 
 def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator) -> list[_Finding]:
-    spec = subject.recipe.picture
-    pictures = np.stack([prepare(decode(task.picture.path.read_bytes()), spec) for task in tasks])
+    spec = subject.recipe.image
+    images = np.stack([prepare(decode(task.image.path.read_bytes()), spec) for task in tasks])
     asked = [(row, task.place, task.towards) for row, task in enumerate(tasks)]
-    maps, shuffled = subject.probe.maps(pictures, asked), subject.shuffled.maps(pictures, asked)
+    maps, shuffled = subject.probe.maps(images, asked), subject.shuffled.maps(images, asked)
     findings = []
     for row, task in enumerate(tasks):
-        mask = read_mask(task.picture.masks[task.label])
+        mask = read_mask(task.image.masks[task.label])
         findings.append(
             _Finding(
                 task=task,
                 pointing=point(heat_of(maps[row], *mask.shape), mask),
                 alike=rank_correlation(maps[row], shuffled[row]),
-                curves=_both_curves(subject, task, pictures[row], maps[row], rng) if task.with_curves else None,
+                curves=_both_curves(subject, task, images[row], maps[row], rng) if task.with_curves else None,
             )
         )
     return findings
 
 
 def _both_curves(
-    subject: Subject, task: _Task, picture: NDArray[np.float32], map_: Maps, rng: np.random.Generator
+    subject: Subject, task: _Task, image: NDArray[np.float32], map_: Maps, rng: np.random.Generator
 ) -> tuple[Curves, Curves]:
-    def scorer(pictures: Pictures) -> NDArray[np.float64]:
-        scores = scores_of(subject.logits(pictures), subject.recipe.task)[:, task.place].astype(np.float64)
+    def scorer(images: Images) -> NDArray[np.float64]:
+        scores = scores_of(subject.logits(images), subject.recipe.task)[:, task.place].astype(np.float64)
         return scores if task.towards else 1 - scores
 
     by_lot = rng.random(map_.shape, np.float32)
-    return curves_of(picture, map_, scorer), curves_of(picture, by_lot, scorer)
+    return curves_of(image, map_, scorer), curves_of(image, by_lot, scorer)
 
 
 def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
-    samples = draws([finding.task.picture.group for finding in findings])
+    samples = draws([finding.task.image.group for finding in findings])
     pointing = {
         name: np.array([getattr(finding.pointing, name) for finding in findings])
         for name in ("hit", "centre", "random", "energy", "area")
@@ -150,7 +150,7 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
     alike = _measured(np.array([finding.alike for finding in findings]), samples)
     trustworthy, reason = _trust(len(findings), advantage, alike)
     return LabelHeatmaps(
-        pictures=len(findings),
+        images=len(findings),
         towards=findings[0].task.towards,
         pointing=_measured(pointing.pop("hit"), samples),
         **{name: _measured(values, samples) for name, values in pointing.items()},
@@ -163,7 +163,7 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
 
 
 def _curves(findings: Sequence[_Finding]) -> dict[str, Measured | int]:
-    measured = [(finding.task.picture.group, *finding.curves) for finding in findings if finding.curves]
+    measured = [(finding.task.image.group, *finding.curves) for finding in findings if finding.curves]
     samples = draws([group for group, _, _ in measured])
     numbers = {
         "deletion": [of_map.deletion for _, of_map, _ in measured],
@@ -179,11 +179,11 @@ def _measured(values: NDArray[np.float64], samples: Weights) -> Measured:
     return Measured(value=float(values.mean()), low=low, high=high)
 
 
-def _trust(pictures: int, advantage: Measured, alike: Measured) -> tuple[bool | None, str]:
-    if pictures < FEW:
-        return None, f"only {pictures} pictures have a mask, and {FEW} are needed"
+def _trust(images: int, advantage: Measured, alike: Measured) -> tuple[bool | None, str]:
+    if images < FEW:
+        return None, f"only {images} images have a mask, and {FEW} are needed"
     if advantage.low <= 0:
-        return False, "its peaks do not point better than the middle of the picture does"
+        return False, "its peaks do not point better than the middle of the image does"
     if alike.value > MOST_ALIKE:
         return False, "its maps hardly change when the weights of the network are shuffled"
     return True, ""

@@ -1,4 +1,4 @@
-"""Pictures as bytes (JPEG, PNG) and as arrays: (height, width, 3) uint8, blue green red, as OpenCV has them."""
+"""Images as bytes (JPEG, PNG) and as arrays: (height, width, 3) uint8, blue green red, as OpenCV has them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 import shared
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 """(height, width, 3), blue green red, 0 to 255."""
 
 PIXEL_LIMIT: Final = shared.PIXEL_LIMIT
-"""The largest picture that is decoded. The size is read from the header first: a small file can claim a huge one."""
+"""The largest image that is decoded. The size is read from the header first: a small file can claim a huge one."""
 
 FILE_LIMIT: Final = 4 * PIXEL_LIMIT
 """Bytes of the largest file that is fetched to be decoded: that of a PNG of noise is smaller."""
@@ -48,15 +48,15 @@ QUICK_PNG: Final = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.
 """To try other filters on each row takes half as long again, and is smaller by a tenth at best."""
 
 
-class UnreadablePicture(ValueError):
-    """Bytes that are no picture, a broken one, or one that is too large; the message says which."""
+class UnreadableImage(ValueError):
+    """Bytes that are no image, a broken one, or one that is too large; the message says which."""
 
 
-def encode(picture: Picture, encoding: Literal["jpeg", "png"], quality: int = 90) -> bytes:
-    """A picture as a file.
+def encode(image: Image, encoding: Literal["jpeg", "png"], quality: int = 90) -> bytes:
+    """An image as a file.
 
     Args:
-        picture: (height, width, 3) or (height, width), uint8.
+        image: (height, width, 3) or (height, width), uint8.
         encoding: PNG keeps every pixel; JPEG is a tenth of its size.
         quality: of JPEG, 1 to 100.
 
@@ -64,35 +64,35 @@ def encode(picture: Picture, encoding: Literal["jpeg", "png"], quality: int = 90
         ValueError: the encoding has no room for its size (JPEG ends at 65,500 pixels in a row).
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if encoding == "jpeg" else QUICK_PNG
-    done, content = cv2.imencode(f".{SUFFIXES[encoding]}", picture, options)
+    done, content = cv2.imencode(f".{SUFFIXES[encoding]}", image, options)
     if not done:
-        raise ValueError(f"a picture of {picture.shape[1]} x {picture.shape[0]} can't be encoded as {encoding}")
+        raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} can't be encoded as {encoding}")
     return content.tobytes()
 
 
-def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Picture:
-    """A file as a picture; grey ones get three equal channels, transparency is dropped.
+def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:
+    """A file as an image; grey ones get three equal channels, transparency is dropped.
 
     Raises:
-        UnreadablePicture: not a JPEG or PNG, broken, or of more than ``pixel_limit`` pixels.
+        UnreadableImage: not a JPEG or PNG, broken, or of more than ``pixel_limit`` pixels.
     """
     width, height = size_of(content)
     if width * height > pixel_limit:
-        raise UnreadablePicture(
+        raise UnreadableImage(
             f"{width} x {height} is {width * height / 1e6:.0f} megapixels, and the limit is {pixel_limit / 1e6:.0f}: "
-            "set a region of interest at the camera, or scale the picture down"
+            "set a region of interest at the camera, or scale the image down"
         )
     if content.startswith(PNG_SIGNATURE):
         content = _without_texts(content)
     try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise UnreadablePicture(f"broken picture: {getattr(error, 'err', '') or error}") from error
-    if picture is None:
-        raise UnreadablePicture("broken picture: its header is right, its content is not")
-    if sorted(picture.shape[:2]) != sorted((width, height)):  # EXIF may turn it
-        raise UnreadablePicture("broken picture: its header names another size than its content has")
-    return np.asarray(picture, np.uint8)
+        raise UnreadableImage(f"broken image: {getattr(error, 'err', '') or error}") from error
+    if image is None:
+        raise UnreadableImage("broken image: its header is right, its content is not")
+    if sorted(image.shape[:2]) != sorted((width, height)):  # EXIF may turn it
+        raise UnreadableImage("broken image: its header names another size than its content has")
+    return np.asarray(image, np.uint8)
 
 
 def size_of(content: bytes) -> tuple[int, int]:
@@ -102,18 +102,18 @@ def size_of(content: bytes) -> tuple[int, int]:
     would skip, guess or allocate memory for is refused here.
 
     Raises:
-        UnreadablePicture: neither a JPEG nor a PNG, or one whose structure is broken.
+        UnreadableImage: neither a JPEG nor a PNG, or one whose structure is broken.
     """
     if not content:
-        raise UnreadablePicture("the picture has zero bytes")
+        raise UnreadableImage("the image has zero bytes")
     if content.startswith(PNG_SIGNATURE):
         width, height = _png_size(content)
     elif content.startswith(b"\xff\xd8\xff"):
         width, height = _jpeg_size(content)
     else:
-        raise UnreadablePicture("neither a JPEG nor a PNG")
+        raise UnreadableImage("neither a JPEG nor a PNG")
     if not width or not height:
-        raise UnreadablePicture(f"broken picture: its size is {width} x {height}")
+        raise UnreadableImage(f"broken image: its size is {width} x {height}")
     return width, height
 
 
@@ -121,11 +121,11 @@ def _png_size(content: bytes) -> tuple[int, int]:
     """Look at all chunks: OpenCV allocates what a chunk claims before it reads it."""
     for number, (kind, start, end) in enumerate(_png_chunks(content)):
         if (kind == b"IHDR") != (number == 0) or (kind == b"IHDR" and end - start != 12 + 13):
-            raise UnreadablePicture("broken PNG: its header is not its first chunk")
+            raise UnreadableImage("broken PNG: its header is not its first chunk")
         if kind in ANIMATION:
-            raise UnreadablePicture("an animated PNG: send one picture of it")
+            raise UnreadableImage("an animated PNG: send one image of it")
         if number >= MOST_SEGMENTS:
-            raise UnreadablePicture(f"broken PNG: more than {MOST_SEGMENTS:,} chunks")
+            raise UnreadableImage(f"broken PNG: more than {MOST_SEGMENTS:,} chunks")
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
     return int(width), int(height)
 
@@ -135,11 +135,11 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     at, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         if at + 8 > len(content):
-            raise UnreadablePicture("broken picture: a PNG without its end")
+            raise UnreadableImage("broken image: a PNG without its end")
         length, kind = CHUNK.unpack_from(content, at)
         start, at = at, at + 12 + length
         if at > len(content):
-            raise UnreadablePicture(f"broken picture: a PNG that ends within its chunk {kind!r}")
+            raise UnreadableImage(f"broken image: a PNG that ends within its chunk {kind!r}")
         yield kind, start, at
 
 
@@ -158,24 +158,24 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
         marker = content[at + 1]
         segments += 1
         if segments > MOST_SEGMENTS:
-            raise UnreadablePicture(f"broken JPEG: more than {MOST_SEGMENTS:,} segments before its pixels")
+            raise UnreadableImage(f"broken JPEG: more than {MOST_SEGMENTS:,} segments before its pixels")
         if marker == 0xFF or marker in WITHOUT_LENGTH:
             at += 1 if marker == 0xFF else 2  # a fill byte is before a marker
             continue
         if marker not in WITH_LENGTH:
-            raise UnreadablePicture(f"broken JPEG: marker {marker:#04x} where its header is expected")
+            raise UnreadableImage(f"broken JPEG: marker {marker:#04x} where its header is expected")
         if marker == START_OF_SCAN:
             break
         length = int.from_bytes(content[at + 2 : at + 4], "big")
         if marker in FRAMES:
             if size or length < 11 or at + 2 + length > len(content):
-                raise UnreadablePicture("broken JPEG: more than one start of frame, or a part of one")
+                raise UnreadableImage("broken JPEG: more than one start of frame, or a part of one")
             size = _jpeg_frame(content, at)
         at += 2 + max(length, 2)
     if not size:
-        raise UnreadablePicture("broken JPEG: no start of frame")
+        raise UnreadableImage("broken JPEG: no start of frame")
     if content.count(SCAN, at) > MOST_SCANS:
-        raise UnreadablePicture(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
+        raise UnreadableImage(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
     return size
 
 
@@ -183,5 +183,5 @@ def _jpeg_frame(content: bytes, at: int) -> tuple[int, int]:
     """The size that a start of frame names."""
     height, width, components = struct.unpack_from(">HHB", content, at + 5)
     if components not in (1, 3, 4):
-        raise UnreadablePicture(f"a JPEG of {components} components: save it as grey or in colours")
+        raise UnreadableImage(f"a JPEG of {components} components: save it as grey or in colours")
     return int(width), int(height)

@@ -1,4 +1,4 @@
-"""Pictures, heatmaps, models and verdicts as objects: the port and its adapters."""
+"""Images, heatmaps, models and verdicts as objects: the port and its adapters."""
 
 from __future__ import annotations
 

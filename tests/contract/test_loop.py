@@ -185,10 +185,10 @@ def test_a_defect_ends_the_loop_and_leaves_the_batch_in_the_queue(open_broker: O
 
 
 class Stranger(FrameCaptured):
-    """Sends whatever bytes are its picture."""
+    """Sends whatever bytes are its image."""
 
     def encode(self) -> bytes:
-        return self.picture
+        return self.image
 
 
 STRANGERS = {
@@ -222,8 +222,8 @@ def test_what_cant_be_read_is_parked_and_the_others_go_on(
     stranger: type[Message] = Stranger
     monkeypatch.setitem(topology.EXCHANGE_OF, stranger, topology.FRAMES)
     broker = open_broker(QUEUES)
-    fields = captured(1).model_dump(exclude={"picture"})
-    strangers: list[Message] = [Stranger(picture=body, **fields) for body in STRANGERS]
+    fields = captured(1).model_dump(exclude={"image"})
+    strangers: list[Message] = [Stranger(image=body, **fields) for body in STRANGERS]
     publish(broker, [captured(1), *strangers, captured(2)])
     with running(broker):
         wait_for_depth(broker, "inference.frames.parked", len(STRANGERS))

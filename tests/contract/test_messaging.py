@@ -75,10 +75,10 @@ def wait_for_depth(broker: Broker, queue: str, ready: int) -> None:
 
 def test_what_is_published_is_received_as_it_was(open_broker: OpenBroker) -> None:
     broker = open_broker(FRAMES_ONLY)
-    picture = bytes(range(256)) * 4000
-    publish(broker, [captured(1, picture)])
+    image = bytes(range(256)) * 4000
+    publish(broker, [captured(1, image)])
     (delivery,) = collect(broker.subscribe(INFERENCE_FRAMES, prefetch=1), 1)
-    assert decode(delivery.body) == captured(1, picture)
+    assert decode(delivery.body) == captured(1, image)
     assert delivery.queue == "inference.frames"
     assert not delivery.redelivered
 

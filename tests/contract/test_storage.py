@@ -35,9 +35,9 @@ def store(open_it: Callable[[], ObjectStore]) -> ObjectStore:
 
 def test_what_was_put_is_got(store: ObjectStore) -> None:
     content = bytes(range(256)) * 4096
-    store.put("frames/line-1/2026-01-31/picture.jpg", content, "image/jpeg")
-    assert store.get("frames/line-1/2026-01-31/picture.jpg") == content
-    assert store.exists("frames/line-1/2026-01-31/picture.jpg")
+    store.put("frames/line-1/2026-01-31/image.jpg", content, "image/jpeg")
+    assert store.get("frames/line-1/2026-01-31/image.jpg") == content
+    assert store.exists("frames/line-1/2026-01-31/image.jpg")
 
 
 def test_an_object_may_be_empty(store: ObjectStore) -> None:
@@ -145,14 +145,14 @@ def test_two_services_open_a_new_storage_at_once(open_it: Callable[[], ObjectSto
 def test_many_threads_of_one_service_ask_at_once_and_no_connection_is_thrown_away(
     store: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.put("frames/picture", b"x" * 10_000)
+    store.put("frames/image", b"x" * 10_000)
     threads = 48
     together = Barrier(threads)
 
     def get_twice(_number: int) -> None:
         for _ in range(2):
             together.wait(120)
-            store.get("frames/picture")
+            store.get("frames/image")
 
     with caplog.at_level("WARNING"), ThreadPoolExecutor(threads) as pool:
         list(pool.map(get_twice, range(threads)))

@@ -38,7 +38,7 @@ def wait_for(look: Callable[[], Fact | None], seconds: float, what: str) -> Fact
 class ComposedLine:
     """One compose project with secrets, volumes and a name of its own."""
 
-    def __init__(self, folder: Path, films: Path) -> None:
+    def __init__(self, folder: Path, videos: Path) -> None:
         self.project = f"seamline-e2e-{uuid.uuid4().hex[:8]}"
         env_file = folder / "env"
         subprocess.run([ROOT / "deploy" / "make-env", ROOT / ".env.example", env_file], check=True)
@@ -47,7 +47,7 @@ class ComposedLine:
             "SEAMLINE_TAG": "e2e",
             "DASHBOARD_PORT": "0",
             "CAMERA_LINE": LINE,
-            "CAMERA_FILMS": str(films),
+            "CAMERA_VIDEOS": str(videos),
             "CAMERA_PACE": "fast",
             "TLS_FOLDER": str(folder / "tls"),
             **{variable: image_at_hand(variable) for variable in IMAGES},

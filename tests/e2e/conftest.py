@@ -17,7 +17,7 @@ _line_of_session: pytest.StashKey[ComposedLine] = pytest.StashKey()
 
 @dataclass(frozen=True)
 class Inspected:
-    """What was seen while a film went through the line."""
+    """What was seen while a video went through the line."""
 
     accounting: dict[str, Any]
     handled: dict[str, int]
@@ -28,9 +28,9 @@ class Inspected:
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with seams.mp4, drawn."""
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("videos")
     folder.chmod(0o755)
     draw = [sys.executable, "-m", "samples", "video", "--seed", "20", "--first-cloth", "1000"]
     subprocess.run([*draw, "--frames", str(FRAMES), str(folder / "seams.mp4")], cwd=ROOT, check=True)
@@ -39,12 +39,12 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def line(
-    request: pytest.FixtureRequest, film: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, video: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ComposedLine]:
     """The whole line with three workers, healthy, and its camera not yet there."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
         pytest.fail("no Docker engine answers: start one, or say where it is with DOCKER_HOST", pytrace=False)
-    line = ComposedLine(tmp_path_factory.mktemp("line"), film)
+    line = ComposedLine(tmp_path_factory.mktemp("line"), video)
     try:
         try:
             line.start()
@@ -60,7 +60,7 @@ def line(
 
 @pytest.fixture(scope="session")
 def inspected(line: ComposedLine) -> Inspected:
-    """The camera played its film, and one worker was killed while it had frames in hand."""
+    """The camera played its video, and one worker was killed while it had frames in hand."""
     with line.api() as api:
         line.must("up", "--detach", "--build", "--no-recreate", "camera", seconds=900)
         wait_for(lambda: len([count for count in line.handled(api).values() if count]) == 3, 180, "three workers judge")

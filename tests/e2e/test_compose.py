@@ -35,18 +35,18 @@ def test_three_workers_share_the_frames_and_one_was_killed_in_the_middle(inspect
     assert 0 < inspected.judged_when_killed < FRAMES
 
 
-def test_heatmaps_and_overlays_are_pictures_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:
+def test_heatmaps_and_overlays_are_images_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:
     with line.api() as api:
         page = api.get("/api/frames", params={"line": LINE, "flagged": True, "limit": 5}).raise_for_status().json()
         assert page["frames"]
         for frame in page["frames"]:
-            picture = _decoded(api.get(frame["picture_url"]).raise_for_status().content)
+            image = _decoded(api.get(frame["image_url"]).raise_for_status().content)
             assert frame["heatmaps"]
             for heatmap in frame["heatmaps"].values():
                 content = api.get(heatmap["url"]).raise_for_status().content
                 assert content.startswith(PNG)
-                assert _decoded(content).shape[:2] == picture.shape[:2]
-            assert _decoded(api.get(frame["overlay_url"]).raise_for_status().content).shape == picture.shape
+                assert _decoded(content).shape[:2] == image.shape[:2]
+            assert _decoded(api.get(frame["overlay_url"]).raise_for_status().content).shape == image.shape
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_every_service_stops_cleanly_when_told(line: ComposedLine, inspected: In
 
 
 def _decoded(content: bytes) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert picture is not None
-    return picture
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image

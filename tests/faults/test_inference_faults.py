@@ -1,4 +1,4 @@
-"""Inspection goes on: with object storage gone, with workers killed, with a picture that kills whoever looks at it."""
+"""Inspection goes on: with object storage gone, with workers killed, with an image that kills whoever looks at it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ codec.decode = lambda content, *limit: os._exit(139) if content == {POISON!r} el
 SLOW_AFTER_FORTY = """
 import itertools, time
 from shared.imaging import codec
-decode, pictures = codec.decode, itertools.count()
-codec.decode = lambda *arguments: (next(pictures) >= 40 and time.sleep(600)) or decode(*arguments)
+decode, images = codec.decode, itertools.count()
+codec.decode = lambda *arguments: (next(images) >= 40 and time.sleep(600)) or decode(*arguments)
 """
 """Holds frames for as long as it lives."""
 
@@ -66,7 +66,7 @@ def _open(bucket: Bucket) -> ObjectStore:
     [("sqlite", "stop"), ("sqlite", "pause"), ("rabbitmq", "stop")],
     indirect=["broker_address"],
 )
-def test_while_storage_is_away_verdicts_flow_at_speed_and_the_pictures_arrive_later(
+def test_while_storage_is_away_verdicts_flow_at_speed_and_the_images_arrive_later(
     line: Line, private_s3: tuple[Bucket, Server], how: str
 ) -> None:
     line.bucket, server = private_s3
@@ -75,7 +75,7 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_pictures_arrive_la
     large = encode(painted("green"), "png")
     frames = [captured(number, painted("blue" if number % 2 else "black")) for number in range(101)]
     frames[51] = captured(51, b"", stored_as="large.png")
-    store.put(frames[51].picture_key or "", large)
+    store.put(frames[51].image_key or "", large)
     with line.worker(STORAGE_PAUSE_SECONDS="1"):
         line.send(frames[0])
         line.judged(1)
@@ -88,13 +88,13 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_pictures_arrive_la
         assert numbers(answers) == set(range(101)) - {51}
 
         getattr(server, {"stop": "start", "pause": "resume"}[how])()
-        kept = {answer.frame.sequence: answer.picture_key for answer in line.judged(101) if answer.flagged}
+        kept = {answer.frame.sequence: answer.image_key for answer in line.judged(101) if answer.flagged}
         assert sorted(kept) == list(range(1, 101, 2))
-        waiting = topology.INFERENCE_PICTURES.name
-        wait_until(lambda: line.broker.depth(waiting).total == 0, 200, "the pictures to be kept")
+        waiting = topology.INFERENCE_IMAGES.name
+        wait_until(lambda: line.broker.depth(waiting).total == 0, 200, "the images to be kept")
     for number, key in kept.items():
         assert key
-        assert store.get(key) == (frames[number].picture or large)
+        assert store.get(key) == (frames[number].image or large)
 
 
 def test_frames_of_a_killed_worker_are_judged_by_another(line: Line) -> None:

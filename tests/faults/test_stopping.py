@@ -15,7 +15,7 @@ import pytest
 
 from shared.shutdown import STOP_SECONDS
 from tests.broker_address import BrokerAddress
-from tests.camera_films import write_pictures
+from tests.camera_videos import write_images
 from tests.processes import free_port, wait_until
 from tests.servers import Endpoint
 from tests.soak.proxy import Proxy
@@ -32,7 +32,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts services; ``code`` is run in the process before the service."""
     started: list[subprocess.Popen[bytes]] = []
-    write_pictures(tmp_path / "pictures", ["a.png", "b.png"])
+    write_images(tmp_path / "images", ["a.png", "b.png"])
 
     def start(service: str, address: BrokerAddress | None = None, *, code: str = "", health: int = 0) -> object:
         prefix = f"{service.upper()}_"
@@ -43,7 +43,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "REPORT_SECONDS": "0.2",
             "RECIPE": "paint",
             "WORK_FOLDER": f"{tmp_path}/trainings",
-            "SOURCE": str(tmp_path / "pictures"),
+            "SOURCE": str(tmp_path / "images"),
             "AT_END": "loop",
             "OUTBOX_FOLDER": f"{tmp_path}/outbox",
             "PORT": str(free_port()),

@@ -22,7 +22,7 @@ from tests.processes import Server
 from tests.servers import Endpoint, start_s3
 
 
-def settings_of(endpoint: Endpoint, bucket: str = "pictures") -> ServiceSettings:
+def settings_of(endpoint: Endpoint, bucket: str = "images") -> ServiceSettings:
     return ServiceSettings(
         storage_url=f"s3://{endpoint.host}:{endpoint.port}/{bucket}",
         storage_access_key=endpoint.user,
@@ -78,7 +78,7 @@ def test_a_server_that_accepts_and_never_answers_is_unavailable(monkeypatch: pyt
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)
-        store = MinioStore(f"127.0.0.1:{silent.getsockname()[1]}", "pictures", "key", "a-secret")
+        store = MinioStore(f"127.0.0.1:{silent.getsockname()[1]}", "images", "key", "a-secret")
         every_call_is_refused_in_time(store)
 
 
@@ -98,7 +98,7 @@ def test_a_server_that_trickles_its_answer_is_unavailable_in_time(
             time.sleep(0.05)
 
     with _answering(trickle) as address:
-        store = MinioStore(address, "pictures", "key", "a-secret")
+        store = MinioStore(address, "images", "key", "a-secret")
         began = time.monotonic()
         with pytest.raises(StorageUnavailable):
             store.get("key")
@@ -117,7 +117,7 @@ def test_a_large_object_may_take_longer_than_a_small_one(monkeypatch: pytest.Mon
             time.sleep(0.15)
 
     with _answering(slowly) as address:
-        store = MinioStore(address, "pictures", "key", "a-secret")
+        store = MinioStore(address, "images", "key", "a-secret")
         assert store.get("key") == content * 8
 
 
@@ -155,7 +155,7 @@ def test_wrong_keys_are_told_in_one_line_without_the_secret(s3: Bucket, wrong: s
         open_store(settings_of(endpoint))
     assert endpoint.password not in str(refusal.value)
     address = f"{endpoint.host}:{endpoint.port}"
-    store = MinioStore(address, "pictures", endpoint.user, endpoint.password)
+    store = MinioStore(address, "images", endpoint.user, endpoint.password)
     for call in (lambda: store.put("key", b"x"), lambda: store.get("key"), lambda: list(store.keys(""))):
         with pytest.raises(StorageRefusedLogin) as said:
             call()

@@ -1,4 +1,4 @@
-"""Maps the slow way: a gradient tape through the whole network, one picture and one label at a time."""
+"""Maps the slow way: a gradient tape through the whole network, one image and one label at a time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from shared.explain.cam import Method
 
 
-def replayed(network: keras.Model, layer: str, picture: Any) -> tuple[Any, Any]:
-    """Logits and features of one picture, by running the layers with the target's output noted on its way."""
+def replayed(network: keras.Model, layer: str, image: Any) -> tuple[Any, Any]:
+    """Logits and features of one image, by running the layers with the target's output noted on its way."""
     noted: list[Any] = []
     target = next(found for found in network._flatten_layers() if found.name == layer)
     original = target.call
@@ -24,19 +24,19 @@ def replayed(network: keras.Model, layer: str, picture: Any) -> tuple[Any, Any]:
 
     target.call = call
     try:
-        return network(picture, training=False), noted[-1]
+        return network(image, training=False), noted[-1]
     finally:
         target.call = original
 
 
 def slowly(
-    network: keras.Model, layer: str, pictures: NDArray[np.float32], label: int, *, towards: bool, method: Method
+    network: keras.Model, layer: str, images: NDArray[np.float32], label: int, *, towards: bool, method: Method
 ) -> NDArray[np.float32]:
-    """(pictures, height, width) of the features."""
+    """(images, height, width) of the features."""
     maps = []
-    for picture in pictures:
+    for image in images:
         with tf.GradientTape() as tape:
-            logits, features = replayed(network, layer, picture[np.newaxis])
+            logits, features = replayed(network, layer, image[np.newaxis])
             answer = logits[0, label] * (1 if towards else -1)
         maps.append(method(features, tape.gradient(answer, features)).numpy()[0])
     return np.stack(maps)

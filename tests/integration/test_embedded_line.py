@@ -1,4 +1,4 @@
-"""The whole line on one machine, as `make demo` runs it, with the model and the film that it ships."""
+"""The whole line on one machine, as `make demo` runs it, with the model and the video that it ships."""
 
 import json
 import os
@@ -44,11 +44,11 @@ def _ended(line: subprocess.Popen[str]) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of seam pictures, every third with a cut thread, and one file that is no picture."""
+    """A folder of seam images, every third with a cut thread, and one file that is no image."""
     folder = tmp_path_factory.mktemp("seams")
     for number in range(20):
         frame = draw_seam(number, defects={"break"} if number % 3 == 0 else set())
-        (folder / f"{number:03}.png").write_bytes(encode(frame.picture, "png"))
+        (folder / f"{number:03}.png").write_bytes(encode(frame.image, "png"))
     (folder / "013.png").write_bytes(b"")
     return folder
 

@@ -24,20 +24,20 @@ def _recipe(task: str) -> Recipe:
         f"  {name}: {{key: {name[0]}, colour: {colour}, role: defect}}\n"
         for name, colour in (("apple", "red"), ("brick", "blue"), ("crate", "green"), ("drum", "cyan"))
     )
-    return parse_recipe(f"name: things\ntask: {task}\npicture: {{height: 40, width: 56}}\nlabels:\n{labels}")
+    return parse_recipe(f"name: things\ntask: {task}\nimage: {{height: 40, width: 56}}\nlabels:\n{labels}")
 
 
 def _network() -> Any:
     import keras
 
     keras.utils.set_random_seed(5)
-    pictures = keras.Input((40, 56, 3))
-    outputs = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, strides=2, padding="same")(pictures))
+    images = keras.Input((40, 56, 3))
+    outputs = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, strides=2, padding="same")(images))
     shortcut = outputs = keras.layers.ReLU()(outputs)
     outputs = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(outputs)
     outputs = keras.layers.Add(name="features")([outputs, shortcut])
     outputs = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(outputs))
-    network = keras.Model(pictures, keras.layers.Dense(LABELS)(outputs))
+    network = keras.Model(images, keras.layers.Dense(LABELS)(outputs))
     network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     noise = np.random.default_rng(6)
     truth = noise.integers(0, 2, (32, LABELS)).astype(np.float32)
@@ -64,12 +64,12 @@ def test_openvino_and_tensorflow_agree(files: dict[str, bytes], task: str) -> No
     bundle = _bundle(files, task)
     openvino = load_model(bundle, "openvino", threads=2, largest_batch=16)
     tensorflow = load_model(bundle, "tensorflow", threads=2, largest_batch=16)
-    pictures = np.random.default_rng(7).normal(size=(16, 40, 56, 3)).astype(np.float32)
-    logits = openvino.engine.logits(pictures)
-    assert np.abs(logits - tensorflow.engine.logits(pictures)).max() < 1e-3
+    images = np.random.default_rng(7).normal(size=(16, 40, 56, 3)).astype(np.float32)
+    logits = openvino.engine.logits(images)
+    assert np.abs(logits - tensorflow.engine.logits(images)).max() < 1e-3
     assert np.ptp(scores_of(logits, bundle.recipe.task)) > 0.01
     for size in (1, 3, 16):
-        assert np.abs(openvino.engine.logits(pictures[:size]) - logits[:size]).max() < 1e-3
+        assert np.abs(openvino.engine.logits(images[:size]) - logits[:size]).max() < 1e-3
     assert openvino.engine.name.startswith("openvino 20")
     assert tensorflow.engine.name.startswith("tensorflow 2")
 
@@ -77,13 +77,13 @@ def test_openvino_and_tensorflow_agree(files: dict[str, bytes], task: str) -> No
 def test_a_network_that_would_run_code_of_its_own_is_refused() -> None:
     import keras
 
-    pictures = keras.Input((8, 8, 3))
-    network = keras.Model(pictures, keras.layers.Lambda(lambda values: values * 2)(pictures))
+    images = keras.Input((8, 8, 3))
+    network = keras.Model(images, keras.layers.Lambda(lambda values: values * 2)(images))
     with pytest.raises(EngineError, match="Keras can't load"):
         TensorFlowEngine(keras_file(network))
 
 
-def test_pictures_of_another_size_are_refused_in_words(files: dict[str, bytes]) -> None:
+def test_images_of_another_size_are_refused_in_words(files: dict[str, bytes]) -> None:
     for kind in ("openvino", "tensorflow"):
         model = load_model(_bundle(files, "exclusive"), kind, threads=1, largest_batch=2)
         with pytest.raises(EngineError, match="can't run the network"):

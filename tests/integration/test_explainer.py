@@ -13,7 +13,7 @@ from services.explainer.image_store import Gallery
 from services.explainer.loading import load_model
 from services.explainer.models import Models
 from shared.contracts.bundle import Bundle, write_bundle
-from shared.imaging.codec import Picture, decode, encode
+from shared.imaging.codec import Image, decode, encode
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import Recipe
@@ -53,7 +53,7 @@ def store(tmp_path: Path, bundle: Bundle) -> Disk:
 
 @pytest.fixture
 def explainer(store: Disk) -> Explainer:
-    return Explainer(Models(store, 2, load_model), Gallery(store, picture_wait_seconds=0))
+    return Explainer(Models(store, 2, load_model), Gallery(store, image_wait_seconds=0))
 
 
 def _flagged(
@@ -71,22 +71,22 @@ def _flagged(
         model_version=version,
         inspected_at=datetime.now(UTC),
         latency_ms=1,
-        picture_key=f"{frame.storage_key}/picture.png",
+        image_key=f"{frame.storage_key}/image.png",
     )
 
 
-def _kept(store: Disk, frame: FrameInspected, picture: Picture) -> FrameInspected:
-    assert frame.picture_key
-    store.put(frame.picture_key, encode(picture, "png"))
+def _kept(store: Disk, frame: FrameInspected, image: Image) -> FrameInspected:
+    assert frame.image_key
+    store.put(frame.image_key, encode(image, "png"))
     return frame
 
 
-def _with_spots(*spots: tuple[str, int, int], height: int = 48, width: int = 96) -> Picture:
-    """A black picture with squares of 12 pixels, by colour and corner."""
-    picture = painted("black", height, width)
+def _with_spots(*spots: tuple[str, int, int], height: int = 48, width: int = 96) -> Image:
+    """A black image with squares of 12 pixels, by colour and corner."""
+    image = painted("black", height, width)
     for colour, x, y in spots:
-        picture[y : y + 12, x : x + 12] = painted(colour, 12, 12)
-    return picture
+        image[y : y + 12, x : x + 12] = painted(colour, 12, 12)
+    return image
 
 
 def _explained(answers: list[Message]) -> list[FrameExplained]:
@@ -94,8 +94,8 @@ def _explained(answers: list[Message]) -> list[FrameExplained]:
 
 
 def test_each_label_that_flagged_a_frame_is_hot_where_its_colour_is(explainer: Explainer, store: Disk) -> None:
-    picture = _with_spots(("blue", 6, 6), ("green", 72, 30))
-    frame = _kept(store, _flagged(0, [0.1, 0.9, 0.9, 0.1]), picture)
+    image = _with_spots(("blue", 6, 6), ("green", 72, 30))
+    frame = _kept(store, _flagged(0, [0.1, 0.9, 0.9, 0.1]), image)
     (answer,) = _explained(explainer.explain([frame]))
     assert answer.reason == ""
     assert answer.method == "grad-cam"
@@ -121,12 +121,12 @@ def test_each_label_that_flagged_a_frame_is_hot_where_its_colour_is(explainer: E
 
 def test_the_overlay_shows_each_label_in_the_colour_of_the_recipe(explainer: Explainer, store: Disk) -> None:
     recipe = paint_recipe()
-    picture = _with_spots(("blue", 6, 6), ("green", 72, 30))
-    frame = _kept(store, _flagged(0, [0.9, 0.9, 0.9, 0.1]), picture)
+    image = _with_spots(("blue", 6, 6), ("green", 72, 30))
+    frame = _kept(store, _flagged(0, [0.9, 0.9, 0.9, 0.1]), image)
     (answer,) = _explained(explainer.explain([frame]))
     assert answer.overlay_key == f"{frame.frame.storage_key}/overlay.jpg"
     shown = decode(store.get(answer.overlay_key)).astype(int)
-    assert shown.shape == picture.shape
+    assert shown.shape == image.shape
     red, green, blue = recipe.label("break").colour
     at_the_break = shown[36, 78]
     assert np.abs(at_the_break - np.array([0, 255, 0]) * 0.4 - np.array([blue, green, red]) * 0.6).max() < 40
@@ -184,9 +184,9 @@ def test_a_frame_without_any_activation_gets_an_empty_map(explainer: Explainer, 
     assert not decode(store.get(heatmap.key)).any()
 
 
-def test_grey_pictures_are_explained(store: Disk) -> None:
+def test_grey_images_are_explained(store: Disk) -> None:
     recipe = paint_recipe().model_copy(
-        update={"name": "grey", "picture": paint_recipe().picture.model_copy(update={"colour": "grey", "width": 64})}
+        update={"name": "grey", "image": paint_recipe().image.model_copy(update={"colour": "grey", "width": 64})}
     )
     grey = paint_bundle("v1", recipe=recipe, keras=True)
     write_bundle(store, grey.manifest, grey.files)
@@ -197,7 +197,7 @@ def test_grey_pictures_are_explained(store: Disk) -> None:
     assert 60 <= answer.heatmaps["length"].peak[0] < 72
 
 
-def test_a_picture_that_is_not_there_yet_is_waited_for_and_then_given_up(store: Disk) -> None:
+def test_an_image_that_is_not_there_yet_is_waited_for_and_then_given_up(store: Disk) -> None:
     class Clock:
         now = 0.0
 
@@ -205,7 +205,7 @@ def test_a_picture_that_is_not_there_yet_is_waited_for_and_then_given_up(store: 
             return self.now
 
     clock = Clock()
-    explainer = Explainer(Models(store, 1, load_model), Gallery(store, picture_wait_seconds=30, clock=clock))
+    explainer = Explainer(Models(store, 1, load_model), Gallery(store, image_wait_seconds=30, clock=clock))
     late, never = _flagged(0, [0.1, 0.9, 0.1, 0.1]), _flagged(1, [0.1, 0.9, 0.1, 0.1])
     with pytest.raises(RetryLater, match="is not in object storage yet"):
         explainer.explain([late, never])
@@ -222,18 +222,18 @@ def test_a_picture_that_is_not_there_yet_is_waited_for_and_then_given_up(store: 
 
 def test_the_time_in_which_storage_is_away_does_not_count_as_waiting(store: Disk) -> None:
     now = [0.0]
-    gallery = Gallery(store, picture_wait_seconds=30, clock=lambda: now[0])
+    gallery = Gallery(store, image_wait_seconds=30, clock=lambda: now[0])
     frame = _flagged(0, [0.1, 0.9, 0.1, 0.1])
     store.away = True
     for now[0] in (0.0, 20.0, 40.0, 60.0):
         with pytest.raises(RetryLater, match="the disk was taken away"):
-            gallery.pictures([frame])
+            gallery.images([frame])
     store.away = False
     for now[0] in (61.0, 89.0):
         with pytest.raises(RetryLater, match="is not in object storage yet"):
-            gallery.pictures([frame])
+            gallery.images([frame])
     now[0] = 91.0
-    (given_up,) = gallery.pictures([frame])
+    (given_up,) = gallery.images([frame])
     assert "did not arrive" in getattr(given_up, "reason", "")
 
 
@@ -246,10 +246,10 @@ def test_while_storage_is_away_frames_wait(explainer: Explainer, store: Disk) ->
     assert _explained(explainer.explain([frame]))[0].heatmaps
 
 
-def test_a_picture_that_cant_be_read_is_answered_with_the_reason(explainer: Explainer, store: Disk) -> None:
+def test_an_image_that_cant_be_read_is_answered_with_the_reason(explainer: Explainer, store: Disk) -> None:
     frame = _flagged(0, [0.1, 0.9, 0.1, 0.1])
-    assert frame.picture_key
-    store.put(frame.picture_key, b"no picture")
+    assert frame.image_key
+    store.put(frame.image_key, b"no image")
     (unreadable,) = _explained(explainer.explain([frame]))
     assert "neither a JPEG nor a PNG" in unreadable.reason
 

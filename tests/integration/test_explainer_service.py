@@ -30,7 +30,7 @@ def line(rabbitmq: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
 
 
 def _request(passed: FrameInspected, key: str) -> ExplanationRequested:
-    known = {**dict(passed), "picture_key": key}
+    known = {**dict(passed), "image_key": key}
     return ExplanationRequested(**known, requested_by="ada", requested_at=datetime.now(UTC))
 
 
@@ -43,7 +43,7 @@ def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> N
         flagged = {answer.frame.frame_id for answer in line.judged(24) if answer.flagged}
         told = list(explained.until(lambda told: len(told) >= 12))
         passed = next(answer for answer in line.verdicts.messages if not answer.flagged)
-        key = f"{passed.frame.storage_key}/picture.png"
+        key = f"{passed.frame.storage_key}/image.png"
         store.put(key, encode(painted("black"), "png"))
         line.send(_request(passed, key))
         (on_demand,) = explained.until(lambda told: len(told) >= 13)[12:]

@@ -121,7 +121,7 @@ def _is_permitted(connection: pika.BlockingConnection, exchange: str, key: str, 
 
 def _frame() -> FrameCaptured:
     identity = FrameIdentity(frame_id=f"{ULID()}-000000000", line=LINE, camera=CAMERA, captured_at=datetime.now(UTC))
-    return FrameCaptured(frame=identity, encoding="png", width=1, height=1, picture=b"a picture")
+    return FrameCaptured(frame=identity, encoding="png", width=1, height=1, image=b"an image")
 
 
 def _promotion() -> ModelPromoted:
@@ -146,7 +146,7 @@ def test_a_frame_of_the_camera_reaches_inference_and_can_be_parked_there(login: 
     inference = login("inference")
     subscription = inference.subscribe(topology.INFERENCE_FRAMES, prefetch=1)
     (delivery,) = subscription.receive(1, 60)
-    subscription.park(delivery, "no picture")
+    subscription.park(delivery, "no image")
     assert inference.depth(topology.INFERENCE_FRAMES.parked).ready == 1
 
 
@@ -187,7 +187,7 @@ def test_the_dashboard_reviews_what_another_service_parked(login: Login) -> None
     inference = login("inference").subscribe(topology.INFERENCE_FRAMES, 10)
     for _ in range(2):
         (delivery,) = inference.receive(1, 60.0)
-        inference.park(delivery, "not a picture")
+        inference.park(delivery, "not an image")
     inference.close()
 
     dashboard = login("dashboard")
@@ -278,7 +278,7 @@ def test_a_delivery_names_its_sender_and_key_after_parking_and_replay_too(plant:
     inference = plant.open("inference")
     subscription = inference.subscribe(topology.INFERENCE_FRAMES, prefetch=1)
     (first,) = subscription.receive(1, 60)
-    subscription.park(first, "no picture")
+    subscription.park(first, "no image")
     senders: list[str] = []
 
     def replay(message: ParkedMessage) -> Fate:

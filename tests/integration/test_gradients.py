@@ -1,4 +1,4 @@
-"""Grad-CAM against the slow way: a gradient tape through the whole network, one picture and one label at a time."""
+"""Grad-CAM against the slow way: a gradient tape through the whole network, one image and one label at a time."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def _as_in_the_paper(features: Any, gradients: Any) -> Any:
 def _trained(network: keras.Model, loss: keras.losses.Loss) -> keras.Model:
     """A few steps on noise: weights and batch statistics as no initialiser leaves them."""
     noise = np.random.default_rng(1)
-    pictures = noise.normal(size=(16, *network.input_shape[1:])).astype(np.float32)
+    images = noise.normal(size=(16, *network.input_shape[1:])).astype(np.float32)
     truth = keras.utils.to_categorical(noise.integers(0, LABELS, 16), LABELS)
     network.compile("adam", loss)
-    network.fit(pictures, truth, epochs=3, verbose=0)
+    network.fit(images, truth, epochs=3, verbose=0)
     return network
 
 
@@ -102,14 +102,14 @@ def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss:
         else keras.losses.CategoricalCrossentropy(from_logits=True)
     )
     network = _trained(build(), objective)
-    pictures = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
+    images = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
     probe = GradientProbe(network, "features")
     asked = [(row, label, towards) for row in range(2) for label in range(LABELS) for towards in (True, False)]
-    maps = probe.maps(pictures, asked)
+    maps = probe.maps(images, asked)
     assert maps.max() > 1e-3
     for label in range(LABELS):
         for towards in (True, False):
-            slow = slowly(network, "features", pictures, label, towards=towards, method=_as_in_the_paper)
+            slow = slowly(network, "features", images, label, towards=towards, method=_as_in_the_paper)
             rows = [asked.index((row, label, towards)) for row in range(2)]
             assert np.abs(maps[rows] - slow).max() < 1e-4
 
@@ -117,8 +117,8 @@ def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss:
 def test_the_halves_of_a_network_make_the_whole() -> None:
     network = _nested_twice()
     features, head = cut(network, "features")
-    pictures = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
-    assert np.allclose(head(features(pictures)), network(pictures), atol=1e-5)
+    images = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
+    assert np.allclose(head(features(images)), network(images), atol=1e-5)
 
 
 def test_a_network_within_can_be_the_target() -> None:
@@ -128,9 +128,9 @@ def test_a_network_within_can_be_the_target() -> None:
 
 def test_batches_of_any_size_share_the_trace_of_as_many_kinds_of_questions() -> None:
     probe = GradientProbe(_flat(), "features")
-    for pictures, questions in ((1, 1), (3, 5), (2, 4), (5, LABELS)):
-        batch = np.ones((pictures, 24, 32, 3), np.float32)
-        maps = probe.maps(batch, [(number % pictures, number % LABELS, True) for number in range(questions)])
+    for images, questions in ((1, 1), (3, 5), (2, 4), (5, LABELS)):
+        batch = np.ones((images, 24, 32, 3), np.float32)
+        maps = probe.maps(batch, [(number % images, number % LABELS, True) for number in range(questions)])
         assert maps.shape == (questions, 12, 16)
     assert {kinds: run.experimental_get_tracing_count() for kinds, run in probe._runs.items()} == {1: 1, LABELS: 1}
 
@@ -155,7 +155,7 @@ def test_a_logit_that_no_feature_moves_gives_an_empty_map() -> None:
     assert not maps.any()
 
 
-def test_grey_pictures_have_maps_too() -> None:
+def test_grey_images_have_maps_too() -> None:
     maps = GradientProbe(_flat((40, 24, 1)), "features").maps(np.ones((2, 40, 24, 1), np.float32), [(1, 0, True)])
     assert maps.shape == (1, 20, 12)
 

@@ -1,4 +1,4 @@
-"""Heatmaps held to marked pictures: models whose maps are right, blind or stubborn, and what is said about each."""
+"""Heatmaps held to marked images: models whose maps are right, blind or stubborn, and what is said about each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from services.explainer.cli.commands import app
-from services.explainer.cli.marked import MarkedFolderError, learned_from, marked_pictures
+from services.explainer.cli.marked import MarkedFolderError, learned_from, marked_images
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from shared.contracts.bundle import Bundle, write_bundle_folder
-from shared.engines.port import Pictures
+from shared.engines.port import Images
 from shared.explain.gradients import subject_of
 from shared.explain.masks import masks_of
 from shared.explain.network import read_network, shuffled
@@ -31,23 +31,23 @@ SPOT = 12
 
 @pytest.fixture(scope="module")
 def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Black pictures with a blue or green spot, never in the middle, and one with both."""
+    """Black images with a blue or green spot, never in the middle, and one with both."""
     folder = tmp_path_factory.mktemp("spots")
     for name in ("images", "masks", "masks_by_label"):
         (folder / name).mkdir()
     rows = ["name,good,error,break,length"]
     for number in range(26):
         labels = ["error", "break"] if number == 25 else [("error", "break")[number % 2]]
-        picture, whole = painted("black", 48, 64), np.zeros((48, 64), np.uint8)
+        image, whole = painted("black", 48, 64), np.zeros((48, 64), np.uint8)
         for place, label in enumerate(labels):
             x, y = 2 + (number * 7) % 12 + 36 * place, 2 + 30 * (number % 3 == 0)
-            picture[y : y + SPOT, x : x + SPOT] = painted("blue" if label == "error" else "green", SPOT, SPOT)
+            image[y : y + SPOT, x : x + SPOT] = painted("blue" if label == "error" else "green", SPOT, SPOT)
             whole[y : y + SPOT, x : x + SPOT] = 255
             own = np.zeros_like(whole)
             own[y : y + SPOT, x : x + SPOT] = 255
             if number >= 20:
                 cv2.imwrite(str(folder / "masks_by_label" / f"{number}_{label}.png"), own)
-        cv2.imwrite(str(folder / "images" / f"{number}.png"), picture)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), image)
         cv2.imwrite(str(folder / "masks" / f"{number}.png"), whole)
         rows.append(f"{number}.png,False,{'error' in labels},{'break' in labels},False")
     (folder / "labels.csv").write_text("\n".join([*rows, "clean.png,True,False,False,False"]) + "\n")
@@ -60,7 +60,7 @@ def bundle() -> Bundle:
 
 
 def _scores(subject: Subject, spots: Path) -> HeatmapScores:
-    return score_heatmaps(subject, marked_pictures(spots, subject.recipe), most_curves=4)
+    return score_heatmaps(subject, marked_images(spots, subject.recipe), most_curves=4)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_maps_that_point_at_the_thing_are_trusted_and_the_baselines_stand_beside
         assert label.insertion.value > label.insertion_random.value
         assert label.trustworthy
         assert label.reason == ""
-    assert scores.labels["error"].pictures == 14
+    assert scores.labels["error"].images == 14
     assert scores.labels["error"].curves == 4
 
 
@@ -110,16 +110,16 @@ class Stubborn:
     def __init__(self, x: int, y: int) -> None:
         self._at = (x, y)
 
-    def maps(self, pictures: Pictures, asked: object) -> np.ndarray:
+    def maps(self, images: Images, asked: object) -> np.ndarray:
         map_ = np.fromfunction(lambda y, x: 1 / (1 + (x - self._at[0]) ** 2 + (y - self._at[1]) ** 2), (32, 32))
-        return np.repeat(map_[np.newaxis], len(pictures), axis=0).astype(np.float32)
+        return np.repeat(map_[np.newaxis], len(images), axis=0).astype(np.float32)
 
 
 def test_maps_that_always_point_at_the_middle_are_not_trusted(subject: Subject, spots: Path) -> None:
     blind = Subject(subject.recipe, "features", Stubborn(16, 16), subject.shuffled, subject.logits)
     label = _scores(blind, spots).labels["error"]
     assert label.trustworthy is False
-    assert label.reason == "its peaks do not point better than the middle of the picture does"
+    assert label.reason == "its peaks do not point better than the middle of the image does"
     assert label.advantage.value == 0
 
 
@@ -131,17 +131,17 @@ def test_maps_that_shuffled_weights_do_not_change_are_not_trusted(subject: Subje
     assert "hardly change when the weights" in label.reason
 
 
-def test_of_few_pictures_nothing_is_said(subject: Subject, spots: Path) -> None:
-    marked = marked_pictures(spots, subject.recipe)[:5]
+def test_of_few_images_nothing_is_said(subject: Subject, spots: Path) -> None:
+    marked = marked_images(spots, subject.recipe)[:5]
     label = score_heatmaps(subject, marked, most_curves=1).labels["error"]
     assert label.trustworthy is None
-    assert label.reason == "only 3 pictures have a mask, and 10 are needed"
+    assert label.reason == "only 3 images have a mask, and 10 are needed"
 
 
-def test_more_pictures_than_are_wanted_are_drawn_by_lot_alike_for_one_seed(subject: Subject, spots: Path) -> None:
-    marked = marked_pictures(spots, subject.recipe)
+def test_more_images_than_are_wanted_are_drawn_by_lot_alike_for_one_seed(subject: Subject, spots: Path) -> None:
+    marked = marked_images(spots, subject.recipe)
     one, again, other = (score_heatmaps(subject, marked, most=6, most_curves=1, seed=seed) for seed in (1, 1, 2))
-    assert one.labels["good"].pictures == 6
+    assert one.labels["good"].images == 6
     assert one == again
     assert one.labels["good"].energy != other.labels["good"].energy
 
@@ -165,7 +165,7 @@ def test_the_trainer_measures_the_same_where_its_data_set_has_masks(spots: Path,
     scores = heatmap_scores(network, recipe, spots, examples)
     assert scores
     assert scores.layer == "features"
-    assert scores.labels["error"].pictures == 14
+    assert scores.labels["error"].images == 14
     assert scores.labels["error"].trustworthy
     assert heatmap_scores(network, recipe, spots / "nowhere", examples) is None
 
@@ -175,7 +175,7 @@ def _command(model: Path, data: Path, *words: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_the_command_prints_a_table_and_writes_a_report_without_the_pictures_that_were_learned(
+def test_the_command_prints_a_table_and_writes_a_report_without_the_images_that_were_learned(
     spots: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
     learned = "name,good,error,break,length\n0.png,False,True,False,False\n2.png,False,True,False,False\n"
@@ -189,24 +189,22 @@ def test_the_command_prints_a_table_and_writes_a_report_without_the_pictures_tha
     assert HeatmapScores.model_validate(written).labels["error"].trustworthy
 
 
-def test_several_models_are_scored_on_the_same_pictures_drawn_by_lot(
-    spots: Path, bundle: Bundle, tmp_path: Path
-) -> None:
+def test_several_models_are_scored_on_the_same_images_drawn_by_lot(spots: Path, bundle: Bundle, tmp_path: Path) -> None:
     for version, learned in (("v1", "0.png"), ("v2", "2.png")):
         table = f"name,good,error,break,length\n{learned},False,True,False,False\n".encode()
         model = pack({**bundle.files, "train.csv": table}, bundle.recipe, version, "features")
         write_bundle_folder(tmp_path / version, model)
     report = tmp_path / "scores.json"
-    words = ("--model", str(tmp_path / "v2"), "--report", str(report), "--pictures")
+    words = ("--model", str(tmp_path / "v2"), "--report", str(report), "--images")
     code, out, _ = _command(tmp_path / "v1", spots, *words, "12")
     assert code == 0
     assert out.count("| error | ") == 2
     some = {version: HeatmapScores.model_validate(each) for version, each in json.loads(report.read_text()).items()}
     assert set(some) == {"v1", "v2"}
-    assert some["v1"] == some["v2"], "the same network on the same pictures"
-    assert some["v1"].labels["good"].pictures == 12
+    assert some["v1"] == some["v2"], "the same network on the same images"
+    assert some["v1"].labels["good"].images == 12
     _command(tmp_path / "v1", spots, *words, "100")
-    assert json.loads(report.read_text())["v1"]["labels"]["good"]["pictures"] == 24, "of 26, each model learned one"
+    assert json.loads(report.read_text())["v1"]["labels"]["good"]["images"] == 24, "of 26, each model learned one"
     code, _, err = _command(tmp_path / "v1", spots, "--model", str(tmp_path / "v1"))
     assert (code, err) == (2, "two of these models have the same version: give each once\n")
 
@@ -219,7 +217,7 @@ def test_several_models_are_scored_on_the_same_pictures_drawn_by_lot(
         ("name,good,error,break,length\n1.png,True\n", "a table has a header"),
         (
             "name,good,error,break,length\n1.png,False,True,False,False\n",
-            "no picture that the model was",
+            "no image that the model was",
         ),
     ],
 )
@@ -239,4 +237,4 @@ def test_a_recipe_without_masks_is_no_reason_to_guess(tmp_path: Path) -> None:
     recipe: Recipe = paint_recipe()
     (tmp_path / "labels.csv").write_text("name,good,error,break,length\n1.png,True,False,False,True\n")
     with pytest.raises(MarkedFolderError, match="white where the defect is"):
-        marked_pictures(tmp_path, recipe)
+        marked_images(tmp_path, recipe)

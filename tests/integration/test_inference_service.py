@@ -42,7 +42,7 @@ def reports(line: Line) -> Iterator[Collector[WorkerReported]]:
 def test_every_frame_gets_one_verdict_and_the_queue_is_empty_after_it(line: Line, store: FilesystemStore) -> None:
     promote(store, paint_bundle("v1"))
     frames = [captured(number, painted(COLOURS[number % 4])) for number in range(40)]
-    frames += [captured(40, b""), captured(41, b"no picture")]
+    frames += [captured(40, b""), captured(41, b"no image")]
     with line.worker() as worker:
         line.send(*frames)
         answers = line.judged(42)
@@ -51,10 +51,10 @@ def test_every_frame_gets_one_verdict_and_the_queue_is_empty_after_it(line: Line
     expected = [Verdict.OK, Verdict.NG, Verdict.NG, Verdict.OK] * 10 + [Verdict.ERROR] * 2
     assert [answer.verdict for answer in answers] == expected
     assert {answer.model_version for answer in answers} == {"v1"}
-    kept = [answer.picture_key for answer in answers if answer.picture_key]
+    kept = [answer.image_key for answer in answers if answer.image_key]
     assert sorted(store.keys("frames/")) == sorted(kept)
     assert len(kept) == 20
-    for queue in (topology.INFERENCE_FRAMES, topology.INFERENCE_PICTURES):
+    for queue in (topology.INFERENCE_FRAMES, topology.INFERENCE_IMAGES):
         assert line.broker.depth(queue.name).total == line.broker.depth(queue.parked).total == 0
 
 
@@ -81,14 +81,14 @@ def test_a_model_is_swapped_under_load_and_no_frame_is_lost(line: Line, store: F
     swapped = threading.Event()
     sent: list[int] = []
 
-    def film() -> None:
+    def video() -> None:
         publisher = line.broker.publisher()
         while not (swapped.is_set() and len(sent) % 50 == 0) and len(sent) < 20_000:
             publisher.publish(captured(len(sent), painted(COLOURS[len(sent) % 4]))).result(60)
             sent.append(len(sent))
         publisher.close()
 
-    camera = threading.Thread(target=film)
+    camera = threading.Thread(target=video)
     with line.worker():
         camera.start()
         line.judged(50)

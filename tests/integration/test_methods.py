@@ -18,7 +18,7 @@ from shared.explain.cam import METHODS
 from shared.explain.features import by_openvino
 from shared.explain.gradients import GradientProbe
 from shared.explain.network import target_layer_of
-from shared.recipe import ExplanationMethod, PictureSpec
+from shared.recipe import ExplanationMethod, ImageSpec
 from tests.integration.slow_maps import slowly
 from tests.models import paint_recipe
 
@@ -74,23 +74,23 @@ def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_net
     architecture: str, method: ExplanationMethod
 ) -> None:
     keras.utils.set_random_seed(5)
-    spec = PictureSpec(height=32, width=48)
+    spec = ImageSpec(height=32, width=48)
     network = architecture_of(architecture).build(spec, LABELS)
     layer = target_layer_of(network, paint_recipe())
     assert layer == "features"
-    pictures = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
+    images = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
     asked = [(row, label, towards) for row in (0, 1) for label in (0, 2) for towards in (True, False)]
-    maps = GradientProbe(network, layer, method).maps(pictures, asked)
+    maps = GradientProbe(network, layer, method).maps(images, asked)
     for question, (row, label, towards) in enumerate(asked):
-        slow = slowly(network, layer, pictures[[row]], label, towards=towards, method=METHODS[method])[0]
+        slow = slowly(network, layer, images[[row]], label, towards=towards, method=METHODS[method])[0]
         assert np.abs(maps[question] - slow).max() < 1e-4 * max(1, slow.max())
 
 
 def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
     """Maps by features of the engine that judges, next to the slow ones."""
-    pictures = np.random.default_rng(6).normal(size=(2, 32, 48, 3)).astype(np.float32)
-    maps = GradientProbe(network, "features", see=by_openvino).maps(pictures, [(0, 1, True), (1, 1, True)])
-    slow = slowly(network, "features", pictures, 1, towards=True, method=METHODS["grad-cam"])
+    images = np.random.default_rng(6).normal(size=(2, 32, 48, 3)).astype(np.float32)
+    maps = GradientProbe(network, "features", see=by_openvino).maps(images, [(0, 1, True), (1, 1, True)])
+    slow = slowly(network, "features", images, 1, towards=True, method=METHODS["grad-cam"])
     assert np.abs(maps - slow).max() < 1e-4 * max(1, slow.max())
     return maps
 
@@ -98,7 +98,7 @@ def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
 def test_features_of_the_engine_that_judges_give_the_same_map() -> None:
     keras.utils.set_random_seed(5)
     with capture_logs() as logs:
-        assert _maps_by_openvino(architecture_of("compact").build(PictureSpec(height=32, width=48), LABELS)).any()
+        assert _maps_by_openvino(architecture_of("compact").build(ImageSpec(height=32, width=48), LABELS)).any()
     assert logs == []
 
 
@@ -115,12 +115,12 @@ def test_features_that_openvino_cant_compute_are_left_to_tensorflow() -> None:
 def test_features_that_there_is_no_room_to_compile_are_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with capture_logs() as logs:
-        _maps_by_openvino(architecture_of("compact").build(PictureSpec(height=32, width=48), LABELS))
+        _maps_by_openvino(architecture_of("compact").build(ImageSpec(height=32, width=48), LABELS))
     assert [entry["event"] for entry in logs] == ["features are left to TensorFlow"]
 
 
 def test_an_earlier_layer_gives_a_finer_map() -> None:
-    spec = PictureSpec(height=32, width=48)
+    spec = ImageSpec(height=32, width=48)
     network = architecture_of("compact").build(spec, LABELS)
     early = next(layer.name for layer in network.layers if isinstance(layer, keras.layers.ReLU))
     recipe = paint_recipe(f"explanation: {{method: layer-cam, layer: {early}}}")

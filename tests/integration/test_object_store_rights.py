@@ -25,7 +25,7 @@ from tests.store_rights import is_permitted
 
 KEYS: Final = (
     "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/captured.jpg",
-    "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/picture.jpg",
+    "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/image.jpg",
     "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/heatmap.break.png",
     "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/overlay.jpg",
     "models/seam/v-1/manifest.json",
@@ -41,8 +41,8 @@ KEYS: Final = (
     "parked/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json",
     "marks/line-1/2026-01-31/1.json",
     "people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json",
-    "labelling/records/film/01/1.json",
-    "labelling/films/f-1/manifest.json",
+    "labelling/records/video/01/1.json",
+    "labelling/videos/f-1/manifest.json",
     "audit/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB.written.json",
 )
 
@@ -188,7 +188,7 @@ def test_nobody_but_root_makes_a_bucket_or_reads_another(plant: Plant) -> None:
     "key",
     [
         "frames/line-2/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/captured.jpg",
-        "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/picture.jpg",
+        "frames/line-1/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000001/image.jpg",
         "people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json",
         "models/seam/production/00000002.json",
         "audit/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB.written.json",
@@ -222,8 +222,8 @@ def test_an_entry_of_the_audit_log_survives_whoever_overwrites_or_deletes_it(pla
 
 def test_what_is_not_there_is_not_found_rather_than_forbidden(plant: Plant) -> None:
     with pytest.raises(ObjectNotFound):
-        plant.open("dashboard").get("frames/line-1/2026-01-31/never/picture.jpg")
-    assert not plant.open("inference").exists("frames/line-1/2026-01-31/never/picture.jpg")
+        plant.open("dashboard").get("frames/line-1/2026-01-31/never/image.jpg")
+    assert not plant.open("inference").exists("frames/line-1/2026-01-31/never/image.jpg")
 
 
 def test_a_camera_is_added_for_its_line_and_removed_again(plant: Plant) -> None:

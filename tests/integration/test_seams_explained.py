@@ -15,7 +15,7 @@ from services.explainer.image_store import Gallery
 from services.explainer.loading import load_model as load_probe
 from services.explainer.models import Models
 from services.inference.handler import Inspector
-from services.inference.image_store import Pictures
+from services.inference.image_store import Images
 from services.inference.model import load_model
 from shared import topology
 from shared.contracts.bundle import read_bundle_folder, write_bundle
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("tensorflow")
 SAMPLE = Path(__file__).parents[2] / "samples" / "model"
 BROKEN = range(0, 20, 3)
 TOLERANCE = 0.05
-"""Of the picture's side: so far beside the drawn mask a peak may lie."""
+"""Of the image's side: so far beside the drawn mask a peak may lie."""
 
 
 def _turn(broker: Broker, queue: topology.Queue, handle: Callable[[list[Message]], Sequence[Message]]) -> list[Message]:
@@ -51,12 +51,12 @@ def test_a_drawn_break_is_flagged_and_the_peak_of_its_heatmap_lies_within_the_dr
     write_bundle(store, bundle.manifest, bundle.files)
     seams = {number: draw_seam(number, defects={"break"}) for number in BROKEN}
     model = load_model(bundle, "openvino", threads=1, largest_batch=len(seams))
-    inspector = Inspector(lambda: model, Pictures(store, wait_seconds=30, pause_seconds=60))
-    explainer = Explainer(Models(store, 1, load_probe), Gallery(store, picture_wait_seconds=0))
+    inspector = Inspector(lambda: model, Images(store, wait_seconds=30, pause_seconds=60))
+    explainer = Explainer(Models(store, 1, load_probe), Gallery(store, image_wait_seconds=0))
     broker = SqliteBroker(tmp_path / "broker")
     publisher = broker.publisher()
     for number, seam in seams.items():
-        publisher.publish(captured(number, seam.picture)).result(60)
+        publisher.publish(captured(number, seam.image)).result(60)
 
     judged = _turn(broker, topology.INFERENCE_FRAMES, inspector.inspect)
     explained = _turn(broker, topology.EXPLAINER_FLAGGED, explainer.explain)

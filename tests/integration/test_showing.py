@@ -1,4 +1,4 @@
-"""A picture of pictures: what was seen, where a model looked, and both merged."""
+"""An image of images: what was seen, where a model looked, and both merged."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ BLUE = (30, 90, 255)
 
 
 def test_each_row_shows_what_it_is_called() -> None:
-    picture = np.full((40, 60, 3), 100, np.uint8)
+    image = np.full((40, 60, 3), 100, np.uint8)
     heat = np.zeros((40, 60), np.uint8)
     heat[:20] = 255
-    shown = draw_exhibits(
-        [Exhibit(picture, [(heat, BLUE)], [("error 0.90", BLUE)])], ("picture", "heatmap", "merged"), 40
-    )
+    shown = draw_exhibits([Exhibit(image, [(heat, BLUE)], [("error 0.90", BLUE)])], ("image", "heatmap", "merged"), 40)
     assert shown.shape == (2 * GAP + 3 * 40 + 2 * GAP + CAPTION, 60 + 2 * GAP, 3)
     seen, heatmap, merged = (shown[GAP + number * (40 + GAP) :][:40, GAP:-GAP] for number in range(3))
-    assert (seen == picture).all()
+    assert (seen == image).all()
     assert heatmap[5, 5].tolist() == [255, 90, 30]
     assert not heatmap[30, 5].any()
     assert (merged[30, 5] == 100).all()
@@ -45,11 +43,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def spot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A picture with a blue spot; the test runs in its folder."""
+    """An image with a blue spot; the test runs in its folder."""
     monkeypatch.chdir(tmp_path)
-    picture = painted("black", 48, 48)
-    picture[4:16, 4:16] = painted("blue", 12, 12)
-    (tmp_path / "spot.png").write_bytes(encode(picture, "png"))
+    image = painted("black", 48, 48)
+    image[4:16, 4:16] = painted("blue", 12, 12)
+    (tmp_path / "spot.png").write_bytes(encode(image, "png"))
     return tmp_path / "spot.png"
 
 
@@ -74,7 +72,7 @@ def test_the_command_shows_the_labels_that_are_asked_for_in_their_colours(
         (["--out", "x.png", "nowhere.png"], "nowhere.png can't be read"),
         (["--out", "x.png", "SPOT=mood"], "the recipe has no label mood: its labels are good, error, break, length"),
         (["--out", "x.gif", "SPOT"], "write a .jpg or .png"),
-        (["--out", "x.png", "--rows", "sound", "SPOT"], "rows are some of picture, heatmap, merged"),
+        (["--out", "x.png", "--rows", "sound", "SPOT"], "rows are some of image, heatmap, merged"),
     ],
 )
 def test_what_cant_be_shown_is_refused_in_one_line(model: Path, spot: Path, words: list[str], complaint: str) -> None:
@@ -87,5 +85,5 @@ def test_what_cant_be_shown_is_refused_in_one_line(model: Path, spot: Path, word
 def test_a_row_of_seams_shows_each_thing_once() -> None:
     row = draw_row(60, 96)
     assert list(row) == ["error", "break", "error-and-break", "length"]
-    assert {picture.shape for picture in row.values()} == {(96, 96, 3)}
+    assert {image.shape for image in row.values()} == {(96, 96, 3)}
     assert np.array_equal(draw_row(60, 96)["break"], row["break"])

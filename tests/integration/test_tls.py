@@ -92,7 +92,7 @@ def broker_settings(endpoint: Endpoint, host: str = NAMED, scheme: str = "amqps"
 
 
 def storage_settings(endpoint: Endpoint, host: str = NAMED, scheme: str = "s3s", **tls: Any) -> dict[str, Any]:
-    address = f"{scheme}://{host}:{endpoint.port}/pictures"
+    address = f"{scheme}://{host}:{endpoint.port}/images"
     keys = {"storage_access_key": endpoint.user, "storage_secret_key": endpoint.password}
     return {"storage_url": address, **keys, **tls}
 
@@ -176,8 +176,8 @@ def test_redis_is_not_talked_to_otherwise(redis_port: int, certificates: Path, f
 
 def test_objects_are_kept_by_an_s3_server_with_tls(s3: Endpoint, certificates: Path) -> None:
     store = open_store(ServiceSettings(**storage_settings(s3, **shown_by("camera", certificates))))
-    store.put("frames/1.jpg", b"a picture")
-    assert store.get("frames/1.jpg") == b"a picture"
+    store.put("frames/1.jpg", b"an image")
+    assert store.get("frames/1.jpg") == b"an image"
 
 
 def test_an_s3_server_of_another_authority_or_name_is_not_trusted(

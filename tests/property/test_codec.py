@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.imaging.codec import UnreadablePicture, decode, encode, size_of
+from shared.imaging.codec import UnreadableImage, decode, encode, size_of
 from tests.bounded import run_bounded
 from tests.images import BOMBS, OTHERS, SMALL, jpeg_of_many_scans, parts_of_jpeg
 from tests.property.mutation import mutations
@@ -29,13 +29,13 @@ def test_any_image_is_read_as_it_was_written(
     width: int, height: int, seed: int, encoding: Literal["jpeg", "png"], grey: bool
 ) -> None:
     shape = (height, width) if grey else (height, width, 3)
-    picture = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    content = encode(picture, encoding)
+    image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    content = encode(image, encoding)
     assert size_of(content) == (width, height)
     read = decode(content)
     assert read.shape == (height, width, 3)
     if encoding == "png":
-        assert np.array_equal(read[..., 0] if grey else read, picture)
+        assert np.array_equal(read[..., 0] if grey else read, image)
 
 
 def samples() -> list[bytes]:
@@ -60,12 +60,12 @@ def decode_mutations() -> None:
     for content in mutations(samples(), 3_000):
         for attempt in {content, with_checksums(content)}:
             try:
-                picture = decode(attempt, LIMIT)
-            except UnreadablePicture as error:
+                image = decode(attempt, LIMIT)
+            except UnreadableImage as error:
                 refusals.add(str(error).lower())
                 continue
             read += 1
-            assert picture.shape[0] * picture.shape[1] <= LIMIT
+            assert image.shape[0] * image.shape[1] <= LIMIT
     assert read > 50, read
     assert not any("memory" in refusal for refusal in refusals)
 

@@ -20,14 +20,14 @@ from services.camera.errors import CameraError
 from services.camera.sources.video_file import VideoFile
 from services.dashboard.ingest.archive import DamagedSegment, read_segment
 from services.dashboard.labelling.videos.inspection import look_through
-from services.dashboard.labelling.videos.reader import UnreadableFilm
+from services.dashboard.labelling.videos.reader import UnreadableVideo
 from shared.contracts.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
 from shared.contracts.scores import parse_scores
 from shared.imaging.codec import encode
 from shared.settings import ServiceSettings
 from shared.storage.filesystem import FilesystemStore
 from tests.bounded import run_bounded
-from tests.camera_films import write_film
+from tests.camera_videos import write_video
 from tests.images import SMALL
 from tests.messages import inspected
 from tests.property.mutation import mutations
@@ -103,7 +103,7 @@ def uploads() -> None:
     with folder() as place:
         for each in (*mutations([zipped(images)], 100), *(zipped([image]) for image in inner)):
             (place / "upload").write_bytes(each)
-            broken += refused(lambda: look_through(place / "upload"), UnreadableFilm)
+            broken += refused(lambda: look_through(place / "upload"), UnreadableVideo)
     assert 100 < broken < 200, broken
 
 
@@ -119,11 +119,11 @@ def videos() -> None:
     """What a camera plays: damaged frames are passed over, and a file that is no video is refused."""
     broken = played = 0
     with folder() as place:
-        whole = write_film(place / "whole.mp4", 12).read_bytes()
+        whole = write_video(place / "whole.mp4", 12).read_bytes()
         for content in mutations([whole], 60):
-            (place / "film.mp4").write_bytes(content)
+            (place / "video.mp4").write_bytes(content)
             try:
-                for _, take in islice(VideoFile.of_file(place / "film.mp4", 25.0).pictures(), 100):
+                for _, take in islice(VideoFile.of_file(place / "video.mp4", 25.0).images(), 100):
                     take()
                     played += 1
             except CameraError:

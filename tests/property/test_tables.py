@@ -18,10 +18,10 @@ CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12).map
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One picture for each row; the tables are written by each test."""
+    """One image for each row; the tables are written by each test."""
     folder = tmp_path_factory.mktemp("dataset")
     for name in NAMES:
-        (folder / name).write_bytes(b"a picture")
+        (folder / name).write_bytes(b"an image")
     return folder
 
 

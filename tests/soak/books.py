@@ -136,7 +136,7 @@ def of_explanations(archived: Archived) -> Iterable[str]:
 def _of_objects(store: ObjectStore, archived: Archived) -> Iterable[str]:
     """Everything that a message names is there."""
     there = set(store.keys("frames/"))
-    named = {verdict.picture_key for verdict in archived.verdicts.values() if verdict.picture_key}
+    named = {verdict.image_key for verdict in archived.verdicts.values() if verdict.image_key}
     for explanation in archived.explanations.values():
         named |= {heatmap.key for heatmap in explanation.heatmaps.values()}
     yield from (f"{key} is named by a message and not in object storage" for key in _few(named - there))

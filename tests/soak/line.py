@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from ulid import ULID
 
-from samples.film import SeamFilm
+from samples.seam_video import SeamVideo
 from samples.swatch import swatches
 from services.dashboard.settings import DashboardSettings
 from shared.imaging.codec import encode
@@ -255,20 +255,20 @@ class Line:
 
     # ── frames of the run's own ──────────────────────────────────────────────────────────────────────────────────────
 
-    def publish(self, pictures: Sequence[bytes], camera: str, captured_at: datetime | None = None) -> None:
+    def publish(self, images: Sequence[bytes], camera: str, captured_at: datetime | None = None) -> None:
         """Send frames as a camera does, past the proxies, and note them for the books."""
         session = str(ULID())
         broker = self.broker()
         publisher = broker.publisher()
         confirms = []
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             frame = FrameIdentity(
                 frame_id=frame_id(session, number),
                 line=LINE,
                 camera=camera,
                 captured_at=captured_at or datetime.now(UTC),
             )
-            message = FrameCaptured(frame=frame, encoding="jpeg", width=224, height=224, picture=picture)
+            message = FrameCaptured(frame=frame, encoding="jpeg", width=224, height=224, image=image)
             confirms.append(publisher.publish(message))
             self.injected.append(frame.frame_id)
         for confirm in confirms:
@@ -305,15 +305,15 @@ def opened(folder: Path) -> Iterator[Line]:
 
 
 def images(folder: Path) -> Path:
-    """A folder of seams, one in twenty with a defect, in the order of a film; drawn once."""
+    """A folder of seams, one in twenty with a defect, in the order of a video; drawn once."""
     if not folder.exists():
         unfinished = folder.with_name(f"unfinished-{os.getpid()}-{folder.name}")
         unfinished.mkdir(parents=True)
         left = {True: IMAGES - IMAGES // 20, False: IMAGES // 20}
-        for number, frame in enumerate(SeamFilm(20, 3 * IMAGES, 224, 0.1, "mixed", swatches(0, 40, None))):
+        for number, frame in enumerate(SeamVideo(20, 3 * IMAGES, 224, 0.1, "mixed", swatches(0, 40, None))):
             if left[good := frame.truth.labels["good"]]:
                 left[good] -= 1
-                (unfinished / f"{number:04}.jpg").write_bytes(encode(frame.picture, "jpeg"))
+                (unfinished / f"{number:04}.jpg").write_bytes(encode(frame.image, "jpeg"))
             if not any(left.values()):
                 break
         with suppress(OSError):  # another run was faster

@@ -189,7 +189,7 @@ def test_with_tls_a_service_has_the_settings_it_needs_and_no_address_in_the_clea
     assert schemes <= {"amqps", "s3s", "rediss"}
 
 
-def test_films_on_their_way_are_kept_on_a_disk_and_not_in_memory() -> None:
+def test_videos_on_their_way_are_kept_on_a_disk_and_not_in_memory() -> None:
     folder = re.search(r"^FROM service AS dashboard$.*?TMPDIR=(\S+)", DOCKERFILE, re.MULTILINE | re.DOTALL)
     assert folder
     assert f"uploads:{folder.group(1)}" in SERVICES["dashboard"]["volumes"]

@@ -86,9 +86,9 @@ def test_an_object_in_the_way_of_a_folder_is_said_so(tmp_path: Path) -> None:
 
 def test_an_emptied_folder_goes_with_its_last_object(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
-    store.put("frames/line/day/frame/picture.jpg", b"x")
+    store.put("frames/line/day/frame/image.jpg", b"x")
     store.put("frames/other", b"x")
-    store.delete("frames/line/day/frame/picture.jpg")
+    store.delete("frames/line/day/frame/image.jpg")
     assert names_in(tmp_path / "frames") == ["other"]
 
 

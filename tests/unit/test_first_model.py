@@ -35,12 +35,12 @@ MEASURED = {
     "labels": {
         "error": {"n": 40, "positives": 11, "recall": 0.9, "average_precision": 0.8, "intervals": {"recall": [0.7, 1]}}
     },
-    "compiled": {"openvino_fp32": {"pictures": 40, "largest_score_difference": 1e-6, "changed_verdicts": 0}},
+    "compiled": {"openvino_fp32": {"images": 40, "largest_score_difference": 1e-6, "changed_verdicts": 0}},
     "verdict_accuracy": 0.95,
     "macro_average_precision": 0.8,
-    "mistakes": [{"name": "a.png", "picture": "mistake_00.jpg"}],
+    "mistakes": [{"name": "a.png", "image": "mistake_00.jpg"}],
     "valid": {"verdict_accuracy": 0.96},
-    "warnings": ["few pictures"],
+    "warnings": ["few images"],
 }
 
 
@@ -52,7 +52,7 @@ def measured(tmp_path: Path) -> Path:
         **bundle.files,
         EVALUATION: json.dumps(MEASURED).encode(),
         REPORT: b"<p>95 %</p>",
-        "mistake_00.jpg": b"a picture",
+        "mistake_00.jpg": b"an image",
     }
     write_bundle_folder(tmp_path / "model", pack(files, bundle.recipe, "v1", "features"))
     return tmp_path / "model"
@@ -70,7 +70,7 @@ def test_under_other_thresholds_a_model_claims_no_verdicts_that_were_counted_und
     assert not {"valid", "mistakes", "operating_points"} & set(told)
     assert told["compiled"] == MEASURED["compiled"]
     assert told["warnings"] == [
-        "few pictures",
+        "few images",
         "verdicts were measured under the recipe of v1, and this one moves threshold of error, threshold of break: "
         "none is told",
     ]

@@ -22,7 +22,7 @@ from tests.models import BIAS, pack, paint_bundle, paint_recipe, painted
 
 IN_FULL = -2.0
 ROUNDED = -3.0
-"""What the two forms say of the first label of a black picture: they are told apart by it."""
+"""What the two forms say of the first label of a black image: they are told apart by it."""
 
 
 def bundle_of(*, int8: bool) -> Bundle:
@@ -47,12 +47,12 @@ def test_a_worker_runs_the_form_it_is_set_to_and_by_itself_the_fastest(
 ) -> None:
     bundle = bundle_of(int8=int8)
     model = load_model(bundle, "openvino", threads=1, largest_batch=2, form=wanted)
-    black = prepare(painted("black"), bundle.recipe.picture)
+    black = prepare(painted("black"), bundle.recipe.image)
     assert model.engine.logits(black[np.newaxis])[0, 0] == pytest.approx(expected)
     assert model.form == ("int8" if expected == ROUNDED else "fp32")
 
 
-def test_an_int8_form_that_judges_a_picture_by_its_neighbours_gives_way_to_fp32() -> None:
+def test_an_int8_form_that_judges_an_image_by_its_neighbours_gives_way_to_fp32() -> None:
     full, unfit = paint_bundle("v1"), paint_bundle("v1", by_the_batch=True)
     files = {**full.files, OPENVINO_INT8: unfit.file(OPENVINO), OPENVINO_INT8_WEIGHTS: unfit.file(OPENVINO_WEIGHTS)}
     bundle = pack(files, paint_recipe(), "v1", target_layer="features")

@@ -9,10 +9,10 @@ import pytest
 
 from services.inference.deferred import Deferred
 from services.inference.handler import Inspector
-from services.inference.image_store import Pictures
+from services.inference.image_store import Images
 from services.inference.model import Model, load_model
 from shared.imaging.codec import encode
-from shared.messages import FrameDeferred, FrameInspected, Message, PictureDeferred, Verdict
+from shared.messages import FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
 from shared.messaging.loop import Reject
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageUnavailable
@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> AwayStore:
 
 
 def _inspector(model: Model, store: ObjectStore) -> Inspector:
-    return Inspector(lambda: model, Pictures(store, wait_seconds=60, pause_seconds=60))
+    return Inspector(lambda: model, Images(store, wait_seconds=60, pause_seconds=60))
 
 
 def _verdicts(answers: list[Message]) -> list[FrameInspected]:
@@ -90,9 +90,9 @@ def test_a_verdict_does_not_depend_on_the_neighbours(model: Model, store: AwaySt
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not a picture: the picture has zero bytes"),
+        (b"", "not an image: the image has zero bytes"),
         (b"hello", "neither a JPEG nor a PNG"),
-        (encode(painted("blue"), "png")[:100], "not a picture: broken"),
+        (encode(painted("blue"), "png")[:100], "not an image: broken"),
         (BOMBS["PNG that claims 100 megapixels"], "100 megapixels, and the limit is 50"),
     ],
     ids=["empty", "text", "cut off", "100 megapixels"],
@@ -106,11 +106,11 @@ def test_a_frame_that_cant_be_decoded_gets_an_error_verdict(
     assert reason in broken.reason
     assert not broken.flagged
     assert broken.findings == {}
-    assert broken.picture_key is None
+    assert broken.image_key is None
     assert (before.verdict, after.verdict) == (Verdict.NG, Verdict.OK)
 
 
-def test_a_batch_of_nothing_but_broken_pictures_is_answered(model: Model, store: AwayStore) -> None:
+def test_a_batch_of_nothing_but_broken_images_is_answered(model: Model, store: AwayStore) -> None:
     answers = _verdicts(_inspector(model, store).inspect([captured(0, b""), captured(1, b"x")]))
     assert [answer.verdict for answer in answers] == [Verdict.ERROR, Verdict.ERROR]
 
@@ -119,8 +119,8 @@ def test_a_model_that_answers_no_number_gives_error_verdicts(model: Model, store
     class Broken:
         name = "broken"
 
-        def logits(self, pictures: np.ndarray) -> np.ndarray:
-            answer = model.engine.logits(pictures)
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            answer = model.engine.logits(images)
             answer[0] = np.nan
             return answer
 
@@ -135,16 +135,16 @@ def test_a_model_that_answers_no_number_gives_error_verdicts(model: Model, store
     assert second.verdict is Verdict.NG
 
 
-def test_the_picture_of_a_flagged_frame_is_kept_as_it_came_and_of_a_passed_one_not(
+def test_the_image_of_a_flagged_frame_is_kept_as_it_came_and_of_a_passed_one_not(
     model: Model, store: AwayStore
 ) -> None:
     frames = [captured(0, painted("blue")), captured(1, painted("black"))]
     flagged, passed = _verdicts(_inspector(model, store).inspect(frames))
     assert flagged.flagged
-    assert flagged.picture_key == f"{frames[0].frame.storage_key}/picture.png"
-    assert store.get(flagged.picture_key) == frames[0].picture
-    assert passed.picture_key is None
-    assert list(store.keys("frames/")) == [flagged.picture_key]
+    assert flagged.image_key == f"{frames[0].frame.storage_key}/image.png"
+    assert store.get(flagged.image_key) == frames[0].image
+    assert passed.image_key is None
+    assert list(store.keys("frames/")) == [flagged.image_key]
 
 
 def test_every_nth_passed_frame_is_kept_by_its_number(model: Model, store: AwayStore) -> None:
@@ -152,24 +152,24 @@ def test_every_nth_passed_frame_is_kept_by_its_number(model: Model, store: AwayS
     inspector = _inspector(sampling, store)
     frames = [captured(number, painted("black")) for number in range(7)]
     answers = _verdicts([*inspector.inspect(frames[:2]), *inspector.inspect(frames[2:])])
-    assert [answer.frame.sequence for answer in answers if answer.picture_key] == [0, 3, 6]
+    assert [answer.frame.sequence for answer in answers if answer.image_key] == [0, 3, 6]
     assert {answer.route for answer in answers} == {"passed"}
     assert len(list(store.keys("frames/"))) == 3
 
 
-def test_while_storage_is_away_frames_are_judged_and_the_broker_gets_their_pictures(
+def test_while_storage_is_away_frames_are_judged_and_the_broker_gets_their_images(
     model: Model, store: AwayStore
 ) -> None:
     store.away = True
     frames = [captured(0, painted("blue")), captured(1, painted("black")), captured(2, painted("green"))]
     answers = _inspector(model, store).inspect(frames)
     assert [answer.verdict for answer in _verdicts(answers)] == [Verdict.NG, Verdict.OK, Verdict.NG]
-    deferred = [answer for answer in answers if isinstance(answer, PictureDeferred)]
-    assert [one.key for one in deferred] == [answer.picture_key for answer in _verdicts(answers) if answer.flagged]
-    assert [one.picture for one in deferred] == [frames[0].picture, frames[2].picture]
+    deferred = [answer for answer in answers if isinstance(answer, ImageDeferred)]
+    assert [one.key for one in deferred] == [answer.image_key for answer in _verdicts(answers) if answer.flagged]
+    assert [one.image for one in deferred] == [frames[0].image, frames[2].image]
 
 
-def test_a_flagged_frame_whose_picture_waits_for_storage_is_explained_when_the_picture_is_there(
+def test_a_flagged_frame_whose_image_waits_for_storage_is_explained_when_the_image_is_there(
     model: Model, store: AwayStore
 ) -> None:
     store.away = True
@@ -178,33 +178,33 @@ def test_a_flagged_frame_whose_picture_waits_for_storage_is_explained_when_the_p
     assert verdict.flagged
     assert verdict.route == "passed", "the explainer does not hear of it yet"
     store.away = False
-    (again,) = Deferred(store).catch_up([answer for answer in answers if isinstance(answer, PictureDeferred)])
+    (again,) = Deferred(store).catch_up([answer for answer in answers if isinstance(answer, ImageDeferred)])
     assert isinstance(again, FrameInspected)
     assert again.route == "flagged"
-    assert again.model_copy(update={"picture_waits": True}) == verdict
-    assert verdict.picture_key
-    assert store.exists(verdict.picture_key)
+    assert again.model_copy(update={"image_waits": True}) == verdict
+    assert verdict.image_key
+    assert store.exists(verdict.image_key)
 
 
-def test_a_large_picture_is_fetched_from_storage_and_stays_where_it_is(model: Model, store: AwayStore) -> None:
+def test_a_large_image_is_fetched_from_storage_and_stays_where_it_is(model: Model, store: AwayStore) -> None:
     frame = captured(0, b"", stored_as="large.png")
-    assert frame.picture_key
-    store.put(frame.picture_key, encode(painted("blue"), "png"))
+    assert frame.image_key
+    store.put(frame.image_key, encode(painted("blue"), "png"))
     answers = _inspector(model, store).inspect([frame])
     assert len(answers) == 1
     (verdict,) = _verdicts(answers)
     assert verdict.verdict is Verdict.NG
-    assert verdict.picture_key == frame.picture_key
-    assert list(store.keys("")) == [frame.picture_key]
+    assert verdict.image_key == frame.image_key
+    assert list(store.keys("")) == [frame.image_key]
 
 
-def test_a_large_picture_that_is_gone_gets_an_error_verdict(model: Model, store: AwayStore) -> None:
+def test_a_large_image_that_is_gone_gets_an_error_verdict(model: Model, store: AwayStore) -> None:
     (verdict,) = _verdicts(_inspector(model, store).inspect([captured(0, b"", stored_as="gone.png")]))
     assert verdict.verdict is Verdict.ERROR
     assert "gone" in verdict.reason
 
 
-def test_a_large_picture_waits_for_storage_and_its_neighbours_do_not(model: Model, store: AwayStore) -> None:
+def test_a_large_image_waits_for_storage_and_its_neighbours_do_not(model: Model, store: AwayStore) -> None:
     store.away = True
     large = captured(1, b"", stored_as="large.png")
     answers = _inspector(model, store).inspect([captured(0, painted("black")), large, captured(2, painted("black"))])
@@ -215,7 +215,7 @@ def test_a_large_picture_waits_for_storage_and_its_neighbours_do_not(model: Mode
 
 def test_what_is_no_frame_is_rejected(model: Model, store: AwayStore) -> None:
     frame = captured(0, b"").frame
-    key = f"{frame.storage_key}/picture.png"
-    picture = PictureDeferred(frame=frame, key=key, content_type="image/png", picture=b"x")
-    with pytest.raises(Reject, match="PictureDeferred is no frame"):
-        _inspector(model, store).inspect([picture])
+    key = f"{frame.storage_key}/image.png"
+    image = ImageDeferred(frame=frame, key=key, content_type="image/png", image=b"x")
+    with pytest.raises(Reject, match="ImageDeferred is no frame"):
+        _inspector(model, store).inspect([image])

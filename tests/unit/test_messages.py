@@ -28,13 +28,13 @@ FILES = sorted(GOLDEN.glob("*.json"))
 KINDS = {name: kind for (name, _), kind in Message.types.items() if kind.__module__ == messages.__name__}
 
 
-PICTURE = b"\xff\xd8 a\npicture"
+IMAGE = b"\xff\xd8 a\nimage"
 
 
 def body_of(fields: dict[str, Any]) -> bytes:
-    """The message as it travelled, with a picture if its kind has one."""
-    picture = PICTURE if "picture" in KINDS[fields["type"]].model_fields else b""
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n" + picture
+    """The message as it travelled, with an image if its kind has one."""
+    image = IMAGE if "image" in KINDS[fields["type"]].model_fields else b""
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n" + image
 
 
 def golden(path: Path) -> tuple[bytes, dict[str, Any]]:
@@ -50,9 +50,9 @@ def test_every_message_of_every_version_has_a_golden_file() -> None:
 def test_an_old_message_still_reads_and_says_the_same(path: Path) -> None:
     body, fields = golden(path)
     message = decode(body)
-    head, _, picture = message.encode().partition(b"\n")
+    head, _, image = message.encode().partition(b"\n")
     said = json.loads(head)
-    assert picture == body.partition(b"\n")[2]
+    assert image == body.partition(b"\n")[2]
     # a newer version of ours may say more, with a default; it never says less, or something else
     assert {key: said[key] for key in fields} == fields
 
@@ -71,9 +71,9 @@ def test_a_message_of_a_version_that_is_not_known_is_malformed(path: Path) -> No
         decode(body_of({**fields, "version": 99}))
 
 
-@given(picture=st.binary(max_size=300), sequence=st.integers(0, messages.SEQUENCE_LIMIT))
-def test_a_frame_arrives_as_it_left_whatever_its_picture(picture: bytes, sequence: int) -> None:
-    message = captured(sequence, picture)
+@given(image=st.binary(max_size=300), sequence=st.integers(0, messages.SEQUENCE_LIMIT))
+def test_a_frame_arrives_as_it_left_whatever_its_image(image: bytes, sequence: int) -> None:
+    message = captured(sequence, image)
     assert decode(message.encode()) == message
 
 
@@ -84,7 +84,7 @@ def test_any_bytes_are_a_message_or_malformed(body: bytes) -> None:
 
 
 @given(cut=st.integers(0, 400))
-def test_a_message_cut_short_is_malformed_or_has_a_shorter_picture(cut: int) -> None:
+def test_a_message_cut_short_is_malformed_or_has_a_shorter_image(cut: int) -> None:
     whole = captured(1, b"p" * 100)
     body = whole.encode()
     cut = min(cut, len(body) - 1)
@@ -159,11 +159,11 @@ FOREIGN_KEYS = ("people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", "frames/line-1/x", "..
 @pytest.mark.parametrize(
     ("kind", "where"),
     [
-        ("FrameCaptured", "picture_key"),
-        ("FrameDeferred", "picture_key"),
-        ("FrameInspected", "picture_key"),
-        ("ExplanationRequested", "picture_key"),
-        ("PictureDeferred", "key"),
+        ("FrameCaptured", "image_key"),
+        ("FrameDeferred", "image_key"),
+        ("FrameInspected", "image_key"),
+        ("ExplanationRequested", "image_key"),
+        ("ImageDeferred", "key"),
         ("FrameExplained", "overlay_key"),
         ("FrameExplained", "heatmaps"),
     ],

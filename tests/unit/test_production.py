@@ -207,14 +207,14 @@ def test_storage_that_is_away_changes_nothing_and_is_asked_again(tmp_path: Path)
     assert production.model().version == "v2"
 
 
-def test_a_network_that_judges_a_picture_by_its_neighbours_is_refused() -> None:
+def test_a_network_that_judges_an_image_by_its_neighbours_is_refused() -> None:
     from services.inference.model import _prove
 
     class ByTheBatch:
         name = "by the batch"
 
-        def logits(self, pictures: np.ndarray) -> np.ndarray:
-            mean = pictures.mean(axis=(1, 2, 3), keepdims=True)
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            mean = images.mean(axis=(1, 2, 3), keepdims=True)
             return np.repeat((mean - mean.mean()).reshape(-1, 1) * 1000, 4, axis=1)
 
         def close(self) -> None: ...
@@ -232,9 +232,9 @@ def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
         def __init__(self) -> None:
             self.sizes: set[int] = set()
 
-        def logits(self, pictures: np.ndarray) -> np.ndarray:
-            self.sizes.add(len(pictures))
-            return np.zeros((len(pictures), 4), np.float32)
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            self.sizes.add(len(images))
+            return np.zeros((len(images), 4), np.float32)
 
         def close(self) -> None: ...
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from samples import LABELS, Frame, SeamFilm, draw_seam, swatch, swatches
+from samples import LABELS, Frame, SeamVideo, draw_seam, swatch, swatches
 from samples.__main__ import app
 from samples.defect import DEFECT_KINDS, DefectKind, PlannedDefect, label_of, loose_end
-from samples.pictures import PictureSet, write_pictures, write_tables
+from samples.images import ImageSet, write_images, write_tables
 from samples.seam import sew
 from samples.video import VideoFiles, write_video
 
@@ -26,82 +26,82 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def digest(frames: Iterable[Frame]) -> str:
     """Of every pixel and every label."""
     total = hashlib.sha256()
-    for picture, truth in frames:
-        total.update(picture.tobytes())
+    for image, truth in frames:
+        total.update(image.tobytes())
         total.update(repr((truth.labels, truth.part, truth.cloth, truth.thread)).encode())
     return total.hexdigest()
 
 
 @pytest.fixture(scope="module")
-def film() -> list[Frame]:
-    return list(SeamFilm(seed=3, frames=400, size=64, defect_rate=0.3))
+def video() -> list[Frame]:
+    return list(SeamVideo(seed=3, frames=400, size=64, defect_rate=0.3))
 
 
-def test_the_same_seed_films_the_same_pixels_and_labels() -> None:
-    film = SeamFilm(seed=5, frames=40, size=96, defect_rate=0.5)
-    assert digest(film) == digest(film)
-    assert digest(film) == digest(SeamFilm(seed=5, frames=40, size=96, defect_rate=0.5))
+def test_the_same_seed_videos_the_same_pixels_and_labels() -> None:
+    video = SeamVideo(seed=5, frames=40, size=96, defect_rate=0.5)
+    assert digest(video) == digest(video)
+    assert digest(video) == digest(SeamVideo(seed=5, frames=40, size=96, defect_rate=0.5))
 
 
-def test_another_seed_films_another_seam() -> None:
-    assert digest(SeamFilm(seed=5, frames=10, size=64)) != digest(SeamFilm(seed=6, frames=10, size=64))
+def test_another_seed_videos_another_seam() -> None:
+    assert digest(SeamVideo(seed=5, frames=10, size=64)) != digest(SeamVideo(seed=6, frames=10, size=64))
 
 
-def test_a_frame_is_a_colour_picture_of_the_size_asked_for(film: list[Frame]) -> None:
-    assert {(frame.picture.shape, frame.picture.dtype) for frame in film} == {((64, 64, 3), np.dtype(np.uint8))}
+def test_a_frame_is_a_colour_image_of_the_size_asked_for(video: list[Frame]) -> None:
+    assert {(frame.image.shape, frame.image.dtype) for frame in video} == {((64, 64, 3), np.dtype(np.uint8))}
 
 
-def test_good_is_neither_error_nor_break(film: list[Frame]) -> None:
-    for _, truth in film:
+def test_good_is_neither_error_nor_break(video: list[Frame]) -> None:
+    for _, truth in video:
         assert tuple(truth.labels) == LABELS
         assert truth.labels["good"] == (not truth.labels["error"] and not truth.labels["break"])
 
 
-def test_each_true_label_of_a_defect_has_a_mask_and_no_other_has(film: list[Frame]) -> None:
-    for picture, truth in film:
+def test_each_true_label_of_a_defect_has_a_mask_and_no_other_has(video: list[Frame]) -> None:
+    for image, truth in video:
         assert set(truth.masks) == {label for label in ("error", "break") if truth.labels[label]}
         for mask in truth.masks.values():
-            assert mask.shape == picture.shape[:2]
+            assert mask.shape == image.shape[:2]
             assert set(np.unique(mask)) == {0, 255}
 
 
-def test_a_film_has_about_the_share_of_defects_asked_for(film: list[Frame]) -> None:
-    defective = sum(not frame.truth.labels["good"] for frame in film)
-    assert 0.2 < defective / len(film) < 0.4
+def test_a_video_has_about_the_share_of_defects_asked_for(video: list[Frame]) -> None:
+    defective = sum(not frame.truth.labels["good"] for frame in video)
+    assert 0.2 < defective / len(video) < 0.4
 
 
-def test_a_film_without_defects_is_good() -> None:
-    assert all(frame.truth.labels["good"] for frame in SeamFilm(frames=80, size=64, defect_rate=0))
+def test_a_video_without_defects_is_good() -> None:
+    assert all(frame.truth.labels["good"] for frame in SeamVideo(frames=80, size=64, defect_rate=0))
 
 
-def test_a_film_shows_every_label_and_some_at_once(film: list[Frame]) -> None:
-    seen = [frame.truth.labels for frame in film]
+def test_a_video_shows_every_label_and_some_at_once(video: list[Frame]) -> None:
+    seen = [frame.truth.labels for frame in video]
     for label in LABELS:
         assert {labels[label] for labels in seen} == {True, False}
     assert any(labels["error"] and labels["break"] for labels in seen)
 
 
-def test_a_part_keeps_its_cloth_and_thread_and_stitch(film: list[Frame]) -> None:
-    made = {(frame.truth.part, frame.truth.swatch, frame.truth.labels["length"]) for frame in film}
-    assert len(made) == len({part for part, _, _ in made}) == film[-1].truth.part
+def test_a_part_keeps_its_cloth_and_thread_and_stitch(video: list[Frame]) -> None:
+    made = {(frame.truth.part, frame.truth.swatch, frame.truth.labels["length"]) for frame in video}
+    assert len(made) == len({part for part, _, _ in made}) == video[-1].truth.part
 
 
-def test_a_film_keeps_to_the_stitch_asked_for() -> None:
-    assert all(frame.truth.labels["length"] for frame in SeamFilm(frames=70, size=64, stitch="2mm"))
+def test_a_video_keeps_to_the_stitch_asked_for() -> None:
+    assert all(frame.truth.labels["length"] for frame in SeamVideo(frames=70, size=64, stitch="2mm"))
 
 
 @pytest.mark.parametrize("kind", DEFECT_KINDS)
-def test_a_defect_asked_for_is_in_the_picture(kind: DefectKind) -> None:
+def test_a_defect_asked_for_is_in_the_image(kind: DefectKind) -> None:
     truth = draw_seam(11, cloth=swatch(4), defects={kind}, size=96).truth
     assert set(truth.masks) == {label_of(kind)}
 
 
-def test_a_defect_changes_the_picture_where_its_mask_is() -> None:
+def test_a_defect_changes_the_image_where_its_mask_is() -> None:
     """Drawn on smooth cloth, the gap shows the cloth's colour where the good seam shows its thread."""
     cut = draw_seam(2, cloth=swatch(4, "plain"), defects={"cut"})
     rows, columns = np.nonzero(cut.truth.masks["break"])
     inside = slice(columns.min() + 8, columns.max() - 8)
-    band = cut.picture[rows.min() : rows.max(), :].astype(float).std(axis=(0, 2))
+    band = cut.image[rows.min() : rows.max(), :].astype(float).std(axis=(0, 2))
     assert band[inside].mean() < np.delete(band, np.arange(columns.min(), columns.max())).mean()
 
 
@@ -157,9 +157,9 @@ def test_a_swatch_is_the_same_in_every_run_and_others_differ() -> None:
 
 
 def test_a_video_has_a_row_for_each_frame_and_masks_for_the_defective_ones(tmp_path: Path) -> None:
-    film = SeamFilm(seed=1, frames=60, size=96, defect_rate=0.6)
+    video = SeamVideo(seed=1, frames=60, size=96, defect_rate=0.6)
     files = VideoFiles(tmp_path / "line.mp4")
-    write_video(film, files, film.size, fps=25)
+    write_video(video, files, video.size, fps=25)
     rows = rows_of(files.table)
     assert list(rows[0]) == ["name", *LABELS, "frame", "part", "cloth", "thread"]
     assert rows[59]["name"] == "line_000059.png"
@@ -182,8 +182,8 @@ def frames_in(video: Path) -> int:
     return count
 
 
-def test_pictures_come_with_labels_and_groups_and_masks(tmp_path: Path) -> None:
-    write_tables(write_pictures(PictureSet(24, 0, 64, 0.5, swatches(0, 5)), tmp_path), tmp_path)
+def test_images_come_with_labels_and_groups_and_masks(tmp_path: Path) -> None:
+    write_tables(write_images(ImageSet(24, 0, 64, 0.5, swatches(0, 5)), tmp_path), tmp_path)
     labels, groups = rows_of(tmp_path / "labels.csv"), rows_of(tmp_path / "groups.csv")
     assert list(labels[0]) == ["name", *LABELS]
     assert list(groups[0]) == ["name", "group", "cloth", "thread"]
@@ -195,17 +195,17 @@ def test_pictures_come_with_labels_and_groups_and_masks(tmp_path: Path) -> None:
 
 
 def test_sets_of_other_swatches_share_no_group() -> None:
-    train, test = (PictureSet(8, 0, 64, 0.5, swatches(first, 4)) for first in (0, 4))
+    train, test = (ImageSet(8, 0, 64, 0.5, swatches(first, 4)) for first in (0, 4))
     names = [{drawn.draw(number)[1].truth.swatch.name for number in range(8)} for drawn in (train, test)]
     assert len(names[0]) == len(names[1]) == 4
     assert not names[0] & names[1]
 
 
-def test_pictures_are_the_same_whoever_draws_them(tmp_path: Path) -> None:
+def test_images_are_the_same_whoever_draws_them(tmp_path: Path) -> None:
     """Of as many processes as there are cores, or of one."""
     for name, processes in (("alone", "1"), ("together", "2")):
         options = ["--count", "40", "--size", "64", "--processes", processes]
-        assert CliRunner().invoke(app, ["pictures", str(tmp_path / name), *options]).exit_code == 0
+        assert CliRunner().invoke(app, ["images", str(tmp_path / name), *options]).exit_code == 0
     alone, together = (
         {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
         for name in ("alone", "together")
@@ -221,7 +221,7 @@ def test_the_commands_write_the_same_tables_for_the_same_seed(tmp_path: Path) ->
     assert (tmp_path / "first" / "line.csv").read_text() == (tmp_path / "second" / "line.csv").read_text()
 
 
-def test_the_sheet_is_a_picture(tmp_path: Path) -> None:
+def test_the_sheet_is_an_image(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["sheet", str(tmp_path / "sheet.png"), "--size", "64"]).exit_code == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None

@@ -38,7 +38,7 @@ def _variable(kind: type[SecretFileSettings], name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _only_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAMERA_SOURCE", "film.mp4")
+    monkeypatch.setenv("CAMERA_SOURCE", "video.mp4")
     monkeypatch.setenv("INFERENCE_RECIPE", "seam")
 
 

@@ -20,7 +20,7 @@ from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.frames.marks import Mark, Marks
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.labelling.annotations.log import Ledger
-from services.dashboard.labelling.videos.repository import Film, Films
+from services.dashboard.labelling.videos.repository import Video, Videos
 from services.dashboard.models.moves import Moves
 from services.dashboard.models.service import ModelsService
 from services.dashboard.store.projection import Keys
@@ -62,7 +62,7 @@ def audit(store: FilesystemStore) -> list[Any]:
 def marks(store: FilesystemStore) -> list[Any]:
     verdict = Line().verdict("break")
     mark = Mark(
-        **verdict.model_dump(include={"verdict", "recipe", "model_version", "picture_key"}),
+        **verdict.model_dump(include={"verdict", "recipe", "model_version", "image_key"}),
         frame=verdict.frame,
         note="",
         marked_by="eva",
@@ -80,10 +80,10 @@ def labels(store: FilesystemStore) -> list[Any]:
     return [each.by for source in ledger.sources() for each in ledger.history(source).records]
 
 
-def films(store: FilesystemStore) -> list[Any]:
-    film = Film(
+def videos(store: FilesystemStore) -> list[Any]:
+    video = Video(
         id=str(ULID()),
-        name="film",
+        name="video",
         kind="video",
         recipe_yaml=RECIPE,
         frames=1,
@@ -96,9 +96,9 @@ def films(store: FilesystemStore) -> list[Any]:
         uploaded_by="eva",
         uploaded_at=NOW,
     )
-    if not list(store.keys("labelling/films/")):
-        store.put(f"labelling/films/{film.id}/film.json", film.model_dump_json().encode())
-    return [film.uploaded_by for film in Films(store).all()]
+    if not list(store.keys("labelling/videos/")):
+        store.put(f"labelling/videos/{video.id}/video.json", video.model_dump_json().encode())
+    return [video.uploaded_by for video in Videos(store).all()]
 
 
 def models(store: FilesystemStore) -> list[Any]:
@@ -158,8 +158,8 @@ FOLDS: dict[str, tuple[Look, list[str]]] = {
     "people": (people, ["people/7ZZZZZZZZZZZZZZZZZZZZZZZZZ.json", f"people/{ULID()}.json", "people/stray.json"]),
     "audit": (audit, [f"audit/{TODAY}/{ULID()}.json", f"audit/{TODAY}/stray.json"]),
     "marks": (marks, ["marks/line-1/2026-01-02/x.json", "marks/stray"]),
-    "labels": (labels, [f"labelling/records/film-1/00000000/{ULID()}.json", "labelling/records/stray"]),
-    "films": (films, [f"labelling/films/{ULID()}/film.json", "labelling/films/stray"]),
+    "labels": (labels, [f"labelling/records/video-1/00000000/{ULID()}.json", "labelling/records/stray"]),
+    "videos": (videos, [f"labelling/videos/{ULID()}/video.json", "labelling/videos/stray"]),
     "models": (models, ["models/seam/model-2/manifest.json", "models/stray"]),
     "promotions": (promotions, ["promotions/seam/stray.json"]),
     "moves": (moves, ["models/seam/production/00000002.json"]),

@@ -1,4 +1,4 @@
-"""Pictures as bytes and as a network's numbers; bundles read whole or not at all."""
+"""Images as bytes and as a network's numbers; bundles read whole or not at all."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,9 @@ from shared.contracts.bundle import (
     write_bundle,
     write_bundle_folder,
 )
-from shared.imaging.codec import UnreadablePicture, decode, encode, size_of
+from shared.imaging.codec import UnreadableImage, decode, encode, size_of
 from shared.imaging.preprocessing import prepare
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from tests.images import BOMBS
@@ -51,28 +51,28 @@ def test_a_png_keeps_every_pixel() -> None:
         (b"", "zero bytes"),
         (b"GIF89a", "neither a JPEG nor a PNG"),
         (b"\xff\xd8\xff", "no start of frame"),
-        (encode(NOISE, "png")[:200], "broken picture"),
-        (encode(NOISE, "jpeg")[:-400], "broken picture"),
+        (encode(NOISE, "png")[:200], "broken image"),
+        (encode(NOISE, "jpeg")[:-400], "broken image"),
         (BOMBS["PNG that claims 100 megapixels"], "100 megapixels, and the limit is 50"),
     ],
 )
-def test_what_is_no_picture_is_named(content: bytes, complaint: str) -> None:
-    with pytest.raises(UnreadablePicture, match=complaint):
+def test_what_is_no_image_is_named(content: bytes, complaint: str) -> None:
+    with pytest.raises(UnreadableImage, match=complaint):
         decode(content)
 
 
 def test_every_normalisation_gives_the_channels_of_the_recipe() -> None:
-    picture = np.full((16, 16, 3), 255, np.uint8)
+    image = np.full((16, 16, 3), 255, np.uint8)
     for colour in ("rgb", "grey"):
-        for normalisation in ("picture", "unit", "imagenet"):
-            spec = PictureSpec.model_validate(
+        for normalisation in ("image", "unit", "imagenet"):
+            spec = ImageSpec.model_validate(
                 {"height": 16, "width": 24, "colour": colour, "normalisation": normalisation}
             )
-            assert prepare(picture, spec).shape == spec.shape
+            assert prepare(image, spec).shape == spec.shape
 
 
-def test_a_picture_is_normalised_by_itself() -> None:
-    spec = PictureSpec(height=32, width=48)
+def test_an_image_is_normalised_by_itself() -> None:
+    spec = ImageSpec(height=32, width=48)
     prepared = prepare(NOISE, spec)
     assert prepared.shape == (32, 48, 3)
     assert prepared.mean() == pytest.approx(0, abs=1e-4)
@@ -81,15 +81,15 @@ def test_a_picture_is_normalised_by_itself() -> None:
     assert np.abs(prepare(brighter, spec) - prepared).mean() < 0.05
 
 
-def test_a_picture_of_one_colour_is_no_division_by_zero() -> None:
-    assert np.abs(prepare(np.full((20, 20, 3), 7, np.uint8), PictureSpec())).max() < 1e-3
+def test_an_image_of_one_colour_is_no_division_by_zero() -> None:
+    assert np.abs(prepare(np.full((20, 20, 3), 7, np.uint8), ImageSpec())).max() < 1e-3
 
 
 def test_grey_has_one_channel_and_colours_are_red_green_blue() -> None:
     blue = np.zeros((16, 16, 3), np.uint8)
     blue[..., 0] = 255
-    assert prepare(blue, PictureSpec(height=16, width=16, normalisation="unit"))[0, 0].tolist() == [0, 0, 1]
-    assert prepare(blue, PictureSpec(height=16, width=16, colour="grey")).shape == (16, 16, 1)
+    assert prepare(blue, ImageSpec(height=16, width=16, normalisation="unit"))[0, 0].tolist() == [0, 0, 1]
+    assert prepare(blue, ImageSpec(height=16, width=16, colour="grey")).shape == (16, 16, 1)
 
 
 @pytest.fixture

@@ -19,19 +19,19 @@ from services.camera.settings import Resolution
 from services.camera.sources.opencv import open_capture, shown, speed_of
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.shot import Shot, clock
-from shared.imaging.codec import Picture
+from shared.imaging.codec import Image
 from shared.messages import CameraState
 from shared.retry import patient
 
 BUFFER_BYTES: Final = 128 * 1024**2
 MOST_BUFFERED: Final = 64
-"""Pictures between the camera and the disk, for slow moments. One that finds no room is refused, and counted."""
+"""Images between the camera and the disk, for slow moments. One that finds no room is refused, and counted."""
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
 """Seconds between two tries to open a camera that went away."""
 CLOSING_SECONDS: Final = 10.0
 HANG_SECONDS: Final = 60.0
-"""A driver that gives back neither a picture nor a failure for so long hangs: opening and reading have limits."""
+"""A driver that gives back neither an image nor a failure for so long hangs: opening and reading have limits."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,15 +62,15 @@ class LiveCamera:
         self._closed = threading.Event()
         self._turned_at = time.monotonic()
         self._shots: queue.SimpleQueue[Shot | BaseException] = queue.SimpleQueue()
-        capture, picture = self._open()
-        first = Shot(clock(), picture)
-        self.size = (picture.shape[1], picture.shape[0])
-        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // picture.nbytes))
+        capture, image = self._open()
+        first = Shot(clock(), image)
+        self.size = (image.shape[1], image.shape[0])
+        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // image.nbytes))
         self.frames_per_second = sampling.rate_of(speed_of(capture, speed_otherwise))
-        self._thread = threading.Thread(target=self._film, args=(capture, first), name="live camera", daemon=True)
+        self._thread = threading.Thread(target=self._video, args=(capture, first), name="live camera", daemon=True)
 
     def shots(self, pulse: Pulse) -> Iterator[Shot]:
-        """The pictures that sampling takes, as they come, until the service is to stop."""
+        """The images that sampling takes, as they come, until the service is to stop."""
         self._turned_at = time.monotonic()
         self._thread.start()
         while pulse.beat():
@@ -90,7 +90,7 @@ class LiveCamera:
         if self._thread.is_alive():
             self._thread.join(CLOSING_SECONDS)
 
-    def _film(self, capture: cv2.VideoCapture, first: Shot) -> None:
+    def _video(self, capture: cv2.VideoCapture, first: Shot) -> None:
         try:
             while True:
                 if self._sampling.takes(time.monotonic()):
@@ -100,8 +100,8 @@ class LiveCamera:
                 if self._closed.is_set():
                     return
                 self._on_state(CameraState.RECONNECTING, f"{self._name} stopped sending")
-                capture, picture = self._opened_again()
-                first = Shot(clock(), picture)
+                capture, image = self._opened_again()
+                first = Shot(clock(), image)
                 self._on_state(CameraState.RUNNING, "")
         except BaseException as error:  # noqa: BLE001 - the loop raises it, and the service starts anew
             if not self._closed.is_set():
@@ -117,23 +117,23 @@ class LiveCamera:
             if self._shots.qsize() >= self._buffer:
                 self._shots.put(Shot(taken_at, problem="the camera is faster than this machine"))
                 continue
-            readable, picture = capture.retrieve()
+            readable, image = capture.retrieve()
             if readable:
-                self._shots.put(Shot(taken_at, np.asarray(picture, np.uint8)))
+                self._shots.put(Shot(taken_at, np.asarray(image, np.uint8)))
             else:
-                self._shots.put(Shot(taken_at, problem=f"{self._name} sent a broken picture"))
+                self._shots.put(Shot(taken_at, problem=f"{self._name} sent a broken image"))
 
-    def _open(self) -> tuple[cv2.VideoCapture, Picture]:
-        """An open camera, and the picture that proves it."""
+    def _open(self) -> tuple[cv2.VideoCapture, Image]:
+        """An open camera, and the image that proves it."""
         self._turned_at = time.monotonic()
         capture = open_capture(self._address, self._resolution)
-        readable, picture = capture.read()
+        readable, image = capture.read()
         if not readable:
             capture.release()
-            raise CameraError(f"{self._name} opens and sends no picture: see whether something else is using it")
-        return capture, np.asarray(picture, np.uint8)
+            raise CameraError(f"{self._name} opens and sends no image: see whether something else is using it")
+        return capture, np.asarray(image, np.uint8)
 
-    def _opened_again(self) -> tuple[cv2.VideoCapture, Picture]:
+    def _opened_again(self) -> tuple[cv2.VideoCapture, Image]:
         self._closed.wait(SHORTEST_PAUSE)
         pauses = {"shortest": SHORTEST_PAUSE, "longest": LONGEST_PAUSE}
         return patient(self._closed, CameraError, **pauses, tell=self._tell)(self._open)

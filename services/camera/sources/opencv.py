@@ -73,7 +73,7 @@ def _advice(source: str | int) -> str:
         return (
             f"{shown(source)} does not answer with a video: check that the camera is on, its address and its password"
         )
-    return f"{source} is no video that can be read: convert it with `ffmpeg -i FILE film.mp4`"
+    return f"{source} is no video that can be read: convert it with `ffmpeg -i FILE video.mp4`"
 
 
 def _quieten() -> None:

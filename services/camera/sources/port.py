@@ -1,4 +1,4 @@
-"""Where pictures come from."""
+"""Where images come from."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from services.camera.sources.live import LiveCamera
 from services.camera.sources.opencv import is_address, shown
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.shot import Shot
-from services.camera.sources.video_file import ENCODINGS, Film, PictureFolder, Player, VideoFile
+from services.camera.sources.video_file import ENCODINGS, ImageFolder, Player, Video, VideoFile
 from shared.messages import CameraState
 
 VIDEO_SUFFIXES: Final = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".ts", ".webm"}
 
 
 class Source(Protocol):
-    """A film that is played, or a camera."""
+    """A video that is played, or a camera."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height of its pictures in pixels; None when the first ones can't be read."""
+        """Width and height of its images in pixels; None when the first ones can't be read."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class Source(Protocol):
         ...
 
     def shots(self, pulse: Pulse) -> Iterator[Shot]:
-        """The pictures to make frames of, until the source ends or the service is to stop."""
+        """The images to make frames of, until the source ends or the service is to stop."""
         ...
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class Source(Protocol):
 
 
 def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str], None]) -> Source:
-    """The source that the settings name, with a first picture seen.
+    """The source that the settings name, with a first image seen.
 
     Args:
         settings: of the camera.
@@ -60,15 +60,15 @@ def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str],
     sampling = Sampling(settings.every_nth, settings.most_per_second)
     source = _live(settings, sampling, on_state)
     if source is None:
-        film = _film(settings)
-        source = Player(film, sampling, paced=settings.pace == "source", loop=settings.at_end == "loop")
+        video = _video(settings)
+        source = Player(video, sampling, paced=settings.pace == "source", loop=settings.at_end == "loop")
     if settings.roi and source.size:
         check_region(settings.roi, source.size)
     return source
 
 
 def check_region(region: Region, size: tuple[int, int]) -> None:
-    """Whether a region lies within pictures of a size.
+    """Whether a region lies within images of a size.
 
     Raises:
         CameraError: it does not.
@@ -76,7 +76,7 @@ def check_region(region: Region, size: tuple[int, int]) -> None:
     width, height = size
     if region.x + region.width > width or region.y + region.height > height:
         raise CameraError(
-            f"CAMERA_ROI {','.join(map(str, region))} (x,y,width,height) reaches beyond the picture, "
+            f"CAMERA_ROI {','.join(map(str, region))} (x,y,width,height) reaches beyond the image, "
             f"which is {width} x {height}"
         )
 
@@ -93,19 +93,19 @@ def _live(settings: CameraSettings, sampling: Sampling, on_state: Callable[[Came
     )
 
 
-def _film(settings: CameraSettings) -> Film:
+def _video(settings: CameraSettings) -> Video:
     if is_address(settings.source):
         return VideoFile.of_address(settings.source, settings.frames_per_second)
     path = Path(settings.source)
     if path.is_dir():
-        return PictureFolder.of_folder(path, settings.frames_per_second)
+        return ImageFolder.of_folder(path, settings.frames_per_second)
     if not path.exists():
         raise CameraError(
-            f"there is no {path}: CAMERA_SOURCE is a video file, a folder of pictures, the index of a USB camera, "
+            f"there is no {path}: CAMERA_SOURCE is a video file, a folder of images, the index of a USB camera, "
             "or an rtsp:// or http:// address"
         )
     if path.suffix.lower() in ENCODINGS:
-        return PictureFolder([path], settings.frames_per_second)
+        return ImageFolder([path], settings.frames_per_second)
     return VideoFile.of_file(path, settings.frames_per_second)
 
 

@@ -1,4 +1,4 @@
-"""Which pictures of a source become frames."""
+"""Which images of a source become frames."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import math
 
 
 class Sampling:
-    """Every n-th picture, and no more than so many per second of the source's own time."""
+    """Every n-th image, and no more than so many per second of the source's own time."""
 
     def __init__(self, every_nth: int = 1, most_per_second: float = 0) -> None:
         self._every_nth = every_nth
         self._interval = 1 / most_per_second if most_per_second else 0.0
-        # a film's times are rounded: the picture that is due may come a hair early
+        # a video's times are rounded: the image that is due may come a hair early
         self._tolerance = self._interval / 1000
         self._seen = 0
         self._due = -math.inf
 
     def rate_of(self, frames_per_second: float) -> float:
-        """How many of so many pictures per second are taken."""
+        """How many of so many images per second are taken."""
         rate = frames_per_second / self._every_nth
         return min(rate, 1 / self._interval) if self._interval else rate
 
     def takes(self, at: float) -> bool:
-        """Whether the next picture is taken.
+        """Whether the next image is taken.
 
         Args:
-            at: its time in seconds, rising from picture to picture.
+            at: its time in seconds, rising from image to image.
         """
         position, self._seen = self._seen, self._seen + 1
         if position % self._every_nth:

@@ -1,4 +1,4 @@
-"""One picture as a source gives it."""
+"""One image as a source gives it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from shared.imaging.codec import Picture
+from shared.imaging.codec import Image
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2099, 12, 31, tzinfo=UTC)
@@ -19,8 +19,8 @@ def clock() -> datetime:
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A picture that was a file already."""
+class ImageFile:
+    """An image that was a file already."""
 
     content: bytes
     encoding: Literal["jpeg", "png"]
@@ -28,12 +28,12 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture, the file that it was read from, both, or the reason why there is neither.
+    """An image, the file that it was read from, both, or the reason why there is neither.
 
-    A file without a picture could not be decoded: it is passed on as it is, and gets its verdict like any other.
+    A file without an image could not be decoded: it is passed on as it is, and gets its verdict like any other.
     """
 
     taken_at: datetime
-    picture: Picture | None = None
-    file: PictureFile | None = None
+    image: Image | None = None
+    file: ImageFile | None = None
     problem: str = ""

@@ -1,4 +1,4 @@
-"""Films: sources that have a beginning and an end, and that can wait."""
+"""Videos: sources that have a beginning and an end, and that can wait."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from services.camera.errors import CameraError
 from services.camera.pacemaker import Pulse
 from services.camera.sources.opencv import open_capture, shown, speed_of
 from services.camera.sources.sampling import Sampling
-from services.camera.sources.shot import PictureFile, Shot, clock
-from shared.imaging.codec import UnreadablePicture, decode
+from services.camera.sources.shot import ImageFile, Shot, clock
+from shared.imaging.codec import UnreadableImage, decode
 
 ENCODINGS: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
-OTHER_PICTURES: Final = {".bmp", ".gif", ".tif", ".tiff", ".webp"}
+OTHER_IMAGES: Final = {".bmp", ".gif", ".tif", ".tiff", ".webp"}
 RETRY_SECONDS: Final = 5.0
 LONGEST_STEP: Final = 60.0
-"""Seconds from one picture of a video to the next; a step that is longer, or leads back, is a fault of the file."""
+"""Seconds from one image of a video to the next; a step that is longer, or leads back, is a fault of the file."""
 FILE_LIMIT: Final = 256 * 1024**2
-"""The largest picture file (bytes) that is read at all."""
+"""The largest image file (bytes) that is read at all."""
 
 log = structlog.get_logger(__name__)
 
 Take = Callable[[], Shot]
-"""Reads the picture that is due; one that sampling passes over is never decoded."""
+"""Reads the image that is due; one that sampling passes over is never decoded."""
 
 
-class Film(Protocol):
-    """Pictures in order, each with its time since the beginning."""
+class Video(Protocol):
+    """Images in order, each with its time since the beginning."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height of the first picture that can be read, in pixels."""
+        """Width and height of the first image that can be read, in pixels."""
         ...
 
     @property
     def frames_per_second(self) -> float:
-        """The film's own speed."""
+        """The video's own speed."""
         ...
 
-    def pictures(self) -> Iterator[tuple[float, Take]]:
-        """Time in seconds, rising from 0, and how to get the picture while it is the current one."""
+    def images(self) -> Iterator[tuple[float, Take]]:
+        """Time in seconds, rising from 0, and how to get the image while it is the current one."""
         ...
 
 
@@ -58,10 +58,10 @@ class VideoFile:
         self._address = address
         self._name = name
         capture = open_capture(address)
-        readable, picture = capture.read()
+        readable, image = capture.read()
         if not readable:
-            raise CameraError(f"{name} has no picture that can be read: convert it with `ffmpeg -i FILE film.mp4`")
-        self.size = (picture.shape[1], picture.shape[0])
+            raise CameraError(f"{name} has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`")
+        self.size = (image.shape[1], image.shape[0])
         self.frames_per_second = speed_of(capture, speed_otherwise)
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
@@ -76,8 +76,8 @@ class VideoFile:
         """A video file on a web server."""
         return cls(address, shown(address), speed_otherwise)
 
-    def pictures(self) -> Iterator[tuple[float, Take]]:
-        """Every picture of the video."""
+    def images(self) -> Iterator[tuple[float, Take]]:
+        """Every image of the video."""
         capture = open_capture(self._address)
         position, at, last = 0, 0.0, 0.0
         try:
@@ -92,10 +92,10 @@ class VideoFile:
         finally:
             capture.release()
         if position < self._length:
-            log.warning("the video ended early", source=self._name, pictures=position, announced=self._length)
+            log.warning("the video ended early", source=self._name, images=position, announced=self._length)
 
 
-class PictureFolder:
+class ImageFolder:
     """JPEG and PNG files in the order a person would number them: 2 before 10."""
 
     def __init__(self, paths: Sequence[Path], frames_per_second: float) -> None:
@@ -104,8 +104,8 @@ class PictureFolder:
         self.size = self._first_size()
 
     @classmethod
-    def of_folder(cls, folder: Path, frames_per_second: float) -> PictureFolder:
-        """The pictures of a folder, not of the folders in it.
+    def of_folder(cls, folder: Path, frames_per_second: float) -> ImageFolder:
+        """The images of a folder, not of the folders in it.
 
         Raises:
             CameraError: there is none.
@@ -114,45 +114,45 @@ class PictureFolder:
             files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
         except OSError as error:
             raise CameraError(f"{folder} can't be read: {error.strerror}") from error
-        pictures = sorted((path for path in files if path.suffix.lower() in ENCODINGS), key=natural_order)
-        others = sum(path.suffix.lower() in OTHER_PICTURES for path in files)
-        if not pictures:
-            hint = f"; its {others} other pictures would have to be converted" if others else ""
+        images = sorted((path for path in files if path.suffix.lower() in ENCODINGS), key=natural_order)
+        others = sum(path.suffix.lower() in OTHER_IMAGES for path in files)
+        if not images:
+            hint = f"; its {others} other images would have to be converted" if others else ""
             raise CameraError(f"{folder} has no .jpg, .jpeg or .png in it{hint}")
         if others:
-            log.warning("passing over pictures that are neither JPEG nor PNG", folder=str(folder), pictures=others)
-        return cls(pictures, frames_per_second)
+            log.warning("passing over images that are neither JPEG nor PNG", folder=str(folder), images=others)
+        return cls(images, frames_per_second)
 
-    def pictures(self) -> Iterator[tuple[float, Take]]:
-        """Every picture of the folder."""
+    def images(self) -> Iterator[tuple[float, Take]]:
+        """Every image of the folder."""
         for position, path in enumerate(self._paths):
             yield position / self.frames_per_second, lambda path=path: _read(path)  # type: ignore[misc]
 
     def _first_size(self) -> tuple[int, int] | None:
         for path in self._paths[:10]:
-            if (picture := _read(path).picture) is not None:
-                return picture.shape[1], picture.shape[0]
+            if (image := _read(path).image) is not None:
+                return image.shape[1], image.shape[0]
         return None
 
 
 class Player:
-    """Plays a film as a source: at its own speed or as fast as it is taken, once or over and over."""
+    """Plays a video as a source: at its own speed or as fast as it is taken, once or over and over."""
 
-    def __init__(self, film: Film, sampling: Sampling, *, paced: bool, loop: bool) -> None:
-        self._film = film
+    def __init__(self, video: Video, sampling: Sampling, *, paced: bool, loop: bool) -> None:
+        self._video = video
         self._sampling = sampling
         self._paced = paced
         self._loop = loop
-        self.size = film.size
-        self.frames_per_second = sampling.rate_of(film.frames_per_second)
+        self.size = video.size
+        self.frames_per_second = sampling.rate_of(video.frames_per_second)
         self.patient = not paced
 
     def shots(self, pulse: Pulse) -> Iterator[Shot]:
-        """The pictures that sampling takes, each when its time has come."""
+        """The images that sampling takes, each when its time has come."""
         began, offset = time.monotonic(), 0.0
         while True:
             at = offset
-            for since_start, take in self._pictures(pulse, again=offset > 0):
+            for since_start, take in self._images(pulse, again=offset > 0):
                 at = offset + since_start
                 if not self._sampling.takes(at):
                     continue
@@ -161,20 +161,20 @@ class Player:
                 yield take()
             if not self._loop:
                 return
-            offset = at + 1 / self._film.frames_per_second
+            offset = at + 1 / self._video.frames_per_second
 
     def close(self) -> None:
-        """Nothing is left open between two pictures."""
+        """Nothing is left open between two images."""
 
-    def _pictures(self, pulse: Pulse, *, again: bool) -> Iterator[tuple[float, Take]]:
-        """The film once; when it was there before, a server or a disk that is away is waited for."""
+    def _images(self, pulse: Pulse, *, again: bool) -> Iterator[tuple[float, Take]]:
+        """The video once; when it was there before, a server or a disk that is away is waited for."""
         while True:
             try:
-                yield from self._film.pictures()
+                yield from self._video.images()
             except CameraError as error:
                 if not again:
                     raise
-                log.warning("the film is away; trying again", reason=str(error))
+                log.warning("the video is away; trying again", reason=str(error))
                 if pulse.wait(RETRY_SECONDS):
                     continue
             return
@@ -188,25 +188,25 @@ def natural_order(path: Path) -> tuple[list[str | int], str]:
 
 def _retrieved(capture: cv2.VideoCapture) -> Shot:
     taken_at = clock()
-    readable, picture = capture.retrieve()
+    readable, image = capture.retrieve()
     if not readable:
-        return Shot(taken_at, problem="a picture of the video is broken")
-    return Shot(taken_at, np.asarray(picture, np.uint8))
+        return Shot(taken_at, problem="an image of the video is broken")
+    return Shot(taken_at, np.asarray(image, np.uint8))
 
 
 def _read(path: Path) -> Shot:
-    """A picture file; what can't be decoded keeps its bytes, what can't be read at all has none."""
+    """An image file; what can't be decoded keeps its bytes, what can't be read at all has none."""
     taken_at = clock()
     encoding = ENCODINGS[path.suffix.lower()]
-    content, picture, problem = b"", None, ""
+    content, image, problem = b"", None, ""
     try:
         if (size := path.stat().st_size) > FILE_LIMIT:
             return Shot(taken_at, problem=f"{path.name} has {size / 1e6:.0f} MB; the limit is {FILE_LIMIT / 1e6:.0f}")
         content = path.read_bytes()
         encoding = "png" if content.startswith(b"\x89PNG") else "jpeg" if content.startswith(b"\xff\xd8") else encoding
-        picture = decode(content)
+        image = decode(content)
     except OSError as error:
         problem = f"{path.name} can't be read: {error.strerror}"
-    except UnreadablePicture as error:
+    except UnreadableImage as error:
         problem = f"{path.name}: {error}"
-    return Shot(taken_at, picture, PictureFile(content, encoding), problem)
+    return Shot(taken_at, image, ImageFile(content, encoding), problem)

@@ -28,7 +28,7 @@ from shared.topology import QUEUES, Queue
 FOLDER: Final = "parked"
 """In object storage: what was decided, and the message itself, so that discarding one loses nothing."""
 MOST_LOOKED_AT: Final = 200
-"""Messages of one queue; each may hold a picture of a mebibyte."""
+"""Messages of one queue; each may hold an image of a mebibyte."""
 FRESH_SECONDS: Final = 5.0
 """What was found is shown for so long: a look moves up to 200 MiB of each queue through the broker."""
 PATIENCE: Final = 0.8

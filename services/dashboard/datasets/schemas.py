@@ -21,13 +21,13 @@ class DatasetVersionView(BaseModel):
     made_by: str
     source: str = Field(description="the folder or prefix that it was read from")
     digest: str
-    pictures: int
+    images: int
     groups: int
-    labels: dict[str, int] = Field(description="how many pictures have each label")
+    labels: dict[str, int] = Field(description="how many images have each label")
 
     @classmethod
     def of(cls, version: DatasetVersion) -> Self:
-        """A version without its pictures."""
+        """A version without its images."""
         return cls(
             reference=version.reference,
             dataset=version.dataset,
@@ -36,7 +36,7 @@ class DatasetVersionView(BaseModel):
             made_by=version.made_by,
             source=version.source,
             digest=version.digest,
-            pictures=len(version.pictures),
+            images=len(version.images),
             groups=version.groups,
             labels=version.counts,
         )

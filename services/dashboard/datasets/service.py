@@ -14,7 +14,7 @@ from shared.contracts.dataset import FOLDER, DatasetVersionError, datasets, read
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 TABLE: Final = re.compile(rf"{FOLDER}/(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)/(labels|[^/]+_data)\.csv")
-"""Labels of pictures that lie below a prefix, as the trainer reads them."""
+"""Labels of images that lie below a prefix, as the trainer reads them."""
 
 VERSIONED, TABLES = range(2)
 """Which come first."""

@@ -10,7 +10,7 @@ from services.dashboard.access import Audited, Operator, Role, at_least
 from services.dashboard.frames.filter import Wanted
 from services.dashboard.frames.marks import Mark, MarkList, MarkOrder, Marks
 from services.dashboard.frames.schemas import ExplanationState, ExplanationView, FramePage, FrameView
-from services.dashboard.frames.service import FramesService, Picture
+from services.dashboard.frames.service import FramesService, Image
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
 from services.dashboard.web.times import AskedTime
@@ -20,7 +20,7 @@ from shared.messages import Name, Verdict
 router = APIRouter(prefix="/api/frames", tags=["frames"], dependencies=[at_least(Role.VIEWER)])
 
 KEPT = "private, max-age=86400"
-"""For pictures: what is under a frame's address does not change, but for a heatmap that is made again."""
+"""For images: what is under a frame's address does not change, but for a heatmap that is made again."""
 
 
 def _frames(request: Request) -> FramesService:
@@ -85,7 +85,7 @@ def list_marked(
 
 @router.get("/{frame_id}", responses=documented(401, 404, 422, 503))
 def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
-    """One frame: what was found, by which model, and where the pictures are."""
+    """One frame: what was found, by which model, and where the images are."""
     return frames.get(frame_id)
 
 
@@ -121,7 +121,7 @@ def get_explanation(frames: Frames, frame_id: FrameId, response: Response, *, la
 def explain_frame(
     frames: Frames, frame_id: FrameId, caller: Operator, response: Response, *, label: Labels = None
 ) -> ExplanationView:
-    """Ask for the heatmaps of any frame whose picture is kept.
+    """Ask for the heatmaps of any frame whose image is kept.
 
     200 when they are there, 202 when the explainer makes them. It is asked once however often this is.
     """
@@ -136,19 +136,19 @@ def _tell(view: ExplanationView, response: Response) -> ExplanationView:
 
 
 IMAGE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"}
+    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The image"}
 }
 
 
-@router.get("/{frame_id}/picture", response_class=Response, responses={**IMAGE, **documented(401, 404, 422, 503)})
-def get_picture(frames: Frames, frame_id: FrameId) -> Response:
+@router.get("/{frame_id}/image", response_class=Response, responses={**IMAGE, **documented(401, 404, 422, 503)})
+def get_image(frames: Frames, frame_id: FrameId) -> Response:
     """What the camera saw."""
-    return _show(frames.picture(frame_id))
+    return _show(frames.image(frame_id))
 
 
 @router.get("/{frame_id}/overlay", response_class=Response, responses={**IMAGE, **documented(401, 404, 422, 503)})
 def get_overlay(frames: Frames, frame_id: FrameId) -> Response:
-    """The picture with the heatmaps over it, in the recipe's colours."""
+    """The image with the heatmaps over it, in the recipe's colours."""
     return _show(frames.overlay(frame_id))
 
 
@@ -160,6 +160,6 @@ def get_heatmap(frames: Frames, frame_id: FrameId, label: Label) -> Response:
     return _show(frames.heatmap(frame_id, label))
 
 
-def _show(picture: Picture) -> Response:
+def _show(image: Image) -> Response:
     headers = {"Cache-Control": KEPT, "Content-Disposition": "inline"}
-    return Response(picture.content, media_type=picture.content_type, headers=headers)
+    return Response(image.content, media_type=image.content_type, headers=headers)

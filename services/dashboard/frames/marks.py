@@ -38,15 +38,15 @@ class Mark(BaseModel):
     verdict: Verdict = Field(description="what the line said, wrongly")
     recipe: str
     model_version: str
-    picture_key: str | None = Field(description="in object storage; null when the picture was not kept")
+    image_key: str | None = Field(description="in object storage; null when the image was not kept")
     note: str
     marked_by: str
     marked_at: AwareDatetime
 
     @model_validator(mode="after")
     def _key_is_of_the_frame(self) -> Self:
-        if self.picture_key is not None and not self.frame.owns(self.picture_key):
-            raise ValueError(f"{self.picture_key[:80]!r} is not below {self.frame.storage_key}/")
+        if self.image_key is not None and not self.frame.owns(self.image_key):
+            raise ValueError(f"{self.image_key[:80]!r} is not below {self.frame.storage_key}/")
         return self
 
 
@@ -75,7 +75,7 @@ class Marks:
             raise Problem(404, "no such frame is known: it never was, or it is older than what is kept")
         verdict = frame.verdict
         mark = Mark(
-            **verdict.model_dump(include={"verdict", "recipe", "model_version", "picture_key"}),
+            **verdict.model_dump(include={"verdict", "recipe", "model_version", "image_key"}),
             frame=verdict.frame,
             note=note,
             marked_by=by,

@@ -43,7 +43,7 @@ def show_frames(
 def show_frame(
     request: Request, frames: Frames, models: Models, marks: MarkedFrames, frame_id: FrameId
 ) -> HTMLResponse:
-    """One frame: the picture, the heatmap of each label, and the scores against their thresholds."""
+    """One frame: the image, the heatmap of each label, and the scores against their thresholds."""
     frame = frames.get(frame_id)
     labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
     named = [label for label in frame.faults if label not in labels or labels[label].role is not Role.QUALITY]

@@ -32,7 +32,7 @@ class FindingView(BaseModel):
 class HeatmapView(BaseModel):
     """Where the model looked for one label."""
 
-    url: str = Field(description="8-bit grey PNG of the picture's size; 255 is the hottest")
+    url: str = Field(description="8-bit grey PNG of the image's size; 255 is the hottest")
     towards: bool = Field(description="true: evidence for the label; false: for its absence")
     peak: tuple[int, int] | None = Field(description="x, y in pixels")
     box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
@@ -62,7 +62,7 @@ class FrameView(BaseModel):
     model_version: str
     inspected_at: datetime
     latency_ms: float
-    picture_url: str | None = Field(description="null when the picture was not kept")
+    image_url: str | None = Field(description="null when the image was not kept")
     overlay_url: str | None
     heatmaps: dict[str, HeatmapView]
     explained: bool = Field(description="the explainer has answered")
@@ -82,7 +82,7 @@ class FrameView(BaseModel):
             faults=[label for label, found in verdict.findings.items() if found.fault],
             unsure=[label for label, found in verdict.findings.items() if found.unsure],
             findings={label: FindingView(**found.model_dump()) for label, found in verdict.findings.items()},
-            picture_url=f"{folder}/picture" if verdict.picture_key else None,
+            image_url=f"{folder}/image" if verdict.image_key else None,
             overlay_url=f"{folder}/overlay" if explanation and explanation.overlay_key else None,
             heatmaps=_heatmaps(explanation, folder, trust),
             explained=explanation is not None,

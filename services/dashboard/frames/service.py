@@ -1,4 +1,4 @@
-"""Finding frames, and the pictures that prove their verdicts."""
+"""Finding frames, and the images that prove their verdicts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TrustOf = Callable[[str, str], Trust]
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """A file that a browser shows."""
 
     content: bytes
@@ -91,7 +91,7 @@ class FramesService:
         frame = self._known(frame_id)
         return FrameView.of(frame, self._trust(frame))
 
-    def picture(self, frame_id: str) -> Picture:
+    def image(self, frame_id: str) -> Image:
         """What the camera saw.
 
         Raises:
@@ -99,17 +99,17 @@ class FramesService:
             StorageError: it can't be had now.
         """
         frame = self._known(frame_id)
-        return self._file(frame, frame.verdict.picture_key, "the picture of this frame was not kept")
+        return self._file(frame, frame.verdict.image_key, "the image of this frame was not kept")
 
-    def overlay(self, frame_id: str) -> Picture:
-        """The picture with the heatmaps of its faults in the recipe's colours; raises as `picture`."""
+    def overlay(self, frame_id: str) -> Image:
+        """The image with the heatmaps of its faults in the recipe's colours; raises as `image`."""
         frame = self._known(frame_id)
         return self._file(
             frame, frame.explanation.overlay_key if frame.explanation else None, "this frame has no overlay"
         )
 
-    def heatmap(self, frame_id: str, label: str) -> Picture:
-        """The heatmap of one label; raises as `picture`."""
+    def heatmap(self, frame_id: str, label: str) -> Image:
+        """The heatmap of one label; raises as `image`."""
         frame = self._known(frame_id)
         found = frame.explanation.heatmaps.get(label) if frame.explanation else None
         return self._file(frame, found.key if found else None, "this frame has no heatmap of that label")
@@ -118,12 +118,12 @@ class FramesService:
         """The heatmaps of a frame; where there are none yet, the explainer is asked for them, once.
 
         Args:
-            frame_id: of any frame whose picture is kept.
+            frame_id: of any frame whose image is kept.
             labels: whose heatmaps; none: those that flagged the frame, or what it shows.
             by: who asks.
 
         Raises:
-            Problem: 404: no such frame, or its picture is not there; 422: it was not judged by such a label.
+            Problem: 404: no such frame, or its image is not there; 422: it was not judged by such a label.
             MessagingError: nobody was asked.
         """
         frame = self._known(frame_id)
@@ -166,9 +166,9 @@ class FramesService:
     def _ask(self, frame: KnownFrame, labels: Collection[str], by: str) -> None:
         """Heatmaps that are there are asked for again, since an explanation replaces the one before."""
         verdict = frame.verdict
-        key = verdict.picture_key
+        key = verdict.image_key
         if not key or not verdict.frame.owns(key) or not self._store.exists(key):
-            raise Problem(404, "the picture of this frame is not kept, so nothing can be explained")
+            raise Problem(404, "the image of this frame is not kept, so nothing can be explained")
         request = ExplanationRequested(
             **dict(verdict), labels=tuple(sorted(labels)), requested_by=by, requested_at=datetime.now(UTC)
         )
@@ -181,7 +181,7 @@ class FramesService:
             raise Problem(404, "no such frame is known: it never was, or it is older than what is kept")
         return frame
 
-    def _file(self, frame: KnownFrame, key: str | None, otherwise: str) -> Picture:
+    def _file(self, frame: KnownFrame, key: str | None, otherwise: str) -> Image:
         """A key comes from a message: only the frame's own files are shown."""
         if key is None or not frame.verdict.frame.owns(key):
             raise Problem(404, otherwise)
@@ -191,7 +191,7 @@ class FramesService:
             raise Problem(404, "it is not in object storage yet, or no longer") from error
         except ObjectTooLarge as error:
             raise Problem(404, f"it is too large to be an image of a frame: {error}") from error
-        return Picture(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
+        return Image(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
     def _walk(self, wanted: Wanted, before: Place | None) -> Iterator[KnownFrame]:
         names = [wanted.line] if wanted.line else self._lines.all()

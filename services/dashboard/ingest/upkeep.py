@@ -99,5 +99,5 @@ class Upkeep:
             _log.info("compacted the archive", segments_fewer=gone)
 
     def _tidy(self) -> None:
-        if films := sweep(self._store, datetime.now(UTC)):
-            _log.info("took away what was left of uploads that broke off", uploads=films)
+        if videos := sweep(self._store, datetime.now(UTC)):
+            _log.info("took away what was left of uploads that broke off", uploads=videos)

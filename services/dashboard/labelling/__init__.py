@@ -1,1 +1,1 @@
-"""Labelling: what people say about the frames of films and of the line."""
+"""Labelling: what people say about the frames of videos and of the line."""

@@ -40,7 +40,7 @@ from shared.messages import Name
 router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])
 
 KEPT: Final = "private, max-age=86400"
-"""For pictures: what is under a frame's address does not change."""
+"""For images: what is under a frame's address does not change."""
 SPOOLED_BYTES: Final = 32 * 1024**2
 
 
@@ -75,7 +75,7 @@ Labelling = Annotated[LabellingService, Depends(_labelling)]
 Exported = Annotated[Exports, Depends(_exports)]
 Making = Annotated[DatasetMaker, Depends(_datasets)]
 UploadPlace = Annotated[None, Depends(_upload_place, scope="function")]
-"""Asked for after the role, and given back before the answer: whoever has it may upload the next film at once."""
+"""Asked for after the role, and given back before the answer: whoever has it may upload the next video at once."""
 DownloadPlace = Annotated[None, Depends(_download_place)]
 """Held until the answer is sent."""
 SourceName = Annotated[SourceId, Path(examples=["line-seam"])]
@@ -84,7 +84,7 @@ Frame = Annotated[FrameKey, Path(examples=["12"])]
 
 @router.get("/sources", responses=documented(401, 422, 503))
 def list_sources(labelling: Labelling, paging: Paged) -> SourceList:
-    """Where frames come from, a page at a time: lines by recipe, then uploaded films; and how far people are."""
+    """Where frames come from, a page at a time: lines by recipe, then uploaded videos; and how far people are."""
     return labelling.sources(paging)
 
 
@@ -95,26 +95,26 @@ def get_source(labelling: Labelling, source: SourceName) -> SourceView:
 
 
 @router.post(
-    "/films",
+    "/videos",
     status_code=201,
     openapi_extra=BODY,
     max_body_size=LARGEST,
     responses=documented(400, 401, 403, 408, 409, 413, 422, 503),
 )
-async def upload_film(
+async def upload_video(
     request: Request, labelling: Labelling, caller: Engineer, audit: Audited, _place: UploadPlace
 ) -> SourceView:
-    """Upload a video, a zip of pictures, or pictures, to be labelled by a recipe.
+    """Upload a video, a zip of images, or images, to be labelled by a recipe.
 
-    It is read from beginning to end first, which takes minutes for a long film, and answered when all of it is in
+    It is read from beginning to end first, which takes minutes for a long video, and answered when all of it is in
     object storage. 503 with `Retry-After`: as many uploads as may are under way.
     """
     room: LabellingRoom = request.app.state.labelling
 
     def take(upload: Upload) -> SourceView:
         recipe = labelling.recipe_for(upload.recipe or None, upload.recipe_yaml or None)
-        with audit.recording("film.upload", upload.name[:200], caller.name):
-            return labelling.take_film(upload.path, name=upload.name, recipe_yaml=recipe, by=caller.name)
+        with audit.recording("video.upload", upload.name[:200], caller.name):
+            return labelling.take_video(upload.path, name=upload.name, recipe_yaml=recipe, by=caller.name)
 
     async with received(request, room.upload_bytes) as upload:
         return await run_in_threadpool(take, upload)
@@ -133,7 +133,7 @@ def get_queue(
 ) -> QueuePage:
     """The frames of a queue.
 
-    Of films: all, unlabelled, labelled. Of lines: marked (as wrongly judged), uncertain (scores near their thresholds,
+    Of videos: all, unlabelled, labelled. Of lines: marked (as wrongly judged), uncertain (scores near their thresholds,
     spread over parts and labels), disagreement (labelled otherwise than judged), labelled. Of both: second (to be
     read by another person, who is not shown what the first one said) and contradictions (to be settled).
     """
@@ -152,23 +152,23 @@ def get_frame_to_label(
 
 
 IMAGE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"}
+    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The image"}
 }
 
 
 @router.get(
-    "/sources/{source}/frames/{frame}/picture",
+    "/sources/{source}/frames/{frame}/image",
     response_class=Response,
     responses={**IMAGE, **documented(401, 404, 422, 503)},
 )
-def get_frame_picture(
+def get_frame_image(
     labelling: Labelling,
     source: SourceName,
     frame: Frame,
     width: Annotated[int | None, Query(ge=32, le=1920, description="pixels, at most; left out: as it is")] = None,
 ) -> Response:
-    """The picture of a frame; that of a film is decoded here."""
-    content = labelling.picture(source, frame, width)
+    """The image of a frame; that of a video is decoded here."""
+    content = labelling.image(source, frame, width)
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
     return Response(content, media_type=kind, headers={"Cache-Control": KEPT, "Content-Disposition": "inline"})
 
@@ -222,7 +222,7 @@ ZIP: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/zi
 
 @router.get("/sources/{source}/table.csv", response_class=Response, responses={**CSV, **documented(401, 404, 422, 503)})
 def get_table(exports: Exported, source: SourceName) -> Response:
-    """`<video>_data.csv`: the picture's name, then True or False for each label. Contradictions are left out."""
+    """`<video>_data.csv`: the image's name, then True or False for each label. Contradictions are left out."""
     sheet = exports.sheet(source)
     return Response(exports.table(sheet), media_type="text/csv", headers=_attached(f"{sheet.source.name}_data.csv"))
 
@@ -235,13 +235,13 @@ def get_table(exports: Exported, source: SourceName) -> Response:
 def get_archive(
     exports: Exported, source: SourceName, caller: Engineer, audit: Audited, _place: DownloadPlace
 ) -> Download:
-    """The table with its pictures, groups and authors: unpacked, a folder that a trainer learns from.
+    """The table with its images, groups and authors: unpacked, a folder that a trainer learns from.
 
-    It takes the plant's pictures away by the thousand, so it takes an engineer, and is in the audit log. 503 with
+    It takes the plant's images away by the thousand, so it takes an engineer, and is in the audit log. 503 with
     `Retry-After`: as many exports as may are under way. Whoever takes nothing of it for a minute loses the place.
     """
     sheet = exports.sheet(source)
-    with audit.recording("pictures.export", source, caller.name, pictures=len(sheet.learnable)):
+    with audit.recording("images.export", source, caller.name, images=len(sheet.learnable)):
         file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  the response closes it
         exports.archive(sheet, file)
     return Download(file, "application/zip", _attached(f"{sheet.source.name}.zip"))

@@ -1,4 +1,4 @@
-"""Frames of the lines whose pictures are kept: what was judged of them, wherever that is known."""
+"""Frames of the lines whose images are kept: what was judged of them, wherever that is known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LineFrames:
         return self._lines.all()
 
     def find(self, recipe: str, frame: str, history: History) -> Judged | None:
-        """One frame that was judged by a recipe; None when it is unknown, or its picture was not kept."""
+        """One frame that was judged by a recipe; None when it is unknown, or its image was not kept."""
         known = self._index.find(frame)
         if known is not None:
             return Judged.of(known.verdict) if known.verdict.recipe == recipe else None
@@ -39,7 +39,7 @@ class LineFrames:
         return next(recorded, None) or next(marked, None)
 
     def recent(self, recipe: str, line: str | None) -> Iterator[Judged]:
-        """The newest frames whose pictures are kept, of one line or of all."""
+        """The newest frames whose images are kept, of one line or of all."""
         kinds = (Kind.FLAGGED, Kind.PASSED)
         walks = (self._index.newest(name, kinds) for name in ([line] if line else self._lines.all()))
         for known in islice(newest_first(walks), MOST_LOOKED_AT):
@@ -49,12 +49,12 @@ class LineFrames:
     def marked(self, recipe: str, line: str | None) -> Iterator[tuple[Judged, Mark]]:
         """The frames whose verdict somebody holds to be wrong, those captured last first."""
         for mark in self._marks.newest(line, MOST_MARKS).marks:
-            if mark.recipe == recipe and mark.picture_key:
+            if mark.recipe == recipe and mark.image_key:
                 known = self._index.find(mark.frame.frame_id)
                 found = known.verdict.findings if known else {}
                 judged = Judged(
                     frame=mark.frame,
-                    picture_key=mark.picture_key,
+                    image_key=mark.image_key,
                     model_version=mark.model_version,
                     findings=found,
                 )

@@ -110,7 +110,7 @@ def show_desk(
     view = labelling.source(source)
     chosen = queue or view.queues[0]
     page = labelling.queue(source, chosen, by=caller.name, line=line, limit=1)
-    place = labelling.place_in_film(source, frame) if chosen is Queue.ALL else 0
+    place = labelling.place_in_video(source, frame) if chosen is Queue.ALL else 0
     return show(
         request,
         "desk.html",
@@ -121,7 +121,7 @@ def show_desk(
         work=page,
         place=place,
         line=line,
-        lines=[] if view.film else labelling.lines(),
+        lines=[] if view.video else labelling.lines(),
         wanted=frame if chosen is not Queue.ALL else None,
     )
 

@@ -35,7 +35,7 @@ class Queue(StrEnum):
     CONTRADICTIONS = "contradictions"
 
 
-OF_FILMS = (Queue.ALL, Queue.UNLABELLED, Queue.LABELLED, Queue.SECOND, Queue.CONTRADICTIONS)
+OF_VIDEOS = (Queue.ALL, Queue.UNLABELLED, Queue.LABELLED, Queue.SECOND, Queue.CONTRADICTIONS)
 OF_LINES = (
     Queue.MARKED,
     Queue.UNCERTAIN,
@@ -60,10 +60,10 @@ class LabelChoice(BaseModel):
         return cls(name=label.name, key=label.key, role=label.role, colour="#" + bytes(label.colour).hex())
 
 
-class FilmView(BaseModel):
-    """An uploaded film."""
+class VideoView(BaseModel):
+    """An uploaded video."""
 
-    kind: str = Field(description="video or album (a zip of pictures)")
+    kind: str = Field(description="video or album (a zip of images)")
     width: int
     height: int
     frames_per_second: float
@@ -75,13 +75,13 @@ class FilmView(BaseModel):
 class SourceView(BaseModel):
     """Frames that are labelled by one recipe, and how far people are."""
 
-    source: SourceId = Field(examples=["film-01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
+    source: SourceId = Field(examples=["video-01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
     name: str
     recipe: str
     task: Task
     labels: list[LabelChoice]
-    film: FilmView | None = Field(description="null: frames of the lines")
-    frames: int | None = Field(description="of the film; null: frames of the lines")
+    video: VideoView | None = Field(description="null: frames of the lines")
+    frames: int | None = Field(description="of the video; null: frames of the lines")
     labelled: int
     read_twice: int
     contradictions: int = Field(description="that nobody has settled")
@@ -90,7 +90,7 @@ class SourceView(BaseModel):
 
 
 class SourceList(BaseModel):
-    """The lines by recipe, then the films, the newest first."""
+    """The lines by recipe, then the videos, the newest first."""
 
     sources: list[SourceView]
     next: Next
@@ -127,7 +127,7 @@ class FrameToLabel(BaseModel):
     """A frame, what is known of it, and what was said. A second reading is shown nothing of the first, nor scores."""
 
     frame: FrameKey = Field(examples=["12"])
-    picture_url: str
+    image_url: str
     title: str = Field(description="where it is from, for people", examples=["frame 12, 0.48 s"])
     why: str = Field(description="it is in the queue")
     said: Said | None = Field(description="by the reading that was asked for; null: nothing yet")
@@ -239,7 +239,7 @@ class Contradiction(BaseModel):
     """A frame of which two people said something else; it stays one until it is settled."""
 
     frame: FrameKey
-    picture_url: str
+    image_url: str
     title: str
     first: Said = Field(description="before the second reading, however it was changed since")
     second: Said
@@ -264,7 +264,7 @@ class DatasetOrder(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "example": {"name": "seam-week-48", "sources": ["film-01JF6Z6TX4W8E1V2M6C3N9Q7RB", "line-seam"]}
+            "example": {"name": "seam-week-48", "sources": ["video-01JF6Z6TX4W8E1V2M6C3N9Q7RB", "line-seam"]}
         },
     )
 
@@ -273,12 +273,12 @@ class DatasetOrder(BaseModel):
 
 
 class DatasetMade(BaseModel):
-    """Tables and pictures, all of them in object storage."""
+    """Tables and images, all of them in object storage."""
 
     dataset: str = Field(description="what a training names", examples=["datasets/seam-week-48"])
-    pictures: int
+    images: int
     groups: int
     labels: dict[str, int]
     left_out: int = Field(description="frames of which two people contradict each other")
     between: int = Field(description="frames of a line that are too near to two groups to be in either")
-    missing: int = Field(description="labelled frames whose picture is gone, or that lack a label of the recipe")
+    missing: int = Field(description="labelled frames whose image is gone, or that lack a label of the recipe")

@@ -30,8 +30,8 @@ from services.dashboard.labelling.schemas import (
 )
 from services.dashboard.labelling.shown import contradictions_of, frame_of, kappa_view, source_view
 from services.dashboard.labelling.sources import Source, Sources, checked_recipe
-from services.dashboard.labelling.videos.reader import UnreadableFilm
-from services.dashboard.labelling.videos.repository import Films, KnownFilm, digest_of
+from services.dashboard.labelling.videos.reader import UnreadableVideo
+from services.dashboard.labelling.videos.repository import KnownVideo, Videos, digest_of
 from services.dashboard.labelling.videos.sandbox import look_through_apart
 from services.dashboard.labelling.videos.thumbnails import Thumbnails
 from services.dashboard.web.paging import Paging, Place, newest
@@ -65,18 +65,18 @@ class Wanted:
 class LabellingService:
     """What people may do with frames and labels."""
 
-    def __init__(self, store: ObjectStore, films: Films, ledger: Ledger, line_frames: LineFrames) -> None:
+    def __init__(self, store: ObjectStore, videos: Videos, ledger: Ledger, line_frames: LineFrames) -> None:
         self._store = store
-        self._films = films
+        self._videos = videos
         self._ledger = ledger
         self._desk = Desk(ledger, line_frames)
         self._work = Work(line_frames)
         self._line_frames = line_frames
-        self._sources = Sources(store, films)
+        self._sources = Sources(store, videos)
         self._thumbnails = Thumbnails()
 
     def sources(self, paging: Paging) -> SourceList:
-        """The sources of frames: the lines by recipe, then the films, the newest first."""
+        """The sources of frames: the lines by recipe, then the videos, the newest first."""
         shown, more = paging.part(self._sources.all(), _place)
         return SourceList(sources=[self._view(source) for source in shown], next=more)
 
@@ -97,11 +97,11 @@ class LabellingService:
         return self._line_frames.lines()
 
     def recipes(self) -> list[str]:
-        """Those that a film may be labelled by without giving one."""
+        """Those that a video may be labelled by without giving one."""
         return self._sources.recipes()
 
     def recipe_for(self, name: str | None, text: str | None) -> str:
-        """The recipe for a film, from its name or from what a person gave.
+        """The recipe for a video, from its name or from what a person gave.
 
         Raises:
             Problem: 422: none was given, or it can't be used.
@@ -110,12 +110,12 @@ class LabellingService:
             checked_recipe(text)
             return text
         if not name:
-            raise Problem(422, "recipe: say by which recipe the film is to be labelled, or give one as YAML")
+            raise Problem(422, "recipe: say by which recipe the video is to be labelled, or give one as YAML")
         if name not in self._sources.recipes():
             raise Problem(422, f"recipe: there are no models of a recipe {name!r}: give the recipe itself, as YAML")
         return self._sources.recipe_yaml(name)
 
-    def take_film(self, path: Path, *, name: str, recipe_yaml: str, by: str) -> SourceView:
+    def take_video(self, path: Path, *, name: str, recipe_yaml: str, by: str) -> SourceView:
         """Take in an uploaded file: it is answered when all of it is stored.
 
         Raises:
@@ -123,14 +123,14 @@ class LabellingService:
             StorageError: it was not kept.
         """
         try:
-            self._films.check_new(digest_of(path), recipe_yaml)
+            self._videos.check_new(digest_of(path), recipe_yaml)
             content = look_through_apart(path)
-            film = self._films.keep(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
-        except KnownFilm as error:
+            video = self._videos.keep(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
+        except KnownVideo as error:
             raise Problem(409, str(error)) from error
-        except UnreadableFilm as error:
+        except UnreadableVideo as error:
             raise Problem(422, f"{name}: {error}") from error
-        return self.source(film.source)
+        return self.source(video.source)
 
     def queue(
         self, source_id: str, queue: Queue, *, by: str, line: str | None = None, start: int = 0, limit: int = 100
@@ -144,13 +144,13 @@ class LabellingService:
         history = self._ledger.history(source.id)
         tasks = self._work.queue(source, history, queue, by=by, line=line)
         reading = reading_of(queue)
-        judged = {} if source.film else judged_in(history)
+        judged = {} if source.video else judged_in(history)
         shown = tasks[start : start + limit]
         frames = [frame_of(source, task, history.state(task.frame), judged.get(task.frame), reading) for task in shown]
         return QueuePage(source=source.id, queue=queue, reading=reading, total=len(tasks), start=start, frames=frames)
 
-    def place_in_film(self, source_id: str, frame: str | None) -> int:
-        """The number of a frame of a film; of none, the first one that nobody labelled.
+    def place_in_video(self, source_id: str, frame: str | None) -> int:
+        """The number of a frame of a video; of none, the first one that nobody labelled.
 
         Raises:
             Problem: 404: there is no such source.
@@ -159,7 +159,7 @@ class LabellingService:
         if frame is not None:
             return source.number(frame) or 0
         history = self._ledger.history(source.id)
-        numbers = range(source.film.frames if source.film else 0)
+        numbers = range(source.video.frames if source.video else 0)
         return next((number for number in numbers if history.state(str(number)).first is None), 0)
 
     def frame(self, source_id: str, frame: str, reading: Reading) -> FrameToLabel:
@@ -173,8 +173,8 @@ class LabellingService:
         judged = self._desk.known(source, history, [frame]).get(frame)
         return frame_of(source, Task(frame), history.state(frame), judged, reading)
 
-    def picture(self, source_id: str, frame: str, width: int | None = None) -> bytes:
-        """The picture of a frame as JPEG or PNG, as it is or made no wider than ``width``.
+    def image(self, source_id: str, frame: str, width: int | None = None) -> bytes:
+        """The image of a frame as JPEG or PNG, as it is or made no wider than ``width``.
 
         Raises:
             Problem: 404: it is not there.
@@ -186,23 +186,23 @@ class LabellingService:
             if width is None:
                 return self.file_of(source, frame, judged)
             return self._thumbnails.get((source.id, frame, width), width, lambda: self.file_of(source, frame, judged))
-        except (UnreadableFilm, ObjectNotFound) as error:
-            raise Problem(404, f"the picture of frame {frame} can't be had: {error}") from error
+        except (UnreadableVideo, ObjectNotFound) as error:
+            raise Problem(404, f"the image of frame {frame} can't be had: {error}") from error
 
     def file_of(self, source: Source, frame: str, judged: Judged | None) -> bytes:
-        """The picture file of a known frame.
+        """The image file of a known frame.
 
         Raises:
-            UnreadableFilm, ObjectNotFound: it is not there.
+            UnreadableVideo, ObjectNotFound: it is not there.
         """
-        if source.film is not None:
-            return self._films.picture(source.film, int(frame))
-        if judged is None or not judged.frame.owns(judged.picture_key):
-            raise ObjectNotFound(f"frame {frame} has no picture")
+        if source.video is not None:
+            return self._videos.image(source.video, int(frame))
+        if judged is None or not judged.frame.owns(judged.image_key):
+            raise ObjectNotFound(f"frame {frame} has no image")
         try:
-            return self._store.get(judged.picture_key, FILE_LIMIT)
+            return self._store.get(judged.image_key, FILE_LIMIT)
         except ObjectTooLarge as error:
-            raise UnreadableFilm(str(error)) from error
+            raise UnreadableVideo(str(error)) from error
 
     def label(self, source_id: str, order: LabelOrder, by: str) -> RecordView:
         """Keep what a person says; raises as `Desk.label`."""
@@ -271,5 +271,5 @@ class LabellingService:
 
 
 def _place(source: Source) -> Place:
-    """The lines by recipe, then the films, the newest first."""
-    return newest(source.film.uploaded_at, source.id) if source.film else (-sys.maxsize, source.id)
+    """The lines by recipe, then the videos, the newest first."""
+    return newest(source.video.uploaded_at, source.id) if source.video else (-sys.maxsize, source.id)

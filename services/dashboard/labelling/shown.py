@@ -11,16 +11,16 @@ from services.dashboard.labelling.annotations.annotation import Judged, Pair, Re
 from services.dashboard.labelling.annotations.log import History
 from services.dashboard.labelling.queues.work import Task, differing
 from services.dashboard.labelling.schemas import (
-    OF_FILMS,
     OF_LINES,
+    OF_VIDEOS,
     Contradiction,
-    FilmView,
     FrameToLabel,
     KappaView,
     LabelChoice,
     Said,
     ScoreView,
     SourceView,
+    VideoView,
 )
 from services.dashboard.labelling.sources import Source
 
@@ -28,20 +28,20 @@ from services.dashboard.labelling.sources import Source
 def source_view(source: Source, history: History) -> SourceView:
     """A source, and how far people are."""
     states = history.states.values()
-    film = source.film
+    video = source.video
     return SourceView(
         source=source.id,
         name=source.name,
         recipe=source.recipe.name,
         task=source.recipe.task,
         labels=[LabelChoice.of(label) for label in source.recipe.labels],
-        film=FilmView(**film.model_dump(), megabytes=film.size / 1e6) if film else None,
-        frames=film.frames if film else None,
+        video=VideoView(**video.model_dump(), megabytes=video.size / 1e6) if video else None,
+        frames=video.frames if video else None,
         labelled=sum(state.first is not None for state in states),
         read_twice=sum(state.read_twice for state in states),
         contradictions=sum(state.contradiction for state in states),
         counts=_counts(source, states),
-        queues=list(OF_FILMS if film else OF_LINES),
+        queues=list(OF_VIDEOS if video else OF_LINES),
     )
 
 
@@ -52,7 +52,7 @@ def frame_of(source: Source, task: Task, state: State, judged: Judged | None, re
     known = task.judged or judged
     return FrameToLabel(
         frame=task.frame,
-        picture_url=picture_url(source, task.frame),
+        image_url=image_url(source, task.frame),
         title=title_of(source, task.frame, known),
         why=task.why,
         said=Said.of(state.of(reading)),
@@ -77,7 +77,7 @@ def contradictions_of(source: Source, history: History, judged: Mapping[str, Jud
 def _contradiction(source: Source, frame: str, state: State, sides: Pair, judged: Judged | None) -> Contradiction:
     return Contradiction(
         frame=frame,
-        picture_url=picture_url(source, frame),
+        image_url=image_url(source, frame),
         title=title_of(source, frame, judged),
         first=Said.from_record(sides.first),
         second=Said.from_record(sides.second),
@@ -95,9 +95,9 @@ def kappa_view(kappa: Kappa) -> KappaView:
     return KappaView(**asdict(kappa), frames=kappa.frames, agreed=kappa.agreed)
 
 
-def picture_url(source: Source, frame: str) -> str:
-    """Where the picture of a frame is."""
-    return f"/api/labelling/sources/{source.id}/frames/{frame}/picture"
+def image_url(source: Source, frame: str) -> str:
+    """Where the image of a frame is."""
+    return f"/api/labelling/sources/{source.id}/frames/{frame}/image"
 
 
 def title_of(source: Source, frame: str, judged: Judged | None) -> str:
@@ -106,11 +106,11 @@ def title_of(source: Source, frame: str, judged: Judged | None) -> str:
         place = judged.frame
         part = f", part {place.part}" if place.part else ""
         return f"{place.line}, {place.camera}{part}, {place.captured_at:%Y-%m-%d %H:%M:%S} UTC"
-    if source.film is None:
+    if source.video is None:
         return frame
-    if source.film.kind == "album":
-        return f"{source.film.names[int(frame)]} ({int(frame) + 1} of {source.film.frames})"
-    return f"frame {frame}, {int(frame) / source.film.frames_per_second:.2f} s"
+    if source.video.kind == "album":
+        return f"{source.video.names[int(frame)]} ({int(frame) + 1} of {source.video.frames})"
+    return f"frame {frame}, {int(frame) / source.video.frames_per_second:.2f} s"
 
 
 def _scores(judged: Judged) -> Mapping[str, ScoreView]:

@@ -1,4 +1,4 @@
-"""Where frames to be labelled come from: uploaded films, and the lines."""
+"""Where frames to be labelled come from: uploaded videos, and the lines."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from services.dashboard.labelling.videos.repository import Film, Films
+from services.dashboard.labelling.videos.repository import Video, Videos
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 LINE: Final = "line-"
-FILM: Final = "film-"
+VIDEO: Final = "video-"
 NOT_THERE: Final = (ObjectNotFound, RecipeError, bundle.BundleError, ValidationError)
 """What was never there, and what can't be read."""
 
@@ -28,31 +28,31 @@ class Source:
     id: str
     name: str
     recipe: Recipe
-    film: Film | None
+    video: Video | None
     """None: frames of the lines."""
 
     def number(self, frame: str) -> int | None:
-        """The place of a frame in the film; None when it has none."""
-        if self.film is None or not frame.isdecimal() or str(int(frame)) != frame:
+        """The place of a frame in the video; None when it has none."""
+        if self.video is None or not frame.isdecimal() or str(int(frame)) != frame:
             return None
-        return int(frame) if int(frame) < self.film.frames else None
+        return int(frame) if int(frame) < self.video.frames else None
 
 
 class Sources:
     """All of them."""
 
-    def __init__(self, store: ObjectStore, films: Films) -> None:
+    def __init__(self, store: ObjectStore, videos: Videos) -> None:
         self._store = store
-        self._films = films
+        self._videos = videos
         self._recipe = lru_cache(maxsize=200)(self._read_recipe)
 
     def all(self) -> list[Source]:
-        """The lines by recipe, then the films, the newest first."""
+        """The lines by recipe, then the videos, the newest first."""
         lines = []
         for recipe in self.recipes():
             with suppress(*NOT_THERE):
                 lines.append(self._of_lines(recipe))
-        return [*lines, *map(self._of_film, self._films.all())]
+        return [*lines, *map(self._of_video, self._videos.all())]
 
     def get(self, source: str) -> Source:
         """One of them.
@@ -61,8 +61,8 @@ class Sources:
             Problem: 404.
         """
         try:
-            if source.startswith(FILM):
-                return self._of_film(self._films.get(source.removeprefix(FILM)))
+            if source.startswith(VIDEO):
+                return self._of_video(self._videos.get(source.removeprefix(VIDEO)))
             return self._of_lines(source.removeprefix(LINE))
         except NOT_THERE as error:
             raise Problem(404, f"there is no source {source!r}: GET /api/labelling/sources lists them") from error
@@ -90,8 +90,8 @@ class Sources:
     def _of_lines(self, recipe: str) -> Source:
         return Source(f"{LINE}{recipe}", recipe, _parsed(self.recipe_yaml(recipe)), None)
 
-    def _of_film(self, film: Film) -> Source:
-        return Source(film.source, film.name, _parsed(film.recipe_yaml), film)
+    def _of_video(self, video: Video) -> Source:
+        return Source(video.source, video.name, _parsed(video.recipe_yaml), video)
 
 
 @lru_cache(maxsize=200)

@@ -80,7 +80,7 @@ class Accounting(BaseModel):
     judged: int
     ok: int
     ng: int
-    error: int = Field(description="judged, and found to be no picture that can be inspected")
+    error: int = Field(description="judged, and found to be no image that can be inspected")
     refused: int = Field(description="neither the broker nor the camera's outbox would take them")
     parked: int | None = Field(
         description="put aside by the broker; it does not say of which line, so null when it may be of another: "

@@ -1,7 +1,7 @@
-"""What thresholds do: escapes and overkill of the whole recipe, counted picture by picture.
+"""What thresholds do: escapes and overkill of the whole recipe, counted image by image.
 
 Labels overlap: a part that two of them catch escapes only when both let it go. So effects are counted on the scores of
-each picture, all thresholds at once, and never added up from the curves of single labels.
+each image, all thresholds at once, and never added up from the curves of single labels.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from shared.recipe import Label, Recipe
 from shared.verdict import faults_of, judge
 
 ONE_AT_A_TIME: Final = (
-    "this model keeps no scores of single pictures, so what several moved thresholds do together is not known before "
+    "this model keeps no scores of single images, so what several moved thresholds do together is not known before "
     "they are saved and measured"
 )
 OTHERS_STAY: Final = (
-    "this model keeps no scores of single pictures: its curves show one moved threshold, the others as they are"
+    "this model keeps no scores of single images: its curves show one moved threshold, the others as they are"
 )
 
 
@@ -35,18 +35,18 @@ class LabelEffect(BaseModel):
     label: str
     threshold: float
     before: float = Field(description="the threshold of the model as it is")
-    positives: int | None = Field(None, description="pictures that have the label; null: not known")
+    positives: int | None = Field(None, description="images that have the label; null: not known")
     misses: int | None = Field(None, description="of them, those in which it would not be found")
     negatives: int | None = None
-    false_alarms: int | None = Field(None, description="pictures without the label in which it would be found")
+    false_alarms: int | None = Field(None, description="images without the label in which it would be found")
 
 
 class Effect(BaseModel):
-    """What a set of thresholds does, on the model's validation pictures."""
+    """What a set of thresholds does, on the model's validation images."""
 
     known: bool = Field(description="false: escapes and overkill are not known; `note` says why")
     note: str = Field("", description="what must be known to read this")
-    pictures: int | None
+    images: int | None
     escapes: Rate | None = Field(description="of the NG parts, those judged ok; without an interval, both ends are it")
     overkill: Rate | None = Field(description="of the ok parts, those judged NG")
     cost: float | None = Field(description="per part, at the recipe's costs and defect rate")
@@ -54,11 +54,11 @@ class Effect(BaseModel):
 
 
 def effect_of(recipe: Recipe, part: ScoredPart, thresholds: Mapping[str, float]) -> Effect:
-    """Judge scored pictures by other thresholds.
+    """Judge scored images by other thresholds.
 
     Args:
         recipe: multi-label, with the thresholds as they are.
-        part: its pictures, a column for each label in the recipe's order.
+        part: its images, a column for each label in the recipe's order.
         thresholds: those that move, by label.
     """
     truth, scores = as_array(part.truth) > 0.5, as_array(part.scores)
@@ -71,7 +71,7 @@ def effect_of(recipe: Recipe, part: ScoredPart, thresholds: Mapping[str, float])
     share = recipe.defect_rate if recipe.defect_rate is not None else float(ng.mean())
     return Effect(
         known=True,
-        pictures=len(ng),
+        images=len(ng),
         escapes=escapes,
         overkill=overkill,
         cost=_cost(recipe, share, escapes, overkill),
@@ -92,7 +92,7 @@ def effect_of_curves(recipe: Recipe, evaluation: Mapping[str, Any], thresholds: 
     return Effect(
         known=known,
         note=OTHERS_STAY if known else ONE_AT_A_TIME,
-        pictures=(evaluation.get("valid") or {}).get("pictures"),
+        images=(evaluation.get("valid") or {}).get("images"),
         escapes=_certain(point.get("escape_rate")),
         overkill=_certain(point.get("overkill_rate")),
         cost=point.get("cost"),

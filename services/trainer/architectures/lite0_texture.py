@@ -11,23 +11,23 @@ from keras import layers
 from services.trainer.architectures.compact import pool_both, residual
 from services.trainer.architectures.efficientnet_lite import PIXELS, STAGES, early_stages, load_early_stages
 from services.trainer.architectures.pretraining import Origin, rescale
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 FIRST_STAGES: Final = STAGES[:3]
-"""Up to an eighth of the picture's side: yarn, thread and edges, and no whole things yet."""
+"""Up to an eighth of the image's side: yarn, thread and edges, and no whole things yet."""
 FILTERS: Final = 64
 BLOCKS: Final = 2
 
 
-def build_lite0_texture(picture: PictureSpec, labels: int) -> keras.Model:
+def build_lite0_texture(image: ImageSpec, labels: int) -> keras.Model:
     """EfficientNet-Lite0's first layers, and a residual network (He et al. 2015) that judges what they see.
 
     Args:
-        picture: what the network sees.
+        image: what the network sees.
         labels: how many logits to give.
     """
-    inputs = layers.Input(picture.shape)
-    outputs = early_stages(rescale(inputs, picture, PIXELS), FIRST_STAGES)
+    inputs = layers.Input(image.shape)
+    outputs = early_stages(rescale(inputs, image, PIXELS), FIRST_STAGES)
     outputs = layers.Conv2D(FILTERS, 1, use_bias=False)(outputs)
     outputs = layers.ReLU()(layers.BatchNormalization()(outputs))
     for _ in range(BLOCKS):

@@ -1,4 +1,4 @@
-"""Starting from weights that were trained on millions of pictures: where they come from, what they expect."""
+"""Starting from weights that were trained on millions of images: where they come from, what they expect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras import layers
 
 from services.trainer.errors import TrainerError
 from shared.imaging.preprocessing import imagenet_statistics
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 
 class WeightsError(TrainerError):
@@ -38,27 +38,27 @@ class PixelScale:
     """The mean and deviation are in this order too."""
 
 
-def rescale(pictures: keras.KerasTensor, spec: PictureSpec, scale: PixelScale) -> keras.KerasTensor:
-    """From pictures as the recipe normalises them to what the weights were trained on, within the network.
+def rescale(images: keras.KerasTensor, spec: ImageSpec, scale: PixelScale) -> keras.KerasTensor:
+    """From images as the recipe normalises them to what the weights were trained on, within the network.
 
-    A picture normalised by itself is taken for one with ImageNet's statistics. A grey one gets three equal channels.
+    An image normalised by itself is taken for one with ImageNet's statistics. A grey one gets three equal channels.
 
     Args:
-        pictures: (frames, height, width, channels), as `shared.imaging.preprocessing.normalise` gives them.
-        spec: the recipe's picture.
+        images: (frames, height, width, channels), as `shared.imaging.preprocessing.normalise` gives them.
+        spec: the recipe's image.
         scale: what the weights were trained on.
 
     Returns:
         (frames, height, width, 3).
     """
     if spec.channels == 1:
-        pictures = layers.Concatenate()([pictures] * 3)
+        images = layers.Concatenate()([images] * 3)
     elif scale.order == "bgr":
-        pictures = keras.ops.flip(pictures, axis=-1)
+        images = keras.ops.flip(images, axis=-1)
     mean, deviation = _statistics(spec, scale.order)
     factors = [255 * was / becomes for was, becomes in zip(deviation, scale.deviation, strict=True)]
     offsets = [(255 * was - less) / by for was, less, by in zip(mean, scale.mean, scale.deviation, strict=True)]
-    return layers.Rescaling(factors, offsets, name="pixels")(pictures)
+    return layers.Rescaling(factors, offsets, name="pixels")(images)
 
 
 def sha256_of(file: Path) -> str:
@@ -95,7 +95,7 @@ def weights_in(folder: Path | None, architecture: str) -> Path | None:
     return found[0] if found else None
 
 
-def _statistics(spec: PictureSpec, order: str) -> tuple[list[float], list[float]]:
+def _statistics(spec: ImageSpec, order: str) -> tuple[list[float], list[float]]:
     if spec.normalisation == "unit":
         return [0.0] * 3, [1.0] * 3
     mean, deviation = (values.tolist() * (3 // spec.channels) for values in imagenet_statistics(spec))
@@ -103,7 +103,7 @@ def _statistics(spec: PictureSpec, order: str) -> tuple[list[float], list[float]
 
 
 def hold_statistics(network: keras.Model) -> None:
-    """Let batch normalisation go on with what it has seen in millions of pictures; a few hundred would mislead it."""
+    """Let batch normalisation go on with what it has seen in millions of images; a few hundred would mislead it."""
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False

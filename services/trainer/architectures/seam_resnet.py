@@ -7,24 +7,24 @@ from typing import Final
 import keras
 from keras import layers
 
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 FILTERS: Final = 64
 BLOCKS: Final = (2, 4, 2)
-"""Blocks of each stage; from the second on, a stage doubles the filters and halves the picture."""
+"""Blocks of each stage; from the second on, a stage doubles the filters and halves the image."""
 POOL: Final = 4
 
 
-def build_seam_resnet(picture: PictureSpec, labels: int) -> keras.Model:
+def build_seam_resnet(image: ImageSpec, labels: int) -> keras.Model:
     """A residual network with batch normalisation on its input, and after each ReLU instead of before it.
 
     At 100x100x3 with four labels it has 3,409,552 parameters and takes 5.59 billion multiply-accumulates.
 
     Args:
-        picture: what the network sees; at least 16 x 16.
+        image: what the network sees; at least 16 x 16.
         labels: how many logits to give.
     """
-    inputs = layers.Input(picture.shape)
+    inputs = layers.Input(image.shape)
     outputs = layers.BatchNormalization()(inputs)
     outputs = _relu_and_normalise(layers.Conv2D(FILTERS, 3, padding="same")(outputs))
     filters = FILTERS

@@ -18,14 +18,14 @@ from services.trainer.training.options import model_version_of, read_options, sh
 from shared.contracts.bundle import MANIFEST, BundleError, Form
 from shared.contracts.training import LARGEST_SEED, Precision, TrainingOptions
 from shared.engines.quiet import import_quietly
-from shared.recipe import PictureSpec, Task
+from shared.recipe import ImageSpec, Task
 from shared.settings import read_settings
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 app = typer.Typer(
-    help="Train models from labelled pictures, evaluate and promote them. Without a command: the service.",
+    help="Train models from labelled images, evaluate and promote them. Without a command: the service.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
@@ -34,7 +34,7 @@ DEFAULTS: Final = TrainingOptions()
 
 Data = Annotated[Path, typer.Option(help="Folder with images/ and labels.csv, and groups.csv where known.")]
 Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
-SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
+SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable images instead of stopping.")]
 
 
 def workbench() -> ModuleType:
@@ -49,7 +49,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Gets the bundle: model, recipe, evaluation.")],
     recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
     task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
-    size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's picture.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
     architecture: Annotated[str, typer.Option(help="See `describe`.")] = "efficientnet-lite0",
     weights: Annotated[
         Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
@@ -114,7 +114,7 @@ def evaluate(
     ] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
-    """Measure a model on a folder of labelled pictures."""
+    """Measure a model on a folder of labelled images."""
     with complaints():
         for path in filter(None, (report, html)):
             prove_writable(path.parent)
@@ -139,7 +139,7 @@ def describe(
 ) -> None:
     """Print an architecture's layers, parameters and multiply-accumulates."""
     with complaints():
-        workbench().describe(name, PictureSpec(height=height, width=width), labels)
+        workbench().describe(name, ImageSpec(height=height, width=width), labels)
 
 
 app.command("split")(split_folder)

@@ -1,4 +1,4 @@
-"""The commands for labelled pictures: what is in object storage, in and out of it, and the three parts of a split."""
+"""The commands for labelled images: what is in object storage, in and out of it, and the three parts of a split."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import as_dataset, check_out, find_version, keep
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.options import read_options, shares_of
-from services.trainer.training.pixels import decode_pictures
+from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import DatasetVersion, datasets, read_version, versions
 from shared.contracts.training import LARGEST_SEED
-from shared.recipe import PictureSpec, Recipe, Task, read_recipe
+from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.settings import read_settings
 from shared.storage import open_store
 
 commands = typer.Typer(
-    help="Labelled pictures in object storage: each import of something new is a version that never changes.",
+    help="Labelled images in object storage: each import of something new is a version that never changes.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
@@ -37,12 +37,12 @@ Folder = Annotated[Path, typer.Argument(help="With images/ and labels.csv or <vi
 Reference = Annotated[str, typer.Argument(help="name@version, or the name alone for its newest version.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Default: the labels are the table's columns.")]
 TaskOfFolder = Annotated[Task, typer.Option("--task", help="Of a folder without a recipe.")]
-SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable pictures instead of stopping.")]
+SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable images instead of stopping.")]
 Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
 DEFAULT_SHARES: Final = "0.78,0.20,0.02"
-SMALLEST: Final = PictureSpec(height=16, width=16, colour="grey")
-"""Of pictures that are decoded only to see that they can be."""
+SMALLEST: Final = ImageSpec(height=16, width=16, colour="grey")
+"""Of images that are decoded only to see that they can be."""
 
 
 @commands.command("import")
@@ -55,7 +55,7 @@ def import_dataset(
     by: Annotated[str, typer.Option(envvar="USER", help="Who brings it; kept in the version.")] = "command line",
     skip_problems: SkipProblems = False,
 ) -> None:
-    """Put a folder of labelled pictures into object storage: a new version, if anything changed."""
+    """Put a folder of labelled images into object storage: a new version, if anything changed."""
     with complaints():
         if not NAME.fullmatch(name):
             raise DatasetError([f"a dataset is named with letters, digits, _ and -, and not {name!r}"])
@@ -75,7 +75,7 @@ def import_dataset(
 def list_datasets(
     name: Annotated[str | None, typer.Argument(help="Of one dataset; default: all.")] = None,
 ) -> None:
-    """List the versions of datasets, oldest first, with how many pictures have each label."""
+    """List the versions of datasets, oldest first, with how many images have each label."""
     with complaints():
         store = open_store(read_settings(TrainerSettings))
         for dataset in [name] if name else datasets(store):
@@ -91,7 +91,7 @@ def export_dataset(
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
 ) -> None:
-    """Copy a version into a folder, as the tables that it came from, with its pictures, and split."""
+    """Copy a version into a folder, as the tables that it came from, with its images, and split."""
     with complaints():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DatasetError([f"{out} is not empty: choose another folder"])
@@ -141,9 +141,9 @@ def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool)
 
 
 def _opened(dataset: Dataset, *, skip_problems: bool) -> Dataset:
-    """What a training splits: pictures that can be decoded, each with its digest, by which copies are told."""
+    """What a training splits: images that can be decoded, each with its digest, by which copies are told."""
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
-        return decode_pictures(dataset, SMALLEST, Path(scratch), _on_problem(skip_problems=skip_problems))[0]
+        return decode_images(dataset, SMALLEST, Path(scratch), _on_problem(skip_problems=skip_problems))[0]
 
 
 def _on_problem(*, skip_problems: bool) -> OnProblem:
@@ -158,15 +158,15 @@ def _write_split(dataset: Dataset, out: Path, shares: str, seed: int) -> None:
         (out / name).write_bytes(content)
     _note(f"note: {warning}" for warning in parts.warnings)
     counts = ", ".join(f"{part} {len(examples)}" for part, examples in parts.parts.items())
-    typer.echo(f"{counts} pictures, in {out}")
+    typer.echo(f"{counts} images, in {out}")
 
 
 def _summary(version: DatasetVersion) -> str:
     counts = ", ".join(f"{label} {count}" for label, count in version.counts.items())
-    marked = sum(bool(picture.masks) for picture in version.pictures)
+    marked = sum(bool(image.masks) for image in version.images)
     counts += f"; {marked} with masks" if marked else ""
     made = f"{version.made_at:%Y-%m-%d %H:%M} UTC by {version.made_by} from {version.source}"
-    return f"{version.reference}  {len(version.pictures)} pictures in {version.groups} groups: {counts}  ({made})"
+    return f"{version.reference}  {len(version.images)} images in {version.groups} groups: {counts}  ({made})"
 
 
 def _note(lines: Iterable[str]) -> None:

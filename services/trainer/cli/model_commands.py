@@ -99,9 +99,9 @@ def history(recipe: Recipe) -> None:
 def compare(
     recipe: Recipe,
     baseline: Annotated[str, typer.Argument(help="A model version.")],
-    candidate: Annotated[str, typer.Argument(help="Another one: both are measured on its test pictures.")],
+    candidate: Annotated[str, typer.Argument(help="Another one: both are measured on its test images.")],
 ) -> None:
-    """Measure two models side by side on the same test pictures: each label and the whole, with 95 % intervals."""
+    """Measure two models side by side on the same test images: each label and the whole, with 95 % intervals."""
     with complaints():
         found = Measuring(_store()).compare(recipe, baseline, candidate)
         import_quietly("services.trainer.cli.side_by_side").show(found)
@@ -143,7 +143,7 @@ def set_thresholds(
     promotion: Annotated[bool, typer.Option("--promote", help="If it passes the gate.")] = False,
     wait_seconds: WaitSeconds = 60.0,
 ) -> None:
-    """Ask the running trainer for a version of other thresholds, measured on the model's own test pictures."""
+    """Ask the running trainer for a version of other thresholds, measured on the model's own test images."""
     with complaints():
         asked = _thresholds_of(recipe, model_version, chosen, reason=reason, requested_by=by, promote=promotion)
         answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)

@@ -32,7 +32,7 @@ def show(comparison: Comparison) -> None:
     for row, measure in enumerate(OF_WHOLE):
         table.add_row(
             "" if row else "whole",
-            "" if row else str(comparison.pictures),
+            "" if row else str(comparison.images),
             measure.replace("_", " "),
             told(getattr(before.evaluation, measure), before.evaluation.intervals.get(measure)),
             told(getattr(after.evaluation, measure), after.evaluation.intervals.get(measure)),

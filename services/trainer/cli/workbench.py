@@ -25,14 +25,14 @@ from services.trainer.datasets.draft import draft_recipe, side_of
 from services.trainer.datasets.labelled_images import OnProblem, read_dataset
 from services.trainer.datasets.learned import Learned, learned_by
 from services.trainer.evaluation.evaluate import Evaluation, table_of
-from services.trainer.evaluation.mistakes import keep_pictures
+from services.trainer.evaluation.mistakes import keep_images
 from services.trainer.evaluation.report.page import Subject, facts_of, render
 from services.trainer.evaluation.run import Examined
 from services.trainer.training.building import Built, Order, assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
 from services.trainer.training.naming import version_name
-from services.trainer.training.pixels import decode_pictures
+from services.trainer.training.pixels import decode_images
 from services.trainer.training.validation import engine_logits
 from services.trainer.training.workers import workers_of
 from shared.contracts.bundle import (
@@ -46,7 +46,7 @@ from shared.contracts.bundle import (
 )
 from shared.contracts.training import TrainingOptions
 from shared.engines.openvino import OpenVinoEngine
-from shared.recipe import PictureSpec, Recipe, Task, read_recipe
+from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.verdict import scores_of
 
@@ -104,7 +104,7 @@ def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None, *,
 
 @contextmanager
 def examined(model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: bool = False) -> Iterator[Sitting]:
-    """What a form of a bundle's network says of a folder of labelled pictures."""
+    """What a form of a bundle's network says of a folder of labelled images."""
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
@@ -114,7 +114,7 @@ def examined(model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: 
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
         ungrouped = replace(dataset, warnings=())  # nothing is split here
-        dataset, store = decode_pictures(ungrouped, recipe.picture, Path(scratch), on_problem)
+        dataset, store = decode_images(ungrouped, recipe.image, Path(scratch), on_problem)
         rows = np.arange(len(dataset.examples))
         scores = scores_of(engine_logits(engine, store, rows), recipe.task)
         learned = learned_by(bundle, dataset.examples, store.digest)
@@ -124,13 +124,13 @@ def examined(model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: 
 
 @dataclass(frozen=True)
 class Sitting:
-    """A model and a folder of labelled pictures."""
+    """A model and a folder of labelled images."""
 
     bundle: Bundle
     data: Path
     examined: Examined
     learned: Learned | None
-    """The pictures that the model knows from its training."""
+    """The images that the model knows from its training."""
     warnings: tuple[str, ...]
 
     @property
@@ -161,13 +161,13 @@ class Sitting:
         """The evaluation as a page, with what the bundle says of the model's training."""
         bundle, examined = self.bundle, self.examined
         document = from_json(bundle.file(EVALUATION))
-        mistakes, shots = keep_pictures(examined.worst_mistakes(DEFAULTS.mistakes), examined.store, examined.rows)
+        mistakes, shots = keep_images(examined.worst_mistakes(DEFAULTS.mistakes), examined.store, examined.rows)
         subject = Subject(
             version=bundle.version,
             facts=facts_of(bundle.manifest),
-            measured_on=f"the pictures of {self.data}",
+            measured_on=f"the images of {self.data}",
             examined=examined,
-            chosen_on="the same pictures (the thresholds were chosen on others)",
+            chosen_on="the same images (the thresholds were chosen on others)",
             points=examined.operating_points(),
             mistakes=mistakes,
             shots=shots,
@@ -177,16 +177,16 @@ class Sitting:
         return render(subject)
 
 
-def describe(name: str, picture: PictureSpec, labels: int) -> None:
+def describe(name: str, image: ImageSpec, labels: int) -> None:
     """Print an architecture's layers, parameters and multiply-accumulates."""
-    cost = cost_of(architecture_of(name).build(picture, labels))
+    cost = cost_of(architecture_of(name).build(image, labels))
     table = Table("layer", "kind", "output", "parameters", "multiply-accumulates", box=None)
     for layer in cost.layers:
         shape = " x ".join(str(side) for side in layer.shape)
         table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.macs:,}")
     console = Console()
     console.print(table)
-    size = f"{picture.height}x{picture.width}x{picture.channels}"
+    size = f"{image.height}x{image.width}x{image.channels}"
     console.print(f"{name} at {size} with {labels} labels: {cost.parameters:,} parameters, {cost.macs / 1e9:.2f} GMAC")
 
 
@@ -199,7 +199,7 @@ def summary_of(evaluation: Evaluation) -> str:
     }
     shares = ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in rates.items() if rate is not None)
     return (
-        f"{table_of(evaluation)}\n{evaluation.pictures} pictures of {evaluation.groups} groups: {shares}, "
+        f"{table_of(evaluation)}\n{evaluation.images} images of {evaluation.groups} groups: {shares}, "
         f"macro average precision {evaluation.macro_average_precision:.3f}"
     )
 

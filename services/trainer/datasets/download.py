@@ -12,19 +12,19 @@ from typing import Final
 from services.trainer.datasets.labelled_images import OnProblem, is_table, read_dataset
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import check_out, find_version, keep
-from shared.contracts.dataset import FOLDER, PICTURES, VERSIONS, DatasetVersion, DatasetVersionError
+from shared.contracts.dataset import FOLDER, IMAGES, VERSIONS, DatasetVersion, DatasetVersionError
 from shared.recipe import Recipe, Task
 from shared.storage.port import InvalidKey, ObjectStore
 
 PREFIX: Final = f"{FOLDER}/"
-OURS: Final = re.compile(rf"({VERSIONS}/[A-Za-z0-9_-]+\.json|{PICTURES}/[0-9a-f]{{64}})")
+OURS: Final = re.compile(rf"({VERSIONS}/[A-Za-z0-9_-]+\.json|{IMAGES}/[0-9a-f]{{64}})")
 """What versions are made of, below the prefix of a dataset."""
 THREADS: Final = 8
 
 
 @dataclass(frozen=True)
 class Material:
-    """Labelled pictures to learn from."""
+    """Labelled images to learn from."""
 
     folder: Path
     version: DatasetVersion
@@ -35,7 +35,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Reading:
-    """How labelled pictures are read."""
+    """How labelled images are read."""
 
     recipe: Recipe
     on_problem: OnProblem
@@ -44,7 +44,7 @@ class Reading:
 
 
 class Datasets:
-    """The labelled pictures that a request may name."""
+    """The labelled images that a request may name."""
 
     def __init__(self, store: ObjectStore, cache: Path, folders: Path | None) -> None:
         """Make them.
@@ -59,11 +59,11 @@ class Datasets:
         self._folders = folders
 
     def fetch(self, dataset: str, reading: Reading) -> Material:
-        """Find labelled pictures; those that are no version yet become one.
+        """Find labelled images; those that are no version yet become one.
 
         Args:
             dataset: ``name`` or ``name@version`` in object storage, also with ``datasets/`` before it; a prefix
-                ``datasets/<name>/`` that holds tables and pictures; or a folder of this machine.
+                ``datasets/<name>/`` that holds tables and images; or a folder of this machine.
             reading: how tables that are no version yet are read.
 
         Raises:

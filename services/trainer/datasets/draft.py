@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from services.trainer.datasets.labelled_images import Dataset
-from shared.imaging.codec import UnreadablePicture, size_of
+from shared.imaging.codec import UnreadableImage, size_of
 from shared.recipe import (
     NAMED_COLOURS,
     RESERVED_KEYS,
     Augmentation,
+    ImageSpec,
     Label,
-    PictureSpec,
     Recipe,
     RecipeError,
     Role,
@@ -28,9 +28,9 @@ from shared.recipe import (
 GOOD: Final = ("good", "ok", "normal", "intact")
 """Names of a label that says the part is ok."""
 SHARE_OF_GOOD: Final = 0.02
-"""A label that at least this share of the good pictures have is no defect."""
+"""A label that at least this share of the good images have is no defect."""
 SAMPLE: Final = 20
-"""Pictures whose size is looked at."""
+"""Images whose size is looked at."""
 SIDES: Final = (32, 160)
 """In pixels."""
 KEYS: Final = [key for key in "abcdefghijklmnopqrstuvwxyz0123456789" if key not in RESERVED_KEYS]
@@ -39,14 +39,14 @@ KEYS: Final = [key for key in "abcdefghijklmnopqrstuvwxyz0123456789" if key not 
 def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
     """A recipe for the labels of a dataset.
 
-    A label called good (or ok, normal, intact) is the quality; one that good pictures have now and then is an
+    A label called good (or ok, normal, intact) is the quality; one that good images have now and then is an
     attribute; any other is a defect. Where no label is the quality, exclusive labels are attributes, others defects.
 
     Args:
         name: of the product; what a recipe's name can't hold is replaced.
-        dataset: the labelled pictures.
+        dataset: the labelled images.
         task: how the labels relate.
-        side: height and width of the network's pictures, in pixels.
+        side: height and width of the network's images, in pixels.
 
     Raises:
         RecipeError: a label's name is none for a recipe, there are more of them than keys, or too few for the task.
@@ -61,7 +61,7 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
             task=task,
             description="Drafted from a table of labels: check the roles, keys and colours.",
             labels=_labels(dataset.label_names, roles),
-            picture=PictureSpec(height=side, width=side),
+            image=ImageSpec(height=side, width=side),
             augmentation=Augmentation(brightness=True, shift=0.03, noise=True),
         )
     except ValidationError as error:
@@ -108,9 +108,9 @@ def _colours(count: int) -> list[tuple[int, int, int]]:
 
 
 def side_of(dataset: Dataset) -> int:
-    """The side of the network's pictures for these: their own (the shorter one), as far as `SIDES` allow.
+    """The side of the network's images for these: their own (the shorter one), as far as `SIDES` allow.
 
-    Pictures that can't be read are passed over: whoever decodes them all names each with its row.
+    Images that can't be read are passed over: whoever decodes them all names each with its row.
     """
     sizes = list(islice(_sizes(dataset), SAMPLE)) or [SIDES]
     return int(np.clip(np.median([min(size) for size in sizes]), *SIDES))
@@ -118,5 +118,5 @@ def side_of(dataset: Dataset) -> int:
 
 def _sizes(dataset: Dataset) -> Iterator[tuple[int, int]]:
     for example in dataset.examples:
-        with suppress(OSError, UnreadablePicture):
-            yield size_of(example.picture.read_bytes())
+        with suppress(OSError, UnreadableImage):
+            yield size_of(example.image.read_bytes())

@@ -1,4 +1,4 @@
-"""The pictures that a model was evaluated on and never learned from, found again in object storage."""
+"""The images that a model was evaluated on and never learned from, found again in object storage."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import structlog
 
 from services.trainer.datasets.labelled_images import NAME
 from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import find_version, picture_of
+from services.trainer.datasets.versions import find_version, image_of
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.evaluate import Truth
 from shared.contracts.bundle import Bundle
 from shared.contracts.dataset import (
     DatasetVersion,
     DatasetVersionError,
-    LabelledPicture,
+    LabelledImage,
     datasets,
     read_version,
     versions,
 )
-from shared.imaging.codec import Picture, UnreadablePicture, decode
+from shared.imaging.codec import Image, UnreadableImage, decode
 from shared.storage.port import InvalidKey, ObjectStore
 
 THREADS: Final = 8
@@ -35,37 +35,37 @@ _log = structlog.stdlib.get_logger("held_back")
 
 
 class Incomparable(TrainerError):
-    """Two models can't be measured on the same pictures; the message says why."""
+    """Two models can't be measured on the same images; the message says why."""
 
 
 @dataclass(frozen=True)
 class HeldBack:
-    """Some pictures of a dataset version, which a model never learned from."""
+    """Some images of a dataset version, which a model never learned from."""
 
     version: DatasetVersion
-    pictures: tuple[LabelledPicture, ...]
+    images: tuple[LabelledImage, ...]
     truth: Truth
     """In the order of the model's labels."""
 
     @property
     def groups(self) -> list[str]:
-        """Of each picture."""
-        return [picture.group for picture in self.pictures]
+        """Of each image."""
+        return [image.group for image in self.images]
 
-    def read(self, store: ObjectStore, part: slice) -> list[Picture]:
-        """Some of the pictures, each checked to be the one that was labelled.
+    def read(self, store: ObjectStore, part: slice) -> list[Image]:
+        """Some of the images, each checked to be the one that was labelled.
 
         Raises:
             Incomparable: one is gone or has changed.
         """
 
-        def read(picture: LabelledPicture) -> Picture:
-            return decode(picture_of(self.version, picture, store))
+        def read(image: LabelledImage) -> Image:
+            return decode(image_of(self.version, image, store))
 
         try:
             with ThreadPoolExecutor(THREADS) as pool:
-                return list(pool.map(read, self.pictures[part]))
-        except (DatasetVersionError, UnreadablePicture) as error:
+                return list(pool.map(read, self.images[part]))
+        except (DatasetVersionError, UnreadableImage) as error:
             raise Incomparable(str(error)) from error
 
 
@@ -73,28 +73,28 @@ def held_back(bundle: Bundle, store: ObjectStore, part: str = "test") -> HeldBac
     """The test part of a model, or its validation part (``valid``).
 
     Raises:
-        Incomparable: the bundle does not say which it is, or its pictures are not in object storage.
+        Incomparable: the bundle does not say which it is, or its images are not in object storage.
     """
     names = _part(bundle, f"{part}.csv")
     version = version_of(bundle, store)
     if not names or version is None:
         raise Incomparable(
-            f"the {part} pictures of model {bundle.version} are not in object storage: "
+            f"the {part} images of model {bundle.version} are not in object storage: "
             "`dataset import` the folder that it was trained on, or train it on a dataset version"
         )
-    known = {picture.name: picture for picture in version.pictures}
+    known = {image.name: image for image in version.images}
     if missing := [name for name in names if name not in known]:
-        raise Incomparable(f"{version.reference} lacks {missing[0]}, a {part} picture of model {bundle.version}")
+        raise Incomparable(f"{version.reference} lacks {missing[0]}, a {part} image of model {bundle.version}")
     columns = [version.label_names.index(name) for name in bundle.recipe.label_names if name in version.label_names]
     if len(columns) != len(bundle.recipe.labels):
         raise Incomparable(f"{version.reference} lacks a label of model {bundle.version}")
-    pictures = tuple(known[name] for name in names)
-    truth = np.array([[picture.labels[column] for column in columns] for picture in pictures], np.float32)
-    return HeldBack(version, pictures, truth)
+    images = tuple(known[name] for name in names)
+    truth = np.array([[image.labels[column] for column in columns] for image in images], np.float32)
+    return HeldBack(version, images, truth)
 
 
 def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | None:
-    """How many of the pictures a model was trained or validated on; None where that is not known."""
+    """How many of the images a model was trained or validated on; None where that is not known."""
     names = names_learned(bundle)
     try:
         version = version_of(bundle, store)
@@ -102,14 +102,14 @@ def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | No
         return None
     if version is None or not names:
         return None
-    seen = {picture.digest for picture in version.pictures if picture.name in names}
-    return sum(picture.digest in seen for picture in test.pictures)
+    seen = {image.digest for image in version.images if image.name in names}
+    return sum(image.digest in seen for image in test.images)
 
 
 def known_groups(bundle: Bundle, test: HeldBack) -> int:
-    """Of how many groups of a model's own test pictures it was trained or validated on others."""
+    """Of how many groups of a model's own test images it was trained or validated on others."""
     names = names_learned(bundle)
-    return len({picture.group for picture in test.version.pictures if picture.name in names} & set(test.groups))
+    return len({image.group for image in test.version.images if image.name in names} & set(test.groups))
 
 
 def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
@@ -140,11 +140,11 @@ def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
 
 
 def names_learned(bundle: Bundle) -> set[str]:
-    """The names of the pictures that a model was trained or validated on."""
+    """The names of the images that a model was trained or validated on."""
     return {*_part(bundle, "train.csv"), *_part(bundle, "valid.csv")}
 
 
 def _part(bundle: Bundle, name: str) -> list[str]:
-    """The names of the pictures of one part of the split; none where the bundle has no such table."""
+    """The names of the images of one part of the split; none where the bundle has no such table."""
     content = bundle.files.get(name, b"").decode("utf-8", errors="replace")
     return [row[NAME] for row in csv.DictReader(io.StringIO(content)) if row.get(NAME)]

@@ -1,9 +1,9 @@
-"""Labelled pictures: a folder of tables, of pictures beside them, and of the groups that must not be split.
+"""Labelled images: a folder of tables, of images beside them, and of the groups that must not be split.
 
-A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the picture's file, and one column per label
+A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the image's file, and one column per label
 with True or False, separated by commas, semicolons or tabs. A leading column without a name (or named ``index``) is an
-index that some tool wrote, and is passed over. Several tables in one folder are read together. Pictures lie in
-``images/``, or beside the tables. ``groups.csv`` says which pictures belong together (``name,group``); without it,
+index that some tool wrote, and is passed over. Several tables in one folder are read together. Images lie in
+``images/``, or beside the tables. ``groups.csv`` says which images belong together (``name,group``); without it,
 those of a ``<video>_data.csv`` are one group. ``labelled.csv`` says who labelled them and when (``name,by,at``), where
 that is known. Masks, where there are any, lie as `shared.explain.masks` says.
 """
@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from services.trainer.datasets.tables import DatasetError, Place, Problem, Row, Table, read_table
-from shared.contracts.dataset import is_picture_name
+from shared.contracts.dataset import is_image_name
 from shared.explain.masks import mask_files
 
 LABELS: Final = "labels.csv"
 VIDEO_TABLE: Final = "_data.csv"
 GROUPS: Final = "groups.csv"
 LABELLED: Final = "labelled.csv"
-PICTURES: Final = "images"
+IMAGES: Final = "images"
 NAME: Final = "name"
 INDEX_COLUMNS: Final = ("", "index", "unnamed: 0")
 BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -32,7 +32,7 @@ BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 SHOWN_OF_NAME: Final = 40
 """Characters of a name that is too long."""
 UNGROUPED: Final = (
-    f"no {GROUPS}: each picture is taken for a part of its own; where several show the same part, say so in {GROUPS} "
+    f"no {GROUPS}: each image is taken for a part of its own; where several show the same part, say so in {GROUPS} "
     "(name,group), or they are on both sides of the split, and the evaluation flatters"
 )
 
@@ -42,10 +42,10 @@ OnProblem = Literal["stop", "skip"]
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled picture."""
+    """One labelled image."""
 
     name: str
-    picture: Path
+    image: Path
     labels: tuple[bool, ...]
     """In the order of the dataset's label names."""
     group: str
@@ -56,12 +56,12 @@ class Example:
     masks: tuple[tuple[str, Path], ...] = ()
     """The files that mark where in it the things are, each by its name below the folder."""
     digest: str = ""
-    """SHA-256 of the picture's file, in hexadecimal; empty where it was not opened yet."""
+    """SHA-256 of the image's file, in hexadecimal; empty where it was not opened yet."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled pictures of one product."""
+    """Labelled images of one product."""
 
     label_names: tuple[str, ...]
     examples: tuple[Example, ...]
@@ -79,16 +79,16 @@ class Dataset:
 def read_dataset(
     folder: Path, label_names: Sequence[str] = (), *, exclusive: bool = False, on_problem: OnProblem = "stop"
 ) -> Dataset:
-    """Read a folder of labelled pictures. The pictures themselves are not opened.
+    """Read a folder of labelled images. The images themselves are not opened.
 
     Args:
         folder: with the tables.
         label_names: the recipe's labels, in its order; empty for those of the first table.
-        exclusive: exactly one label of each picture must be true.
+        exclusive: exactly one label of each image must be true.
         on_problem: what a row that is wrong does.
 
     Raises:
-        DatasetError: there is no table, a label of the recipe has no column, no picture is left, or (``stop``) a row is
+        DatasetError: there is no table, a label of the recipe has no column, no image is left, or (``stop``) a row is
             wrong.
     """
     tables = [read_table(path, (NAME,)) for path in find_tables(folder)]
@@ -99,7 +99,7 @@ def read_dataset(
     if reader.problems and on_problem == "stop":
         raise DatasetError(reader.problems)
     if not reader.examples:
-        raise DatasetError([*reader.problems, f"{folder}: no picture to learn from"])
+        raise DatasetError([*reader.problems, f"{folder}: no image to learn from"])
     return Dataset(names, tuple(reader.examples.values()), tuple(reader.problems), reader.warnings)
 
 
@@ -128,7 +128,7 @@ def label_columns(table: Table) -> tuple[str, ...]:
 
 
 def group_of_table(table: str, name: str) -> str:
-    """The group of a picture that no ``groups.csv`` names: the video of its table, or itself."""
+    """The group of an image that no ``groups.csv`` names: the video of its table, or itself."""
     return table.removesuffix(VIDEO_TABLE) if table.endswith(VIDEO_TABLE) else name
 
 
@@ -145,7 +145,7 @@ class _Reader:
         self._folder = folder
         self._names = names
         self._exclusive = exclusive
-        self._pictures = folder / PICTURES if (folder / PICTURES).is_dir() else folder
+        self._images = folder / IMAGES if (folder / IMAGES).is_dir() else folder
         self._groups = self._read_groups(folder / GROUPS)
         self._labelled = self._read_labelled(folder / LABELLED)
 
@@ -184,9 +184,9 @@ class _Reader:
             what = "is listed twice" if before.labels == labels else "is labelled otherwise"
             raise _WrongRow(f"{name} {what}, see {before.place}: keep one of the two")
         by, at = self._labelled.get(name, (None, None))
-        picture, group = self._picture(name), self._group(name, table)
+        image, group = self._image(name), self._group(name, table)
         masks = tuple(mask_files(self._folder, name, self._names))
-        self.examples[name] = Example(name, picture, labels, group, row.place, by, at, masks)
+        self.examples[name] = Example(name, image, labels, group, row.place, by, at, masks)
 
     def _labels(self, row: Row) -> tuple[bool, ...]:
         for label in self._names:
@@ -198,19 +198,19 @@ class _Reader:
             raise _WrongRow(f"{' and '.join(true) or 'no label'} is true, and the recipe wants exactly one")
         return labels
 
-    def _picture(self, name: str) -> Path:
-        if not is_picture_name(name):
-            raise _WrongRow(f"{name!r} is no name of a picture in {self._pictures.name}")
+    def _image(self, name: str) -> Path:
+        if not is_image_name(name):
+            raise _WrongRow(f"{name!r} is no name of an image in {self._images.name}")
         if name != (plain := str(PurePosixPath(name))):
             raise _WrongRow(f"{name!r} is another name of {plain!r}: write it so")
-        picture = self._pictures / name
+        image = self._images / name
         try:
-            there = picture.is_file()
+            there = image.is_file()
         except OSError as error:
             raise _WrongRow(f"{name[:SHOWN_OF_NAME]} can't be looked for ({error.strerror}): rename it") from error
         if not there:
-            raise _WrongRow(f"{name} is not there: put it into {self._pictures}, or remove the row")
-        return picture
+            raise _WrongRow(f"{name} is not there: put it into {self._images}, or remove the row")
+        return image
 
     def _group(self, name: str, table: Table) -> str:
         if self._groups is None:

@@ -1,4 +1,4 @@
-"""How many of the pictures that a model is measured on it was trained or validated on: of those, figures flatter."""
+"""How many of the images that a model is measured on it was trained or validated on: of those, figures flatter."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from shared.contracts.bundle import Bundle
 
 
 class Learned(BaseModel):
-    """Pictures that a model knows, or seems to know, from its training."""
+    """Images that a model knows, or seems to know, from its training."""
 
     model_config = ConfigDict(frozen=True)
 
-    pictures: int = Field(ge=1)
-    of: int = Field(description="pictures that it is measured on")
+    images: int = Field(ge=1)
+    of: int = Field(description="images that it is measured on")
     known_by: Literal["content", "name"] = Field(
         description="of a folder that is the very one of the training, or by their names alone"
     )
@@ -26,21 +26,21 @@ class Learned(BaseModel):
     def __str__(self) -> str:
         if self.known_by == "content":
             return (
-                f"the model was trained or validated on {self.pictures} of these {self.of} pictures, and these figures "
+                f"the model was trained or validated on {self.images} of these {self.of} images, and these figures "
                 "flatter: measure it on others"
             )
         return (
-            f"{self.pictures} of these {self.of} pictures have the names of some that the model was trained or "
+            f"{self.images} of these {self.of} images have the names of some that the model was trained or "
             "validated on: if they are the same, these figures flatter"
         )
 
 
 def learned_by(bundle: Bundle, examples: Sequence[Example], digest: str) -> Learned | None:
-    """What a model knows of some pictures; None where it knows none, or does not say what it learned from.
+    """What a model knows of some images; None where it knows none, or does not say what it learned from.
 
     Args:
         bundle: the model.
-        examples: the pictures.
+        examples: the images.
         digest: the `shared.contracts.dataset.content_digest` of them all.
     """
     names = names_learned(bundle)
@@ -48,4 +48,4 @@ def learned_by(bundle: Bundle, examples: Sequence[Example], digest: str) -> Lear
     if not known:
         return None
     same = digest == bundle.manifest.dataset
-    return Learned(pictures=known, of=len(examples), known_by="content" if same else "name")
+    return Learned(images=known, of=len(examples), known_by="content" if same else "name")

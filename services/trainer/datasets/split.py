@@ -17,7 +17,7 @@ from shared.contracts.training import Shares
 
 PARTS: Final = ("train", "valid", "test")
 RUNS: Final = 20
-"""Into how many runs of neighbours the pictures are cut where there are too few groups."""
+"""Into how many runs of neighbours the images are cut where there are too few groups."""
 HANDINGS: Final = 5_000
 """How many times a group is handed out, over all tries."""
 NAMED: Final = 3
@@ -35,7 +35,7 @@ LEAST_TRAIN: Final = 0.4
 
 @dataclass(frozen=True)
 class Split:
-    """Where each picture went."""
+    """Where each image went."""
 
     train: tuple[Example, ...]
     valid: tuple[Example, ...]
@@ -54,13 +54,13 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
     Groups are handed out from the largest to the smallest, each to the part that lacks most of what it brings (after
     Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10); of many tries, the one counts that comes nearest to the
     shares of every label. Groups that hold the same file are taken for one. Where there are fewer groups than parts,
-    the pictures are cut into runs of neighbours. A warning says so of either.
+    the images are cut into runs of neighbours. A warning says so of either.
 
     Raises:
-        DatasetError: there are fewer pictures than parts.
+        DatasetError: there are fewer images than parts.
     """
     if len(dataset.examples) < len(PARTS):
-        raise DatasetError([f"{len(dataset.examples)} picture(s) can't be split into {', '.join(PARTS)}: label more"])
+        raise DatasetError([f"{len(dataset.examples)} image(s) can't be split into {', '.join(PARTS)}: label more"])
     found = _shared_out(dataset, shares, seed)
     scarce_parts = _scarce(dataset.label_names, found)
     advice = _advice(dataset, found, shares, seed) if scarce_parts else []
@@ -76,9 +76,9 @@ def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
 
 
 def scarce(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
-    """Which labels too few pictures have, or lack, to measure how well they are told."""
+    """Which labels too few images have, or lack, to measure how well they are told."""
     few = _few(label_names, labels)
-    return [f"too few pictures with or without {few} to measure them: label at least {FEW} of each"] if few else []
+    return [f"too few images with or without {few} to measure them: label at least {FEW} of each"] if few else []
 
 
 def _shared_out(dataset: Dataset, shares: Shares, seed: int) -> Split:
@@ -100,8 +100,8 @@ def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
     runs = [[dataset.examples[index] for index in run] for run in cuts if len(run)]
     return runs, [
         *warnings,
-        f"{len(together)} group(s) can't be split into {', '.join(PARTS)}: neighbouring pictures may be on both sides, "
-        "and the evaluation flatters; add pictures of other parts, batches or videos",
+        f"{len(together)} group(s) can't be split into {', '.join(PARTS)}: neighbouring images may be on both sides, "
+        "and the evaluation flatters; add images of other parts, batches or videos",
     ]
 
 
@@ -127,7 +127,7 @@ def _joined(examples: Sequence[Example]) -> tuple[dict[str, str], list[str]]:
 def _of_copies(copies: Sequence[tuple[str, str]]) -> str:
     told = ", ".join(f"{copy} of {name}" for copy, name in copies[:NAMED]) + (", …" if copies[NAMED:] else "")
     return (
-        f"{len(copies)} picture(s) are copies of one of another group ({told}), and the groups of both are taken for "
+        f"{len(copies)} image(s) are copies of one of another group ({told}), and the groups of both are taken for "
         "one: remove copies, which count as often as they are there"
     )
 
@@ -169,7 +169,7 @@ def _hand_out(
 
 
 def _weight(group: list[Example]) -> list[int]:
-    """Of a group: its pictures, and how many have each label."""
+    """Of a group: its images, and how many have each label."""
     return [len(group), *np.sum([example.labels for example in group], axis=0)]
 
 
@@ -177,7 +177,7 @@ def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
     warnings = []
     for part, examples in found.parts.items():
         if few := _few(label_names, [example.labels for example in examples]):
-            warnings.append(f"{part} has too few pictures with or without {few} to measure them well")
+            warnings.append(f"{part} has too few images with or without {few} to measure them well")
     return warnings
 
 
@@ -197,7 +197,7 @@ def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[s
         if asked and asked != shares and _measures(_shared_out(dataset, asked, seed), columns):
             names = ", ".join(dataset.label_names[column] for column in columns)
             return [
-                f"ask for shares {asked} (option shares, --split): valid and test then have {FEW} pictures with and "
+                f"ask for shares {asked} (option shares, --split): valid and test then have {FEW} images with and "
                 f"without {names}, as a promotion asks for in test"
             ]
     return []
@@ -213,7 +213,7 @@ def _raised(shares: Shares, least: float) -> Shares | None:
 
 
 def _measures(found: Split, columns: list[int]) -> bool:
-    """Whether valid and test have enough pictures with and without some labels."""
+    """Whether valid and test have enough images with and without some labels."""
     for part in (found.valid, found.test):
         true = np.sum([example.labels for example in part], axis=0)[columns]
         if min(true.min(), (len(part) - true).min()) < FEW:

@@ -46,7 +46,7 @@ class Problem:
 
 
 class DatasetError(TrainerError):
-    """Labelled pictures that can't be learned from; the message names each file and line."""
+    """Labelled images that can't be learned from; the message names each file and line."""
 
     def __init__(self, problems: Sequence[Problem | str]) -> None:
         shown = [str(problem) for problem in problems[:SHOWN]]

@@ -1,4 +1,4 @@
-"""From a folder of labelled pictures to a dataset version in object storage, and back."""
+"""From a folder of labelled images to a dataset version in object storage, and back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Final
 
 from services.trainer.datasets.labelled_images import (
     GROUPS,
+    IMAGES,
     LABELLED,
     NAME,
-    PICTURES,
     Dataset,
     Example,
     OnProblem,
@@ -26,14 +26,14 @@ from shared.contracts.dataset import (
     FOLDER,
     DatasetVersion,
     DatasetVersionError,
-    LabelledPicture,
+    LabelledImage,
+    image_key,
     make_version,
-    picture_key,
     read_version,
     versions,
     write_version,
 )
-from shared.imaging.codec import UnreadablePicture, decode
+from shared.imaging.codec import UnreadableImage, decode
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 THREADS: Final = 8
@@ -54,37 +54,37 @@ class Kept:
 def keep(
     dataset: Dataset, store: ObjectStore, name: str, *, by: str, source: str, on_problem: OnProblem = "stop"
 ) -> Kept:
-    """Keep labelled pictures as a version, unless they are what the newest version holds.
+    """Keep labelled images as a version, unless they are what the newest version holds.
 
     Args:
-        dataset: as it was read; its pictures are opened here.
+        dataset: as it was read; its images are opened here.
         store: object storage.
         name: of the dataset.
         by: who brings it.
         source: where it comes from.
-        on_problem: what a row that was passed over, or a picture or mask that can't be decoded, does; a picture whose
+        on_problem: what a row that was passed over, or an image or mask that can't be decoded, does; an image whose
             mask can't be is kept without it.
 
     Raises:
-        DatasetError: there is a problem (``stop``), no picture can be decoded, or one changes meanwhile.
+        DatasetError: there is a problem (``stop``), no image can be decoded, or one changes meanwhile.
         DatasetVersionError: the newest version can't be read.
         StorageError: of the storage itself.
     """
-    pictures, unreadable = _look_at(dataset.examples)
+    images, unreadable = _look_at(dataset.examples)
     problems = sorted([*dataset.problems, *unreadable], key=lambda each: (each.place.file, each.place.line))
-    if problems and (on_problem == "stop" or not pictures):
+    if problems and (on_problem == "stop" or not images):
         raise DatasetError(problems)
     warnings = (
-        *scarce(dataset.label_names, [picture.labels for _, picture in pictures]),
-        *_twins(pictures),
+        *scarce(dataset.label_names, [image.labels for _, image in images]),
+        *_twins(images),
         *dataset.warnings,
     )
     before = newest_version(store, name)
     number = int(before.version.partition("-")[0]) + 1 if before else 1
-    made = make_version(name, number, dataset.label_names, [each for _, each in pictures], by=by, source=source)
+    made = make_version(name, number, dataset.label_names, [each for _, each in images], by=by, source=source)
     if before and _same(before, made):
         return Kept(before, False, tuple(problems), warnings)
-    _upload(pictures, store, name)
+    _upload(images, store, name)
     write_version(store, made)
     return Kept(made, True, tuple(problems), warnings)
 
@@ -115,29 +115,29 @@ def find_version(store: ObjectStore, reference: str) -> DatasetVersion:
         known = ", ".join(versions(store, name)) or "none"
         raise DatasetError([f"dataset {name!r} has no version {version!r}; there is {known}"]) from None
     if found is None:
-        how = f"import it, or put its tables and pictures below {FOLDER}/{name}/"
+        how = f"import it, or put its tables and images below {FOLDER}/{name}/"
         raise DatasetError([f"there is no dataset {name!r} in object storage: {how}"])
     return found
 
 
 def check_out(version: DatasetVersion, store: ObjectStore, folder: Path) -> None:
-    """Write a version as a folder that can be read, and imported, again: its tables, pictures and masks.
+    """Write a version as a folder that can be read, and imported, again: its tables, images and masks.
 
     Raises:
-        DatasetVersionError: a picture or a mask is missing or has changed.
+        DatasetVersionError: an image or a mask is missing or has changed.
         StorageError: of the storage itself.
     """
     for table, content in tables_of(version).items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / table).write_bytes(content)
 
-    def fetch(picture: LabelledPicture) -> None:
-        _write(folder / PICTURES / picture.name, picture_of(version, picture, store))
-        for name, digest in picture.masks.items():
+    def fetch(image: LabelledImage) -> None:
+        _write(folder / IMAGES / image.name, image_of(version, image, store))
+        for name, digest in image.masks.items():
             _write(folder / name, _content(version, name, digest, store))
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(fetch, version.pictures))
+        list(pool.map(fetch, version.images))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -145,37 +145,37 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def picture_of(version: DatasetVersion, picture: LabelledPicture, store: ObjectStore) -> bytes:
+def image_of(version: DatasetVersion, image: LabelledImage, store: ObjectStore) -> bytes:
     """The very file that was labelled.
 
     Raises:
         DatasetVersionError: it is missing or has changed.
         StorageError: of the storage itself.
     """
-    return _content(version, picture.name, picture.digest, store)
+    return _content(version, image.name, image.digest, store)
 
 
 def _content(version: DatasetVersion, name: str, digest: str, store: ObjectStore) -> bytes:
     try:
-        content = store.get(picture_key(version.dataset, digest))
+        content = store.get(image_key(version.dataset, digest))
     except ObjectNotFound as error:
-        raise DatasetVersionError(f"{version.reference} lacks its picture {name}: {error}") from error
+        raise DatasetVersionError(f"{version.reference} lacks its image {name}: {error}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise DatasetVersionError(f"{version.reference}: picture {name} has changed since it was kept")
+        raise DatasetVersionError(f"{version.reference}: image {name} has changed since it was kept")
     return content
 
 
 def tables_of(version: DatasetVersion) -> dict[str, bytes]:
     """The tables that a version came from, by file, with ``groups.csv`` and ``labelled.csv`` where they say more."""
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
-    for each in version.pictures:
+    for each in version.images:
         rows[each.table].append((each.name, *each.labels))
     tables = {table: written((NAME, *version.label_names), lines) for table, lines in rows.items()}
-    if any(each.group != group_of_table(each.table, each.name) for each in version.pictures):
-        tables[GROUPS] = written((NAME, "group"), [(each.name, each.group) for each in version.pictures])
+    if any(each.group != group_of_table(each.table, each.name) for each in version.images):
+        tables[GROUPS] = written((NAME, "group"), [(each.name, each.group) for each in version.images])
     labelled = [
         (each.name, each.labelled_by or "", each.labelled_at.isoformat() if each.labelled_at else "")
-        for each in version.pictures
+        for each in version.images
         if each.labelled_by or each.labelled_at
     ]
     if labelled:
@@ -184,37 +184,37 @@ def tables_of(version: DatasetVersion) -> dict[str, bytes]:
 
 
 def as_dataset(version: DatasetVersion) -> Dataset:
-    """A version as a dataset whose pictures are not on this machine."""
+    """A version as a dataset whose images are not on this machine."""
     lines: dict[str, int] = defaultdict(lambda: 1)
     examples = []
-    for each in version.pictures:
+    for each in version.images:
         lines[each.table] += 1
         place = Place(each.table, lines[each.table])
         examples.append(Example(each.name, Path(each.name), each.labels, each.group, place, digest=each.digest))
     return Dataset(version.label_names, tuple(examples))
 
 
-def _look_at(examples: Sequence[Example]) -> tuple[list[tuple[Example, LabelledPicture]], list[Problem]]:
-    """Each example as a version lists it, and which of them, or of their masks, are no pictures."""
+def _look_at(examples: Sequence[Example]) -> tuple[list[tuple[Example, LabelledImage]], list[Problem]]:
+    """Each example as a version lists it, and which of them, or of their masks, are no images."""
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(_look, examples))
-    pictures = [(example, picture) for example, (picture, _) in zip(examples, found, strict=True) if picture]
-    return pictures, [problem for _, problems in found for problem in problems]
+    images = [(example, image) for example, (image, _) in zip(examples, found, strict=True) if image]
+    return images, [problem for _, problems in found for problem in problems]
 
 
-def _look(example: Example) -> tuple[LabelledPicture | None, list[Problem]]:
+def _look(example: Example) -> tuple[LabelledImage | None, list[Problem]]:
     try:
-        digest = _digest_of_picture(example.picture)
-    except (OSError, UnreadablePicture) as error:
+        digest = _digest_of_image(example.image)
+    except (OSError, UnreadableImage) as error:
         return None, [Problem(example.place, f"{example.name}: {error}")]
     masks: dict[str, str] = {}
     problems = []
     for name, path in example.masks:
         try:
-            masks[name] = _digest_of_picture(path)
-        except (OSError, UnreadablePicture) as error:
+            masks[name] = _digest_of_image(path)
+        except (OSError, UnreadableImage) as error:
             problems.append(Problem(example.place, f"{name}, the mask of {example.name}: {error}"))
-    picture = LabelledPicture(
+    image = LabelledImage(
         name=example.name,
         digest=digest,
         labels=example.labels,
@@ -224,41 +224,41 @@ def _look(example: Example) -> tuple[LabelledPicture | None, list[Problem]]:
         labelled_at=example.labelled_at,
         masks=masks,
     )
-    return picture, problems
+    return image, problems
 
 
-def _digest_of_picture(path: Path) -> str:
+def _digest_of_image(path: Path) -> str:
     content = path.read_bytes()
     decode(content)
     return hashlib.sha256(content).hexdigest()
 
 
-def _twins(pictures: Iterable[tuple[Example, LabelledPicture]]) -> Iterator[str]:
+def _twins(images: Iterable[tuple[Example, LabelledImage]]) -> Iterator[str]:
     """Files of equal content that contradict each other."""
-    first: dict[str, tuple[Example, LabelledPicture]] = {}
-    for example, picture in pictures:
-        other, known = first.setdefault(picture.digest, (example, picture))
-        if known.labels != picture.labels:
-            yield f"{example.place}: {picture.name} is the same picture as {other.place}, and is labelled otherwise"
-        elif known.group != picture.group:
-            yield f"{example.place}: {picture.name} is the same picture as {other.place}, and is in another group"
+    first: dict[str, tuple[Example, LabelledImage]] = {}
+    for example, image in images:
+        other, known = first.setdefault(image.digest, (example, image))
+        if known.labels != image.labels:
+            yield f"{example.place}: {image.name} is the same image as {other.place}, and is labelled otherwise"
+        elif known.group != image.group:
+            yield f"{example.place}: {image.name} is the same image as {other.place}, and is in another group"
 
 
 def _same(before: DatasetVersion, now: DatasetVersion) -> bool:
     def beside(version: DatasetVersion) -> dict[str, tuple[object, ...]]:
-        return {each.name: (each.table, each.labelled_by, each.labelled_at, each.masks) for each in version.pictures}
+        return {each.name: (each.table, each.labelled_by, each.labelled_at, each.masks) for each in version.images}
 
     return before.digest == now.digest and beside(before) == beside(now)
 
 
-def _upload(pictures: Sequence[tuple[Example, LabelledPicture]], store: ObjectStore, name: str) -> None:
-    """Put the pictures and masks that are not there; a version that is written later finds all of them."""
-    there = set(store.keys(picture_key(name, "")))
+def _upload(images: Sequence[tuple[Example, LabelledImage]], store: ObjectStore, name: str) -> None:
+    """Put the images and masks that are not there; a version that is written later finds all of them."""
+    there = set(store.keys(image_key(name, "")))
     files = {
         digest: (example.place, path)
-        for example, picture in pictures
-        for digest, path in _files_of(example, picture)
-        if picture_key(name, digest) not in there
+        for example, image in images
+        for digest, path in _files_of(example, image)
+        if image_key(name, digest) not in there
     }
 
     def put(digest: str, place: Place, path: Path) -> None:
@@ -266,16 +266,16 @@ def _upload(pictures: Sequence[tuple[Example, LabelledPicture]], store: ObjectSt
         if hashlib.sha256(content).hexdigest() != digest:
             raise DatasetError([Problem(place, f"{path.name} changed while it was read: try again")])
         kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-        store.put(picture_key(name, digest), content, kind)
+        store.put(image_key(name, digest), content, kind)
 
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(put, digest, *file) for digest, file in files.items()]:
             done.result()
 
 
-def _files_of(example: Example, picture: LabelledPicture) -> Iterator[tuple[str, Path]]:
-    """The file of a picture and those of its masks, by their digest."""
-    yield picture.digest, example.picture
+def _files_of(example: Example, image: LabelledImage) -> Iterator[tuple[str, Path]]:
+    """The file of an image and those of its masks, by their digest."""
+    yield image.digest, example.image
     for name, path in example.masks:
-        if name in picture.masks:
-            yield picture.masks[name], path
+        if name in image.masks:
+            yield image.masks[name], path

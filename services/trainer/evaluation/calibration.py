@@ -1,4 +1,4 @@
-"""Whether a score can be read as a probability: of the pictures scored 0.8, eight in ten should have the label."""
+"""Whether a score can be read as a probability: of the images scored 0.8, eight in ten should have the label."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ BINS: Final = 10
 
 
 class Bin(BaseModel):
-    """The pictures whose scores lie in one tenth of the scale; tenths without a picture are left out."""
+    """The images whose scores lie in one tenth of the scale; tenths without an image are left out."""
 
     model_config = ConfigDict(frozen=True)
 
-    n: int = Field(gt=0, description="pictures")
+    n: int = Field(gt=0, description="images")
     score: float = Field(description="their mean score")
     share: float = Field(description="of them, those that have the label")
 
 
 def reliability(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[Bin, ...]:
-    """The reliability curve: mean score and share of true pictures in bins of equal width, from low to high.
+    """The reliability curve: mean score and share of true images in bins of equal width, from low to high.
 
     Args:
-        true: (pictures,), whether the label is there.
-        scores: (pictures,), 0 to 1.
+        true: (images,), whether the label is there.
+        scores: (images,), 0 to 1.
     """
     places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
     members = (places == place for place in range(BINS))
@@ -40,7 +40,7 @@ def reliability(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[B
 def expected_error(bins: tuple[Bin, ...]) -> float:
     """The expected calibration error (Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602): 0 is best.
 
-    The mean distance between score and share, each bin by its pictures.
+    The mean distance between score and share, each bin by its images.
     """
-    pictures = sum(each.n for each in bins)
-    return sum(each.n * abs(each.score - each.share) for each in bins) / pictures
+    images = sum(each.n for each in bins)
+    return sum(each.n * abs(each.score - each.share) for each in bins) / images

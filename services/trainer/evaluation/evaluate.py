@@ -1,4 +1,4 @@
-"""How good a model is, on pictures that it never learned from."""
+"""How good a model is, on images that it never learned from."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from shared.recipe import Recipe
 from shared.verdict import judge
 
 Truth = NDArray[np.float32]
-"""(pictures, labels), 0 or 1."""
+"""(images, labels), 0 or 1."""
 Scores = NDArray[np.float32]
-"""(pictures, labels), 0 to 1."""
+"""(images, labels), 0 to 1."""
 
 
 class Confusion(BaseModel):
-    """Pictures by what is true of a label and what was said."""
+    """Images by what is true of a label and what was said."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +40,7 @@ class LabelEvaluation(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    n: int = Field(description="pictures")
+    n: int = Field(description="images")
     positives: int = Field(description="of them, those that have the label")
     threshold: float
     accuracy: float
@@ -50,18 +50,18 @@ class LabelEvaluation(BaseModel):
     roc_auc: float | None
     average_precision: float | None
     brier: float = Field(description="mean squared error of the score; 0 is best")
-    expected_calibration_error: float = Field(description="between the score and the share of true pictures; 0 is best")
+    expected_calibration_error: float = Field(description="between the score and the share of true images; 0 is best")
     reliability: tuple[Bin, ...]
     confusion: Confusion
     intervals: dict[str, Interval] = Field(description="95 %, by the name of the number")
 
 
 class Evaluation(BaseModel):
-    """A model on one set of pictures."""
+    """A model on one set of images."""
 
     model_config = ConfigDict(frozen=True)
 
-    pictures: int
+    images: int
     groups: int
     labels: dict[str, LabelEvaluation]
     verdict_accuracy: float
@@ -77,9 +77,9 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
 
     Args:
         recipe: with the thresholds that judge.
-        truth: what is in each picture.
+        truth: what is in each image.
         scores: what the model says of each.
-        groups: of each picture; pictures of one group are resampled together.
+        groups: of each image; images of one group are resampled together.
     """
     judged = [judge(recipe, score) for score in scores]
     present = np.array([[finding.present for finding in each.findings.values()] for each in judged])
@@ -96,23 +96,23 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
 
 
 def is_ng(recipe: Recipe, truth: Truth) -> NDArray[np.bool_]:
-    """Which pictures show an NG part: (pictures,)."""
+    """Which images show an NG part: (images,)."""
     return np.array([judge(recipe, true).verdict is Verdict.NG for true in truth], np.bool_)
 
 
 def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What each labelled picture counts, so that NG ones have the share that they have on the line.
+    """What each labelled image counts, so that NG ones have the share that they have on the line.
 
-    People label defects by the hundred and good parts by the dozen. A threshold that costs least among such pictures
+    People label defects by the hundred and good parts by the dozen. A threshold that costs least among such images
     calls far too much NG on a line where one part in fifty is (Elkan 2001, "The Foundations of Cost-Sensitive
     Learning").
 
     Args:
-        recipe: ``defect_rate`` is the share of NG parts; without one, each picture counts 1.
-        ng: (pictures,), which of them show an NG part.
+        recipe: ``defect_rate`` is the share of NG parts; without one, each image counts 1.
+        ng: (images,), which of them show an NG part.
 
     Returns:
-        (pictures,), with a mean of 1.
+        (images,), with a mean of 1.
     """
     if recipe.defect_rate is None or ng.all() or not ng.any():
         return np.ones(len(ng))
@@ -123,7 +123,7 @@ def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Label:
-    """One label of all pictures: whether it is there, whether it was found, and its score."""
+    """One label of all images: whether it is there, whether it was found, and its score."""
 
     true: NDArray[np.bool_]
     found: NDArray[np.bool_]
@@ -136,7 +136,7 @@ class _Label:
 
     @property
     def average_precisions(self) -> NDArray[np.float64]:
-        """Of each sample; nan where no picture of it has the label."""
+        """Of each sample; nan where no image of it has the label."""
         return self._rankings[1]
 
     def evaluation(self, threshold: float) -> LabelEvaluation:
@@ -179,7 +179,7 @@ class _Label:
 
 @dataclass(frozen=True)
 class _Verdicts:
-    """Whether each picture is NG, and whether it was judged so."""
+    """Whether each image is NG, and whether it was judged so."""
 
     recipe: Recipe
     ng: NDArray[np.bool_]
@@ -190,24 +190,24 @@ class _Verdicts:
         self, labels: dict[str, LabelEvaluation], groups: int, macro_interval: Interval | None
     ) -> Evaluation:
         escapes, overkills = int((self.ng & ~self.said_ng).sum()), int((~self.ng & self.said_ng).sum())
-        pictures, bad = len(self.ng), int(self.ng.sum())
-        right = pictures - escapes - overkills
+        images, bad = len(self.ng), int(self.ng.sum())
+        right = images - escapes - overkills
         precisions = [found for label in labels.values() if (found := label.average_precision) is not None]
         weights = line_weights(self.recipe, self.ng)
         intervals = {
-            "verdict_accuracy": proportion(right, pictures),
+            "verdict_accuracy": proportion(right, images),
             "escape_rate": proportion(escapes, bad),
-            "overkill_rate": proportion(overkills, pictures - bad),
+            "overkill_rate": proportion(overkills, images - bad),
             "macro_average_precision": macro_interval,
             "cost": spread(mean(self._costs, self.samples * weights)),
         }
         return Evaluation(
-            pictures=pictures,
+            images=images,
             groups=groups,
             labels=labels,
-            verdict_accuracy=right / pictures,
+            verdict_accuracy=right / images,
             escape_rate=_share(escapes, bad),
-            overkill_rate=_share(overkills, pictures - bad),
+            overkill_rate=_share(overkills, images - bad),
             macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
             cost=float((self._costs * weights).mean()),
             intervals=_known(intervals),
@@ -215,7 +215,7 @@ class _Verdicts:
 
     @property
     def _costs(self) -> NDArray[np.float64]:
-        """Of each picture."""
+        """Of each image."""
         costs = self.recipe.costs
         return np.asarray(np.where(self.ng, costs.escape, costs.overkill) * (self.ng != self.said_ng), np.float64)
 

@@ -31,9 +31,9 @@ def ranking(
     The same numbers as scikit-learn's for one set of weights, for all samples at once.
 
     Args:
-        true: (pictures,), whether the label is there.
-        scores: (pictures,).
-        weights: (samples, pictures).
+        true: (images,), whether the label is there.
+        scores: (images,).
+        weights: (samples, images).
 
     Returns:
         Two times (samples,); nan where it is not defined.

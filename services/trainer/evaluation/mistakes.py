@@ -1,4 +1,4 @@
-"""The pictures that a model got wrong, those that cost most first: what people look at before they trust it."""
+"""The images that a model got wrong, those that cost most first: what people look at before they trust it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from services.trainer.datasets.labelled_images import Example
 from services.trainer.evaluation.evaluate import Scores, Truth
 from services.trainer.evaluation.thresholds import costs_of
 from services.trainer.training.pixels import PixelStore, Rows
-from shared.imaging.codec import Picture, encode
+from shared.imaging.codec import Image, encode
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge
 
 SIDE: Final = 256
-"""Of a kept picture, in pixels, at most."""
+"""Of a kept image, in pixels, at most."""
 QUALITY: Final = 80
 """Of its JPEG."""
 
 
 class Mistake(BaseModel):
-    """A picture of which something was said that is not so."""
+    """An image of which something was said that is not so."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,20 +34,20 @@ class Mistake(BaseModel):
     kind: Literal["escape", "overkill", "label"] = Field(description="label: the verdict is right, a label is not")
     cost: float = Field(description="of the verdict, by the recipe")
     wrong: tuple[str, ...] = Field(description="labels")
-    truth: tuple[str, ...] = Field(description="the labels that the picture has")
+    truth: tuple[str, ...] = Field(description="the labels that the image has")
     scores: dict[str, float]
-    picture: str | None = Field(None, description="the bundle's file that shows it")
-    place: int = Field(exclude=True, description="among the pictures that were measured")
+    image: str | None = Field(None, description="the bundle's file that shows it")
+    place: int = Field(exclude=True, description="among the images that were measured")
 
 
 def worst_mistakes(
     recipe: Recipe, examples: Sequence[Example], truth: Truth, scores: Scores, most: int
 ) -> tuple[Mistake, ...]:
-    """At most ``most`` pictures: by what the verdict costs, then by what its wrong labels cost.
+    """At most ``most`` images: by what the verdict costs, then by what its wrong labels cost.
 
     Args:
         recipe: with the thresholds that judge, and the costs.
-        examples: the pictures.
+        examples: the images.
         truth: what is in each.
         scores: what the model says of each.
         most: how many.
@@ -86,25 +86,25 @@ def _mistake(recipe: Recipe, example: Example, true: Truth, score: Scores, place
     )
 
 
-def keep_pictures(
+def keep_images(
     mistakes: Sequence[Mistake], store: PixelStore, rows: Rows
 ) -> tuple[tuple[Mistake, ...], dict[str, bytes]]:
-    """The mistakes with the names of their pictures, and the pictures, as the network saw them, as small JPEGs.
+    """The mistakes with the names of their images, and the images, as the network saw them, as small JPEGs.
 
     Args:
-        mistakes: of the pictures in ``rows``.
-        store: all pictures.
+        mistakes: of the images in ``rows``.
+        store: all images.
         rows: those that were measured.
     """
     names = [f"mistake_{number:02d}.jpg" for number in range(1, len(mistakes) + 1)]
-    named = tuple(mistake.model_copy(update={"picture": name}) for mistake, name in zip(mistakes, names, strict=True))
+    named = tuple(mistake.model_copy(update={"image": name}) for mistake, name in zip(mistakes, names, strict=True))
     shots = [_shot(np.asarray(store.pixels[rows[mistake.place]])) for mistake in mistakes]
     return named, dict(zip(names, shots, strict=True))
 
 
-def _shot(pixels: Picture) -> bytes:
-    picture = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.shape[2] == 3 else pixels
-    scale = SIDE / max(picture.shape[:2])
+def _shot(pixels: Image) -> bytes:
+    image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.shape[2] == 3 else pixels
+    scale = SIDE / max(image.shape[:2])
     if scale < 1:
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return encode(np.asarray(picture, np.uint8), "jpeg", QUALITY)
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return encode(np.asarray(image, np.uint8), "jpeg", QUALITY)

@@ -39,7 +39,7 @@ def operating_points(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, 
 
     Args:
         recipe: with the thresholds that were chosen.
-        truth: what is in each picture.
+        truth: what is in each image.
         scores: what the model says of each.
     """
     if recipe.task is Task.EXCLUSIVE:
@@ -57,7 +57,7 @@ def operating_points(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, 
 
 @dataclass(frozen=True)
 class _OneLabel:
-    """One label of all pictures, and whether the others make them NG."""
+    """One label of all images, and whether the others make them NG."""
 
     label: Label
     true: NDArray[np.bool_]
@@ -83,7 +83,7 @@ class _OneLabel:
 
 
 def _rates(wrong: NDArray[np.bool_]) -> tuple[float | None, ...]:
-    """Of (thresholds, pictures), the share of the pictures."""
+    """Of (thresholds, images), the share of the images."""
     return _rounded(wrong.mean(axis=1)) if wrong.shape[1] else (None,) * len(wrong)
 
 

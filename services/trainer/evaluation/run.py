@@ -1,4 +1,4 @@
-"""What a model said of some labelled pictures, and everything that follows from it."""
+"""What a model said of some labelled images, and everything that follows from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.recipe import Recipe
 
 @dataclass(frozen=True)
 class Examined:
-    """A model on one set of pictures."""
+    """A model on one set of images."""
 
     recipe: Recipe
     """With the thresholds that judge."""
@@ -28,7 +28,7 @@ class Examined:
 
     @cached_property
     def truth(self) -> Truth:
-        """What is in each picture."""
+        """What is in each image."""
         return self.store.labels[self.rows]
 
     @cached_property

@@ -11,11 +11,11 @@ from services.trainer.evaluation.evaluate import Scores, Truth, is_ng, line_weig
 from shared.recipe import Costs, Label, Recipe, Role, Task
 
 FEW: Final = 5
-"""Pictures with (or without) a label below which its threshold stays as the recipe says."""
+"""Images with (or without) a label below which its threshold stays as the recipe says."""
 BOUNDS: Final = (0.02, 0.98)
 
 Weights = NDArray[np.float64]
-"""(pictures,), what each counts."""
+"""(images,), what each counts."""
 
 
 def choose_thresholds(recipe: Recipe, truth: Truth, scores: Scores) -> Recipe:
@@ -56,9 +56,9 @@ def cost_curve(
     """Every threshold at which the cost changes.
 
     Args:
-        true: (pictures,), whether the label is there.
-        scores: (pictures,).
-        weights: (pictures,), what each picture counts.
+        true: (images,), whether the label is there.
+        scores: (images,).
+        weights: (images,), what each image counts.
         miss: cost of a label that is there and not found.
         alarm: cost of a label that is found and not there.
 

@@ -1,4 +1,4 @@
-"""What processes that were killed leave in the work folder: the pictures of their training, and nobody looks again."""
+"""What processes that were killed leave in the work folder: the images of their training, and nobody looks again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two models on the same pictures: the test part of one of them, which that one never learned from."""
+"""Two models on the same images: the test part of one of them, which that one never learned from."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from services.trainer.evaluation.evaluate import Evaluation, Scores, evaluate, i
 from services.trainer.promotion.gate import Interrupted
 from shared.contracts.bundle import FORM_FILES, Bundle, BundleError, comparison_key, fastest_form, read_bundle
 from shared.engines.openvino import OpenVinoEngine
-from shared.engines.port import EngineError, Logits, Pictures
-from shared.imaging.codec import Picture
+from shared.engines.port import EngineError, Images, Logits
+from shared.imaging.codec import Image
 from shared.imaging.preprocessing import prepare
 from shared.intervals import Interval, draws, mean, spread
 from shared.messages import ComparisonRequested, Verdict
@@ -27,7 +27,7 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.verdict import judge, scores_of
 
 BATCH: Final = 32
-"""Pictures that are in memory at once."""
+"""Images that are in memory at once."""
 
 StopCheck = Callable[[], bool]
 """Whether to leave off, asked between two batches."""
@@ -40,28 +40,28 @@ class Side(BaseModel):
 
     version: str
     learned_from: int | None = Field(
-        description="of the pictures, those that it was trained or validated on, which flatter it; null: not known"
+        description="of the images, those that it was trained or validated on, which flatter it; null: not known"
     )
     evaluation: Evaluation
 
 
 class Comparison(BaseModel):
-    """Two models, measured on the same pictures by the same recipe."""
+    """Two models, measured on the same images by the same recipe."""
 
     model_config = ConfigDict(frozen=True)
 
     recipe: str
-    dataset: str = Field(description="the dataset version that the pictures are of")
-    pictures: int
+    dataset: str = Field(description="the dataset version that the images are of")
+    images: int
     groups: int
-    known_groups: int = Field(description="of the groups, those of which the candidate learned from other pictures")
-    ng: int = Field(description="of the pictures, those that show an NG part")
+    known_groups: int = Field(description="of the groups, those of which the candidate learned from other images")
+    ng: int = Field(description="of the images, those that show an NG part")
     baseline: Side
-    candidate: Side = Field(description="the pictures are its test part, and the roles and costs those of its recipe")
+    candidate: Side = Field(description="the images are its test part, and the roles and costs those of its recipe")
     deciding: tuple[str, ...] = Field(description="the labels that make a part ok or NG")
     differences: tuple[str, ...] = Field(description="between the recipes, in what makes a part NG and what that costs")
-    extra_cost: float = Field(description="of the candidate, per picture; below 0 where it is cheaper")
-    extra_cost_interval: Interval | None = Field(description="95 %, of the difference on the same pictures")
+    extra_cost: float = Field(description="of the candidate, per image; below 0 where it is cheaper")
+    extra_cost_interval: Interval | None = Field(description="95 %, of the difference on the same images")
     compared_at: AwareDatetime
 
 
@@ -84,7 +84,7 @@ class Comparisons:
         """Measure two versions, each in its compiled form and by its own thresholds, on the candidate's test part.
 
         Raises:
-            Incomparable: a model is not there, they have other labels, or the pictures can't be had.
+            Incomparable: a model is not there, they have other labels, or the images can't be had.
             Interrupted: somebody said to leave off.
             StorageUnavailable: object storage is away.
         """
@@ -131,7 +131,7 @@ class Comparisons:
         return Comparison(
             recipe=candidate.recipe.name,
             dataset=test.version.reference,
-            pictures=len(test.pictures),
+            images=len(test.images),
             groups=len(set(test.groups)),
             known_groups=known_groups(candidate, test),
             ng=int(ng.sum()),
@@ -202,23 +202,23 @@ def _decides(label: Label) -> bool:
 
 
 def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.float64]:
-    """What each verdict costs: (pictures,); 0 where it is right."""
+    """What each verdict costs: (images,); 0 where it is right."""
     said_ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in scores])
     return np.asarray(np.where(ng, recipe.costs.escape, recipe.costs.overkill) * (ng != said_ng), np.float64)
 
 
 def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore, stopped: StopCheck) -> list[Scores]:
-    """What the line would get from each model: (pictures, labels), in the order of the last one's recipe."""
+    """What the line would get from each model: (images, labels), in the order of the last one's recipe."""
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
         with ExitStack() as stack:
             engines = [stack.enter_context(closing(_engine_of(bundle))) for bundle in bundles]
-            for at in range(0, len(test.pictures), BATCH):
+            for at in range(0, len(test.images), BATCH):
                 if stopped():
                     raise Interrupted
-                pictures = test.read(store, slice(at, at + BATCH))
+                images = test.read(store, slice(at, at + BATCH))
                 for bundle, engine, said in zip(bundles, engines, logits, strict=True):
-                    said.append(engine.logits(prepared(pictures, bundle.recipe)))
+                    said.append(engine.logits(prepared(images, bundle.recipe)))
     except EngineError as error:
         raise Incomparable(str(error)) from error
     order = bundles[-1].recipe
@@ -236,6 +236,6 @@ def _ordered(recipe: Recipe, logits: Logits, order: Recipe) -> Scores:
     return scores_of(logits, recipe.task)[:, columns]
 
 
-def prepared(pictures: Sequence[Picture], recipe: Recipe) -> Pictures:
-    """Pictures as a model of that recipe takes them."""
-    return np.stack([prepare(picture, recipe.picture) for picture in pictures])
+def prepared(images: Sequence[Image], recipe: Recipe) -> Images:
+    """Images as a model of that recipe takes them."""
+    return np.stack([prepare(image, recipe.image) for image in images])

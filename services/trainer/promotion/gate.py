@@ -1,4 +1,4 @@
-"""Whether a model may follow the one in production: it must not be worse, on pictures that it never learned from.
+"""Whether a model may follow the one in production: it must not be worse, on images that it never learned from.
 
 Nor may it pass because there was little to see: see `unproven`.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds, and a
     from shared.intervals import Interval
 
 ONE_MORE_IN: Final = 20
-"""One picture more in so many (or one, of fewer) may be judged wrongly, however wide the interval is."""
+"""One image more in so many (or one, of fewer) may be judged wrongly, however wide the interval is."""
 
 Compare = Callable[[PromotionRequested, str], "Comparison"]
 """The model that shall be promoted beside the version in production, on the candidate's test part."""
@@ -46,14 +46,14 @@ class NotMeasured(Exception):
 
 
 class NotComparable(TrainerError):
-    """Two models were looked at, and can't be measured on the same pictures; the message says why."""
+    """Two models were looked at, and can't be measured on the same images; the message says why."""
 
 
 class Measuring:
     """Measures models; what that needs is loaded when first asked, and no line waits for it at its start."""
 
     def __init__(self, store: ObjectStore, stopped: Callable[[], bool] = lambda: False) -> None:
-        """``stopped`` is asked between two batches of pictures, and ends what is being measured."""
+        """``stopped`` is asked between two batches of images, and ends what is being measured."""
         self._store = store
         self._stopped = stopped
 
@@ -134,10 +134,10 @@ def objections(comparison: Comparison) -> list[str]:
 def unproven(comparison: Comparison) -> list[str]:
     """Why the comparison proves little, whatever came out.
 
-    Of each label that makes a part ok or NG, `FEW` pictures with it and as many without it must be there: of fewer, a
+    Of each label that makes a part ok or NG, `FEW` images with it and as many without it must be there: of fewer, a
     model that misses many on the line may well miss none. And both recipes must say alike what makes a part NG and what
     a wrong verdict costs: with a defect that is one no longer, or an escape that costs nothing, any model is as good as
-    another. Nor may the candidate have learned from the pictures, or from others of their groups, which are like them.
+    another. Nor may the candidate have learned from the images, or from others of their groups, which are like them.
     """
     labels = comparison.candidate.evaluation.labels
     counts = {name: (labels[name].positives, labels[name].n - labels[name].positives) for name in comparison.deciding}
@@ -145,7 +145,7 @@ def unproven(comparison: Comparison) -> list[str]:
     found = [*_flattered(comparison)]
     if few:
         found.append(
-            f"too few test pictures of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
+            f"too few test images of {', '.join(few)}, where {FEW} with and {FEW} without prove something: "
             "train it with a larger test share (option shares; the warnings of its evaluation say which), or label more"
         )
     if comparison.differences:
@@ -156,10 +156,10 @@ def unproven(comparison: Comparison) -> list[str]:
 def worse(comparison: Comparison) -> list[str]:
     """In what the candidate is worse than the baseline beyond the interval (95 %).
 
-    The recall of each label that the pictures have must lie within the baseline's interval or above, and the escape
+    The recall of each label that the images have must lie within the baseline's interval or above, and the escape
     rate within it or below: where a label makes a part ok, as `good` does, no recall tells of an escape. Where few
-    pictures make an interval wide, neither may be worse by more than one picture in `ONE_MORE_IN`. The cost of wrong
-    verdicts must not be higher for sure: the interval of the difference, picture by picture, must reach down to zero.
+    images make an interval wide, neither may be worse by more than one image in `ONE_MORE_IN`. The cost of wrong
+    verdicts must not be higher for sure: the interval of the difference, image by image, must reach down to zero.
     (A baseline without a mistake has an interval of no width by the bootstrap, and one that hides anything by rates.)
     """
     return [*_recalls(comparison), *_cost(comparison), *_escapes(comparison)]
@@ -168,13 +168,13 @@ def worse(comparison: Comparison) -> list[str]:
 def _flattered(comparison: Comparison) -> Iterator[str]:
     known = comparison.candidate.learned_from
     if known is None:
-        yield "it does not say which pictures it learned from (train.csv): train it anew"
+        yield "it does not say which images it learned from (train.csv): train it anew"
     elif known:
-        yield f"it learned from {known} of these test pictures itself: train it anew, on a dataset that is split"
+        yield f"it learned from {known} of these test images itself: train it anew, on a dataset that is split"
     elif comparison.known_groups:
         yield (
-            f"it learned from other pictures of {comparison.known_groups} of the {comparison.groups} groups that these "
-            "are of, neighbours in a video for instance: add pictures of other parts, batches or videos"
+            f"it learned from other images of {comparison.known_groups} of the {comparison.groups} groups that these "
+            "are of, neighbours in a video for instance: add images of other parts, batches or videos"
         )
 
 
@@ -194,7 +194,7 @@ def _cost(comparison: Comparison) -> Iterator[str]:
     extra = comparison.extra_cost_interval
     if extra and extra[0] > 0:
         now, then = comparison.candidate.evaluation.cost, comparison.baseline.evaluation.cost
-        yield f"cost per picture is {now:.3f}, was {then:.3f}: more by {_told(comparison.extra_cost, extra)}"
+        yield f"cost per image is {now:.3f}, was {then:.3f}: more by {_told(comparison.extra_cost, extra)}"
 
 
 def _escapes(comparison: Comparison) -> Iterator[str]:
@@ -208,19 +208,19 @@ def _escapes(comparison: Comparison) -> Iterator[str]:
         yield f"escape rate is {now:.3f}, was {_told(then, interval)}, with {more} more of {comparison.ng} escaped"
 
 
-def _too_many(more: int, pictures: int) -> bool:
-    return more > max(1, pictures // ONE_MORE_IN)
+def _too_many(more: int, images: int) -> bool:
+    return more > max(1, images // ONE_MORE_IN)
 
 
 def summary(comparison: Comparison) -> str:
     """What was compared, in a line."""
     seen = comparison.baseline.learned_from
     flattered = f", {seen} of them known to model {comparison.baseline.version} from its training" if seen else ""
-    return f"{comparison.pictures} test pictures of {comparison.dataset}{flattered}"
+    return f"{comparison.images} test images of {comparison.dataset}{flattered}"
 
 
 def verdict(comparison: Comparison) -> str:
-    """What came out, in the words before the pictures that it came out on."""
+    """What came out, in the words before the images that it came out on."""
     if worse(comparison):
         return "worse than"
     return "not proven to be as good as" if unproven(comparison) else "no worse than"

@@ -249,4 +249,4 @@ def _refuse_unproven(bundle: Bundle) -> None:
             raise Refusal(f"model {bundle.version} does not say whether its {form} form judges alike: train anew")
     for name, equality in forms.items():
         if not equality.holds:
-            raise Refusal(f"{name} changes {equality.changed_verdicts} of {equality.pictures} verdicts of its network")
+            raise Refusal(f"{name} changes {equality.changed_verdicts} of {equality.images} verdicts of its network")

@@ -1,4 +1,4 @@
-"""What a model says of its own validation and test pictures: as its bundle keeps it, or measured again."""
+"""What a model says of its own validation and test images: as its bundle keeps it, or measured again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.trainer.evaluation.evaluate import Scores
 from services.trainer.promotion.comparison import BATCH, StopCheck, prepared
 from services.trainer.promotion.gate import Interrupted
 from shared.contracts.bundle import FORM_FILES, Bundle, Form
-from shared.contracts.scores import ScoredPart, ScoredPictures, as_table, read_scores
+from shared.contracts.scores import ScoredImages, ScoredPart, as_table, read_scores
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError
 from shared.storage.port import ObjectStore
@@ -22,14 +22,14 @@ from shared.verdict import scores_of
 PARTS: Final = ("valid", "test")
 
 
-def scored_pictures(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> ScoredPictures:
+def scored_images(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> ScoredImages:
     """The scores of a model.
 
     A bundle of an older trainer keeps none: then its fp32 form, which was proven equal to the network, judges the
-    pictures again.
+    images again.
 
     Raises:
-        Incomparable: they are not kept, and the pictures can't be had.
+        Incomparable: they are not kept, and the images can't be had.
         BundleError: they can't be read.
         Interrupted: the trainer ends.
         StorageError: of the storage itself.
@@ -37,41 +37,41 @@ def scored_pictures(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> S
     return read_scores(bundle) or _measured(bundle, store, stopped)
 
 
-def _measured(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> ScoredPictures:
+def _measured(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> ScoredImages:
     valid, test = (held_back(bundle, store, part) for part in PARTS)
     forms = [form for form, files in FORM_FILES.items() if all(name in bundle.files for name in files)]
     of_valid = _scores(bundle, forms, valid, store, stopped)
     (of_test,) = _scores(bundle, [Form.FP32], test, store, stopped)
-    return ScoredPictures(
+    return ScoredImages(
         labels=bundle.recipe.label_names,
         parts={"valid": _part(valid, of_valid[forms.index(Form.FP32)]), "test": _part(test, of_test)},
         forms={form: as_table(scores) for form, scores in zip(forms, of_valid, strict=True)},
     )
 
 
-def _part(pictures: HeldBack, scores: Scores) -> ScoredPart:
+def _part(images: HeldBack, scores: Scores) -> ScoredPart:
     return ScoredPart(
-        names=tuple(picture.name for picture in pictures.pictures),
-        groups=tuple(pictures.groups),
-        truth=as_table(pictures.truth),
+        names=tuple(image.name for image in images.images),
+        groups=tuple(images.groups),
+        truth=as_table(images.truth),
         scores=as_table(scores),
     )
 
 
 def _scores(
-    bundle: Bundle, forms: Sequence[Form], pictures: HeldBack, store: ObjectStore, stopped: StopCheck
+    bundle: Bundle, forms: Sequence[Form], images: HeldBack, store: ObjectStore, stopped: StopCheck
 ) -> list[Scores]:
-    """What some forms of a network say of some pictures: (pictures, labels) each."""
+    """What some forms of a network say of some images: (images, labels) each."""
     said: list[Scores] = []
     try:
         for form in forms:
             network, weights = FORM_FILES[form]
             with closing(OpenVinoEngine(bundle.file(network), bundle.file(weights))) as engine:
                 logits = []
-                for at in range(0, len(pictures.pictures), BATCH):
+                for at in range(0, len(images.images), BATCH):
                     if stopped():
                         raise Interrupted
-                    seen = pictures.read(store, slice(at, at + BATCH))
+                    seen = images.read(store, slice(at, at + BATCH))
                     logits.append(engine.logits(prepared(seen, bundle.recipe)))
             said.append(scores_of(np.concatenate(logits), bundle.recipe.task))
     except EngineError as error:

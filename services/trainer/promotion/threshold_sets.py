@@ -1,4 +1,4 @@
-"""A model version of other thresholds: the same network, judged again by what it said of its own pictures.
+"""A model version of other thresholds: the same network, judged again by what it said of its own images.
 
 ADR 12 says why a threshold set is a model version like any other.
 """
@@ -26,7 +26,7 @@ from services.trainer.evaluation.report.page import Subject, facts_of, render
 from services.trainer.evaluation.run import Examined
 from services.trainer.jobs.announcement import kept
 from services.trainer.promotion.comparison import StopCheck
-from services.trainer.promotion.rescoring import scored_pictures
+from services.trainer.promotion.rescoring import scored_images
 from services.trainer.training.naming import version_name
 from services.trainer.training.pixels import PixelStore
 from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
@@ -45,7 +45,7 @@ from shared.contracts.bundle import (
     read_bundle,
     write_bundle,
 )
-from shared.contracts.scores import ScoredPart, ScoredPictures, as_array
+from shared.contracts.scores import ScoredImages, ScoredPart, as_array
 from shared.messages import ThresholdsKept, ThresholdsRequested
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -75,7 +75,7 @@ def keep_thresholds(asked: ThresholdsRequested, store: ObjectStore, stopped: Sto
     except ObjectNotFound:
         raise WrongThresholds(f"recipe {asked.recipe!r} has no model {asked.model_version}") from None
     recipe = with_thresholds(base.recipe, asked.thresholds)
-    scored = scored_pictures(base, store, stopped)
+    scored = scored_images(base, store, stopped)
     if scored.labels != recipe.label_names:
         raise BundleError(f"{SCORES} of model {base.version} is of other labels: do not use it")
     made = Derived(base, recipe, scored, asked, version).bundle()
@@ -117,7 +117,7 @@ class Derived:
     base: Bundle
     recipe: Recipe
     """With the new thresholds."""
-    scored: ScoredPictures
+    scored: ScoredImages
     asked: ThresholdsRequested
     version: str
 
@@ -156,12 +156,12 @@ class Derived:
 
     @cached_property
     def valid(self) -> Examined:
-        """The pictures that chose the thresholds."""
+        """The images that chose the thresholds."""
         return examined(self.recipe, self.scored.parts["valid"])
 
     @cached_property
     def test(self) -> Examined:
-        """The pictures that nothing was chosen on."""
+        """The images that nothing was chosen on."""
         return examined(self.recipe, self.scored.parts["test"])
 
     @cached_property
@@ -201,16 +201,16 @@ class Derived:
 
     @cached_property
     def mistakes(self) -> tuple[Mistake, ...]:
-        """The worst, with the pictures that the base kept of the same."""
-        known = {each["name"]: each.get("picture") for each in _document(self.base).get("mistakes", [])}
+        """The worst, with the images that the base kept of the same."""
+        known = {each["name"]: each.get("image") for each in _document(self.base).get("mistakes", [])}
         return tuple(
-            mistake.model_copy(update={"picture": known.get(mistake.name)})
+            mistake.model_copy(update={"image": known.get(mistake.name)})
             for mistake in self.test.worst_mistakes(MISTAKES)
         )
 
     @cached_property
     def _shots(self) -> dict[str, bytes]:
-        names = (mistake.picture for mistake in self.mistakes)
+        names = (mistake.image for mistake in self.mistakes)
         return {name: self.base.files[name] for name in names if name and name in self.base.files}
 
     @cached_property
@@ -259,14 +259,14 @@ class Derived:
 
 
 def examined(recipe: Recipe, part: ScoredPart) -> Examined:
-    """Scored pictures, as an evaluation takes them: of their pixels nothing is known, nor needed."""
+    """Scored images, as an evaluation takes them: of their pixels nothing is known, nor needed."""
     truth, scores = as_array(part.truth), as_array(part.scores)
-    nothing = np.zeros((len(truth), 0, 0, recipe.picture.channels), np.uint8)
+    nothing = np.zeros((len(truth), 0, 0, recipe.image.channels), np.uint8)
     examples = [
         Example(name, Path(name), tuple(bool(value) for value in row), group, Place("", 0))
         for name, group, row in zip(part.names, part.groups, part.truth, strict=True)
     ]
-    store = PixelStore(nothing, truth, recipe.picture, digest="")
+    store = PixelStore(nothing, truth, recipe.image, digest="")
     return Examined(recipe, examples, store, np.arange(len(truth)), scores)
 
 

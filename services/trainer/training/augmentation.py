@@ -1,4 +1,4 @@
-"""Other pictures with the same labels: what a recipe allows a training to do to a picture."""
+"""Other images with the same labels: what a recipe allows a training to do to an image."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Pixels = NDArray[np.uint8]
 """(height, width, channels), 0 to 255."""
 
 BRIGHTNESS_SHARE: Final = 0.7
-"""Of the pictures; the rest keep their light."""
+"""Of the images; the rest keep their light."""
 CONTRAST: Final = (0.8, 1.2)
 BRIGHTNESS: Final = (0.0, 15.0)
 STRIP_SHARE: Final = 0.5
 STRIP: Final = 0.3
-"""The highest strip that is moved, as a part of the picture's height."""
+"""The highest strip that is moved, as a part of the image's height."""
 BLUR_SHARE: Final = 0.3
 BLUR: Final = (0.3, 1.0)
 """Standard deviation in pixels."""
@@ -29,7 +29,7 @@ NOISE: Final = (1.0, 8.0)
 
 
 def augment(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> Pixels:
-    """Change a picture by lot, in the ways that its recipe allows.
+    """Change an image by lot, in the ways that its recipe allows.
 
     Args:
         pixels: (height, width, channels); not changed.

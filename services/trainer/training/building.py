@@ -1,4 +1,4 @@
-"""The whole way of a model: labelled pictures in, a bundle out."""
+"""The whole way of a model: labelled images in, a bundle out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.trainer.datasets.split import Split, split, tables
 from services.trainer.datasets.tables import Problem
 from services.trainer.evaluation.evaluate import Evaluation
 from services.trainer.evaluation.heatmaps import heatmap_scores
-from services.trainer.evaluation.mistakes import Mistake, keep_pictures
+from services.trainer.evaluation.mistakes import Mistake, keep_images
 from services.trainer.evaluation.operating_points import OperatingPoints
 from services.trainer.evaluation.report.page import Subject, facts_of, render
 from services.trainer.evaluation.run import Examined
@@ -27,12 +27,12 @@ from services.trainer.training.checkpoint import CheckpointStore
 from services.trainer.training.checkpoint_callback import Listener, Trained
 from services.trainer.training.fit import ONE_WORKER, fit
 from services.trainer.training.packing import Provenance, pack
-from services.trainer.training.pixels import PixelStore, Rows, decode_pictures
+from services.trainer.training.pixels import PixelStore, Rows, decode_images
 from services.trainer.training.validation import logits_of
 from services.trainer.training.workers import Workers
 from services.trainer.variants.variants import Forms, Reference, calibration_rows, make_forms
 from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Form
-from shared.contracts.scores import Part, ScoredPart, ScoredPictures, as_table
+from shared.contracts.scores import Part, ScoredImages, ScoredPart, as_table
 from shared.contracts.training import TrainingOptions
 from shared.engines.compile import compile_for_openvino
 from shared.explain.scores import HeatmapScores
@@ -48,7 +48,7 @@ class Order:
 
     version: str
     folder: Path
-    """Of the labelled pictures."""
+    """Of the labelled images."""
     recipe: Recipe
     architecture: str
     options: TrainingOptions
@@ -58,7 +58,7 @@ class Order:
     dataset: str | None = None
     """The dataset version that the folder holds; None for a folder that is none."""
     notes: tuple[str, ...] = ()
-    """What was noticed of the pictures before."""
+    """What was noticed of the images before."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ def build(
 
     Args:
         order: what to build.
-        scratch: a folder of this machine for the decoded pictures.
+        scratch: a folder of this machine for the decoded images.
         listener: is told how far the training is.
         checkpoints: where it is kept after each epoch, and taken up again; None to keep nothing.
         workers: who train together; this process is their chief, and the others `assist`.
 
     Raises:
-        DatasetError: the pictures can't be learned from.
-        UnfitArchitecture: there is no such network, or not for such pictures.
+        DatasetError: the images can't be learned from.
+        UnfitArchitecture: there is no such network, or not for such images.
         WeightsError: the file of weights is not what it should be.
         CheckpointError: the checkpoint is of another training.
         UnequalForm: the compiled network judges otherwise than the trained one.
@@ -121,7 +121,7 @@ def _train(
     order: Order, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
 ) -> tuple[_Material, Trained]:
     architecture = architecture_of(order.architecture)
-    listener.on_stage("reading the pictures")
+    listener.on_stage("reading the images")
     material = _gather(order, scratch)
     trained = fit(
         architecture,
@@ -143,7 +143,7 @@ def _gather(order: Order, scratch: Path) -> _Material:
     on_problem: OnProblem = "skip" if options.skip_problems else "stop"
     exclusive = recipe.task is Task.EXCLUSIVE
     dataset = read_dataset(order.folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
-    dataset, store = decode_pictures(dataset, recipe.picture, scratch, on_problem)
+    dataset, store = decode_images(dataset, recipe.image, scratch, on_problem)
     parts = split(dataset, options.shares, options.seed)
     for warning in parts.warnings:
         _log.warning(warning)  # now, and not after hours of training
@@ -158,7 +158,7 @@ def _gather(order: Order, scratch: Path) -> _Material:
 def _finish(order: Order, material: _Material, trained: Trained, listener: Listener) -> Built:
     """Thresholds and the compiled forms' proof on the validation part, the evaluation on the test part."""
     store, rows, task = material.store, material.rows, order.recipe.task
-    listener.on_stage("judging the pictures held back, and choosing thresholds")
+    listener.on_stage("judging the images held back, and choosing thresholds")
     logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
     scores = {part: scores_of(found, task) for part, found in logits.items()}
     recipe = choose_thresholds(order.recipe, store.labels[rows["valid"]], scores["valid"])
@@ -206,9 +206,9 @@ class _Findings:
 
     @cached_property
     def mistakes(self) -> tuple[tuple[Mistake, ...], dict[str, bytes]]:
-        """The worst of the test part, and their pictures."""
+        """The worst of the test part, and their images."""
         worst = self.test.worst_mistakes(int(str(self.provenance.options["mistakes"])))
-        return keep_pictures(worst, self.test.store, self.test.rows)
+        return keep_images(worst, self.test.store, self.test.rows)
 
     @cached_property
     def points(self) -> dict[str, OperatingPoints]:
@@ -249,11 +249,11 @@ class _Findings:
         return render(subject)
 
 
-def _scored(valid: Examined, test: Examined, forms: Forms) -> ScoredPictures:
+def _scored(valid: Examined, test: Examined, forms: Forms) -> ScoredImages:
     """What the network said, for whoever moves a threshold later."""
     said = {form: as_table(scores) for form, scores in forms.scores.items()}
     parts: dict[Part, ScoredPart] = {"valid": _scored_part(valid), "test": _scored_part(test)}
-    return ScoredPictures(labels=valid.recipe.label_names, parts=parts, forms=said)
+    return ScoredImages(labels=valid.recipe.label_names, parts=parts, forms=said)
 
 
 def _scored_part(part: Examined) -> ScoredPart:

@@ -103,7 +103,7 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             self._state = decode_checkpoint(content)
             if self._state.subject not in ("", subject):
                 raise CheckpointError(
-                    "the checkpoint is of a training with other pictures, weights, recipe or options: give it those, "
+                    "the checkpoint is of a training with other images, weights, recipe or options: give it those, "
                     "or begin a new one, with another checkpoint"
                 )
             _assign(self._network.variables, self._state.network)

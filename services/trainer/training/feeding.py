@@ -1,4 +1,4 @@
-"""The pictures as a training takes them: shuffled, augmented and normalised while the network is busy."""
+"""The images as a training takes them: shuffled, augmented and normalised while the network is busy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnevenBatch(TrainerError):
 class Feed:
     """Batches of one part of a dataset. The same seed gives the same batches, in a resumed training too.
 
-    Of processes that learn together, each gets its share of every batch, as many pictures as the others. The last batch
+    Of processes that learn together, each gets its share of every batch, as many images as the others. The last batch
     of an epoch, where it can't be shared so, is given whole to all of them: they learn the same from it, and what they
     learn is averaged.
     """
@@ -29,13 +29,13 @@ class Feed:
     def __init__(
         self, store: PixelStore, rows: Rows, allowed: Augmentation, *, batch: int, seed: int, seat: Seat = ALONE
     ):
-        """Of the pictures ``rows``, ``batch`` in a step of all processes together.
+        """Of the images ``rows``, ``batch`` in a step of all processes together.
 
         Raises:
             UnevenBatch: so many can't be shared evenly.
         """
         if batch % seat.workers:
-            raise UnevenBatch(f"{seat.workers} workers can't share {batch} pictures: give a multiple as batch_size")
+            raise UnevenBatch(f"{seat.workers} workers can't share {batch} images: give a multiple as batch_size")
         self._seat = seat
         self._store = store
         self._rows = rows
@@ -45,19 +45,19 @@ class Feed:
 
     @property
     def batch_sizes(self) -> list[int]:
-        """How many pictures all processes together see, step by step of an epoch; the last time maybe fewer."""
+        """How many images all processes together see, step by step of an epoch; the last time maybe fewer."""
         return [min(self._batch, len(self._rows) - at) for at in range(0, len(self._rows), self._batch)]
 
     def epochs(self, first: int, last: int) -> tf.data.Dataset:
         """What this process gets of all batches from epoch ``first`` up to, not including, ``last``.
 
-        Pictures and labels, float32.
+        Images and labels, float32.
         """
         size, width = self._store.pixels.shape[1:], self._store.labels.shape[1]
 
         def load(epoch: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            pictures, labels = tf.numpy_function(self._load, [epoch, rows], (tf.float32, tf.float32))
-            return tf.ensure_shape(pictures, (None, *size)), tf.ensure_shape(labels, (None, width))
+            images, labels = tf.numpy_function(self._load, [epoch, rows], (tf.float32, tf.float32))
+            return tf.ensure_shape(images, (None, *size)), tf.ensure_shape(labels, (None, width))
 
         def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:
             rows = tf.ensure_shape(tf.numpy_function(self._shuffled, [epoch], tf.int64), (None,))
@@ -70,11 +70,11 @@ class Feed:
         return np.random.default_rng([self._seed, int(epoch)]).permutation(self._rows)
 
     def _load(self, epoch: np.int64, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Its share of a batch; each picture is changed by lots of its own, so threads may take turns as they like."""
-        pictures = []
+        """Its share of a batch; each image is changed by lots of its own, so threads may take turns as they like."""
+        images = []
         if len(rows) % self._seat.workers == 0:
             rows = rows[self._seat.index :: self._seat.workers]
         for row in rows:
             rng = np.random.default_rng([self._seed, int(epoch), int(row)])
-            pictures.append(normalise(augment(self._store.pixels[row], self._allowed, rng), self._store.picture))
-        return np.stack(pictures), self._store.labels[rows]
+            images.append(normalise(augment(self._store.pixels[row], self._allowed, rng), self._store.image))
+        return np.stack(images), self._store.labels[rows]

@@ -1,4 +1,4 @@
-"""From a network that has seen millions of pictures to one for a product with hundreds: its last layer first."""
+"""From a network that has seen millions of images to one for a product with hundreds: its last layer first."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from shared.recipe import Task
 
 LOGITS: Final = "logits"
 REGULARISATION: Final = 0.01
-"""What scikit-learn calls C, for features of deviation 1: features are many, pictures few."""
+"""What scikit-learn calls C, for features of deviation 1: features are many, images few."""
 ITERATIONS: Final = 1000
 LEAST_SHARE: Final = 1e-3
-"""Of a label that no picture of the training part has."""
+"""Of a label that no image of the training part has."""
 
 Numbers = NDArray[np.float32]
 
@@ -31,8 +31,8 @@ def fit_head(network: keras.Model, store: PixelStore, rows: Rows, task: Task) ->
     arXiv 2202.10054). Labels weigh as in `services.trainer.training.loss`.
 
     Args:
-        network: with weights that were trained on other pictures.
-        store: the pictures.
+        network: with weights that were trained on other images.
+        store: the images.
         rows: those to learn from, as they are: without augmentation.
         task: of the recipe.
     """

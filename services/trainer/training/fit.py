@@ -1,4 +1,4 @@
-"""Fitting a network: from labelled pictures to the weights that did best on the validation part."""
+"""Fitting a network: from labelled images to the weights that did best on the validation part."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def fit(
 
     Args:
         architecture: what to train.
-        recipe: the task, the picture and the augmentation.
-        store: the pictures of all parts.
+        recipe: the task, the image and the augmentation.
+        store: the images of all parts.
         train: the rows to learn from.
         valid: the rows that choose the best epoch.
         options: epochs, seed and the like.
@@ -61,7 +61,7 @@ def fit(
         workers: who learn together. The chief alone reads and keeps checkpoints, validates, and is listened to.
 
     Raises:
-        UnfitArchitecture: the network can't take such pictures.
+        UnfitArchitecture: the network can't take such images.
         WeightsError: the file of weights is not what it should be.
         WrongOption: this machine is not made for the precision that was asked for.
         CheckpointError: the checkpoint is of another training.
@@ -130,7 +130,7 @@ def _start(architecture: Architecture, recipe: Recipe, weights: Path | None) -> 
 
     It is never compiled itself: its file would ask for our loss when it is loaded.
     """
-    network = architecture.build(recipe.picture, len(recipe.labels))
+    network = architecture.build(recipe.image, len(recipe.labels))
     target_layer_of(network, recipe)  # told before the training, not after it
     origin = architecture.load_weights(network, weights)
     if note := architecture.note_on(origin):

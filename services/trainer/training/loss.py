@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shared.recipe import Task
 
 Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
-"""Of truth and logits, (pictures, labels) each, gives one number per picture."""
+"""Of truth and logits, (images, labels) each, gives one number per image."""
 
 MOST: Final = 5.0
 """The most that a rare label weighs against a common one."""
@@ -22,12 +22,12 @@ MOST: Final = 5.0
 def weights_of(task: Task, truth: NDArray[np.float32]) -> NDArray[np.float32]:
     """What each label weighs where it is true, by how rare it is.
 
-    The square root of the odds against it: enough that a rare defect is learned, not so much that every picture seems
+    The square root of the odds against it: enough that a rare defect is learned, not so much that every image seems
     to show it.
 
     Args:
         task: of the recipe.
-        truth: (pictures, labels) of the training part, 0 or 1.
+        truth: (images, labels) of the training part, 0 or 1.
     """
     share = np.clip(truth.mean(axis=0), 1e-6, 1 - 1e-6)
     odds = 1 / (share * truth.shape[1]) if task is Task.EXCLUSIVE else (1 - share) / share
@@ -39,7 +39,7 @@ def loss_of(task: Task, truth: NDArray[np.float32]) -> Loss:
 
     Args:
         task: binary cross-entropy per label, or categorical over all.
-        truth: (pictures, labels) of the training part, 0 or 1.
+        truth: (images, labels) of the training part, 0 or 1.
     """
     weights = weights_of(task, truth)
 

@@ -1,4 +1,4 @@
-"""The pictures of a training, decoded and resized once, and kept on disk as they are read."""
+"""The images of a training, decoded and resized once, and kept on disk as they are read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from services.trainer.datasets.labelled_images import Dataset, Example, OnProblem
 from services.trainer.datasets.tables import DatasetError, Problem
 from shared.contracts.dataset import content_digest
-from shared.imaging.codec import Picture, UnreadablePicture, decode
+from shared.imaging.codec import Image, UnreadableImage, decode
 from shared.imaging.preprocessing import normalise, resize
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 THREADS: Final = 4
 
@@ -26,62 +26,62 @@ PNG_DEPTH: Final = 24
 """Where the header has the bits of a channel."""
 
 Rows = NDArray[np.int64]
-"""Numbers of pictures in a `PixelStore`."""
+"""Numbers of images in a `PixelStore`."""
 
 
 @dataclass(frozen=True)
 class PixelStore:
-    """The pictures of a dataset, in its order."""
+    """The images of a dataset, in its order."""
 
     pixels: NDArray[np.uint8]
-    """(pictures, height, width, channels); mapped from a file, so that it need not fit into memory."""
+    """(images, height, width, channels); mapped from a file, so that it need not fit into memory."""
     labels: NDArray[np.float32]
-    """(pictures, labels), 0 or 1."""
-    picture: PictureSpec
+    """(images, labels), 0 or 1."""
+    image: ImageSpec
     digest: str
-    """``sha256:…`` of the names, labels and groups, and of the pictures' files: that of a dataset version of these."""
+    """``sha256:…`` of the names, labels and groups, and of the images' files: that of a dataset version of these."""
 
     def prepared(self, rows: Rows) -> NDArray[np.float32]:
-        """Some pictures as a network takes them: (rows, height, width, channels)."""
-        return np.stack([normalise(self.pixels[row], self.picture) for row in rows])
+        """Some images as a network takes them: (rows, height, width, channels)."""
+        return np.stack([normalise(self.pixels[row], self.image) for row in rows])
 
 
 class _Loaded(NamedTuple):
-    """What a decoded picture is."""
+    """What a decoded image is."""
 
     digest: str
     is_dim: bool
 
 
-def decode_pictures(
-    dataset: Dataset, picture: PictureSpec, folder: Path, on_problem: OnProblem = "stop"
+def decode_images(
+    dataset: Dataset, image: ImageSpec, folder: Path, on_problem: OnProblem = "stop"
 ) -> tuple[Dataset, PixelStore]:
-    """Decode and resize every picture, several at a time.
+    """Decode and resize every image, several at a time.
 
     Args:
         dataset: what to decode.
-        picture: the size and colours.
-        folder: gets one file of height x width x channels bytes per picture.
-        on_problem: what a picture that can't be decoded does.
+        image: the size and colours.
+        folder: gets one file of height x width x channels bytes per image.
+        on_problem: what an image that can't be decoded does.
 
     Returns:
-        The dataset, without what could not be decoded, and its pictures.
+        The dataset, without what could not be decoded, and its images.
 
     Raises:
         DatasetError: some can't be decoded (``stop``), or none can; the error names the rows that list them.
     """
     examples = dataset.examples
-    shape = (len(examples), picture.height, picture.width, picture.channels)
+    shape = (len(examples), image.height, image.width, image.channels)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
 
     def load(row: int) -> _Loaded | Problem:
-        """What a picture is that is in its place now, or why it is not."""
+        """What an image is that is in its place now, or why it is not."""
         example = examples[row]
         try:
-            content = example.picture.read_bytes()
+            content = example.image.read_bytes()
             decoded = decode(content)
-            pixels[row] = resize(decoded, picture)
-        except (OSError, UnreadablePicture) as error:
+            pixels[row] = resize(decoded, image)
+        except (OSError, UnreadableImage) as error:
             return Problem(example.place, f"{example.name}: {error}")
         return _Loaded(hashlib.sha256(content).hexdigest(), _is_dim(content, decoded))
 
@@ -104,7 +104,7 @@ def decode_pictures(
         dataset.label_names,
         ((each.name, each.digest, each.group, each.labels) for each in dataset.examples),
     )
-    return dataset, PixelStore(_closed_up(pixels, kept), labels, picture, digest)
+    return dataset, PixelStore(_closed_up(pixels, kept), labels, image, digest)
 
 
 def _closed_up(pixels: NDArray[np.uint8], kept: Sequence[int]) -> NDArray[np.uint8]:
@@ -115,9 +115,9 @@ def _closed_up(pixels: NDArray[np.uint8], kept: Sequence[int]) -> NDArray[np.uin
     return pixels[: len(kept)]
 
 
-def _is_dim(content: bytes, picture: Picture) -> bool:
+def _is_dim(content: bytes, image: Image) -> bool:
     """Whether a PNG of 16 bits uses 12 of them at most: of the 8 highest, which are decoded, 4 are left."""
-    return content.startswith(PNG) and content[PNG_DEPTH] == 16 and bool(picture.max() < 16)
+    return content.startswith(PNG) and content[PNG_DEPTH] == 16 and bool(image.max() < 16)
 
 
 def _dim_ones(examples: Sequence[Example], loaded: Sequence[_Loaded]) -> list[str]:
@@ -125,6 +125,6 @@ def _dim_ones(examples: Sequence[Example], loaded: Sequence[_Loaded]) -> list[st
     if not dim:
         return []
     return [
-        f"{len(dim)} of {len(examples)} pictures use 12 or fewer of their 16 bits, and are nearly black: "
+        f"{len(dim)} of {len(examples)} images use 12 or fewer of their 16 bits, and are nearly black: "
         f"scale their values to 65535 (the first is {dim[0].name}, {dim[0].place})"
     ]

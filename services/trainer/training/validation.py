@@ -23,12 +23,12 @@ class DivergedTraining(TrainerError):
 
 
 def logits_of(network: keras.Model, store: PixelStore, rows: Rows) -> Logits:
-    """What a network says about some pictures: (rows, labels)."""
+    """What a network says about some images: (rows, labels)."""
     return np.concatenate([np.asarray(network.predict_on_batch(store.prepared(batch))) for batch in _batches(rows)])
 
 
 def engine_logits(engine: Engine, store: PixelStore, rows: Rows) -> Logits:
-    """What an engine of the line says about the same pictures: (rows, labels)."""
+    """What an engine of the line says about the same images: (rows, labels)."""
     return np.concatenate([engine.logits(store.prepared(batch)) for batch in _batches(rows)])
 
 
@@ -37,14 +37,14 @@ def _batches(rows: Rows) -> list[Rows]:
 
 
 def macro_average_precision(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
-    """The mean over the labels of the area under precision and recall; a label that no picture has is left out.
+    """The mean over the labels of the area under precision and recall; a label that no image has is left out.
 
     Args:
-        truth: (pictures, labels), 0 or 1.
-        scores: (pictures, labels).
+        truth: (images, labels), 0 or 1.
+        scores: (images, labels).
 
     Returns:
-        0 to 1; 0 where no picture has any label.
+        0 to 1; 0 where no image has any label.
     """
     seen = np.flatnonzero(truth.any(axis=0))
     found = [average_precision_score(truth[:, label], scores[:, label]) for label in seen]

@@ -150,7 +150,7 @@ class Cluster(Workers):
         return scope
 
     def learn(self, lesson: Lesson, keeper: keras.callbacks.Callback, first: int, last: int) -> None:
-        """Step by step, each process from its share of the pictures."""
+        """Step by step, each process from its share of the images."""
         learner, sizes = lesson.learner, lesson.feed.batch_sizes
         keeper.set_model(learner)
         keeper.set_params({"steps": len(sizes)})
@@ -167,13 +167,13 @@ class Cluster(Workers):
                 return
 
     def _step_of(self, lesson: Lesson) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """A function of this process's pictures and labels, which gives the mean loss of everyone's."""
+        """A function of this process's images and labels, which gives the mean loss of everyone's."""
         learner, optimizer = lesson.learner, lesson.optimizer
         in_float16 = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
-        def on_replica(pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        def on_replica(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(lesson.loss(labels, learner(pictures, training=True))) / self.seat.workers
+                loss = tf.reduce_mean(lesson.loss(labels, learner(images, training=True))) / self.seat.workers
                 scaled = optimizer.scale_loss(loss)
             variables = learner.trainable_variables
             gradients = tape.gradient(scaled, variables)
@@ -183,8 +183,8 @@ class Cluster(Workers):
             return _sum_of_all(loss)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(pictures: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-            return self._strategy.run(on_replica, (pictures, labels))
+        def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            return self._strategy.run(on_replica, (images, labels))
 
         compiled: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = step
         return compiled
@@ -230,7 +230,7 @@ def agree(workers: Workers, subject: str, computing: Computing) -> Computing:
     if unlike := [index for index, each in enumerate(digests) if each != digests[0]]:
         raise UnlikeWorker(
             f"worker {unlike[0]} of {VARIABLE} would not learn what the chief does: give all of them the same "
-            "pictures, recipe, architecture, weights and options"
+            "images, recipe, architecture, weights and options"
         )
     common = {POLICIES[each] for each in workers.everyones(POLICIES.index(computing.precision))}
     precision = common.pop() if len(common) == 1 else FLOAT32

@@ -11,29 +11,29 @@ from shared.recipe import Recipe, Task
 from shared.verdict import Judgement, judge
 
 Scores = NDArray[np.float32]
-"""(pictures, labels), 0 to 1."""
+"""(images, labels), 0 to 1."""
 
 
 class Equality(BaseModel):
-    """Measured on pictures that the network was not trained on."""
+    """Measured on images that the network was not trained on."""
 
     model_config = ConfigDict(frozen=True)
 
-    pictures: int = Field(gt=0)
+    images: int = Field(gt=0)
     largest_score_difference: float = Field(ge=0)
     changed_verdicts: int = Field(ge=0)
 
     @property
     def holds(self) -> bool:
-        """Whether at most one verdict in a thousand changed (or one, among fewer pictures)."""
-        return self.changed_verdicts <= max(1, self.pictures // 1000)
+        """Whether at most one verdict in a thousand changed (or one, among fewer images)."""
+        return self.changed_verdicts <= max(1, self.images // 1000)
 
 
 class Proof(Equality):
-    """How near a form comes to the trained network on the validation pictures, and how good it is there."""
+    """How near a form comes to the trained network on the validation images, and how good it is there."""
 
     macro_average_precision: float
-    moved_by_neighbours: float = Field(0.0, description="the furthest a score is from that of the picture alone")
+    moved_by_neighbours: float = Field(0.0, description="the furthest a score is from that of the image alone")
     in_full_precision: str = Field("everything", description="what is not quantised")
 
 
@@ -47,21 +47,21 @@ class LeftOut(BaseModel):
 
 
 def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
-    """Compare the scores of the same pictures, and what the recipe makes of them.
+    """Compare the scores of the same images, and what the recipe makes of them.
 
     Where one label of many is true, another one is another verdict, whether or not both are ok.
 
     Args:
         recipe: with the thresholds that will judge on the line.
-        expected: (pictures, labels), of the trained network.
-        found: (pictures, labels), of the compiled form.
+        expected: (images, labels), of the trained network.
+        found: (images, labels), of the compiled form.
     """
     changed = sum(
         _verdict(recipe, judge(recipe, before)) != _verdict(recipe, judge(recipe, after))
         for before, after in zip(expected, found, strict=True)
     )
     return Equality(
-        pictures=len(expected),
+        images=len(expected),
         largest_score_difference=float(np.abs(expected - found).max()),
         changed_verdicts=changed,
     )
@@ -70,7 +70,7 @@ def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
 def changed_verdicts_told(proof: Equality) -> str:
     """Why a form that does not hold must not be used."""
     return (
-        f"it changes {proof.changed_verdicts} of {proof.pictures} verdicts "
+        f"it changes {proof.changed_verdicts} of {proof.images} verdicts "
         f"(scores differ by up to {proof.largest_score_difference:.3f})"
     )
 

@@ -1,7 +1,7 @@
 """The int8 form of a network: on the line it needs half the time of the fp32 form or less, and a quarter of the room.
 
 Post-training quantisation (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286) by NNCF: what each layer gives on some
-pictures sets the range that its 256 steps cover.
+images sets the range that its 256 steps cover.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PARAMETERS: Final = AdvancedQuantizationParameters(
     # Weights of 7 bits: without VNNI a processor adds pairs of products in 16 bits, which 8 bits overflow. So every
     # processor gives the same scores, and what was proven here holds on the line.
     overflow_fix=OverflowFix.ENABLE,
-    # The extremes of all pictures, and not of the mean picture: a defect is an extreme.
+    # The extremes of all images, and not of the mean image: a defect is an extreme.
     activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
 )
 
@@ -51,11 +51,11 @@ class Spared:
 
 
 def quantise(form: CompiledForm, store: PixelStore, rows: Rows, spared: frozenset[str] = frozenset()) -> CompiledForm:
-    """Make the int8 form of a network. The same form and pictures give the same numbers again.
+    """Make the int8 form of a network. The same form and images give the same numbers again.
 
     Args:
         form: in full precision.
-        store: pictures.
+        store: images.
         rows: some hundred of them that are like those of the line.
         spared: names of OpenVINO's operations that stay in full precision, besides the head.
     """

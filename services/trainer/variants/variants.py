@@ -23,11 +23,11 @@ from shared.recipe import Recipe
 from shared.verdict import scores_of
 
 CALIBRATING: Final = 300
-"""Pictures that set the ranges of an int8 form, as NNCF has it by default."""
+"""Images that set the ranges of an int8 form, as NNCF has it by default."""
 SAME_PRECISION: Final = 0.001
 """What the order of scores that are as good as equal may change: a perfect network's interval is a single point."""
 FEW: Final = 8
-"""Pictures that are judged alone and together."""
+"""Images that are judged alone and together."""
 
 
 class UnequalForm(TrainerError):
@@ -41,7 +41,7 @@ class Forms:
     offered: dict[Form, CompiledForm] = field(default_factory=dict)
     proofs: dict[Form, Proof] = field(default_factory=dict)
     scores: dict[Form, Scores] = field(default_factory=dict, compare=False)
-    """What each form that is offered says of the validation pictures."""
+    """What each form that is offered says of the validation images."""
     left_out: dict[Form, LeftOut] = field(default_factory=dict)
 
     @property
@@ -56,7 +56,7 @@ class Forms:
 
 @dataclass(frozen=True)
 class Reference:
-    """The trained network on the validation pictures: what a form is held against."""
+    """The trained network on the validation images: what a form is held against."""
 
     recipe: Recipe
     """With the thresholds that will judge on the line."""
@@ -71,14 +71,14 @@ class Reference:
         return scores_of(self.logits, self.recipe.task)
 
     def prove(self, form: CompiledForm, in_full_precision: str = "everything") -> tuple[Proof, Scores]:
-        """Run a form on the same pictures: how it did, and what it said."""
+        """Run a form on the same images: how it did, and what it said."""
         engine = OpenVinoEngine(form.xml, form.weights)
         scores = scores_of(engine_logits(engine, self.store, self.rows), self.recipe.task)
         few = self.store.prepared(self.rows[:FEW]), noise(self.recipe, FEW)
         proof = Proof(
             **compare(self.recipe, self.scores, scores).model_dump(),
             macro_average_precision=macro_average_precision(self.store.labels[self.rows], scores),
-            moved_by_neighbours=max(moved_by_neighbours(engine.logits, self.recipe, pictures) for pictures in few),
+            moved_by_neighbours=max(moved_by_neighbours(engine.logits, self.recipe, images) for images in few),
             in_full_precision=in_full_precision,
         )
         return proof, scores
@@ -88,7 +88,7 @@ class Reference:
         if not proof.holds:
             return changed_verdicts_told(proof)
         if proof.moved_by_neighbours > SAME_SCORE:
-            return f"in a batch, a score is up to {proof.moved_by_neighbours:.3f} from that of the picture alone"
+            return f"in a batch, a score is up to {proof.moved_by_neighbours:.3f} from that of the image alone"
         low, _ = self.evaluation.intervals.get("macro_average_precision", (0.0, 1.0))
         if proof.macro_average_precision < low - SAME_PRECISION:
             return (
@@ -104,7 +104,7 @@ def make_forms(fp32: CompiledForm, reference: Reference, wanted: Sequence[Form],
         fp32: the network in full precision.
         reference: the trained network.
         wanted: which forms.
-        calibrating: rows of the pictures that set the ranges of an int8 form: see `calibration_rows`.
+        calibrating: rows of the images that set the ranges of an int8 form: see `calibration_rows`.
 
     Raises:
         UnequalForm: the fp32 form does not judge as the network does.
@@ -135,9 +135,9 @@ def _add_int8(forms: Forms, reference: Reference, calibrating: Rows) -> None:
 
 
 def calibration_rows(rows: dict[str, Rows], seed: int) -> Rows:
-    """Pictures that set the ranges of an int8 form: of the validation part, and where these are few, training ones too.
+    """Images that set the ranges of an int8 form: of the validation part, and where these are few, training ones too.
 
-    Ranges that few pictures set cut off what the line shows. No label is looked at, and the test part stays unseen.
+    Ranges that few images set cut off what the line shows. No label is looked at, and the test part stays unseen.
 
     Args:
         rows: of ``train`` and ``valid``.

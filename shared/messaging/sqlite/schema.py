@@ -1,7 +1,7 @@
 """The tables of the embedded broker: queues with their limits and counts, messages, and who reads what.
 
 The counts are kept by triggers, so that no statement can forget them. A body lies beside its message, because SQLite
-rewrites a whole row: handing a message to a reader or moving it must not write its picture again.
+rewrites a whole row: handing a message to a reader or moving it must not write its image again.
 """
 
 from __future__ import annotations

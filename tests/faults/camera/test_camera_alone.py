@@ -31,8 +31,8 @@ from shared.storage.filesystem import FilesystemStore
 from shared.storage.s3 import MinioStore
 from shared.topology import INFERENCE_FRAMES, Queue
 from tests.broker_address import BrokerAddress
-from tests.camera_films import write_film
 from tests.camera_process import SECONDS, CameraProcess, Line, StartCamera
+from tests.camera_videos import write_video
 from tests.conftest import PrivateRabbit
 from tests.mjpeg_camera import MjpegCamera
 from tests.processes import wait_until
@@ -51,13 +51,13 @@ class CameraInside:
         folder: Path,
         address: BrokerAddress,
         queues: Sequence[Queue] = topology.QUEUES,
-        source_pictures: int = 100,
+        source_images: int = 100,
         **settings: object,
     ) -> None:
         self._address = address
         self.queues = queues
-        film = write_film(folder / "film.mp4", pictures=source_pictures)
-        defaults = {"source": str(film), "window": 8, "report_seconds": 0.2}
+        video = write_video(folder / "video.mp4", images=source_images)
+        defaults = {"source": str(video), "window": 8, "report_seconds": 0.2}
         chosen = CameraSettings(outbox_folder=folder / "outbox", **{**defaults, **settings})  # type: ignore[arg-type]
         session = Session.of(chosen)
         self.outbox = Outbox.of(chosen, session.id)
@@ -99,8 +99,8 @@ def frames_in_outbox(folder: Path) -> int:
 def test_while_the_broker_is_away_frames_wait_and_then_arrive_in_order(
     tmp_path: Path, private_rabbitmq: PrivateRabbit, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=100, frames_per_second=20)
-    settings = {"CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    video = write_video(tmp_path / "video.mp4", images=100, frames_per_second=20)
+    settings = {"CAMERA_SOURCE": str(video), "CAMERA_AT_END": "loop"}
     broker = private_rabbitmq.address.open()
     line = Line(broker)
     camera = start_camera({**private_rabbitmq.address.environment("CAMERA_"), **settings})
@@ -122,11 +122,11 @@ def test_a_camera_starts_without_a_broker_and_stops_without_one_and_nothing_is_l
     tmp_path: Path, private_rabbitmq: PrivateRabbit, start_camera: StartCamera
 ) -> None:
     private_rabbitmq.server.stop()
-    film = write_film(tmp_path / "film.mp4", pictures=40, frames_per_second=40)
+    video = write_video(tmp_path / "video.mp4", images=40, frames_per_second=40)
     address = private_rabbitmq.address.environment("CAMERA_")
-    settings = {**address, "CAMERA_SOURCE": str(film), "CAMERA_DRAIN_SECONDS": "0.5"}
+    settings = {**address, "CAMERA_SOURCE": str(video), "CAMERA_DRAIN_SECONDS": "0.5"}
     first = start_camera(settings)
-    wait_until(lambda: frames_in_outbox(tmp_path) == 40, SECONDS, "the film to be in the outbox")
+    wait_until(lambda: frames_in_outbox(tmp_path) == 40, SECONDS, "the video to be in the outbox")
     assert first.stop() == 0
     assert "frames wait in the outbox for the next start" in events_of(first)
     private_rabbitmq.server.start()
@@ -147,7 +147,7 @@ def test_a_broker_that_neither_confirms_nor_refuses_is_asked_again_and_nothing_i
     tmp_path: Path, private_rabbitmq: PrivateRabbit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "CONFIRM_SECONDS", 1.0)
-    camera = CameraInside(tmp_path, private_rabbitmq.address, source_pictures=200, pace="source")
+    camera = CameraInside(tmp_path, private_rabbitmq.address, source_images=200, pace="source")
     wait_until(lambda: camera.outbox.counts().captured > 20, SECONDS, "the camera to run")
     private_rabbitmq.server.pause()
     wait_until(lambda: camera.outbox.waiting > 50, SECONDS, "frames to wait")
@@ -163,9 +163,9 @@ def test_a_broker_that_neither_confirms_nor_refuses_is_asked_again_and_nothing_i
 def test_a_wrong_password_is_one_line_without_it(
     tmp_path: Path, rabbitmq: BrokerAddress, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=3)
+    video = write_video(tmp_path / "video.mp4", images=3)
     address = replace(rabbitmq, password="hunter2-is-wrong")
-    camera = start_camera({**address.environment("CAMERA_"), "CAMERA_SOURCE": str(film)})
+    camera = start_camera({**address.environment("CAMERA_"), "CAMERA_SOURCE": str(video)})
     assert camera.wait() == 2
     written = camera.log.read_text()
     assert written.count("\n") == 1
@@ -175,7 +175,7 @@ def test_a_wrong_password_is_one_line_without_it(
 # ── a queue that is full ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_film_waits_for_a_full_queue_and_no_frame_is_refused(tmp_path: Path, broker_address: BrokerAddress) -> None:
+def test_a_video_waits_for_a_full_queue_and_no_frame_is_refused(tmp_path: Path, broker_address: BrokerAddress) -> None:
     small = CameraInside(tmp_path, broker_address, SMALL, pace="fast")
     wait_until(
         lambda: small.outbox.waiting == 8 and small.outbox.counts().captured >= 18, SECONDS, "the line to be full"
@@ -206,12 +206,12 @@ def test_a_camera_before_a_full_queue_fills_its_outbox_and_then_counts_what_it_r
     assert set(line.sequences()) < set(range(100))
 
 
-# ── pictures that are too large for a message ────────────────────────────────────────────────────────────────────────
+# ── images that are too large for a message ────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
-def large_pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def large_images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     noise = np.random.default_rng(2).integers(0, 255, (700, 800, 3)).astype(np.uint8)
     (folder / "1.png").write_bytes(encode(noise, "png"))
@@ -219,17 +219,17 @@ def large_pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_large_picture_waits_for_object_storage_and_travels_by_reference(
-    tmp_path: Path, large_pictures: Path, sqlite: BrokerAddress, start_camera: StartCamera
+def test_a_large_image_waits_for_object_storage_and_travels_by_reference(
+    tmp_path: Path, large_images: Path, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
     endpoint, server = start_s3(tmp_path / "s3")
     server.stop()
     storage = {
-        "CAMERA_STORAGE_URL": f"s3://127.0.0.1:{endpoint.port}/pictures",
+        "CAMERA_STORAGE_URL": f"s3://127.0.0.1:{endpoint.port}/images",
         "CAMERA_STORAGE_ACCESS_KEY": endpoint.user,
         "CAMERA_STORAGE_SECRET_KEY": endpoint.password,
     }
-    settings = {"CAMERA_SOURCE": str(large_pictures), "CAMERA_PACE": "fast", "CAMERA_ENCODING": "png"}
+    settings = {"CAMERA_SOURCE": str(large_images), "CAMERA_PACE": "fast", "CAMERA_ENCODING": "png"}
     camera = start_camera({**sqlite.environment("CAMERA_"), **storage, **settings})
     wait_until(lambda: "frames wait in the outbox" in events_of(camera), SECONDS, "the camera to notice")
     server.start()
@@ -237,12 +237,12 @@ def test_a_large_picture_waits_for_object_storage_and_travels_by_reference(
     line.take_until_finished()
     assert camera.wait() == 0
     large, small = line.frames
-    assert large.picture == b""
-    assert large.picture_key == f"{large.frame.storage_key}/captured.png"
-    assert small.picture_key is None
-    assert small.picture
-    store = MinioStore(f"127.0.0.1:{endpoint.port}", "pictures", endpoint.user, endpoint.password)
-    assert decode(store.get(large.picture_key)).shape == (700, 800, 3)
+    assert large.image == b""
+    assert large.image_key == f"{large.frame.storage_key}/captured.png"
+    assert small.image_key is None
+    assert small.image
+    store = MinioStore(f"127.0.0.1:{endpoint.port}", "images", endpoint.user, endpoint.password)
+    assert decode(store.get(large.image_key)).shape == (700, 800, 3)
     server.remove()
 
 
@@ -251,7 +251,7 @@ def test_a_large_picture_waits_for_object_storage_and_travels_by_reference(
 
 @pytest.fixture
 def network_camera() -> Iterator[MjpegCamera]:
-    camera = MjpegCamera(pictures_per_second=20)
+    camera = MjpegCamera(images_per_second=20)
     yield camera
     camera.close()
 
@@ -281,15 +281,15 @@ def test_a_network_camera_that_drops_is_reported_and_comes_back_and_its_password
 def test_what_an_earlier_run_left_is_sent_although_the_source_is_away(
     tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=20)
+    video = write_video(tmp_path / "video.mp4", images=20)
     address = {"CAMERA_BROKER_URL": "amqp://127.0.0.1:9/", "CAMERA_BROKER_USER": "u", "CAMERA_BROKER_PASSWORD": "p"}
-    first = start_camera({**address, "CAMERA_SOURCE": str(film), "CAMERA_PACE": "fast"})
-    wait_until(lambda: frames_in_outbox(tmp_path) == 20, SECONDS, "the film to be in the outbox")
+    first = start_camera({**address, "CAMERA_SOURCE": str(video), "CAMERA_PACE": "fast"})
+    wait_until(lambda: frames_in_outbox(tmp_path) == 20, SECONDS, "the video to be in the outbox")
     first.kill()
-    film.unlink()
-    second = start_camera({**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_DRAIN_SECONDS": "60"})
+    video.unlink()
+    second = start_camera({**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(video), "CAMERA_DRAIN_SECONDS": "60"})
     assert second.wait() == 2
-    assert f"there is no {film}" in second.log.read_text()
+    assert f"there is no {video}" in second.log.read_text()
     line = Line(sqlite.open())
     line.take_until(lambda: len(line.sequences()) == 20, 60)
     assert frames_in_outbox(tmp_path) == 0

@@ -12,8 +12,8 @@ import pytest
 
 from services.camera.outbox import Outbox
 from tests.broker_address import BrokerAddress
-from tests.camera_films import write_film
 from tests.camera_process import SECONDS, Line, StartCamera
+from tests.camera_videos import write_video
 from tests.full_disk import NOWHERE, frames_on, unshare
 from tests.processes import wait_until
 
@@ -34,7 +34,7 @@ def test_an_outbox_that_filled_its_disk_is_sent_by_the_next_start_and_gives_the_
     assert found["waited"] > 30
     assert found["sent"] == [found["waited"], found["captured"][1] - found["refused"][1]]
     assert found["captured"][1] == 10
-    assert found["refused"][1] <= 1, "a film waits until its disk has room"
+    assert found["refused"][1] <= 1, "a video waits until its disk has room"
     assert found["left"] == 0
     assert found["bytes"] < 5_000_000
     assert found["reserve"], "it is held again for the next time"
@@ -55,10 +55,10 @@ def test_a_worker_whose_frames_in_hand_filled_the_disk_can_answer_for_them(tmp_p
 def test_on_a_disk_that_takes_no_byte_a_camera_starts_and_sends_what_waits(
     tmp_path: Path, rabbitmq: BrokerAddress, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=20)
-    first = start_camera({**NOWHERE, "CAMERA_SOURCE": str(film), "CAMERA_PACE": "fast"})
+    video = write_video(tmp_path / "video.mp4", images=20)
+    first = start_camera({**NOWHERE, "CAMERA_SOURCE": str(video), "CAMERA_PACE": "fast"})
     outbox = tmp_path / "outbox"
-    wait_until(lambda: frames_on(outbox) == 20, SECONDS, "the film to be in the outbox")
+    wait_until(lambda: frames_on(outbox) == 20, SECONDS, "the video to be in the outbox")
     first.kill()
     for reserve in outbox.glob("*.reserve"):
         reserve.unlink()

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 
 from tests.broker_address import BrokerAddress
-from tests.camera_films import write_film
 from tests.camera_process import SECONDS, Line, StartCamera
+from tests.camera_videos import write_video
 from tests.full_disk import frames_on
 from tests.processes import free_port, wait_until
 from tests.servers import Endpoint
@@ -25,9 +25,9 @@ def test_a_camera_sends_again_by_itself_after_its_broker_was_mute(
     behind = BrokerAddress(
         rabbitmq.url.replace(f":{rabbitmq_server.port}/", f":{proxy.port}/"), rabbitmq.user, rabbitmq.password
     )
-    film = write_film(tmp_path / "film.mp4", pictures=100, frames_per_second=FRAMES_PER_SECOND)
+    video = write_video(tmp_path / "video.mp4", images=100, frames_per_second=FRAMES_PER_SECOND)
     health = free_port()
-    settings = {"CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop", "CAMERA_HEALTH_PORT": str(health)}
+    settings = {"CAMERA_SOURCE": str(video), "CAMERA_AT_END": "loop", "CAMERA_HEALTH_PORT": str(health)}
     line = Line(rabbitmq.open())
     camera = start_camera({**behind.environment("CAMERA_"), **settings})
     line.take_more(20)

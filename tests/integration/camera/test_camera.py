@@ -11,47 +11,47 @@ import pytest
 from shared.imaging.codec import decode
 from shared.messaging.port import Broker
 from tests.broker_address import BrokerAddress
-from tests.camera_films import number_of, write_film, write_pictures
 from tests.camera_process import Line, StartCamera
+from tests.camera_videos import number_of, write_images, write_video
 
 
-def test_every_frame_of_a_film_arrives_once_and_in_order(
+def test_every_frame_of_a_video_arrives_once_and_in_order(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=300, size=(128, 96))
+    video = write_video(tmp_path / "video.mp4", images=300, size=(128, 96))
     camera = start_camera(
         {
             **broker_address.environment("CAMERA_"),
-            "CAMERA_SOURCE": str(film),
+            "CAMERA_SOURCE": str(video),
             "CAMERA_PACE": "fast",
             "CAMERA_LINE": "line-7",
             "CAMERA_NAME": "lamp-holder",
             "CAMERA_BATCH": "b-2026-01",
-            "CAMERA_RECORD": str(tmp_path / "films"),
+            "CAMERA_RECORD": str(tmp_path / "videos"),
         },
     )
     line = Line(broker)
     line.take_until_finished()
     assert camera.wait() == 0
     assert [frame.frame.sequence for frame in line.frames] == list(range(300))
-    assert [number_of(decode(frame.picture)) for frame in line.frames] == list(range(300))
+    assert [number_of(decode(frame.image)) for frame in line.frames] == list(range(300))
     identity = line.frames[-1].frame
     assert (identity.line, identity.camera, identity.batch) == ("line-7", "lamp-holder", "b-2026-01")
     (report,) = line.finished.values()
     assert (report.captured, report.refused, report.waiting) == (300, 0, 0)
     assert line.reports[0].state == "running"
-    (recorded,) = (tmp_path / "films").glob("line-7.lamp-holder-*.mp4")
+    (recorded,) = (tmp_path / "videos").glob("line-7.lamp-holder-*.mp4")
     assert cv2.VideoCapture(str(recorded)).get(cv2.CAP_PROP_FRAME_COUNT) == 300
 
 
 def test_a_loop_goes_on_until_the_asked_number_of_frames(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
-    write_pictures(tmp_path / "pictures", [f"{number}.png" for number in range(7)])
+    write_images(tmp_path / "images", [f"{number}.png" for number in range(7)])
     camera = start_camera(
         {
             **broker_address.environment("CAMERA_"),
-            "CAMERA_SOURCE": str(tmp_path / "pictures"),
+            "CAMERA_SOURCE": str(tmp_path / "images"),
             "CAMERA_PACE": "fast",
             "CAMERA_AT_END": "loop",
             "CAMERA_FRAMES": "20",
@@ -62,15 +62,15 @@ def test_a_loop_goes_on_until_the_asked_number_of_frames(
     line = Line(broker)
     line.take_until_finished()
     assert camera.wait() == 0
-    assert [number_of(decode(frame.picture)) for frame in line.frames] == [number % 7 for number in range(20)]
+    assert [number_of(decode(frame.image)) for frame in line.frames] == [number % 7 for number in range(20)]
     assert len({frame.frame.part for frame in line.frames}) == 3
 
 
 def test_a_stop_sends_what_was_captured_and_says_so(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=100, frames_per_second=50)
-    settings = {"CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    video = write_video(tmp_path / "video.mp4", images=100, frames_per_second=50)
+    settings = {"CAMERA_SOURCE": str(video), "CAMERA_AT_END": "loop"}
     camera = start_camera({**broker_address.environment("CAMERA_"), **settings})
     line = Line(broker)
     line.take_more(20)
@@ -85,8 +85,8 @@ def test_a_stop_sends_what_was_captured_and_says_so(
 def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=200, frames_per_second=50)
-    settings = {**broker_address.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    video = write_video(tmp_path / "video.mp4", images=200, frames_per_second=50)
+    settings = {**broker_address.environment("CAMERA_"), "CAMERA_SOURCE": str(video), "CAMERA_AT_END": "loop"}
     line = Line(broker)
     for run in range(3):
         camera = start_camera(settings)
@@ -101,17 +101,17 @@ def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
         assert (report.refused, report.waiting) == (0, 0)
 
 
-def test_a_picture_that_cant_be_decoded_arrives_as_it_is(
+def test_an_image_that_cant_be_decoded_arrives_as_it_is(
     tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
-    write_pictures(tmp_path / "pictures", ["1.png", "3.png"])
-    (tmp_path / "pictures" / "2.png").write_bytes(b"")
-    settings = {"CAMERA_SOURCE": str(tmp_path / "pictures"), "CAMERA_PACE": "fast"}
+    write_images(tmp_path / "images", ["1.png", "3.png"])
+    (tmp_path / "images" / "2.png").write_bytes(b"")
+    settings = {"CAMERA_SOURCE": str(tmp_path / "images"), "CAMERA_PACE": "fast"}
     camera = start_camera({**sqlite.environment("CAMERA_"), **settings})
     line = Line(sqlite.open())
     line.take_until_finished()
     assert camera.wait() == 0
-    assert [len(frame.picture) > 0 for frame in line.frames] == [True, False, True]
+    assert [len(frame.image) > 0 for frame in line.frames] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_a_second_camera_of_the_same_name_is_refused(
     tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=50)
-    settings = {**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(film), "CAMERA_AT_END": "loop"}
+    video = write_video(tmp_path / "video.mp4", images=50)
+    settings = {**sqlite.environment("CAMERA_"), "CAMERA_SOURCE": str(video), "CAMERA_AT_END": "loop"}
     first = start_camera(settings)
     line = Line(sqlite.open())
     line.take_until(lambda: bool(line.frames))

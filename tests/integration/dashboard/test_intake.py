@@ -147,7 +147,7 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
 ) -> None:
     line = Line()
     before, stranger, after = line.verdict(), line.verdict(), line.verdict()
-    captured = FrameCaptured(frame=stranger.frame, encoding="jpeg", width=10, height=10, picture=b"x")
+    captured = FrameCaptured(frame=stranger.frame, encoding="jpeg", width=10, height=10, image=b"x")
     publish(broker, before)
     with monkeypatch.context() as patched:
         patched.setattr(FrameInspected, "encode", lambda _verdict: captured.encode())

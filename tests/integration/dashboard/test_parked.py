@@ -48,7 +48,7 @@ class Failing:
 def test_a_decision_is_kept_as_doubtful_when_the_broker_goes_away_before_it_is_done(
     broker: Broker, store: ObjectStore, fate: Any
 ) -> None:
-    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")
     failing: Any = Failing(broker, BrokerUnavailable("it went away"))
     parked = ParkedMessages(failing, store)
     (message,) = parked.look().parked
@@ -66,7 +66,7 @@ def test_a_decision_is_kept_as_doubtful_when_the_broker_goes_away_before_it_is_d
 
 
 def test_a_replay_that_the_queue_refused_is_no_decision(broker: Broker, store: ObjectStore) -> None:
-    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")
     failing: Any = Failing(broker, PublishRefused("the queue is full"))
     parked = ParkedMessages(failing, store)
     (message,) = parked.look().parked
@@ -79,9 +79,9 @@ def test_parked_messages_are_fetched_once_in_a_while_and_again_after_a_decision(
     broker: Broker, store: ObjectStore
 ) -> None:
     parked = ParkedMessages(broker, store, fresh_seconds=600)
-    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")
     (first,) = parked.look().parked
-    park(broker, INFERENCE_FRAMES, [captured(Line(camera="camera-2"))], "no picture either")
+    park(broker, INFERENCE_FRAMES, [captured(Line(camera="camera-2"))], "no image either")
     assert [each.id for each in parked.look().parked] == [first.id]
     parked.decide(first.queue, first.id, "discard", by="ada", note="")
     assert [each.camera for each in parked.look().parked] == ["camera-2"]
@@ -90,5 +90,5 @@ def test_parked_messages_are_fetched_once_in_a_while_and_again_after_a_decision(
 def test_what_was_parked_since_is_seen_after_some_seconds(broker: Broker, store: ObjectStore) -> None:
     parked = ParkedMessages(broker, store, fresh_seconds=0.0)
     assert parked.look().parked == []
-    park(broker, INFERENCE_FRAMES, [captured(Line())], "not a picture")
+    park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")
     assert len(parked.look().parked) == 1

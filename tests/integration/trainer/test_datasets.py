@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.trainer.cli.commands import app
-from shared.contracts.dataset import picture_key, read_version, versions
+from shared.contracts.dataset import image_key, read_version, versions
 from shared.imaging.codec import encode
 from shared.settings import ServiceSettings
 from shared.storage import open_store
@@ -63,7 +63,7 @@ def test_tables_of_a_folder_go_into_the_store_and_come_back_as_they_were(
     assert {path.name for path in (tmp_path / "copy").iterdir()} >= {"train.csv", "valid.csv", "test.csv"}
 
 
-def test_a_replaced_picture_is_a_new_version_and_the_old_one_keeps_its_own(
+def test_a_replaced_image_is_a_new_version_and_the_old_one_keeps_its_own(
     store: ObjectStore, folder: Path, tmp_path: Path
 ) -> None:
     told("dataset", "import", folder, "--name", "hem")
@@ -71,8 +71,8 @@ def test_a_replaced_picture_is_a_new_version_and_the_old_one_keeps_its_own(
     (folder / NAMES[0]).write_bytes(encode(np.full((16, 16, 3), 255, np.uint8), "png"))
     assert told("dataset", "import", folder, "--name", "hem").startswith("new: hem@0002-")
     first, second = (read_version(store, "hem", version) for version in versions(store, "hem"))
-    assert store.get(picture_key("hem", first.pictures[0].digest)) == before
-    assert first.pictures[1:] == second.pictures[1:]
+    assert store.get(image_key("hem", first.images[0].digest)) == before
+    assert first.images[1:] == second.images[1:]
     listed = told("dataset", "list", "hem").splitlines()
     assert [line.partition("  ")[0] for line in listed] == [first.reference, second.reference]
-    assert "4 pictures in 2 groups: good 2" in listed[1]
+    assert "4 images in 2 groups: good 2" in listed[1]

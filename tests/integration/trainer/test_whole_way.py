@@ -25,7 +25,7 @@ from tests.strokes import STROKES, draw_strokes
 
 pytestmark = pytest.mark.timeout(1500)
 SECONDS = 400.0
-PICTURES = 240
+IMAGES = 240
 """A fifth of them are tested: enough for the gate, which wants ten with each label and ten without."""
 OPTIONS: dict[str, Any] = {
     "epochs": 6,
@@ -133,7 +133,7 @@ def plant(tmp_path: Path, rabbitmq: BrokerAddress, redis_url: str, s3: Bucket) -
 
 
 def put_dataset(store: ObjectStore, folder: Path) -> None:
-    dataset = read_dataset(draw_strokes(folder, PICTURES), ("good", "dark", "bright"))
+    dataset = read_dataset(draw_strokes(folder, IMAGES), ("good", "dark", "bright"))
     keep(dataset, store, "strokes", by="ada", source="a test")
 
 

@@ -14,13 +14,13 @@ from services.camera.recorder import NoRecorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sources import shot
-from services.camera.sources.shot import PictureFile, Shot
+from services.camera.sources.shot import ImageFile, Shot
 from shared.imaging import codec
 from shared.messages import FrameCaptured, decode
 from tests.unit.camera.sources.test_video_file import png_that_claims
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-PICTURE = np.random.default_rng(1).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+IMAGE = np.random.default_rng(1).integers(0, 255, (48, 64, 3)).astype(np.uint8)
 
 
 class Camera:
@@ -28,7 +28,7 @@ class Camera:
 
     def __init__(self, folder: Path, **settings: object) -> None:
         session = Session("line-1", "camera-1")
-        chosen = CameraSettings(source="film.mp4", outbox_folder=folder, **settings)  # type: ignore[arg-type]
+        chosen = CameraSettings(source="video.mp4", outbox_folder=folder, **settings)  # type: ignore[arg-type]
         self.outbox = Outbox.of(chosen, session.id)
         self.handler = Handler(chosen, session, self.outbox, NoRecorder())
 
@@ -57,57 +57,57 @@ def camera(cameras: list[Camera], tmp_path: Path, **settings: object) -> Camera:
     return cameras[-1]
 
 
-def test_a_picture_becomes_a_jpeg_with_its_size(cameras: list[Camera], tmp_path: Path) -> None:
-    frame = camera(cameras, tmp_path).take(Shot(NOW, PICTURE))
+def test_an_image_becomes_a_jpeg_with_its_size(cameras: list[Camera], tmp_path: Path) -> None:
+    frame = camera(cameras, tmp_path).take(Shot(NOW, IMAGE))
     assert frame is not None
     assert (frame.encoding, frame.width, frame.height, frame.frame.captured_at) == ("jpeg", 64, 48, NOW)
-    assert codec.size_of(frame.picture) == (64, 48)
+    assert codec.size_of(frame.image) == (64, 48)
 
 
 def test_a_png_keeps_every_pixel_of_the_region_of_interest(cameras: list[Camera], tmp_path: Path) -> None:
-    frame = camera(cameras, tmp_path, roi="10,20,30,15", encoding="png").take(Shot(NOW, PICTURE))
+    frame = camera(cameras, tmp_path, roi="10,20,30,15", encoding="png").take(Shot(NOW, IMAGE))
     assert frame is not None
     assert (frame.width, frame.height) == (30, 15)
-    assert (codec.decode(frame.picture) == PICTURE[20:35, 10:40]).all()
+    assert (codec.decode(frame.image) == IMAGE[20:35, 10:40]).all()
 
 
 def test_a_lower_quality_makes_a_smaller_jpeg(cameras: list[Camera], tmp_path: Path) -> None:
-    fine = camera(cameras, tmp_path / "fine", jpeg_quality=95).take(Shot(NOW, PICTURE))
-    coarse = camera(cameras, tmp_path / "coarse", jpeg_quality=20).take(Shot(NOW, PICTURE))
+    fine = camera(cameras, tmp_path / "fine", jpeg_quality=95).take(Shot(NOW, IMAGE))
+    coarse = camera(cameras, tmp_path / "coarse", jpeg_quality=20).take(Shot(NOW, IMAGE))
     assert fine is not None
     assert coarse is not None
-    assert len(coarse.picture) < len(fine.picture)
+    assert len(coarse.image) < len(fine.image)
 
 
-def test_a_picture_file_that_needs_no_change_is_sent_as_it_is(cameras: list[Camera], tmp_path: Path) -> None:
-    content = codec.encode(PICTURE, "jpeg", 33)
-    frame = camera(cameras, tmp_path).take(Shot(NOW, codec.decode(content), PictureFile(content, "jpeg")))
+def test_an_image_file_that_needs_no_change_is_sent_as_it_is(cameras: list[Camera], tmp_path: Path) -> None:
+    content = codec.encode(IMAGE, "jpeg", 33)
+    frame = camera(cameras, tmp_path).take(Shot(NOW, codec.decode(content), ImageFile(content, "jpeg")))
     assert frame is not None
-    assert frame.picture == content
+    assert frame.image == content
 
 
-def test_a_picture_file_of_another_encoding_is_encoded_anew(cameras: list[Camera], tmp_path: Path) -> None:
-    content = codec.encode(PICTURE, "png")
-    frame = camera(cameras, tmp_path).take(Shot(NOW, PICTURE, PictureFile(content, "png")))
+def test_an_image_file_of_another_encoding_is_encoded_anew(cameras: list[Camera], tmp_path: Path) -> None:
+    content = codec.encode(IMAGE, "png")
+    frame = camera(cameras, tmp_path).take(Shot(NOW, IMAGE, ImageFile(content, "png")))
     assert frame is not None
     assert frame.encoding == "jpeg"
-    assert frame.picture.startswith(b"\xff\xd8")
+    assert frame.image.startswith(b"\xff\xd8")
 
 
 @pytest.mark.parametrize(
     ("content", "size"),
     [
         (b"", (1, 1)),
-        (b"no picture", (1, 1)),
+        (b"no image", (1, 1)),
         (png_that_claims(20_000, 5_000), (20_000, 5_000)),
     ],
 )
 def test_what_cant_be_decoded_is_sent_as_it_is(
     cameras: list[Camera], tmp_path: Path, content: bytes, size: tuple[int, int]
 ) -> None:
-    frame = camera(cameras, tmp_path).take(Shot(NOW, file=PictureFile(content, "png"), problem="broken"))
+    frame = camera(cameras, tmp_path).take(Shot(NOW, file=ImageFile(content, "png"), problem="broken"))
     assert frame is not None
-    assert (frame.picture, frame.encoding, (frame.width, frame.height)) == (content, "png", size)
+    assert (frame.image, frame.encoding, (frame.width, frame.height)) == (content, "png", size)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_a_shot_that_no_frame_can_be_made_of_is_counted_and_has_a_number(
     the_camera = camera(cameras, tmp_path, roi="10,20,30,15")
     assert the_camera.take(unusable) is None
     assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
-    frame = the_camera.take(Shot(NOW, PICTURE))
+    frame = the_camera.take(Shot(NOW, IMAGE))
     assert frame is not None
     assert frame.frame.sequence == 1
 
 
-def test_a_picture_too_wide_for_jpeg_is_refused_and_not_sent_empty(cameras: list[Camera], tmp_path: Path) -> None:
+def test_an_image_too_wide_for_jpeg_is_refused_and_not_sent_empty(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
     assert the_camera.take(Shot(NOW, np.zeros((2, 70_000, 3), np.uint8))) is None
     assert the_camera.outbox.counts().refused == 1
@@ -136,14 +136,14 @@ def test_a_picture_too_wide_for_jpeg_is_refused_and_not_sent_empty(cameras: list
 
 def test_a_shot_that_no_message_takes_is_refused_and_ends_nothing(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
-    strange = Shot(NOW, file=PictureFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
+    strange = Shot(NOW, file=ImageFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
     assert the_camera.take(strange) is None
     assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
 
 
 def test_frames_keep_their_order_while_the_clock_jumps(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
-    frames = [the_camera.take(Shot(NOW + timedelta(days=days), PICTURE)) for days in (0, 40, -300, 1)]
+    frames = [the_camera.take(Shot(NOW + timedelta(days=days), IMAGE)) for days in (0, 40, -300, 1)]
     assert [frame.frame.sequence for frame in frames if frame] == [0, 1, 2, 3]
     assert len({frame.frame.session for frame in frames if frame}) == 1
 

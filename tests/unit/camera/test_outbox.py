@@ -38,7 +38,7 @@ def frame(sequence: int = 0, size: int = 100) -> FrameCaptured:
     identity = FrameIdentity(
         frame_id=frame_id(str(ULID()), sequence), line="line", camera="camera", captured_at=datetime.now(UTC)
     )
-    return FrameCaptured(frame=identity, encoding="jpeg", width=2, height=2, picture=b"x" * size)
+    return FrameCaptured(frame=identity, encoding="jpeg", width=2, height=2, image=b"x" * size)
 
 
 def all_of(outbox: Outbox) -> list[Waiting]:
@@ -177,7 +177,7 @@ def test_a_folder_that_cant_be_made_is_told_in_one_line(tmp_path: Path) -> None:
         Outbox(tmp_path / "file" / "outbox", "session", frames_limit=1, bytes_limit=1)
 
 
-def test_a_film_waits_until_the_line_has_taken_its_frames(open_outbox: Opener) -> None:
+def test_a_video_waits_until_the_line_has_taken_its_frames(open_outbox: Opener) -> None:
     outbox = open_outbox()
     for number in range(2):
         outbox.keep(frame(number))

@@ -93,7 +93,7 @@ def _frame(session: str, sequence: int) -> FrameCaptured:
     identity = FrameIdentity(
         frame_id=frame_id(session, sequence), line="line", camera="camera", captured_at=datetime.now(UTC)
     )
-    return FrameCaptured(frame=identity, encoding="jpeg", width=1, height=1, picture=b"x" * 100)
+    return FrameCaptured(frame=identity, encoding="jpeg", width=1, height=1, image=b"x" * 100)
 
 
 def _sender(tmp_path: Path, session: Session, outbox: Outbox, broker: Confirming) -> Sender:
@@ -141,7 +141,7 @@ def test_frames_that_wait_for_a_mute_broker_are_told_and_frames_that_wait_for_an
     sender.finish(Pulse(threading.Event(), Health()), 0, CameraState.FAILED)
 
 
-def test_a_sender_that_fails_ends_a_camera_that_has_no_picture(
+def test_a_sender_that_fails_ends_a_camera_that_has_no_image(
     tmp_path: Path, session: Session, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "confirm", _fail)

@@ -12,7 +12,7 @@ README = Path(__file__).parents[3] / "services" / "camera" / "README.md"
 
 
 def settings_of(monkeypatch: pytest.MonkeyPatch, **environment: str) -> CameraSettings:
-    monkeypatch.setenv("CAMERA_SOURCE", "film.mp4")
+    monkeypatch.setenv("CAMERA_SOURCE", "video.mp4")
     for name, value in environment.items():
         monkeypatch.setenv(f"CAMERA_{name}", value)
     return read_settings(CameraSettings)

@@ -1,4 +1,4 @@
-"""What moving thresholds does: counted picture by picture, never added up."""
+"""What moving thresholds does: counted image by image, never added up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD, BROKEN = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
 
 
 def part(*rows: tuple[tuple[float, ...], tuple[float, ...]]) -> ScoredPart:
-    """Pictures, each with what is true of it and its scores."""
+    """Images, each with what is true of it and its scores."""
     names = tuple(map(str, range(len(rows))))
     return ScoredPart(
         names=names,
@@ -85,7 +85,7 @@ def test_the_effect_is_what_the_line_would_do(scores: list[tuple[float, ...]], t
 
 
 CURVES = {
-    "valid": {"pictures": 50},
+    "valid": {"images": 50},
     "operating_points": {
         name: {
             "chosen": 0.5,
@@ -102,7 +102,7 @@ CURVES = {
 def test_without_scores_one_moved_label_is_read_from_its_curve() -> None:
     found = effect_of_curves(RECIPE, CURVES, {"break": 0.79})
     assert found.escapes
-    assert (found.known, found.escapes.value, found.cost, found.pictures) == (True, 0.4, 0.4, 50)
+    assert (found.known, found.escapes.value, found.cost, found.images) == (True, 0.4, 0.4, 50)
     assert "the others as they are" in found.note
 
 

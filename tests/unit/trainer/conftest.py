@@ -9,7 +9,7 @@ from tests.strokes import draw_strokes, strokes_recipe
 
 @pytest.fixture(scope="session")
 def strokes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled pictures that are learned in seconds; not to be changed."""
+    """A folder of labelled images that are learned in seconds; not to be changed."""
     return draw_strokes(tmp_path_factory.mktemp("dataset") / "strokes", 200)
 
 

@@ -1,4 +1,4 @@
-"""Recipes of every kind of label, for tests that need no pictures."""
+"""Recipes of every kind of label, for tests that need no images."""
 
 SEAM = """
 name: seam

@@ -1,4 +1,4 @@
-"""Backbones of ``keras.applications`` see what they see where Keras itself prepares pictures and loads weights."""
+"""Backbones of ``keras.applications`` see what they see where Keras itself prepares images and loads weights."""
 
 from pathlib import Path
 from types import ModuleType
@@ -14,16 +14,16 @@ from services.trainer.training.packing import keras_file
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.imaging.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, normalise
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
-SPEC = PictureSpec(height=48, width=32, normalisation="imagenet")
+SPEC = ImageSpec(height=48, width=32, normalisation="imagenet")
 PIXELS = np.random.default_rng(1).integers(0, 256, (48, 32, 3), np.uint8)
 PLAIN = [name for name in APPLICATIONS if not name.startswith("EfficientNetB")]
 """All whose whole preparation is a function of Keras; EfficientNet's first one is partly within the network."""
 
 
 def module_of(name: str) -> ModuleType:
-    """Where Keras has the function that prepares pictures for a network."""
+    """Where Keras has the function that prepares images for a network."""
     modules = [module for module in vars(keras.applications).values() if isinstance(module, ModuleType)]
     return next((module for module in modules if hasattr(module, name)), keras.applications.mobilenet_v3)
 
@@ -43,8 +43,8 @@ def weights(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize("normalisation", ["imagenet", "unit"])
 @pytest.mark.parametrize("name", PLAIN)
-def test_pictures_are_prepared_as_keras_prepares_them(name: str, normalisation: str) -> None:
-    spec = PictureSpec.model_validate({"height": 48, "width": 32, "normalisation": normalisation})
+def test_images_are_prepared_as_keras_prepares_them(name: str, normalisation: str) -> None:
+    spec = ImageSpec.model_validate({"height": 48, "width": 32, "normalisation": normalisation})
     inputs = keras.Input(spec.shape)
     prepare = keras.Model(inputs, rescale(inputs, spec, scale_of(name)))
     expected = module_of(name).preprocess_input(PIXELS[np.newaxis].astype(np.float32))
@@ -97,16 +97,16 @@ def test_without_a_file_nothing_is_loaded() -> None:
 def test_a_network_that_swaps_colours_is_kept_and_compiled(tmp_path: Path) -> None:
     network = architecture_of("VGG16").build(SPEC, 2)
     (tmp_path / "model.keras").write_bytes(keras_file(network))
-    pictures = normalise(PIXELS, SPEC)[np.newaxis]
-    expected = np.asarray(network(pictures, training=False))
+    images = normalise(PIXELS, SPEC)[np.newaxis]
+    expected = np.asarray(network(images, training=False))
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
-    assert np.asarray(again(pictures, training=False)) == pytest.approx(expected, abs=1e-4)
+    assert np.asarray(again(images, training=False)) == pytest.approx(expected, abs=1e-4)
     compiled = compile_for_openvino(network)
-    assert np.abs(OpenVinoEngine(compiled.xml, compiled.weights).logits(pictures) - expected).max() < 1e-3
+    assert np.abs(OpenVinoEngine(compiled.xml, compiled.weights).logits(images) - expected).max() < 1e-3
 
 
 def test_the_least_size_is_told() -> None:
-    with pytest.raises(UnfitArchitecture, match="InceptionV3 takes pictures from 75 x 75 on"):
+    with pytest.raises(UnfitArchitecture, match="InceptionV3 takes images from 75 x 75 on"):
         architecture_of("InceptionV3").build(SPEC, 2)
 
 

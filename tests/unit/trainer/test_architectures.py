@@ -3,13 +3,13 @@ import pytest
 
 from services.trainer.architectures import ARCHITECTURES, FEATURES, UnfitArchitecture, architecture_of
 from services.trainer.architectures.cost import cost_of
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
-SMALL = PictureSpec(height=48, width=32)
+SMALL = ImageSpec(height=48, width=32)
 
 
 def test_the_first_network_has_the_size_it_always_had() -> None:
-    cost = cost_of(architecture_of("seam-resnet").build(PictureSpec(height=100, width=100), 4))
+    cost = cost_of(architecture_of("seam-resnet").build(ImageSpec(height=100, width=100), 4))
     assert cost.parameters == 3_409_552
     assert cost.macs == pytest.approx(5.59e9, rel=1e-3)
 
@@ -38,7 +38,7 @@ def test_parameters_are_counted_as_keras_counts_them(name: str) -> None:
 
 
 def test_the_small_network_is_small() -> None:
-    cost = cost_of(architecture_of("compact").build(PictureSpec(), 4))
+    cost = cost_of(architecture_of("compact").build(ImageSpec(), 4))
     assert cost.parameters < 350_000
     assert cost.macs < 0.1e9
 
@@ -50,12 +50,12 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
         architecture_of("resnet")
 
 
-def test_pictures_that_are_too_small_are_refused() -> None:
+def test_images_that_are_too_small_are_refused() -> None:
     with pytest.raises(UnfitArchitecture, match="from 32 x 32 on, and the recipe's are 16 x 64"):
-        architecture_of("fruit-convnet").build(PictureSpec(height=16, width=64), 3)
+        architecture_of("fruit-convnet").build(ImageSpec(height=16, width=64), 3)
 
 
 @pytest.mark.parametrize(("name", "macs"), [("MobileNetV2", 0.30e9), ("ConvNeXtTiny", 4.46e9)])
 def test_multiply_accumulates_of_published_networks_are_those_published(name: str, macs: float) -> None:
-    cost = cost_of(architecture_of(name).build(PictureSpec(height=224, width=224), 1000))
+    cost = cost_of(architecture_of(name).build(ImageSpec(height=224, width=224), 1000))
     assert cost.macs == pytest.approx(macs, rel=0.03)

@@ -53,11 +53,11 @@ def test_a_request_that_comes_again_after_its_end_is_answered_with_the_end(
     commands: Commands, trainings: Trainings
 ) -> None:
     commands.handle([training()])
-    end = Outcome(state=TrainingState.FAILED, reason="no pictures", at=datetime.now(UTC))
+    end = Outcome(state=TrainingState.FAILED, reason="no images", at=datetime.now(UTC))
     trainings.finish("training-1", end)
     (told,) = commands.handle([training()])
     assert isinstance(told, TrainingProgressed)
-    assert (told.state, told.reason) == (TrainingState.FAILED, "no pictures")
+    assert (told.state, told.reason) == (TrainingState.FAILED, "no images")
     assert trainings.open() == []
 
 

@@ -12,13 +12,13 @@ from shared.contracts.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.network import read_network
-from shared.recipe import PictureSpec, Recipe, parse_recipe
+from shared.recipe import ImageSpec, Recipe, parse_recipe
 from shared.verdict import scores_of
 
 RECIPE = """
 name: strokes
 task: multi-label
-picture: {height: 48, width: 32}
+image: {height: 48, width: 32}
 labels:
   good: {key: g, colour: white, role: quality}
   dark: {key: d, colour: blue, role: defect}
@@ -39,12 +39,12 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(1).normal(size=(40, 48, 32, 3)).astype(np.float32)
 
 
 def bundle_of(recipe: Recipe) -> Bundle:
-    network = architecture_of("compact").build(recipe.picture, 2)
+    network = architecture_of("compact").build(recipe.image, 2)
     provenance = Provenance("20261123-0850-000000", "compact", "sha256:0", datetime(2026, 11, 23, tzinfo=UTC))
     return pack(
         network,
@@ -56,16 +56,16 @@ def bundle_of(recipe: Recipe) -> Bundle:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe, pictures: np.ndarray) -> None:
-    network = architecture_of(name).build(PictureSpec(height=48, width=32), 2)
+def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe, images: np.ndarray) -> None:
+    network = architecture_of(name).build(ImageSpec(height=48, width=32), 2)
     compiled = compile_for_openvino(network)
-    trained = np.asarray(network(pictures, training=False))
+    trained = np.asarray(network(images, training=False))
     equality = compare(
         recipe,
         scores_of(trained, recipe.task),
-        scores_of(OpenVinoEngine(compiled.xml, compiled.weights).logits(pictures), recipe.task),
+        scores_of(OpenVinoEngine(compiled.xml, compiled.weights).logits(images), recipe.task),
     )
-    assert equality.pictures == 40
+    assert equality.images == 40
     assert equality.largest_score_difference < 1e-4
     assert equality.changed_verdicts == 0
 
@@ -87,10 +87,10 @@ def test_another_label_of_an_exclusive_recipe_is_another_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "changed", "holds"), [(50, 1, True), (50, 2, False), (3000, 3, True), (3000, 4, False)]
+    ("images", "changed", "holds"), [(50, 1, True), (50, 2, False), (3000, 3, True), (3000, 4, False)]
 )
-def test_one_verdict_in_a_thousand_may_change(pictures: int, changed: int, holds: bool) -> None:
-    equality = Equality(pictures=pictures, largest_score_difference=0.1, changed_verdicts=changed)
+def test_one_verdict_in_a_thousand_may_change(images: int, changed: int, holds: bool) -> None:
+    equality = Equality(images=images, largest_score_difference=0.1, changed_verdicts=changed)
     assert equality.holds is holds
 
 

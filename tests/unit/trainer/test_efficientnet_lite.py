@@ -15,18 +15,18 @@ from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.pretraining import WeightsError
 from services.trainer.architectures.torch_file import Tensors, read_tensors
 from shared.imaging.preprocessing import normalise
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "efficientnet_lite0.json").read_text())
 TOLERANCE = 1e-4
 """Of single against double precision; the values themselves are of 1 to 15."""
 LITE = architecture_of("efficientnet-lite0")
 TEXTURE = architecture_of("lite0-texture")
-SMALL = PictureSpec(height=48, width=32)
+SMALL = ImageSpec(height=48, width=32)
 
 
 def pattern(height: int, width: int) -> np.ndarray:
-    """The picture of tests/unit/golden/efficientnet_lite0.py."""
+    """The image of tests/unit/golden/efficientnet_lite0.py."""
     y, x, colour = np.ogrid[:height, :width, :3]
     return np.asarray((3 * x * x + 5 * x * y + 7 * y + 50 * colour) // 16 % 256, np.uint8)
 
@@ -46,7 +46,7 @@ def with_its_classes(network: keras.Model) -> keras.Model:
 @pytest.mark.parametrize("normalisation", ["imagenet", "unit"])
 def test_each_layer_gives_what_the_reference_gives(size: str, normalisation: str) -> None:
     height, width = map(int, size.split("x"))
-    spec = PictureSpec.model_validate({"height": height, "width": width, "normalisation": normalisation})
+    spec = ImageSpec.model_validate({"height": height, "width": width, "normalisation": normalisation})
     network = LITE.build(spec, 1000)
     LITE.load_weights(network)
     steps = keras.Model(
@@ -67,7 +67,7 @@ def distances(values: np.ndarray, expected: dict[str, Any]) -> np.ndarray:
 
 
 def test_it_has_the_size_that_was_published() -> None:
-    network = LITE.build(PictureSpec(height=224, width=224), 1000)
+    network = LITE.build(ImageSpec(height=224, width=224), 1000)
     assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == 4_652_008
     assert cost_of(network).macs == pytest.approx(0.39e9, rel=0.02)
     assert network.get_layer("features").output.shape == (None, 7, 7, 1280)
@@ -88,11 +88,11 @@ def test_without_weights_it_starts_from_nothing_and_says_so(monkeypatch: pytest.
     assert all(np.array_equal(old, new) for old, new in zip(before, network.get_weights(), strict=True))
 
 
-def test_a_grey_picture_is_seen_as_one_of_three_equal_colours() -> None:
+def test_a_grey_image_is_seen_as_one_of_three_equal_colours() -> None:
     grey = np.random.default_rng(1).integers(0, 256, (48, 32, 1), np.uint8)
     logits = []
     for colour, pixels in (("grey", grey), ("rgb", np.repeat(grey, 3, axis=2))):
-        spec = PictureSpec.model_validate({"height": 48, "width": 32, "colour": colour, "normalisation": "imagenet"})
+        spec = ImageSpec.model_validate({"height": 48, "width": 32, "colour": colour, "normalisation": "imagenet"})
         network = LITE.build(spec, 1000)
         LITE.load_weights(network)
         logits.append(np.asarray(with_its_classes(network)(normalise(pixels, spec)[np.newaxis], training=False)))

@@ -21,11 +21,11 @@ MOST_FRAMES: Final = 500
 SLIP: Final = timedelta(minutes=1)
 """Whoever corrects a second reading within this time has erred on the keyboard."""
 
-SourceId = Annotated[str, Field(pattern=r"^(film|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""``film-<ulid>``: an uploaded film. ``line-<recipe>``: the frames of the lines that inspect by this recipe."""
+SourceId = Annotated[str, Field(pattern=r"^(video|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""``video-<ulid>``: an uploaded video. ``line-<recipe>``: the frames of the lines that inspect by this recipe."""
 
 FrameKey = Annotated[str, Field(pattern=r"^([0-9]{1,7}|[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9})$")]
-"""A frame of a source: its number in the film, from 0; or the id that the camera gave it."""
+"""A frame of a source: its number in the video, from 0; or the id that the camera gave it."""
 
 RecordId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 
@@ -48,24 +48,24 @@ class Judged(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     frame: FrameIdentity
-    picture_key: str
+    image_key: str
     model_version: str
     findings: dict[str, Finding]
 
     @model_validator(mode="after")
     def _key_is_of_the_frame(self) -> Self:
-        if not self.frame.owns(self.picture_key):
-            raise ValueError(f"{self.picture_key[:80]!r} is not below {self.frame.storage_key}/")
+        if not self.frame.owns(self.image_key):
+            raise ValueError(f"{self.image_key[:80]!r} is not below {self.frame.storage_key}/")
         return self
 
     @classmethod
     def of(cls, verdict: FrameInspected) -> Self | None:
-        """Of a verdict; None when its picture is not kept."""
-        if verdict.picture_key is None:
+        """Of a verdict; None when its image is not kept."""
+        if verdict.image_key is None:
             return None
         return cls(
             frame=verdict.frame,
-            picture_key=verdict.picture_key,
+            image_key=verdict.image_key,
             model_version=verdict.model_version,
             findings=verdict.findings,
         )

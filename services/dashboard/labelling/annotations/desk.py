@@ -100,18 +100,18 @@ class Desk:
                     self._saving.pop(key, None)
 
     def known(self, source: Source, history: History, frames: Sequence[str]) -> Mapping[str, Judged]:
-        """What the line said of these frames; nothing of those of a film.
+        """What the line said of these frames; nothing of those of a video.
 
         Raises:
-            Problem: 404: there is no such frame in this source, or its picture was not kept.
+            Problem: 404: there is no such frame in this source, or its image was not kept.
         """
-        if source.film is not None:
+        if source.video is not None:
             if strange := [frame for frame in frames if source.number(frame) is None]:
-                raise Problem(404, f"frame {strange[0]}: {source.name} has frames 0 to {source.film.frames - 1}")
+                raise Problem(404, f"frame {strange[0]}: {source.name} has frames 0 to {source.video.frames - 1}")
             return {}
         found = {frame: self._line_frames.find(source.recipe.name, frame, history) for frame in frames}
         if strange := [frame for frame, judged in found.items() if judged is None]:
-            raise Problem(404, f"frame {strange[0]} of this recipe is not known, or its picture was not kept")
+            raise Problem(404, f"frame {strange[0]} of this recipe is not known, or its image was not kept")
         return {frame: judged for frame, judged in found.items() if judged is not None}
 
 

@@ -8,7 +8,7 @@ from shared.recipe import Recipe, Role, Task
 
 
 def complaint(recipe: Recipe, labels: Mapping[str, bool]) -> str:
-    """Why a picture can't have these labels, in one line; empty when it can.
+    """Why an image can't have these labels, in one line; empty when it can.
 
     Args:
         recipe: with the labels of the product.

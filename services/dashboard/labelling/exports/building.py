@@ -32,7 +32,7 @@ WRITTEN: Final = (MARK, TABLE, *BESIDE)
 ABANDONED: Final = timedelta(minutes=10)
 """Whoever builds says so again and again; after so long without a word nobody does."""
 CHUNK: Final = 200
-"""Pictures between two such words."""
+"""Images between two such words."""
 THREADS: Final = 8
 
 _log = structlog.stdlib.get_logger("labelling")
@@ -58,7 +58,7 @@ class DatasetMaker:
         self._making = threading.Lock()
 
     def make(self, order: DatasetOrder) -> DatasetMade:
-        """Write tables and pictures below ``datasets/<name>/``, the table of labels last of all.
+        """Write tables and images below ``datasets/<name>/``, the table of labels last of all.
 
         Without that table there is no dataset, and with it all else is there: nobody trains on half of one. A name is
         taken once; whoever labelled more makes another dataset.
@@ -74,7 +74,7 @@ class DatasetMaker:
             _check_names(sheets)
             rows = [row for sheet in sheets for row in sheet.learnable]
             with self._claimed(prefix := f"{FOLDER}/{order.name}/"):
-                there = self._put_pictures(rows, prefix)
+                there = self._put_images(rows, prefix)
                 if not there:
                     raise Problem(422, "sources: nothing is labelled there yet")
                 self._put_tables(there, sheets[0].source.recipe.label_names, prefix)
@@ -133,9 +133,9 @@ class DatasetMaker:
         for key in (first, *others, last):
             self._store.delete(key)
 
-    def _put_pictures(self, rows: Sequence[Row], prefix: str) -> list[Row]:
+    def _put_images(self, rows: Sequence[Row], prefix: str) -> list[Row]:
         def put(row: Row) -> Row | None:
-            content = self._exports.picture_of(row)
+            content = self._exports.image_of(row)
             if content is None:
                 return None
             self._store.put(f"{prefix}{IMAGES}{row.name}", content, _content_type(content))
@@ -181,11 +181,11 @@ def _check_recipes(sheets: Sequence[Sheet]) -> None:
 
 
 def _check_names(sheets: Sequence[Sheet]) -> None:
-    """Two dashboards may give two films one name at the same moment: in one dataset their pictures would be one."""
+    """Two dashboards may give two videos one name at the same moment: in one dataset their images would be one."""
     count = Counter(row.name for sheet in sheets for row in sheet.rows)
     twice = [name for name, times in count.items() if times > 1]
     if twice:
-        raise Problem(422, f"sources: two of them have a picture {twice[0]}: make a dataset of each")
+        raise Problem(422, f"sources: two of them have an image {twice[0]}: make a dataset of each")
 
 
 def _made(prefix: str, sheets: Sequence[Sheet], rows: Sequence[Row]) -> DatasetMade:
@@ -194,7 +194,7 @@ def _made(prefix: str, sheets: Sequence[Sheet], rows: Sequence[Row]) -> DatasetM
     listed = sum(len(sheet.learnable) + sheet.missing for sheet in sheets)
     return DatasetMade(
         dataset=prefix.rstrip("/"),
-        pictures=len(rows),
+        images=len(rows),
         groups=len({row.group for row in rows}),
         labels={name: true[name] for name in names},
         left_out=sum(sheet.left_out for sheet in sheets),

@@ -1,7 +1,7 @@
-"""What is labelled, as tables and pictures to take away.
+"""What is labelled, as tables and images to take away.
 
-The table is the one that the first labelling tool wrote, ``<video>_data.csv``: the picture's name, then True or False
-for each label. ``groups.csv`` says which pictures must not be split (film, part or batch), ``labelled.csv`` by whom
+The table is the one that the first labelling tool wrote, ``<video>_data.csv``: the image's name, then True or False
+for each label. ``groups.csv`` says which images must not be split (video, part or batch), ``labelled.csv`` by whom
 each was labelled and when.
 """
 
@@ -21,7 +21,7 @@ from services.dashboard.labelling.exports.groups import groups_of
 from services.dashboard.labelling.queues.work import judged_in
 from services.dashboard.labelling.service import LabellingService
 from services.dashboard.labelling.sources import Source
-from services.dashboard.labelling.videos.reader import UnreadableFilm
+from services.dashboard.labelling.videos.reader import UnreadableVideo
 from services.dashboard.labelling.videos.repository import plain_name
 from shared.storage.port import ObjectNotFound
 
@@ -33,7 +33,7 @@ BESIDE: Final = (GROUPS, AUTHORS)
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled picture."""
+    """One labelled image."""
 
     source: Source
     frame: str
@@ -42,7 +42,7 @@ class Row:
     values: tuple[bool, ...]
     """In the order of the recipe's labels."""
     group: str | None
-    """What must not be on two sides of a split: a film, a folder of an album, a part, a batch, or a run of frames.
+    """What must not be on two sides of a split: a video, a folder of an album, a part, a batch, or a run of frames.
 
     None: it is too near to two of them, so nothing learns from it.
     """
@@ -50,13 +50,13 @@ class Row:
     @property
     def name(self) -> str:
         """Of its file: says where it is from."""
-        film = self.source.film
+        video = self.source.video
         if self.judged is not None:
-            return f"{self.frame}{PurePosixPath(self.judged.picture_key).suffix}"
+            return f"{self.frame}{PurePosixPath(self.judged.image_key).suffix}"
         number = f"{self.source.name}_{int(self.frame):06d}"
-        if film is None or film.kind == "video":
+        if video is None or video.kind == "video":
             return f"{number}.jpg"
-        path = PurePosixPath(film.names[int(self.frame)])
+        path = PurePosixPath(video.names[int(self.frame)])
         return f"{number}_{plain_name(path.name)}{path.suffix.lower()}"
 
 
@@ -99,11 +99,11 @@ class Exports:
         return written(("name", *names), ((row.name, *row.values) for row in sheet.rows))
 
     def archive(self, sheet: Sheet, into: IO[bytes]) -> None:
-        """The table, with groups, authors and pictures, as a zip that a trainer reads when it is unpacked."""
+        """The table, with groups, authors and images, as a zip that a trainer reads when it is unpacked."""
         with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
             rows = []
             for row in sheet.learnable:
-                if (content := self.picture_of(row)) is not None:
+                if (content := self.image_of(row)) is not None:
                     archive.writestr(f"images/{row.name}", content)
                     rows.append(row)
             there = Sheet(sheet.source, rows, sheet.left_out, sheet.missing)
@@ -111,11 +111,11 @@ class Exports:
             for name, content in beside(rows).items():
                 archive.writestr(name, content)
 
-    def picture_of(self, row: Row) -> bytes | None:
+    def image_of(self, row: Row) -> bytes | None:
         """The file of a row; None when it is gone."""
         try:
             return self._labelling.file_of(row.source, row.frame, row.judged)
-        except (UnreadableFilm, ObjectNotFound):
+        except (UnreadableVideo, ObjectNotFound):
             return None
 
 
@@ -145,7 +145,7 @@ def _sheet(source: Source, history: History) -> Sheet:
     rows = [
         _row(source, frame, judged.get(frame), record, groups)
         for frame, record in sorted(whole.items(), key=lambda item: _order(item[0]))
-        if source.film is not None or frame in judged
+        if source.video is not None or frame in judged
     ]
     left_out = sum(state.contradiction for state in history.states.values())
     return Sheet(source, rows, left_out, sum(record is not None for record in holding.values()) - len(rows))
@@ -154,14 +154,14 @@ def _sheet(source: Source, history: History) -> Sheet:
 def _row(source: Source, frame: str, judged: Judged | None, record: Record, groups: Mapping[str, str | None]) -> Row:
     values = tuple(record.labels[name] for name in source.recipe.label_names)
     row = Row(source, frame, judged, record, values, None)
-    return replace(row, group=_group_in_film(row) if judged is None else groups[frame])
+    return replace(row, group=_group_in_video(row) if judged is None else groups[frame])
 
 
-def _group_in_film(row: Row) -> str:
-    film = row.source.film
-    if film is None or film.kind == "video":
+def _group_in_video(row: Row) -> str:
+    video = row.source.video
+    if video is None or video.kind == "video":
         return row.source.name
-    folder = PurePosixPath(film.names[int(row.frame)]).parent
+    folder = PurePosixPath(video.names[int(row.frame)]).parent
     return f"{row.source.name}/{folder}" if folder.name else row.name
 
 

@@ -10,7 +10,7 @@ from services.dashboard.labelling.annotations.annotation import Judged, Reading,
 from services.dashboard.labelling.annotations.log import History
 from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.queues.selection import by_disagreement, by_uncertainty
-from services.dashboard.labelling.schemas import OF_FILMS, OF_LINES, Queue
+from services.dashboard.labelling.schemas import OF_LINES, OF_VIDEOS, Queue
 from services.dashboard.labelling.sources import Source
 from services.dashboard.web.problems import Problem
 
@@ -48,11 +48,11 @@ class Work:
         Raises:
             Problem: 422: this source has no such queue.
         """
-        known = OF_FILMS if source.film else OF_LINES
+        known = OF_VIDEOS if source.video else OF_LINES
         if queue not in known:
             raise Problem(422, f"queue: this source has {', '.join(known)}")
         kinds: dict[Queue, Callable[[], Sequence[Task]]] = {
-            Queue.ALL: lambda: [Task(str(number)) for number in range(source.film.frames if source.film else 0)],
+            Queue.ALL: lambda: [Task(str(number)) for number in range(source.video.frames if source.video else 0)],
             Queue.UNLABELLED: lambda: list(_unlabelled(source, history)),
             Queue.LABELLED: lambda: list(_labelled(history)),
             Queue.SECOND: lambda: list(_to_read_again(history, by)),
@@ -83,7 +83,7 @@ def judged_in(history: History) -> dict[str, Judged]:
 
 
 def _unlabelled(source: Source, history: History) -> Iterator[Task]:
-    for number in range(source.film.frames if source.film else 0):
+    for number in range(source.video.frames if source.video else 0):
         if history.state(str(number)).first is None:
             yield Task(str(number))
 

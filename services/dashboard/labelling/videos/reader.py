@@ -1,6 +1,6 @@
-"""Pictures of a film by their number: the same picture for the same number, always.
+"""Images of a video by their number: the same image for the same number, always.
 
-Seeking in a video is a promise that many files do not keep. So the time of every picture is noted when a film is
+Seeking in a video is a promise that many files do not keep. So the time of every image is noted when a video is
 taken in, by reading it once from beginning to end; a seek is believed only when it lands on the very time.
 """
 
@@ -20,31 +20,31 @@ from typing import Final, Protocol
 import cv2
 import numpy as np
 
-from shared.imaging.codec import PIXEL_LIMIT, Picture, UnreadablePicture, decode, encode
+from shared.imaging.codec import PIXEL_LIMIT, Image, UnreadableImage, decode, encode
 
 NEAR: Final = 30
-"""So many pictures further on are reached by reading, not by seeking."""
+"""So many images further on are reached by reading, not by seeking."""
 BEHIND: Final = 12
-"""Pictures before the wanted one that a seek keeps as it passes them: people step back, too."""
+"""Images before the wanted one that a seek keeps as it passes them: people step back, too."""
 QUALITY: Final = 95
-"""Of the JPEG files that pictures of a video become."""
+"""Of the JPEG files that images of a video become."""
 CACHE_BYTES: Final = 96 * 1024**2
 OPEN_MILLISECONDS: Final = 5_000
 SAME_MILLISECONDS: Final = 0.01
 
 
-class UnreadableFilm(ValueError):
-    """A file that is no film, or not one that can be read to its end; the message says what to do."""
+class UnreadableVideo(ValueError):
+    """A file that is no video, or not one that can be read to its end; the message says what to do."""
 
 
 class Reel(Protocol):
-    """The pictures of one film."""
+    """The images of one video."""
 
-    def picture(self, number: int) -> bytes:
-        """A picture as a JPEG or PNG file.
+    def image(self, number: int) -> bytes:
+        """An image as a JPEG or PNG file.
 
         Raises:
-            UnreadableFilm: it can't be had.
+            UnreadableVideo: it can't be had.
         """
         ...
 
@@ -53,11 +53,11 @@ class Reel(Protocol):
         ...
 
 
-class Video:
+class VideoReader:
     """A video file. Several threads may ask it; they take turns."""
 
     def __init__(self, path: Path, times: Sequence[float]) -> None:
-        """``times``: of every picture, as `times_of` found them."""
+        """``times``: of every image, as `times_of` found them."""
         self._path = path
         self._times = times
         self._seekable = all(earlier < later for earlier, later in pairwise(times))
@@ -67,8 +67,8 @@ class Video:
         self._cached = 0
         self._lock = threading.Lock()
 
-    def picture(self, number: int) -> bytes:
-        """A picture as JPEG."""
+    def image(self, number: int) -> bytes:
+        """An image as JPEG."""
         with self._lock:
             if number not in self._cache:
                 self._go(number)
@@ -86,10 +86,10 @@ class Video:
         if not self._read_to(number):
             self._rewind()
             if not self._read_to(number):
-                raise UnreadableFilm(f"picture {number} of the film can't be read: upload the film again")
+                raise UnreadableVideo(f"image {number} of the video can't be read: upload the video again")
 
     def _seek(self, number: int) -> bool:
-        """Go to a little before a picture, as far as the file allows; whether it is known where that is."""
+        """Go to a little before an image, as far as the file allows; whether it is known where that is."""
         start = max(0, number - BEHIND)
         if not self._seekable or start == 0 or not self._capture.set(cv2.CAP_PROP_POS_FRAMES, start):
             return False
@@ -117,10 +117,10 @@ class Video:
         return number in self._cache
 
     def _keep(self) -> bool:
-        readable, picture = self._capture.retrieve()
+        readable, image = self._capture.retrieve()
         if not readable:
             return False
-        content = encode(np.asarray(picture, np.uint8), "jpeg", QUALITY)
+        content = encode(np.asarray(image, np.uint8), "jpeg", QUALITY)
         self._cached += len(content) - len(self._cache.get(self._at, b""))
         self._cache[self._at] = content
         self._cache.move_to_end(self._at)
@@ -130,14 +130,14 @@ class Video:
 
 
 class Album:
-    """A zip archive of pictures, in the order in which they were listed when it was taken in."""
+    """A zip archive of images, in the order in which they were listed when it was taken in."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self._archive = zipfile.ZipFile(path)
         self._names = names
 
-    def picture(self, number: int) -> bytes:
-        """A picture as it was uploaded."""
+    def image(self, number: int) -> bytes:
+        """An image as it was uploaded."""
         return self._archive.read(self._names[number])
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ def open_video(path: Path) -> cv2.VideoCapture:
     """Open a video file of this machine.
 
     Raises:
-        UnreadableFilm: it can't be opened.
+        UnreadableVideo: it can't be opened.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -157,7 +157,7 @@ def open_video(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
         capture.release()
-        raise UnreadableFilm("no video that can be read: convert it with `ffmpeg -i FILE film.mp4`")
+        raise UnreadableVideo("no video that can be read: convert it with `ffmpeg -i FILE video.mp4`")
     return capture
 
 
@@ -172,17 +172,17 @@ def opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 def thumbnail(content: bytes, width: int) -> bytes:
-    """A picture file made no wider than ``width``, as JPEG; one that is narrower stays as it is.
+    """An image file made no wider than ``width``, as JPEG; one that is narrower stays as it is.
 
     Raises:
-        UnreadableFilm: it is broken.
+        UnreadableVideo: it is broken.
     """
     try:
-        picture: Picture = decode(content, PIXEL_LIMIT)
-    except UnreadablePicture as error:
-        raise UnreadableFilm(str(error)) from error
-    if picture.shape[1] <= width:
+        image: Image = decode(content, PIXEL_LIMIT)
+    except UnreadableImage as error:
+        raise UnreadableVideo(str(error)) from error
+    if image.shape[1] <= width:
         return content
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return encode(np.asarray(small, np.uint8), "jpeg", 85)

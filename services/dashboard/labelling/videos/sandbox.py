@@ -1,4 +1,4 @@
-"""Films of strangers are decoded in processes of their own, with limits on memory and time, and without our secrets.
+"""Videos of strangers are decoded in processes of their own, with limits on memory and time, and without our secrets.
 
 ``python -m services.dashboard.labelling.videos.sandbox look FILE`` says what is in a video; ``… frames FILE`` gives
 images of a video by their numbers. The decoders are large and read files of strangers: an exploit stays in here.
@@ -24,16 +24,16 @@ import cv2
 from pydantic import TypeAdapter
 
 from services.dashboard.labelling.videos.inspection import Content, look_through
-from services.dashboard.labelling.videos.reader import UnreadableFilm, Video
+from services.dashboard.labelling.videos.reader import UnreadableVideo, VideoReader
 
 MEMORY_BYTES: Final = 2 * 1024**3
 """Of addresses; half a gibibyte of them is Python with its libraries."""
 LOOK_SECONDS: Final = 900
-"""To read a film from beginning to end."""
-PICTURE_SECONDS: Final = 60.0
-"""To find one picture."""
+"""To read a video from beginning to end."""
+IMAGE_SECONDS: Final = 60.0
+"""To find one image."""
 HEADER: Final = 12
-"""Bytes before a picture: how long it is, or what is wrong."""
+"""Bytes before an image: how long it is, or what is wrong."""
 ROOT: Final = Path(__file__).parents[4]
 ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "2",
@@ -42,14 +42,16 @@ ENVIRONMENT: Final = {
     "OPENCV_FFMPEG_THREADS": "2",
 }
 PASSED_ON: Final = ("PATH", "LANG", "LD_LIBRARY_PATH", "OPENCV_IO_MAX_IMAGE_PIXELS")
-TOO_MUCH: Final = "it can't be read within the limits of memory and time: make it smaller, or cut it into several films"
+TOO_MUCH: Final = (
+    "it can't be read within the limits of memory and time: make it smaller, or cut it into several videos"
+)
 
 
 def look_through_apart(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float = LOOK_SECONDS) -> Content:
     """See `look_through`; in a process that may take so much memory and time, and no more.
 
     Raises:
-        UnreadableFilm: it is none that can be read, or takes too much.
+        UnreadableVideo: it is none that can be read, or takes too much.
     """
     try:
         command = _command("look", path, memory_bytes)
@@ -57,13 +59,13 @@ def look_through_apart(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: fl
             command, check=False, env=_environment(), cwd=ROOT, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
-        raise UnreadableFilm(TOO_MUCH) from error
+        raise UnreadableVideo(TOO_MUCH) from error
     try:
         told: dict[str, Any] = json.loads(ended.stdout)
     except ValueError as error:
-        raise UnreadableFilm(TOO_MUCH) from error
+        raise UnreadableVideo(TOO_MUCH) from error
     if "wrong" in told:
-        raise UnreadableFilm(told["wrong"])
+        raise UnreadableVideo(told["wrong"])
     return TypeAdapter(Content).validate_python(told)
 
 
@@ -77,11 +79,11 @@ class VideoApart:
         self._lock = threading.Lock()
         self._closed = False
 
-    def picture(self, number: int) -> bytes:
-        """A picture as JPEG.
+    def image(self, number: int) -> bytes:
+        """An image as JPEG.
 
         Raises:
-            UnreadableFilm: it can't be had, or takes too much.
+            UnreadableVideo: it can't be had, or takes too much.
             ValueError: the video was closed.
         """
         with self._lock:
@@ -91,7 +93,7 @@ class VideoApart:
                 return self._ask(number)
             except (OSError, EOFError, TimeoutError) as error:
                 self._end()
-                raise UnreadableFilm(f"picture {number} of the film can't be read: {TOO_MUCH}") from error
+                raise UnreadableVideo(f"image {number} of the video can't be read: {TOO_MUCH}") from error
 
     def close(self) -> None:
         """End the process."""
@@ -100,7 +102,7 @@ class VideoApart:
             self._end()
 
     def _ask(self, number: int) -> bytes:
-        until = time.monotonic() + PICTURE_SECONDS
+        until = time.monotonic() + IMAGE_SECONDS
         child = self._child = self._child or self._start()
         if child.stdin is None or child.stdout is None:
             raise EOFError
@@ -109,7 +111,7 @@ class VideoApart:
         size = int(_read(child.stdout, HEADER, until))
         content = _read(child.stdout, abs(size), until)
         if size < 0:
-            raise UnreadableFilm(content.decode())
+            raise UnreadableVideo(content.decode())
         return content
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -168,7 +170,7 @@ def _look(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (LOOK_SECONDS, LOOK_SECONDS))
     try:
         told = asdict(look_through(path))
-    except UnreadableFilm as error:
+    except UnreadableVideo as error:
         told = {"wrong": str(error)}
     except (MemoryError, cv2.error):
         told = {"wrong": TOO_MUCH}
@@ -176,11 +178,11 @@ def _look(path: Path) -> None:
 
 
 def _frames(path: Path) -> None:
-    video = Video(path, json.loads(sys.stdin.readline()))
+    video = VideoReader(path, json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         try:
-            content, sign = video.picture(int(line)), 1
-        except UnreadableFilm as error:
+            content, sign = video.image(int(line)), 1
+        except UnreadableVideo as error:
             content, sign = str(error).encode(), -1
         sys.stdout.buffer.write(f"{sign * len(content):{HEADER}d}".encode() + content)
         sys.stdout.buffer.flush()

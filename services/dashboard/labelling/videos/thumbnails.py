@@ -1,4 +1,4 @@
-"""Small pictures: each is made once and cached, and only so many pixels are decoded at a time."""
+"""Small images: each is made once and cached, and only so many pixels are decoded at a time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from services.dashboard.labelling.videos.reader import UnreadableFilm, thumbnail
-from shared.imaging.codec import PIXEL_LIMIT, UnreadablePicture, size_of
+from services.dashboard.labelling.videos.reader import UnreadableVideo, thumbnail
+from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, size_of
 
 CACHED_BYTES: Final = 64 * 1024**2
 AT_ONCE: Final = 4
 """Files that are read and decoded."""
 PIXELS_AT_ONCE: Final = PIXEL_LIMIT
-"""Of the pictures that are decoded: one of the largest, or many small ones."""
+"""Of the images that are decoded: one of the largest, or many small ones."""
 
 
 class Thumbnails:
@@ -30,10 +30,10 @@ class Thumbnails:
         self._changed = threading.Condition()
 
     def get(self, key: Hashable, width: int, read: Callable[[], bytes]) -> bytes:
-        """The picture that ``read`` gives, made no wider than ``width``; ``key`` names both.
+        """The image that ``read`` gives, made no wider than ``width``; ``key`` names both.
 
         Raises:
-            UnreadableFilm: it is broken.
+            UnreadableVideo: it is broken.
         """
         if (cached := self._cached(key)) is not None:
             return cached
@@ -75,6 +75,6 @@ class Thumbnails:
 def _pixels_of(content: bytes) -> int:
     try:
         width, height = size_of(content)
-    except UnreadablePicture as error:
-        raise UnreadableFilm(str(error)) from error
+    except UnreadableImage as error:
+        raise UnreadableVideo(str(error)) from error
     return width * height

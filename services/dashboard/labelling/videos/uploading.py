@@ -27,7 +27,7 @@ LARGEST: Final = 4_000_000_000
 """Bytes of an upload, whatever the settings say."""
 STALLED_SECONDS: Final = 60.0
 """Without a byte: whoever sent it is gone, and others want the place."""
-PICTURES: Final = (".jpg", ".jpeg", ".png")
+IMAGES: Final = (".jpg", ".jpeg", ".png")
 
 BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -42,7 +42,7 @@ BODY: Final[dict[str, Any]] = {
                             "type": "array",
                             "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "a video (mp4, mov, avi, mkv, webm), a zip of pictures, or several pictures",
+                            "description": "a video (mp4, mov, avi, mkv, webm), a zip of images, or several images",
                         },
                         "recipe": {
                             "type": "string",
@@ -50,7 +50,7 @@ BODY: Final[dict[str, Any]] = {
                             "example": "seam",
                         },
                         "recipe_yaml": {"type": "string", "description": "or the recipe itself"},
-                        "name": {"type": "string", "description": "of the film; left out: that of the file"},
+                        "name": {"type": "string", "description": "of the video; left out: that of the file"},
                     },
                 }
             }
@@ -108,17 +108,17 @@ class _Bounded:
 def _unpacked(form: FormData, folder: Path) -> Upload:
     files = [each for each in form.getlist("files") if isinstance(each, UploadFile) and each.filename]
     if not files:
-        raise Problem(422, "files: choose a video (mp4, avi, …), a zip of pictures, or pictures")
-    name = _field(form, "name") or files[0].filename or "film"
+        raise Problem(422, "files: choose a video (mp4, avi, …), a zip of images, or images")
+    name = _field(form, "name") or files[0].filename or "video"
     path = _one_file(files, folder)
     return Upload(path, name, _field(form, "recipe"), _field(form, "recipe_yaml") or _recipe_file(form))
 
 
 def _one_file(files: list[UploadFile], folder: Path) -> Path:
-    """The file itself; of pictures, an archive of them."""
+    """The file itself; of images, an archive of them."""
     names = [_safe(each) for each in files]
-    if len(files) > 1 and not all(name.endswith(PICTURES) for name in names):
-        raise Problem(422, "files: one video or one zip at a time, or several JPEG and PNG pictures")
+    if len(files) > 1 and not all(name.endswith(IMAGES) for name in names):
+        raise Problem(422, "files: one video or one zip at a time, or several JPEG and PNG images")
     alike = len(set(names)) < len(names)
     copies = [
         (f"{number:05d}-{_safe(each)}" if alike else _safe(each), each) for number, each in enumerate(_in_order(files))
@@ -127,9 +127,9 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
         with (folder / name).open("wb") as copy:
             shutil.copyfileobj(each.file, copy)
     first = folder / copies[0][0]
-    if len(copies) == 1 and not first.name.endswith(PICTURES):
+    if len(copies) == 1 and not first.name.endswith(IMAGES):
         return first
-    archive = folder / "pictures.zip"
+    archive = folder / "images.zip"
     pack([(name, folder / name) for name, _ in copies], archive)
     return archive
 

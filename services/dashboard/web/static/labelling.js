@@ -88,21 +88,21 @@ async function show(to) {
   for (let next = 1; next <= AHEAD; next += 1) prefetch(at + next * step());
 }
 
-// A browser goes on showing the picture before until the next one has come: nobody may label the one and see the other.
+// A browser goes on showing the image before until the next one has come: nobody may label the one and see the other.
 function put(frame) {
   const image = element("frame");
   image.alt = frame.title;
-  if (image.getAttribute("src") === frame.picture_url) return;
-  desk.dataset.picture = "coming";
-  image.src = frame.picture_url;
+  if (image.getAttribute("src") === frame.image_url) return;
+  desk.dataset.image = "coming";
+  image.src = frame.image_url;
 }
 
-for (const end of ["load", "error"]) element("frame")?.addEventListener(end, () => { delete desk.dataset.picture; });
+for (const end of ["load", "error"]) element("frame")?.addEventListener(end, () => { delete desk.dataset.image; });
 
 async function prefetch(at) {
   if (at < 0 || at >= total) return;
   const frame = await frameAt(at).catch(() => null);
-  if (frame) new Image().src = frame.picture_url;
+  if (frame) new Image().src = frame.image_url;
 }
 
 // ── what is on the screen ──────────────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +218,7 @@ function tile(at) {
   button.dataset.at = at;
   button.setAttribute("aria-pressed", String(chosen.has(at)));
   if (at === place) button.setAttribute("aria-current", "true");
-  const image = Object.assign(document.createElement("img"), { src: `${frame.picture_url}?width=160`, alt: "", loading: "lazy", draggable: false });
+  const image = Object.assign(document.createElement("img"), { src: `${frame.image_url}?width=160`, alt: "", loading: "lazy", draggable: false });
   const text = Object.assign(document.createElement("span"), { textContent: `${chosen.has(at) ? "☑ " : ""}${number}  ${mark(frame)}${keys}` });
   const spoken = `: ${frame.title}, ${said ? trueOf(said).join(", ") || "no label" : "not labelled"}${chosen.has(at) ? ", chosen" : ""}`;
   button.append(image, text, Object.assign(document.createElement("span"), { className: "unseen", textContent: spoken }));
@@ -338,7 +338,7 @@ async function undo() {
 
 // ── keys and buttons ───────────────────────────────────────────────────────────────────────────────────────────────
 
-const zoom = zoomable(element("picture"), element("frame"));
+const zoom = zoomable(element("image"), element("frame"));
 
 function longer(by) {
   element("step").value = Math.max(1, step() + by);

@@ -9,7 +9,7 @@ const WORDS = {
   waiting: "No connection",
 };
 const SHOTS = 9; // the newest large, the others in a strip
-const HERO_HOLDS_MS = 1500; // nobody can look at a picture for less
+const HERO_HOLDS_MS = 1500; // nobody can look at an image for less
 const SKEW_SECONDS = 5; // of a camera's clock: less is not worth a word
 const SILENCE_MS = 7000; // after which nothing on the screen may look alive
 const RATES_EVERY_MS = 5000;
@@ -249,10 +249,10 @@ function showShots(known) {
   showStrip(known, known.shots.slice(1));
 }
 
-const pictureOf = (frame) => frame.overlay_url ?? frame.picture_url;
+const imageOf = (frame) => frame.overlay_url ?? frame.image_url;
 
 function show(image, frame) {
-  const url = pictureOf(frame);
+  const url = imageOf(frame);
   if (image.getAttribute("src") === url) return;
   image.classList.toggle("missing", !url);
   image.onerror = () => image.classList.add("missing");
@@ -268,7 +268,7 @@ async function showHero(known, frame) {
   known.section.querySelector("[data-none]").hidden = true;
   hero.dataset.frame = frame.frame_id;
   hero.href = `/frames/${frame.frame_id}`;
-  show(hero.querySelector("[data-picture]"), frame);
+  show(hero.querySelector("[data-image]"), frame);
   hero.querySelector("[data-chips]").replaceChildren(...faultsOf(frame, labels).map((label) => chip(label, labels)));
   tell(hero.querySelector("[data-time]"), frame.captured_at);
   hero.querySelector("[data-ago]").dataset.of = frame.captured_at;

@@ -1,4 +1,4 @@
-// Uploads a film with its progress; without this script the form does the same, and says nothing meanwhile.
+// Uploads a video with its progress; without this script the form does the same, and says nothing meanwhile.
 
 const form = document.getElementById("upload");
 const bar = form.querySelector(".progress");
@@ -24,7 +24,7 @@ form.addEventListener("submit", (event) => {
   const size = [...data.values()].reduce((sum, value) => sum + (value.size ?? 0), 0);
   trouble.hidden = true;
   if (size > Number(form.dataset.most)) {
-    complain(`${Math.round(size / 1e6)} MB are more than the ${Math.round(form.dataset.most / 1e6)} MB that may be uploaded: cut the film`);
+    complain(`${Math.round(size / 1e6)} MB are more than the ${Math.round(form.dataset.most / 1e6)} MB that may be uploaded: cut the video`);
     return;
   }
   const request = new XMLHttpRequest(); // fetch tells nothing of how far an upload is

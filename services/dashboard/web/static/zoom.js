@@ -1,10 +1,10 @@
-// Makes a picture larger and moves it: by wheel, by dragging, by two fingers, or by whoever calls.
+// Makes an image larger and moves it: by wheel, by dragging, by two fingers, or by whoever calls.
 
 const MOST = 12;
 
 export function zoomable(frame, image) {
   let scale = 1;
-  let x = 0; // of the picture's top left corner, in pixels of the frame
+  let x = 0; // of the image's top left corner, in pixels of the frame
   let y = 0;
   const pointers = new Map();
 

@@ -35,7 +35,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 def precision_recall(names: Sequence[str], truth: Truth, scores: Scores) -> str:
-    """Precision over recall, a curve for each label that some picture has."""
+    """Precision over recall, a curve for each label that some image has."""
     curves = {}
     for column, name in enumerate(names):
         if truth[:, column].any():
@@ -45,7 +45,7 @@ def precision_recall(names: Sequence[str], truth: Truth, scores: Scores) -> str:
 
 
 def receiver_operating(names: Sequence[str], truth: Truth, scores: Scores) -> str:
-    """The true over the false positive rate, for each label that some pictures have and some have not."""
+    """The true over the false positive rate, for each label that some images have and some have not."""
     curves = {}
     for column, name in enumerate(names):
         if 0 < truth[:, column].sum() < len(truth):
@@ -55,7 +55,7 @@ def receiver_operating(names: Sequence[str], truth: Truth, scores: Scores) -> st
 
 
 def reliability(bins: Mapping[str, Sequence[Bin]]) -> str:
-    """The share of true pictures over the score; a score that is a probability lies on the diagonal."""
+    """The share of true images over the score; a score that is a probability lies on the diagonal."""
     curves: dict[str, Curve] = {name: [(each.score, each.share) for each in some] for name, some in bins.items()}
     curves["as it should be"] = [(0.0, 0.0), (1.0, 1.0)]
     share = "share that has the label"

@@ -30,7 +30,7 @@ class FormRow(BaseModel):
     """What `evaluation.json` says of a compiled form."""
 
     name: str = ""
-    pictures: int
+    images: int
     largest_score_difference: float
     changed_verdicts: int
     macro_average_precision: float | None = None
@@ -98,11 +98,11 @@ class Subject:
     measured_on: str
     examined: Examined
     chosen_on: str
-    """The pictures of the operating points."""
+    """The images of the operating points."""
     points: Mapping[str, OperatingPoints]
     mistakes: Sequence[Mistake] = ()
     shots: Mapping[str, bytes] = field(default_factory=dict)
-    """The pictures of the mistakes, by file."""
+    """The images of the mistakes, by file."""
     history: Sequence[Mapping[str, float]] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     """Of the training: best epoch, forms, warnings."""
@@ -123,7 +123,7 @@ def render(subject: Subject) -> str:
         heatmap_numbers=HEATMAP_NUMBERS,
         warnings=subject.document.get("warnings", []),
         best_epoch=subject.document.get("best_epoch", 0),
-        pictures={name: _inline(shot) for name, shot in subject.shots.items()},
+        images={name: _inline(shot) for name, shot in subject.shots.items()},
         **_charts(subject),
     )
 
@@ -133,7 +133,7 @@ HEATMAP_NUMBERS: Final = {
     "centre": "middle on it",
     "random": "by lot on it",
     "energy": "heat in it",
-    "area": "picture in it",
+    "area": "image in it",
     "deletion": "hottest blurred",
     "deletion_random": "any place blurred",
     "insertion": "hottest alone",
@@ -207,7 +207,7 @@ def _inline(jpeg: bytes) -> str:
 
 
 def _matrix(examined: Examined) -> list[list[int]]:
-    """Of an exclusive recipe: (true, said) pictures; empty for others, and for very many labels."""
+    """Of an exclusive recipe: (true, said) images; empty for others, and for very many labels."""
     labels = len(examined.recipe.labels)
     if examined.recipe.task is not Task.EXCLUSIVE or labels > MATRIX:
         return []
@@ -237,6 +237,6 @@ def share_span(interval: Interval | None) -> str:
 
 
 def around(measured: Mapping[str, Any]) -> str:
-    """``0.912 – 0.952`` of a mean over pictures; nothing where they were too few for an interval."""
+    """``0.912 – 0.952`` of a mean over images; nothing where they were too few for an interval."""
     low, high = measured.get("low"), measured.get("high")
     return "" if low is None or high is None else span((low, high))

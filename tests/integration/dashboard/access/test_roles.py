@@ -34,7 +34,7 @@ TAKES = {
     ("POST", "/trainings/{training_id}/cancel"): Role.ENGINEER,
     ("POST", "/api/parked/{queue}/{parked_id}/replay"): Role.ENGINEER,
     ("POST", "/api/parked/{queue}/{parked_id}/discard"): Role.ADMIN,
-    ("POST", "/api/labelling/films"): Role.ENGINEER,
+    ("POST", "/api/labelling/videos"): Role.ENGINEER,
     ("POST", "/api/labelling/sources/{source}/labels"): Role.ENGINEER,
     ("POST", "/api/labelling/sources/{source}/undo"): Role.ENGINEER,
     ("POST", "/api/labelling/datasets"): Role.ENGINEER,

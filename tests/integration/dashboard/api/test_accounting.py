@@ -51,14 +51,14 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
 
 def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client: httpx.Client, broker: Broker) -> None:
     frame = captured(Line())
-    park(broker, INFERENCE_FRAMES, [frame, captured(Line(camera="camera-2"))], "not a picture")
+    park(broker, INFERENCE_FRAMES, [frame, captured(Line(camera="camera-2"))], "not an image")
     soon(lambda: len(_parked(client)) == 2)
     found = client.get("/api/parked").json()
     assert found["waiting"] == {"inference.frames": 2}
     assert found["complete"]
     assert {each["author"] for each in found["parked"]} == {"line-1, camera-1", "line-1, camera-2"}
     parked = next(each for each in found["parked"] if each["frame_id"] == frame.frame.frame_id)
-    assert (parked["reason"], parked["message"]) == ("not a picture", "FrameCaptured")
+    assert (parked["reason"], parked["message"]) == ("not an image", "FrameCaptured")
 
     address = f"/api/parked/inference.frames/{parked['id']}/replay"
     answer = client.post(address, json={"note": "the worker is repaired"})

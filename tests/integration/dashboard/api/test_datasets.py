@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import httpx
 
-from shared.contracts.dataset import LabelledPicture, make_version, write_version
+from shared.contracts.dataset import LabelledImage, make_version, write_version
 from shared.storage.port import ObjectStore
 from tests.dashboards import problem
 
 
 def put_version(store: ObjectStore, number: int, *labels: tuple[bool, bool]) -> str:
-    pictures = [
-        LabelledPicture(name=f"{row}.png", digest="0" * 64, labels=truth, group="part-1", table="labels.csv")
+    images = [
+        LabelledImage(name=f"{row}.png", digest="0" * 64, labels=truth, group="part-1", table="labels.csv")
         for row, truth in enumerate(labels)
     ]
-    version = make_version("seam", number, ("good", "break"), pictures, by="eva", source="a folder")
+    version = make_version("seam", number, ("good", "break"), images, by="eva", source="a folder")
     write_version(store, version)
     return version.reference
 
@@ -27,7 +27,7 @@ def test_the_versions_of_a_dataset_are_listed_with_counts_per_label(client: http
     assert client.get("/api/datasets").json() == {"datasets": ["seam"], "tables": ["plain"], "next": None}
     versions = client.get("/api/datasets/seam").json()["versions"]
     assert [version["reference"] for version in versions] == [second, first]
-    assert (versions[0]["pictures"], versions[0]["groups"], versions[0]["made_by"]) == (3, 1, "eva")
+    assert (versions[0]["images"], versions[0]["groups"], versions[0]["made_by"]) == (3, 1, "eva")
     assert versions[0]["labels"] == {"good": 2, "break": 1}
     problem(client.get("/api/datasets/hem"), 404, "GET /api/datasets lists them")
 

@@ -18,10 +18,10 @@ from tests.verdicts import Line, explanation_of
 
 @pytest.fixture
 def passed(client: httpx.Client, broker: Broker, store: ObjectStore) -> FrameInspected:
-    """A frame judged ok, whose picture was kept."""
+    """A frame judged ok, whose image was kept."""
     verdict = Line().verdict()
-    verdict = verdict.model_copy(update={"picture_key": f"{verdict.frame.storage_key}/picture.jpg"})
-    store.put(str(verdict.picture_key), b"a picture")
+    verdict = verdict.model_copy(update={"image_key": f"{verdict.frame.storage_key}/image.jpg"})
+    store.put(str(verdict.image_key), b"an image")
     publish(broker, verdict)
     soon(lambda: judged(client) == 1)
     return verdict
@@ -53,7 +53,7 @@ def test_a_frame_that_passed_is_explained_when_someone_asks(
     (request,) = _asked(broker)
     assert request.frame == passed.frame
     assert request.findings == passed.findings
-    assert (request.model_version, request.picture_key) == (passed.model_version, passed.picture_key)
+    assert (request.model_version, request.image_key) == (passed.model_version, passed.image_key)
     assert (request.labels, request.requested_by, request.flagged) == ((), LOCAL.name, False)
 
     heatmap = Heatmap(key=f"{passed.frame.storage_key}/heatmap.length.png", towards=True, peak=(1, 2), box=(0, 0, 5, 5))
@@ -79,7 +79,7 @@ def test_a_further_label_is_asked_for_together_with_those_that_are_there(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     verdict = Line().verdict("break")
-    store.put(str(verdict.picture_key), b"a picture")
+    store.put(str(verdict.image_key), b"an image")
     publish(broker, verdict, explanation_of(verdict))
     soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
     assert client.get(_address(verdict)).status_code == 200
@@ -107,8 +107,8 @@ def test_what_cant_be_explained_is_refused(
     client: httpx.Client, broker: Broker, store: ObjectStore, passed: FrameInspected
 ) -> None:
     problem(client.post(_address(passed), params={"label": "mood"}), 422, "was not judged by mood")
-    store.delete(str(passed.picture_key))
-    problem(client.post(_address(passed)), 404, "the picture of this frame is not kept")
+    store.delete(str(passed.image_key))
+    problem(client.post(_address(passed)), 404, "the image of this frame is not kept")
     problem(client.post("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
     assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
@@ -125,7 +125,7 @@ def test_a_page_of_another_site_cant_ask_the_explainer(
 def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywhere(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
-    why = "its peaks do not point better than the middle of the picture does"
+    why = "its peaks do not point better than the middle of the image does"
     measured = {
         "break": {"towards": True, "trustworthy": False, "reason": why},
         "good": {"towards": False, "trustworthy": True, "reason": ""},
@@ -152,7 +152,7 @@ def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywher
 def test_what_was_measured_of_one_direction_says_nothing_of_the_other(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
-    why = "its peaks do not point better than the middle of the picture does"
+    why = "its peaks do not point better than the middle of the image does"
     measured = {
         "good": {"towards": False, "trustworthy": True, "reason": ""},
         "break": {"towards": True, "trustworthy": False, "reason": why},

@@ -1,4 +1,4 @@
-"""Frames: found by what they are, and shown with their pictures."""
+"""Frames: found by what they are, and shown with their images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.dashboards import judged, problem, publish, soon
 from tests.verdicts import Line, explanation_of
 
 
-def test_a_frame_shows_its_verdict_and_its_pictures(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
+def test_a_frame_shows_its_verdict_and_its_images(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
     verdict = Line().verdict("break")
     folder = verdict.frame.storage_key
-    store.put(f"{folder}/picture.jpg", b"a picture")
+    store.put(f"{folder}/image.jpg", b"an image")
     store.put(f"{folder}/heatmap.break.png", b"a heatmap")
     store.put(f"{folder}/overlay.jpg", b"an overlay")
     publish(broker, verdict, explanation_of(verdict))
@@ -36,7 +36,7 @@ def test_a_frame_shows_its_verdict_and_its_pictures(client: httpx.Client, broker
     }
     assert frame["heatmaps"]["break"]["box"] == [30, 20, 20, 20]
     shown = {
-        frame["picture_url"]: (b"a picture", "image/jpeg"),
+        frame["image_url"]: (b"an image", "image/jpeg"),
         frame["heatmaps"]["break"]["url"]: (b"a heatmap", "image/png"),
         frame["overlay_url"]: (b"an overlay", "image/jpeg"),
     }
@@ -146,7 +146,7 @@ def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
         redis.flushdb()
     (mark,) = client.get("/api/frames/marked", params={"line": "line-1"}).json()["marks"]
     assert (mark["frame"]["frame_id"], mark["note"]) == (frame.frame_id, "a shadow of the needle")
-    assert mark["picture_key"] == verdict.picture_key
+    assert mark["image_key"] == verdict.image_key
     assert client.get("/api/frames/marked", params={"line": "line-2"}).json() == {"marks": []}
 
 

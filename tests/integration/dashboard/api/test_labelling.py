@@ -24,8 +24,8 @@ from services.trainer.datasets.labelled_images import read_dataset
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
-from tests.browsers import put_pictures
-from tests.camera_films import write_film
+from tests.browsers import put_images
+from tests.camera_videos import write_video
 from tests.dashboards import embedded_settings, judged, problem, publish, put_model, server_settings, soon
 from tests.labelling import jpeg, labels, number_in, upload
 from tests.verdicts import RECIPE, Line, findings
@@ -56,17 +56,17 @@ def median_milliseconds(act: Callable[[], httpx.Response], times: int = 15) -> f
 
 
 @pytest.mark.parametrize("settings", ["embedded", "servers"], indirect=True)
-def test_a_film_is_labelled_exported_and_made_a_dataset(
+def test_a_video_is_labelled_exported_and_made_a_dataset(
     client: httpx.Client, store: ObjectStore, tmp_path: Path
 ) -> None:
-    uploaded = upload(client, write_film(tmp_path / "Seam 1.mp4", 30))
+    uploaded = upload(client, write_video(tmp_path / "Seam 1.mp4", 30))
     assert uploaded.status_code == 201
     source = uploaded.json()["source"]
     assert (uploaded.json()["name"], uploaded.json()["frames"]) == ("Seam-1", 30)
     problem(upload(client, tmp_path / "Seam 1.mp4"), 409, "here already, as 'Seam-1'")
-    picture = client.get(f"/api/labelling/sources/{source}/frames/17/picture")
-    assert (picture.headers["content-type"], number_in(picture.content)) == ("image/jpeg", 17)
-    problem(client.get(f"/api/labelling/sources/{source}/frames/30/picture"), 404, "frames 0 to 29")
+    image = client.get(f"/api/labelling/sources/{source}/frames/17/image")
+    assert (image.headers["content-type"], number_in(image.content)) == ("image/jpeg", 17)
+    problem(client.get(f"/api/labelling/sources/{source}/frames/30/image"), 404, "frames 0 to 29")
 
     assert say(client, source, "2", "good").status_code == 201
     assert say(client, source, "10", frames=["10", "11"], labels=labels("break", "length")).status_code == 201
@@ -91,15 +91,15 @@ def test_a_film_is_labelled_exported_and_made_a_dataset(
         ((False, False, True, True), "Seam-1", "local"),
         ((False, False, True, True), "Seam-1", "local"),
     ]
-    assert number_in(taken.examples[1].picture.read_bytes()) == 10
+    assert number_in(taken.examples[1].image.read_bytes()) == 10
 
     made = client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]})
     assert made.json()["dataset"] == "datasets/seams"
-    assert (made.json()["pictures"], made.json()["labels"]["break"]) == (3, 2)
+    assert (made.json()["images"], made.json()["labels"]["break"]) == (3, 2)
     problem(client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]}), 409, "another name")
     reading = Reading(parse_recipe(RECIPE), "stop", "trainer")
     version = Datasets(store, tmp_path / "cache", None).fetch("datasets/seams", reading).version
-    assert [(each.labels[2], each.group, each.labelled_by) for each in version.pictures] == [
+    assert [(each.labels[2], each.group, each.labelled_by) for each in version.images] == [
         (False, "Seam-1", "local"),
         (True, "Seam-1", "local"),
         (True, "Seam-1", "local"),
@@ -107,7 +107,7 @@ def test_a_film_is_labelled_exported_and_made_a_dataset(
 
 
 def test_what_a_person_said_is_listed_and_read_again_by_another_one(client: httpx.Client, tmp_path: Path) -> None:
-    source = upload(client, write_film(tmp_path / "seam.avi", 5, codec="MJPG")).json()["source"]
+    source = upload(client, write_video(tmp_path / "seam.avi", 5, codec="MJPG")).json()["source"]
     first, second = (say(client, source, frame, "good").json()["record"] for frame in ("1", "2"))
     page = client.get("/api/labelling/records", params={"limit": 1, "source": source}).json()
     assert ([each["record"] for each in page["records"]], page["next"]) == ([second], second)
@@ -136,7 +136,7 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
     }
     unsure = unsure.model_copy(update={"findings": doubt})
     for verdict in (marked, unsure, sure):
-        put_pictures(store, verdict)
+        put_images(store, verdict)
     publish(broker, marked, unsure, sure)
     soon(lambda: judged(client) == 3)
     client.put(f"/api/frames/{marked.frame.frame_id}/mark", json={"note": "a shadow"})
@@ -158,8 +158,8 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
     assert queue("marked") == []
     assert queue("uncertain") == [sure.frame.frame_id]
     assert queue("disagreement") == [marked.frame.frame_id]
-    picture = client.get(f"/api/labelling/sources/line-seam/frames/{marked.frame.frame_id}/picture?width=40")
-    assert picture.headers["content-type"] == "image/jpeg"
+    image = client.get(f"/api/labelling/sources/line-seam/frames/{marked.frame.frame_id}/image?width=40")
+    assert image.headers["content-type"] == "image/jpeg"
     rows = client.get("/api/labelling/sources/line-seam/table.csv").text.splitlines()
     assert rows[1] == f"{marked.frame.frame_id}.jpg,True,False,False,True"
     counts = client.get("/api/labelling/sources").json()["sources"][0]
@@ -167,13 +167,13 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
 
 
 def test_what_can_not_be_labelled_is_refused_with_what_to_do(client: httpx.Client, tmp_path: Path) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"no film")
-    problem(upload(client, tmp_path / "film.mp4"), 422, "film.mp4: neither a video")
-    film = write_film(tmp_path / "seam.mp4", 5)
-    problem(upload(client, film, recipe_yaml="name: x"), 422, "recipe, line 1")
-    problem(upload(client, film, recipe_yaml="", recipe="hem"), 422, "no models of a recipe 'hem'")
-    problem(upload(client, film, recipe_yaml=""), 422, "say by which recipe")
-    problem(client.post("/api/labelling/films", data={"recipe_yaml": RECIPE}), 422, "choose a video")
+    (tmp_path / "video.mp4").write_bytes(b"no video")
+    problem(upload(client, tmp_path / "video.mp4"), 422, "video.mp4: neither a video")
+    video = write_video(tmp_path / "seam.mp4", 5)
+    problem(upload(client, video, recipe_yaml="name: x"), 422, "recipe, line 1")
+    problem(upload(client, video, recipe_yaml="", recipe="hem"), 422, "no models of a recipe 'hem'")
+    problem(upload(client, video, recipe_yaml=""), 422, "say by which recipe")
+    problem(client.post("/api/labelling/videos", data={"recipe_yaml": RECIPE}), 422, "choose a video")
     (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
     problem(upload(client, tmp_path / "large.mp4"), 413, "DASHBOARD_UPLOAD_MEGABYTES")
     assert client.get("/api/labelling/sources").json() == {"sources": [], "next": None}
@@ -182,21 +182,21 @@ def test_what_can_not_be_labelled_is_refused_with_what_to_do(client: httpx.Clien
 def test_the_name_of_an_uploaded_file_is_never_a_path(client: httpx.Client) -> None:
     for name in ("a.j%00pg", "..%2F..%2Fa.jpg", "a.jpg%0A"):
         part = f'form-data; name="files"; filename="{unquote(name)}"'.encode()
-        content = b"--b\r\nContent-Disposition: " + part + b"\r\n\r\nno picture\r\n--b--\r\n"
+        content = b"--b\r\nContent-Disposition: " + part + b"\r\n\r\nno image\r\n--b--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
-        answer = client.post("/api/labelling/films", content=content, headers=headers)
+        answer = client.post("/api/labelling/videos", content=content, headers=headers)
         assert answer.status_code in (400, 422), answer.text
 
 
-def test_several_pictures_are_an_album(client: httpx.Client, store: ObjectStore) -> None:
+def test_several_images_are_an_album(client: httpx.Client, store: ObjectStore) -> None:
     files = [("files", (f"{number}.jpg", jpeg(number))) for number in (11, 2, 3)]
-    answer = client.post("/api/labelling/films", files=files, data={"recipe_yaml": RECIPE, "name": "album"})
+    answer = client.post("/api/labelling/videos", files=files, data={"recipe_yaml": RECIPE, "name": "album"})
     source = answer.json()["source"]
-    shown = [client.get(f"/api/labelling/sources/{source}/frames/{frame}/picture") for frame in range(3)]
+    shown = [client.get(f"/api/labelling/sources/{source}/frames/{frame}/image") for frame in range(3)]
     assert [number_in(each.content) for each in shown] == [2, 3, 11]
     say(client, source, "2", "good")
     assert "album_000002_11.jpg,True" in client.get(f"/api/labelling/sources/{source}/table.csv").text
-    (key,) = (key for key in store.keys("audit/") if b"film.upload" in store.get(key))
+    (key,) = (key for key in store.keys("audit/") if b"video.upload" in store.get(key))
     assert json.loads(store.get(key))["subject"] == "album"
 
 
@@ -204,7 +204,7 @@ def test_who_uploads_while_as_many_as_may_are_at_it_is_told_when_to_come_again(
     client: httpx.Client, settings: DashboardSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploading, "STALLED_SECONDS", 5.0)
-    head = b"POST /api/labelling/films HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n"
+    head = b"POST /api/labelling/videos HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n"
     with ExitStack() as stack:
         halves = [stack.enter_context(socket.create_connection(("127.0.0.1", settings.port))) for _ in range(2)]
         for half in halves:
@@ -215,7 +215,7 @@ def test_who_uploads_while_as_many_as_may_are_at_it_is_told_when_to_come_again(
     problem(refused, 503, "as many uploads as may be at once (1) are under way: try again in a minute")
     assert refused.headers["retry-after"] == "30"
     for name in ("seam.mp4", "other.mp4"):
-        assert upload(client, write_film(tmp_path / name, len(name))).status_code == 201, "the place is given back"
+        assert upload(client, write_video(tmp_path / name, len(name))).status_code == 201, "the place is given back"
 
 
 def answered(connection: socket.socket) -> httpx.Response:

@@ -185,8 +185,8 @@ def test_a_comparison_is_ordered_and_found_when_it_is_there(
         "reason": "one judges more labels",
         "comparison": None,
     }
-    store.put(key, b'{"pictures": 60}')
-    assert client.get(address).json()["comparison"] == {"pictures": 60}
+    store.put(key, b'{"images": 60}')
+    assert client.get(address).json()["comparison"] == {"images": 60}
     missing = client.post("/api/models/seam/comparisons", json={**order, "candidate": "model-9"})
     problem(missing, 404, "no version 'model-9'")
 

@@ -11,8 +11,8 @@ import pytest
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import Register
-from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, Film
-from shared.contracts.dataset import LabelledPicture, make_version, write_version
+from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, Video
+from shared.contracts.dataset import LabelledImage, make_version, write_version
 from shared.contracts.promotion import keep_decision
 from shared.messages import PromotionRefused, ThresholdsRefused, TrainingProgressed, TrainingState
 from shared.messaging import open_broker
@@ -26,11 +26,11 @@ from tests.verdicts import RECIPE, Line
 COUNT = 5
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LISTS: dict[str, tuple[str, str, list[object]]] = {
-    "/api/labelling/sources": ("sources", "name", ["seam", "film-4", "film-3", "film-2", "film-1", "film-0"]),
+    "/api/labelling/sources": ("sources", "name", ["seam", "video-4", "video-3", "video-2", "video-1", "video-0"]),
     "/api/trainings": ("trainings", "training_id", [f"training-{number}" for number in (4, 3, 2, 1, 0)]),
     "/api/people": ("people", "name", ["ada", "eva", "kim", "mia", "zoe"]),
     "/api/tokens": ("tokens", "name", [f"program-{number}" for number in (4, 3, 2, 1, 0)]),
-    "/api/datasets/seam": ("versions", "pictures", [5, 4, 3, 2, 1]),
+    "/api/datasets/seam": ("versions", "images", [5, 4, 3, 2, 1]),
     "/api/models/seam/promotions": ("promotions", "promotion_id", [f"promotion-{each}" for each in (4, 3, 2, 1, 0)]),
     "/api/models/seam/history": ("history", "version", [f"model-{number}" for number in (4, 3, 2, 1, 0)]),
     "/api/models": ("models", "version", [f"model-{number}" for number in (5, 4, 3, 2, 1)]),
@@ -48,7 +48,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     broker, store = open_broker(settings), open_store(settings)
     for number in range(COUNT):
         put_model(store, f"model-{number + 1}", verdict_accuracy=0.9, escape_rate=0.1, overkill_rate=0.1)
-    _put_films(store)
+    _put_videos(store)
     _put_datasets(store)
     _put_people(store)
     with open_dashboard(settings, broker) as opened:
@@ -88,7 +88,7 @@ def test_a_page_has_bounds_and_a_cursor_of_ones_own_making_is_refused(client: ht
         ("/api/trainings", "/models", "trainings_before", "/trainings/training-3", "/trainings/training-2"),
         ("/api/models/seam/history", "/models", "moves_before", "refusal 3", "refusal 2"),
         ("/api/parked/decisions", "/accounting", "before", "note-1", "note-0"),
-        ("/api/labelling/sources", "/labelling", "before", "> film-4<", "> film-3<"),
+        ("/api/labelling/sources", "/labelling", "before", "> video-4<", "> video-3<"),
     ],
 )
 def test_a_page_shows_what_is_older(  # noqa: PLR0917  a table
@@ -121,11 +121,11 @@ def _all(client: httpx.Client, path: str) -> list[object]:
     return found
 
 
-def _put_films(store: ObjectStore) -> None:
+def _put_videos(store: ObjectStore) -> None:
     for number in range(COUNT):
-        film = Film(
+        video = Video(
             id=f"01JF6Z6TX4W8E1V2M6C3N9Q7R{number}",
-            name=f"film-{number}",
+            name=f"video-{number}",
             kind="album",
             recipe_yaml=RECIPE,
             frames=1,
@@ -138,17 +138,17 @@ def _put_films(store: ObjectStore) -> None:
             uploaded_by="eva",
             uploaded_at=START + timedelta(days=number),
         )
-        store.put(f"{FOLDER}/{film.id}/{MANIFEST}", film.model_dump_json().encode())
+        store.put(f"{FOLDER}/{video.id}/{MANIFEST}", video.model_dump_json().encode())
 
 
 def _put_datasets(store: ObjectStore) -> None:
-    pictures = [
-        LabelledPicture(name=f"{row}.png", digest="0" * 64, labels=(True,), group="part-1", table="labels.csv")
+    images = [
+        LabelledImage(name=f"{row}.png", digest="0" * 64, labels=(True,), group="part-1", table="labels.csv")
         for row in range(COUNT)
     ]
     for dataset, versions in (("seam", COUNT), ("hem", 1)):
         for number in range(1, versions + 1):
-            version = make_version(dataset, number, ("good",), pictures[:number], by="eva", source="a folder")
+            version = make_version(dataset, number, ("good",), images[:number], by="eva", source="a folder")
             write_version(store, version)
     for table in ("twill", "plain"):
         store.put(f"datasets/{table}/labels.csv", b"name,good\n")

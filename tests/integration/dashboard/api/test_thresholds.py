@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 
 from shared.contracts import bundle
-from shared.contracts.scores import ScoredPart, ScoredPictures
+from shared.contracts.scores import ScoredImages, ScoredPart
 from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
@@ -30,7 +30,7 @@ def put_scores(store: ObjectStore, version: str = "model-1") -> None:
             tuple(0.9 if name == "good" else 0.1 for name in LABELS),
         ),
     )
-    scored = ScoredPictures(labels=LABELS, parts={"valid": part, "test": part}, forms={})
+    scored = ScoredImages(labels=LABELS, parts={"valid": part, "test": part}, forms={})
     store.put(f"{bundle.folder_of('seam', version)}/{bundle.SCORES}", scored.model_dump_json().encode())
 
 
@@ -39,7 +39,7 @@ def test_what_thresholds_do_is_told_for_all_of_them_together(client: httpx.Clien
     put_scores(store)
     path = "/api/models/seam/versions/model-1/effect"
     told = client.get(path).json()
-    assert (told["known"], told["escapes"]["value"], told["overkill"]["value"], told["pictures"]) == (True, 0, 0, 2)
+    assert (told["known"], told["escapes"]["value"], told["overkill"]["value"], told["images"]) == (True, 0, 0, 2)
     alone = client.get(path, params={"threshold": ["break:0.7"]}).json()
     together = client.get(path, params={"threshold": ["break:0.7", "good:0.2"]}).json()
     assert (alone["escapes"]["value"], together["escapes"]["value"]) == (0, 1)
@@ -78,7 +78,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
             thresholds_id=second.thresholds_id,
             recipe="seam",
             derived_from="model-1",
-            reason="no pictures",
+            reason="no images",
             requested_by="local",
             refused_at=now,
         ),
@@ -93,7 +93,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
             found()
             == {
                 answer.json()["thresholds_id"]: ("kept", "model-2", ""),
-                refused["thresholds_id"]: ("refused", None, "no pictures"),
+                refused["thresholds_id"]: ("refused", None, "no images"),
             }
         )
     )

@@ -57,9 +57,9 @@ def test_the_documents_of_the_api_come_from_this_machine_alone(client: httpx.Cli
 
 ASTRAY = [
     "/api/frames/..%2F..%2Fetc%2Fpasswd",
-    "/api/frames/../../etc/passwd/picture",
-    "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042%00/picture",
-    "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/heatmaps/..%2F..%2Fpicture",
+    "/api/frames/../../etc/passwd/image",
+    "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042%00/image",
+    "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/heatmaps/..%2F..%2Fimage",
     "/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/heatmaps/a%2Fb",
     "/api/lines/..%2F..%2Fx",
     "/api/lines/*/accounting",

@@ -16,12 +16,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, broker: Broker) -> None:
     line = Line()
     publish(broker, *line.verdicts(5))
-    park(broker, INFERENCE_FRAMES, [captured(line)], "not a picture")
+    park(broker, INFERENCE_FRAMES, [captured(line)], "not an image")
     page.goto("/")
     page.locator("section.line").wait_for()
     page.get_by_role("link", name="Accounting").click()
 
-    expect(page.locator(".parked li")).to_contain_text("not a picture")
+    expect(page.locator(".parked li")).to_contain_text("not an image")
     expect(page.locator(".parked li")).to_contain_text("line-1, camera-1")
     row = page.locator("section:has(h2:text('By camera')) tbody tr")
     expect(row).to_contain_text("camera-1")

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import EXPLAINER_REQUESTS
-from tests.browsers import is_loaded, put_pictures
+from tests.browsers import is_loaded, put_images
 from tests.dashboards import publish, put_model, soon
 from tests.verdicts import Line, explanation_of
 
@@ -21,7 +21,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     verdicts = [line.verdict(fault) for fault in (None, "break", None, "error", "break")]
     for verdict in verdicts:
         if verdict.flagged:
-            put_pictures(store, verdict)
+            put_images(store, verdict)
             publish(broker, explanation_of(verdict))
     publish(broker, *verdicts)
     page.goto("/")
@@ -60,8 +60,8 @@ def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
     page: Page, broker: Broker, store: ObjectStore
 ) -> None:
     verdict = Line().verdict()
-    verdict = verdict.model_copy(update={"picture_key": f"{verdict.frame.storage_key}/picture.jpg"})
-    put_pictures(store, verdict)
+    verdict = verdict.model_copy(update={"image_key": f"{verdict.frame.storage_key}/image.jpg"})
+    put_images(store, verdict)
     publish(broker, verdict)
     page.goto("/")
     expect(page.locator("[data-field='accounting.judged']")).to_have_text("1")

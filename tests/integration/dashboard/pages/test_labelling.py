@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from services.dashboard.labelling.annotations import log as ledger
 from services.dashboard.labelling.annotations.log import Ledger
 from shared.storage.port import ObjectStore
-from tests.camera_films import write_film
+from tests.camera_videos import write_video
 from tests.dashboards import put_model
 from tests.labelling import labels, record
 
@@ -42,12 +42,12 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
     page: Page, store: ObjectStore, tmp_path: Path
 ) -> None:
     put_model(store)
-    (tmp_path / "broken.mp4").write_bytes(b"no film at all")
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
     page.goto("/labelling")
     page.locator("input[name=files]").set_input_files(tmp_path / "broken.mp4")
     page.get_by_role("button", name="Upload").click()
     expect(page.locator("#upload .warning")).to_contain_text("neither a video")
-    page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
+    page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
 
@@ -99,7 +99,7 @@ def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
     monkeypatch.setattr(ledger, "FRESH_SECONDS", 0.0)
     put_model(store)
     page.goto("/labelling")
-    page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
+    page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
     source = page.url.partition("/labelling/")[2].partition("?")[0]
@@ -129,7 +129,7 @@ def assert_a_contradiction_is_settled_and_learned_from(page: Page, store: Object
     page.locator(f"input[value='{source}']").check()
     page.get_by_label("Name").fill("settled")
     page.get_by_role("button", name="Make a dataset").click()
-    expect(page.locator(".made")).to_contain_text("datasets/settled has 1 picture of 1 group")
+    expect(page.locator(".made")).to_contain_text("datasets/settled has 1 image of 1 group")
     assert b"seam_000000.jpg,False,False,True,False" in store.get("datasets/settled/labels.csv")
 
 
@@ -138,7 +138,7 @@ def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
 ) -> None:
     put_model(store)
     page.goto("/labelling")
-    page.locator("input[name=files]").set_input_files(write_film(tmp_path / "seam.mp4", FRAMES))
+    page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
     page.route("**/labels", lambda route: route.abort())
@@ -175,11 +175,11 @@ def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
 
 
 def assert_nobody_labels_one_frame_and_sees_another(page: Page) -> None:
-    held = holding(page, "**/frames/*/picture")
+    held = holding(page, "**/frames/*/image")
     page.keyboard.press("End")
     shown(page, FRAMES - 1)
     expect(page.locator("#frame")).to_have_css("visibility", "hidden")
     for route in held:
         route.continue_()
-    page.unroute("**/frames/*/picture")
+    page.unroute("**/frames/*/image")
     expect(page.locator("#frame")).to_have_css("visibility", "visible")

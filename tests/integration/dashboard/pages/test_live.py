@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from tests.browsers import SOON, is_loaded, put_pictures
+from tests.browsers import SOON, is_loaded, put_images
 from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
 from tests.verdicts import Line, explanation_of
 
@@ -35,7 +35,7 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
     expect(page.locator("#link")).to_contain_text("Live")
 
     verdict = line.verdict("break")
-    put_pictures(store, verdict)
+    put_images(store, verdict)
     publish(broker, verdict)
     expect(condition).to_contain_text("NG")
     expect(condition).to_contain_text("break")
@@ -56,7 +56,7 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
 def test_a_frame_is_looked_at_by_keyboard_alone(page: Page, broker: Broker, store: ObjectStore) -> None:
     put_model(store)
     verdict = Line().verdict("break")
-    put_pictures(store, verdict)
+    put_images(store, verdict)
     publish(broker, verdict, explanation_of(verdict))
     page.goto("/")
     hero = page.locator("[data-hero]")

@@ -35,7 +35,7 @@ def put_dataset(store: ObjectStore, folder: Path) -> None:
 
 @pytest.fixture
 def trainer(settings: DashboardSettings, store: ObjectStore, tmp_path: Path) -> Iterator[None]:
-    """A trainer as it runs, and pictures that are learned in seconds."""
+    """A trainer as it runs, and images that are learned in seconds."""
     put_dataset(store, tmp_path)
     environment = {
         **os.environ,
@@ -91,13 +91,13 @@ def test_a_model_is_trained_promoted_tuned_and_rolled_back(page: Page, store: Ob
 
     page.get_by_label("Why").fill("fewer overkills")
     page.get_by_role("button", name="Promote", exact=True).click()
-    expect(page.locator("#promotion")).to_contain_text("too few test pictures", timeout=TRAINED)
+    expect(page.locator("#promotion")).to_contain_text("too few test images", timeout=TRAINED)
     page.reload()
     page.get_by_text("Promote it all the same", exact=True).click()
     page.get_by_label("Why the gate should be overruled").fill("tried by hand")
     page.get_by_role("button", name="Promote by force").click()
     expect(page.locator("#promotion")).to_contain_text("Promoted, by force", timeout=TRAINED)
-    page.get_by_role("button", name="Compare on the same pictures").click()
+    page.get_by_role("button", name="Compare on the same images").click()
     expect(page.locator("table.sides")).to_contain_text("escapes, of the NG parts", timeout=TRAINED)
 
     page.goto("/models")

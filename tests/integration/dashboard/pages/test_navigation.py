@@ -36,7 +36,7 @@ BEHIND = (
 SHARES = dict.fromkeys(("recall", "precision", "accuracy", "average_precision"), 0.9)
 SURE = dict.fromkeys(SHARES, (0.8, 0.95))
 MEASURED: dict[str, Any] = {
-    "pictures": 60,
+    "images": 60,
     "groups": 12,
     "labels": {
         name: {"n": 60, "positives": 20, "threshold": 0.5, **SHARES, "intervals": SURE}

@@ -11,16 +11,16 @@ def taken(sampling: Sampling, times: list[float]) -> list[int]:
     return [position for position, at in enumerate(times) if sampling.takes(at)]
 
 
-def test_every_picture_is_taken_when_nothing_is_asked() -> None:
+def test_every_image_is_taken_when_nothing_is_asked() -> None:
     assert taken(Sampling(), [0.0, 0.04, 0.08]) == [0, 1, 2]
 
 
-def test_every_third_picture_is_taken_from_the_first_on() -> None:
+def test_every_third_image_is_taken_from_the_first_on() -> None:
     assert taken(Sampling(every_nth=3), [number / 25 for number in range(10)]) == [0, 3, 6, 9]
 
 
 @pytest.mark.parametrize(("most", "expected"), [(10, 100), (25, 250), (12.5, 125), (1, 10), (100, 250)])
-def test_a_film_of_25_per_second_gives_the_rate_that_was_asked_for(most: float, expected: int) -> None:
+def test_a_video_of_25_per_second_gives_the_rate_that_was_asked_for(most: float, expected: int) -> None:
     assert len(taken(Sampling(most_per_second=most), [number * 0.04 for number in range(250)])) == expected
 
 
@@ -38,7 +38,7 @@ def test_after_a_gap_the_rate_is_not_caught_up_on() -> None:
     gaps=st.lists(st.floats(0.001, 0.5), min_size=1, max_size=300),
     most=st.floats(0.5, 60),
 )
-def test_there_are_never_more_pictures_than_asked_for(gaps: list[float], most: float) -> None:
+def test_there_are_never_more_images_than_asked_for(gaps: list[float], most: float) -> None:
     times, at = [], 0.0
     for gap in gaps:
         times.append(at := at + gap)

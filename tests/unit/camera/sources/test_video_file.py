@@ -14,15 +14,15 @@ import pytest
 from services.camera.errors import CameraError
 from services.camera.pacemaker import Pulse
 from services.camera.settings import CameraSettings
-from services.camera.sources import video_file as film_module
+from services.camera.sources import video_file as video_module
 from services.camera.sources.opencv import open_capture, shown
 from services.camera.sources.port import open_source
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.shot import Shot
-from services.camera.sources.video_file import PictureFolder, Player, VideoFile
+from services.camera.sources.video_file import ImageFolder, Player, VideoFile
 from shared.health import Health
 from shared.imaging.codec import encode
-from tests.camera_films import number_of, write_film, write_pictures
+from tests.camera_videos import number_of, write_images, write_video
 
 VIDEOS = Path(os.environ.get("SEAMLINE_DATA", Path(__file__).parents[5] / "shared" / "data")) / "line_videos"
 
@@ -40,52 +40,52 @@ def play(source: object, most: int = 10_000) -> list[Shot]:
     return shots
 
 
-def open_film(path: Path, **settings: object) -> object:
+def open_video(path: Path, **settings: object) -> object:
     chosen = CameraSettings(source=str(path), **{"pace": "fast", **settings})  # type: ignore[arg-type]
     return open_source(chosen, lambda _state, _reason: None)
 
 
-def test_a_video_gives_all_its_pictures_in_order(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=40)
-    assert [number_of(shot.picture) for shot in play(open_film(film))] == list(range(40))
+def test_a_video_gives_all_its_images_in_order(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", images=40)
+    assert [number_of(shot.image) for shot in play(open_video(video))] == list(range(40))
 
 
 @pytest.mark.parametrize(
-    ("name", "pictures"),
+    ("name", "images"),
     [("fabric_strip_dev", 2105), ("fruit_conveyor", 101), ("bolt_conveyor", 37), ("bottle_line", 1189)],
 )
-def test_real_videos_are_played_to_their_last_picture(name: str, pictures: int) -> None:
+def test_real_videos_are_played_to_their_last_image(name: str, images: int) -> None:
     path = VIDEOS / f"{name}.mp4"
     if not path.exists():
-        pytest.skip(f"{path} is not there: SEAMLINE_DATA names the folder of the inspection pictures")
-    counted = sum(shot.picture is not None for shot in open_film(path).shots(pulse()))  # type: ignore[attr-defined]
-    assert counted == pictures
+        pytest.skip(f"{path} is not there: SEAMLINE_DATA names the folder of the inspection images")
+    counted = sum(shot.image is not None for shot in open_video(path).shots(pulse()))  # type: ignore[attr-defined]
+    assert counted == images
 
 
-def test_a_loop_begins_again_after_the_last_picture(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=5)
-    shots = play(open_film(film, at_end="loop"), most=12)
-    assert [number_of(shot.picture) for shot in shots] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+def test_a_loop_begins_again_after_the_last_image(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", images=5)
+    shots = play(open_video(video, at_end="loop"), most=12)
+    assert [number_of(shot.image) for shot in shots] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
 
 
 def test_sampling_goes_on_counting_across_the_loop(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=5)
-    shots = play(open_film(film, at_end="loop", every_nth=2), most=6)
-    assert [number_of(shot.picture) for shot in shots] == [0, 2, 4, 1, 3, 0]
+    video = write_video(tmp_path / "video.mp4", images=5)
+    shots = play(open_video(video, at_end="loop", every_nth=2), most=6)
+    assert [number_of(shot.image) for shot in shots] == [0, 2, 4, 1, 3, 0]
 
 
 def test_a_video_is_played_at_its_own_speed(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=10, frames_per_second=20)
+    video = write_video(tmp_path / "video.mp4", images=10, frames_per_second=20)
     began = time.monotonic()
-    shots = play(open_film(film, pace="source"))
+    shots = play(open_video(video, pace="source"))
     assert time.monotonic() - began > 0.44
     assert 0.4 < (shots[-1].taken_at - shots[0].taken_at).total_seconds() < 20
 
 
-def test_a_stop_ends_a_film_that_waits_for_its_next_picture(tmp_path: Path) -> None:
-    write_pictures(tmp_path, ["1.png", "2.png"])
+def test_a_stop_ends_a_video_that_waits_for_its_next_image(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.png", "2.png"])
     stop = threading.Event()
-    shots = open_film(tmp_path, pace="source", frames_per_second=0.01).shots(Pulse(stop, Health()))  # type: ignore[attr-defined]
+    shots = open_video(tmp_path, pace="source", frames_per_second=0.01).shots(Pulse(stop, Health()))  # type: ignore[attr-defined]
     next(shots)
     threading.Timer(0.05, stop.set).start()
     began = time.monotonic()
@@ -94,48 +94,48 @@ def test_a_stop_ends_a_film_that_waits_for_its_next_picture(tmp_path: Path) -> N
 
 
 def test_a_video_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
-    whole = write_film(tmp_path / "film.avi", pictures=40, codec="MJPG")
+    whole = write_video(tmp_path / "video.avi", images=40, codec="MJPG")
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    numbers = [number_of(shot.picture) for shot in play(open_film(cut))]
+    numbers = [number_of(shot.image) for shot in play(open_video(cut))]
     assert 5 < len(numbers) < 40
     assert numbers[:-1] == list(range(len(numbers) - 1))  # the last one is cut
 
 
-def test_pictures_come_in_the_order_in_which_people_count(tmp_path: Path) -> None:
+def test_images_come_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     names = ["a1.png", "a2.png", "A10.png", "a10b.png", "b.png", "b01.png", "b1.png"]
-    write_pictures(tmp_path, names)
-    shots = play(open_film(tmp_path))
-    assert [number_of(shot.picture) for shot in shots] == list(range(len(names)))
+    write_images(tmp_path, names)
+    shots = play(open_video(tmp_path))
+    assert [number_of(shot.image) for shot in shots] == list(range(len(names)))
 
 
-def test_only_the_pictures_of_a_folder_are_taken(tmp_path: Path) -> None:
-    write_pictures(tmp_path, ["1.png"])
+def test_only_the_images_of_a_folder_are_taken(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.png"])
     (tmp_path / "labels.csv").write_text("name,good\n")
     (tmp_path / ".hidden.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    assert len(play(open_film(tmp_path))) == 1
+    assert len(play(open_video(tmp_path))) == 1
 
 
-def test_one_picture_is_a_source_too(tmp_path: Path) -> None:
-    write_pictures(tmp_path, ["1.png", "2.png"])
-    assert len(play(open_film(tmp_path / "2.png"))) == 1
+def test_one_image_is_a_source_too(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.png", "2.png"])
+    assert len(play(open_video(tmp_path / "2.png"))) == 1
 
 
-def test_a_picture_file_comes_with_its_bytes(tmp_path: Path) -> None:
-    write_pictures(tmp_path, ["1.jpg"])
-    (shot,) = play(open_film(tmp_path))
+def test_an_image_file_comes_with_its_bytes(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.jpg"])
+    (shot,) = play(open_video(tmp_path))
     assert shot.file is not None
     assert (shot.file.encoding, shot.file.content) == ("jpeg", (tmp_path / "1.jpg").read_bytes())
 
 
-def test_a_picture_that_cant_be_decoded_keeps_its_bytes_and_says_why(tmp_path: Path) -> None:
-    write_pictures(tmp_path, ["1.png"])
+def test_an_image_that_cant_be_decoded_keeps_its_bytes_and_says_why(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.png"])
     (tmp_path / "2.png").write_bytes(b"")
     (tmp_path / "3.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     (tmp_path / "4.png").write_bytes(png_that_claims(20_000, 5_000))
-    shots = play(open_film(tmp_path))
-    assert [shot.picture is None for shot in shots] == [False, True, True, True]
+    shots = play(open_video(tmp_path))
+    assert [shot.image is None for shot in shots] == [False, True, True, True]
     assert [shot.file.content for shot in shots if shot.file] == [
         (tmp_path / name).read_bytes() for name in ("1.png", "2.png", "3.jpg", "4.png")
     ]
@@ -152,7 +152,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 def test_what_a_file_is_counts_and_not_its_name(tmp_path: Path) -> None:
     (tmp_path / "really_a_png.jpg").write_bytes(encode(np.zeros((4, 4, 3), np.uint8), "png"))
-    (shot,) = play(open_film(tmp_path))
+    (shot,) = play(open_video(tmp_path))
     assert shot.file is not None
     assert shot.file.encoding == "png"
 
@@ -170,31 +170,31 @@ def test_a_source_that_cant_be_used_is_told_in_one_line(tmp_path: Path, make: ob
     path = tmp_path / "source"
     make(path)  # type: ignore[operator]
     with pytest.raises(CameraError, match=said) as refusal:
-        open_film(path)
+        open_video(path)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_folder_of_other_pictures_is_told_to_be_converted(tmp_path: Path) -> None:
+def test_a_folder_of_other_images_is_told_to_be_converted(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "1.bmp"), np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(CameraError, match="its 1 other pictures would have to be converted"):
-        open_film(tmp_path)
+    with pytest.raises(CameraError, match="its 1 other images would have to be converted"):
+        open_video(tmp_path)
 
 
 def test_a_usb_camera_that_is_not_there_is_told_in_one_line() -> None:
     with pytest.raises(CameraError, match="no USB camera 97"):
-        open_film(Path("97"))
+        open_video(Path("97"))
 
 
 @pytest.mark.parametrize("region", ["60,0,10,10", "0,41,64,8", "0,0,65,48"])
-def test_a_region_beyond_the_picture_is_told_with_both_sizes(tmp_path: Path, region: str) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=2, size=(64, 48))
+def test_a_region_beyond_the_image_is_told_with_both_sizes(tmp_path: Path, region: str) -> None:
+    video = write_video(tmp_path / "video.mp4", images=2, size=(64, 48))
     with pytest.raises(CameraError, match=r"CAMERA_ROI .* 64 x 48"):
-        open_film(film, roi=region)
+        open_video(video, roi=region)
 
 
-def test_the_whole_picture_is_a_region_too(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", pictures=2, size=(64, 48))
-    assert len(play(open_film(film, roi="0,0,64,48"))) == 2
+def test_the_whole_image_is_a_region_too(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", images=2, size=(64, 48))
+    assert len(play(open_video(video, roi="0,0,64,48"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -220,22 +220,22 @@ def test_an_address_that_cant_be_read_is_refused_without_its_password() -> None:
     assert "hunter2" not in str(refusal.value)
 
 
-def test_a_film_is_played_after_sampling_at_the_rate_it_says() -> None:
+def test_a_video_is_played_after_sampling_at_the_rate_it_says() -> None:
     class Any25:
         size = None
         frames_per_second = 25.0
 
-        def pictures(self):  # type: ignore[no-untyped-def]
+        def images(self):  # type: ignore[no-untyped-def]
             return iter(())
 
     assert Player(Any25(), Sampling(every_nth=5), paced=False, loop=False).frames_per_second == 5
 
 
 def test_a_video_knows_its_speed_and_size(tmp_path: Path) -> None:
-    film = VideoFile.of_file(write_film(tmp_path / "film.mp4", pictures=3, frames_per_second=12.5), 10)
-    assert film.frames_per_second == 12.5
-    assert film.size == (64, 48)
-    assert PictureFolder([], 7).frames_per_second == 7
+    video = VideoFile.of_file(write_video(tmp_path / "video.mp4", images=3, frames_per_second=12.5), 10)
+    assert video.frames_per_second == 12.5
+    assert video.size == (64, 48)
+    assert ImageFolder([], 7).frames_per_second == 7
 
 
 class _WrongTimes:
@@ -255,23 +255,23 @@ class _WrongTimes:
 def test_a_video_whose_times_jump_is_played_to_its_end_at_its_speed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = VideoFile.of_file(write_film(tmp_path / "film.mp4", pictures=8), 25)
-    monkeypatch.setattr(film_module, "open_capture", lambda address: _WrongTimes(open_capture(address)))
-    times = [at for at, _ in video.pictures()]
+    video = VideoFile.of_file(write_video(tmp_path / "video.mp4", images=8), 25)
+    monkeypatch.setattr(video_module, "open_capture", lambda address: _WrongTimes(open_capture(address)))
+    times = [at for at, _ in video.images()]
     assert times == pytest.approx([number / 25 for number in range(8)], abs=0.1)
     assert times == sorted(times)
 
 
-def test_a_film_that_is_away_when_it_is_played_again_is_waited_for(
+def test_a_video_that_is_away_when_it_is_played_again_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(film_module, "RETRY_SECONDS", 0.05)
-    path = write_film(tmp_path / "film.mp4", pictures=3)
+    monkeypatch.setattr(video_module, "RETRY_SECONDS", 0.05)
+    path = write_video(tmp_path / "video.mp4", images=3)
     player = Player(VideoFile.of_file(path, 25), Sampling(), paced=False, loop=True)
     shots = player.shots(pulse())
-    assert [number_of(next(shots).picture) for _ in range(3)] == [0, 1, 2]
+    assert [number_of(next(shots).image) for _ in range(3)] == [0, 1, 2]
     path.rename(tmp_path / "away.mp4")
     back = threading.Timer(0.3, lambda: (tmp_path / "away.mp4").rename(path))
     back.start()
-    assert [number_of(next(shots).picture) for _ in range(3)] == [0, 1, 2]
+    assert [number_of(next(shots).image) for _ in range(3)] == [0, 1, 2]
     back.join()

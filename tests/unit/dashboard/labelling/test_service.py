@@ -20,16 +20,16 @@ from services.dashboard.labelling.assembly import LabellingRoom
 from services.dashboard.labelling.exports import building
 from services.dashboard.labelling.exports.building import Building
 from services.dashboard.labelling.schemas import DatasetOrder, LabelOrder, Queue, RecordView, UndoOrder
-from services.dashboard.labelling.videos import repository as films
+from services.dashboard.labelling.videos import repository as videos
 from services.dashboard.labelling.videos.inspection import pack
-from services.dashboard.labelling.videos.repository import Films, plain_name
+from services.dashboard.labelling.videos.repository import Videos, plain_name
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.store.projection import Keys, open_redis
 from services.dashboard.web.problems import Problem
 from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
-from tests.camera_films import write_film
+from tests.camera_videos import write_video
 from tests.dashboards import embedded_settings
 from tests.labelling import labels, record
 from tests.verdicts import RECIPE
@@ -49,8 +49,8 @@ def room(tmp_path: Path) -> Iterator[LabellingRoom]:
 
 @pytest.fixture
 def source(room: LabellingRoom, tmp_path: Path) -> str:
-    path = write_film(tmp_path / "seam.mp4", 8)
-    return room.service.take_film(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
+    path = write_video(tmp_path / "seam.mp4", 8)
+    return room.service.take_video(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
 
 
 @pytest.fixture
@@ -203,15 +203,15 @@ def test_what_is_said_last_holds_although_a_clock_was_set_back(
     assert said.labels == labels("good")
 
 
-def test_pictures_of_one_name_are_never_one_in_a_dataset(
+def test_images_of_one_name_are_never_one_in_a_dataset(
     room: LabellingRoom, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Films, "_free", lambda _self, name: plain_name(name))  # as two dashboards would
-    path = write_film(tmp_path / "other.mp4", 9)
-    other = room.service.take_film(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
+    monkeypatch.setattr(Videos, "_free", lambda _self, name: plain_name(name))  # as two dashboards would
+    path = write_video(tmp_path / "other.mp4", 9)
+    other = room.service.take_video(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
     say("ann", 1, "good")
     room.service.label(other, LabelOrder(frames=["1"], labels=labels("break")), by="ann")
-    with refused("two of them have a picture seam_000001.jpg"):
+    with refused("two of them have an image seam_000001.jpg"):
         room.datasets.make(DatasetOrder(name="both", sources=[source, other]))
 
 
@@ -228,7 +228,7 @@ def test_a_dataset_that_could_not_be_made_leaves_nothing_and_is_made_again_by_it
             with pytest.raises(StorageUnavailable):
                 room.datasets.make(order)
         assert list(store.keys("datasets/")) == []
-    assert room.datasets.make(order).pictures == 4
+    assert room.datasets.make(order).images == 4
     with refused("there is something below datasets/seams/ already"):
         room.datasets.make(order)
 
@@ -250,7 +250,7 @@ def test_a_name_is_free_again_when_the_process_that_built_there_is_gone(
         room.datasets.make(order)
     assert store.exists("datasets/seams/versions/v1.json")
     store.delete("datasets/seams/versions/v1.json")
-    assert room.datasets.make(order).pictures == 1
+    assert room.datasets.make(order).images == 1
     assert sorted(key.removeprefix("datasets/seams/") for key in store.keys("datasets/seams/")) == [
         "groups.csv",
         "images/seam_000001.jpg",
@@ -263,27 +263,27 @@ def test_an_upload_that_fails_leaves_nothing_and_what_a_killed_one_left_is_swept
     room: LabellingRoom, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(embedded_settings(tmp_path))
-    whole = set(store.keys("labelling/films/"))
-    path = write_film(tmp_path / "other.mp4", 6)
+    whole = set(store.keys("labelling/videos/"))
+    path = write_video(tmp_path / "other.mp4", 6)
     with monkeypatch.context() as patch:
         storage_fails_at("first", patch)
         with pytest.raises(StorageUnavailable):
-            room.service.take_film(path, name="other.mp4", recipe_yaml=RECIPE, by="ann")
-    assert set(store.keys("labelling/films/")) == whole
+            room.service.take_video(path, name="other.mp4", recipe_yaml=RECIPE, by="ann")
+    assert set(store.keys("labelling/videos/")) == whole
     now = datetime.now(UTC)
-    for age in (films.ABANDONED + timedelta(hours=1), timedelta(hours=1)):
-        store.put(f"labelling/films/{ULID.from_datetime(now - age)}/part-0000", b"a part")
-    assert films.sweep(store, now) == 1
-    assert len(set(store.keys("labelling/films/")) - whole) == 1, "somebody may be uploading it"
+    for age in (videos.ABANDONED + timedelta(hours=1), timedelta(hours=1)):
+        store.put(f"labelling/videos/{ULID.from_datetime(now - age)}/part-0000", b"a part")
+    assert videos.sweep(store, now) == 1
+    assert len(set(store.keys("labelling/videos/")) - whole) == 1, "somebody may be uploading it"
 
 
-def test_a_film_that_is_uploaded_twice_at_once_is_here_once(
+def test_a_video_that_is_uploaded_twice_at_once_is_here_once(
     room: LabellingRoom, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, put, taken = write_film(tmp_path / "other.mp4", 6), FilesystemStore.put, list[str]()
+    path, put, taken = write_video(tmp_path / "other.mp4", 6), FilesystemStore.put, list[str]()
 
     def take(recipe_yaml: str) -> None:
-        taken.append(room.service.take_film(path, name="other.mp4", recipe_yaml=recipe_yaml, by="ann").name)
+        taken.append(room.service.take_video(path, name="other.mp4", recipe_yaml=recipe_yaml, by="ann").name)
 
     def meanwhile(self: FilesystemStore, key: str, content: bytes, content_type: str = "") -> None:
         put(self, key, content, content_type)
@@ -292,22 +292,22 @@ def test_a_film_that_is_uploaded_twice_at_once_is_here_once(
             take(RECIPE)
 
     monkeypatch.setattr(FilesystemStore, "put", meanwhile)
-    with refused("this film is here already, as 'other'"):
+    with refused("this video is here already, as 'other'"):
         take(RECIPE)
     take(f"{RECIPE}\n# otherwise")
-    with refused("this film is here already, as 'other'"):
+    with refused("this video is here already, as 'other'"):
         take(RECIPE)
     assert taken == ["other", "other-2"]
     store = open_store(embedded_settings(tmp_path))
-    assert len({key.split("/")[2] for key in store.keys("labelling/films/")}) == 3, "of those refused, nothing is left"
+    assert len({key.split("/")[2] for key in store.keys("labelling/videos/")}) == 3, "of those refused, nothing is left"
 
 
-def test_the_same_pictures_are_the_same_album_whenever_they_are_packed(tmp_path: Path) -> None:
-    picture = tmp_path / "1.jpg"
-    picture.write_bytes(b"a picture")
+def test_the_same_images_are_the_same_album_whenever_they_are_packed(tmp_path: Path) -> None:
+    image = tmp_path / "1.jpg"
+    image.write_bytes(b"an image")
     for count, age in enumerate((0, 86_400)):
-        os.utime(picture, (age + 1e9, age + 1e9))
-        pack([("1.jpg", picture)], tmp_path / f"{count}.zip")
+        os.utime(image, (age + 1e9, age + 1e9))
+        pack([("1.jpg", image)], tmp_path / f"{count}.zip")
     assert (tmp_path / "0.zip").read_bytes() == (tmp_path / "1.zip").read_bytes()
 
 

@@ -85,8 +85,8 @@ def test_a_running_camera_without_frames_is_not_inspected() -> None:
 
 
 def test_a_frame_that_could_not_be_judged_is_not_inspected() -> None:
-    error = verdict_of(1, verdict=Verdict.ERROR, reason="not a picture", findings={})
-    assert judge_line(signs(last=error)) == (Condition.NOT_INSPECTED, "not a picture")
+    error = verdict_of(1, verdict=Verdict.ERROR, reason="not an image", findings={})
+    assert judge_line(signs(last=error)) == (Condition.NOT_INSPECTED, "not an image")
 
 
 def test_a_finished_camera_is_a_stopped_line() -> None:

@@ -31,7 +31,7 @@ from tests.unit.trainer.requests import promotion
 
 
 def _bundle(network: bytes, target_layer: str = "features") -> Bundle:
-    equality = {"pictures": 100, "largest_score_difference": 1e-6, "changed_verdicts": 0}
+    equality = {"images": 100, "largest_score_difference": 1e-6, "changed_verdicts": 0}
     evaluation = json.dumps({"compiled": {"openvino_fp32": equality}}).encode()
     paint = paint_bundle("v1")
     return pack({**paint.files, KERAS: network, EVALUATION: evaluation}, paint.recipe, "v1", target_layer)

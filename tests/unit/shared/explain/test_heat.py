@@ -1,4 +1,4 @@
-"""Maps at the size of the picture, and their colours over it."""
+"""Maps at the size of the image, and their colours over it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.explainer.overlay import STRENGTH, overlay
 from shared.explain.heat import heat_of
 
 
-def test_a_map_gets_the_size_of_the_picture_and_its_peak_is_255() -> None:
+def test_a_map_gets_the_size_of_the_image_and_its_peak_is_255() -> None:
     map_ = np.zeros((4, 6), np.float32)
     map_[1, 4] = 0.002
     heat = heat_of(map_, 40, 120)
@@ -49,26 +49,26 @@ def test_no_activation_gives_an_empty_heat(value: float) -> None:
 
 
 def test_each_label_shows_in_its_own_colour_and_cold_places_stay_as_they_were() -> None:
-    picture = np.full((10, 30, 3), 100, np.uint8)
+    image = np.full((10, 30, 3), 100, np.uint8)
     error, break_ = np.zeros((2, 10, 30), np.uint8)
     error[:, :10] = 255
     break_[:, 10:20] = 255
-    shown = overlay(picture, [(error, (0, 0, 255)), (break_, (0, 255, 0))])
-    assert shown.shape == picture.shape
+    shown = overlay(image, [(error, (0, 0, 255)), (break_, (0, 255, 0))])
+    assert shown.shape == image.shape
     assert shown[0, 0].tolist() == [round(100 * (1 - STRENGTH) + 255 * STRENGTH), 40, 40]
     assert shown[0, 15].tolist() == [40, round(100 * (1 - STRENGTH) + 255 * STRENGTH), 40]
     assert (shown[:, 20:] == 100).all()
 
 
 def test_where_two_labels_meet_both_colours_are_seen() -> None:
-    picture = np.zeros((4, 4, 3), np.uint8)
+    image = np.zeros((4, 4, 3), np.uint8)
     hot, warm = np.full((4, 4), 255, np.uint8), np.full((4, 4), 85, np.uint8)
-    blue, green, red = overlay(picture, [(hot, (0, 0, 255)), (warm, (0, 255, 0))])[0, 0].tolist()
+    blue, green, red = overlay(image, [(hot, (0, 0, 255)), (warm, (0, 255, 0))])[0, 0].tolist()
     assert blue > green > 0
     assert red == 0
 
 
-def test_a_picture_without_heat_is_itself() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    assert (overlay(picture, []) == picture).all()
-    assert (overlay(picture, [(np.zeros((5, 7), np.uint8), (0, 0, 255))]) == picture).all()
+def test_an_image_without_heat_is_itself() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    assert (overlay(image, []) == image).all()
+    assert (overlay(image, [(np.zeros((5, 7), np.uint8), (0, 0, 255))]) == image).all()

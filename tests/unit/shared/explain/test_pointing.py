@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from shared.engines.port import Pictures
+from shared.engines.port import Images
 from shared.explain.curves import STEPS, curves_of
 from shared.explain.heat import heat_of
 from shared.explain.pointing import dilated, point, rank_correlation
@@ -35,7 +35,7 @@ def test_a_peak_in_the_mask_is_a_hit_and_one_beside_the_tolerance_is_none() -> N
     assert point(heat_of(_map(12, 2), 100, 200), mask).hit == 0
 
 
-def test_the_baselines_are_the_middle_of_the_picture_and_a_pixel_drawn_by_lot() -> None:
+def test_the_baselines_are_the_middle_of_the_image_and_a_pixel_drawn_by_lot() -> None:
     aside, central = _mask(30, 20, 10, 10), _mask(95, 45, 10, 10)
     heat = heat_of(_map(3, 2), 100, 200)
     assert (point(heat, aside).centre, point(heat, central).centre) == (0, 1)
@@ -43,7 +43,7 @@ def test_the_baselines_are_the_middle_of_the_picture_and_a_pixel_drawn_by_lot() 
     assert 0.005 < point(heat, aside).random < 0.03
 
 
-def test_the_energy_is_the_part_of_the_heat_in_the_mask_beside_the_part_of_the_picture() -> None:
+def test_the_energy_is_the_part_of_the_heat_in_the_mask_beside_the_part_of_the_image() -> None:
     everywhere = point(heat_of(np.ones((10, 20), np.float32), 100, 200), _mask(0, 0, 50, 100))
     assert everywhere.energy == pytest.approx(0.25)
     assert everywhere.area == pytest.approx(0.25)
@@ -66,20 +66,20 @@ def test_rank_correlation_is_spearmans_with_equal_values_too() -> None:
 
 
 def test_what_the_score_depends_on_goes_and_comes_first_by_a_map_that_knows_it() -> None:
-    picture = np.zeros((40, 40, 1), np.float32)
-    picture[10:14, 10:14] = 1
+    image = np.zeros((40, 40, 1), np.float32)
+    image[10:14, 10:14] = 1
 
-    def brightest(pictures: Pictures) -> NDArray[np.float64]:
-        return np.asarray(pictures.max(axis=(1, 2, 3)), np.float64)
+    def brightest(images: Images) -> NDArray[np.float64]:
+        return np.asarray(images.max(axis=(1, 2, 3)), np.float64)
 
     knows, errs = np.zeros((2, 10, 10), np.float32)
     knows[2:4, 2:4] = 1
     errs[8, 8] = 1
-    good, bad = (curves_of(picture, map_, brightest) for map_ in (knows, errs))
+    good, bad = (curves_of(image, map_, brightest) for map_ in (knows, errs))
     assert good.deletion < 0.45 < bad.deletion
     assert good.insertion > 0.85 > bad.insertion
-    assert good.insertion == pytest.approx((STEPS + brightest(_blurred(picture))[0]) / (STEPS + 1), abs=0.05)
+    assert good.insertion == pytest.approx((STEPS + brightest(_blurred(image))[0]) / (STEPS + 1), abs=0.05)
 
 
-def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.full((1, *picture.shape), picture.mean(), np.float32)
+def _blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.full((1, *image.shape), image.mean(), np.float32)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.imaging.codec import PIXEL_LIMIT, UnreadablePicture, decode, encode, size_of
+from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, decode, encode, size_of
 from tests.bounded import MEBIBYTE, peak, run_bounded
 from tests.images import BOMBS, OTHERS, SMALL, chunk, header, jpeg_of_many_scans, pixels, png, png_of_packed_texts
 
@@ -18,7 +18,7 @@ from tests.images import BOMBS, OTHERS, SMALL, chunk, header, jpeg_of_many_scans
 def refuse_bombs() -> None:
     for name, content in BOMBS.items():
         before = peak()
-        with pytest.raises(UnreadablePicture):
+        with pytest.raises(UnreadableImage):
             decode(content)
         assert peak() - before <= 20 * MEBIBYTE, name
 
@@ -39,7 +39,7 @@ def test_the_texts_of_a_png_are_not_unpacked() -> None:
 @pytest.mark.parametrize("suffix", OTHERS)
 def test_a_format_that_opencv_reads_and_seamline_does_not_is_refused(suffix: str) -> None:
     assert cv2.imdecode(np.frombuffer(OTHERS[suffix], np.uint8), cv2.IMREAD_COLOR) is not None
-    with pytest.raises(UnreadablePicture, match="neither a JPEG nor a PNG"):
+    with pytest.raises(UnreadableImage, match="neither a JPEG nor a PNG"):
         decode(OTHERS[suffix])
 
 
@@ -56,7 +56,7 @@ def test_opencv_itself_is_bounded_in_every_process(package: str) -> None:
     assert done.returncode == 7, f"of {PIXEL_LIMIT:,} pixels"
 
 
-def test_a_picture_is_decoded_whose_encoder_is_not_opencv() -> None:
+def test_an_image_is_decoded_whose_encoder_is_not_opencv() -> None:
     """Fill bytes, restart markers, further chunks, a PNG of many chunks, and what follows the end."""
     jpeg = encode(SMALL, "jpeg")
     filled = jpeg[:2] + b"\xff\xff\xff" + jpeg[2:]
@@ -70,7 +70,7 @@ def test_a_picture_is_decoded_whose_encoder_is_not_opencv() -> None:
     assert not decode(file).any()
 
 
-def test_a_progressive_picture_and_one_that_exif_turns_are_decoded() -> None:
+def test_a_progressive_image_and_one_that_exif_turns_are_decoded() -> None:
     assert decode(jpeg_of_many_scans(1)).shape == SMALL.shape
     orientation = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     jpeg = encode(SMALL, "jpeg")

@@ -6,10 +6,10 @@ from typer.testing import CliRunner, Result
 from services.trainer.cli.commands import app
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.split import split, tables
-from services.trainer.training.pixels import decode_pictures
+from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import versions
 from shared.contracts.training import Shares
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 from shared.storage.filesystem import FilesystemStore
 from tests.strokes import STROKES, draw_strokes
 
@@ -50,7 +50,7 @@ def test_a_folder_is_imported_listed_and_exported_with_its_split(
     assert first.startswith("new: strokes@0001-")
     assert commands.told("dataset", "import", source, "--name", "strokes").startswith("nothing changed: strokes@0001-")
     (listed,) = commands.told("dataset", "list").splitlines()
-    assert "40 pictures in 8 groups: good " in listed
+    assert "40 images in 8 groups: good " in listed
     assert "by ada" in listed
     parts = ("--split", "0.6,0.2,0.2", "--seed", "1")
     commands.told("dataset", "export", "strokes", "--out", tmp_path / "copy", *parts)
@@ -69,13 +69,13 @@ def test_a_folder_is_imported_listed_and_exported_with_its_split(
 def test_a_folder_and_its_version_are_split_alike_where_files_were_copied_and_say_so(
     commands: Commands, source: Path, tmp_path: Path
 ) -> None:
-    pictures = source / "images"
-    (pictures / "stroke_0039.png").write_bytes((pictures / "stroke_0000.png").read_bytes())
+    images = source / "images"
+    (images / "stroke_0039.png").write_bytes((images / "stroke_0000.png").read_bytes())
     commands.told("dataset", "import", source, "--name", "strokes")
     shares = ("--split", "0.6,0.2,0.2", "--out")
     of_folder = commands.run("split", source, *shares, tmp_path / "folder")
     of_version = commands.run("dataset", "split", "strokes", *shares, tmp_path / "version")
-    warning = "note: 1 picture(s) are copies of one of another group (stroke_0039.png of stroke_0000.png), "
+    warning = "note: 1 image(s) are copies of one of another group (stroke_0039.png of stroke_0000.png), "
     assert warning in of_folder.stderr
     assert warning in of_version.stderr
     tables = [(tmp_path / "folder" / f"{part}.csv").read_text() for part in ("train", "valid", "test")]
@@ -85,24 +85,24 @@ def test_a_folder_and_its_version_are_split_alike_where_files_were_copied_and_sa
 
 def test_a_folder_is_split_where_it_is(commands: Commands, source: Path) -> None:
     result = commands.run("split", source)
-    assert "pictures, in" in result.stdout
-    assert "note: test has too few pictures with or without good" in result.stderr
+    assert "images, in" in result.stdout
+    assert "note: test has too few images with or without good" in result.stderr
     rows = [(source / f"{part}.csv").read_text().splitlines()[1:] for part in ("train", "valid", "test")]
     assert sum(map(len, rows)) == 40
     assert commands.run("split", source).exit_code == 0, "its own tables are none to split"
 
 
-def test_an_unreadable_picture_stops_the_split_of_a_folder_or_is_passed_over_as_a_training_does(
+def test_an_unreadable_image_stops_the_split_of_a_folder_or_is_passed_over_as_a_training_does(
     commands: Commands, source: Path, tmp_path: Path
 ) -> None:
-    (source / "images" / "stroke_0007.png").write_bytes(b"no picture")
+    (source / "images" / "stroke_0007.png").write_bytes(b"no image")
     words = ("split", source, "--split", "0.6,0.2,0.2", "--seed", "1", "--out", tmp_path / "split")
     assert commands.complaint(*words) == "labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG\n"
     assert not (tmp_path / "split").exists()
     passed = commands.run(*words, "--skip-problems")
     assert "passed over: labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG" in passed.stderr
     (tmp_path / "scratch").mkdir()
-    learned, _ = decode_pictures(read_dataset(source), PictureSpec(), tmp_path / "scratch", "skip")
+    learned, _ = decode_images(read_dataset(source), ImageSpec(), tmp_path / "scratch", "skip")
     parts = split(learned, Shares(train=0.6, valid=0.2, test=0.2), 1)
     for table, content in tables(parts, learned.label_names).items():
         assert (tmp_path / "split" / table).read_bytes() == content
@@ -112,7 +112,7 @@ def test_wrong_rows_stop_the_import_or_are_passed_over_each_with_its_place(
     commands: Commands, source: Path, tmp_path: Path
 ) -> None:
     (source / "images" / "stroke_0003.png").unlink()
-    (source / "images" / "stroke_0007.png").write_bytes(b"no picture")
+    (source / "images" / "stroke_0007.png").write_bytes(b"no image")
     words = ("dataset", "import", source, "--name", "strokes", "--recipe", tmp_path / "strokes.yaml")
     said = commands.complaint(*words).splitlines()
     assert [line.partition(".png")[0] for line in said] == [
@@ -123,7 +123,7 @@ def test_wrong_rows_stop_the_import_or_are_passed_over_each_with_its_place(
     passed = commands.run(*words, "--skip-problems")
     assert "passed over: labels.csv, line 5: stroke_0003.png is not there" in passed.stderr
     assert "passed over: labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG" in passed.stderr
-    assert "38 pictures" in passed.stdout
+    assert "38 images" in passed.stdout
 
 
 def test_a_label_that_the_recipe_does_not_know_stops_the_import(

@@ -38,7 +38,7 @@ def test_a_prefix_gets_a_version_when_it_is_trained_on_and_another_when_it_chang
     table = store.get("datasets/strokes/labels.csv").decode().splitlines()
     store.put("datasets/strokes/labels.csv", "\n".join(table[:-1]).encode())
     shorter = Datasets(store, tmp_path / "c", None).fetch("datasets/strokes", reading)
-    assert len(shorter.version.pictures) == 11
+    assert len(shorter.version.images) == 11
     assert versions(store, "strokes") == [first.version.version, shorter.version.version]
 
 
@@ -84,7 +84,7 @@ def test_a_folder_of_the_trainer_gets_a_version_and_its_wrong_rows_are_told(
     (source / "images" / "stroke_0003.png").unlink()
     reading = Reading(recipe, "skip", by="ada")
     material = Datasets(store, tmp_path / "cache", tmp_path / "folders").fetch("strokes", reading)
-    assert (material.version.dataset, len(material.version.pictures)) == ("strokes", 11)
+    assert (material.version.dataset, len(material.version.images)) == ("strokes", 11)
     assert any("stroke_0003.png is not there" in note for note in material.notes)
     assert len(read_dataset(material.folder, recipe.label_names).examples) == 11
 

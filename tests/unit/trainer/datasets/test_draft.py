@@ -15,7 +15,7 @@ def dataset_of(names: tuple[str, ...], *rows: tuple[bool, ...]) -> Dataset:
     return Dataset(names, examples)
 
 
-def test_roles_follow_from_what_good_pictures_have() -> None:
+def test_roles_follow_from_what_good_images_have() -> None:
     seams = dataset_of(
         ("good", "error", "break", "length"),
         (True, False, False, True),
@@ -25,7 +25,7 @@ def test_roles_follow_from_what_good_pictures_have() -> None:
     recipe = draft_recipe("seam", seams, Task.MULTI_LABEL, 96)
     assert [label.role for label in recipe.labels] == [Role.QUALITY, Role.DEFECT, Role.DEFECT, Role.ATTRIBUTE]
     assert [label.key for label in recipe.labels] == ["g", "e", "b", "l"]
-    assert (recipe.picture.height, recipe.picture.width) == (96, 96)
+    assert (recipe.image.height, recipe.image.width) == (96, 96)
 
 
 def test_without_a_quality_label_defects_are_defects_and_classes_are_attributes() -> None:
@@ -52,8 +52,8 @@ def test_a_table_of_one_label_is_no_exclusive_task_and_a_line_says_what_to_do() 
         draft_recipe("x", dataset_of(("good",), (True,)), Task.EXCLUSIVE, 64)
 
 
-def test_pictures_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> None:
-    contents = [b"no picture", encode(np.zeros((64, 99, 3), np.uint8), "png"), b""]
+def test_images_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> None:
+    contents = [b"no image", encode(np.zeros((64, 99, 3), np.uint8), "png"), b""]
     examples = []
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.png").write_bytes(content)
@@ -62,5 +62,5 @@ def test_pictures_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> N
     assert 32 <= side_of(Dataset(("good",), tuple(examples[:1]))) <= 160
 
 
-def test_the_network_sees_small_pictures_as_they_are(strokes: Path) -> None:
+def test_the_network_sees_small_images_as_they_are(strokes: Path) -> None:
     assert side_of(read_dataset(strokes)) == 32

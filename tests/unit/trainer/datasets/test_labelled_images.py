@@ -8,22 +8,22 @@ from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.split import split
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import keep
-from services.trainer.training.pixels import decode_pictures
+from services.trainer.training.pixels import decode_images
 from shared.contracts.training import Shares
 from shared.imaging.codec import encode
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 from shared.storage.filesystem import FilesystemStore
 
-SMALL = PictureSpec(height=16, width=16)
+SMALL = ImageSpec(height=16, width=16)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pictures in images/, without a table."""
+    """Three images in images/, without a table."""
     (tmp_path / "images").mkdir()
     for number in range(3):
-        picture = np.full((20, 30, 3), 50 * number, np.uint8)
-        (tmp_path / "images" / f"{number}.png").write_bytes(encode(picture, "png"))
+        image = np.full((20, 30, 3), 50 * number, np.uint8)
+        (tmp_path / "images" / f"{number}.png").write_bytes(encode(image, "png"))
     return tmp_path
 
 
@@ -42,7 +42,7 @@ def test_labels_are_read_in_the_order_of_the_recipe(folder: Path) -> None:
     dataset = read_dataset(folder, ("break", "good"))
     assert dataset.label_names == ("break", "good")
     assert [example.labels for example in dataset.examples] == [(False, True), (True, False)]
-    assert [example.picture.name for example in dataset.examples] == ["0.png", "1.png"]
+    assert [example.image.name for example in dataset.examples] == ["0.png", "1.png"]
 
 
 @pytest.mark.parametrize("index", ["", "Unnamed: 0", "index"])
@@ -94,9 +94,9 @@ def test_groups_are_taken_from_their_table(folder: Path) -> None:
         ("0.png\n", "labels.csv, line 2: good is ''"),
         ("0.png,True\n0.png,True\n", "line 3: 0.png is listed twice, see labels.csv, line 2"),
         ("0.png,True\n0.png,False\n", "line 3: 0.png is labelled otherwise, see labels.csv, line 2"),
-        ("../0.png,True\n", "line 2: '../0.png' is no name of a picture"),
-        ("/etc/passwd,True\n", "line 2: '/etc/passwd' is no name of a picture"),
-        (",True\n", "line 2: '' is no name of a picture"),
+        ("../0.png,True\n", "line 2: '../0.png' is no name of an image"),
+        ("/etc/passwd,True\n", "line 2: '/etc/passwd' is no name of an image"),
+        (",True\n", "line 2: '' is no name of an image"),
         ("0.png,True\n./0.png,False\n", "labels.csv, line 3: './0.png' is another name of '0.png'"),
         ("1.png,True\na//0.png,False\n", "labels.csv, line 3: 'a//0.png' is another name of 'a/0.png'"),
         ("x" * 300 + ".png,True\n", "can't be looked for (File name too long)"),
@@ -149,13 +149,13 @@ def test_exclusive_labels_are_one_of_many(folder: Path, values: str, expected: s
     assert expected in complaint(folder, exclusive=True)
 
 
-def test_a_picture_without_a_group_is_named(folder: Path) -> None:
+def test_an_image_without_a_group_is_named(folder: Path) -> None:
     write(folder, "name,good\n0.png,True\n1.png,True\n")
     write(folder, "name,group\n0.png,a\n", "groups.csv")
     assert "labels.csv, line 3: 1.png has no group" in complaint(folder)
 
 
-def test_pictures_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group_together(folder: Path) -> None:
+def test_images_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group_together(folder: Path) -> None:
     write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
     write(folder, "name,group\n0.png,\n1.png,\n2.png,a\n", "groups.csv")
     assert "groups.csv, line 2: 0.png has no group" in complaint(folder)
@@ -163,10 +163,10 @@ def test_pictures_whose_group_is_empty_are_passed_over_when_asked_and_are_no_gro
     assert [(example.name, example.group) for example in dataset.examples] == [("2.png", "a")]
 
 
-def test_pictures_that_nobody_grouped_are_warned_of_before_they_are_split(folder: Path, store: FilesystemStore) -> None:
+def test_images_that_nobody_grouped_are_warned_of_before_they_are_split(folder: Path, store: FilesystemStore) -> None:
     write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
     (warning,) = read_dataset(folder).warnings
-    assert warning.startswith("no groups.csv: each picture is taken for a part of its own")
+    assert warning.startswith("no groups.csv: each image is taken for a part of its own")
     assert warning in split(read_dataset(folder), Shares(), 0).warnings
     assert warning in keep(read_dataset(folder), store, "seam", by="ada", source="").warnings
     (folder / "labels.csv").rename(folder / "denim_data.csv")
@@ -175,7 +175,7 @@ def test_pictures_that_nobody_grouped_are_warned_of_before_they_are_split(folder
     assert read_dataset(folder).warnings == ()
 
 
-def test_a_picture_in_two_groups_is_named(folder: Path) -> None:
+def test_an_image_in_two_groups_is_named(folder: Path) -> None:
     write(folder, "name,good\n0.png,True\n")
     write(folder, "name,group\n0.png,a\n0.png,b\n", "groups.csv")
     assert "groups.csv, line 3: 0.png is in 'a' already" in complaint(folder)
@@ -191,17 +191,17 @@ def test_a_table_that_is_no_text_is_refused(folder: Path) -> None:
     assert "labels.csv: can't be read as a table" in complaint(folder)
 
 
-def test_a_picture_that_cant_be_decoded_is_named_by_its_row(folder: Path, tmp_path: Path) -> None:
+def test_an_image_that_cant_be_decoded_is_named_by_its_row(folder: Path, tmp_path: Path) -> None:
     (folder / "images" / "1.png").write_bytes(b"")
     write(folder, "name,good\n0.png,True\n1.png,True\n")
-    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: the picture has zero bytes"):
-        decode_pictures(read_dataset(folder), SMALL, tmp_path)
+    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: the image has zero bytes"):
+        decode_images(read_dataset(folder), SMALL, tmp_path)
 
 
-def test_a_picture_that_cant_be_decoded_is_passed_over_when_asked(folder: Path, tmp_path: Path) -> None:
+def test_an_image_that_cant_be_decoded_is_passed_over_when_asked(folder: Path, tmp_path: Path) -> None:
     (folder / "images" / "1.png").write_bytes(b"")
     write(folder, "name,good\n0.png,True\n1.png,True\n2.png,False\n")
-    dataset, store = decode_pictures(read_dataset(folder), SMALL, tmp_path, "skip")
+    dataset, store = decode_images(read_dataset(folder), SMALL, tmp_path, "skip")
     assert [example.name for example in dataset.examples] == ["0.png", "2.png"]
     assert store.pixels[:, 0, 0, 0].tolist() == [0, 100]
     assert store.labels.tolist() == [[1], [0]]
@@ -210,20 +210,20 @@ def test_a_picture_that_cant_be_decoded_is_passed_over_when_asked(folder: Path, 
 
 
 @pytest.mark.parametrize(("brightest", "warnings"), [(4095, 1), (4096, 0)])
-def test_pictures_of_12_bits_in_files_of_16_are_warned_of(folder: Path, brightest: int, warnings: int) -> None:
+def test_images_of_12_bits_in_files_of_16_are_warned_of(folder: Path, brightest: int, warnings: int) -> None:
     grey = np.full((20, 30), brightest, np.uint16)
     (folder / "images" / "1.png").write_bytes(cv2.imencode(".png", grey)[1].tobytes())
     write(folder, "name,good\n0.png,True\n1.png,True\n")
     write(folder, "name,group\n0.png,a\n1.png,b\n", "groups.csv")
-    found = decode_pictures(read_dataset(folder), SMALL, folder)[0].warnings
+    found = decode_images(read_dataset(folder), SMALL, folder)[0].warnings
     assert len(found) == warnings
-    assert all("1 of 2 pictures use 12 or fewer of their 16 bits, and are nearly black" in each for each in found)
+    assert all("1 of 2 images use 12 or fewer of their 16 bits, and are nearly black" in each for each in found)
 
 
 def test_the_digest_tells_datasets_apart_and_not_their_order(folder: Path, tmp_path: Path) -> None:
     def digest(table: str) -> str:
         write(folder, table)
-        return decode_pictures(read_dataset(folder), SMALL, tmp_path)[1].digest
+        return decode_images(read_dataset(folder), SMALL, tmp_path)[1].digest
 
     first = digest("name,good\n0.png,True\n1.png,True\n")
     assert digest("name,good\n1.png,True\n0.png,True\n") == first

@@ -20,24 +20,24 @@ def model() -> Bundle:
     return pack({**plain.files, **parts}, plain.recipe, "v1", "features")
 
 
-def pictures(*numbers: int) -> list[Example]:
+def images(*numbers: int) -> list[Example]:
     return [Example(f"{n}.png", Path(f"{n}.png"), (True,), "a", Place("labels.csv", n)) for n in numbers]
 
 
-def test_pictures_of_the_training_itself_are_known_for_sure(model: Bundle) -> None:
-    known = learned_by(model, pictures(*range(6)), model.manifest.dataset)
+def test_images_of_the_training_itself_are_known_for_sure(model: Bundle) -> None:
+    known = learned_by(model, images(*range(6)), model.manifest.dataset)
     assert known
-    assert (known.pictures, known.of, known.known_by) == (4, 6, "content")
-    assert "was trained or validated on 4 of these 6 pictures, and these figures flatter" in str(known)
+    assert (known.images, known.of, known.known_by) == (4, 6, "content")
+    assert "was trained or validated on 4 of these 6 images, and these figures flatter" in str(known)
 
 
-def test_of_other_pictures_only_the_names_are_the_same(model: Bundle) -> None:
-    known = learned_by(model, pictures(1, 7), "sha256:other")
+def test_of_other_images_only_the_names_are_the_same(model: Bundle) -> None:
+    known = learned_by(model, images(1, 7), "sha256:other")
     assert known
-    assert (known.pictures, known.of, known.known_by) == (1, 2, "name")
-    assert "1 of these 2 pictures have the names of some that the model" in str(known)
+    assert (known.images, known.of, known.known_by) == (1, 2, "name")
+    assert "1 of these 2 images have the names of some that the model" in str(known)
 
 
-def test_pictures_that_the_model_never_learned_from_need_no_note(model: Bundle) -> None:
-    assert learned_by(model, pictures(4, 5, 9), "sha256:other") is None
-    assert learned_by(paint_bundle("v1"), pictures(0), "sha256:other") is None
+def test_images_that_the_model_never_learned_from_need_no_note(model: Bundle) -> None:
+    assert learned_by(model, images(4, 5, 9), "sha256:other") is None
+    assert learned_by(paint_bundle("v1"), images(0), "sha256:other") is None

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from services.trainer.datasets.labelled_images import Dataset, Example, read_dataset
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError, Place
-from services.trainer.training.pixels import decode_pictures
+from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import content_digest
 from shared.contracts.training import Shares
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 THIRDS = Shares(train=0.6, valid=0.2, test=0.2)
 
@@ -32,7 +32,7 @@ def dataset_of(groups: list[int], labels: Sequence[tuple[bool, ...]] | None = No
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=3, max_size=60), st.integers(0, 5))
-def test_every_picture_is_on_one_side_and_no_group_on_two(groups: list[int], seed: int) -> None:
+def test_every_image_is_on_one_side_and_no_group_on_two(groups: list[int], seed: int) -> None:
     parts = split(dataset_of(groups), THIRDS, seed).parts
     names = [example.name for examples in parts.values() for example in examples]
     assert sorted(names) == sorted(f"{number}.png" for number in range(len(groups)))
@@ -67,14 +67,14 @@ def test_copies_of_a_file_are_on_one_side_with_their_groups_and_a_warning_says_s
     (tmp_path / "labels.csv").write_text("\n".join(f"{name},{good}" for name, good in rows))
     for number in range(60):
         (tmp_path / "images" / f"p{number}.png").write_bytes(originals[number % 6].read_bytes())
-    dataset, store = decode_pictures(read_dataset(tmp_path), PictureSpec(height=16, width=16), tmp_path)
+    dataset, store = decode_images(read_dataset(tmp_path), ImageSpec(height=16, width=16), tmp_path)
     assert store.digest == content_digest(("good",), ((e.name, e.digest, e.group, e.labels) for e in dataset.examples))
     found = split(dataset, THIRDS, seed=0)
     sides = [{example.digest for example in examples} for examples in found.parts.values()]
     assert [len(each) for each in found.parts.values()] == [40, 10, 10]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 6
     (warning,) = (text for text in found.warnings if "copies" in text)
-    assert warning.startswith("54 picture(s) are copies of one of another group (p6.png of p0.png, p7.png of p1.png, ")
+    assert warning.startswith("54 image(s) are copies of one of another group (p6.png of p0.png, p7.png of p1.png, ")
 
 
 def test_groups_that_hold_the_same_file_are_one_by_way_of_others() -> None:
@@ -89,7 +89,7 @@ def test_groups_that_hold_the_same_file_are_one_by_way_of_others() -> None:
 
 def test_one_video_is_cut_into_runs_of_neighbours_with_a_warning() -> None:
     found = split(dataset_of([0] * 100), THIRDS, seed=0)
-    assert "neighbouring pictures may be on both sides" in found.warnings[0]
+    assert "neighbouring images may be on both sides" in found.warnings[0]
     numbers = sorted(int(example.name.removesuffix(".png")) for example in found.test)
     neighbours = sum(after - before == 1 for before, after in pairwise(numbers))
     assert neighbours >= len(numbers) / 2
@@ -133,11 +133,11 @@ def test_nothing_is_advised_to_who_asked_for_it_already(shares: Shares) -> None:
 def test_a_label_with_too_few_examples_is_warned_of() -> None:
     labels = [(number == 0, number % 2 == 0) for number in range(100)]
     warnings = split(dataset_of([number // 2 for number in range(100)], labels), THIRDS, seed=0).warnings
-    assert any("test has too few pictures with or without good" in warning for warning in warnings)
+    assert any("test has too few images with or without good" in warning for warning in warnings)
 
 
-def test_two_pictures_are_too_few() -> None:
-    with pytest.raises(DatasetError, match=r"2 picture\(s\) can't be split"):
+def test_two_images_are_too_few() -> None:
+    with pytest.raises(DatasetError, match=r"2 image\(s\) can't be split"):
         split(dataset_of([0, 1]), THIRDS, seed=0)
 
 

@@ -9,11 +9,11 @@ from services.trainer.datasets.labelled_images import Dataset, read_dataset
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import Kept, as_dataset, check_out, find_version, keep
-from services.trainer.training.pixels import decode_pictures
-from shared.contracts.dataset import DatasetVersionError, datasets, picture_key, read_version, versions, write_version
+from services.trainer.training.pixels import decode_images
+from shared.contracts.dataset import DatasetVersionError, datasets, image_key, read_version, versions, write_version
 from shared.contracts.training import Shares
 from shared.imaging.codec import encode
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 from shared.storage.filesystem import FilesystemStore
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four pictures in images/, and their labels."""
+    """Four images in images/, and their labels."""
     folder = tmp_path / "seams"
     (folder / "images").mkdir(parents=True)
     for number in range(4):
@@ -31,26 +31,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 def draw(folder: Path, number: int, grey: int) -> None:
-    picture = np.full((20, 30, 3), grey, np.uint8)
-    (folder / "images" / f"{number}.png").write_bytes(encode(picture, "png"))
+    image = np.full((20, 30, 3), grey, np.uint8)
+    (folder / "images" / f"{number}.png").write_bytes(encode(image, "png"))
 
 
 def kept(folder: Path, store: FilesystemStore, dataset: Dataset | None = None) -> Kept:
     return keep(dataset or read_dataset(folder), store, "seam", by="ada", source=str(folder))
 
 
-def test_a_version_says_which_pictures_with_which_labels(folder: Path, store: FilesystemStore) -> None:
+def test_a_version_says_which_images_with_which_labels(folder: Path, store: FilesystemStore) -> None:
     (folder / "groups.csv").write_text("name,group\n0.png,part-1\n1.png,part-1\n2.png,part-2\n")
     (folder / "labelled.csv").write_text("name,by,at\n2.png,eva,2026-01-31T12:00:00+01:00\n")
     version = read_version(store, "seam", kept(folder, store).version.version)
     content = (folder / "images" / "2.png").read_bytes()
-    last = version.pictures[-1]
+    last = version.images[-1]
     assert (version.label_names, last.name, last.labels) == (("good", "break"), "2.png", (False, True))
     assert last.digest == hashlib.sha256(content).hexdigest()
     assert (last.group, last.labelled_by) == ("part-2", "eva")
     assert last.labelled_at
     assert last.labelled_at.isoformat() == "2026-01-31T12:00:00+01:00"
-    assert store.get(picture_key("seam", last.digest)) == content
+    assert store.get(image_key("seam", last.digest)) == content
     assert (version.counts, version.groups, version.made_by) == ({"good": 2, "break": 1}, 2, "ada")
 
 
@@ -71,7 +71,7 @@ def test_importing_again_makes_a_version_only_if_something_changed(folder: Path,
     assert datasets(store) == ["seam"]
 
 
-def test_a_picture_that_changed_in_its_folder_is_found_again_as_it_was(
+def test_an_image_that_changed_in_its_folder_is_found_again_as_it_was(
     folder: Path, store: FilesystemStore, tmp_path: Path
 ) -> None:
     before = (folder / "images" / "0.png").read_bytes()
@@ -93,7 +93,7 @@ def test_a_version_taken_out_and_imported_is_the_same(folder: Path, store: Files
     (folder / "one_data.csv").write_text(",name,good\n0,0.png,True\n1,1.png,True\n")
     (folder / "two_data.csv").write_text(",name,good\n0,2.png,False\n1,3.png,False\n")
     version = kept(folder, store).version
-    assert {picture.group for picture in version.pictures} == {"one", "two"}
+    assert {image.group for image in version.images} == {"one", "two"}
     check_out(version, store, tmp_path / "copy")
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["images", "one_data.csv", "two_data.csv"]
     assert (tmp_path / "copy" / "two_data.csv").read_text() == "name,good\n2.png,False\n3.png,False\n"
@@ -103,7 +103,7 @@ def test_a_version_taken_out_and_imported_is_the_same(folder: Path, store: Files
 def test_a_version_has_the_digest_of_what_a_training_learns_from(
     folder: Path, store: FilesystemStore, tmp_path: Path
 ) -> None:
-    pixels = decode_pictures(read_dataset(folder, ("break", "good")), PictureSpec(height=16, width=16), tmp_path)[1]
+    pixels = decode_images(read_dataset(folder, ("break", "good")), ImageSpec(height=16, width=16), tmp_path)[1]
     assert kept(folder, store).version.digest == pixels.digest
 
 
@@ -115,22 +115,20 @@ def test_a_version_is_split_as_its_folder_is(strokes: Path, store: FilesystemSto
     assert parts == tables(split(dataset, shares, seed=3), dataset.label_names)
 
 
-def test_a_picture_that_cant_be_decoded_stops_the_import_or_is_passed_over(
-    folder: Path, store: FilesystemStore
-) -> None:
-    (folder / "images" / "1.png").write_bytes(b"no picture")
+def test_an_image_that_cant_be_decoded_stops_the_import_or_is_passed_over(folder: Path, store: FilesystemStore) -> None:
+    (folder / "images" / "1.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: neither a JPEG nor a PNG"):
         kept(folder, store)
     assert list(store.keys("")) == []
     passed = keep(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
-    assert [picture.name for picture in passed.version.pictures] == ["0.png", "2.png"]
+    assert [image.name for image in passed.version.images] == ["0.png", "2.png"]
     assert [str(problem.place) for problem in passed.problems] == ["labels.csv, line 3"]
 
 
-def test_equal_pictures_that_contradict_each_other_are_named(folder: Path, store: FilesystemStore) -> None:
+def test_equal_images_that_contradict_each_other_are_named(folder: Path, store: FilesystemStore) -> None:
     draw(folder, 2, grey=0)
     warnings = kept(folder, store).warnings
-    assert "labels.csv, line 4: 2.png is the same picture as labels.csv, line 2, and is labelled otherwise" in warnings
+    assert "labels.csv, line 4: 2.png is the same image as labels.csv, line 2, and is labelled otherwise" in warnings
 
 
 def test_a_label_with_too_few_examples_is_warned_of(folder: Path, store: FilesystemStore) -> None:
@@ -152,10 +150,10 @@ def test_masks_are_part_of_a_version_and_come_back_with_it(
     mark(folder, "masks/7.png")
     version = kept(folder, store).version
     assert version.digest == first.version.digest  # what a network learns from is the same
-    assert read_version(store, "seam", version.version).pictures[2].masks == {
+    assert read_version(store, "seam", version.version).images[2].masks == {
         name: hashlib.sha256(content).hexdigest() for name, content in both.items()
     }
-    assert [each.masks for each in version.pictures[:2]] == [{}, {}]
+    assert [each.masks for each in version.images[:2]] == [{}, {}]
     check_out(version, store, tmp_path / "copy")
     assert {name: (tmp_path / "copy" / name).read_bytes() for name in both} == both
     assert not (tmp_path / "copy" / "masks" / "7.png").exists()
@@ -164,20 +162,20 @@ def test_masks_are_part_of_a_version_and_come_back_with_it(
     assert kept(folder, store).is_new
 
 
-def test_a_mask_that_is_no_picture_stops_the_import_or_is_passed_over(folder: Path, store: FilesystemStore) -> None:
+def test_a_mask_that_is_no_image_stops_the_import_or_is_passed_over(folder: Path, store: FilesystemStore) -> None:
     mark(folder, "masks/2.png")
-    (folder / "masks" / "2.png").write_bytes(b"no picture")
+    (folder / "masks" / "2.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"labels.csv, line 4: masks/2.png, the mask of 2.png: neither a JPEG"):
         kept(folder, store)
     passed = keep(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
-    assert [(picture.name, picture.masks) for picture in passed.version.pictures][2] == ("2.png", {})
+    assert [(image.name, image.masks) for image in passed.version.images][2] == ("2.png", {})
 
 
 def test_a_changed_mask_is_not_taken_out(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
     mark(folder, "masks/2.png")
     version = kept(folder, store).version
-    store.put(picture_key("seam", version.pictures[2].masks["masks/2.png"]), b"another")
-    with pytest.raises(DatasetVersionError, match=r"picture masks/2.png has changed since it was kept"):
+    store.put(image_key("seam", version.images[2].masks["masks/2.png"]), b"another")
+    with pytest.raises(DatasetVersionError, match=r"image masks/2.png has changed since it was kept"):
         check_out(version, store, tmp_path / "copy")
 
 
@@ -187,9 +185,9 @@ def test_a_version_that_was_written_before_still_reads(store: FilesystemStore, w
     told = json.loads(content)
     store.put(f"datasets/seam/versions/{told['version']}.json", content)
     version = find_version(store, f"seam@{told['version']}")
-    masks = [picture.masks for picture in version.pictures]
+    masks = [image.masks for image in version.images]
     assert masks == ([{}, {}] if written == "without_masks" else [{}, {"masks/2.png": "f" * 64}])
-    assert version.pictures[1].labelled_by == "eva"
+    assert version.images[1].labelled_by == "eva"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +210,7 @@ def test_a_changed_version_is_not_used(folder: Path, store: FilesystemStore) -> 
     version = kept(folder, store).version
     key = f"datasets/seam/versions/{version.version}.json"
     told = json.loads(store.get(key))
-    told["pictures"][0]["labels"] = [False, True]
+    told["images"][0]["labels"] = [False, True]
     store.put(key, json.dumps(told).encode())
     with pytest.raises(DatasetVersionError, match="it has changed since it was made"):
         find_version(store, version.reference)
@@ -222,18 +220,18 @@ def test_a_version_that_leads_out_of_its_folder_is_not_used(folder: Path, store:
     version = kept(folder, store).version
     key = f"datasets/seam/versions/{version.version}.json"
     store.put(key, store.get(key).replace(b'"0.png"', b'"../0.png"'))
-    with pytest.raises(DatasetVersionError, match="is no name of a picture"):
+    with pytest.raises(DatasetVersionError, match="is no name of an image"):
         find_version(store, version.reference)
 
 
-def test_a_changed_or_missing_picture_is_named(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
+def test_a_changed_or_missing_image_is_named(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
     version = kept(folder, store).version
-    key = picture_key("seam", version.pictures[0].digest)
+    key = image_key("seam", version.images[0].digest)
     store.put(key, b"another")
-    with pytest.raises(DatasetVersionError, match=r"picture 0.png has changed since it was kept"):
+    with pytest.raises(DatasetVersionError, match=r"image 0.png has changed since it was kept"):
         check_out(version, store, tmp_path / "copy")
     store.delete(key)
-    with pytest.raises(DatasetVersionError, match=r"lacks its picture 0.png"):
+    with pytest.raises(DatasetVersionError, match=r"lacks its image 0.png"):
         check_out(version, store, tmp_path / "copy")
 
 

@@ -119,13 +119,13 @@ def test_a_share_has_wilsons_interval() -> None:
     assert proportion(0, 0) is None
 
 
-def test_pictures_of_one_group_are_drawn_together() -> None:
+def test_images_of_one_group_are_drawn_together() -> None:
     counts = draws([f"group-{number // 4}" for number in range(40)]).reshape(-1, 10, 4)
     assert (counts == counts[:, :, :1]).all()
     assert (counts[:, :, 0].sum(axis=1) == 10).all()
 
 
-def test_pictures_of_a_handful_of_groups_are_drawn_one_by_one() -> None:
+def test_images_of_a_handful_of_groups_are_drawn_one_by_one() -> None:
     counts = draws(["a"] * 20 + ["b"] * 20)
     assert (counts.sum(axis=1) == 40).all()
     assert not (counts[:, :20] == counts[:, :1]).all()
@@ -133,13 +133,13 @@ def test_pictures_of_a_handful_of_groups_are_drawn_one_by_one() -> None:
 
 def test_groups_that_are_alike_make_an_interval_wider() -> None:
     values = np.repeat(np.random.default_rng(0).random(20), 10)
-    by_group, by_picture = (
+    by_group, by_image = (
         spread(weights @ values / weights.sum(axis=1))
         for weights in (draws([str(value) for value in values]), draws(apart(200)))
     )
     assert by_group
-    assert by_picture
-    assert by_group[1] - by_group[0] > 1.5 * (by_picture[1] - by_picture[0])
+    assert by_image
+    assert by_group[1] - by_group[0] > 1.5 * (by_image[1] - by_image[0])
 
 
 def test_numbers_of_samples_are_those_of_scikit_learn() -> None:
@@ -213,7 +213,7 @@ def test_the_rarer_a_defect_on_the_line_the_surer_its_finding_must_be(seam: Reci
     assert chosen[0] == chosen[1] < chosen[2] < chosen[3]
 
 
-def test_pictures_count_as_they_are_met_on_the_line(seam: Recipe) -> None:
+def test_images_count_as_they_are_met_on_the_line(seam: Recipe) -> None:
     rare, ng = seam.model_copy(update={"defect_rate": 0.05}), np.array([False] * 3 + [True] * 5)
     weights = line_weights(rare, ng)
     assert weights.mean() == pytest.approx(1)

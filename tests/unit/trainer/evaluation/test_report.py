@@ -8,7 +8,7 @@ import pytest
 
 from services.trainer.datasets.labelled_images import Example
 from services.trainer.datasets.tables import Place
-from services.trainer.evaluation.mistakes import SIDE, keep_pictures
+from services.trainer.evaluation.mistakes import SIDE, keep_images
 from services.trainer.evaluation.operating_points import operating_points
 from services.trainer.evaluation.report.page import HEATMAP_NUMBERS, Subject, form_rows, render
 from services.trainer.evaluation.run import Examined
@@ -16,7 +16,7 @@ from services.trainer.evaluation.thresholds import choose_thresholds
 from services.trainer.training.pixels import PixelStore
 from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
 from shared.imaging.codec import decode, size_of
-from shared.recipe import PictureSpec, Recipe, parse_recipe
+from shared.recipe import ImageSpec, Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM
 
 GOOD, BROKEN = [1, 0, 1, 0], [0, 1, 1, 0]
@@ -28,10 +28,10 @@ def seam() -> Recipe:
 
 
 def examined(recipe: Recipe, truth: np.ndarray, scores: np.ndarray, side: int = 32) -> Examined:
-    """A model that said ``scores``; each picture is of one grey, by its number."""
+    """A model that said ``scores``; each image is of one grey, by its number."""
     count = len(truth)
     pixels = np.zeros((count, side, side, 3), np.uint8) + np.arange(count, dtype=np.uint8)[:, None, None, None]
-    store = PixelStore(pixels, truth.astype(np.float32), PictureSpec(height=side, width=side), "")
+    store = PixelStore(pixels, truth.astype(np.float32), ImageSpec(height=side, width=side), "")
     examples = [
         Example(
             f"{row}.png", Path(f"{row}.png"), tuple(bool(value) for value in true), f"part-{row // 2}", Place("t", row)
@@ -92,23 +92,21 @@ def test_the_costliest_mistakes_come_first(seam: Recipe) -> None:
 
 
 @pytest.mark.parametrize("side", [32, 600])
-def test_the_pictures_of_mistakes_are_kept_small(seam: Recipe, side: int) -> None:
+def test_the_images_of_mistakes_are_kept_small(seam: Recipe, side: int) -> None:
     seen = examined(seam, np.array([GOOD, BROKEN] * 4), np.array([GOOD] * 8), side)
-    mistakes, shots = keep_pictures(seen.worst_mistakes(3), seen.store, seen.rows)
-    assert (
-        [mistake.picture for mistake in mistakes] == list(shots) == [f"mistake_0{number}.jpg" for number in (1, 2, 3)]
-    )
+    mistakes, shots = keep_images(seen.worst_mistakes(3), seen.store, seen.rows)
+    assert [mistake.image for mistake in mistakes] == list(shots) == [f"mistake_0{number}.jpg" for number in (1, 2, 3)]
     for mistake, shot in zip(mistakes, shots.values(), strict=True):
         assert size_of(shot) == (min(side, SIDE), min(side, SIDE))
         assert decode(shot).mean() == pytest.approx(int(mistake.name.split(".")[0]), abs=2)
 
 
 def subject(seen: Examined) -> Subject:
-    mistakes, shots = keep_pictures(seen.worst_mistakes(5), seen.store, seen.rows)
-    proof = {"pictures": 90, "largest_score_difference": 0.004, "changed_verdicts": 3, "macro_average_precision": 0.9}
+    mistakes, shots = keep_images(seen.worst_mistakes(5), seen.store, seen.rows)
+    proof = {"images": 90, "largest_score_difference": 0.004, "changed_verdicts": 3, "macro_average_precision": 0.9}
     document = {
         "best_epoch": 2,
-        "warnings": ["few <pictures>"],
+        "warnings": ["few <images>"],
         "compiled": {"openvino_fp32": {**proof, "changed_verdicts": 0}},
         "not_offered": {"openvino_int8": {"reason": "it changes 3 of 90 verdicts", "proof": proof}},
     }
@@ -145,7 +143,7 @@ def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> N
     assert page.count("<svg") == 3 + 4 + 2
     assert page.count("data:image/jpeg;base64,") == 5
     assert not re.findall(r"(?:src|href)=.(?!data:|#)[^>]*|<script|@import|url\(", page)
-    assert "few &lt;pictures&gt;" in page
+    assert "few &lt;images&gt;" in page
     assert "it changes 3 of 90 verdicts" in page
     assert "prefers-color-scheme: dark" in page
     assert render(seen) == page
@@ -154,9 +152,9 @@ def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> N
 def test_a_report_tells_what_was_measured_of_heatmaps_beside_what_blind_luck_gets(seam: Recipe) -> None:
     measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_NUMBERS)}
     known = LabelHeatmaps(
-        pictures=40, towards=True, curves=8, advantage=measured["pointing"], trustworthy=True, **measured
+        images=40, towards=True, curves=8, advantage=measured["pointing"], trustworthy=True, **measured
     )
-    unknown = {"trustworthy": None, "reason": "only 3 pictures have a mask", "towards": False}
+    unknown = {"trustworthy": None, "reason": "only 3 images have a mask", "towards": False}
     no_interval = {"pointing": Measured(value=0.5, low=float("nan"), high=float("nan"))}
     labels = {"break": known, "good": known.model_copy(update={**unknown, **no_interval})}
     scores = HeatmapScores(method="layer-cam", layer="features", tolerance=0.05, labels=labels)
@@ -172,7 +170,7 @@ def test_a_report_tells_what_was_measured_of_heatmaps_beside_what_blind_luck_get
     assert rows[0].count("0.987") == len(HEATMAP_NUMBERS)
     assert rows[1].count("0.987") == len(HEATMAP_NUMBERS) - 1
     assert "yes" in rows[0]
-    assert "not known: only 3 pictures have a mask" in part
+    assert "not known: only 3 images have a mask" in part
     assert "good (what speaks against it)" in part
 
 

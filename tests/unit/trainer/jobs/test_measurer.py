@@ -28,27 +28,27 @@ from tests.trainers import answering
 from tests.unit.trainer.requests import START, promotion
 
 
-class SlowPictures(FilesystemStore):
-    """Object storage that gives no picture until it may: a comparison of many pictures, in effect."""
+class SlowImages(FilesystemStore):
+    """Object storage that gives no image until it may: a comparison of many images, in effect."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.may, self.asked = threading.Event(), threading.Event()
 
     def get(self, key: str, most: int | None = None) -> bytes:
-        if "/pictures/" in key:
+        if "/images/" in key:
             self.asked.set()
             assert self.may.wait(200)
         return super().get(key, most)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SlowPictures:
-    return SlowPictures(tmp_path / "objects")
+def store(tmp_path: Path) -> SlowImages:
+    return SlowImages(tmp_path / "objects")
 
 
 @pytest.fixture
-def dataset(store: SlowPictures, tmp_path: Path) -> DatasetVersion:
+def dataset(store: SlowImages, tmp_path: Path) -> DatasetVersion:
     return painted_version(store, tmp_path / "paint", each=16)
 
 
@@ -91,7 +91,7 @@ def comparison(**changes: object) -> ComparisonRequested:
 
 
 def test_a_rollback_is_answered_while_a_comparison_goes_on(
-    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     line = Line(broker)
@@ -106,13 +106,13 @@ def test_a_rollback_is_answered_while_a_comparison_goes_on(
         store.may.set()
         told = line.answer_to("second")
         assert isinstance(told, ModelPromoted)
-        assert told.gate.startswith("no worse than v1 on 44 test pictures of paint@0001-")
+        assert told.gate.startswith("no worse than v1 on 44 test images of paint@0001-")
     assert store.exists(comparison_key("paint", "v2", "v1"))
     assert list(store.keys("errands/")) == []
 
 
 def test_a_promotion_is_measured_again_when_production_moved_meanwhile(
-    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset), comparable("v3", dataset))
     line = Line(broker)
@@ -128,10 +128,10 @@ def test_a_promotion_is_measured_again_when_production_moved_meanwhile(
 
 
 def test_two_models_that_can_not_be_compared_are_refused_once_they_were_looked_at(
-    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    store.delete(f"datasets/paint/pictures/{dataset.pictures[-1].digest}")
+    store.delete(f"datasets/paint/images/{dataset.images[-1].digest}")
     store.may.set()
     line = Line(broker)
     with answering(store, broker):
@@ -143,7 +143,7 @@ def test_two_models_that_can_not_be_compared_are_refused_once_they_were_looked_a
 
 
 def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
-    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     line = Line(broker)
@@ -155,11 +155,11 @@ def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
     assert not store.exists(comparison_key("paint", "v1", "v2")), "the second batch was not begun"
     with answering(store, broker):
         wait_until(lambda: not list(store.keys("errands/")), 200, "it to be measured")
-    assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))
+    assert b'"images":44' in store.get(comparison_key("paint", "v1", "v2"))
 
 
 def test_a_measurement_that_brings_its_trainer_down_is_given_up(
-    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     errands, stop = Errands(store, "trainer", 60), threading.Event()
@@ -202,7 +202,7 @@ class Away(Publisher):
 
 
 def test_a_promotion_that_was_measured_while_the_broker_was_away_is_decided_when_it_is_back(
-    store: SlowPictures, dataset: DatasetVersion, broker: SqliteBroker
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     store.may.set()
@@ -214,7 +214,7 @@ def test_a_promotion_that_was_measured_while_the_broker_was_away_is_decided_when
     assert list(store.keys("errands/")) == []
 
 
-def test_a_promotion_whose_trainer_died_before_it_told_what_it_measured_is_not_forgotten(store: SlowPictures) -> None:
+def test_a_promotion_whose_trainer_died_before_it_told_what_it_measured_is_not_forgotten(store: SlowImages) -> None:
     asked = promotion("v2", "second")
     died = Errands(store, "trainer", 60)
     died.add(asked)
@@ -243,7 +243,7 @@ def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -
     assert errands.open() == []
 
 
-def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowPictures) -> None:
+def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowImages) -> None:
     errands = Errands(store, "trainer", 60)
     first, second = comparison(), comparison(requested_by="grace", requested_at=START + timedelta(seconds=30))
     errands.add(first)
@@ -256,14 +256,14 @@ def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowP
     assert list(store.keys("errands/")) == []
 
 
-def test_an_errand_of_a_newer_trainer_is_passed_over(store: SlowPictures) -> None:
+def test_an_errand_of_a_newer_trainer_is_passed_over(store: SlowImages) -> None:
     errands = Errands(store, "trainer", 60)
     errands.add(comparison())
     store.put("errands/wonder.paint/request.json", b'{"type":"WonderRequested","version":1}\n')
     assert errands.open() == [comparison()]
 
 
-def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowPictures) -> None:
+def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowImages) -> None:
     ours, theirs = Errands(store, "ours", 60), Errands(store, "theirs", 60)
     ours.add(comparison())
     claim = ours.claim(comparison())
@@ -283,7 +283,7 @@ class Outages(FilesystemStore):
         self.left, self.away_until = left, 0.0
 
     def get(self, key: str, most: int | None = None) -> bytes:
-        if self.left and "/pictures/" in key and not self.away:
+        if self.left and "/images/" in key and not self.away:
             self.left -= 1
             self.away_until = time.monotonic() + 0.3
         self._check()
@@ -314,4 +314,4 @@ def test_outages_of_object_storage_count_as_no_attempts_to_measure(
         Line(broker).ask(comparison())
         wait_until(lambda: store.exists(comparison_key("paint", "v1", "v2")), 200, "the comparison")
     assert store.left == 0
-    assert b'"pictures":44' in store.get(comparison_key("paint", "v1", "v2"))
+    assert b'"images":44' in store.get(comparison_key("paint", "v1", "v2"))

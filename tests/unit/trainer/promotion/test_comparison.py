@@ -10,7 +10,7 @@ from services.trainer.evaluation.intervals import proportion
 from services.trainer.promotion.comparison import Comparison, Comparisons, Side, differences, judged_alike
 from services.trainer.promotion.gate import objections, summary, worse
 from shared.contracts.bundle import FORM_FILES, Bundle, Form, comparison_key
-from shared.contracts.dataset import DatasetVersion, picture_key
+from shared.contracts.dataset import DatasetVersion, image_key
 from shared.messages import ComparisonRequested
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
@@ -40,7 +40,7 @@ def test_two_models_are_measured_on_the_test_part_of_the_second(
 ) -> None:
     put(store, comparable("v1", dataset, BLIND_TO_BREAKS, learned=10), comparable("v2", dataset, learned=5))
     found = comparisons.compare("paint", "v1", "v2")
-    assert (found.pictures, found.groups, found.dataset) == (60, 60, dataset.reference)
+    assert (found.images, found.groups, found.dataset) == (60, 60, dataset.reference)
     before, after = found.baseline, found.candidate
     assert (before.evaluation.labels["break"].recall, after.evaluation.labels["break"].recall) == (0, 1)
     assert (before.evaluation.escape_rate, after.evaluation.escape_rate) == (0.5, 0)
@@ -136,11 +136,11 @@ def test_what_was_compared_is_not_measured_again(
     assert comparisons.compare("paint", "v1", "v2") == first
 
 
-def test_a_test_picture_that_has_changed_is_not_measured_on(
+def test_a_test_image_that_has_changed_is_not_measured_on(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    store.put(picture_key("paint", dataset.pictures[-1].digest), b"another")
+    store.put(image_key("paint", dataset.images[-1].digest), b"another")
     with pytest.raises(Incomparable, match=r"red-19.png has changed since it was kept"):
         comparisons.compare("paint", "v1", "v2")
 
@@ -158,16 +158,16 @@ def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
     }
     put(store, comparable("v2", dataset))
     comparisons.answer(asked)
-    assert json.loads(store.get(key))["pictures"] == 60
+    assert json.loads(store.get(key))["images"] == 60
 
 
-def test_few_test_pictures_of_what_decides_prove_nothing(
+def test_few_test_images_of_what_decides_prove_nothing(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset, learned=11))
     (told,) = objections(comparisons.compare("paint", "v1", "v2"))
     assert told == (
-        "too few test pictures of error (9 with, 27 without), break (9 with, 27 without), where 10 with and 10 without "
+        "too few test images of error (9 with, 27 without), break (9 with, 27 without), where 10 with and 10 without "
         "prove something: train it with a larger test share (option shares; the warnings of its evaluation say which), "
         "or label more"
     )
@@ -192,7 +192,7 @@ def test_a_few_mistakes_more_are_no_proof_and_many_are(
     assert objections(found) == []
     assert objections(found.model_copy(update={"extra_cost": 0.1, "extra_cost_interval": (0.0, 0.3)})) == []
     dearer = found.model_copy(update={"extra_cost": 0.2, "extra_cost_interval": (0.05, 0.3)})
-    assert objections(dearer) == ["cost per picture is 0.000, was 0.000: more by 0.200 (0.050 to 0.300)"]
+    assert objections(dearer) == ["cost per image is 0.000, was 0.000: more by 0.200 (0.050 to 0.300)"]
 
 
 def missing(found: Comparison, misses: int, of: int, before: int = 0) -> Comparison:
@@ -212,7 +212,7 @@ def missing(found: Comparison, misses: int, of: int, before: int = 0) -> Compari
     )
 
 
-def test_a_model_that_misses_more_than_a_picture_or_a_twentieth_is_refused_however_wide_the_interval(
+def test_a_model_that_misses_more_than_an_image_or_a_twentieth_is_refused_however_wide_the_interval(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset, learned=10))
@@ -245,7 +245,7 @@ def test_a_model_that_lets_more_escape_is_refused_even_if_it_costs_less(
     assert objections(escaping(2)) == ["escape rate is 0.067, was 0.000 (0.000 to 0.114), with 2 more of 30 escaped"]
 
 
-def test_pictures_that_the_model_learned_from_prove_nothing(
+def test_images_that_the_model_learned_from_prove_nothing(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     made = comparable("v2", dataset)
@@ -253,20 +253,18 @@ def test_pictures_that_the_model_learned_from_prove_nothing(
     manifest = pack(files, made.recipe, "v2", "features").manifest
     put(store, comparable("v1", dataset), Bundle(manifest.model_copy(update={"dataset": dataset.reference}), files))
     (told,) = objections(comparisons.compare("paint", "v1", "v2"))
-    assert told.startswith("it learned from 60 of these test pictures itself: train it anew")
+    assert told.startswith("it learned from 60 of these test images itself: train it anew")
 
 
-def test_neighbours_of_pictures_that_the_model_learned_from_prove_nothing(
+def test_neighbours_of_images_that_the_model_learned_from_prove_nothing(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion, tmp_path: Path
 ) -> None:
     """As where a split has too few groups, and cuts them."""
-    films = [(picture.name, f"film-{len(picture.name) % 2}") for picture in dataset.pictures]
-    write_table(tmp_path / "paint" / "groups.csv", ("name", "group"), films)
-    filmed = keep(read_dataset(tmp_path / "paint", LABELS), store, "paint", by="ada", source="a test").version
-    put(store, comparable("v1", filmed), comparable("v2", filmed))
+    videos = [(image.name, f"video-{len(image.name) % 2}") for image in dataset.images]
+    write_table(tmp_path / "paint" / "groups.csv", ("name", "group"), videos)
+    recorded = keep(read_dataset(tmp_path / "paint", LABELS), store, "paint", by="ada", source="a test").version
+    put(store, comparable("v1", recorded), comparable("v2", recorded))
     found = comparisons.compare("paint", "v1", "v2")
     assert (found.groups, found.known_groups) == (2, 2)
     (told,) = objections(found)
-    assert told.startswith(
-        "it learned from other pictures of 2 of the 2 groups that these are of, neighbours in a video"
-    )
+    assert told.startswith("it learned from other images of 2 of the 2 groups that these are of, neighbours in a video")

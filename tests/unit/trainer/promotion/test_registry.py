@@ -44,7 +44,7 @@ def dataset(store: FilesystemStore, tmp_path: Path) -> DatasetVersion:
 def proven(version: str, changed: int = 0) -> Bundle:
     """A bundle whose compiled form was measured."""
     bundle = paint_bundle(version)
-    equality = {"pictures": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
+    equality = {"images": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
     evaluation = json.dumps({"compiled": {"openvino_fp32": equality}}).encode()
     return pack({**bundle.files, EVALUATION: evaluation}, bundle.recipe, version, "features")
 
@@ -57,7 +57,7 @@ def test_a_promotion_moves_the_pointer_and_is_told(
     told = registry.promote(promotion("v2", "second"))
     assert isinstance(told, ModelPromoted)
     assert (told.model_version, told.previous_version, told.promoted_by, told.reason) == ("v2", "v1", "ada", "better")
-    assert told.gate == f"no worse than v1 on 60 test pictures of {dataset.reference}"
+    assert told.gate == f"no worse than v1 on 60 test images of {dataset.reference}"
     assert not told.forced
     assert production_version(store, "paint") == "v2"
 
@@ -89,25 +89,25 @@ def test_a_model_that_misses_a_label_more_often_than_production_is_refused(
     put(store, comparable("v1", dataset), comparable("v2", dataset, BLIND_TO_BREAKS))
     registry.promote(promotion("v1", "first"))
     told = reason(registry, "v2", promotion_id="second")
-    assert "worse than v1 in production, on 60 test pictures of paint@0001-" in told
+    assert "worse than v1 in production, on 60 test images of paint@0001-" in told
     assert "recall of break is 0.000, was 1.000 (0.796 to 1.000)" in told
-    assert "cost per picture is 2.500, was 0.000: more by 2.500 (" in told
+    assert "cost per image is 2.500, was 0.000: more by 2.500 (" in told
     assert told.endswith("; to promote it all the same, force it with a reason")
     assert production_version(store, "paint") == "v1"
 
 
-def test_a_model_that_few_pictures_prove_is_refused_until_it_is_forced(
+def test_a_model_that_few_images_prove_is_refused_until_it_is_forced(
     registry: Registry, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset, learned=19), comparable("v2", dataset, learned=19))
     first = registry.promote(promotion("v1", "first"))
     assert isinstance(first, ModelPromoted), "the first model has nothing before it"
     told = reason(registry, "v2", promotion_id="second")
-    assert told.startswith("not proven to be as good as v1 in production, on 4 test pictures of paint@0001-")
-    assert "too few test pictures of good (2 with, 2 without), error (1 with, 3 without), break (" in told
+    assert told.startswith("not proven to be as good as v1 in production, on 4 test images of paint@0001-")
+    assert "too few test images of good (2 with, 2 without), error (1 with, 3 without), break (" in told
     forced = registry.promote(promotion("v2", "third", force=True, reason="tried on the line for a week"))
     assert isinstance(forced, ModelPromoted)
-    assert (forced.forced, "too few test pictures" in forced.gate) == (True, True)
+    assert (forced.forced, "too few test images" in forced.gate) == (True, True)
 
 
 def test_a_model_that_costs_more_is_refused_even_if_it_finds_everything(
@@ -117,7 +117,7 @@ def test_a_model_that_costs_more_is_refused_even_if_it_finds_everything(
     registry.promote(promotion("v1", "first"))
     told = reason(registry, "v2", promotion_id="second")
     assert "recall" not in told
-    assert "cost per picture is 0.500, was 0.000: more by 0.500" in told
+    assert "cost per image is 0.500, was 0.000: more by 0.500" in told
 
 
 def test_a_model_that_is_better_follows_a_bad_one(
@@ -162,7 +162,7 @@ def test_a_model_that_cant_be_compared_is_refused_until_it_is_forced(
     put(store, comparable("v1", dataset), proven("v2"))
     registry.promote(promotion("v1", "first"))
     told = reason(registry, "v2", promotion_id="second")
-    assert "not comparable with v1 in production: the test pictures of model v2 are not in object storage" in told
+    assert "not comparable with v1 in production: the test images of model v2 are not in object storage" in told
     forced = registry.promote(promotion("v2", "third", force=True, reason="the first of a new camera"))
     assert isinstance(forced, ModelPromoted)
     assert forced.forced

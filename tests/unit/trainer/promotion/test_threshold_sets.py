@@ -25,7 +25,7 @@ from shared.contracts.bundle import (
 )
 from shared.contracts.dataset import DatasetVersion
 from shared.contracts.promotion import find_decision
-from shared.contracts.scores import ScoredPart, ScoredPictures, as_table, read_scores
+from shared.contracts.scores import ScoredImages, ScoredPart, as_table, read_scores
 from shared.messages import PromotionRefused, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import parse_recipe
@@ -38,7 +38,7 @@ from tests.unit.trainer.recipes import FRUIT
 from tests.unit.trainer.requests import START, promotion
 
 LOW: dict[str, float] = {"break": 0.1}
-"""Of pictures without a break, the painted models say 0.12."""
+"""Of images without a break, the painted models say 0.12."""
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_other_thresholds_make_a_version_with_the_same_network_judged_anew(
     assert "breaks got through" in report
 
 
-def test_scores_that_are_kept_need_neither_pictures_nor_the_network(
+def test_scores_that_are_kept_need_neither_images_nor_the_network(
     store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, older("v1", dataset))
@@ -143,12 +143,12 @@ def test_a_form_that_judges_otherwise_at_the_new_thresholds_is_left_out(
         scores=as_table(scores),
     )
     rounded = scores + np.array([0, 0, 0.04, 0], np.float32)
-    scored = ScoredPictures(
+    scored = ScoredImages(
         labels=base.recipe.label_names,
         parts={"valid": part, "test": part},
         forms={Form.FP32: as_table(scores), Form.INT8: as_table(rounded)},
     )
-    equality = {"pictures": 20, "largest_score_difference": 0.04, "changed_verdicts": 0}
+    equality = {"images": 20, "largest_score_difference": 0.04, "changed_verdicts": 0}
     told = {"compiled": {"openvino_fp32": equality, "openvino_int8": equality}}
     files = dict.fromkeys(FORM_FILES[Form.INT8], b"eight bits")
     put(
@@ -188,7 +188,7 @@ def test_what_can_not_be_made_is_told_with_its_reason(store: FilesystemStore, da
     put(store, comparable("v1", dataset))
     told = Measuring(store).keep_thresholds(request(LOW))
     assert isinstance(told, ThresholdsRefused)
-    assert told.reason.startswith("the valid pictures of model v1 are not in object storage")
+    assert told.reason.startswith("the valid images of model v1 are not in object storage")
 
 
 def test_thresholds_that_are_asked_for_go_through_the_gate(
@@ -204,14 +204,14 @@ def test_thresholds_that_are_asked_for_go_through_the_gate(
         assert kept.thresholds == {"good": 0.5, "error": 0.5, "break": 0.1, "length": 0.5}
         refused = find_decision(store, "paint", "thresholds-1")
         assert refused
-        assert "cost per picture is 0.500, was 0.000" in refused.reason
+        assert "cost per image is 0.500, was 0.000" in refused.reason
         forced = promotion(kept.model_version, "forced", force=True, reason="for a night, to be sure")
         publish(broker, forced)
         soon(lambda: production_version(store, "paint") == kept.model_version, "it to be in production")
 
 
 def test_measuring_takes_no_tensorflow_which_would_take_its_seconds() -> None:
-    modules = ", ".join(f"services.trainer.{name}" for name in ("threshold_sets", "comparison"))
+    modules = ", ".join(f"services.trainer.promotion.{name}" for name in ("threshold_sets", "comparison"))
     code = f"import sys, {modules}; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

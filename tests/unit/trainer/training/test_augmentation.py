@@ -20,7 +20,7 @@ def variants(pixels: NDArray[np.uint8], allowed: Augmentation) -> list[NDArray[n
     return [augment(pixels, allowed, np.random.default_rng(seed)) for seed in range(60)]
 
 
-def test_shape_and_type_stay_and_the_picture_itself_is_not_changed(pixels: NDArray[np.uint8]) -> None:
+def test_shape_and_type_stay_and_the_image_itself_is_not_changed(pixels: NDArray[np.uint8]) -> None:
     before = pixels.copy()
     for changed in variants(pixels, EVERYTHING):
         assert changed.shape == pixels.shape
@@ -36,13 +36,13 @@ def test_nothing_is_done_that_the_recipe_does_not_allow(pixels: NDArray[np.uint8
     ("allowed", "mirrored"),
     [("flip_horizontal", np.s_[:, ::-1]), ("flip_vertical", np.s_[::-1])],
 )
-def test_a_flip_mirrors_half_of_the_pictures(
+def test_a_flip_mirrors_half_of_the_images(
     pixels: NDArray[np.uint8], allowed: str, mirrored: tuple[slice, ...]
 ) -> None:
     changed = variants(pixels, NOTHING.model_copy(update={allowed: True}))
-    flipped = sum(np.array_equal(picture, pixels[mirrored]) for picture in changed)
+    flipped = sum(np.array_equal(image, pixels[mirrored]) for image in changed)
     assert 15 < flipped < 45
-    assert sum(np.array_equal(picture, pixels) for picture in changed) == 60 - flipped
+    assert sum(np.array_equal(image, pixels) for image in changed) == 60 - flipped
 
 
 def test_a_moved_strip_goes_from_the_top_to_the_bottom(pixels: NDArray[np.uint8]) -> None:
@@ -51,16 +51,14 @@ def test_a_moved_strip_goes_from_the_top_to_the_bottom(pixels: NDArray[np.uint8]
     assert np.array_equal(moved[-5:], pixels[:5])
 
 
-def test_a_moved_strip_is_at_most_a_third_of_the_picture(pixels: NDArray[np.uint8]) -> None:
+def test_a_moved_strip_is_at_most_a_third_of_the_image(pixels: NDArray[np.uint8]) -> None:
     changed = variants(pixels, NOTHING.model_copy(update={"moved_strip": True}))
-    heights = [
-        next(rows for rows in range(24) if np.array_equal(picture, move_strip(pixels, rows))) for picture in changed
-    ]
+    heights = [next(rows for rows in range(24) if np.array_equal(image, move_strip(pixels, rows))) for image in changed]
     assert 0 < max(heights) <= 8
     assert 15 < sum(height > 0 for height in heights) < 45
 
 
-def test_brightness_changes_seven_pictures_of_ten() -> None:
+def test_brightness_changes_seven_images_of_ten() -> None:
     pixels = np.full((8, 8, 3), 100, np.uint8)
     allowed = NOTHING.model_copy(update={"brightness": True})
     values = [int(augment(pixels, allowed, np.random.default_rng(seed))[0, 0, 0]) for seed in range(400)]
@@ -77,9 +75,9 @@ def test_light_is_held_between_black_and_white() -> None:
 def test_a_shift_mirrors_the_border_instead_of_bringing_in_black(pixels: NDArray[np.uint8]) -> None:
     white = np.full_like(pixels, 255)
     allowed = NOTHING.model_copy(update={"shift": 0.3, "rotation": 30.0})
-    assert all(picture.min() >= 254 for picture in variants(white, allowed))
+    assert all(image.min() >= 254 for image in variants(white, allowed))
 
 
-def test_the_same_lots_give_the_same_picture(pixels: NDArray[np.uint8]) -> None:
+def test_the_same_lots_give_the_same_image(pixels: NDArray[np.uint8]) -> None:
     first, second = (augment(pixels, EVERYTHING, np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(first, second)

@@ -1,4 +1,4 @@
-"""A network with weights of other pictures learns its last layer first, and then all of it."""
+"""A network with weights of other images learns its last layer first, and then all of it."""
 
 from dataclasses import replace
 
@@ -17,15 +17,15 @@ from services.trainer.training.fit import fit
 from services.trainer.training.pixels import PixelStore
 from services.trainer.training.validation import logits_of
 from shared.contracts.training import TrainingOptions
-from shared.recipe import PictureSpec, Task, parse_recipe
+from shared.recipe import ImageSpec, Task, parse_recipe
 
-PICTURE = PictureSpec(height=16, width=16, normalisation="unit")
+IMAGE = ImageSpec(height=16, width=16, normalisation="unit")
 ROWS = np.arange(60)
 ORIGIN = Origin("drawn by lot", "0" * 64)
 RECIPE = parse_recipe("""
 name: colours
 task: multi-label
-picture: {height: 16, width: 16, normalisation: unit}
+image: {height: 16, width: 16, normalisation: unit}
 labels:
   reddish: {key: r, colour: red, role: defect}
   bluish: {key: b, colour: blue, role: defect}
@@ -33,19 +33,19 @@ labels:
 
 
 def store_of(task: Task, labels: int) -> PixelStore:
-    """Pictures of one colour each, brighter in one of the three than in the others, as the labels say."""
+    """Images of one colour each, brighter in one of the three than in the others, as the labels say."""
     rng = np.random.default_rng(1)
     drawn, chosen = rng.integers(0, 2, (len(ROWS), labels)), rng.integers(0, labels, len(ROWS))
     truth = np.asarray(drawn if task is Task.MULTI_LABEL else np.eye(labels)[chosen], np.float32)
     colours = rng.integers(60, 120, (len(ROWS), 3))
     colours[:, :labels] += (80 * truth[:, :3]).astype(int)
     pixels = np.broadcast_to(colours[:, np.newaxis, np.newaxis], (len(ROWS), 16, 16, 3)).astype(np.uint8)
-    return PixelStore(pixels, truth, PICTURE, "sha256:0")
+    return PixelStore(pixels, truth, IMAGE, "sha256:0")
 
 
-def network_of(picture: PictureSpec, labels: int) -> keras.Model:
+def network_of(image: ImageSpec, labels: int) -> keras.Model:
     keras.utils.set_random_seed(1)  # its features are drawn by lot, and some draws tell too little apart
-    inputs = layers.Input(picture.shape)
+    inputs = layers.Input(image.shape)
     outputs = layers.BatchNormalization()(layers.Conv2D(5, 1, activation="tanh")(inputs))
     features = layers.Activation("linear", name="features")(outputs)
     pooled = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(features))
@@ -67,7 +67,7 @@ class Silent:
 
 @pytest.mark.parametrize(("task", "labels"), [(Task.MULTI_LABEL, 2), (Task.EXCLUSIVE, 2), (Task.EXCLUSIVE, 3)])
 def test_the_last_layer_tells_apart_what_the_features_tell_apart(task: Task, labels: int) -> None:
-    network, store = network_of(PICTURE, labels), store_of(task, labels)
+    network, store = network_of(IMAGE, labels), store_of(task, labels)
     before = [weight.numpy() for weight in network.weights[:-2]]
     fit_head(network, store, ROWS, task)
     logits = logits_of(network, store, ROWS)
@@ -81,7 +81,7 @@ def picked(values: np.ndarray) -> np.ndarray:
 
 
 def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
-    network, store = network_of(PICTURE, 2), store_of(Task.MULTI_LABEL, 2)
+    network, store = network_of(IMAGE, 2), store_of(Task.MULTI_LABEL, 2)
     store.labels[:, 0] = np.arange(len(ROWS)) % 2  # as often true as false: weighs 1
     fit_head(network, store, ROWS, Task.MULTI_LABEL)
     features = logits_of(keras.Model(network.input, network.get_layer("logits").input), store, ROWS)
@@ -91,8 +91,8 @@ def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
 
 
 @pytest.mark.parametrize("task", Task)
-def test_a_label_that_no_picture_has_is_held_unlikely(task: Task) -> None:
-    network, store = network_of(PICTURE, 3), store_of(task, 2)
+def test_a_label_that_no_image_has_is_held_unlikely(task: Task) -> None:
+    network, store = network_of(IMAGE, 3), store_of(task, 2)
     store = replace(store, labels=np.pad(store.labels, ((0, 0), (0, 1))))
     fit_head(network, store, ROWS, task)
     logits = logits_of(network, store, ROWS)
@@ -100,8 +100,8 @@ def test_a_label_that_no_picture_has_is_held_unlikely(task: Task) -> None:
     assert logits[:, 2].max() < logits[:, :2].max(axis=1).min()
 
 
-def test_statistics_of_other_pictures_are_held_while_all_layers_learn() -> None:
-    network = network_of(PICTURE, 2)
+def test_statistics_of_other_images_are_held_while_all_layers_learn() -> None:
+    network = network_of(IMAGE, 2)
     hold_statistics(network)
     network.compile("sgd", "mse")
     kernel, held = (next(layer for layer in network.layers if isinstance(layer, kind)) for kind in KINDS)

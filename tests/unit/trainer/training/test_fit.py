@@ -21,7 +21,7 @@ from services.trainer.training.feeding import Feed, UnevenBatch
 from services.trainer.training.fit import fit
 from services.trainer.training.loss import loss_of
 from services.trainer.training.options import WrongOption, read_options
-from services.trainer.training.pixels import PixelStore, decode_pictures
+from services.trainer.training.pixels import PixelStore, decode_images
 from services.trainer.training.precision import BFLOAT16, FLOAT16, Hardware, computing_for
 from services.trainer.training.validation import DivergedTraining, Validator
 from shared.contracts.bundle import (
@@ -37,15 +37,15 @@ from shared.contracts.bundle import (
 from shared.contracts.scores import read_scores
 from shared.contracts.training import Precision, Shares, TrainingOptions
 from shared.engines.openvino import OpenVinoEngine
-from shared.recipe import Augmentation, PictureSpec, Task
+from shared.recipe import Augmentation, ImageSpec, Task
 from tests.strokes import draw_strokes, strokes_recipe
 
 OPTIONS = TrainingOptions(epochs=6, batch_size=16, learning_rate=5e-3, shares=Shares(train=0.6, valid=0.2, test=0.2))
 
 
-def build_tiny(picture: PictureSpec, labels: int) -> keras.Model:
+def build_tiny(image: ImageSpec, labels: int) -> keras.Model:
     """A network that is trained in a moment, where it does not matter how well."""
-    inputs = keras.layers.Input(picture.shape)
+    inputs = keras.layers.Input(image.shape)
     features = keras.layers.Conv2D(4, 4, 4, activation="relu", name="features")(inputs)
     pooled = keras.layers.GlobalMaxPooling2D()(features)
     return keras.Model(inputs, keras.layers.Dense(labels, name="logits")(pooled))
@@ -94,7 +94,7 @@ class Drawer:
 
 @pytest.fixture(scope="module")
 def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore:
-    return decode_pictures(read_dataset(strokes), strokes_recipe().picture, tmp_path_factory.mktemp("pixels"))[1]
+    return decode_images(read_dataset(strokes), strokes_recipe().image, tmp_path_factory.mktemp("pixels"))[1]
 
 
 def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer: Drawer | None = None) -> Trained:
@@ -117,7 +117,7 @@ def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     order = Order("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
     witness = Witness()
     built = build(order, tmp_path_factory.mktemp("scratch"), witness)
-    assert witness.stages[0] == "reading the pictures"
+    assert witness.stages[0] == "reading the images"
     assert "measuring heatmaps" in witness.stages, "what takes minutes after the epochs is told"
     return built
 
@@ -130,22 +130,22 @@ def test_a_training_really_learns(built: Built) -> None:
 def test_a_bundle_that_was_read_again_judges_as_it_did(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     again = read_bundle_folder(tmp_path / "model")
-    pictures = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
+    images = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
     engines = [OpenVinoEngine(each.file(OPENVINO), each.file(OPENVINO_WEIGHTS)) for each in (built.bundle, again)]
-    assert engines[0].logits(pictures) == pytest.approx(engines[1].logits(pictures), abs=1e-4)
+    assert engines[0].logits(images) == pytest.approx(engines[1].logits(images), abs=1e-4)
     assert again.recipe == built.bundle.recipe
 
 
-def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_path: Path) -> None:
+def test_a_model_is_measured_on_images_that_it_never_saw(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
     with examined(tmp_path / "model", unseen) as sitting:
         assert sitting.bundle.version == "v1"
-        assert sitting.evaluation.pictures == 60
+        assert sitting.evaluation.images == 60
         assert sitting.evaluation.macro_average_precision > 0.85
         told = json.loads(sitting.as_json())
         page = sitting.as_html()
-    assert told["learned"]["known_by"] == "name", "other pictures, of the same names"
+    assert told["learned"]["known_by"] == "name", "other images, of the same names"
     assert "have the names of some that the model was trained or validated on" in page
     numbers = {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"}
     for label in told["labels"].values():
@@ -158,12 +158,12 @@ def test_a_model_is_measured_on_pictures_that_it_never_saw(built: Built, tmp_pat
     assert "Training" in page
 
 
-def test_a_measurement_on_the_pictures_of_the_training_says_so(built: Built, strokes: Path, tmp_path: Path) -> None:
+def test_a_measurement_on_the_images_of_the_training_says_so(built: Built, strokes: Path, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     with examined(tmp_path / "model", strokes) as sitting:
         (note,) = sitting.notes
     held_back = built.bundle.files["test.csv"].decode().splitlines()[1:]
-    assert f"was trained or validated on {200 - len(held_back)} of these 200 pictures" in note
+    assert f"was trained or validated on {200 - len(held_back)} of these 200 images" in note
 
 
 def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
@@ -187,7 +187,7 @@ def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
 def test_a_bundle_holds_the_proof_of_its_compiled_form(built: Built) -> None:
     report = json.loads(built.bundle.file(EVALUATION))
     proof = report["compiled"]["openvino_fp32"]
-    assert proof["pictures"] >= 35
+    assert proof["images"] >= 35
     assert proof["changed_verdicts"] == 0
     assert proof["largest_score_difference"] < 1e-3
     assert report["part"] == "test"
@@ -199,12 +199,12 @@ def test_a_bundle_says_of_its_int8_form_that_it_judges_alike_or_why_it_is_not_th
     offered, left_out = report["compiled"].get("openvino_int8"), report["not_offered"].get("openvino_int8")
     assert (offered is None) != (left_out is None)
     assert (OPENVINO_INT8 in built.bundle.files) == (offered is not None)
-    assert (offered or left_out["proof"])["pictures"] >= 35
+    assert (offered or left_out["proof"])["images"] >= 35
 
 
-def test_a_bundle_keeps_its_report_its_worst_mistakes_and_their_pictures(built: Built) -> None:
+def test_a_bundle_keeps_its_report_its_worst_mistakes_and_their_images(built: Built) -> None:
     document = json.loads(built.bundle.file(EVALUATION))
-    listed = [mistake["picture"] for mistake in document["mistakes"]]
+    listed = [mistake["image"] for mistake in document["mistakes"]]
     assert listed == sorted(name for name in built.bundle.files if name.startswith("mistake_"))
     assert len(listed) <= OPTIONS.mistakes
     assert set(document["operating_points"]) == {"good", "dark", "bright"}
@@ -269,7 +269,7 @@ def test_a_checkpoint_of_another_training_is_refused(store: PixelStore) -> None:
     state.network = state.network[:-1]
     with pytest.raises(CheckpointError, match="of another network"):
         train(store, TrainingOptions(epochs=1), Witness(), Drawer(state.encode()))
-    with pytest.raises(CheckpointError, match="with other pictures, weights, recipe or options"):
+    with pytest.raises(CheckpointError, match="with other images, weights, recipe or options"):
         train(store, TrainingOptions(epochs=2), Witness(), drawer)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         train(store, TrainingOptions(epochs=2), Witness(), Drawer(b"weights"))
@@ -291,14 +291,14 @@ def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
 
 def test_a_network_whose_weights_are_lost_in_the_last_step_of_an_epoch_has_diverged(store: PixelStore) -> None:
     recipe = strokes_recipe()
-    network = build_tiny(recipe.picture, len(recipe.labels))
+    network = build_tiny(recipe.image, len(recipe.labels))
     network.get_layer("logits").bias.assign([0.0, np.nan, 0.0])
     with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
         Validator(store, np.arange(30), recipe.task)(network)
 
 
-def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelStore) -> None:
-    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.picture, "")
+def test_every_epoch_shows_every_image_once_and_in_another_order(store: PixelStore) -> None:
+    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.image, "")
     feed = Feed(numbered, np.arange(50), Augmentation(), batch=16, seed=1)
     batches = [labels.numpy().ravel() for _, labels in feed.epochs(0, 2)]
     first, second = np.concatenate(batches[:4]), np.concatenate(batches[4:])
@@ -308,7 +308,7 @@ def test_every_epoch_shows_every_picture_once_and_in_another_order(store: PixelS
 
 
 def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(store: PixelStore) -> None:
-    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.picture, "")
+    numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.image, "")
     fed = []
     for seat in (ALONE, *(Seat(index, ("a:1", "b:2")) for index in range(2))):
         feed = Feed(numbered, np.arange(21), Augmentation(), batch=6, seed=1, seat=seat)
@@ -321,14 +321,14 @@ def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(sto
 
 
 def test_a_batch_that_workers_cant_share_is_refused_with_what_to_give(store: PixelStore) -> None:
-    with pytest.raises(UnevenBatch, match="2 workers can't share 15 pictures: give a multiple as batch_size"):
+    with pytest.raises(UnevenBatch, match="2 workers can't share 15 images: give a multiple as batch_size"):
         Feed(store, np.arange(20), Augmentation(), batch=15, seed=1, seat=Seat(0, ("a:1", "b:2")))
 
 
-def test_the_same_seed_feeds_the_same_pictures_from_any_epoch_on(store: PixelStore) -> None:
+def test_the_same_seed_feeds_the_same_images_from_any_epoch_on(store: PixelStore) -> None:
     feed = Feed(store, np.arange(20), Augmentation(noise=True, shift=0.1), batch=8, seed=5)
-    whole = [pictures.numpy() for pictures, _ in feed.epochs(0, 3)]
-    later = [pictures.numpy() for pictures, _ in feed.epochs(2, 3)]
+    whole = [images.numpy() for images, _ in feed.epochs(0, 3)]
+    later = [images.numpy() for images, _ in feed.epochs(2, 3)]
     assert all(np.array_equal(before, after) for before, after in zip(whole[6:], later, strict=True))
 
 

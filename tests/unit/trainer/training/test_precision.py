@@ -23,12 +23,12 @@ from services.trainer.training.precision import (
     twin,
 )
 from shared.contracts.training import Precision
-from shared.recipe import PictureSpec
+from shared.recipe import ImageSpec
 
 OLD = Hardware("an old processor", None)
 NEW = Hardware("a processor with bfloat16", BFLOAT16)
 GPU = Hardware("a GPU", FLOAT16)
-SMALL = PictureSpec(height=32, width=32)
+SMALL = ImageSpec(height=32, width=32)
 
 
 @pytest.mark.parametrize(
@@ -70,21 +70,21 @@ def test_this_machine_has_a_name() -> None:
     assert processor("").name
 
 
-def scaled_first(picture: PictureSpec, labels: int) -> keras.Model:
+def scaled_first(image: ImageSpec, labels: int) -> keras.Model:
     """A network that knows its pixels' mean and deviation by weights, as some published ones do."""
-    inputs = keras.layers.Input(picture.shape)
+    inputs = keras.layers.Input(image.shape)
     scale = keras.layers.Normalization(name="scale")
-    scale.adapt(np.random.default_rng(1).normal(3, 2, (4, *picture.shape)))
+    scale.adapt(np.random.default_rng(1).normal(3, 2, (4, *image.shape)))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(scale(inputs)))
     return keras.Model(inputs, keras.layers.Dense(labels, name="logits")(pooled))
 
 
 @pytest.mark.parametrize("build", [build_compact, build_lite0_texture, scaled_first])
-def test_a_twin_says_what_its_network_says_but_for_rounding(build: Callable[[PictureSpec, int], keras.Model]) -> None:
+def test_a_twin_says_what_its_network_says_but_for_rounding(build: Callable[[ImageSpec, int], keras.Model]) -> None:
     network = build(SMALL, 3)
     learner = twin(network, BFLOAT16)
-    pictures = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
-    ours, theirs = np.asarray(network(pictures)), np.asarray(learner(pictures))
+    images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    ours, theirs = np.asarray(network(images)), np.asarray(learner(images))
     assert ours == pytest.approx(theirs, rel=0.15, abs=0.15 * float(np.abs(ours).max()))
     assert learner.output.dtype == "float32"
     assert {str(variable.dtype) for variable in learner.trainable_variables} == {"float32"}

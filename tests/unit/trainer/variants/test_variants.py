@@ -10,7 +10,7 @@ import pytest
 from services.trainer.architectures import architecture_of
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.evaluation.evaluate import evaluate
-from services.trainer.training.pixels import PixelStore, decode_pictures
+from services.trainer.training.pixels import PixelStore, decode_images
 from services.trainer.training.validation import engine_logits
 from services.trainer.variants.equality import Proof
 from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, attempts, quantise
@@ -18,7 +18,7 @@ from services.trainer.variants.variants import CALIBRATING, Forms, Reference, Un
 from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Form
 from shared.engines.compile import CompiledForm, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine, openvino
-from shared.recipe import PictureSpec, Recipe
+from shared.recipe import ImageSpec, Recipe
 from shared.verdict import scores_of
 from tests.strokes import strokes_recipe
 
@@ -27,13 +27,13 @@ ROWS = np.arange(100)
 
 @pytest.fixture(scope="module")
 def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore:
-    return decode_pictures(read_dataset(strokes), strokes_recipe().picture, tmp_path_factory.mktemp("pixels"))[1]
+    return decode_images(read_dataset(strokes), strokes_recipe().image, tmp_path_factory.mktemp("pixels"))[1]
 
 
 @pytest.fixture(scope="module")
 def fp32() -> CompiledForm:
     keras.utils.set_random_seed(0)  # not every network drawn by lot bears int8 alike
-    return compile_for_openvino(architecture_of("compact").build(strokes_recipe().picture, 3))
+    return compile_for_openvino(architecture_of("compact").build(strokes_recipe().image, 3))
 
 
 def reference(form: CompiledForm, store: PixelStore, recipe: Recipe | None = None, noise: float = 0.0) -> Reference:
@@ -57,7 +57,7 @@ def test_an_int8_form_that_judges_alike_is_offered_with_its_proof(fp32: Compiled
     forms = make_forms(fp32, sure(fp32, store), (Form.FP32, Form.INT8), ROWS)
     assert set(forms.files) == {OPENVINO, OPENVINO_WEIGHTS, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS}
     proof = forms.proofs[Form.INT8]
-    assert (proof.pictures, proof.changed_verdicts) == (100, 0)
+    assert (proof.images, proof.changed_verdicts) == (100, 0)
     assert 0 < proof.largest_score_difference < 0.2
     assert not forms.left_out
     assert len(forms.files[OPENVINO_INT8_WEIGHTS]) < 0.35 * len(forms.files[OPENVINO_WEIGHTS])
@@ -84,12 +84,12 @@ def test_a_form_whose_metric_falls_below_the_networks_interval_is_refused(
 ) -> None:
     held = sure(fp32, store)
     low, _ = held.evaluation.intervals["macro_average_precision"]
-    alike = Proof(pictures=100, largest_score_difference=0.1, changed_verdicts=0, macro_average_precision=low)
+    alike = Proof(images=100, largest_score_difference=0.1, changed_verdicts=0, macro_average_precision=low)
     assert held.objection(alike) is None
     rounded = alike.model_copy(update={"macro_average_precision": low - 1e-7})
     assert held.objection(rounded) is None, "the interval of a perfect network is a single point"
     unsteady = alike.model_copy(update={"moved_by_neighbours": 0.3})
-    assert "0.300 from that of the picture alone" in str(held.objection(unsteady))
+    assert "0.300 from that of the image alone" in str(held.objection(unsteady))
     worse = alike.model_copy(update={"macro_average_precision": low - 0.01})
     assert "its macro average precision is" in str(held.objection(worse))
 
@@ -104,7 +104,7 @@ def test_what_was_not_asked_for_is_not_made(fp32: CompiledForm, store: PixelStor
     assert forms == Forms({Form.FP32: fp32}, {Form.FP32: forms.proofs[Form.FP32]})
 
 
-def test_the_same_pictures_give_the_same_int8_form(fp32: CompiledForm, store: PixelStore) -> None:
+def test_the_same_images_give_the_same_int8_form(fp32: CompiledForm, store: PixelStore) -> None:
     first, second = (quantise(fp32, store, ROWS[:30]) for _ in range(2))
     assert first.weights == second.weights
     one, other = (engine_logits(OpenVinoEngine(form.xml, form.weights), store, ROWS) for form in (first, second))
@@ -126,7 +126,7 @@ def test_weights_leave_a_bit_free_so_that_every_processor_gives_the_same_scores(
 
 
 def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: CompiledForm) -> None:
-    lite0 = architecture_of("efficientnet-lite0").build(PictureSpec(height=32, width=32), 2)
+    lite0 = architecture_of("efficientnet-lite0").build(ImageSpec(height=32, width=32), 2)
     spared = [each.operations for each in attempts(compile_for_openvino(lite0))]
     assert len(spared) == 3
     assert spared[0] < spared[1] < spared[2]
@@ -157,7 +157,7 @@ def _weights_of(operation: openvino.Node) -> openvino.Node:
     return node
 
 
-def test_the_ranges_come_from_validation_pictures_and_where_these_are_few_from_training_ones_too() -> None:
+def test_the_ranges_come_from_validation_images_and_where_these_are_few_from_training_ones_too() -> None:
     rows = {"train": np.arange(1000, 3000), "valid": np.arange(500), "test": np.arange(5000, 5100)}
     many = calibration_rows(rows, seed=1)
     assert len(many) == CALIBRATING

@@ -31,12 +31,12 @@ def test_the_last_word_holds_and_the_ones_before_are_kept(store: FilesystemStore
     ledger = Ledger(store)
     ledger.append(record("3"))
     ledger.append(record("3", "4", by="bob", after=1, labels=labels("break")))
-    history = ledger.history("film-1")
+    history = ledger.history("video-1")
     assert {frame: state.first and state.first.by for frame, state in history.states.items()} == {
         "3": "bob",
         "4": "bob",
     }
-    assert len(history.records) == len(list(store.keys("labelling/records/film-1/"))) == 2
+    assert len(history.records) == len(list(store.keys("labelling/records/video-1/"))) == 2
 
 
 def test_undoing_brings_back_what_held_before(store: FilesystemStore) -> None:
@@ -44,11 +44,11 @@ def test_undoing_brings_back_what_held_before(store: FilesystemStore) -> None:
     ledger.append(record("3"))
     ledger.append(wrong := record("3", after=1, labels=labels("break")))
     ledger.append(undo(wrong, 2))
-    first = ledger.history("film-1").state("3").first
+    first = ledger.history("video-1").state("3").first
     assert first is not None
     assert first.labels == labels("good")
     ledger.append(undo(first, 3))
-    assert ledger.history("film-1").state("3").first is None
+    assert ledger.history("video-1").state("3").first is None
     assert len(list(store.keys("labelling/records/"))) == 4
 
 
@@ -58,16 +58,16 @@ def test_another_dashboard_folds_the_same_from_storage(store: FilesystemStore, m
     said = [record(str(number), after=number) for number in range(30)]
     for each in reversed(said):
         one.append(each)
-    assert other.history("film-1").states == one.history("film-1").states
+    assert other.history("video-1").states == one.history("video-1").states
     other.append(undo(said[3], 100))
     other.append(record("5", by="bob", after=101, labels=labels("error")))
-    assert one.history("film-1").states == other.history("film-1").states
-    assert one.history("film-1").state("3").first is None
+    assert one.history("video-1").states == other.history("video-1").states
+    assert one.history("video-1").state("3").first is None
 
 
 def test_a_record_that_was_not_stored_does_not_hold(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(store)
-    ledger.history("film-1")
+    ledger.history("video-1")
 
     def fails(*_args: object) -> None:
         raise StorageUnavailable("away")
@@ -75,28 +75,28 @@ def test_a_record_that_was_not_stored_does_not_hold(store: FilesystemStore, monk
     monkeypatch.setattr(store, "put", fails)
     with pytest.raises(StorageUnavailable):
         ledger.append(record("3"))
-    assert ledger.history("film-1").state("3").first is None
+    assert ledger.history("video-1").state("3").first is None
 
 
 def test_a_damaged_record_leaves_the_others_standing(store: FilesystemStore) -> None:
     ledger = Ledger(store)
     ledger.append(record("1"))
-    store.put("labelling/records/film-1/01JF6Z/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", b"{")
-    assert list(Ledger(store).history("film-1").states) == ["1"]
+    store.put("labelling/records/video-1/01JF6Z/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", b"{")
+    assert list(Ledger(store).history("video-1").states) == ["1"]
 
 
 def test_two_who_differ_contradict_each_other_until_it_is_settled(store: FilesystemStore) -> None:
     ledger = Ledger(store)
     ledger.append(record("1"))
     ledger.append(record("1", by="bob", reading="second", after=1, labels=labels("break")))
-    state = ledger.history("film-1").state("1")
+    state = ledger.history("video-1").state("1")
     assert (state.contradiction, state.holds) == (True, None)
     ledger.append(record("1", by="cleo", reading="settled", after=2, labels=labels("break")))
-    state = ledger.history("film-1").state("1")
+    state = ledger.history("video-1").state("1")
     assert state.holds is not None
     assert (state.contradiction, state.holds.by) == (False, "cleo")
     ledger.append(record("1", by="ann", after=3, labels=labels("error")))
-    assert ledger.history("film-1").state("1").contradiction, "what was said since was not settled"
+    assert ledger.history("video-1").state("1").contradiction, "what was said since was not settled"
 
 
 def two_who_differ(store: FilesystemStore) -> tuple[Record, Record]:
@@ -112,8 +112,8 @@ def after(store: FilesystemStore, *records: Record) -> State:
     ledger = Ledger(store)
     for each in records:
         ledger.append(each)
-    state = ledger.history("film-1").state("1")
-    assert Ledger(store).history("film-1").state("1") == state
+    state = ledger.history("video-1").state("1")
+    assert Ledger(store).history("video-1").state("1") == state
     return state
 
 
@@ -164,22 +164,22 @@ def test_a_dashboard_that_looks_at_the_newest_alone_misses_nothing(
 ) -> None:
     monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
     one, other = Ledger(store), Ledger(store)
-    assert other.history("film-1").states == {}
+    assert other.history("video-1").states == {}
     now = datetime.now(UTC)
     for minutes in (-1, 0, 1):
         at = now + timedelta(minutes=minutes)
         one.append(record(str(minutes + 1), id=str(ULID.from_datetime(at)), at=at))
-    assert set(other.history("film-1").states) == {"0", "1", "2"}, "clocks differ by a minute"
+    assert set(other.history("video-1").states) == {"0", "1", "2"}, "clocks differ by a minute"
 
 
 def test_who_saves_does_not_wait_for_what_others_said(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
     monkeypatch.setattr(ledgers, "PAUSE_SECONDS", 600.0)
     ledger = Ledger(store)
-    ledger.history("film-1")
+    ledger.history("video-1")
     Ledger(store).append(record("1", id=str(ULID())))
-    assert ledger.history("film-1", at_once=True).states.keys() <= {"1"}
-    wait_until(lambda: "1" in ledger.history("film-1", at_once=True).states, 60, "it to be looked for behind")
+    assert ledger.history("video-1", at_once=True).states.keys() <= {"1"}
+    wait_until(lambda: "1" in ledger.history("video-1", at_once=True).states, 60, "it to be looked for behind")
     ledger.close()
 
 
@@ -189,9 +189,9 @@ def test_who_saves_after_a_pause_knows_what_others_said_in_it(
     monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
     monkeypatch.setattr(ledgers, "PAUSE_SECONDS", 0.0)
     ledger = Ledger(store)
-    ledger.history("film-1")
+    ledger.history("video-1")
     Ledger(store).append(record("1", id=str(ULID())))
-    assert ledger.history("film-1", at_once=True).states.keys() == {"1"}
+    assert ledger.history("video-1", at_once=True).states.keys() == {"1"}
 
 
 def test_many_records_are_gathered_for_the_next_process_and_stay_where_they_are(
@@ -201,10 +201,10 @@ def test_many_records_are_gathered_for_the_next_process_and_stay_where_they_are(
     ledger = Ledger(store)
     for number in range(5):
         ledger.append(record(str(number), after=number))
-    whole = Ledger(store).history("film-1").states
+    whole = Ledger(store).history("video-1").states
     (gathered,) = store.keys("labelling/gathered/")
     assert len(list(store.keys("labelling/records/"))) == 5
     ledger.append(record("9", after=9))
-    assert Ledger(store).history("film-1").states.keys() == {*whole, "9"}
+    assert Ledger(store).history("video-1").states.keys() == {*whole, "9"}
     store.put(gathered, b"damaged")
-    assert Ledger(store).history("film-1").states.keys() == {*whole, "9"}
+    assert Ledger(store).history("video-1").states.keys() == {*whole, "9"}

@@ -1,4 +1,4 @@
-"""Frames by number: always the same picture, however it is come to."""
+"""Frames by number: always the same image, however it is come to."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.labelling.videos.inspection import look_through
-from services.dashboard.labelling.videos.reader import UnreadableFilm, Video, thumbnail
-from services.dashboard.labelling.videos.repository import Films
+from services.dashboard.labelling.videos.reader import UnreadableVideo, VideoReader, thumbnail
+from services.dashboard.labelling.videos.repository import Videos
 from shared.imaging.codec import decode
 from shared.storage.filesystem import FilesystemStore
-from tests.camera_films import write_film
+from tests.camera_videos import write_video
 from tests.labelling import jpeg, number_in
 from tests.verdicts import RECIPE
 
 
-@pytest.mark.parametrize(("name", "codec"), [("film.mp4", "mp4v"), ("film.avi", "MJPG")])
-def test_a_number_is_the_same_picture_by_any_way_to_it(tmp_path: Path, name: str, codec: str) -> None:
-    content = look_through(write_film(tmp_path / name, 120, codec=codec))
+@pytest.mark.parametrize(("name", "codec"), [("video.mp4", "mp4v"), ("video.avi", "MJPG")])
+def test_a_number_is_the_same_image_by_any_way_to_it(tmp_path: Path, name: str, codec: str) -> None:
+    content = look_through(write_video(tmp_path / name, 120, codec=codec))
     assert (content.kind, content.frames, content.width) == ("video", 120, 64)
-    video = Video(tmp_path / name, content.times)
+    video = VideoReader(tmp_path / name, content.times)
     wanted = [0, 1, 2, 119, 118, 60, 59, 61, 0, *random.Random(3).sample(range(120), 25)]
-    assert [number_in(video.picture(number)) for number in wanted] == wanted
+    assert [number_in(video.image(number)) for number in wanted] == wanted
     video.close()
 
 
 def test_a_video_whose_times_are_worth_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4", 40)
-    video = Video(path, [0.0] * 40)
-    assert [number_in(video.picture(number)) for number in (30, 7, 39)] == [30, 7, 39]
+    path = write_video(tmp_path / "video.mp4", 40)
+    video = VideoReader(path, [0.0] * 40)
+    assert [number_in(video.image(number)) for number in (30, 7, 39)] == [30, 7, 39]
     video.close()
 
 
-def test_a_zip_of_pictures_is_numbered_as_people_number(tmp_path: Path) -> None:
+def test_a_zip_of_images_is_numbered_as_people_number(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "seams.zip", "w") as archive:
         for number in (10, 9, 2):
             archive.writestr(f"part/{number}.jpg", jpeg(number))
-        archive.writestr("read me.txt", "no picture")
+        archive.writestr("read me.txt", "no image")
     content = look_through(tmp_path / "seams.zip")
     assert content.names == ("part/2.jpg", "part/9.jpg", "part/10.jpg")
 
@@ -51,25 +51,25 @@ def test_a_zip_that_was_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[35:60] = b"\xff" * 25
     path.write_bytes(damaged)
-    with pytest.raises(UnreadableFilm, match="pack it again"):
+    with pytest.raises(UnreadableVideo, match="pack it again"):
         look_through(path)
 
 
 @pytest.mark.parametrize("packed", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_a_zip_that_can_only_be_unpacked_as_a_whole_is_refused(tmp_path: Path, packed: int) -> None:
-    """A picture and gigabytes of zeros behind it: the archive says that the picture is all."""
+    """An image and gigabytes of zeros behind it: the archive says that the image is all."""
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w", packed) as archive:
         archive.writestr("1.jpg", jpeg(1))
-    with pytest.raises(UnreadableFilm, match="pack it again with deflate"):
+    with pytest.raises(UnreadableVideo, match="pack it again with deflate"):
         look_through(path)
 
 
-def test_a_picture_of_a_zip_with_an_endless_name_is_refused(tmp_path: Path) -> None:
+def test_an_image_of_a_zip_with_an_endless_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{'a' * 60_000}.jpg", jpeg(1))
-    with pytest.raises(UnreadableFilm, match="rename it"):
+    with pytest.raises(UnreadableVideo, match="rename it"):
         look_through(path)
 
 
@@ -78,13 +78,13 @@ def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("é.jpg", jpeg(1))
     path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
-    with pytest.raises(UnreadableFilm, match="pack it again"):
+    with pytest.raises(UnreadableVideo, match="pack it again"):
         look_through(path)
 
 
-def test_what_is_no_film_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "film.mp4"
-    write_film(path, 40)
+def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
+    write_video(path, 40)
     whole = path.read_bytes()
     bad = {
         b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n": "convert a video",
@@ -94,36 +94,36 @@ def test_what_is_no_film_is_refused_with_what_to_do(tmp_path: Path) -> None:
     }
     for content, says in bad.items():
         path.write_bytes(content)
-        with pytest.raises(UnreadableFilm, match=says):
+        with pytest.raises(UnreadableVideo, match=says):
             look_through(path)
 
 
-def test_a_film_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.avi", 200, codec="MJPG")
+def test_a_video_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.avi", 200, codec="MJPG")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UnreadableFilm, match=r"breaks off after \d\.\d of 8\.0 s"):
+    with pytest.raises(UnreadableVideo, match=r"breaks off after \d\.\d of 8\.0 s"):
         look_through(path)
 
 
-def test_a_broken_picture_in_a_zip_is_named(tmp_path: Path) -> None:
+def test_a_broken_image_in_a_zip_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "seams.zip", "w") as archive:
         archive.writestr("1.jpg", jpeg(1))
         archive.writestr("2.jpg", jpeg(2)[:200])
-    with pytest.raises(UnreadableFilm, match=r"2\.jpg: broken"):
+    with pytest.raises(UnreadableVideo, match=r"2\.jpg: broken"):
         look_through(tmp_path / "seams.zip")
 
 
-def test_films_make_room_for_others_and_come_back(tmp_path: Path) -> None:
-    films = Films(FilesystemStore(tmp_path / "objects"))
+def test_videos_make_room_for_others_and_come_back(tmp_path: Path) -> None:
+    videos = Videos(FilesystemStore(tmp_path / "objects"))
     kept = []
     for number in range(6):
-        path = write_film(tmp_path / "seam.mp4", 20 + number)
-        kept.append(films.keep(path, look_through(path), name="seam.mp4", recipe_yaml=RECIPE, by="ann"))
+        path = write_video(tmp_path / "seam.mp4", 20 + number)
+        kept.append(videos.keep(path, look_through(path), name="seam.mp4", recipe_yaml=RECIPE, by="ann"))
     assert [each.name for each in kept] == ["seam", "seam-2", "seam-3", "seam-4", "seam-5", "seam-6"]
     for each in (*kept, *kept):
-        assert number_in(films.picture(each, each.frames - 1)) == each.frames - 1
-    films.close()
+        assert number_in(videos.image(each, each.frames - 1)) == each.frames - 1
+    videos.close()
 
 
 def test_a_thumbnail_is_no_wider_than_asked_for() -> None:

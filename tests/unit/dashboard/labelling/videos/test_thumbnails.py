@@ -13,11 +13,11 @@ from services.dashboard.labelling.videos import thumbnails
 from services.dashboard.labelling.videos.thumbnails import Thumbnails
 from shared.imaging.codec import encode
 
-PICTURE = encode(np.zeros((200, 300, 3), np.uint8), "jpeg")
+IMAGE = encode(np.zeros((200, 300, 3), np.uint8), "jpeg")
 
 
 class Watched:
-    """Counts the pictures that are decoded at the same time."""
+    """Counts the images that are decoded at the same time."""
 
     def __init__(self) -> None:
         self.now = self.most = self.made = 0
@@ -41,20 +41,20 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     return made
 
 
-def test_many_requests_decode_no_more_pixels_at_a_time_than_one_large_picture_has(
+def test_many_requests_decode_no_more_pixels_at_a_time_than_one_large_image_has(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(thumbnails, "PIXELS_AT_ONCE", 2 * 200 * 300)
     made = Thumbnails()
     with ThreadPoolExecutor(12) as threads:
-        list(threads.map(lambda key: made.get(key, 64, lambda: PICTURE), range(24)))
+        list(threads.map(lambda key: made.get(key, 64, lambda: IMAGE), range(24)))
     assert (watched.made, watched.most) == (24, 2)
 
 
 def test_the_same_thumbnail_is_made_once(watched: Watched) -> None:
     made = Thumbnails()
     with ThreadPoolExecutor(4) as threads:
-        shown = set(threads.map(lambda _: made.get("frame", 64, lambda: PICTURE), range(4)))
+        shown = set(threads.map(lambda _: made.get("frame", 64, lambda: IMAGE), range(4)))
     before = watched.made
     assert made.get("frame", 64, lambda: b"not asked for") == shown.pop()
     assert watched.made == before <= thumbnails.AT_ONCE
@@ -63,5 +63,5 @@ def test_the_same_thumbnail_is_made_once(watched: Watched) -> None:
 def test_those_that_were_asked_for_long_ago_make_room(watched: Watched) -> None:
     made = Thumbnails(cached_bytes=2 * 64)
     for key in ("a", "b", "a", "c", "a", "b"):
-        made.get(key, 64, lambda: PICTURE)
+        made.get(key, 64, lambda: IMAGE)
     assert watched.made == 4, "a, b and c, and b again"

@@ -1,10 +1,10 @@
-// A picture that is not in storage any more says so, instead of a broken image.
+// An image that is not in storage any more says so, instead of a broken image.
 
 for (const image of document.querySelectorAll("img[data-kept]")) {
   const replace = () => {
     const blank = document.createElement("span");
     blank.className = "blank";
-    blank.textContent = "picture not kept";
+    blank.textContent = "image not kept";
     image.replaceWith(blank);
   };
   image.addEventListener("error", replace);

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.inference.deferred import Deferred
-from services.inference.image_store import HANDS, Breaker, Pictures, started_threads
-from shared.messages import FrameCaptured, FrameDeferred, PictureDeferred
+from services.inference.image_store import HANDS, Breaker, Images, started_threads
+from shared.messages import FrameCaptured, FrameDeferred, ImageDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
@@ -59,16 +59,16 @@ def test_a_failed_storage_is_left_alone_but_for_one_probe_after_each_pause() -> 
 
 def test_a_storage_that_hangs_costs_one_wait_and_not_one_for_each_frame(tmp_path: Path) -> None:
     store = HangingStore(tmp_path)
-    pictures = Pictures(store, wait_seconds=0.5, pause_seconds=0.01)
+    images = Images(store, wait_seconds=0.5, pause_seconds=0.01)
     frames = [captured(number, painted("blue")) for number in range(4)]
     started = time.monotonic()
-    left = [pictures.keep(frames) for _ in range(100)]
+    left = [images.keep(frames) for _ in range(100)]
     assert time.monotonic() - started < 25
     assert [len(batch) for batch in left] == [4] * 100
     store.answers.set()
 
 
-def test_the_pictures_of_a_batch_are_kept_side_by_side(tmp_path: Path) -> None:
+def test_the_images_of_a_batch_are_kept_side_by_side(tmp_path: Path) -> None:
     together = threading.Barrier(8)
 
     class AllAtOnce(FilesystemStore):
@@ -76,42 +76,42 @@ def test_the_pictures_of_a_batch_are_kept_side_by_side(tmp_path: Path) -> None:
             together.wait(60)
             super().put(key, content, content_type)
 
-    pictures = Pictures(AllAtOnce(tmp_path), wait_seconds=60, pause_seconds=60)
-    assert pictures.keep([captured(number, painted("blue")) for number in range(8)]) == []
+    images = Images(AllAtOnce(tmp_path), wait_seconds=60, pause_seconds=60)
+    assert images.keep([captured(number, painted("blue")) for number in range(8)]) == []
 
 
 def test_storage_that_is_back_is_used_again(tmp_path: Path) -> None:
     store = HangingStore(tmp_path)
-    pictures = Pictures(store, wait_seconds=0.5, pause_seconds=0.1)
+    images = Images(store, wait_seconds=0.5, pause_seconds=0.1)
     frames = [captured(number, painted("blue")) for number in range(4)]
-    assert len(pictures.keep(frames)) == 4
+    assert len(images.keep(frames)) == 4
     store.answers.set()
-    wait_until(lambda: pictures.keep(frames) == [], 120, "storage to be used again")
+    wait_until(lambda: images.keep(frames) == [], 120, "storage to be used again")
     assert len(list(store.keys("frames/"))) == 4
 
 
-def _deferred_picture() -> PictureDeferred:
+def _deferred_image() -> ImageDeferred:
     frame = captured(3, painted("blue"))
-    return PictureDeferred(
+    return ImageDeferred(
         frame=frame.frame,
-        key=f"{frame.frame.storage_key}/picture.png",
+        key=f"{frame.frame.storage_key}/image.png",
         content_type="image/png",
-        picture=frame.picture,
+        image=frame.image,
     )
 
 
-def test_a_deferred_picture_is_kept_under_its_key(tmp_path: Path) -> None:
+def test_a_deferred_image_is_kept_under_its_key(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
-    picture = _deferred_picture()
-    assert Deferred(store).catch_up([picture]) == []
-    assert store.get(picture.key) == picture.picture
+    image = _deferred_image()
+    assert Deferred(store).catch_up([image]) == []
+    assert store.get(image.key) == image.image
 
 
-def test_a_deferred_picture_with_the_verdict_on_another_frame_is_rejected(tmp_path: Path) -> None:
-    picture = _deferred_picture()
+def test_a_deferred_image_with_the_verdict_on_another_frame_is_rejected(tmp_path: Path) -> None:
+    image = _deferred_image()
     other = inspected(1, flagged=True)
     with pytest.raises(Reject, match="is on another one"):
-        Deferred(FilesystemStore(tmp_path)).catch_up([picture.model_copy(update={"verdict": other})])
+        Deferred(FilesystemStore(tmp_path)).catch_up([image.model_copy(update={"verdict": other})])
 
 
 def test_a_deferred_frame_goes_back_to_be_judged_when_storage_answers(tmp_path: Path) -> None:
@@ -131,15 +131,15 @@ def test_what_is_deferred_stays_so_while_storage_is_away(tmp_path: Path) -> None
 
     deferred = Deferred(Away(tmp_path))
     with pytest.raises(RetryLater, match="away"):
-        deferred.catch_up([_deferred_picture()])
+        deferred.catch_up([_deferred_image()])
     with pytest.raises(RetryLater, match="away"):
         deferred.catch_up([FrameDeferred.model_validate(captured(1, b"", stored_as="a.png").model_dump())])
 
 
-@pytest.mark.parametrize("key", ["models/paint/v1/manifest.json", "frames/line-1/other/picture.png", "../etc/passwd"])
-def test_a_stranger_can_not_write_where_no_picture_of_the_frame_belongs(tmp_path: Path, key: str) -> None:
-    with pytest.raises(Reject, match="is no place for a picture"):
-        Deferred(FilesystemStore(tmp_path)).catch_up([_deferred_picture().model_copy(update={"key": key})])
+@pytest.mark.parametrize("key", ["models/paint/v1/manifest.json", "frames/line-1/other/image.png", "../etc/passwd"])
+def test_a_stranger_can_not_write_where_no_image_of_the_frame_belongs(tmp_path: Path, key: str) -> None:
+    with pytest.raises(Reject, match="is no place for an image"):
+        Deferred(FilesystemStore(tmp_path)).catch_up([_deferred_image().model_copy(update={"key": key})])
     assert list(FilesystemStore(tmp_path).keys("")) == []
 
 

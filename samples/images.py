@@ -1,4 +1,4 @@
-"""A set of labelled pictures to train on, with masks and groups."""
+"""A set of labelled images to train on, with masks and groups."""
 
 import csv
 import multiprocessing
@@ -20,14 +20,14 @@ from samples.truth import LABELS, Frame
 
 Row: TypeAlias = dict[str, str | bool]
 BOTH = 0.2
-"""Share of the defective pictures that have an error and a break at once."""
+"""Share of the defective images that have an error and a break at once."""
 HANDED_OUT = 16
-"""Pictures that a process draws before it asks for more."""
+"""Images that a process draws before it asks for more."""
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """Pictures to be drawn: the same set is always drawn alike, by however many processes."""
+class ImageSet:
+    """Images to be drawn: the same set is always drawn alike, by however many processes."""
 
     count: int
     seed: int
@@ -37,7 +37,7 @@ class PictureSet:
     """They take turns; all else is drawn by lot."""
 
     def draw(self, number: int) -> tuple[str, Frame]:
-        """Picture `number`, 0 and up, with its name."""
+        """Image `number`, 0 and up, with its name."""
         rng = np.random.default_rng([self.seed, number])
         stitch = one_of(rng, STITCHES)
         own_seed = int(rng.integers(2**31))
@@ -46,25 +46,25 @@ class PictureSet:
         return f"seam_{self.seed}_{number:06d}.png", frame
 
 
-def write_pictures(pictures: PictureSet, folder: Path, processes: int = 1) -> Iterator[tuple[Row, Row]]:
+def write_images(images: ImageSet, folder: Path, processes: int = 1) -> Iterator[tuple[Row, Row]]:
     """Write images/, masks/ and masks_by_label/.
 
     Args:
-        pictures: what to draw.
+        images: what to draw.
         folder: made where it is missing.
         processes: how many draw at once.
 
     Yields:
-        Of each picture as it is written, in order, what `labels.csv` and `groups.csv` say of it.
+        Of each image as it is written, in order, what `labels.csv` and `groups.csv` say of it.
     """
     for name in ("images", "masks", "masks_by_label"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    write = partial(_write_picture, pictures, folder)
+    write = partial(_write_image, images, folder)
     if processes == 1:
-        yield from map(write, range(pictures.count))
+        yield from map(write, range(images.count))
         return
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(write, range(pictures.count), chunksize=HANDED_OUT)
+        yield from pool.map(write, range(images.count), chunksize=HANDED_OUT)
 
 
 def write_tables(rows: Iterable[tuple[Row, Row]], folder: Path) -> None:
@@ -75,7 +75,7 @@ def write_tables(rows: Iterable[tuple[Row, Row]], folder: Path) -> None:
 
 
 def _labels(defect_rate: float, rng: np.random.Generator) -> set[DefectLabel]:
-    """Which labels a picture shall have."""
+    """Which labels an image shall have."""
     if not chance(rng, defect_rate):
         return set()
     if chance(rng, BOTH):
@@ -88,11 +88,11 @@ def _group(name: str, frame: Frame) -> Row:
     return {"name": name, "group": truth.swatch.name, "cloth": truth.cloth, "thread": truth.thread}
 
 
-def _write_picture(pictures: PictureSet, folder: Path, number: int) -> tuple[Row, Row]:
-    name, frame = pictures.draw(number)
-    picture, truth = frame
-    cv2.imwrite(str(folder / "images" / name), picture)
-    everything = np.zeros(picture.shape[:2], dtype=np.uint8)
+def _write_image(images: ImageSet, folder: Path, number: int) -> tuple[Row, Row]:
+    name, frame = images.draw(number)
+    image, truth = frame
+    cv2.imwrite(str(folder / "images" / name), image)
+    everything = np.zeros(image.shape[:2], dtype=np.uint8)
     for label, mask in truth.masks.items():
         everything |= mask
         cv2.imwrite(str(folder / "masks_by_label" / f"{Path(name).stem}_{label}.png"), mask)

@@ -1,4 +1,4 @@
-"""A film of sewn pieces passing under a camera, frame by frame with its truth."""
+"""A video of sewn pieces passing under a camera, frame by frame with its truth."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,12 +24,12 @@ WITH_COMPANION = 0.25
 
 
 @dataclass(frozen=True)
-class SeamFilm:
+class SeamVideo:
     """Sewn pieces passing under one camera, one after the other, each of its own cloth and thread.
 
     Iterating draws the frames, piece by piece; iterating again draws the same ones. Defects are planned so that the
-    share of frames with one comes near `defect_rate` (0..1) as the film goes on: each stays in view for about ten
-    frames, so a short film has none, or more than its share.
+    share of frames with one comes near `defect_rate` (0..1) as the video goes on: each stays in view for about ten
+    frames, so a short video has none, or more than its share.
     """
 
     seed: int = 0
@@ -66,8 +66,8 @@ class SeamFilm:
         for number in range(length):
             x_mm = MARGIN_MM + view_mm / 2 + number * step_mm
             view = camera.look(strip, x_mm, piece.height_mm / 2, rng)
-            picture = camera.shoot(strip, view, 0.06 * step_mm, rng)
-            yield Frame(picture, judge(view, strip.defects, piece.stitch_mm, part, sewn))
+            image = camera.shoot(strip, view, 0.06 * step_mm, rng)
+            yield Frame(image, judge(view, strip.defects, piece.stitch_mm, part, sewn))
 
 
 def _plan(piece: Piece, owed: float, frames_in_view: float, rng: np.random.Generator) -> tuple[PlannedDefect, ...]:

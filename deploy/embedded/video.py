@@ -1,4 +1,4 @@
-"""The film that the demo plays when it is given no other: drawn seams, made once and kept."""
+"""The video that the demo plays when it is given no other: drawn seams, made once and kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.progress import track
 
-from samples.film import SeamFilm
+from samples.seam_video import SeamVideo
 from samples.swatch import swatches
 from samples.video import VideoFiles, write_video
 
@@ -22,14 +22,14 @@ FIRST_UNSEEN_CLOTH: Final = 0
 CLOTHS: Final = 40
 
 
-def seam_film(folder: Path) -> Path:
-    """The film's path; draws it, with a progress bar, if it is not there."""
+def seam_video(folder: Path) -> Path:
+    """The video's path; draws it, with a progress bar, if it is not there."""
     path = folder / f"seams-{SEED}-{FRAMES}.mp4"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        film = SeamFilm(SEED, FRAMES, SIZE, DEFECT_RATE, "mixed", swatches(FIRST_UNSEEN_CLOTH, CLOTHS, None))
+        video = SeamVideo(SEED, FRAMES, SIZE, DEFECT_RATE, "mixed", swatches(FIRST_UNSEEN_CLOTH, CLOTHS, None))
         unfinished = path.with_name(f"unfinished-{path.name}")
-        write_video(track(film, "Drawing a film of seams", total=FRAMES), VideoFiles(unfinished), SIZE, FPS)
+        write_video(track(video, "Drawing a video of seams", total=FRAMES), VideoFiles(unfinished), SIZE, FPS)
         for made in folder.glob("unfinished-*"):
             made.rename(made.with_name(made.name.removeprefix("unfinished-")))
     return path

@@ -1,6 +1,6 @@
-"""The line on real pictures: train, play a real film or folder through all five services, compare with the truth.
+"""The line on real images: train, play a real video or folder through all five services, compare with the truth.
 
-    python -m benchmarks.real_pictures fabric|fruit|seams [--data ../shared/data] [--out var/real]
+    python -m benchmarks.real_images fabric|fruit|seams [--data ../shared/data] [--out var/real]
 
 Prints one table each; `docs/measurements.md` keeps what was measured, with the date and the machine.
 """
@@ -73,7 +73,7 @@ def verdicts(state: Path) -> list[FrameInspected]:
 
 
 def subset(data: Path, out: Path, keep: Callable[[str], bool]) -> Path:
-    """The pack without the groups that `keep` does not want; pictures are linked, not copied."""
+    """The pack without the groups that `keep` does not want; images are linked, not copied."""
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "images").exists():
         (out / "images").symlink_to((data / "images").resolve())
@@ -87,15 +87,15 @@ def subset(data: Path, out: Path, keep: Callable[[str], bool]) -> Path:
 
 @app.command()
 def fabric(data: Data = DATA, out: Out = OUT, architecture: str = "efficientnet-lite0", epochs: int = 12) -> None:
-    """Train on woven fabric; inspect strips of fabric that no training picture was cut from."""
-    film = data / "line_videos" / "fabric_strip_dev.mp4"
-    truth = list(csv.DictReader(film.with_suffix(".csv").open()))
+    """Train on woven fabric; inspect strips of fabric that no training image was cut from."""
+    video = data / "line_videos" / "fabric_strip_dev.mp4"
+    truth = list(csv.DictReader(video.with_suffix(".csv").open()))
     shown = {row["source"] for row in truth}
     pack = subset(data / "aitex_fabric", out / "fabric", lambda group: not any(strip in group for strip in shown))
     model = out / f"fabric-{architecture}"
     options = ("--architecture", architecture, "--epochs", str(epochs), "--seed", "1", "--split", "0.75,0.24,0.01")
     train(pack, RECIPES / "fabric.yaml", model, *options)
-    summary = play(film, model, len(truth), out / "fabric-line")
+    summary = play(video, model, len(truth), out / "fabric-line")
     print(json.dumps(summary))
     judged = list(zip(truth, verdicts(out / "fabric-line"), strict=True))
     clear = [(row, verdict) for row, verdict in judged if row["state"] != "ignore"]
@@ -115,13 +115,13 @@ def _kind(row: dict[str, str]) -> str:
 
 @app.command()
 def fruit(data: Data = DATA, out: Out = OUT, architecture: str = "efficientnet-lite0", epochs: int = 6) -> None:
-    """Train the exclusive recipe on fruit; play fruit on a belt; put the heatmaps into one picture."""
+    """Train the exclusive recipe on fruit; play fruit on a belt; put the heatmaps into one image."""
     model = out / f"fruit-{architecture}"
     options = ("--architecture", architecture, "--epochs", str(epochs))
     train(data / "fruits360", RECIPES / "fruit.yaml", model, *options)
-    film = data / "line_videos" / "fruit_conveyor.mp4"
+    video = data / "line_videos" / "fruit_conveyor.mp4"
     state = out / "fruit-line"
-    print(json.dumps(play(film, model, 101, state, CAMERA_ROI=BELT)))
+    print(json.dumps(play(video, model, 101, state, CAMERA_ROI=BELT)))
     winners = [
         next(name for name, finding in verdict.findings.items() if finding.present) for verdict in verdicts(state)
     ]
@@ -152,11 +152,11 @@ def seams(data: Data = DATA, out: Out = OUT, model: Path = SAMPLE_MODEL) -> None
 
 
 def _sheet(state: Path, explained: list[FrameExplained], out: Path, columns: int = 8) -> None:
-    """Overlays of evenly spaced frames, in one picture."""
+    """Overlays of evenly spaced frames, in one image."""
     kept = sorted((message for message in explained if message.overlay_key), key=lambda message: message.frame.sequence)
     chosen = kept[:: max(1, len(kept) // (columns * 3))][: columns * 3]
-    pictures = [cv2.imread(str(state / "objects" / str(message.overlay_key))) for message in chosen]
-    small = [cv2.resize(picture, (180, 180)) for picture in pictures if picture is not None]
+    images = [cv2.imread(str(state / "objects" / str(message.overlay_key))) for message in chosen]
+    small = [cv2.resize(image, (180, 180)) for image in images if image is not None]
     small += [np.zeros_like(small[0])] * (-len(small) % columns)
     rows = [np.hstack(small[start : start + columns]) for start in range(0, len(small), columns)]
     cv2.imwrite(str(out), np.vstack(rows))

@@ -1,0 +1,43 @@
+"""Videos and folders whose every image can be told from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BITS = 8
+
+
+def image_of(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
+    """An image that says its number (to 65,535) in two rows of black and white fields: readable after any codec."""
+    fields = np.array([255 * (number >> bit & 1) for bit in range(2 * BITS)], np.uint8).reshape(2, BITS)
+    image = cv2.resize(fields, size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def number_of(image: NDArray[np.uint8] | None) -> int:
+    """What `image_of` was told."""
+    assert image is not None
+    fields = cv2.resize(image.mean(axis=2), (BITS, 2), interpolation=cv2.INTER_AREA).reshape(-1)
+    return sum(1 << bit for bit, field in enumerate(fields) if field > 127)
+
+
+def write_video(
+    path: Path, images: int, *, frames_per_second: float = 25, size: tuple[int, int] = (64, 48), codec: str = "mp4v"
+) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), frames_per_second, size)
+    assert writer.isOpened()
+    for number in range(images):
+        writer.write(image_of(number, size))
+    writer.release()
+    return path
+
+
+def write_images(folder: Path, names: Sequence[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        cv2.imwrite(str(folder / name), image_of(number))
