@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.messages import Name
@@ -178,7 +178,7 @@ class Recipe(_Section):
     task: Task
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=64)]
     description: str = ""
-    image: ImageSpec = ImageSpec()
+    image: Annotated[ImageSpec, Field(validation_alias=AliasChoices("image", "picture"))] = ImageSpec()
     unsure_margin: float = Field(
         0.1, ge=0, le=0.5, description="a score this near its threshold (or a lead this small) is unsure"
     )
