@@ -24,8 +24,8 @@ from rich.progress import track
 from samples.still import draw_seam
 from services.inference.tensorflow_engine import TensorFlowEngine
 from services.trainer.architectures import ARCHITECTURES
+from services.trainer.datasets.pixels import PixelStore
 from services.trainer.training.packing import keras_file
-from services.trainer.training.pixels import PixelStore
 from services.trainer.variants.quantise import quantise
 from shared.engines.compile import CompiledForm, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine

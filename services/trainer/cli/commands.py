@@ -151,7 +151,7 @@ app.add_typer(model_commands)
 def work(training_id: str) -> None:
     """Do a training that was asked for by message: the trainer starts this."""
     settings = read_settings(TrainerSettings)
-    import_quietly("services.trainer.training.work").work(training_id, settings)
+    import_quietly("services.trainer.training.child_process").work(training_id, settings)
 
 
 def _write(path: Path, text: str) -> None:

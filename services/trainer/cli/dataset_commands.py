@@ -13,12 +13,12 @@ import typer
 from services.trainer.cli.errors import complaints
 from services.trainer.datasets.download import holds_tables
 from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
+from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import as_dataset, check_out, find_version, keep
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.options import read_options, shares_of
-from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import DatasetVersion, datasets, read_version, versions
 from shared.contracts.training import LARGEST_SEED
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe

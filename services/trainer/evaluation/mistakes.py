@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.datasets.labelled_images import Example
+from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.evaluate import Scores, Truth
 from services.trainer.evaluation.thresholds import costs_of
-from services.trainer.training.pixels import PixelStore, Rows
 from shared.imaging.codec import Image, encode
 from shared.messages import Verdict
 from shared.recipe import Recipe

@@ -18,17 +18,17 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from services.trainer.datasets.labelled_images import Example
+from services.trainer.datasets.pixels import PixelStore
 from services.trainer.datasets.tables import Place
 from services.trainer.errors import TrainerError
+from services.trainer.evaluation.evaluation_run import Examined
 from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.operating_points import OperatingPoints
 from services.trainer.evaluation.report.page import Subject, facts_of, render
-from services.trainer.evaluation.run import Examined
 from services.trainer.jobs.announcement import kept
 from services.trainer.promotion.comparison import StopCheck
 from services.trainer.promotion.rescoring import scored_images
 from services.trainer.training.naming import version_name
-from services.trainer.training.pixels import PixelStore
 from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
 from shared.contracts.bundle import (
     EVALUATION,

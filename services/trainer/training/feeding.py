@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.errors import TrainerError
 from services.trainer.training.augmentation import augment
 from services.trainer.training.cluster import ALONE, Seat
-from services.trainer.training.pixels import PixelStore, Rows
 from shared.imaging.preprocessing import normalise
 from shared.recipe import Augmentation
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.training.loss import weights_of
-from services.trainer.training.pixels import PixelStore, Rows
 from services.trainer.training.validation import logits_of
 from shared.recipe import Task
 

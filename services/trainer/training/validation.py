@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
+from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.errors import TrainerError
-from services.trainer.training.pixels import PixelStore, Rows
 from shared.engines.port import Engine, Logits
 from shared.recipe import Task
 from shared.verdict import scores_of

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from services.trainer.training.pixels import PixelStore, Rows
+from services.trainer.datasets.pixels import PixelStore, Rows
 from shared.engines.compile import CompiledForm
 from shared.engines.openvino import openvino  # before nncf, which otherwise reports to its maker as well
 

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, JsonValue
 
 from services.trainer.evaluation.evaluate import LabelEvaluation
+from services.trainer.evaluation.evaluation_run import Examined
 from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.operating_points import OperatingPoints
 from services.trainer.evaluation.report import charts
-from services.trainer.evaluation.run import Examined
 from shared.intervals import Interval
 from shared.recipe import Task
 

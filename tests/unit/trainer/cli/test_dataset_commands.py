@@ -5,8 +5,8 @@ from typer.testing import CliRunner, Result
 
 from services.trainer.cli.commands import app
 from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
-from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import versions
 from shared.contracts.training import Shares
 from shared.recipe import ImageSpec

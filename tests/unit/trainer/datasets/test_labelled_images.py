@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import keep
-from services.trainer.training.pixels import decode_images
 from shared.contracts.training import Shares
 from shared.imaging.codec import encode
 from shared.recipe import ImageSpec

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.trainer.datasets.labelled_images import Dataset, Example, read_dataset
+from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError, Place
-from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import content_digest
 from shared.contracts.training import Shares
 from shared.recipe import ImageSpec

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from services.trainer.datasets.labelled_images import Dataset, read_dataset
+from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import Kept, as_dataset, check_out, find_version, keep
-from services.trainer.training.pixels import decode_images
 from shared.contracts.dataset import DatasetVersionError, datasets, image_key, read_version, versions, write_version
 from shared.contracts.training import Shares
 from shared.imaging.codec import encode

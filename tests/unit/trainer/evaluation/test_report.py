@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from services.trainer.datasets.labelled_images import Example
+from services.trainer.datasets.pixels import PixelStore
 from services.trainer.datasets.tables import Place
+from services.trainer.evaluation.evaluation_run import Examined
 from services.trainer.evaluation.mistakes import SIDE, keep_images
 from services.trainer.evaluation.operating_points import operating_points
 from services.trainer.evaluation.report.page import HEATMAP_NUMBERS, Subject, form_rows, render
-from services.trainer.evaluation.run import Examined
 from services.trainer.evaluation.thresholds import choose_thresholds
-from services.trainer.training.pixels import PixelStore
 from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
 from shared.imaging.codec import decode, size_of
 from shared.recipe import ImageSpec, Recipe, parse_recipe

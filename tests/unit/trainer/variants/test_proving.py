@@ -9,12 +9,12 @@ import pytest
 
 from services.trainer.architectures import architecture_of
 from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import evaluate
-from services.trainer.training.pixels import PixelStore, decode_images
 from services.trainer.training.validation import engine_logits
 from services.trainer.variants.equality import Proof
+from services.trainer.variants.proving import CALIBRATING, Forms, Reference, UnequalForm, calibration_rows, make_forms
 from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, attempts, quantise
-from services.trainer.variants.variants import CALIBRATING, Forms, Reference, UnequalForm, calibration_rows, make_forms
 from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Form
 from shared.engines.compile import CompiledForm, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine, openvino

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.evaluate import Evaluation, Scores
-from services.trainer.training.pixels import PixelStore, Rows
 from services.trainer.training.validation import engine_logits, macro_average_precision
 from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
 from shared.contracts.bundle import FORM_FILES, Form

@@ -23,7 +23,7 @@ from services.trainer.jobs.child import (
 from services.trainer.jobs.leftovers import clear
 from services.trainer.jobs.trainings import Source, Trainings
 from services.trainer.settings import TrainerSettings
-from services.trainer.training.building import Order, build
+from services.trainer.training.build import Order, build
 from services.trainer.training.naming import version_name
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles

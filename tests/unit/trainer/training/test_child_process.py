@@ -7,7 +7,7 @@ import pytest
 from services.trainer.jobs.child import Failed
 from services.trainer.jobs.trainings import Source, Trainings
 from services.trainer.settings import TrainerSettings
-from services.trainer.training.work import last_word, recipe_of
+from services.trainer.training.child_process import last_word, recipe_of
 from shared.recipe import parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from tests.models import paint_bundle, paint_recipe, promote

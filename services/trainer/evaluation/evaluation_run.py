@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from services.trainer.datasets.labelled_images import Example
+from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.evaluate import Evaluation, Scores, Truth, evaluate
 from services.trainer.evaluation.mistakes import Mistake, worst_mistakes
 from services.trainer.evaluation.operating_points import OperatingPoints, operating_points
-from services.trainer.training.pixels import PixelStore, Rows
 from shared.recipe import Recipe
 
 

@@ -14,23 +14,23 @@ from pydantic import JsonValue
 
 from services.trainer.architectures import architecture_of
 from services.trainer.datasets.labelled_images import OnProblem, read_dataset
+from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.split import Split, split, tables
 from services.trainer.datasets.tables import Problem
 from services.trainer.evaluation.evaluate import Evaluation
+from services.trainer.evaluation.evaluation_run import Examined
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from services.trainer.evaluation.mistakes import Mistake, keep_images
 from services.trainer.evaluation.operating_points import OperatingPoints
 from services.trainer.evaluation.report.page import Subject, facts_of, render
-from services.trainer.evaluation.run import Examined
 from services.trainer.evaluation.thresholds import choose_thresholds
 from services.trainer.training.checkpoint import CheckpointStore
 from services.trainer.training.checkpoint_callback import Listener, Trained
 from services.trainer.training.fit import ONE_WORKER, fit
 from services.trainer.training.packing import Provenance, pack
-from services.trainer.training.pixels import PixelStore, Rows, decode_images
 from services.trainer.training.validation import logits_of
 from services.trainer.training.workers import Workers
-from services.trainer.variants.variants import Forms, Reference, calibration_rows, make_forms
+from services.trainer.variants.proving import Forms, Reference, calibration_rows, make_forms
 from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Form
 from shared.contracts.scores import Part, ScoredImages, ScoredPart, as_table
 from shared.contracts.training import TrainingOptions
