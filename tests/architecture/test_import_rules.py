@@ -26,6 +26,8 @@ BREACHES = [
     ("trainer-service", "services.trainer.handler", "keras"),
     ("trainer-service", "services.trainer.jobs.claims", "services.trainer.training.loss"),
     ("trainer-service", "services.trainer.__main__", "services.trainer.training.fit"),
+    ("dashboard-layers", "services.dashboard.live.hub", "services.dashboard.frames.service"),
+    ("dashboard-layers", "services.dashboard.store.projection", "services.dashboard.web.times"),
     ("acyclic-packages", "shared.topology", "shared.messaging.port"),
     ("acyclic-packages", "services.camera.sources.port", "services.camera.frames"),
 ]
