@@ -62,7 +62,10 @@ def _known(request: Request) -> dict[str, Any]:
     return {"caller": getattr(request.state, "caller", None), "away": request.app.state.readiness.away()}
 
 
-templates: Final = Jinja2Templates(directory=Path(__file__).with_name("templates"), context_processors=[_known])
+FOLDERS: Final = sorted(Path(__file__).parents[1].glob("*/templates"))
+"""Each feature keeps its templates beside its code. No two templates have the same name."""
+
+templates: Final = Jinja2Templates(directory=FOLDERS, context_processors=[_known])
 templates.env.globals["only"] = only
 templates.env.filters["count"] = count
 templates.env.filters["percent"] = percent
