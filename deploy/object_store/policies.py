@@ -21,7 +21,9 @@ class Rights:
 
 
 LABELLED: Final = ("datasets/*/building.json", "datasets/*.csv", "datasets/*/images/*")
-"""Of a dataset that is made of labels; versions and their images are the trainer's."""
+"""A dataset that is made of labels."""
+VERSIONED: Final = ("datasets/*/versions/*", "datasets/images/*")
+"""Dataset versions and their images."""
 
 RIGHTS: Final = {
     "camera": Rights(writes=("frames/{line}/*/captured.*",)),
@@ -44,12 +46,12 @@ RIGHTS: Final = {
             "people/*",
             "labelling/*",
         ),
-        writes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
+        writes=(*LABELLED, *VERSIONED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
         deletes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "labelling/videos/*"),
         audits=True,
     ),
 }
-"""What no service may delete: people, labels, models, data sets' versions that the trainer made, and the audit log."""
+"""What no service may delete: people, labels, models, dataset versions and their images, and the audit log."""
 
 
 def policy(service: str, bucket: str, audit_bucket: str, line: str = "*") -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""Dataset versions: which images, with which labels, a model learned from, so that they can be found again.
+"""Dataset versions: which images, with which labels, a model learned from.
 
-``datasets/<name>/versions/<version>.json`` lists the images of a version, and is never changed. The images are
-``datasets/<name>/images/<SHA-256>``, named by what is in them, so that versions share them and none is overwritten;
-so are the masks that mark where in them the things are. A version is written after its images, so it is there whole
-or not at all.
+``datasets/<name>/versions/<version>.json`` lists the images of a version and never changes. An image or mask is the
+object ``datasets/images/<SHA-256>``, named by its content: versions and datasets share it, and it is stored once.
 
-Nobody but the trainer writes either.
+The dashboard (from annotations) and the trainer (from folders) write versions: each image with `put_image`, then
+`next_version`, and last `write_version`. So a version is there with all its images, or not at all.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared.imaging.codec import PNG_SIGNATURE
 from shared.messages import Name
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore
 
 FOLDER: Final = "datasets"
 VERSIONS: Final = "versions"
@@ -33,11 +33,11 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DatasetVersionError(ValueError):
-    """A version that must not be used: unreadable, or changed since it was made."""
+    """A version that must not be used: it can't be read, or has changed since it was made."""
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name is one of a file below a folder, and leads nowhere else."""
+    """Return whether a name is that of a file below a folder, and leads nowhere else."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts
 
@@ -54,14 +54,14 @@ class LabelledImage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: Annotated[str, AfterValidator(_image_name)]
-    digest: Digest = Field(description="of its file; its key in object storage")
+    digest: Digest = Field(description="SHA-256 of its file, which names its object")
     labels: tuple[bool, ...] = Field(description="in the order of the version's label names")
-    group: str = Field(description="what must not be on two sides of a split: a part, a batch, a video")
-    table: str = Field(description="the file that listed it")
+    group: str = Field(description="a part, batch or video: all images of a group are in one split")
+    table: str = Field("labels.csv", description="the table of an export that lists it: labels.csv or <video>_data.csv")
     labelled_by: str | None = None
     labelled_at: AwareDatetime | None = None
     masks: dict[Annotated[str, AfterValidator(_image_name)], Digest] = Field(
-        default={}, description="where in it the things are, as somebody marked it: file below the folder, its SHA-256"
+        default={}, description="masks of its defects: path below the folder of an export to SHA-256"
     )
 
 
@@ -75,7 +75,7 @@ class DatasetVersion(BaseModel):
     version: Name
     made_at: AwareDatetime
     made_by: str
-    source: str = Field(description="the folder or prefix that it was read from")
+    source: str = Field(description="a folder, or the annotated sources of the dashboard")
     digest: str = Field(description="sha256:… of names, contents, groups and labels: see `content_digest`")
     label_names: Annotated[tuple[str, ...], Field(min_length=1)]
     images: Annotated[tuple[LabelledImage, ...], Field(min_length=1)]
@@ -95,12 +95,12 @@ class DatasetVersion(BaseModel):
 
     @property
     def groups(self) -> int:
-        """How many there are."""
+        """The number of groups."""
         return len({image.group for image in self.images})
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many images have each label."""
+        """The number of images with each label."""
         found = Counter(
             name for image in self.images for name, true in zip(self.label_names, image.labels, strict=True) if true
         )
@@ -108,11 +108,11 @@ class DatasetVersion(BaseModel):
 
 
 def content_digest(label_names: Sequence[str], images: Iterable[tuple[str, str, str, Sequence[bool]]]) -> str:
-    """``sha256:…`` of what a network learns from; neither the order of the images nor of the labels matters.
+    """Return ``sha256:…`` of what a network learns from, independent of the order of images and labels.
 
     Args:
-        label_names: of the labels.
-        images: name, SHA-256 of the file, group and labels of each.
+        label_names: the names of the labels.
+        images: name, SHA-256 of the file, group and labels of each image.
     """
     order = sorted(range(len(label_names)), key=lambda column: label_names[column])
     lines = sorted(
@@ -123,7 +123,7 @@ def content_digest(label_names: Sequence[str], images: Iterable[tuple[str, str, 
 
 
 def digest_of(label_names: Sequence[str], images: Sequence[LabelledImage]) -> str:
-    """The `content_digest` of these images."""
+    """Return the `content_digest` of these images."""
     return content_digest(label_names, ((each.name, each.digest, each.group, each.labels) for each in images))
 
 
@@ -136,15 +136,15 @@ def make_version(
     by: str,
     source: str,
 ) -> DatasetVersion:
-    """A version of this moment, called by its number and a digest, as in ``0003-3f9a2c1d``.
+    """Make a version whose name is its number and a digest, such as ``0003-3f9a2c1d``.
 
     Args:
-        dataset: its name.
+        dataset: the name of the dataset.
         number: from 1; one more than that of the newest version.
-        label_names: of the labels.
-        images: in the order of the tables.
-        by: who makes it.
-        source: where the images were read from.
+        label_names: the names of the labels.
+        images: the images, in the order in which they are split and exported.
+        by: the person who makes the version.
+        source: where the images come from.
     """
     content = "\n".join([*label_names, *(image.model_dump_json() for image in images)])
     return DatasetVersion(
@@ -159,22 +159,88 @@ def make_version(
     )
 
 
-def image_key(dataset: str, digest: str) -> str:
-    """Where the file of an image, or of a mask, is."""
-    return f"{FOLDER}/{dataset}/{IMAGES}/{digest}"
+def next_version(
+    store: ObjectStore,
+    dataset: str,
+    label_names: Sequence[str],
+    images: Sequence[LabelledImage],
+    *,
+    by: str,
+    source: str,
+) -> tuple[DatasetVersion, bool]:
+    """Make the next version of a dataset. Nothing is written: see `write_version`.
+
+    Returns:
+        The new version and True; or the newest stored version and False, where it holds the same images and labels.
+
+    Raises:
+        DatasetVersionError: the newest version can't be read.
+        StorageError: of the storage itself.
+    """
+    before = newest_version(store, dataset)
+    number = int(before.version.partition("-")[0]) + 1 if before else 1
+    made = make_version(dataset, number, label_names, images, by=by, source=source)
+    if before and before.digest == made.digest and _exported(before) == _exported(made):
+        return before, False
+    return made, True
+
+
+def _exported(version: DatasetVersion) -> dict[str, tuple[object, ...]]:
+    """Return what an export of each image holds besides its file, group and labels."""
+    return {each.name: (each.table, each.labelled_by, each.labelled_at, each.masks) for each in version.images}
+
+
+def image_key(digest: str) -> str:
+    """Return the key of an image or mask."""
+    return f"{FOLDER}/{IMAGES}/{digest}"
+
+
+def put_image(store: ObjectStore, content: bytes) -> str:
+    """Store the file of an image or mask, unless it is stored already. Return its SHA-256 in hexadecimal."""
+    digest = hashlib.sha256(content).hexdigest()
+    if not store.exists(key := image_key(digest)):
+        store.put(key, content, "image/png" if content.startswith(PNG_SIGNATURE) else "image/jpeg")
+    return digest
+
+
+def get_image(store: ObjectStore, version: DatasetVersion, name: str, digest: str) -> bytes:
+    """Return the file of an image or mask of a version.
+
+    Raises:
+        DatasetVersionError: it is missing or has changed.
+        StorageError: of the storage itself.
+    """
+    try:
+        content = store.get(image_key(digest))
+    except ObjectNotFound as error:
+        raise DatasetVersionError(f"{version.reference} lacks its image {name}: {error}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DatasetVersionError(f"{version.reference}: image {name} has changed since it was stored")
+    return content
 
 
 def versions(store: ObjectStore, dataset: str) -> list[str]:
-    """The versions of a dataset, oldest first."""
+    """Return the names of the versions of a dataset, oldest first."""
     prefix = f"{FOLDER}/{dataset}/{VERSIONS}/"
     found = (key.removeprefix(prefix).removesuffix(".json") for key in store.keys(prefix))
     return sorted(found, key=lambda version: (len(version), version))
 
 
 def datasets(store: ObjectStore) -> list[str]:
-    """The names of the datasets that have versions."""
+    """Return the names of the datasets that have versions."""
     found = (VERSION_KEY.fullmatch(key) for key in store.keys(f"{FOLDER}/"))
     return sorted({match["dataset"] for match in found if match})
+
+
+def newest_version(store: ObjectStore, dataset: str) -> DatasetVersion | None:
+    """Read the newest version of a dataset; None where it has none.
+
+    Raises:
+        DatasetVersionError: it can't be read.
+        StorageError: of the storage itself.
+    """
+    found = versions(store, dataset)
+    return read_version(store, dataset, found[-1]) if found else None
 
 
 def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersion:
@@ -197,7 +263,7 @@ def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersi
 
 
 def write_version(store: ObjectStore, version: DatasetVersion) -> None:
-    """Keep a version whose images are there; one that is kept already stays as it is."""
+    """Store a version whose images are stored. A version that exists is not changed."""
     store.create(_key(version.dataset, version.version), version.model_dump_json().encode(), "application/json")
 
 

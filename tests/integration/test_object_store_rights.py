@@ -31,6 +31,7 @@ KEYS: Final = (
     "models/seam/v-1/manifest.json",
     "models/seam/production/00000001.json",
     "datasets/seam/versions/1.json",
+    "datasets/images/0f1e",
     "datasets/seam/labels.csv",
     "datasets/seam/images/1.jpg",
     "trainings/t-1/checkpoint.npz",

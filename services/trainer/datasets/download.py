@@ -12,13 +12,13 @@ from typing import Final
 from services.trainer.datasets.labelled_images import OnProblem, is_table, read_dataset
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import check_out, find_version, keep
-from shared.contracts.dataset import FOLDER, IMAGES, VERSIONS, DatasetVersion, DatasetVersionError
+from shared.contracts.dataset import FOLDER, VERSIONS, DatasetVersion, DatasetVersionError
 from shared.recipe import Recipe, Task
 from shared.storage.port import InvalidKey, ObjectStore
 
 PREFIX: Final = f"{FOLDER}/"
-OURS: Final = re.compile(rf"({VERSIONS}/[A-Za-z0-9_-]+\.json|{IMAGES}/[0-9a-f]{{64}})")
-"""What versions are made of, below the prefix of a dataset."""
+OURS: Final = re.compile(rf"{VERSIONS}/[A-Za-z0-9_-]+\.json")
+"""A version, below the prefix of a dataset."""
 THREADS: Final = 8
 
 

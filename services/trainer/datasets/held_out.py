@@ -14,7 +14,7 @@ import structlog
 
 from services.trainer.datasets.labelled_images import NAME
 from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import find_version, image_of
+from services.trainer.datasets.versions import find_version
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.evaluate import Truth
 from shared.contracts.bundle import Bundle
@@ -23,6 +23,7 @@ from shared.contracts.dataset import (
     DatasetVersionError,
     LabelledImage,
     datasets,
+    get_image,
     read_version,
     versions,
 )
@@ -60,7 +61,7 @@ class HeldBack:
         """
 
         def read(image: LabelledImage) -> Image:
-            return decode(image_of(self.version, image, store))
+            return decode(get_image(store, self.version, image.name, image.digest))
 
         try:
             with ThreadPoolExecutor(THREADS) as pool:

@@ -25,10 +25,11 @@ from services.trainer.datasets.tables import DatasetError, Place, Problem, writt
 from shared.contracts.dataset import (
     FOLDER,
     DatasetVersion,
-    DatasetVersionError,
     LabelledImage,
-    image_key,
-    make_version,
+    get_image,
+    newest_version,
+    next_version,
+    put_image,
     read_version,
     versions,
     write_version,
@@ -79,25 +80,12 @@ def keep(
         *_twins(images),
         *dataset.warnings,
     )
-    before = newest_version(store, name)
-    number = int(before.version.partition("-")[0]) + 1 if before else 1
-    made = make_version(name, number, dataset.label_names, [each for _, each in images], by=by, source=source)
-    if before and _same(before, made):
-        return Kept(before, False, tuple(problems), warnings)
-    _upload(images, store, name)
-    write_version(store, made)
-    return Kept(made, True, tuple(problems), warnings)
-
-
-def newest_version(store: ObjectStore, name: str) -> DatasetVersion | None:
-    """The newest version of a dataset; None where it has none.
-
-    Raises:
-        DatasetVersionError: it can't be read.
-        StorageError: of the storage itself.
-    """
-    known = versions(store, name)
-    return read_version(store, name, known[-1]) if known else None
+    listed = [image for _, image in images]
+    version, is_new = next_version(store, name, dataset.label_names, listed, by=by, source=source)
+    if is_new:
+        _upload(images, store)
+        write_version(store, version)
+    return Kept(version, is_new, tuple(problems), warnings)
 
 
 def find_version(store: ObjectStore, reference: str) -> DatasetVersion:
@@ -132,37 +120,14 @@ def check_out(version: DatasetVersion, store: ObjectStore, folder: Path) -> None
         (folder / table).write_bytes(content)
 
     def fetch(image: LabelledImage) -> None:
-        _write(folder / IMAGES / image.name, image_of(version, image, store))
-        for name, digest in image.masks.items():
-            _write(folder / name, _content(version, name, digest, store))
+        files = {f"{IMAGES}/{image.name}": image.digest, **image.masks}
+        for name, digest in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(get_image(store, version, name.removeprefix(f"{IMAGES}/"), digest))
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fetch, version.images))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def image_of(version: DatasetVersion, image: LabelledImage, store: ObjectStore) -> bytes:
-    """The very file that was labelled.
-
-    Raises:
-        DatasetVersionError: it is missing or has changed.
-        StorageError: of the storage itself.
-    """
-    return _content(version, image.name, image.digest, store)
-
-
-def _content(version: DatasetVersion, name: str, digest: str, store: ObjectStore) -> bytes:
-    try:
-        content = store.get(image_key(version.dataset, digest))
-    except ObjectNotFound as error:
-        raise DatasetVersionError(f"{version.reference} lacks its image {name}: {error}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise DatasetVersionError(f"{version.reference}: image {name} has changed since it was kept")
-    return content
 
 
 def tables_of(version: DatasetVersion) -> dict[str, bytes]:
@@ -244,30 +209,14 @@ def _twins(images: Iterable[tuple[Example, LabelledImage]]) -> Iterator[str]:
             yield f"{example.place}: {image.name} is the same image as {other.place}, and is in another group"
 
 
-def _same(before: DatasetVersion, now: DatasetVersion) -> bool:
-    def beside(version: DatasetVersion) -> dict[str, tuple[object, ...]]:
-        return {each.name: (each.table, each.labelled_by, each.labelled_at, each.masks) for each in version.images}
-
-    return before.digest == now.digest and beside(before) == beside(now)
-
-
-def _upload(images: Sequence[tuple[Example, LabelledImage]], store: ObjectStore, name: str) -> None:
-    """Put the images and masks that are not there; a version that is written later finds all of them."""
-    there = set(store.keys(image_key(name, "")))
-    files = {
-        digest: (example.place, path)
-        for example, image in images
-        for digest, path in _files_of(example, image)
-        if image_key(name, digest) not in there
-    }
+def _upload(images: Sequence[tuple[Example, LabelledImage]], store: ObjectStore) -> None:
+    """Store the images and masks that are not stored yet."""
 
     def put(digest: str, place: Place, path: Path) -> None:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
+        if put_image(store, path.read_bytes()) != digest:
             raise DatasetError([Problem(place, f"{path.name} changed while it was read: try again")])
-        kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-        store.put(image_key(name, digest), content, kind)
 
+    files = {digest: (example.place, path) for example, image in images for digest, path in _files_of(example, image)}
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(put, digest, *file) for digest, file in files.items()]:
             done.result()

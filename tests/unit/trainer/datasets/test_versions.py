@@ -50,7 +50,7 @@ def test_a_version_says_which_images_with_which_labels(folder: Path, store: File
     assert (last.group, last.labelled_by) == ("part-2", "eva")
     assert last.labelled_at
     assert last.labelled_at.isoformat() == "2026-01-31T12:00:00+01:00"
-    assert store.get(image_key("seam", last.digest)) == content
+    assert store.get(image_key(last.digest)) == content
     assert (version.counts, version.groups, version.made_by) == ({"good": 2, "break": 1}, 2, "ada")
 
 
@@ -174,8 +174,8 @@ def test_a_mask_that_is_no_image_stops_the_import_or_is_passed_over(folder: Path
 def test_a_changed_mask_is_not_taken_out(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
     mark(folder, "masks/2.png")
     version = kept(folder, store).version
-    store.put(image_key("seam", version.images[2].masks["masks/2.png"]), b"another")
-    with pytest.raises(DatasetVersionError, match=r"image masks/2.png has changed since it was kept"):
+    store.put(image_key(version.images[2].masks["masks/2.png"]), b"another")
+    with pytest.raises(DatasetVersionError, match=r"image masks/2.png has changed since it was stored"):
         check_out(version, store, tmp_path / "copy")
 
 
@@ -226,9 +226,9 @@ def test_a_version_that_leads_out_of_its_folder_is_not_used(folder: Path, store:
 
 def test_a_changed_or_missing_image_is_named(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
     version = kept(folder, store).version
-    key = image_key("seam", version.images[0].digest)
+    key = image_key(version.images[0].digest)
     store.put(key, b"another")
-    with pytest.raises(DatasetVersionError, match=r"image 0.png has changed since it was kept"):
+    with pytest.raises(DatasetVersionError, match=r"image 0.png has changed since it was stored"):
         check_out(version, store, tmp_path / "copy")
     store.delete(key)
     with pytest.raises(DatasetVersionError, match=r"lacks its image 0.png"):

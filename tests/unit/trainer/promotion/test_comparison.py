@@ -140,8 +140,8 @@ def test_a_test_image_that_has_changed_is_not_measured_on(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    store.put(image_key("paint", dataset.images[-1].digest), b"another")
-    with pytest.raises(Incomparable, match=r"red-19.png has changed since it was kept"):
+    store.put(image_key(dataset.images[-1].digest), b"another")
+    with pytest.raises(Incomparable, match=r"red-19.png has changed since it was stored"):
         comparisons.compare("paint", "v1", "v2")
 
 
