@@ -29,11 +29,11 @@ from services.trainer.evaluation.evaluate import Evaluation, table_of
 from services.trainer.evaluation.evaluation_run import Examined
 from services.trainer.evaluation.mistakes import keep_images
 from services.trainer.evaluation.report.page import Subject, facts_of, render
+from services.trainer.evaluation.validation import engine_logits
 from services.trainer.training.build import Built, Order, assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
 from services.trainer.training.naming import version_name
-from services.trainer.training.validation import engine_logits
 from services.trainer.training.workers import workers_of
 from shared.contracts.bundle import (
     EVALUATION,

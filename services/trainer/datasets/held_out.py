@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from services.trainer.datasets.labelled_images import NAME
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import find_version
 from services.trainer.errors import TrainerError
-from services.trainer.evaluation.evaluate import Truth
 from shared.contracts.bundle import Bundle
 from shared.contracts.dataset import (
     DatasetVersion,
@@ -45,8 +45,8 @@ class HeldBack:
 
     version: DatasetVersion
     images: tuple[LabelledImage, ...]
-    truth: Truth
-    """In the order of the model's labels."""
+    truth: NDArray[np.float32]
+    """(images, labels), 0 or 1; the labels in the order of the model's."""
 
     @property
     def groups(self) -> list[str]:

@@ -24,11 +24,11 @@ from services.trainer.evaluation.mistakes import Mistake, keep_images
 from services.trainer.evaluation.operating_points import OperatingPoints
 from services.trainer.evaluation.report.page import Subject, facts_of, render
 from services.trainer.evaluation.thresholds import choose_thresholds
+from services.trainer.evaluation.validation import logits_of
 from services.trainer.training.checkpoint import CheckpointStore
 from services.trainer.training.checkpoint_callback import Listener, Trained
 from services.trainer.training.fit import ONE_WORKER, fit
 from services.trainer.training.packing import Provenance, pack
-from services.trainer.training.validation import logits_of
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Forms, Reference, calibration_rows, make_forms
 from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Form

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from services.trainer.architectures.pretraining import Origin
+from services.trainer.evaluation.validation import DivergedTraining, Validator
 from services.trainer.training.checkpoint import Arrays, Checkpoint, CheckpointError, CheckpointStore, decode_checkpoint
 from services.trainer.training.precision import Computing, copy_weights, note_run
-from services.trainer.training.validation import DivergedTraining, Validator
 from services.trainer.training.workers import Workers
 from shared.contracts.training import TrainingOptions
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from services.trainer.datasets.pixels import PixelStore, Rows
+from services.trainer.evaluation.validation import logits_of
 from services.trainer.training.loss import weights_of
-from services.trainer.training.validation import logits_of
 from shared.recipe import Task
 
 LOGITS: Final = "logits"

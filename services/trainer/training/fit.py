@@ -12,13 +12,13 @@ import structlog
 from services.trainer.architectures import Architecture
 from services.trainer.architectures.pretraining import Origin, hold_statistics
 from services.trainer.datasets.pixels import PixelStore, Rows
+from services.trainer.evaluation.validation import Validator
 from services.trainer.training.checkpoint import CheckpointStore
 from services.trainer.training.checkpoint_callback import Keeper, Listener, Trained
 from services.trainer.training.feeding import Feed
 from services.trainer.training.fine_tuning import fit_head
 from services.trainer.training.loss import Loss, loss_of
 from services.trainer.training.precision import Computing, computing_for, copy_weights, scaled, twin
-from services.trainer.training.validation import Validator
 from services.trainer.training.workers import Lesson, Workers, agree
 from shared.contracts.training import TrainingOptions
 from shared.explain.network import target_layer_of

@@ -12,7 +12,7 @@ import numpy as np
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.evaluate import Evaluation, Scores
-from services.trainer.training.validation import engine_logits, macro_average_precision
+from services.trainer.evaluation.validation import engine_logits, macro_average_precision
 from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
 from shared.contracts.bundle import FORM_FILES, Form
 from shared.engines.batch_check import SAME_SCORE, moved_by_neighbours, noise

@@ -13,9 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from services.trainer.architectures import Architecture
 from services.trainer.architectures.pretraining import Origin, hold_statistics
 from services.trainer.datasets.pixels import PixelStore
+from services.trainer.evaluation.validation import logits_of
 from services.trainer.training.fine_tuning import REGULARISATION, fit_head
 from services.trainer.training.fit import fit
-from services.trainer.training.validation import logits_of
 from shared.contracts.training import TrainingOptions
 from shared.recipe import ImageSpec, Task, parse_recipe
 

@@ -13,6 +13,7 @@ from services.trainer.architectures import ARCHITECTURES, Architecture
 from services.trainer.cli.workbench import examined
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images
+from services.trainer.evaluation.validation import DivergedTraining, Validator
 from services.trainer.training import precision
 from services.trainer.training.build import Built, Order, build
 from services.trainer.training.checkpoint import CheckpointError, decode_checkpoint
@@ -23,7 +24,6 @@ from services.trainer.training.fit import fit
 from services.trainer.training.loss import loss_of
 from services.trainer.training.options import WrongOption, read_options
 from services.trainer.training.precision import BFLOAT16, FLOAT16, Hardware, computing_for
-from services.trainer.training.validation import DivergedTraining, Validator
 from shared.contracts.bundle import (
     EVALUATION,
     HISTORY,

@@ -11,7 +11,7 @@ from services.trainer.architectures import architecture_of
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import evaluate
-from services.trainer.training.validation import engine_logits
+from services.trainer.evaluation.validation import engine_logits
 from services.trainer.variants.equality import Proof
 from services.trainer.variants.proving import CALIBRATING, Forms, Reference, UnequalForm, calibration_rows, make_forms
 from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, attempts, quantise
