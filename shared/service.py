@@ -12,6 +12,7 @@ import structlog
 from tenacity import RetryCallState
 
 from shared.contracts.bundle import BundleError
+from shared.errors import CannotStart
 from shared.messaging import open_broker
 from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
 from shared.recipe import RecipeError
@@ -24,10 +25,6 @@ LONGEST_PAUSE: Final = 10.0
 """Seconds between two looks for an absent broker."""
 
 _log = structlog.stdlib.get_logger("service")
-
-
-class CannotStart(Exception):
-    """A service can't do what its settings ask; the message says in one line what to do. Services name their own."""
 
 
 def run_service(main: Callable[[Stop], None]) -> None:

@@ -1,6 +1,6 @@
 """What the people who run a camera can put right."""
 
-from shared.service import CannotStart
+from shared.errors import CannotStart
 
 
 class CameraError(CannotStart):

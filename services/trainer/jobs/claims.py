@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 from ulid import ULID
 
-from shared.service import CannotStart
+from shared.errors import CannotStart
 from shared.storage.port import ObjectStore
 from shared.storage.records import readable
 

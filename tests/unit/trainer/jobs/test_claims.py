@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 from services.trainer.jobs.claims import Claims, Identity
-from shared.service import CannotStart
+from shared.errors import CannotStart
 from shared.storage.filesystem import FilesystemStore
 
 TRAINERS = 8
