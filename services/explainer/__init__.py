@@ -1,1 +1,1 @@
-"""Shows which pixels led to a verdict."""
+"""Show which pixels led to a verdict."""

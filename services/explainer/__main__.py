@@ -1,11 +1,11 @@
-"""``python -m services.explainer``: the service; with a command, see `services.explainer.cli.commands`."""
+"""Run ``python -m services.explainer``: the service; with a command: see `services.explainer.cli.commands`."""
 
 from __future__ import annotations
 
 from shared.shutdown import leave_when_told
 
 if __name__ == "__main__":
-    leave_when_told()  # before the imports: they take seconds
+    leave_when_told()  # before the imports, which take seconds
 
 import sys
 import threading
@@ -14,7 +14,7 @@ from functools import partial
 
 from services.explainer.cli.commands import app
 from services.explainer.handler import Explainer
-from services.explainer.image_store import Gallery
+from services.explainer.image_store import ImageStore
 from services.explainer.models import Models
 from services.explainer.settings import ExplainerSettings
 from shared.background import running_beside
@@ -29,17 +29,17 @@ from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
 
 
 def main(stop: threading.Event) -> None:
-    """Settings, adapters, handler, loops."""
+    """Build the settings, the adapters and the handler, then run the loops."""
     settings = read_settings(ExplainerSettings)
     configure_logging("explainer", settings)
     health = Health()
     serve_health(health, settings)
 
     store = open_store(settings)
-    loading = import_quietly("services.explainer.loading")  # for seconds: signals are heard by now
+    loading = import_quietly("services.explainer.loading")  # takes seconds; signals are handled by now
     loading.use_threads(settings.threads)
     models = Models(store, settings.models, partial(loading.load_model, threads=settings.threads))
-    explainer = Explainer(models, Gallery(store, settings.image_wait_seconds))
+    explainer = Explainer(models, ImageStore(store, settings.image_wait_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
         health.watch(broker.troubles)

@@ -1,4 +1,4 @@
-"""From a bundle to a model that answers questions. Importing this imports TensorFlow, which takes seconds."""
+"""Load a model that computes heatmaps from a bundle. This module imports TensorFlow, which takes seconds."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _log = structlog.stdlib.get_logger("model")
 
 
 def use_threads(threads: int) -> None:
-    """Run networks on at most so many threads; 0 for TensorFlow's own choice. For the first network of a process."""
+    """Limit the threads of TensorFlow; 0 for its default. Only the first network of a process decides."""
     with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def load_model(bundle: Bundle, threads: int = 0) -> Model:
-    """Load a bundle, and ask it once.
+    """Load a bundle, and compute one heatmap with it.
 
     Args:
         bundle: the model.
-        threads: at most so many for its features; 0 for one on each physical core.
+        threads: most threads for its features; 0 for one for each physical core.
 
     Raises:
-        BundleError: its network can't be loaded, is not the recipe's, or has no features to look at.
+        BundleError: the network can't be loaded, does not match the recipe, or has no target layer.
     """
     network = read_network(bundle)
     image, labels = bundle.recipe.image, len(bundle.recipe.labels)

@@ -1,4 +1,4 @@
-"""The models that judged: each frame is explained with the one that judged it, not with the one of today."""
+"""Find the model that judged a frame: a frame is explained with that model, not with the one in production."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.storage.port import ObjectStore
 
 @dataclass(frozen=True)
 class Model:
-    """A network to ask, and the recipe that says what its answers mean."""
+    """A network, and the recipe that gives its outputs their meaning."""
 
     version: str
     recipe: Recipe
@@ -22,7 +22,7 @@ class Model:
 
 
 class Models:
-    """The model versions that were used last; others are read again when they are asked for."""
+    """Cache the model versions that were used last, and read others from object storage."""
 
     def __init__(self, store: ObjectStore, most: int, load: Callable[[Bundle], Model]) -> None:
         self._store = store
@@ -32,15 +32,15 @@ class Models:
 
     @property
     def last(self) -> str | None:
-        """The version used last."""
+        """Return the version that was used last."""
         return next(reversed(self._loaded.values())).version if self._loaded else None
 
     def get(self, recipe: str, version: str) -> Model:
-        """A model version.
+        """Return a model version.
 
         Raises:
-            BundleError: it can't be used.
-            StorageError: of the storage itself; `ObjectNotFound` when there is no such version.
+            BundleError: the bundle can't be used.
+            StorageError: object storage failed; `ObjectNotFound` when there is no such version.
         """
         key = (recipe, version)
         if key not in self._loaded:

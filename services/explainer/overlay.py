@@ -1,4 +1,4 @@
-"""Heat over an image, each label in its colour."""
+"""Draw heatmaps over an image, each label in its colour."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from shared.imaging.codec import Image
 from shared.recipe import Colour
 
 STRENGTH: Final = 0.6
-"""How much of the image the hottest place hides, where nobody says otherwise."""
+"""Default opacity of the hottest place, 0 to 1."""
 
 
 Layer = tuple[NDArray[np.uint8], Colour]
-"""The heat of one label, (height, width) with 255 the hottest, and its colour, red green blue."""
+"""The heatmap of one label, (height, width) with 255 the hottest, and its colour (red, green, blue)."""
 
 
 def overlay(image: Image, layers: Sequence[Layer], strength: float = STRENGTH) -> Image:
-    """Colour an image where it is hot; where several labels are, their colours mix by their heat.
+    """Colour an image where its heatmaps are hot; the colours of several labels mix by their heat.
 
     Args:
         image: (height, width, 3), blue green red.
-        layers: per label; their heat has the size of the image.
-        strength: how much of the image the hottest place hides, 0 to 1.
+        layers: heatmaps of the size of the image.
+        strength: opacity of the hottest place, 0 to 1.
 
     Returns:
         An image of the same size.
@@ -37,8 +37,8 @@ def overlay(image: Image, layers: Sequence[Layer], strength: float = STRENGTH) -
     colours = np.array([colour[::-1] for _, colour in layers], np.float32)
     hidden = strength * heat.max(axis=0)
     heat *= hidden / np.maximum(heat.sum(axis=0), np.float32(1e-6))
-    # channel by channel: arrays of pixels in a row are several times faster to work on than pixels of channels; and by
-    # einsum, since what tensordot calls takes every core it can get, and wastes them on sums this small
+    # one channel at a time is several times faster than interleaved channels; einsum, because tensordot would occupy
+    # all cores for sums this small
     channels = [
         cv2.convertScaleAbs(channel * (1 - hidden) + np.einsum("l,lhw->hw", colours[:, place], heat))
         for place, channel in enumerate(cv2.split(image))

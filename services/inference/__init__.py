@@ -1,1 +1,1 @@
-"""Judges frames on several labels at once."""
+"""Inspect frames on several labels at once."""

@@ -1,19 +1,19 @@
-"""Judges frames: ``python -m services.inference``."""
+"""Run an inference worker: ``python -m services.inference``."""
 
 from __future__ import annotations
 
 from shared.shutdown import leave_when_told
 
 if __name__ == "__main__":
-    leave_when_told()  # before the imports: they take seconds
+    leave_when_told()  # before the imports, which take seconds
 
 import threading
 from contextlib import closing
 from functools import partial
 
-from services.inference.deferred import Deferred
+from services.inference.deferred import DeferredWork
 from services.inference.handler import Inspector
-from services.inference.image_store import Images
+from services.inference.image_store import ImageStore
 from services.inference.microbatch import MicroBatches
 from services.inference.model import load_model
 from services.inference.production import Production
@@ -29,7 +29,7 @@ from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
 
 
 def main(stop: threading.Event) -> None:
-    """Settings, adapters, handlers, loops."""
+    """Build the settings, the adapters and the handlers, then run the loops."""
     settings = read_settings(InferenceSettings)
     configure_logging("inference", settings)
     health = Health()
@@ -44,7 +44,7 @@ def main(stop: threading.Event) -> None:
         largest_batch=settings.batch,
     )
     production = Production(store, settings.recipe, load)
-    images = Images(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
+    images = ImageStore(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
     inspector = Inspector(production.model, images)
 
     with closing(await_broker(settings, stop)) as broker:
@@ -54,16 +54,16 @@ def main(stop: threading.Event) -> None:
             "inference", publisher, model_version=lambda: production.version, trouble=lambda: production.trouble
         )
         promotions = broker.subscribe(PROMOTIONS, prefetch=100)
-        catch_up = partial(
-            consume, broker.subscribe(INFERENCE_IMAGES, prefetch=16), publisher, Deferred(store).catch_up
+        finish_deferred = partial(
+            consume, broker.subscribe(INFERENCE_IMAGES, prefetch=16), publisher, DeferredWork(store).finish
         )
-        waiting = health.beside("the loop of inference.images")
+        deferred = health.beside("the loop of inference.images")
         following = health.beside("the thread that loads models", SLOW_SECONDS)
         with running_beside(
             stop,
             partial(production.follow, promotions, settings.model_check_seconds, stop, following),
             partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
-            partial(catch_up, most=16, wait_seconds=0.5, stop=stop, health=waiting),
+            partial(finish_deferred, most=16, wait_seconds=0.5, stop=stop, health=deferred),
         ):
             production.wait(stop, health)
             frames = broker.subscribe(INFERENCE_FRAMES, prefetch=2 * settings.batch)

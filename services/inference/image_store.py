@@ -1,4 +1,4 @@
-"""The images of frames in object storage, without ever waiting for a storage that is away."""
+"""Store and fetch the images of frames, without waiting for an object storage that is unavailable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 
 from services.inference import metrics
 from shared.imaging.codec import CONTENT_TYPES, FILE_LIMIT, SUFFIXES
-from shared.messages import FrameCaptured, ImageDeferred
+from shared.messages import FrameCaptured
 from shared.storage.port import (
     InvalidKey,
     ObjectNotFound,
@@ -24,15 +24,15 @@ from shared.storage.port import (
     StorageUnavailable,
 )
 
-HANDS: Final = 8
-"""How many objects are put or fetched at once."""
+THREADS: Final = 8
+"""Objects stored or fetched at the same time."""
 
 Result = TypeVar("Result")
 _log = structlog.stdlib.get_logger("images")
 
 
-class Breaker:
-    """Whether to ask a storage: not after it failed, but for one probe now and then, until one succeeds."""
+class CircuitBreaker:
+    """Stop calling a storage after it failed, except for one probe after each pause, until a call succeeds."""
 
     def __init__(self, pause_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause_seconds = pause_seconds
@@ -41,12 +41,12 @@ class Breaker:
         self._lock = threading.Lock()
 
     @property
-    def storage_answers(self) -> bool:
-        """Whether the storage answered when it was asked last."""
+    def is_closed(self) -> bool:
+        """Return whether the last call succeeded, so that calls go through."""
         return self._probe_at is None
 
     def probe_is_due(self) -> bool:
-        """Whether to ask once now; the next probe is due after a pause."""
+        """Return whether to call once now; the next probe is due after a pause."""
         with self._lock:
             if self._probe_at is None or self._clock() < self._probe_at:
                 return False
@@ -54,76 +54,78 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """The storage answered."""
         with self._lock:
             if self._probe_at is not None:
-                _log.info("object storage is back")
+                _log.info("object storage is available again")
             self._probe_at = None
 
     def failed(self, reason: object) -> None:
-        """The storage did not answer, or refused."""
         with self._lock:
             if self._probe_at is None:
-                _log.warning("object storage is away; its work waits in the queue", reason=str(reason))
+                _log.warning("object storage is unavailable; its work waits in the queue", reason=str(reason))
             self._probe_at = self._clock() + self._pause_seconds
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Why there is no image. ``passing`` says whether there may be one later."""
+    """The reason why an image is missing; ``temporary`` if a later attempt may find it."""
 
     reason: str
-    passing: bool
+    temporary: bool
 
 
-class Images:
-    """Fetches and keeps the images of a batch, all at once and within a time limit."""
+class ImageStore:
+    """Store and fetch the images of a batch, in parallel and within a time limit."""
 
     def __init__(self, store: ObjectStore, *, wait_seconds: float, pause_seconds: float) -> None:
         self._store = store
         self._wait_seconds = wait_seconds
-        self._breaker = Breaker(pause_seconds)
-        self._hands = started_threads("images")
+        self._breaker = CircuitBreaker(pause_seconds)
+        self._threads = thread_pool("images")
 
     def fetch(self, frames: Sequence[FrameCaptured]) -> list[bytes | Missing]:
-        """The image of each frame: the one it brings, or the one it refers to."""
+        """Return the image of each frame: the one that it carries, or the one that it names."""
         keys = [frame.image_key for frame in frames if frame.image_key]
-        fetched = iter(self._at_once([partial(self._store.get, key, FILE_LIMIT) for key in keys]))
-        return [_content(next(fetched)) if frame.image_key else frame.image for frame in frames]
+        fetched = iter(self._in_parallel([partial(self._store.get, key, FILE_LIMIT) for key in keys]))
+        contents: list[bytes | Missing] = []
+        for frame in frames:
+            outcome = next(fetched) if frame.image_key else frame.image
+            if isinstance(outcome, StorageError):
+                contents.append(Missing(str(outcome), temporary=_is_unavailable(outcome)))
+            else:
+                contents.append(outcome)
+        return contents
 
-    def keep(self, frames: Sequence[FrameCaptured]) -> list[ImageDeferred]:
-        """Keep the images that frames bring; what storage did not take comes back, to be kept later."""
-        kept = [_to_keep(frame) for frame in frames]
-        puts = [partial(self._store.put, one.key, one.image, one.content_type) for one in kept]
-        outcomes = self._at_once(puts)
-        left = [one for one, outcome in zip(kept, outcomes, strict=True) if isinstance(outcome, StorageError)]
-        metrics.IMAGES.labels("deferred").inc(len(left))
-        metrics.IMAGES.labels("kept").inc(len(kept) - len(left))
-        return left
+    def store(self, frames: Sequence[FrameCaptured]) -> list[FrameCaptured]:
+        """Store the images that frames carry, and return the frames whose image could not be stored."""
+        outcomes = self._in_parallel(
+            [partial(self._store.put, image_key(frame), frame.image, CONTENT_TYPES[frame.encoding]) for frame in frames]
+        )
+        failed = [frame for frame, outcome in zip(frames, outcomes, strict=True) if isinstance(outcome, StorageError)]
+        metrics.IMAGES.labels("deferred").inc(len(failed))
+        metrics.IMAGES.labels("stored").inc(len(frames) - len(failed))
+        return failed
 
-    def _at_once(self, calls: Sequence[Callable[[], Result]]) -> list[Result | StorageError]:
-        """What each call gives, or why it gives nothing; a storage that is away is not waited for a second time."""
+    def _in_parallel(self, calls: Sequence[Callable[[], Result]]) -> list[Result | StorageError]:
+        """Return the result or the error of each call; wait once for a storage that is unavailable."""
         if not calls:
             return []
-        if not self._breaker.storage_answers:
+        if not self._breaker.is_closed:
             if self._breaker.probe_is_due():
-                self._hands.submit(self._probe, calls[0])
-            return [StorageUnavailable("object storage is away")] * len(calls)
-        futures = [self._hands.submit(_guarded, call) for call in calls]
+                self._threads.submit(lambda: self._update_breaker([_attempt(calls[0])]))
+            return [StorageUnavailable("object storage is unavailable")] * len(calls)
+        futures = [self._threads.submit(_attempt, call) for call in calls]
         wait(futures, timeout=self._wait_seconds)
         outcomes = [self._outcome(future) for future in futures]
-        self._learn(outcomes)
+        self._update_breaker(outcomes)
         return outcomes
 
-    def _probe(self, call: Callable[[], object]) -> None:
-        self._learn([_guarded(call)])
-
-    def _learn(self, outcomes: Sequence[object]) -> None:
-        failures = [outcome for outcome in outcomes if isinstance(outcome, StorageError) and _is_away(outcome)]
-        if failures:
-            self._breaker.failed(failures[0])
-        else:
-            self._breaker.succeeded()
+    def _update_breaker(self, outcomes: Sequence[object]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, StorageError) and _is_unavailable(outcome):
+                self._breaker.failed(outcome)
+                return
+        self._breaker.succeeded()
 
     def _outcome(self, future: Future[Result | StorageError]) -> Result | StorageError:
         if future.done():
@@ -132,41 +134,26 @@ class Images:
         return StorageUnavailable(f"object storage does not answer within {self._wait_seconds:g} s")
 
 
-def started_threads(name: str) -> ThreadPoolExecutor:
-    """A pool whose threads all run from the start: an outage, which needs them all, makes the worker no larger."""
-    pool = ThreadPoolExecutor(HANDS, thread_name_prefix=name)
-    together = threading.Barrier(HANDS)
-    wait([pool.submit(together.wait) for _ in range(HANDS)])
+def thread_pool(name: str) -> ThreadPoolExecutor:
+    """Start a pool with all of its threads: an outage, which needs them all, must not make the process larger."""
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+    all_started = threading.Barrier(THREADS)
+    wait([pool.submit(all_started.wait) for _ in range(THREADS)])
     return pool
 
 
-def _guarded(call: Callable[[], Result]) -> Result | StorageError:
+def image_key(frame: FrameCaptured) -> str:
+    """Return the key of a frame's image in object storage."""
+    return frame.image_key or f"{frame.frame.storage_key}/image.{SUFFIXES[frame.encoding]}"
+
+
+def _attempt(call: Callable[[], Result]) -> Result | StorageError:
     try:
         return call()
     except StorageError as error:
         return error
 
 
-def _is_away(error: StorageError) -> bool:
-    """Whether it is the storage that fails, not the question that was put to it."""
+def _is_unavailable(error: StorageError) -> bool:
+    """Return whether the storage failed, rather than the request being at fault."""
     return not isinstance(error, ObjectNotFound | ObjectTooLarge | InvalidKey)
-
-
-def image_key(frame: FrameCaptured) -> str:
-    """Where the image of a frame is kept."""
-    return frame.image_key or f"{frame.frame.storage_key}/image.{SUFFIXES[frame.encoding]}"
-
-
-def _to_keep(frame: FrameCaptured) -> ImageDeferred:
-    return ImageDeferred(
-        frame=frame.frame,
-        key=image_key(frame),
-        content_type=CONTENT_TYPES[frame.encoding],
-        image=frame.image,
-    )
-
-
-def _content(outcome: bytes | StorageError) -> bytes | Missing:
-    if isinstance(outcome, StorageError):
-        return Missing(str(outcome), passing=_is_away(outcome))
-    return outcome

@@ -1,4 +1,4 @@
-"""Batches that wait a little to grow: one run of the network and one commit for several frames."""
+"""Gather frames into batches: one run of the network and one commit for several frames."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from shared.messaging.port import Delivery, Subscription
 
 
 class MicroBatches:
-    """A `Subscription` whose batches are full, or as full as they got within a time limit after their first frame.
+    """A `Subscription` whose batches are full, or as full as they get within a time limit after their first frame.
 
-    While a batch is judged the next one gathers in the prefetch, so under load nothing waits.
+    While a batch is inspected, the next one gathers in the prefetch, so no frame waits under load.
     """
 
     def __init__(self, inner: Subscription, gather_seconds: float, suspects: str) -> None:
-        """Gather for so long after the first frame; what comes from the queue ``suspects`` is judged alone."""
+        """Gather for ``gather_seconds`` after the first frame; deliver frames of queue ``suspects`` one by one."""
         self._inner = inner
         self._gather_seconds = gather_seconds
         self._suspects = suspects
-        self._alone: list[Delivery] = []
+        self._suspect: list[Delivery] = []
 
     def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
-        """See the port; a suspect that turns up while a batch gathers is the next batch."""
-        if self._alone:
-            return [self._alone.pop()]
+        """Receive a batch; a suspect that arrives while a batch gathers becomes the next batch."""
+        if self._suspect:
+            return [self._suspect.pop()]
         batch = list(self._inner.receive(most, wait_seconds))
         deadline = time.monotonic() + self._gather_seconds
         while batch and batch[0].queue != self._suspects and len(batch) < most:
@@ -33,19 +33,16 @@ class MicroBatches:
             if not more:
                 break
             if more[0].queue == self._suspects:
-                self._alone.extend(more)
+                self._suspect.extend(more)
                 break
             batch.extend(more)
         return batch
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """See the port."""
         self._inner.acknowledge(deliveries)
 
     def park(self, delivery: Delivery, reason: str) -> None:
-        """See the port."""
         self._inner.park(delivery, reason)
 
     def close(self) -> None:
-        """See the port."""
         self._inner.close()

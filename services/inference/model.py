@@ -1,4 +1,4 @@
-"""A model that judges: loaded from its bundle, proven to answer, asked, unloaded."""
+"""Load a model from its bundle, prove that it answers, judge images with it, and unload it."""
 
 from __future__ import annotations
 
@@ -18,47 +18,45 @@ from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
 
 Prepared = NDArray[np.float32]
-"""(height, width, channels): one image as the network sees it."""
+"""One image as the network takes it: (height, width, channels)."""
 
-MOST_PROVEN: Final = 8
-"""Images that are judged alone and together before a network is trusted."""
+PROOF_IMAGES: Final = 8
+"""Images that are judged one by one and as a batch, and must get the same scores, before a network is used."""
 
-MOST_WARMED: Final = 16
-"""Every batch of up to so many images is run once: OpenVINO prepares each size when it comes first, and would take
-time and memory for that in a backlog."""
+LARGEST_WARM_UP: Final = 16
+"""Each batch size up to this one is run once: OpenVINO prepares a size at its first use, which would take time and
+memory in a backlog."""
 
 _log = structlog.stdlib.get_logger("model")
 
 
-def unjudged(reason: str) -> Judgement:
-    """What is said of a frame that can't be judged."""
+def error_judgement(reason: str) -> Judgement:
+    """Return the judgement on a frame that can't be inspected."""
     return Judgement(Verdict.ERROR, reason, {}, flagged=False)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network and the recipe that says what its answers mean."""
+    """A network, and the recipe that gives its outputs their meaning."""
 
     version: str
     recipe: Recipe
     engine: Engine
     form: str = Form.FP32
-    """Of the network: what a compiled form is called, or ``keras``."""
+    """The compiled form that runs, or ``keras``."""
 
     def judge(self, images: Sequence[Prepared]) -> list[Judgement]:
-        """Judge images, all in one run of the network. One that it has no number for gets an error."""
+        """Judge images in one run of the network; an image whose scores are not finite gets the verdict *error*."""
         if not images:
             return []
-        scores = scores_of(self.engine.logits(np.stack(images)), self.recipe.task)
-        return [self._judge(row) for row in scores]
-
-    def _judge(self, scores: NDArray[np.float32]) -> Judgement:
-        if not np.isfinite(scores).all():
-            return unjudged(f"model {self.version} answers with something that is no number: promote another one")
-        return judge(self.recipe, scores)
+        not_finite = f"model {self.version} answers with numbers that are not finite: promote another model"
+        return [
+            judge(self.recipe, scores) if np.isfinite(scores).all() else error_judgement(not_finite)
+            for scores in scores_of(self.engine.logits(np.stack(images)), self.recipe.task)
+        ]
 
     def unload(self) -> None:
-        """Give the network's memory back."""
+        """Free the memory of the network."""
         self.engine.close()
 
 
@@ -69,13 +67,13 @@ def load_model(
     largest_batch: int,
     form: Literal["auto", "fp32", "int8"] = "auto",
 ) -> Model:
-    """Load a bundle, and see that its network judges an image alone as it does in a batch.
+    """Load a bundle, and prove that its network judges an image alone as it does in a batch.
 
-    With ``auto``, an int8 form that this machine does not run so gives way to fp32.
+    With ``auto``, fp32 replaces an int8 form that fails this proof on this machine.
 
     Raises:
-        BundleError: the bundle does not hold what the engine needs, or not the form that is asked for.
-        EngineError: the network can't be loaded, or does not answer as its recipe says.
+        BundleError: the bundle lacks what the engine needs, or the form that was requested.
+        EngineError: the network can't be loaded, or its outputs do not match the recipe.
     """
     chosen = _form_of(bundle, kind, form)
     try:
@@ -83,7 +81,7 @@ def load_model(
     except EngineError as error:
         if form != "auto" or chosen != Form.INT8:
             raise
-        _log.warning("the int8 form is not fit for this machine; taking fp32", reason=str(error))
+        _log.warning("the int8 form fails on this machine; using fp32", reason=str(error))
         chosen = Form.FP32
         engine = _open_proven(bundle, chosen, threads, largest_batch)
     return Model(bundle.version, bundle.recipe, engine, chosen)
@@ -100,18 +98,17 @@ def _open_proven(bundle: Bundle, form: Form | Literal["keras"], threads: int, la
 
 
 def _form_of(bundle: Bundle, kind: str, wanted: str) -> Form | Literal["keras"]:
-    """A bundle has an int8 form where the trainer has proven that it judges alike; it is the fastest."""
     if kind == "tensorflow":
         return "keras"
     if wanted == "auto":
         return fastest_form(bundle)
     if not all(name in bundle.files for name in FORM_FILES[Form(wanted)]):
-        raise BundleError(f"it has no {wanted} form: set INFERENCE_FORM=auto, or promote a model that has one")
+        raise BundleError(f"the bundle has no {wanted} form: set INFERENCE_FORM=auto, or promote a model that has one")
     return Form(wanted)
 
 
 def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) -> Engine:
-    # an engine is imported when it is chosen: a worker loads one of them
+    # each engine is imported on demand: a worker loads only one of them
     if form == "keras":
         from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
 
@@ -124,19 +121,19 @@ def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) ->
 
 def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
     images = noise(recipe, largest_batch)
-    for size in (largest_batch, *range(1, min(largest_batch, MOST_WARMED + 1))):
+    for size in (largest_batch, *range(1, min(largest_batch, LARGEST_WARM_UP + 1))):
         _checked(engine, recipe, images[:size])
-    compared = noise(recipe, min(max(2, largest_batch), MOST_PROVEN))
+    compared = noise(recipe, min(max(2, largest_batch), PROOF_IMAGES))
     moved = moved_by_neighbours(lambda batch: _checked(engine, recipe, batch), recipe, compared)
     if moved > SAME_SCORE:
-        raise EngineError(f"the network judges an image by its neighbours: alone, a score moves by {moved:.2g}")
+        raise EngineError(f"a score depends on the other images of the batch: alone it differs by {moved:.2g}")
 
 
 def _checked(engine: Engine, recipe: Recipe, images: NDArray[np.float32]) -> Logits:
     logits = engine.logits(images)
     expected = (len(images), len(recipe.labels))
     if logits.shape != expected:
-        raise EngineError(f"the network answers {logits.shape} numbers, and recipe {recipe.name} asks for {expected}")
+        raise EngineError(f"the network gives {logits.shape} outputs, and recipe {recipe.name} needs {expected}")
     if not np.isfinite(logits).all():
-        raise EngineError("the network answers with something that is no number")
+        raise EngineError("the network answers with numbers that are not finite")
     return logits

@@ -1,4 +1,4 @@
-"""The model in production: followed while the line runs, and swapped between two batches."""
+"""Follow the model in production while the line runs, and swap models between two batches."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from shared.messaging.port import BrokerUnavailable, Subscription
 from shared.recipe import RecipeError
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 
-LISTEN_SECONDS: Final = 0.5
-"""How long a stop may go unheard."""
+POLL_SECONDS: Final = 0.5
+"""Longest wait before a request to stop is noticed."""
 REFUSAL_SECONDS: Final = 300.0
-"""How long a network that this worker could not run is left alone; a damaged bundle is read again at each look."""
+"""Pause before a network that this worker could not run is tried again; a damaged bundle is read at each check."""
 
 _log = structlog.stdlib.get_logger("production")
 
 
 class NoModel(RuntimeError):
-    """A batch was judged before a model was there."""
+    """A batch arrived before the first model."""
 
 
 class Production:
-    """Keeps the model that judges, and loads its successor beside it.
+    """Hold the current model, and load its successor in the background.
 
-    One thread follows the pointer to the model in production (`follow`), another one judges (`model`). While a model
-    can't be used, the one before it goes on judging.
+    One thread follows the pointer to the model in production (`follow`), and another thread inspects (`model`). While
+    the model in production can't be used, the previous model stays in use.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class Production:
         self._refused_until = 0.0
         self._arrived = threading.Event()
         self.trouble = ""
-        """Why the model in production does not judge; empty when it does."""
+        """Why the model in production is not in use; empty when it is."""
 
     @property
     def version(self) -> str | None:
-        """The version that judges the next frame; None before the first."""
+        """Return the version that inspects the next frame; None before the first model."""
         with self._lock:
             newest = self._successor or self._current
         return newest.version if newest else None
 
     def model(self) -> Model:
-        """The model for the next batch. Only the thread that judges calls this: here a successor takes over.
+        """Return the model for the next batch, and put a successor into use. Only the inspecting thread calls this.
 
         Raises:
-            NoModel: none has arrived yet; see `wait`.
+            NoModel: no model has arrived yet; see `wait`.
         """
         with self._lock:
             if self._successor:
@@ -78,56 +78,53 @@ class Production:
             return self._current
 
     def wait(self, stop: threading.Event, health: Health) -> None:
-        """Wait for the first model, or for ``stop``. The service is well meanwhile: frames wait in the queue."""
-        while not stop.is_set() and not self._arrived.wait(LISTEN_SECONDS):
+        """Wait for the first model, or for ``stop``. The service is healthy meanwhile: frames wait in the queue."""
+        while not stop.is_set() and not self._arrived.wait(POLL_SECONDS):
             health.beat()
 
     def follow(self, promotions: Subscription, every_seconds: float, stop: threading.Event, health: Health) -> None:
-        """Look at the pointer at the start, at each promotion, and every few seconds: a broadcast may be missed."""
-        next_look = 0.0
+        """Check the pointer at the start, at each promotion, and every few seconds: a broadcast may be lost."""
+        next_check = 0.0
         while not stop.is_set():
             health.beat()
-            if time.monotonic() >= next_look or self._heard(promotions, stop):
-                self.look()
-                next_look = time.monotonic() + every_seconds
+            if time.monotonic() >= next_check or self._promotion_arrived(promotions, stop):
+                self.check()
+                next_check = time.monotonic() + every_seconds
 
-    def look(self) -> None:
-        """Load the model in production, if it is another than the last one."""
+    def check(self) -> None:
+        """Load the model in production if it changed."""
         try:
             pointer = production_pointer(self._store, self._recipe)
             version = pointer.version if pointer else None
             if pointer is None:
-                self._say(f"no model of recipe {self._recipe} is in production: train one and promote it")
-            elif version != self.version and not self._is_refused(pointer.version):
+                self._report(f"no model of recipe {self._recipe} is in production: train one and promote it")
+            elif version != self.version and not (version == self._refused and self._clock() < self._refused_until):
                 self._prepare(pointer)
         except (StorageError, BundleError) as error:
-            self._say(f"can't look which model is in production: {error}")
+            self._report(f"can't read which model is in production: {error}")
         else:
             if version is not None and version == self.version:
                 self.trouble, self._refused = "", None
 
-    def _heard(self, promotions: Subscription, stop: threading.Event) -> bool:
+    def _promotion_arrived(self, promotions: Subscription, stop: threading.Event) -> bool:
         try:
-            deliveries = promotions.receive(most=100, wait_seconds=LISTEN_SECONDS)
+            deliveries = promotions.receive(most=100, wait_seconds=POLL_SECONDS)
         except BrokerUnavailable:
-            stop.wait(LISTEN_SECONDS)
+            stop.wait(POLL_SECONDS)
             return False
         promotions.acknowledge(deliveries)
         return bool(deliveries)
-
-    def _is_refused(self, version: str) -> bool:
-        return version == self._refused and self._clock() < self._refused_until
 
     def _prepare(self, pointer: ProductionPointer) -> None:
         version = pointer.version
         try:
             model = self._load(read_bundle(self._store, self._recipe, version, pointer.digest))
         except (BundleError, ObjectNotFound) as error:
-            self._say(f"model {version} can't be used: {error}")
+            self._report(f"model {version} can't be used: {error}")
             return
         except (RecipeError, EngineError) as error:
             self._refused, self._refused_until = version, self._clock() + REFUSAL_SECONDS
-            self._say(f"model {version} can't be used: {error}")
+            self._report(f"model {version} can't be used: {error}")
             return
         with self._lock:
             replaced, self._successor = self._successor, model
@@ -141,9 +138,9 @@ class Production:
             metrics.MODEL.remove(previous.recipe.name, previous.version)
             previous.unload()
         metrics.MODEL.labels(successor.recipe.name, successor.version).set(1)
-        _log.info("judging with model", version=successor.version, form=successor.form, engine=successor.engine.name)
+        _log.info("model in use", version=successor.version, form=successor.form, engine=successor.engine.name)
 
-    def _say(self, trouble: str) -> None:
+    def _report(self, trouble: str) -> None:
         if trouble != self.trouble:
-            _log.error(trouble, judging=self.version or "nothing: frames wait in the queue")
+            _log.error(trouble, in_use=self.version or "none: frames wait in the queue")
         self.trouble = trouble

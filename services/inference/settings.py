@@ -1,4 +1,4 @@
-"""What an inference worker needs to know."""
+"""Settings of an inference worker."""
 
 from __future__ import annotations
 
@@ -13,32 +13,30 @@ from shared.settings import ServiceSettings
 
 
 class InferenceSettings(ServiceSettings):
-    """From the environment, with the prefix ``INFERENCE_``."""
+    """Settings from the environment, with the prefix ``INFERENCE_``."""
 
     model_config = SettingsConfigDict(env_prefix="INFERENCE_", env_ignore_empty=True)
 
-    recipe: Name = Field(description="name of the recipe whose model in production judges")
+    recipe: Name = Field(description="name of the recipe whose model in production inspects the frames")
     engine: Literal["openvino", "tensorflow"] = Field("openvino", description="what runs the network")
     form: Literal["auto", "fp32", "int8"] = Field(
-        "auto", description="of the network, for OpenVINO; auto: int8 where the model has it, which is the fastest"
+        "auto", description="of the network, for OpenVINO; auto: int8, the fastest, where the model has it"
     )
-    threads: int = Field(1, ge=0, le=1024, description="for the network; 0: one on each physical core")
-    batch: int = Field(16, ge=1, le=256, description="frames judged at once, at most")
+    threads: int = Field(1, ge=0, le=1024, description="of the network; 0: one for each physical core")
+    batch: int = Field(16, ge=1, le=256, description="largest number of frames in a batch")
     batch_wait_ms: float = Field(5.0, ge=0, le=1000, description="how long a batch waits for more frames")
-    model_check_seconds: float = Field(
-        10.0, gt=0, le=3600, description="between two looks at which model is in production"
-    )
+    model_check_seconds: float = Field(10.0, gt=0, le=3600, description="between two checks of the model in production")
     storage_wait_seconds: float = Field(
-        2.0, gt=0, le=60, description="how long a batch waits for object storage before its images are kept later"
+        2.0, gt=0, le=60, description="how long a batch waits for object storage before it defers its images"
     )
     storage_pause_seconds: float = Field(
-        5.0, gt=0, le=600, description="how long object storage is left alone after it failed"
+        5.0, gt=0, le=600, description="how long object storage is not called after it failed"
     )
-    report_seconds: float = Field(5.0, gt=0, le=60, description="between two reports of the worker about itself")
+    report_seconds: float = Field(5.0, gt=0, le=60, description="between two reports of the worker")
 
     @field_validator("engine")
     @classmethod
-    def _engine_is_installed(cls, engine: str) -> str:
+    def _check_engine(cls, engine: str) -> str:
         if find_spec(engine) is None:
             raise ValueError(f"{engine} is not installed here: install its packages, or choose another engine")
         return engine

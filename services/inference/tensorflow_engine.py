@@ -1,4 +1,4 @@
-"""Networks on TensorFlow: the second engine, in the only module of inference that imports it."""
+"""Run networks on TensorFlow, the second engine. Only this module of the service imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from shared.engines.port import EngineError, Images, Logits
 
 
 class TensorFlowEngine:
-    """A network in Keras's own format, as it was trained."""
+    """A network in the Keras format, as it was trained."""
 
     def __init__(self, content: bytes, threads: int = 0) -> None:
         """Load a network.
 
         Args:
             content: the ``.keras`` file.
-            threads: at most so many; 0 for TensorFlow's own choice. The first network of a process decides.
+            threads: most threads; 0 for the default of TensorFlow. The first network of a process decides.
 
         Raises:
-            EngineError: this is no network of Keras's, or one that would run code of its own when loaded.
+            EngineError: the file is not a Keras network, or it would run code when loaded.
         """
-        with suppress(RuntimeError):  # TensorFlow is running already, with the threads of the first network
+        with suppress(RuntimeError):  # TensorFlow already runs with the threads of the first network
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._network = load_network(content)
         signature = tf.TensorSpec((None, *self._network.input_shape[1:]), tf.float32)
@@ -32,16 +32,13 @@ class TensorFlowEngine:
 
     @property
     def name(self) -> str:
-        """The library and its version."""
         return f"tensorflow {tf.__version__}"
 
     def logits(self, images: Images) -> Logits:
-        """Run the network."""
         try:
             return np.asarray(self._run(images), np.float32)
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
             raise EngineError(f"TensorFlow can't run the network: {str(error).splitlines()[0]}") from error
 
     def close(self) -> None:
-        """Give its memory back."""
         del self._run, self._network

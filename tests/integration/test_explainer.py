@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.explainer.handler import Explainer
-from services.explainer.image_store import Gallery
+from services.explainer.image_store import ImageStore
 from services.explainer.loading import load_model
 from services.explainer.models import Models
 from shared.contracts.bundle import Bundle, write_bundle
@@ -53,7 +53,7 @@ def store(tmp_path: Path, bundle: Bundle) -> Disk:
 
 @pytest.fixture
 def explainer(store: Disk) -> Explainer:
-    return Explainer(Models(store, 2, load_model), Gallery(store, image_wait_seconds=0))
+    return Explainer(Models(store, 2, load_model), ImageStore(store, image_wait_seconds=0))
 
 
 def _flagged(
@@ -191,7 +191,7 @@ def test_grey_images_are_explained(store: Disk) -> None:
     grey = paint_bundle("v1", recipe=recipe, keras=True)
     write_bundle(store, grey.manifest, grey.files)
     frame = _kept(store, _flagged(0, [0.9, 0.1, 0.1, 0.9], recipe=recipe), _with_spots(("red", 60, 20)))
-    (answer,) = _explained(Explainer(Models(store, 1, load_model), Gallery(store, 0)).explain([frame]))
+    (answer,) = _explained(Explainer(Models(store, 1, load_model), ImageStore(store, 0)).explain([frame]))
     assert answer.reason == ""
     assert answer.heatmaps["length"].peak is not None
     assert 60 <= answer.heatmaps["length"].peak[0] < 72
@@ -205,7 +205,7 @@ def test_an_image_that_is_not_there_yet_is_waited_for_and_then_given_up(store: D
             return self.now
 
     clock = Clock()
-    explainer = Explainer(Models(store, 1, load_model), Gallery(store, image_wait_seconds=30, clock=clock))
+    explainer = Explainer(Models(store, 1, load_model), ImageStore(store, image_wait_seconds=30, clock=clock))
     late, never = _flagged(0, [0.1, 0.9, 0.1, 0.1]), _flagged(1, [0.1, 0.9, 0.1, 0.1])
     with pytest.raises(RetryLater, match="is not in object storage yet"):
         explainer.explain([late, never])
@@ -222,18 +222,18 @@ def test_an_image_that_is_not_there_yet_is_waited_for_and_then_given_up(store: D
 
 def test_the_time_in_which_storage_is_away_does_not_count_as_waiting(store: Disk) -> None:
     now = [0.0]
-    gallery = Gallery(store, image_wait_seconds=30, clock=lambda: now[0])
+    image_store = ImageStore(store, image_wait_seconds=30, clock=lambda: now[0])
     frame = _flagged(0, [0.1, 0.9, 0.1, 0.1])
     store.away = True
     for now[0] in (0.0, 20.0, 40.0, 60.0):
         with pytest.raises(RetryLater, match="the disk was taken away"):
-            gallery.images([frame])
+            image_store.fetch([frame])
     store.away = False
     for now[0] in (61.0, 89.0):
         with pytest.raises(RetryLater, match="is not in object storage yet"):
-            gallery.images([frame])
+            image_store.fetch([frame])
     now[0] = 91.0
-    (given_up,) = gallery.images([frame])
+    (given_up,) = image_store.fetch([frame])
     assert "did not arrive" in getattr(given_up, "reason", "")
 
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.explainer.cli.commands import app
-from services.explainer.cli.marked import MarkedFolderError, learned_from, marked_images
+from services.explainer.cli.marked import MarkedFolderError, marked_images, training_images
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from shared.contracts.bundle import Bundle, write_bundle_folder
@@ -138,7 +138,7 @@ def test_of_few_images_nothing_is_said(subject: Subject, spots: Path) -> None:
     assert label.reason == "only 3 images have a mask, and 10 are needed"
 
 
-def test_more_images_than_are_wanted_are_drawn_by_lot_alike_for_one_seed(subject: Subject, spots: Path) -> None:
+def test_more_images_than_are_wanted_are_random_sample_alike_for_one_seed(subject: Subject, spots: Path) -> None:
     marked = marked_images(spots, subject.recipe)
     one, again, other = (score_heatmaps(subject, marked, most=6, most_curves=1, seed=seed) for seed in (1, 1, 2))
     assert one.labels["good"].images == 6
@@ -180,7 +180,7 @@ def test_the_command_prints_a_table_and_writes_a_report_without_the_images_that_
 ) -> None:
     learned = "name,good,error,break,length\n0.png,False,True,False,False\n2.png,False,True,False,False\n"
     model = pack({**bundle.files, "train.csv": learned.encode()}, bundle.recipe, "v1", "features")
-    assert learned_from(model) == {"0.png", "2.png"}
+    assert training_images(model) == {"0.png", "2.png"}
     write_bundle_folder(tmp_path / "model", model)
     code, out, _ = _command(tmp_path / "model", spots, "--report", str(tmp_path / "reports/scores.json"))
     assert code == 0
@@ -189,7 +189,7 @@ def test_the_command_prints_a_table_and_writes_a_report_without_the_images_that_
     assert HeatmapScores.model_validate(written).labels["error"].trustworthy
 
 
-def test_several_models_are_scored_on_the_same_images_drawn_by_lot(spots: Path, bundle: Bundle, tmp_path: Path) -> None:
+def test_several_models_are_scored_on_the_same_random_images(spots: Path, bundle: Bundle, tmp_path: Path) -> None:
     for version, learned in (("v1", "0.png"), ("v2", "2.png")):
         table = f"name,good,error,break,length\n{learned},False,True,False,False\n".encode()
         model = pack({**bundle.files, "train.csv": table}, bundle.recipe, version, "features")

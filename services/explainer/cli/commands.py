@@ -1,4 +1,4 @@
-"""The explainer's commands for people. What needs TensorFlow is imported when it is asked for: that takes seconds."""
+"""Define the commands of the explainer; TensorFlow, which takes seconds to import, is imported by a command."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ WRONG_INPUT: Final = 2
 
 @app.callback()
 def _commands() -> None:
-    """Let each command be named, though it were the only one."""
+    """Make typer ask for the name of the command even while there is only one."""
 
 
 @contextmanager
-def complaints() -> Iterator[None]:
-    """What people can put right is told in a line, with exit code 2 and without a traceback."""
+def reported_errors() -> Iterator[None]:
+    """Report an error that the user can correct in one line, with exit code 2 and without a traceback."""
     try:
         yield
     except (MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadableImage, OSError) as error:
@@ -44,7 +44,7 @@ def complaints() -> Iterator[None]:
 
 
 def workbench() -> ModuleType:
-    """The commands' work, which needs TensorFlow."""
+    """Import the module that carries out the commands, which needs TensorFlow."""
     return import_quietly("services.explainer.cli.workbench")
 
 
@@ -58,7 +58,7 @@ def show(
     side: Annotated[int, typer.Option(min=32, max=1024, help="Height of each image, in pixels.")] = 224,
 ) -> None:
     """Show what a model finds in images and where it looks, side by side, each label in the recipe's colour."""
-    with complaints():
+    with reported_errors():
         wanted = [row for row in rows.split(",") if row]
         if not wanted or not set(wanted) <= set(ROWS):
             raise WrongRequest(f"rows are some of {', '.join(ROWS)}, and not {rows!r}")
@@ -77,7 +77,7 @@ def score(
     report: Annotated[Path | None, typer.Option(help="Gets the scores as JSON; of several models, by version.")] = None,
 ) -> None:
     """Measure the heatmaps of models on marked images; those that one of them was trained on are passed over."""
-    with complaints():
+    with reported_errors():
         bench = workbench()
         scores = bench.score(model, data, images=images, most=most, curves=curves, seed=seed)
         for version, of_model in scores.items():

@@ -1,4 +1,4 @@
-"""The marked images of a folder: its tables of labels and groups, and the masks beside them."""
+"""Read the images of a folder that have masks, with the tables of labels and groups beside them."""
 
 from __future__ import annotations
 
@@ -16,36 +16,35 @@ from shared.recipe import Recipe
 
 LABELS: Final = "labels.csv"
 GROUPS: Final = "groups.csv"
-LEARNED: Final = "train.csv"
-"""Of a bundle: what its model was trained on."""
+TRAINING_TABLE: Final = "train.csv"
+"""The file of a bundle that lists the images of its training split."""
 TRUE: Final = frozenset({"true", "1"})
 
 
 class MarkedFolderError(ValueError):
-    """A folder that heatmaps can't be held to; the message says what it lacks."""
+    """A folder can't be used to measure heatmaps; the message says what it lacks."""
 
 
-def marked_images(folder: Path, recipe: Recipe, passed_over: Collection[str] = ()) -> list[MarkedImage]:
-    """The images of a folder that have a mask of one of the recipe's labels.
+def marked_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) -> list[MarkedImage]:
+    """Return the images of a folder that have a mask of one of the recipe's labels.
 
     Args:
         folder: with images/, labels.csv, perhaps groups.csv, and masks/ or masks_by_label/.
         recipe: of the model.
-        passed_over: names of images to leave out.
+        excluded: names of images to leave out.
 
     Raises:
-        MarkedFolderError: there is no table, it lacks a label, or no image is marked.
+        MarkedFolderError: a table is missing, a label is missing from it, or no image has a mask.
     """
     rows = _rows(folder / LABELS)
     missing = [name for name in ("name", *recipe.label_names) if name not in rows[0]]
     if missing:
-        raise MarkedFolderError(f"{folder / LABELS} has no column {', '.join(missing)}, which the recipe asks for")
+        raise MarkedFolderError(f"{folder / LABELS} has no column {', '.join(missing)}, which the recipe needs")
     groups = {row["name"]: row["group"] for row in _rows(folder / GROUPS)} if (folder / GROUPS).is_file() else {}
     marked = [
         MarkedImage(folder / "images" / row["name"], groups.get(row["name"], row["name"]), masks)
         for row in rows
-        if row["name"] not in passed_over
-        and (masks := masks_of(folder, row["name"], _true_labels(row, recipe), recipe))
+        if row["name"] not in excluded and (masks := masks_of(folder, row["name"], _true_labels(row, recipe), recipe))
     ]
     if not marked:
         raise MarkedFolderError(
@@ -55,17 +54,17 @@ def marked_images(folder: Path, recipe: Recipe, passed_over: Collection[str] = (
     return marked
 
 
-def drawn_by_lot(marked: Sequence[MarkedImage], most: int | None, seed: int) -> list[MarkedImage]:
-    """At most so many of them, alike for one seed; None for all."""
+def random_sample(marked: Sequence[MarkedImage], most: int | None, seed: int) -> list[MarkedImage]:
+    """Return at most ``most`` images, the same ones for the same seed; all of them for None."""
     if most is None or len(marked) <= most:
         return list(marked)
     rows = np.random.default_rng(seed).permutation(len(marked))[:most]
     return [marked[row] for row in sorted(rows)]
 
 
-def learned_from(bundle: Bundle) -> frozenset[str]:
-    """The names of the images that a model was trained on, as far as its bundle lists them."""
-    table = bundle.files.get(LEARNED, b"").decode()
+def training_images(bundle: Bundle) -> frozenset[str]:
+    """Return the names of the images that a model was trained on, as far as its bundle lists them."""
+    table = bundle.files.get(TRAINING_TABLE, b"").decode()
     return frozenset(row.get("name", "") for row in csv.DictReader(io.StringIO(table)))
 
 

@@ -1,4 +1,4 @@
-"""Images that a command is given: a file each, and perhaps the labels whose heatmaps are wanted."""
+"""Read the arguments of ``show``: image files, each with the labels whose heatmaps the user requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.recipe import Recipe
 
 
 class WrongRequest(ValueError):
-    """A command can't be followed; the message says what it lacks."""
+    """The arguments of a command are wrong; the message says how to correct them."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Request:
 
     image: Image
     labels: tuple[str, ...]
-    """None: what the explainer would choose."""
+    """The labels to explain; empty for those that the explainer chooses."""
 
 
 def read_request(word: str, recipe: Recipe) -> Request:
@@ -27,7 +27,7 @@ def read_request(word: str, recipe: Recipe) -> Request:
 
     Raises:
         WrongRequest: there is no such file or label.
-        UnreadableImage: the file is no image.
+        UnreadableImage: the file is not an image.
     """
     file, _, listed = word.rpartition("=") if "=" in word else (word, "", "")
     labels = tuple(label for label in listed.split(",") if label)

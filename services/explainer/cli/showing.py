@@ -1,4 +1,4 @@
-"""An image of images: what the camera saw, where a model looked, and both merged."""
+"""Draw images side by side: the camera's image, its heatmaps, and both merged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACKGROUND: Final = 255
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One image with its heat, and what to write below it, each word in its colour."""
+    """An image with its heatmaps and its caption, each word in the colour of its label."""
 
     image: Image
     heat: Sequence[Layer]
@@ -32,11 +32,11 @@ class Exhibit:
 
 
 def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -> Image:
-    """Exhibits side by side.
+    """Draw exhibits side by side.
 
     Args:
         exhibits: from left to right.
-        rows: what is shown of each, from top to bottom.
+        rows: what to show of each exhibit, from top to bottom.
         side: height of every image, in pixels.
     """
     columns = [_column(exhibit, rows, side) for exhibit in exhibits]

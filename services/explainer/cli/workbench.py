@@ -1,4 +1,4 @@
-"""The commands' work: models out of folders, measured and shown. Importing this imports TensorFlow."""
+"""Carry out the commands: load models from folders, measure and show them. This module imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from services.explainer.cli.marked import drawn_by_lot, learned_from, marked_images
+from services.explainer.cli.marked import marked_images, random_sample, training_images
 from services.explainer.cli.requests import Request, WrongRequest, read_request
 from services.explainer.cli.showing import Exhibit, Row, draw_exhibits
 from shared.contracts.bundle import read_bundle_folder
@@ -21,7 +21,7 @@ from shared.explain.scoring import Subject, score_heatmaps
 from shared.explain.targets import questions_about
 from shared.imaging.codec import encode
 from shared.imaging.preprocessing import prepare
-from shared.verdict import Judgement, judge, scores_of
+from shared.verdict import judge, scores_of
 
 SUFFIXES: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".png": "png"}
 COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", "insertion", "alike")
@@ -30,43 +30,43 @@ COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", 
 def score(
     models: Sequence[Path], data: Path, *, images: int | None, most: int, curves: int, seed: int
 ) -> dict[str, HeatmapScores]:
-    """Measure the heatmaps of bundles on the marked images of a folder: all on the same, which none was trained on.
+    """Measure the heatmaps of models on the same images of a folder, none of which trained one of the models.
 
     Returns:
-        Of each model version, in the order of the bundles.
+        The scores by model version, in the order of ``models``.
 
     Raises:
         BundleError: a model can't be used.
-        MarkedFolderError: the folder lacks something.
+        MarkedFolderError: the folder can't be used.
         WrongRequest: two models have the same version.
-        UnreadableImage: an image or mask is no image.
+        UnreadableImage: an image or a mask can't be decoded.
     """
     bundles = {bundle.version: bundle for bundle in map(read_bundle_folder, models)}
     if len(bundles) < len(models):
         raise WrongRequest("two of these models have the same version: give each once")
-    known = frozenset[str]().union(*map(learned_from, bundles.values()))
+    known = frozenset[str]().union(*map(training_images, bundles.values()))
     found = {}
     for version, bundle in bundles.items():
-        marked = drawn_by_lot(marked_images(data, bundle.recipe, known), images, seed)
+        marked = random_sample(marked_images(data, bundle.recipe, known), images, seed)
         subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
         found[version] = score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
     return found
 
 
 def as_json(scores: Mapping[str, HeatmapScores]) -> str:
-    """The scores of a model, or of several by their versions."""
+    """Return the scores of one model, or of several by their versions, as JSON."""
     if len(scores) == 1:
         return next(iter(scores.values())).model_dump_json(indent=1)
     return json.dumps({version: of_model.model_dump(mode="json") for version, of_model in scores.items()}, indent=1)
 
 
 def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], side: int) -> None:
-    """Judge and explain images, and write one image of all of them.
+    """Judge and explain images, and draw all of them into one image.
 
     Raises:
         BundleError: the model can't be used.
-        WrongRequest: an image or label is not there, or the file to write is no image's.
-        UnreadableImage: a file is no image.
+        WrongRequest: an image or label does not exist, or ``out`` is not an image file.
+        UnreadableImage: a file is not an image.
     """
     if out.suffix not in SUFFIXES:
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
@@ -84,39 +84,38 @@ def _exhibit(request: Request, subject: Subject) -> Exhibit:
     questions = questions_about(judgement.findings, recipe, request.labels)
     maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])
     heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
-    words = [(_found(question.label.name, judgement), question.label.colour) for question in questions]
+    words = []
+    for question in questions:
+        finding = judgement.findings[question.label.name]
+        words.append(
+            (f"{'' if finding.present else 'not '}{question.label.name} {finding.score:.2f}", question.label.colour)
+        )
     layers = [(heat.pixels, question.label.colour) for heat, question in zip(heats, questions, strict=True)]
     return Exhibit(image, layers, words)
 
 
-def _found(label: str, judgement: Judgement) -> str:
-    return f"{'' if judgement.findings[label].present else 'not '}{label} {judgement.findings[label].score:.2f}"
-
-
 def table_of(scores: HeatmapScores) -> str:
-    """Scores as a table in Markdown."""
+    """Return scores as a Markdown table."""
     head = (
         f"{scores.method} at layer {scores.layer}; "
-        f"a peak may lie {100 * scores.tolerance:.0f} % of the shorter side beside the mask"
+        f"a peak may lie {100 * scores.tolerance:.0f} % of the shorter side outside the mask"
     )
-    rows = [
-        f"| {name} | {label.images} | {' | '.join(_cell(label, column) for column in COLUMNS)} | {_trust(label)} |"
-        for name, label in scores.labels.items()
-    ]
+    rows = []
+    for name, label in scores.labels.items():
+        trust = {True: "yes", False: "no", None: "not known"}[label.trustworthy]
+        trust += f": {label.reason}" if label.reason else ""
+        cells = " | ".join(_cell(label, column) for column in COLUMNS)
+        rows.append(f"| {name} | {label.images} | {cells} | {trust} |")
     titles = ("label", "images", *COLUMNS, "trustworthy")
     return "\n".join([head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows])
 
 
 def _cell(label: LabelHeatmaps, column: str) -> str:
-    """A number with its interval; of the curves, beside the number of a map drawn by lot."""
+    """Format a value with its interval, or, for the curves, beside the value of a random map."""
     found: Measured = getattr(label, column)
-    by_lot: Measured | None = getattr(label, f"{column}_random", None)
-    if by_lot is not None:
-        return f"{found.value:.2f} (by lot {by_lot.value:.2f})"
+    random: Measured | None = getattr(label, f"{column}_random", None)
+    if random is not None:
+        return f"{found.value:.2f} (random {random.value:.2f})"
     if column in ("random", "area"):
         return f"{found.value:.2f}"
     return f"{found.value:.2f} ({found.low:.2f} – {found.high:.2f})"
-
-
-def _trust(label: LabelHeatmaps) -> str:
-    return {True: "yes", False: "no", None: "not known"}[label.trustworthy] + (f": {label.reason}" * bool(label.reason))

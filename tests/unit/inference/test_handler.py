@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.inference.deferred import Deferred
+from services.inference.deferred import DeferredWork
 from services.inference.handler import Inspector
-from services.inference.image_store import Images
+from services.inference.image_store import ImageStore
 from services.inference.model import Model, load_model
 from shared.imaging.codec import encode
 from shared.messages import FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> AwayStore:
 
 
 def _inspector(model: Model, store: ObjectStore) -> Inspector:
-    return Inspector(lambda: model, Images(store, wait_seconds=60, pause_seconds=60))
+    return Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60))
 
 
 def _verdicts(answers: list[Message]) -> list[FrameInspected]:
@@ -131,7 +131,7 @@ def test_a_model_that_answers_no_number_gives_error_verdicts(model: Model, store
         _inspector(broken, store).inspect([captured(0, painted("blue")), captured(1, painted("blue"))])
     )
     assert first.verdict is Verdict.ERROR
-    assert "model v2 answers with something that is no number" in first.reason
+    assert "model v2 answers with numbers that are not finite" in first.reason
     assert second.verdict is Verdict.NG
 
 
@@ -178,7 +178,7 @@ def test_a_flagged_frame_whose_image_waits_for_storage_is_explained_when_the_ima
     assert verdict.flagged
     assert verdict.route == "passed", "the explainer does not hear of it yet"
     store.away = False
-    (again,) = Deferred(store).catch_up([answer for answer in answers if isinstance(answer, ImageDeferred)])
+    (again,) = DeferredWork(store).finish([answer for answer in answers if isinstance(answer, ImageDeferred)])
     assert isinstance(again, FrameInspected)
     assert again.route == "flagged"
     assert again.model_copy(update={"image_waits": True}) == verdict
@@ -217,5 +217,5 @@ def test_what_is_no_frame_is_rejected(model: Model, store: AwayStore) -> None:
     frame = captured(0, b"").frame
     key = f"{frame.storage_key}/image.png"
     image = ImageDeferred(frame=frame, key=key, content_type="image/png", image=b"x")
-    with pytest.raises(Reject, match="ImageDeferred is no frame"):
+    with pytest.raises(Reject, match="ImageDeferred is not a frame"):
         _inspector(model, store).inspect([image])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.inference.deferred import Deferred
-from services.inference.image_store import HANDS, Breaker, Images, started_threads
+from services.inference.deferred import DeferredWork
+from services.inference.image_store import THREADS, CircuitBreaker, ImageStore, thread_pool
 from shared.messages import FrameCaptured, FrameDeferred, ImageDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
@@ -39,13 +39,13 @@ class HangingStore(FilesystemStore):
         super().put(key, content, content_type)
 
 
-def test_a_failed_storage_is_left_alone_but_for_one_probe_after_each_pause() -> None:
+def test_a_failed_storage_is_not_called_except_for_one_probe_after_each_pause() -> None:
     clock = Clock()
-    breaker = Breaker(5, clock)
-    assert breaker.storage_answers
+    breaker = CircuitBreaker(5, clock)
+    assert breaker.is_closed
     assert not breaker.probe_is_due()
     breaker.failed("no answer")
-    assert not breaker.storage_answers
+    assert not breaker.is_closed
     assert not breaker.probe_is_due()
     clock.now = 5.1
     assert breaker.probe_is_due()
@@ -54,21 +54,21 @@ def test_a_failed_storage_is_left_alone_but_for_one_probe_after_each_pause() -> 
     clock.now = 10.3
     assert breaker.probe_is_due()
     breaker.succeeded()
-    assert breaker.storage_answers
+    assert breaker.is_closed
 
 
 def test_a_storage_that_hangs_costs_one_wait_and_not_one_for_each_frame(tmp_path: Path) -> None:
     store = HangingStore(tmp_path)
-    images = Images(store, wait_seconds=0.5, pause_seconds=0.01)
+    images = ImageStore(store, wait_seconds=0.5, pause_seconds=0.01)
     frames = [captured(number, painted("blue")) for number in range(4)]
     started = time.monotonic()
-    left = [images.keep(frames) for _ in range(100)]
+    left = [images.store(frames) for _ in range(100)]
     assert time.monotonic() - started < 25
     assert [len(batch) for batch in left] == [4] * 100
     store.answers.set()
 
 
-def test_the_images_of_a_batch_are_kept_side_by_side(tmp_path: Path) -> None:
+def test_the_images_of_a_batch_are_stored_in_parallel(tmp_path: Path) -> None:
     together = threading.Barrier(8)
 
     class AllAtOnce(FilesystemStore):
@@ -76,17 +76,17 @@ def test_the_images_of_a_batch_are_kept_side_by_side(tmp_path: Path) -> None:
             together.wait(60)
             super().put(key, content, content_type)
 
-    images = Images(AllAtOnce(tmp_path), wait_seconds=60, pause_seconds=60)
-    assert images.keep([captured(number, painted("blue")) for number in range(8)]) == []
+    images = ImageStore(AllAtOnce(tmp_path), wait_seconds=60, pause_seconds=60)
+    assert images.store([captured(number, painted("blue")) for number in range(8)]) == []
 
 
 def test_storage_that_is_back_is_used_again(tmp_path: Path) -> None:
     store = HangingStore(tmp_path)
-    images = Images(store, wait_seconds=0.5, pause_seconds=0.1)
+    images = ImageStore(store, wait_seconds=0.5, pause_seconds=0.1)
     frames = [captured(number, painted("blue")) for number in range(4)]
-    assert len(images.keep(frames)) == 4
+    assert len(images.store(frames)) == 4
     store.answers.set()
-    wait_until(lambda: images.keep(frames) == [], 120, "storage to be used again")
+    wait_until(lambda: images.store(frames) == [], 120, "storage to be used again")
     assert len(list(store.keys("frames/"))) == 4
 
 
@@ -100,28 +100,28 @@ def _deferred_image() -> ImageDeferred:
     )
 
 
-def test_a_deferred_image_is_kept_under_its_key(tmp_path: Path) -> None:
+def test_a_deferred_image_is_stored_under_its_key(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     image = _deferred_image()
-    assert Deferred(store).catch_up([image]) == []
+    assert DeferredWork(store).finish([image]) == []
     assert store.get(image.key) == image.image
 
 
 def test_a_deferred_image_with_the_verdict_on_another_frame_is_rejected(tmp_path: Path) -> None:
     image = _deferred_image()
     other = inspected(1, flagged=True)
-    with pytest.raises(Reject, match="is on another one"):
-        Deferred(FilesystemStore(tmp_path)).catch_up([image.model_copy(update={"verdict": other})])
+    with pytest.raises(Reject, match="is about another frame"):
+        DeferredWork(FilesystemStore(tmp_path)).finish([image.model_copy(update={"verdict": other})])
 
 
-def test_a_deferred_frame_goes_back_to_be_judged_when_storage_answers(tmp_path: Path) -> None:
+def test_a_deferred_frame_is_inspected_when_storage_answers(tmp_path: Path) -> None:
     frame = captured(3, b"", stored_as="large.png")
-    (again,) = Deferred(FilesystemStore(tmp_path)).catch_up([FrameDeferred.model_validate(frame.model_dump())])
+    (again,) = DeferredWork(FilesystemStore(tmp_path)).finish([FrameDeferred.model_validate(frame.model_dump())])
     assert type(again) is FrameCaptured
     assert again == frame
 
 
-def test_what_is_deferred_stays_so_while_storage_is_away(tmp_path: Path) -> None:
+def test_deferred_work_waits_while_storage_is_unavailable(tmp_path: Path) -> None:
     class Away(FilesystemStore):
         def put(self, key: str, content: bytes, content_type: str = "") -> None:
             raise StorageUnavailable("away")
@@ -129,26 +129,26 @@ def test_what_is_deferred_stays_so_while_storage_is_away(tmp_path: Path) -> None
         def exists(self, key: str) -> bool:
             raise StorageUnavailable("away")
 
-    deferred = Deferred(Away(tmp_path))
+    deferred = DeferredWork(Away(tmp_path))
     with pytest.raises(RetryLater, match="away"):
-        deferred.catch_up([_deferred_image()])
+        deferred.finish([_deferred_image()])
     with pytest.raises(RetryLater, match="away"):
-        deferred.catch_up([FrameDeferred.model_validate(captured(1, b"", stored_as="a.png").model_dump())])
+        deferred.finish([FrameDeferred.model_validate(captured(1, b"", stored_as="a.png").model_dump())])
 
 
 @pytest.mark.parametrize("key", ["models/paint/v1/manifest.json", "frames/line-1/other/image.png", "../etc/passwd"])
-def test_a_stranger_can_not_write_where_no_image_of_the_frame_belongs(tmp_path: Path, key: str) -> None:
-    with pytest.raises(Reject, match="is no place for an image"):
-        Deferred(FilesystemStore(tmp_path)).catch_up([_deferred_image().model_copy(update={"key": key})])
+def test_a_message_can_not_write_outside_the_folder_of_its_frame(tmp_path: Path, key: str) -> None:
+    with pytest.raises(Reject, match="is outside the folder"):
+        DeferredWork(FilesystemStore(tmp_path)).finish([_deferred_image().model_copy(update={"key": key})])
     assert list(FilesystemStore(tmp_path).keys("")) == []
 
 
-def test_what_does_not_wait_for_storage_is_rejected(tmp_path: Path) -> None:
+def test_a_message_that_does_not_wait_for_storage_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(Reject, match="FrameCaptured does not wait"):
-        Deferred(FilesystemStore(tmp_path)).catch_up([captured(0, painted("blue"))])
+        DeferredWork(FilesystemStore(tmp_path)).finish([captured(0, painted("blue"))])
 
 
 def test_a_worker_has_all_its_threads_before_an_outage_needs_them() -> None:
-    pool = started_threads("counted")
-    assert sum(thread.name.startswith("counted") for thread in threading.enumerate()) == HANDS
+    pool = thread_pool("counted")
+    assert sum(thread.name.startswith("counted") for thread in threading.enumerate()) == THREADS
     pool.shutdown()
