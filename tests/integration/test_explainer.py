@@ -270,8 +270,8 @@ def test_a_frame_that_passed_is_explained_on_demand_for_the_labels_that_were_ask
     assert not answer.flagged
 
 
-def test_what_is_no_verdict_is_rejected(explainer: Explainer) -> None:
-    with pytest.raises(Reject, match="FrameCaptured is no verdict"):
+def test_a_message_that_is_not_a_verdict_is_rejected(explainer: Explainer) -> None:
+    with pytest.raises(Reject, match="FrameCaptured is not a verdict"):
         explainer.explain([captured(0, b"")])
 
 
