@@ -71,7 +71,7 @@ def worker_rate(address: BrokerAddress, folder: Path, bundle: Bundle, images: Se
             running.enter_context(line.running("inference", **settings))
         reports.until(lambda told: len({report.worker for report in told if report.model_version}) == workers, 120)
         line.send(*frames)
-        verdicts = sorted(verdict.inspected_at for verdict in line.judged(len(frames)))
+        verdicts = sorted(verdict.at for verdict in line.judged(len(frames)))
     line.broker.close()
     return len(verdicts) / (verdicts[-1] - verdicts[0]).total_seconds()
 

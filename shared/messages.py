@@ -218,7 +218,7 @@ class FrameInspected(Message):
     flagged: bool = Field(description="worth explaining: NG, or unsure")
     recipe: Name
     model_version: Name
-    inspected_at: Moment
+    at: Moment
     latency_ms: float = Field(ge=0, le=1e13, description="from capture to verdict")
     image_key: str | None = Field(None, description="where the image is, or is about to be, in object storage")
     image_waits: bool = Field(
@@ -237,14 +237,20 @@ class FrameInspected(Message):
         return "flagged" if self.flagged and self.image_key and not self.image_waits else "passed"
 
 
-class ExplanationRequested(FrameInspected):
-    """A person wants heatmaps of a frame that was judged: of one that nothing flagged, or of further labels."""
+class ExplanationRequested(Message):
+    """A person wants heatmaps of an inspected frame: of one that is not flagged, or of further labels."""
 
     topic: ClassVar[str] = "requested.explanation.{0.frame.line}"
 
+    verdict: FrameInspected = Field(description="the verdict on the frame, as the dashboard has it")
     labels: tuple[Name, ...] = Field((), description="whose heatmaps; none: those that the explainer would choose")
-    requested_by: str
-    requested_at: Moment
+    by: str
+    at: Moment
+
+    @property
+    def frame(self) -> FrameIdentity:
+        """The frame of the verdict."""
+        return self.verdict.frame
 
 
 class ImageDeferred(Message):
@@ -291,7 +297,7 @@ class FrameExplained(Message):
     overlay_key: str | None = None
     reason: str = ""
     flagged: bool = Field(True, description="the verdict had flagged the frame; if not, a person asked for it")
-    explained_at: Moment
+    at: Moment
 
     @model_validator(mode="after")
     def _keys_are_of_the_frame(self) -> Self:
@@ -332,7 +338,7 @@ class CameraReported(Message):
     refused: Count = Field(description="frames that neither the broker nor the outbox would take")
     waiting: Count = Field(description="frames in the outbox, not yet confirmed by the broker")
     frames_per_second: float = Field(ge=0, le=1e6)
-    reported_at: Moment
+    at: Moment
 
 
 class WorkerReported(Message):
@@ -345,7 +351,7 @@ class WorkerReported(Message):
     model_version: str | None
     handled: Count = Field(description="messages since it started")
     reason: str = Field("", description="what hinders it, in one line; empty when all is well")
-    reported_at: Moment
+    at: Moment
 
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -368,8 +374,8 @@ class TrainingRequested(Message):
         default_factory=dict, description="epochs, seed, batch size…: see the trainer"
     )
     promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
-    requested_by: str
-    requested_at: Moment
+    by: str
+    at: Moment
 
 
 class TrainingCancelled(Message):
@@ -378,8 +384,8 @@ class TrainingCancelled(Message):
     topic: ClassVar[str] = "requested.cancellation"
 
     training_id: Name
-    cancelled_by: str
-    cancelled_at: Moment
+    by: str
+    at: Moment
 
 
 class TrainingState(StrEnum):
@@ -406,7 +412,7 @@ class TrainingProgressed(Message):
     stage: str = Field("", description="what is done now, besides epochs: reading the images, measuring heatmaps, …")
     reason: str = ""
     model_version: str | None = Field(None, description="set when it finished")
-    progressed_at: Moment
+    at: Moment
 
 
 class ModelTrained(Message):
@@ -418,7 +424,7 @@ class ModelTrained(Message):
     recipe: Name
     model_version: Name
     evaluation: dict[str, JsonValue]
-    trained_at: Moment
+    at: Moment
 
 
 class ComparisonRequested(Message):
@@ -429,8 +435,8 @@ class ComparisonRequested(Message):
     recipe: Name
     baseline: Name
     candidate: Name
-    requested_by: str
-    requested_at: Moment
+    by: str
+    at: Moment
 
 
 class ThresholdsRequested(Message):
@@ -449,8 +455,8 @@ class ThresholdsRequested(Message):
     )
     reason: str = ""
     promote: bool = Field(False, description="promote the version when it is there and passes the gate")
-    requested_by: str
-    requested_at: Moment
+    by: str
+    at: Moment
 
 
 class ThresholdsKept(Message):
@@ -464,8 +470,8 @@ class ThresholdsKept(Message):
     derived_from: Name
     thresholds: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(description="of every label")
     reason: str
-    requested_by: str
-    kept_at: Moment
+    by: str
+    at: Moment
 
 
 class ThresholdsRefused(Message):
@@ -477,8 +483,8 @@ class ThresholdsRefused(Message):
     recipe: Name
     derived_from: Name
     reason: str
-    requested_by: str
-    refused_at: Moment
+    by: str
+    at: Moment
 
 
 class PromotionRequested(Message):
@@ -494,8 +500,8 @@ class PromotionRequested(Message):
     rollback: bool = Field(
         False, description="the version is the one that was in production before: back to it, without the gate"
     )
-    requested_by: str
-    requested_at: Moment
+    by: str
+    at: Moment
 
 
 class PromotionRefused(Message):
@@ -507,8 +513,8 @@ class PromotionRefused(Message):
     recipe: Name
     model_version: str
     reason: str
-    refused_at: Moment
-    requested_by: str = ""
+    at: Moment
+    by: str = ""
     production_version: str | None = Field(None, description="that was in production, and stays there")
 
 
@@ -523,8 +529,8 @@ class ModelPromoted(Message):
     digest: str = Field("", description="SHA-256 of the bundle's manifest, which names the digests of all its files")
     previous_version: str | None
     reason: str
-    promoted_by: str
-    promoted_at: Moment
+    by: str
+    at: Moment
     forced: bool = Field(False, description="although the gate refused")
     rollback: bool = Field(False, description="back to the model that was in production before")
     gate: str = Field("", description="what the comparison with the model in production said, in a line")

@@ -57,5 +57,5 @@ class Reporter:
             model_version=self._model_version(),
             handled=self._handled,
             reason=self._trouble(),
-            reported_at=datetime.now(UTC),
+            at=datetime.now(UTC),
         )

@@ -47,7 +47,7 @@ def inspected(sequence: int = 0, *, flagged: bool = False) -> FrameInspected:
         flagged=flagged,
         recipe="seam",
         model_version="v1",
-        inspected_at=MOMENT,
+        at=MOMENT,
         latency_ms=12.5,
         image_key=f"{identity(sequence).storage_key}/image.jpg" if flagged else None,
     )
@@ -60,15 +60,13 @@ def promoted(version: str = "v2") -> ModelPromoted:
         model_version=version,
         previous_version=None,
         reason="better",
-        promoted_by="a test",
-        promoted_at=MOMENT,
+        by="a test",
+        at=MOMENT,
     )
 
 
 def training_requested(training_id: str = "training-1") -> TrainingRequested:
-    return TrainingRequested(
-        training_id=training_id, recipe="seam", dataset="datasets/seam", requested_by="a test", requested_at=MOMENT
-    )
+    return TrainingRequested(training_id=training_id, recipe="seam", dataset="datasets/seam", by="a test", at=MOMENT)
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -144,8 +144,8 @@ def promoted(recipe: str, version: str) -> ModelPromoted:
         model_version=version,
         previous_version=None,
         reason="test",
-        promoted_by="test",
-        promoted_at=datetime.now(UTC),
+        by="test",
+        at=datetime.now(UTC),
     )
 
 

@@ -63,7 +63,7 @@ class Line:
             flagged=bool(fault),
             recipe="seam",
             model_version="model-1",
-            inspected_at=captured + timedelta(milliseconds=80),
+            at=captured + timedelta(milliseconds=80),
             latency_ms=80.0,
             image_key=f"{frame.storage_key}/image.jpg" if fault else None,
         )
@@ -86,7 +86,7 @@ class Line:
             refused=0,
             waiting=0,
             frames_per_second=25.0,
-            reported_at=datetime.now(UTC),
+            at=datetime.now(UTC),
         )
         return report.model_copy(update=changes)
 
@@ -120,5 +120,5 @@ def explanation_of(verdict: FrameInspected) -> FrameExplained:
             for label in faults
         },
         overlay_key=f"{folder}/overlay.jpg",
-        explained_at=verdict.inspected_at + timedelta(milliseconds=300),
+        at=verdict.at + timedelta(milliseconds=300),
     )

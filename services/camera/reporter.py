@@ -83,5 +83,5 @@ class Reporter:
             refused=counts.refused,
             waiting=counts.waiting,
             frames_per_second=round(frames_per_second, 2),
-            reported_at=clock(),
+            at=clock(),
         )

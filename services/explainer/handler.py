@@ -30,8 +30,10 @@ class Case:
     """A frame with what its explanation is made of."""
 
     frame: FrameInspected
-    image: Image | None
-    reason: str
+    labels: tuple[str, ...] = ()
+    """The labels that a person requested heatmaps of; empty: those that the explainer chooses."""
+    image: Image | None = None
+    reason: str = ""
     """Why the frame has no heatmaps; empty when it has some."""
     heatmaps: list[tuple[Question, Heat]] = field(default_factory=list)
     method: str = ""
@@ -62,15 +64,16 @@ class Explainer:
             RetryLater: object storage is unavailable, or an image may still arrive there.
             Reject: a message is not a verdict on a frame.
         """
-        frames = [_as_inspected(message) for message in messages]
-        metrics.BATCH.observe(len(frames))
+        cases = [_case_of(message) for message in messages]
+        metrics.BATCH.observe(len(cases))
         with metrics.STEP_SECONDS.labels("fetch").time():
-            cases = [
-                Case(frame, None, found.reason) if isinstance(found, Unexplained) else Case(frame, found, "")
-                for frame, found in zip(frames, self._images.fetch(frames), strict=True)
-            ]
+            images = self._images.fetch([case.frame for case in cases])
         cases_by_model: dict[tuple[str, str], list[Case]] = defaultdict(list)
-        for case in cases:
+        for case, found in zip(cases, images, strict=True):
+            if isinstance(found, Unexplained):
+                case.reason = found.reason
+            else:
+                case.image = found
             cases_by_model[case.frame.recipe, case.frame.model_version].append(case)
         with self._models_lock, metrics.STEP_SECONDS.labels("explain").time():
             for (recipe, version), of_model in cases_by_model.items():
@@ -116,7 +119,7 @@ class Explainer:
             overlay_key=overlay_key,
             reason="" if stored else case.reason or "none of its findings is a label of the recipe",
             flagged=case.frame.flagged,
-            explained_at=self._clock(),
+            at=self._clock(),
         )
 
 
@@ -127,8 +130,7 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
     for case in cases:
         if case.image is None:
             continue
-        requested = case.frame.labels if isinstance(case.frame, ExplanationRequested) else ()
-        questions = questions_about(case.frame.findings, model.recipe, requested)
+        questions = questions_about(case.frame.findings, model.recipe, case.labels)
         asked += [(case, len(images), question) for question in questions]
         images.append(case.image)
     if not asked:
@@ -140,7 +142,10 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
         case.heatmaps.append((question, heat_of(map_, *images[row].shape[:2])))
 
 
-def _as_inspected(message: Message) -> FrameInspected:
-    if not isinstance(message, FrameInspected):
-        raise Reject(f"a {type(message).__name__} is not a verdict on a frame: it was sent to the wrong queue")
-    return message
+def _case_of(message: Message) -> Case:
+    match message:
+        case FrameInspected():
+            return Case(message)
+        case ExplanationRequested():
+            return Case(message.verdict, message.labels)
+    raise Reject(f"a {type(message).__name__} is not a verdict on a frame: it was sent to the wrong queue")

@@ -100,7 +100,7 @@ class Inspector:
             flagged=judgement.flagged,
             recipe=model.recipe.name,
             model_version=model.version,
-            inspected_at=now,
+            at=now,
             latency_ms=latency * 1000,
             image_key=image_key(frame) if has_image else None,
             image_waits=image_waits,

@@ -85,8 +85,8 @@ def _of_move(move: ProductionPointer) -> Entry:
 
 def _of_refusal(refused: PromotionRefused) -> Entry:
     return Entry(
-        at=refused.refused_at,
-        by=refused.requested_by,
+        at=refused.at,
+        by=refused.by,
         outcome=Outcome.REFUSED,
         version=refused.model_version,
         previous=refused.production_version,

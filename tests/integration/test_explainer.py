@@ -69,7 +69,7 @@ def _flagged(
         flagged=judgement.flagged,
         recipe=recipe.name,
         model_version=version,
-        inspected_at=datetime.now(UTC),
+        at=datetime.now(UTC),
         latency_ms=1,
         image_key=f"{frame.storage_key}/image.png",
     )
@@ -259,9 +259,7 @@ def test_a_frame_that_passed_is_explained_on_demand_for_the_labels_that_were_ask
 ) -> None:
     passed = _kept(store, _flagged(0, [0.9, 0.1, 0.1, 0.1]), _with_spots(("green", 72, 30)))
     assert not passed.flagged
-    asked = ExplanationRequested(
-        **dict(passed), labels=("break", "good"), requested_by="ada", requested_at=datetime.now(UTC)
-    )
+    asked = ExplanationRequested(verdict=passed, labels=("break", "good"), by="ada", at=datetime.now(UTC))
     (answer,) = _explained(explainer.explain([asked]))
     assert {label: heatmap.towards for label, heatmap in answer.heatmaps.items()} == {"good": True, "break": True}
     peak = answer.heatmaps["break"].peak

@@ -30,8 +30,7 @@ def line(rabbitmq: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
 
 
 def _request(passed: FrameInspected, key: str) -> ExplanationRequested:
-    known = {**dict(passed), "image_key": key}
-    return ExplanationRequested(**known, requested_by="ada", requested_at=datetime.now(UTC))
+    return ExplanationRequested(verdict=passed.model_copy(update={"image_key": key}), by="ada", at=datetime.now(UTC))
 
 
 def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> None:

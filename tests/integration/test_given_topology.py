@@ -131,8 +131,8 @@ def _promotion() -> ModelPromoted:
         model_version="v-1",
         previous_version=None,
         reason="",
-        promoted_by="test",
-        promoted_at=datetime.now(UTC),
+        by="test",
+        at=datetime.now(UTC),
     )
 
 
@@ -302,7 +302,7 @@ def test_a_verdict_under_the_key_of_a_camera_report_is_no_message(plant: Plant) 
         flagged=False,
         recipe="seam",
         model_version="v-1",
-        inspected_at=datetime.now(UTC),
+        at=datetime.now(UTC),
         latency_ms=1,
     )
     key = f"camera.{LINE}.{CAMERA}"

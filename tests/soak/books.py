@@ -195,7 +195,7 @@ def _parked(line: Line) -> set[str]:
 
 def _progress(report: CameraReported) -> tuple[bool, int, int, datetime]:
     """Orders the reports of a session: segments of two dashboards are not in the order of their messages."""
-    return report.state is CameraState.FINISHED, report.captured, -report.waiting, report.reported_at
+    return report.state is CameraState.FINISHED, report.captured, -report.waiting, report.at
 
 
 def _has_heatmaps(archived: Archived, name: str) -> bool:

@@ -29,7 +29,7 @@ def _archived(*sequences: int, captured: int, refused: int = 0) -> Archived:
         refused=refused,
         waiting=0,
         frames_per_second=0,
-        reported_at=MOMENT,
+        at=MOMENT,
     )
     for message in (report, *(inspected(number, flagged=True) for number in sequences)):
         archived.add(message)

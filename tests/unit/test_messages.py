@@ -143,7 +143,7 @@ def test_of_a_key_that_is_given_twice_the_last_counts() -> None:
 
 
 def test_a_line_of_the_longest_length_is_read_and_a_longer_one_is_not() -> None:
-    fields = {"training_id": "t", "recipe": "seam", "state": "failed", "progressed_at": MOMENT}
+    fields = {"training_id": "t", "recipe": "seam", "state": "failed", "at": MOMENT}
     short = TrainingProgressed.model_validate(fields).encode()
     longest = TrainingProgressed.model_validate({**fields, "reason": "a" * (LINE_LIMIT + 1 - len(short))}).encode()
     assert len(longest) == LINE_LIMIT + 1, "with its newline"
@@ -162,7 +162,7 @@ FOREIGN_KEYS = ("people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", "frames/line-1/x", "..
         ("FrameCaptured", "image_key"),
         ("FrameDeferred", "image_key"),
         ("FrameInspected", "image_key"),
-        ("ExplanationRequested", "image_key"),
+        ("ExplanationRequested", "verdict"),
         ("ImageDeferred", "key"),
         ("FrameExplained", "overlay_key"),
         ("FrameExplained", "heatmaps"),
@@ -170,11 +170,13 @@ FOREIGN_KEYS = ("people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", "frames/line-1/x", "..
 )
 def test_a_key_of_another_folder_than_the_frames_own_is_refused(kind: str, where: str, key: str) -> None:
     fields = json.loads((GOLDEN / f"{kind}.1.json").read_text())
-    own = FrameIdentity.model_validate(fields["frame"]).storage_key
+    own = FrameIdentity.model_validate((fields["verdict"] if where == "verdict" else fields)["frame"]).storage_key
     forged = key.format(own=own)
     assert decode(body_of(fields))
     if where == "heatmaps":
         fields["heatmaps"] = {label: {**heatmap, "key": forged} for label, heatmap in fields["heatmaps"].items()}
+    elif where == "verdict":
+        fields["verdict"]["image_key"] = forged
     else:
         fields[where] = forged
     with pytest.raises(MalformedMessage, match="is not below"):
@@ -185,7 +187,7 @@ def test_a_key_of_another_folder_than_the_frames_own_is_refused(kind: str, where
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_times_beyond_their_bounds_are_refused(path: Path, moment: object) -> None:
     fields = json.loads(path.read_text())
-    times = [name for name in fields if name.endswith("_at")]
+    times = [name for name in fields if name == "at"]
     for name in times:
         with pytest.raises(MalformedMessage):
             decode(body_of({**fields, name: moment}))

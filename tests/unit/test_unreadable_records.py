@@ -117,8 +117,8 @@ def promotions(store: FilesystemStore) -> list[Any]:
                 recipe="seam",
                 model_version="model-2",
                 reason="escapes",
-                refused_at=NOW,
-                requested_by="eva",
+                at=NOW,
+                by="eva",
             ),
         )
     return [entry.by for entry in history_of(store, "seam")]

@@ -238,7 +238,7 @@ def _read(body: bytes) -> Message | None:
 
 def _author(message: Message | None) -> str | None:
     """The person who ordered it, or the camera or worker that it is from."""
-    for field in ("requested_by", "cancelled_by", "promoted_by", "worker"):
+    for field in ("by", "worker"):
         if name := getattr(message, field, None):
             return str(name)
     origin = getattr(message, "frame", message)

@@ -189,7 +189,7 @@ def newest_first(lists: Iterable[Iterator[KnownFrame]]) -> Iterator[KnownFrame]:
 
 
 def _made_at(frame: KnownFrame) -> str:
-    return frame.explanation.explained_at.isoformat() if frame.explanation else ""
+    return frame.explanation.at.isoformat() if frame.explanation else ""
 
 
 def _milliseconds(verdict: FrameInspected) -> int:

@@ -76,9 +76,8 @@ class FrameView(BaseModel):
         identity, folder = verdict.frame, f"/api/frames/{verdict.frame.frame_id}"
         return cls(
             **identity.model_dump(include={"frame_id", "line", "camera", "batch", "part", "captured_at"}),
-            **verdict.model_dump(
-                include={"verdict", "reason", "flagged", "recipe", "model_version", "inspected_at", "latency_ms"}
-            ),
+            **verdict.model_dump(include={"verdict", "reason", "flagged", "recipe", "model_version", "latency_ms"}),
+            inspected_at=verdict.at,
             faults=[label for label, found in verdict.findings.items() if found.fault],
             unsure=[label for label, found in verdict.findings.items() if found.unsure],
             findings={label: FindingView(**found.model_dump()) for label, found in verdict.findings.items()},
@@ -87,7 +86,7 @@ class FrameView(BaseModel):
             heatmaps=_heatmaps(explanation, folder, trust),
             explained=explanation is not None,
             explanation=(explanation.reason or explanation.method) if explanation else "",
-            explained_at=explanation.explained_at if explanation else None,
+            explained_at=explanation.at if explanation else None,
         )
 
 

@@ -169,9 +169,7 @@ class FramesService:
         key = verdict.image_key
         if not key or not verdict.frame.owns(key) or not self._store.exists(key):
             raise Problem(404, "the image of this frame is not kept, so nothing can be explained")
-        request = ExplanationRequested(
-            **dict(verdict), labels=tuple(sorted(labels)), requested_by=by, requested_at=datetime.now(UTC)
-        )
+        request = ExplanationRequested(verdict=verdict, labels=tuple(sorted(labels)), by=by, at=datetime.now(UTC))
         self._commands.give(request, noted=False)
         self._index.note_asked(verdict.frame.frame_id, Asked.about(frame, labels))
 

@@ -39,7 +39,7 @@ class Heard:
     @property
     def skew_seconds(self) -> float:
         """How far the camera's clock was ahead; negative: behind, or the report waited."""
-        return (self.report.reported_at - self.at).total_seconds()
+        return (self.report.at - self.at).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Cameras:
     def report(self, reports: Iterable[CameraReported]) -> None:
         """Take in what cameras said; a report that is older than what is known changes nothing."""
         for report in reports:
-            self._advance(_Word(report.session, report.line, report.camera, report.reported_at), report)
-            heard = self._arrival(report.reported_at)
-            told = [report.camera, report.session, report.captured, min(report.reported_at, heard).timestamp()]
+            self._advance(_Word(report.session, report.line, report.camera, report.at), report)
+            heard = self._arrival(report.at)
+            told = [report.camera, report.session, report.captured, min(report.at, heard).timestamp()]
             told += [heard.timestamp(), int(report.state is CameraState.FINISHED), OUT_OF_ORDER_SECONDS]
             told += [int(self._live), report.model_dump_json()]
             self._report(keys=[self._keys.cameras(report.line)], args=[str(part) for part in told])
             if self._live:
-                SKEW.labels(report.line, report.camera).set((report.reported_at - heard).total_seconds())
+                SKEW.labels(report.line, report.camera).set((report.at - heard).total_seconds())
 
     def saw(self, frames: Iterable[FrameIdentity]) -> None:
         """Frames have come: their sessions captured at least so many. Reports may lag behind."""

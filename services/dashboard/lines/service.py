@@ -102,7 +102,8 @@ class LinesService:
         now = datetime.now(UTC)
         return [
             WorkerView(
-                **heard.report.model_dump(include={"service", "worker", "model_version", "handled", "reported_at"}),
+                **heard.report.model_dump(include={"service", "worker", "model_version", "handled"}),
+                reported_at=heard.report.at,
                 heard_at=heard.at,
                 lost=now - heard.at > self._silence,
             )
@@ -200,7 +201,7 @@ def _label_rate(counts: Counts, label: str) -> LabelRate:
 
 def _by_its_time(frame: KnownFrame) -> Arrived:
     """What was judged in the future was judged at an unknown time."""
-    at = frame.verdict.inspected_at
+    at = frame.verdict.at
     return Arrived(frame.verdict, at if at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))
 
 
@@ -210,13 +211,14 @@ def _last_frame(verdict: FrameInspected) -> LastFrame:
         verdict=verdict.verdict,
         reason=verdict.reason,
         captured_at=verdict.frame.captured_at,
-        inspected_at=verdict.inspected_at,
+        inspected_at=verdict.at,
     )
 
 
 def _camera_view(camera: Heard, *, lost: bool) -> CameraView:
     return CameraView(
-        **camera.report.model_dump(exclude={"session", "line"}),
+        **camera.report.model_dump(exclude={"session", "line", "at"}),
+        reported_at=camera.report.at,
         heard_at=camera.at,
         clock_skew_seconds=camera.skew_seconds,
         lost=lost,

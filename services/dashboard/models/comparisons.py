@@ -32,11 +32,9 @@ class ComparisonsService:
         for version in (order.baseline, order.candidate):
             if version not in known:
                 raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
-        asked = ComparisonRequested(
-            recipe=recipe, requested_by=by, requested_at=datetime.now(UTC), **order.model_dump()
-        )
+        asked = ComparisonRequested(recipe=recipe, by=by, at=datetime.now(UTC), **order.model_dump())
         self._commands.give(asked, noted=False)
-        return asked.requested_at
+        return asked.at
 
     def get(self, recipe: str, baseline: str, candidate: str, since: datetime | None = None) -> ComparisonView:
         """What came out; a refusal of a request before ``since`` is none, for whoever asked again.
@@ -49,7 +47,7 @@ class ComparisonsService:
         except (ObjectNotFound, ValueError):
             raise Problem(404, "not compared, or not yet: POST to the recipe's comparisons asks for it") from None
         reason = str(found.get("reason", ""))
-        if reason and since and found.get("requested_at", "") < since.isoformat():
+        if reason and since and found.get("at", "") < since.isoformat():
             raise Problem(404, "not compared yet: the trainer measures")
         return ComparisonView(
             recipe=recipe, baseline=baseline, candidate=candidate, reason=reason, comparison=None if reason else found

@@ -36,11 +36,11 @@ class Moves:
         for word in words:
             match word:
                 case PromotionRequested():
-                    at = word.requested_at
+                    at = word.at
                 case PromotionRefused():
-                    at = word.refused_at
+                    at = word.at
                 case ModelPromoted():
-                    at = word.promoted_at
+                    at = word.at
             field = f"{word.promotion_id}/{type(word).__name__}"
             self._latest.put(self._keys.promotions(word.recipe), field, at, word.encode().decode())
 

@@ -173,7 +173,7 @@ class ThresholdSetView(BaseModel):
             thresholds={} if isinstance(word, ThresholdsRefused) else word.thresholds,
             state=ThresholdSetState.REQUESTED,
             reason="" if isinstance(word, ThresholdsRefused) else word.reason,
-            by=word.requested_by,
+            by=word.by,
             at=datetime.min.replace(tzinfo=UTC),
         )
         return found.told(word)
@@ -183,13 +183,13 @@ class ThresholdSetView(BaseModel):
         match word:
             case ThresholdsRequested():
                 changes = {"thresholds": word.thresholds, "reason": word.reason}
-                return self.model_copy(update={**changes, "at": max(self.at, word.requested_at)})
+                return self.model_copy(update={**changes, "at": max(self.at, word.at)})
             case ThresholdsKept():
                 changes = {"state": ThresholdSetState.KEPT, "model_version": word.model_version}
-                return self.model_copy(update={**changes, "at": max(self.at, word.kept_at)})
+                return self.model_copy(update={**changes, "at": max(self.at, word.at)})
             case ThresholdsRefused():
                 changes = {"state": ThresholdSetState.REFUSED, "refusal": word.reason}
-                return self.model_copy(update={**changes, "at": max(self.at, word.refused_at)})
+                return self.model_copy(update={**changes, "at": max(self.at, word.at)})
 
 
 class ThresholdSetList(BaseModel):
@@ -254,11 +254,11 @@ class PromotionView(BaseModel):
             raise ValueError(f"nothing is known of promotion {move.promotion_id}")
         state = PromotionState.REQUESTED
         if move.promoted:
-            state, at = PromotionState.PROMOTED, move.promoted.promoted_at
+            state, at = PromotionState.PROMOTED, move.promoted.at
         elif move.refused:
-            state, at = PromotionState.REFUSED, move.refused.refused_at
+            state, at = PromotionState.REFUSED, move.refused.at
         elif move.requested:
-            at = move.requested.requested_at
+            at = move.requested.at
         return cls(
             promotion_id=move.promotion_id,
             recipe=word.recipe,
@@ -275,10 +275,10 @@ class PromotionView(BaseModel):
 
 def _asker(move: Move) -> str | None:
     if move.requested:
-        return move.requested.requested_by
+        return move.requested.by
     if move.promoted:
-        return move.promoted.promoted_by
-    return move.refused.requested_by if move.refused else None
+        return move.promoted.by
+    return move.refused.by if move.refused else None
 
 
 class PromotionList(BaseModel):

@@ -159,8 +159,8 @@ class ModelsService:
             model_version=version,
             reason=order.reason,
             force=order.force,
-            requested_by=by,
-            requested_at=datetime.now(UTC),
+            by=by,
+            at=datetime.now(UTC),
         )
         return self._ask(request)
 
@@ -180,8 +180,8 @@ class ModelsService:
             model_version=before,
             reason=order.reason,
             rollback=True,
-            requested_by=by,
-            requested_at=datetime.now(UTC),
+            by=by,
+            at=datetime.now(UTC),
         )
         return self._ask(request)
 

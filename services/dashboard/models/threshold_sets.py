@@ -76,8 +76,8 @@ class ThresholdSets:
             thresholds=moved,
             reason=order.reason,
             promote=order.promote,
-            requested_by=by,
-            requested_at=datetime.now(UTC),
+            by=by,
+            at=datetime.now(UTC),
         )
         self._commands.give(request)
         return next(each for each in self._words.of_recipe(recipe) if each.thresholds_id == request.thresholds_id)

@@ -26,11 +26,11 @@ class ThresholdWords:
         for word in words:
             match word:
                 case ThresholdsRequested():
-                    at = word.requested_at
+                    at = word.at
                 case ThresholdsKept():
-                    at = word.kept_at
+                    at = word.at
                 case ThresholdsRefused():
-                    at = word.refused_at
+                    at = word.at
             field = f"{word.thresholds_id}/{type(word).__name__}"
             self._latest.put(self._keys.thresholds(word.recipe), field, at, word.encode().decode())
 

@@ -39,11 +39,11 @@ class Trainings:
         for word in words:
             match word:
                 case TrainingRequested():
-                    at = word.requested_at
+                    at = word.at
                 case TrainingProgressed():
-                    at = word.progressed_at
+                    at = word.at
                 case ModelTrained():
-                    at = word.trained_at
+                    at = word.at
             key = self._keys.training(word.training_id)
             self._latest.put(key, type(word).__name__, at, word.encode().decode())
             if isinstance(word, TrainingProgressed) and word.metrics:

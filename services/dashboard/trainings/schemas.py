@@ -81,8 +81,8 @@ class TrainingView(BaseModel):
             architecture=requested.architecture if requested else None,
             options=requested.options if requested else {},
             promote=requested.promote if requested else False,
-            requested_by=requested.requested_by if requested else None,
-            requested_at=requested.requested_at if requested else None,
+            requested_by=requested.by if requested else None,
+            requested_at=requested.at if requested else None,
             state=_state_of(known),
             epoch=progressed.epoch if progressed else 0,
             epochs=progressed.epochs if progressed else 0,
@@ -91,7 +91,7 @@ class TrainingView(BaseModel):
             reason=progressed.reason if progressed else "",
             model_version=version,
             evaluation=trained.evaluation if trained else None,
-            changed_at=progressed.progressed_at if progressed else None,
+            changed_at=progressed.at if progressed else None,
         )
 
 

@@ -39,9 +39,7 @@ class TrainingsService:
         """
         _check_options(order)
         _check_recipe(order)
-        request = TrainingRequested(
-            training_id=f"training-{ULID()}", requested_by=by, requested_at=datetime.now(UTC), **order.model_dump()
-        )
+        request = TrainingRequested(training_id=f"training-{ULID()}", by=by, at=datetime.now(UTC), **order.model_dump())
         self._commands.give(request)
         return self.get(request.training_id)
 
@@ -85,7 +83,7 @@ class TrainingsService:
         training = self.get(training_id)
         if training.state in OVER:
             raise Problem(409, f"this training is {training.state.value}: there is nothing to cancel")
-        command = TrainingCancelled(training_id=training_id, cancelled_by=by, cancelled_at=datetime.now(UTC))
+        command = TrainingCancelled(training_id=training_id, by=by, at=datetime.now(UTC))
         self._commands.give(command, noted=False)
         return training
 

@@ -119,7 +119,7 @@ def promote(
 ) -> None:
     """Ask the running trainer to make a model the one in production."""
     with complaints():
-        _ask(recipe, model_version, wait_seconds, reason=reason, requested_by=by, force=force)
+        _ask(recipe, model_version, wait_seconds, reason=reason, by=by, force=force)
 
 
 @commands.command()
@@ -129,7 +129,7 @@ def rollback(recipe: Recipe, *, reason: Reason = "", by: By = "command line", wa
         before = version_before(production_history(_store(), recipe))
         if before is None:
             raise NothingBefore(f"no other model of recipe {recipe!r} was in production before")
-        _ask(recipe, before, wait_seconds, reason=reason, requested_by=by, rollback=True)
+        _ask(recipe, before, wait_seconds, reason=reason, by=by, rollback=True)
 
 
 @commands.command("thresholds")
@@ -145,7 +145,7 @@ def set_thresholds(
 ) -> None:
     """Ask the running trainer for a version of other thresholds, measured on the model's own test images."""
     with complaints():
-        asked = _thresholds_of(recipe, model_version, chosen, reason=reason, requested_by=by, promote=promotion)
+        asked = _thresholds_of(recipe, model_version, chosen, reason=reason, by=by, promote=promotion)
         answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
         typer.echo(f"{answer.model_version} has these thresholds")
 
@@ -225,7 +225,7 @@ def _asked(kind: type[Asked], **fields: Any) -> Asked:
         WrongRequest: a field can't be so; the error names the first.
     """
     try:
-        return kind.model_validate({**fields, "requested_at": datetime.now(UTC)})
+        return kind.model_validate({**fields, "at": datetime.now(UTC)})
     except ValidationError as error:
         problem = error.errors()[0]
         field = str(problem["loc"][0])

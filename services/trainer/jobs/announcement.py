@@ -51,8 +51,8 @@ def promotion_of(request: TrainingRequested, model_version: str) -> PromotionReq
         recipe=request.recipe,
         model_version=model_version,
         reason=f"asked for with training {request.training_id}",
-        requested_by=request.requested_by,
-        requested_at=datetime.now(UTC),
+        by=request.by,
+        at=datetime.now(UTC),
     )
 
 
@@ -65,8 +65,8 @@ def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str
         derived_from=asked.model_version,
         thresholds=dict(thresholds),
         reason=asked.reason,
-        requested_by=asked.requested_by,
-        kept_at=datetime.now(UTC),
+        by=asked.by,
+        at=datetime.now(UTC),
     )
 
 
@@ -77,8 +77,8 @@ def refused(asked: ThresholdsRequested, reason: str) -> ThresholdsRefused:
         recipe=asked.recipe,
         derived_from=asked.model_version,
         reason=reason,
-        requested_by=asked.requested_by,
-        refused_at=datetime.now(UTC),
+        by=asked.by,
+        at=datetime.now(UTC),
     )
 
 
@@ -93,12 +93,10 @@ def promotion_of_thresholds(
         recipe=asked.recipe,
         model_version=answer.model_version,
         reason=asked.reason,
-        requested_by=asked.requested_by,
-        requested_at=asked.requested_at,  # a rollback since then goes before it
+        by=asked.by,
+        at=asked.at,  # a rollback since then goes before it
     )
 
 
 def _progressed(request: TrainingRequested, state: TrainingState) -> TrainingProgressed:
-    return TrainingProgressed(
-        training_id=request.training_id, recipe=request.recipe, state=state, progressed_at=datetime.now(UTC)
-    )
+    return TrainingProgressed(training_id=request.training_id, recipe=request.recipe, state=state, at=datetime.now(UTC))

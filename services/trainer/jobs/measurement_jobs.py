@@ -44,7 +44,7 @@ class Errands:
         """Take one in. One that was measured is to be measured anew; of the same asked twice, the later one stays."""
         self._store.delete(_key(errand, MEASURED))
         before = self._request(name_of(errand))
-        if before is None or before.requested_at < errand.requested_at:
+        if before is None or before.at < errand.at:
             self._store.put(_key(errand, REQUEST), errand.encode(), "application/json")
 
     def open(self) -> list[Errand]:
@@ -59,7 +59,7 @@ class Errands:
             if REQUEST in records and (MEASURED not in records or any(map(CLAIM.fullmatch, records)))
         )
         found = (errand for name in waiting if (errand := self._request(name)))
-        return sorted(found, key=lambda errand: errand.requested_at)
+        return sorted(found, key=lambda errand: errand.at)
 
     def _request(self, name: str) -> Errand | None:
         """What was asked for; None where it is done by now, or of a newer trainer: this one can't read it."""
@@ -97,7 +97,7 @@ class Errands:
         The request goes first, so that what is left of it is no errand.
         """
         latest = self._request(name_of(errand))
-        if latest and latest.requested_at > errand.requested_at:
+        if latest and latest.at > errand.at:
             self.release(errand)
             return
         for record in (REQUEST, MEASURED):

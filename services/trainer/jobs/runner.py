@@ -156,7 +156,7 @@ class Runner:
             recipe=request.recipe,
             model_version=model_version,
             evaluation=evaluation,
-            trained_at=datetime.now(UTC),
+            at=datetime.now(UTC),
         )
         promotion = [promotion_of(request, model_version)] if request.promote else []
         self._publish(trained, *promotion)

@@ -81,7 +81,7 @@ class Trainings:
         """Those without an outcome that can be read, oldest first."""
         waiting = [name for name, records in self._known().items() if REQUEST in records and OUTCOME not in records]
         found = (request for name in waiting if (request := self._readable(name)))
-        return sorted(found, key=lambda request: request.requested_at)
+        return sorted(found, key=lambda request: request.at)
 
     def ended(self) -> list[str]:
         """The ids of those with an outcome."""

@@ -110,7 +110,7 @@ class Comparisons:
     def refuse(self, asked: ComparisonRequested, reason: str) -> None:
         """Say why there is no comparison, where whoever asked looks for one."""
         key = comparison_key(asked.recipe, asked.baseline, asked.candidate)
-        refusal = {"reason": reason, "requested_at": asked.requested_at.isoformat()}
+        refusal = {"reason": reason, "at": asked.at.isoformat()}
         self._store.put(key, json.dumps(refusal).encode(), "application/json")
 
     def _bundle(self, recipe: str, version: str) -> Bundle:

@@ -84,8 +84,8 @@ class Registry:
                 recipe=asked.recipe,
                 model_version=asked.model_version,
                 reason=str(refusal),
-                refused_at=datetime.now(UTC),
-                requested_by=asked.requested_by,
+                at=datetime.now(UTC),
+                by=asked.by,
                 production_version=_current(history),
             )
         keep_decision(self._store, decision)
@@ -119,7 +119,7 @@ class Registry:
 
     def _is_untold(self, asked: PromotionRequested, history: Sequence[ProductionPointer]) -> bool:
         """Whether the first model is still the only one, and nobody was told."""
-        mine = [(move.version, move.by) for move in history] == [(asked.model_version, asked.requested_by)]
+        mine = [(move.version, move.by) for move in history] == [(asked.model_version, asked.by)]
         return mine and find_decision(self._store, asked.recipe, asked.promotion_id) is None
 
     def _check(self, asked: PromotionRequested) -> None:
@@ -177,7 +177,7 @@ class Registry:
                 digest=digest_of(self._store, asked.recipe, asked.model_version),
                 previous=_current(history),
                 reason=asked.reason,
-                by=asked.requested_by,
+                by=asked.by,
                 at=datetime.now(UTC),
                 forced=forced,
                 rollback=asked.rollback,
@@ -193,8 +193,8 @@ def _first(bundle: Bundle) -> PromotionRequested:
         recipe=bundle.manifest.recipe,
         model_version=bundle.version,
         reason="the first model of this recipe",
-        requested_by="trainer",
-        requested_at=datetime.now(UTC),
+        by="trainer",
+        at=datetime.now(UTC),
     )
 
 
@@ -206,8 +206,8 @@ def _told(asked: PromotionRequested, move: ProductionPointer) -> ModelPromoted:
         digest=move.digest,
         previous_version=move.previous,
         reason=move.reason,
-        promoted_by=move.by,
-        promoted_at=move.at,
+        by=move.by,
+        at=move.at,
         forced=move.forced,
         rollback=move.rollback,
         gate=move.gate,
@@ -223,7 +223,7 @@ def _overtaken(asked: PromotionRequested, last: ProductionPointer) -> str:
 
     Who rolls back decides what judges from now on, and not until something older was measured.
     """
-    if not last.rollback or asked.requested_at > last.at:
+    if not last.rollback or asked.at > last.at:
         return ""
     return f"{last.by} rolled back to {last.version} at {last.at:%Y-%m-%d %H:%M:%S} UTC, after this was asked for"
 

@@ -67,7 +67,7 @@ def keep_thresholds(asked: ThresholdsRequested, store: ObjectStore, stopped: Sto
         Interrupted: the trainer ends.
         StorageError: of the storage itself.
     """
-    version = version_name(asked.requested_at, asked.thresholds_id)
+    version = version_name(asked.at, asked.thresholds_id)
     if store.exists(f"{folder_of(asked.recipe, version)}/{MANIFEST}"):
         return _told(asked, read_bundle(store, asked.recipe, version))
     try:
@@ -144,9 +144,9 @@ class Derived:
     def _origin(self) -> dict[str, Any]:
         return {
             "version": self.version,
-            "created_at": self.asked.requested_at,
+            "created_at": self.asked.at,
             "derived_from": self.base.version,
-            "author": self.asked.requested_by,
+            "author": self.asked.by,
             "reason": self.asked.reason,
         }
 
@@ -239,7 +239,7 @@ class Derived:
         asked = self.asked
         facts = {
             **facts_of(self.base.manifest),
-            "thresholds by": f"{asked.requested_by}, {asked.requested_at:%Y-%m-%d %H:%M} UTC",
+            "thresholds by": f"{asked.by}, {asked.at:%Y-%m-%d %H:%M} UTC",
             "the network of": self.base.version,
             **({"because": asked.reason} if asked.reason else {}),
         }

@@ -84,12 +84,12 @@ def _trained(
     request: TrainingRequested, trainings: Trainings, store: ObjectStore, folder: Path, settings: TrainerSettings
 ) -> str:
     """The version of the model; a training that was done, but not told, is not done again."""
-    version = version_name(request.requested_at, request.training_id)
+    version = version_name(request.at, request.training_id)
     if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
         return version
     begun = trainings.source(request.training_id)
     options, recipe = read_options(request.options), recipe_of(request, begun, store)
-    reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.requested_by)
+    reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.by)
     datasets = Datasets(store, folder / "dataset", settings.dataset_folder)
     material = datasets.fetch(begun.reference if begun else request.dataset, reading)
     if begun is None:
@@ -103,7 +103,7 @@ def _trained(
         recipe,
         request.architecture,
         options,
-        request.requested_at,
+        request.at,
         weights_in(settings.weights_folder, request.architecture),
         dataset=material.version.reference,
         notes=material.notes,

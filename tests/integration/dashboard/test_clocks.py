@@ -58,7 +58,7 @@ def test_a_line_whose_only_clock_is_ahead_stands_still_when_nothing_comes(
 
 def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(handler: Handler, lines: LinesService) -> None:
     line = Line()
-    handler.apply([line.report(CameraState.RECONNECTING, reported_at=now() + DAY)])
+    handler.apply([line.report(CameraState.RECONNECTING, at=now() + DAY)])
     (camera,) = lines.state("line-1").cameras
     assert camera.clock_skew_seconds == pytest.approx(86_400, abs=5)
     assert cameras.SKEW.labels("line-1", "camera-1")._value.get() == pytest.approx(86_400, abs=5)
@@ -75,10 +75,10 @@ def test_a_clock_that_was_set_back_is_followed_after_some_seconds(
     line = Line()
     handler.apply([line.report(CameraState.RECONNECTING)])
     later = Line() if restarted else line
-    handler.apply([later.report(reported_at=now() - HOUR)])
+    handler.apply([later.report(at=now() - HOUR)])
     assert lines.state("line-1").cameras[0].state is CameraState.RECONNECTING, "it may be a late one"
     monkeypatch.setattr(cameras, "OUT_OF_ORDER_SECONDS", 0)
-    handler.apply([later.report(reported_at=now() - HOUR)])
+    handler.apply([later.report(at=now() - HOUR)])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
     assert camera.clock_skew_seconds == pytest.approx(-3600, abs=5)
@@ -86,7 +86,7 @@ def test_a_clock_that_was_set_back_is_followed_after_some_seconds(
 
 def test_a_session_that_is_over_is_not_brought_back_by_a_late_report(handler: Handler, lines: LinesService) -> None:
     line = Line()
-    late = line.report(reported_at=now() + DAY)
+    late = line.report(at=now() + DAY)
     handler.apply([line.report(CameraState.FINISHED), late])
     assert lines.state("line-1").cameras[0].state is CameraState.FINISHED
 
@@ -120,9 +120,7 @@ def test_frames_that_are_ahead_push_no_others_out(redis: Redis, keys: Keys, sett
 def test_a_worker_whose_clock_is_ahead_is_lost_when_it_falls_silent(
     handler: Handler, lines: LinesService, redis: Redis, keys: Keys
 ) -> None:
-    report = WorkerReported(
-        service="inference", worker="w", model_version=None, handled=1, reported_at=now() + 40 * DAY
-    )
+    report = WorkerReported(service="inference", worker="w", model_version=None, handled=1, at=now() + 40 * DAY)
     handler.apply([report])
     (worker,) = lines.workers()
     assert not worker.lost

@@ -118,7 +118,7 @@ def test_frames_beyond_the_first_bitmap_are_counted_once_too(handler: Handler) -
 def test_a_report_that_arrives_late_takes_nothing_back(handler: Handler) -> None:
     line = Line()
     verdicts = list(line.verdicts(10))
-    early = line.report(captured=4, reported_at=datetime.now(UTC) - timedelta(seconds=9), frames_per_second=1.0)
+    early = line.report(captured=4, at=datetime.now(UTC) - timedelta(seconds=9), frames_per_second=1.0)
     handler.apply([line.report(captured=12, refused=1)])
     handler.apply([early])
     handler.apply(verdicts)
@@ -146,7 +146,7 @@ def test_the_pulse_tells_frames_per_second_and_the_delay(handler: Handler, monke
     now = time.time()
     line, yesterday = Line(), datetime.now(UTC) - timedelta(days=1)
     monkeypatch.setattr(pulse, "time", SimpleNamespace(time=lambda: now - 3))
-    handler.apply([line.verdict(inspected_at=yesterday, latency_ms=50.0 + index) for index in range(40)])
+    handler.apply([line.verdict(at=yesterday, latency_ms=50.0 + index) for index in range(40)])
     monkeypatch.setattr(pulse, "time", SimpleNamespace(time=lambda: now))
     assert handler.pulse.frames_per_second("line-1") == 4.0
     assert handler.pulse.delay_ms("line-1") == 69.5

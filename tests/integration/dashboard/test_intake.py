@@ -61,9 +61,7 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
 def test_reports_of_workers_leave_no_marks_in_redis(
     broker: Broker, handler: Handler, store: ObjectStore, redis: Redis, keys: Keys
 ) -> None:
-    report = WorkerReported(
-        service="inference", worker="worker-1", model_version=None, handled=1, reported_at=datetime.now(UTC)
-    )
+    report = WorkerReported(service="inference", worker="worker-1", model_version=None, handled=1, at=datetime.now(UTC))
     publish(broker, report)
     with taking_in(broker, handler, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.name).total == 0)

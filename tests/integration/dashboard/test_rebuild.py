@@ -36,13 +36,11 @@ def lived_through() -> list[Message]:
         messages += [explanation_of(verdict) for verdict in verdicts if verdict.flagged]
         messages += [line.report(refused=2, captured=155), *verdicts[:20]]
     messages.append(
-        TrainingRequested(
-            training_id="training-1", recipe="seam", dataset="datasets/seam", requested_by="eva", requested_at=NOW
-        )
+        TrainingRequested(training_id="training-1", recipe="seam", dataset="datasets/seam", by="eva", at=NOW)
     )
     messages.append(
         TrainingProgressed(
-            training_id="training-1", recipe="seam", state=TrainingState.RUNNING, epoch=3, epochs=9, progressed_at=NOW
+            training_id="training-1", recipe="seam", state=TrainingState.RUNNING, epoch=3, epochs=9, at=NOW
         )
     )
     return messages

@@ -82,10 +82,10 @@ def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(h
     line = Line(start=HOUR)
     minute = timedelta(minutes=1)
     told: list[Message] = [
-        line.report(captured=100, refused=1, reported_at=HOUR + 10 * minute),
-        line.report(captured=250, refused=1, reported_at=HOUR + 59 * minute),
-        line.report(captured=400, refused=5, reported_at=HOUR + 70 * minute),
-        line.report(captured=401, refused=5, reported_at=HOUR + 200 * minute),
+        line.report(captured=100, refused=1, at=HOUR + 10 * minute),
+        line.report(captured=250, refused=1, at=HOUR + 59 * minute),
+        line.report(captured=400, refused=5, at=HOUR + 70 * minute),
+        line.report(captured=401, refused=5, at=HOUR + 200 * minute),
     ]
     line.sequence = 259
     told.append(line.verdict(after=59.5 * 60))

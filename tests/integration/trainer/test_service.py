@@ -107,8 +107,8 @@ def request(epochs: int, **changes: object) -> TrainingRequested:
                 "shares": {"train": 0.6, "valid": 0.2, "test": 0.2},
             },
             "promote": True,
-            "requested_by": "ada",
-            "requested_at": datetime.now(UTC),
+            "by": "ada",
+            "at": datetime.now(UTC),
             **changes,
         }
     )

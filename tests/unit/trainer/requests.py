@@ -16,14 +16,14 @@ def training(training_id: str = "training-1", minutes: int = 0, **changes: Any) 
         "recipe": "strokes",
         "recipe_yaml": STROKES,
         "dataset": "datasets/strokes",
-        "requested_by": "ada",
-        "requested_at": START + timedelta(minutes=minutes),
+        "by": "ada",
+        "at": START + timedelta(minutes=minutes),
     }
     return TrainingRequested.model_validate({**fields, **changes})
 
 
 def cancellation(training_id: str = "training-1") -> TrainingCancelled:
-    return TrainingCancelled(training_id=training_id, cancelled_by="ada", cancelled_at=START)
+    return TrainingCancelled(training_id=training_id, by="ada", at=START)
 
 
 def promotion(version: str, promotion_id: str = "promotion-1", **changes: Any) -> PromotionRequested:
@@ -32,7 +32,7 @@ def promotion(version: str, promotion_id: str = "promotion-1", **changes: Any) -
         "recipe": "paint",
         "model_version": version,
         "reason": "better",
-        "requested_by": "ada",
-        "requested_at": START,
+        "by": "ada",
+        "at": START,
     }
     return PromotionRequested.model_validate({**fields, **changes})

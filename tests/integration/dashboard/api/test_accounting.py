@@ -28,8 +28,8 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     verdicts = [*left.verdicts(20), *right.verdicts(10)]
     park(broker, INFERENCE_FRAMES, [captured(left)], "the worker died of it")
     reports = [
-        left.report(captured=25, refused=2, reported_at=HOUR + timedelta(minutes=5)),
-        right.report(reported_at=HOUR + timedelta(minutes=65)),
+        left.report(captured=25, refused=2, at=HOUR + timedelta(minutes=5)),
+        right.report(at=HOUR + timedelta(minutes=65)),
     ]
     publish(broker, *verdicts, *reports)
     soon(lambda: judged(client) == 30)
@@ -82,9 +82,7 @@ def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client
 def test_a_discarded_message_is_gone_from_the_broker_and_kept_in_storage(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
-    order = TrainingRequested(
-        training_id="t-1", recipe="seam", dataset="x", requested_by="eva", requested_at=datetime.now(UTC)
-    )
+    order = TrainingRequested(training_id="t-1", recipe="seam", dataset="x", by="eva", at=datetime.now(UTC))
     park(broker, TRAINER_COMMANDS, [order], "no such data set")
     soon(lambda: len(_parked(client)) == 1)
     (parked,) = _parked(client)

@@ -62,15 +62,15 @@ def test_a_promotion_is_ordered_and_its_answer_told(client: httpx.Client, broker
         model_version="model-1",
         previous_version=None,
         reason="better",
-        promoted_by="operator",
-        promoted_at=now,
+        by="operator",
+        at=now,
     )
     refused = PromotionRefused(
         promotion_id=second.json()["promotion_id"],
         recipe="seam",
         model_version="model-2",
         reason="escapes too much",
-        refused_at=now,
+        at=now,
     )
     publish(broker, promoted, refused)
 
@@ -92,8 +92,8 @@ def test_a_model_that_was_replaced_after_its_promotion_is_told_of(
         digest=bundle.digest_of(store, "seam", "model-1"),
         previous_version=None,
         reason="better",
-        promoted_by="eva",
-        promoted_at=datetime.now(UTC),
+        by="eva",
+        at=datetime.now(UTC),
     )
     publish(broker, promoted)
     soon(lambda: client.get("/api/models/seam/promotions").json()["promotions"])
@@ -147,8 +147,8 @@ def test_the_history_has_every_move_and_every_refusal(client: httpx.Client, stor
         recipe="seam",
         model_version="model-2",
         reason="worse than model-1",
-        refused_at=datetime.now(UTC),
-        requested_by="ada",
+        at=datetime.now(UTC),
+        by="ada",
         production_version="model-1",
     )
     keep_decision(store, refused)

@@ -166,15 +166,15 @@ def _tell(broker: Broker, store: ObjectStore) -> None:
     for number in range(COUNT):
         at = START + timedelta(days=number)
         training = TrainingProgressed(
-            training_id=f"training-{number}", recipe="seam", state=TrainingState.RUNNING, progressed_at=at
+            training_id=f"training-{number}", recipe="seam", state=TrainingState.RUNNING, at=at
         )
         refused = PromotionRefused(
             promotion_id=f"promotion-{number}",
             recipe="seam",
             model_version=f"model-{number}",
             reason=f"refusal {number}",
-            refused_at=at,
-            requested_by="eva",
+            at=at,
+            by="eva",
         )
         keep_decision(store, refused)
         thresholds = ThresholdsRefused(
@@ -182,8 +182,8 @@ def _tell(broker: Broker, store: ObjectStore) -> None:
             recipe="seam",
             derived_from="model-1",
             reason="it is gone",
-            requested_by="eva",
-            refused_at=at,
+            by="eva",
+            at=at,
         )
         publish(broker, training, refused, thresholds)
 

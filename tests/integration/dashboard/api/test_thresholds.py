@@ -60,7 +60,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
     first, second = commands(broker, 2)
     assert isinstance(first, ThresholdsRequested)
     assert isinstance(second, ThresholdsRequested)
-    assert (first.thresholds, first.reason, first.requested_by) == ({"break": 0.35}, "two breaks got through", "local")
+    assert (first.thresholds, first.reason, first.by) == ({"break": 0.35}, "two breaks got through", "local")
     now = datetime.now(UTC)
     publish(
         broker,
@@ -71,16 +71,16 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
             derived_from="model-1",
             thresholds={**dict.fromkeys(LABELS, 0.5), "break": 0.35},
             reason=first.reason,
-            requested_by="local",
-            kept_at=now,
+            by="local",
+            at=now,
         ),
         ThresholdsRefused(
             thresholds_id=second.thresholds_id,
             recipe="seam",
             derived_from="model-1",
             reason="no images",
-            requested_by="local",
-            refused_at=now,
+            by="local",
+            at=now,
         ),
     )
 

@@ -40,7 +40,7 @@ def test_a_training_is_ordered_followed_and_cancelled(client: httpx.Client, brok
         epoch=1,
         epochs=3,
         metrics={"loss": 0.5},
-        progressed_at=datetime.now(UTC),
+        at=datetime.now(UTC),
     )
     publish(broker, progress)
     soon(lambda: client.get(f"/api/trainings/{request.training_id}").json()["state"] == "running")
@@ -49,7 +49,7 @@ def test_a_training_is_ordered_followed_and_cancelled(client: httpx.Client, brok
     assert client.delete(f"/api/trainings/{request.training_id}").status_code == 202
     (cancelled,) = commands(broker)
     assert isinstance(cancelled, TrainingCancelled)
-    publish(broker, progress.model_copy(update={"state": TrainingState.CANCELLED, "progressed_at": datetime.now(UTC)}))
+    publish(broker, progress.model_copy(update={"state": TrainingState.CANCELLED, "at": datetime.now(UTC)}))
     soon(lambda: client.get(f"/api/trainings/{request.training_id}").json()["state"] == "cancelled")
     problem(client.delete(f"/api/trainings/{request.training_id}"), 409, "nothing to cancel")
 
@@ -79,8 +79,8 @@ def test_a_training_tells_what_became_of_its_promotion(client: httpx.Client, bro
         recipe="seam",
         model_version="model-2",
         reason="worse than model-1 in production",
-        refused_at=datetime.now(UTC),
-        requested_by="ada",
+        at=datetime.now(UTC),
+        by="ada",
     )
     publish(broker, refused)
     soon(lambda: client.get(f"/api/trainings/{training_id}").json()["promotion"])
@@ -110,7 +110,7 @@ def test_the_curves_of_a_training_are_told_epoch_by_epoch(client: httpx.Client, 
             epoch=epoch,
             epochs=3 if epoch else 0,
             metrics=metrics,
-            progressed_at=datetime.now(UTC),
+            at=datetime.now(UTC),
         )
 
     publish(broker, progress(1, loss=0.5), progress(2, loss=0.25), progress(0, TrainingState.FAILED))

@@ -145,7 +145,7 @@ def told(
         epoch=epoch,
         epochs=9 if epoch else 0,
         metrics={"loss": 1 / epoch, "val_loss": 2 / epoch, "val_average_precision": 1 - 1 / epoch} if epoch else {},
-        progressed_at=datetime.now(UTC),
+        at=datetime.now(UTC),
     )
 
 

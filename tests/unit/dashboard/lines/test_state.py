@@ -16,11 +16,11 @@ NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
 
 def heard(report: CameraReported, ago: float | None = None) -> Heard:
-    return Heard(report, report.reported_at if ago is None else NOW - timedelta(seconds=ago))
+    return Heard(report, report.at if ago is None else NOW - timedelta(seconds=ago))
 
 
 def arrived(verdict: FrameInspected) -> Arrived:
-    return Arrived(verdict, verdict.inspected_at)
+    return Arrived(verdict, verdict.at)
 
 
 def signs(**changes: Any) -> Signs:
@@ -28,7 +28,7 @@ def signs(**changes: Any) -> Signs:
     line = Line(start=NOW - timedelta(seconds=1))
     known: dict[str, Any] = {
         "now": NOW,
-        "cameras": [heard(line.report(reported_at=NOW - timedelta(seconds=2)))],
+        "cameras": [heard(line.report(at=NOW - timedelta(seconds=2)))],
         "last": arrived(line.verdict()),
         "last_ng": None,
         "in_flight": 0,
@@ -40,7 +40,7 @@ def signs(**changes: Any) -> Signs:
 
 def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Arrived:
     line = Line(start=NOW - timedelta(seconds=age))
-    return arrived(line.verdict(fault, inspected_at=NOW - timedelta(seconds=age), **changes))
+    return arrived(line.verdict(fault, at=NOW - timedelta(seconds=age), **changes))
 
 
 def test_a_line_whose_last_frames_are_ok_is_ok() -> None:
@@ -54,14 +54,14 @@ def test_an_ng_frame_is_held_for_a_while_although_ok_ones_follow() -> None:
 
 @pytest.mark.parametrize("state", [CameraState.RECONNECTING, CameraState.FAILED])
 def test_a_camera_that_says_it_cant_see_is_lost(state: CameraState) -> None:
-    camera = heard(Line().report(state, reason="no such device", reported_at=NOW))
+    camera = heard(Line().report(state, reason="no such device", at=NOW))
     condition, because = judge_line(signs(cameras=[camera]))
     assert condition is Condition.CAMERA_LOST
     assert "no such device" in because
 
 
 def test_a_camera_that_falls_silent_is_lost() -> None:
-    camera = heard(Line().report(reported_at=NOW + timedelta(days=1)), ago=40)
+    camera = heard(Line().report(at=NOW + timedelta(days=1)), ago=40)
     assert judge_line(signs(cameras=[camera])) == (
         Condition.CAMERA_LOST,
         "camera camera-1 has said nothing for 40 s",
@@ -69,7 +69,7 @@ def test_a_camera_that_falls_silent_is_lost() -> None:
 
 
 def test_one_lost_camera_of_two_is_a_lost_camera() -> None:
-    reports = [Line().report(reported_at=NOW), Line(camera="camera-2").report(CameraState.FAILED, reported_at=NOW)]
+    reports = [Line().report(at=NOW), Line(camera="camera-2").report(CameraState.FAILED, at=NOW)]
     cameras = list(map(heard, reports))
     assert judge_line(signs(cameras=cameras))[0] is Condition.CAMERA_LOST
 
@@ -90,12 +90,12 @@ def test_a_frame_that_could_not_be_judged_is_not_inspected() -> None:
 
 
 def test_a_finished_camera_is_a_stopped_line() -> None:
-    camera = heard(Line().report(CameraState.FINISHED, reported_at=NOW - timedelta(hours=1)))
+    camera = heard(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
     assert judge_line(signs(cameras=[camera], last=verdict_of(3600)))[0] is Condition.STOPPED
 
 
 def test_a_finished_camera_whose_frames_were_not_all_judged_is_not_stopped() -> None:
-    camera = heard(Line().report(CameraState.FINISHED, reported_at=NOW - timedelta(hours=1)))
+    camera = heard(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
     condition, because = judge_line(signs(cameras=[camera], last=verdict_of(3600), in_flight=3))
     assert condition is Condition.NOT_INSPECTED
     assert "3 frames were never judged" in because

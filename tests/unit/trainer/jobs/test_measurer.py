@@ -86,7 +86,7 @@ class Line:
 
 
 def comparison(**changes: object) -> ComparisonRequested:
-    fields = {"recipe": "paint", "baseline": "v1", "candidate": "v2", "requested_by": "ada", "requested_at": START}
+    fields = {"recipe": "paint", "baseline": "v1", "candidate": "v2", "by": "ada", "at": START}
     return ComparisonRequested.model_validate({**fields, **changes})
 
 
@@ -245,7 +245,7 @@ def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -
 
 def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowImages) -> None:
     errands = Errands(store, "trainer", 60)
-    first, second = comparison(), comparison(requested_by="grace", requested_at=START + timedelta(seconds=30))
+    first, second = comparison(), comparison(by="grace", at=START + timedelta(seconds=30))
     errands.add(first)
     assert errands.claim(first)
     errands.add(second)

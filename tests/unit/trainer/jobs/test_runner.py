@@ -148,7 +148,7 @@ def test_a_wished_promotion_is_asked_for_when_the_model_is_there(bench: Bench) -
     with bench.running(FINISHED):
         heard = bench.heard(lambda heard: any(isinstance(told, PromotionRequested) for told in heard))
     (asked,) = [told for told in heard if isinstance(told, PromotionRequested)]
-    assert (asked.promotion_id, asked.model_version, asked.requested_by) == ("training-1", "v1", "ada")
+    assert (asked.promotion_id, asked.model_version, asked.by) == ("training-1", "v1", "ada")
 
 
 def test_trainings_are_done_one_after_the_other_oldest_first(bench: Bench) -> None:

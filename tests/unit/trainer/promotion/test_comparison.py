@@ -148,13 +148,13 @@ def test_a_test_image_that_has_changed_is_not_measured_on(
 def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
-    asked = ComparisonRequested(recipe="paint", baseline="v1", candidate="v2", requested_by="ada", requested_at=START)
+    asked = ComparisonRequested(recipe="paint", baseline="v1", candidate="v2", by="ada", at=START)
     put(store, comparable("v1", dataset))
     comparisons.answer(asked)
     key = comparison_key("paint", "v1", "v2")
     assert json.loads(store.get(key)) == {
         "reason": "recipe 'paint' has no model v2",
-        "requested_at": START.isoformat(),
+        "at": START.isoformat(),
     }
     put(store, comparable("v2", dataset))
     comparisons.answer(asked)

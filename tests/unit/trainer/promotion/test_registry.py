@@ -56,7 +56,7 @@ def test_a_promotion_moves_the_pointer_and_is_told(
     registry.promote(promotion("v1", "first"))
     told = registry.promote(promotion("v2", "second"))
     assert isinstance(told, ModelPromoted)
-    assert (told.model_version, told.previous_version, told.promoted_by, told.reason) == ("v2", "v1", "ada", "better")
+    assert (told.model_version, told.previous_version, told.by, told.reason) == ("v2", "v1", "ada", "better")
     assert told.gate == f"no worse than v1 on 60 test images of {dataset.reference}"
     assert not told.forced
     assert production_version(store, "paint") == "v2"
@@ -255,7 +255,7 @@ def test_a_promotion_that_was_asked_for_before_a_rollback_is_not_done_after_it(
     assert isinstance(late, PromotionRefused)
     assert late.reason.startswith("ada rolled back to v1 at ")
     assert late.reason.endswith(" UTC, after this was asked for: ask again, or force it with a reason")
-    assert isinstance(registry.promote(promotion("v3", "again", requested_at=datetime.now(UTC))), ModelPromoted)
+    assert isinstance(registry.promote(promotion("v3", "again", at=datetime.now(UTC))), ModelPromoted)
 
 
 # ── what no force overrules ──────────────────────────────────────────────────────────────────────────────────────────

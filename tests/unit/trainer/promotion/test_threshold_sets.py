@@ -60,8 +60,8 @@ def request(thresholds: dict[str, float], **changes: Any) -> ThresholdsRequested
         "model_version": "v1",
         "thresholds": thresholds,
         "reason": "breaks got through",
-        "requested_by": "grace",
-        "requested_at": START,
+        "by": "grace",
+        "at": START,
     }
     return ThresholdsRequested.model_validate({**fields, **changes})
 
