@@ -9,7 +9,7 @@ from typing import Final
 import keras
 import structlog
 
-from services.trainer.architectures import Architecture
+from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.pretraining import Origin, hold_statistics
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.validation import Validator

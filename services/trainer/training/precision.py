@@ -17,7 +17,7 @@ import structlog
 import tensorflow as tf
 from keras import layers
 
-from services.trainer.architectures import Architecture
+from services.trainer.architectures.architecture import Architecture
 from services.trainer.training.options import WrongOption
 from shared.contracts.training import Precision
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from services.trainer.architectures import ARCHITECTURES, FEATURES, UnfitArchitecture, architecture_of
+from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
+from services.trainer.architectures.architecture import UnfitArchitecture
 from services.trainer.architectures.cost import cost_of
 from shared.recipe import ImageSpec
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from services.trainer.architectures import Architecture
+from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.pretraining import Origin, hold_statistics
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.validation import logits_of
