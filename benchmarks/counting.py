@@ -22,8 +22,10 @@ from redis.exceptions import ConnectionError as NotThere
 
 from services.dashboard.frames.repository import FrameIndex
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.counting import Counting, Fact, Step, fact_of_verdict
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.statistics.steps import Step
+from services.dashboard.store.connection import open_redis
+from services.dashboard.store.counting import Counting, Fact, fact_of_verdict
+from services.dashboard.store.keys import Keys
 from tests.verdicts import Line, explanation_of
 
 FRAMES = 20_000

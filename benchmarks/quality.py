@@ -25,8 +25,9 @@ from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.shifts import Shifts
 from services.dashboard.statistics.windows import Every, spans
+from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.store.keys import Keys
 
 LINES = 10
 DAYS = 365

@@ -20,9 +20,9 @@ from redis import Redis, RedisError
 from services.dashboard.assembly import Dashboard
 from services.dashboard.ingest.archive import Archive, read_segment, segments
 from services.dashboard.ingest.consumer import Intake
-from services.dashboard.ingest.projector import Handler
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import open_redis
+from services.dashboard.store.connection import open_redis
 from shared.contracts import bundle
 from shared.messages import FrameCaptured, Message, decode
 from shared.messaging import open_broker
@@ -165,12 +165,12 @@ def publish(broker: Broker, *messages: Message) -> None:
 
 @contextmanager
 def taking_in(
-    broker: Broker, handler: Handler, store: ObjectStore, queue: Queue = DASHBOARD_VERDICTS, prefetch: int = 5_000
+    broker: Broker, projection: Projection, store: ObjectStore, queue: Queue = DASHBOARD_VERDICTS, prefetch: int = 5_000
 ) -> Iterator[Intake]:
-    """One queue goes into the handler and the archive until the block ends."""
+    """One queue goes into the projection and the archive until the block ends."""
     stop = threading.Event()
-    archive = Archive(store, seconds=0.05, messages=500, written=handler.watermark.note_written)
-    intake = Intake(broker, queue, handler, archive, prefetch=prefetch, stop=stop)
+    archive = Archive(store, seconds=0.05, messages=500, written=projection.watermark.note_written)
+    intake = Intake(broker, queue, projection.projector, archive, prefetch=prefetch, stop=stop)
     intake.start(failed=stop.set)
     yield intake
     stop.set()

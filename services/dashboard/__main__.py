@@ -15,13 +15,15 @@ import threading
 
 import structlog
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.dashboard.access.commands import people, token
+from services.dashboard.access.cli import people, token
 from services.dashboard.access.first import await_first_admin
-from services.dashboard.assembly import Dashboard
-from services.dashboard.ingest.rebuild_command import rebuild_with_progress
+from services.dashboard.assembly import Dashboard, build_rebuilder
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import check_login, open_redis
+from services.dashboard.store.connection import check_login, open_redis
+from services.dashboard.store.keys import Keys
 from shared.health import configure_logging, serve_health
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
@@ -52,6 +54,29 @@ def serve(stop: threading.Event) -> None:
         raise SystemExit(1)
 
 
+def rebuild_with_progress(_stop: threading.Event) -> None:
+    """Build the projection again, show a progress bar, and print what was found."""
+    settings = read_settings(DashboardSettings)
+    configure_logging("dashboard", settings)
+    if settings.embedded:
+        sys.stderr.write("DASHBOARD_REDIS_URL is embedded://: such a dashboard rebuilds its counts at each start\n")
+        raise SystemExit(2)
+    redis = open_redis(settings)
+    check_login(redis)
+    rebuilder = build_rebuilder(redis, Keys(settings.redis_prefix), settings, open_store(settings))
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("segments", total=None)
+        found = rebuilder.build(lambda done, of: bar.update(task, completed=done, total=of), from_nothing=True)
+    if found is None:
+        sys.stderr.write("another process is rebuilding: wait for it\n")
+        raise SystemExit(2)
+    console.print(f"{found.messages} messages of {found.segments} segments; {found.damaged} damaged segments")
+    if found.damaged:
+        raise SystemExit(1)
+
+
 @cli.callback()
 def main(context: typer.Context) -> None:
     """Count what is judged, and serve the API and the pages."""
@@ -61,7 +86,7 @@ def main(context: typer.Context) -> None:
 
 @cli.command()
 def rebuild() -> None:
-    """Forget what is in Redis and make it again from the archive. Dashboards may go on meanwhile."""
+    """Delete the projection in Redis and build it again from the archive. Dashboards may run meanwhile."""
     run_service(rebuild_with_progress)
 
 

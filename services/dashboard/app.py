@@ -1,53 +1,49 @@
-"""The application: the services of each feature, and the paths that lead to them."""
+"""The application: its routes and what stands before them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from services.dashboard.access import Audit, session_pages
 from services.dashboard.access import endpoints as access_endpoints
+from services.dashboard.access import pages as access_pages
+from services.dashboard.access import session_pages
 from services.dashboard.access.service import Access
 from services.dashboard.accounting import endpoints as accounting_endpoints
-from services.dashboard.accounting.service import AccountingService
+from services.dashboard.accounting import pages as accounting_pages
 from services.dashboard.datasets import endpoints as datasets_endpoints
-from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames import endpoints as frames_endpoints
-from services.dashboard.frames.marks import Marks
-from services.dashboard.frames.service import FramesService
+from services.dashboard.frames import pages as frames_pages
 from services.dashboard.labelling import endpoints as labelling_endpoints
-from services.dashboard.labelling.assembly import LabellingRoom
+from services.dashboard.labelling import pages as labelling_pages
 from services.dashboard.lines import endpoints as lines_endpoints
-from services.dashboard.lines import pages as pages_endpoints
-from services.dashboard.lines.service import LinesService
-from services.dashboard.live import endpoints as events
-from services.dashboard.live.hub import Hub
+from services.dashboard.lines import pages as lines_pages
+from services.dashboard.live import endpoints as live_endpoints
 from services.dashboard.models import endpoints as models_endpoints
-from services.dashboard.models.comparisons import ComparisonsService
-from services.dashboard.models.service import ModelsService
-from services.dashboard.models.threshold_sets import ThresholdSets
+from services.dashboard.models import pages as models_pages
+from services.dashboard.models import threshold_pages
 from services.dashboard.quality import endpoints as quality_endpoints
-from services.dashboard.quality.batches import BatchesService
-from services.dashboard.quality.service import QualityService
+from services.dashboard.quality import pages as quality_pages
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.trainings import endpoints as trainings_endpoints
-from services.dashboard.trainings.service import TrainingsService
-from services.dashboard.web import documents
-from services.dashboard.web import health_endpoints as watching
+from services.dashboard.trainings import pages as trainings_pages
+from services.dashboard.web import documents, health_endpoints
+from services.dashboard.web.authorization import at_least
 from services.dashboard.web.deadline import Deadline
 from services.dashboard.web.guard import Guard
 from services.dashboard.web.openapi import install_document
-from services.dashboard.web.problems import install_problems
+from services.dashboard.web.problems import Answer, install_problems
 from services.dashboard.web.readiness import Readiness
-from services.dashboard.web.templating import Clock
+from services.dashboard.web.roles import Role
+from services.dashboard.web.services import Services
+from services.dashboard.web.templating import show_problem
 
 MOST_BYTES: Final = 1024**2
-"""Of what one request sends, but for uploads: it is read before anybody knows which role it takes."""
+"""Largest request body, except for uploads: it is read before the role of its caller is checked."""
 
-FEATURES: Final = (
+ENDPOINTS: Final = (
     lines_endpoints,
     frames_endpoints,
     quality_endpoints,
@@ -57,36 +53,26 @@ FEATURES: Final = (
     trainings_endpoints,
     datasets_endpoints,
     access_endpoints,
-    events,
+    live_endpoints,
+    health_endpoints,
+    documents,
 )
-"""Of the API, in the order of its document."""
+"""The API, in the order of its document."""
+PAGES: Final = (
+    accounting_pages,
+    quality_pages,
+    frames_pages,
+    labelling_pages,
+    access_pages,
+    trainings_pages,
+    models_pages,
+    threshold_pages,
+    lines_pages,
+)
 
 
-@dataclass(frozen=True)
-class Rooms:
-    """What the endpoints find in ``app.state`` under the same names."""
-
-    access: Access
-    audit: Audit
-    lines: LinesService
-    frames: FramesService
-    marks: Marks
-    models: ModelsService
-    comparisons: ComparisonsService
-    threshold_sets: ThresholdSets
-    trainings: TrainingsService
-    datasets: DatasetsService
-    hub: Hub
-    readiness: Readiness
-    accounting: AccountingService
-    quality: QualityService
-    batches: BatchesService
-    labelling: LabellingRoom
-    clock: Clock
-
-
-def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
-    """The API and the pages."""
+def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI, Answer]:
+    """Return the application, and the function that answers a request with a problem."""
     app = FastAPI(
         title="Seamline",
         summary="Visual quality control: lines, defect rates, frames with their heatmaps, models and trainings.",
@@ -95,20 +81,19 @@ def build_app(settings: DashboardSettings, rooms: Rooms) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         max_body_size=MOST_BYTES,
-        openapi_url=None,  # `documents` has it, for those who are let in
+        openapi_url=None,  # `documents` serves it, to callers who are let in
     )
-    for name, room in vars(rooms).items():
-        setattr(app.state, name, room)
-    for feature in FEATURES:
-        app.include_router(feature.router)
-    app.include_router(watching.router)
-    app.include_router(documents.router)
-    app.include_router(pages_endpoints.router)
+    app.state.services = services
+    for module in ENDPOINTS:
+        app.include_router(module.router)
+    pages = APIRouter(include_in_schema=False, dependencies=[at_least(Role.VIEWER)])
+    for module in PAGES:
+        pages.include_router(module.router)
+    app.include_router(pages)
     app.include_router(session_pages.router)
     app.mount("/static", StaticFiles(packages=[("services.dashboard.web", "static")]), name="static")
     install_document(app)
-    answer = install_problems(app, pages_endpoints.show_problem)
-    app.add_middleware(Guard, settings=settings, access=rooms.access, answer=answer)
-    app.add_middleware(Deadline, readiness=rooms.readiness, answer=answer)
-    app.state.answer = answer
-    return app
+    answer = install_problems(app, show_problem)
+    app.add_middleware(Guard, settings=settings, identify=services.get(Access).identify, answer=answer)
+    app.add_middleware(Deadline, readiness=services.get(Readiness), answer=answer)
+    return app, answer

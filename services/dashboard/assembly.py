@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from pydantic import BaseModel, RootModel
 from redis import Redis
 
@@ -20,38 +21,42 @@ from services.dashboard.access.sessions import Sessions
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
-from services.dashboard.app import Rooms, build_app
+from services.dashboard.app import build_app
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.commands import Commands
 from services.dashboard.ingest.consumer import Intake
-from services.dashboard.ingest.projector import Handler
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.labelling.assembly import LabellingRoom
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.labelling.videos.repository import sweep
+from services.dashboard.lines.parked_frames import ParkedFrames
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live.hub import Hub, Sources
 from services.dashboard.models.comparisons import ComparisonsService
+from services.dashboard.models.pages import ListedTrainings
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSets
+from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.impatient import HastyStore, hasty_redis
-from services.dashboard.store.parked_depth import ParkedFrames
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.fail_fast import FailFastStore, fail_fast_redis
+from services.dashboard.store.keys import Keys
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.readiness import Check, Readiness
 from services.dashboard.web.server import serving
+from services.dashboard.web.services import Services
 from services.dashboard.web.templating import Clock
 from shared.health import SILENCE_SECONDS
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS, DASHBOARD_VERDICTS
+
+_log = structlog.stdlib.get_logger("dashboard")
 
 QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
 PATIENCE: Final = 5.0
@@ -71,18 +76,18 @@ class Dashboard:
         self._settings = settings
         self._redis, self._keys, self._broker, self._store, self._stop = redis, keys, broker, store, stop
         self.readiness = self._readiness()
-        self._asked_redis = hasty_redis(redis, lambda: self.readiness.reason("redis"))
-        self._asked_store = HastyStore(store, lambda: self.readiness.reason("storage"))
-        self._asked = Handler(self._asked_redis, keys, settings)
-        """What requests ask: it gives up soon. What messages go into is patient."""
-        self.handler = Handler(redis, keys, settings)
+        self._asked_redis = fail_fast_redis(redis, lambda: self.readiness.reason("redis"))
+        self._asked_store = FailFastStore(store, lambda: self.readiness.reason("storage"))
+        self._asked = Projection(self._asked_redis, keys, settings)
+        """For requests, which fail fast; messages are applied through a connection that waits for Redis."""
+        self.projector = Projection(redis, keys, settings).projector
         self.archive = Archive(
             store,
             seconds=settings.segment_seconds,
             messages=settings.segment_messages,
-            written=self.handler.watermark.note_written,
+            written=self.projector.watermark.note_written,
         )
-        self.audit = Audit(HastyStore(audit_store(settings, store), lambda: self.readiness.reason("storage")), stop)
+        self.audit = Audit(FailFastStore(audit_store(settings, store), lambda: self.readiness.reason("storage")), stop)
         self.access = Access(
             Register(self._asked_store),
             Sessions(
@@ -95,10 +100,13 @@ class Dashboard:
             self.audit,
             login=settings.login,
         )
-        self.rebuilder = Rebuilder(redis, keys, settings, store)
-        self.upkeep = Upkeep(self.rebuilder, self.handler.watermark, store, stop)
+        self.rebuilder = build_rebuilder(redis, keys, settings, store)
+        self.upkeep = Upkeep(
+            self.rebuilder, self.projector.watermark, store, stop, tasks=[lambda now: _sweep_uploads(store, now)]
+        )
         self.intakes = [
-            Intake(broker, queue, self.handler, self.archive, prefetch=settings.prefetch, stop=stop) for queue in QUEUES
+            Intake(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
+            for queue in QUEUES
         ]
 
     @property
@@ -121,17 +129,18 @@ class Dashboard:
     def running(self) -> Iterator[None]:
         """Take in and answer until the block ends; then finish what is under way."""
         self.readiness.start()
-        rooms = self._furnish()
+        services, hub, labelling = self._services()
+        app, answer = build_app(self._settings, services)
         try:
-            with serving(build_app(self._settings, rooms), self._settings):
+            with serving(app, answer, self._settings):
                 self.upkeep.start()
                 for intake in self.intakes:
                     intake.start(failed=self._stop.set)
                 yield
-                rooms.hub.close()
+                hub.close()
         finally:
-            rooms.hub.close()
-            rooms.labelling.close()
+            hub.close()
+            labelling.close()
             self.readiness.close()
             self._close()
 
@@ -145,20 +154,27 @@ class Dashboard:
         for join in (*(intake.join for intake in self.intakes), self.upkeep.join):
             join(max(0.0, until - time.monotonic()))
 
-    def _furnish(self) -> Rooms:
-        """What the endpoints find in their rooms."""
-        asked, store = self._asked, self._asked_store
-        register = LineRegister(self._asked_redis, self._keys)
+    def _services(self) -> tuple[Services, Hub, LabellingRoom]:
+        """Build the services that the endpoints use."""
+        asked, store, settings = self._asked, self._asked_store, self._settings
         commands = Commands(
             self._broker.publisher(),
-            asked,
+            asked.projector,
             self.archive,
             redis_away=lambda: self.readiness.reason("redis"),
         )
-        parked_frames = ParkedFrames(self._broker, lambda: self.readiness.reason("broker"))
-        lines = LinesService(register, asked, parked_frames, self._settings)
+        lines = LinesService(
+            asked.lines,
+            asked.counting,
+            asked.cameras,
+            asked.workers,
+            asked.pulse,
+            last_verdicts=asked.frames,
+            parked_frames=ParkedFrames(self._broker, lambda: self.readiness.reason("broker")),
+            settings=settings,
+        )
         models = ModelsService(store, asked.moves, commands)
-        frames = FramesService(asked.frames, register, store, commands, models.trust)
+        frames = FramesService(asked.frames, asked.lines, store, commands, models.trust)
         trainings = TrainingsService(asked.trainings, models, commands)
         sources = Sources(
             states=lambda: _states(lines),
@@ -168,35 +184,40 @@ class Dashboard:
         parked = ParkedMessages(self._broker, store)
         parked.prepare()
         marks = Marks(store, asked.frames)
-        return Rooms(
-            access=self.access,
-            audit=self.audit,
-            lines=lines,
-            frames=frames,
-            marks=marks,
-            models=models,
-            comparisons=ComparisonsService(store, commands),
-            threshold_sets=ThresholdSets(store, asked.thresholds, models, commands),
-            trainings=trainings,
-            datasets=DatasetsService(store),
-            hub=Hub(self._asked_redis, self._keys, sources),
-            readiness=self.readiness,
-            accounting=AccountingService(register, asked, parked),
-            quality=QualityService(register, asked.counting, self._settings),
-            batches=BatchesService(register, asked.counting, frames),
-            labelling=LabellingRoom(
-                store,
-                asked.frames,
-                register,
-                marks,
-                upload_bytes=self._settings.upload_megabytes * 1_000_000,
-                transfers=self._settings.transfers,
-            ),
-            clock=Clock(self._settings.working_day.zone),
+        hub = Hub(self._asked_redis, self._keys, sources)
+        labelling = LabellingRoom(
+            store,
+            asked.frames,
+            asked.lines,
+            marks,
+            upload_bytes=settings.upload_megabytes * 1_000_000,
+            transfers=settings.transfers,
         )
+        services = Services(
+            self.access,
+            self.access.people,
+            self.audit,
+            lines,
+            frames,
+            marks,
+            models,
+            ComparisonsService(store, commands),
+            ThresholdSets(store, asked.thresholds, models, commands),
+            trainings,
+            ListedTrainings(trainings.page),
+            DatasetsService(store),
+            hub,
+            self.readiness,
+            AccountingService(asked.lines, asked.counting, asked.cameras, asked.watermark, parked),
+            QualityService(asked.lines, asked.counting, settings),
+            BatchesService(asked.lines, asked.counting, frames),
+            labelling,
+            Clock(settings.working_day.zone),
+        )
+        return services, hub, labelling
 
     def _readiness(self) -> Readiness:
-        probe = hasty_redis(self._redis, lambda: None)
+        probe = fail_fast_redis(self._redis, lambda: None)
         return Readiness(
             {
                 "broker": Check(
@@ -219,3 +240,13 @@ def _states(lines: LinesService) -> dict[str, BaseModel]:
     """What every page should know."""
     workers = RootModel[list[WorkerView]](lines.workers())
     return {**{f"line/{state.line}": state for state in lines.states()}, "workers": workers}
+
+
+def build_rebuilder(redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore) -> Rebuilder:
+    """Return what builds the projection from the archive."""
+    return Rebuilder(redis, keys, settings, store, Projection(redis, keys, settings, live=False).projector)
+
+
+def _sweep_uploads(store: ObjectStore, now: datetime) -> None:
+    if videos := sweep(store, now):
+        _log.info("removed incomplete uploads", uploads=videos)

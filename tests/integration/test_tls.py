@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import open_redis
+from services.dashboard.store.connection import open_redis
 from shared.messaging import open_broker
 from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.settings import ServiceSettings

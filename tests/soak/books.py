@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 
 from services.dashboard.ingest.archive import read_segment, segments
+from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.store.keys import Keys
 from shared.messages import CameraReported, CameraState, FrameExplained, FrameInspected, Message
 from shared.storage.port import ObjectStore
 from shared.topology import QUEUES

@@ -15,7 +15,6 @@ from ulid import ULID
 from services.dashboard.access.audit import Audit
 from services.dashboard.access.directory import PersonAdded
 from services.dashboard.access.repository import Register
-from services.dashboard.access.roles import Role
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.frames.marks import Mark, Marks
 from services.dashboard.ingest.compaction import compact
@@ -23,7 +22,9 @@ from services.dashboard.labelling.annotations.log import Ledger
 from services.dashboard.labelling.videos.repository import Video, Videos
 from services.dashboard.models.moves import Moves
 from services.dashboard.models.service import ModelsService
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.announcer import Announcer
+from services.dashboard.store.keys import Keys
+from services.dashboard.web.roles import Role
 from services.trainer.jobs.trainings import Trainings
 from shared.contracts.bundle import ProductionPointer, move_production, production_history
 from shared.contracts.promotion import history_of, keep_decision
@@ -104,7 +105,8 @@ def videos(store: FilesystemStore) -> list[Any]:
 def models(store: FilesystemStore) -> list[Any]:
     if not list(store.keys("models/")):
         put_model(store)
-    service = ModelsService(store, Moves(FakeRedis(decode_responses=True), Keys("test")), cast("Any", None))
+    redis = FakeRedis(decode_responses=True)
+    service = ModelsService(store, Moves(redis, Keys("test"), Announcer(redis, Keys("test"))), cast("Any", None))
     return [model.version for model in service.newest("seam").models]
 
 

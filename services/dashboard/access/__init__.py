@@ -1,10 +1,8 @@
-"""Who may do what, and who did what: roles, the caller of a request, and the audit log."""
+"""Let people and programs in, and record who did what."""
 
-from __future__ import annotations
-
-from services.dashboard.access.audit import Audit, AuditEntry
-from services.dashboard.access.dependencies import Admin, Audited, Engineer, Operator, Viewer, anyone, at_least
-from services.dashboard.access.roles import Caller, Role
+from services.dashboard.access.audit import Audit, Audited, AuditEntry
+from services.dashboard.web.authorization import Admin, Engineer, Operator, Viewer, anyone, at_least
+from services.dashboard.web.roles import Caller, Role
 
 __all__ = [
     "Admin",

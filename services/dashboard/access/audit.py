@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from typing import Final
+from typing import Annotated, Final
 
 import structlog
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from ulid import ULID
 
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.services import provided
 from shared.retry import patient
 from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageError
@@ -136,3 +137,7 @@ class Audit:
     def _keep(self, entry: AuditEntry, name: str) -> None:
         key = f"{FOLDER}/{entry.at:%Y-%m-%d}/{name}"
         self._store.put(key, entry.model_dump_json().encode(), "application/json")
+
+
+Audited = Annotated[Audit, provided(Audit)]
+"""The audit log in an endpoint: ``audit.record(…)``, or ``with audit.recording(…)`` around what may fail."""

@@ -9,8 +9,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.dashboard.access.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
-from services.dashboard.access.dependencies import Admin, Audited, Viewer, anyone
+from services.dashboard.access.audit import Audited
 from services.dashboard.access.people import People, PersonName
 from services.dashboard.access.queues import KNOWN, STRANGERS
 from services.dashboard.access.schemas import (
@@ -35,25 +34,19 @@ from services.dashboard.access.schemas import (
 from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import Access, LoggedIn
 from services.dashboard.access.throttle import DEVICE_LASTS
+from services.dashboard.web.authorization import Admin, Viewer, anyone
+from services.dashboard.web.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.paging import Paged, newest
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided, service_of
 from services.dashboard.web.times import AskedTime
 
 router = APIRouter(prefix="/api", tags=["access"])
 
 
-def _access(request: Request) -> Access:
-    access: Access = request.app.state.access
-    return access
-
-
-def _people(request: Request) -> People:
-    return _access(request).people
-
-
-Entrance = Annotated[Access, Depends(_access)]
-Register = Annotated[People, Depends(_people)]
+Entrance = Annotated[Access, provided(Access)]
+Register = Annotated[People, provided(People)]
 Person = Annotated[PersonName, Path(examples=["eva"])]
 Before = Annotated[str | None, Query(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="`next` of a page")]
 OwnSessionId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", examples=["0f3a9c1d2b4e5f60"])]
@@ -66,7 +59,7 @@ async def log_in_with(request: Request, name: str, password: str) -> LoggedIn:
     Raises:
         Problem: 401, 429, 503.
     """
-    access, device = _access(request), cookies_of(request.headers).device
+    access, device = service_of(request, Access), cookies_of(request.headers).device
     attempt = partial(access.log_in, name, password, device, *origin_of(request))
     known = device is not None and await to_thread.run_sync(access.knows, name, device)
     return await (KNOWN if known else STRANGERS).run(attempt)

@@ -8,15 +8,18 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
-from services.dashboard.access import Admin, Audited, Role, at_least
+from services.dashboard.access.audit import Audited
 from services.dashboard.access.endpoints import Before, Person, Register, TokenId
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.schemas import LONGEST_DAYS
 from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import Access
-from services.dashboard.store.projection import AWAY
+from services.dashboard.store.connection import AWAY
+from services.dashboard.web.authorization import Admin, at_least
 from services.dashboard.web.form import Asked, Fields
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import Role
+from services.dashboard.web.services import service_of
 from services.dashboard.web.templating import Clock, show
 
 PAGE: Final = 50
@@ -121,7 +124,7 @@ def show_audit(request: Request, audit: Audited, asked: Fields, before: Before =
     """Who did what."""
     context: dict[str, Any] = {"asked": asked, "actions": ACTIONS}
     try:
-        found = _search(asked, request.app.state.clock).page(audit, before, PAGE)
+        found = _search(asked, service_of(request, Clock)).page(audit, before, PAGE)
     except Problem as problem:
         return show(request, "audit.html", "people", problem=problem.details, **context)
     return show(
@@ -133,7 +136,7 @@ def show_audit(request: Request, audit: Audited, asked: Fields, before: Before =
 def get_audit_table(request: Request, audit: Audited, asked: Fields) -> StreamingResponse:
     """What the page shows, all of it, as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    entries = _search(asked, request.app.state.clock).entries(audit)
+    entries = _search(asked, service_of(request, Clock)).entries(audit)
     return StreamingResponse(csv_of(entries), media_type="text/csv; charset=utf-8", headers=headers)
 
 
@@ -167,9 +170,8 @@ def _show(
 
 def _used(request: Request) -> dict[str, datetime]:
     """When each token was used last; while Redis is away, nothing is known."""
-    access: Access = request.app.state.access
     try:
-        return access.tokens_used()
+        return service_of(request, Access).tokens_used()
     except AWAY:
         return {}
 

@@ -14,7 +14,7 @@ import structlog
 from ulid import ULID
 
 from services.dashboard.access.directory import CHANGE, Change, Directory, directory_of
-from services.dashboard.web.refreshed import Refreshed
+from services.dashboard.store.refreshed import Refreshed
 from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
 from shared.storage.records import readable
 

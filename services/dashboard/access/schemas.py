@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from services.dashboard.access.audit import AuditEntry
 from services.dashboard.access.directory import Person, Token
 from services.dashboard.access.people import PersonName
-from services.dashboard.access.roles import Caller, Role
 from services.dashboard.access.sessions import OpenSession
 from services.dashboard.web.paging import Next
+from services.dashboard.web.roles import Caller, Role
 
 Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """As it was typed. Whether it will do is looked at apart, and said in words."""

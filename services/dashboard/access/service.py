@@ -10,14 +10,14 @@ from starlette.datastructures import Headers
 
 from services.dashboard.access import passwords
 from services.dashboard.access.audit import Audit
-from services.dashboard.access.cookies import cookies_of
 from services.dashboard.access.directory import Person
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import Register
-from services.dashboard.access.roles import LOCAL, Caller
 from services.dashboard.access.sessions import OpenSession, Sessions, digest_of
 from services.dashboard.access.throttle import Throttle
+from services.dashboard.web.cookies import cookies_of
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import LOCAL, Caller
 
 WRONG = "name or password is wrong"
 """Whichever it is: nobody learns who exists."""

@@ -9,15 +9,16 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from services.dashboard.access import Caller, Viewer, anyone
-from services.dashboard.access.cookies import drop_session
 from services.dashboard.access.endpoints import Entrance, OwnSessionId, give_cookies, log_in_with, origin_of
 from services.dashboard.access.queues import KNOWN
 from services.dashboard.access.schemas import OwnSession
 from services.dashboard.access.service import Access
-from services.dashboard.store.projection import AWAY
+from services.dashboard.store.connection import AWAY
+from services.dashboard.web.authorization import Viewer, anyone
+from services.dashboard.web.cookies import drop_session
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import Caller
 from services.dashboard.web.templating import show
 
 router = APIRouter(include_in_schema=False)

@@ -15,7 +15,8 @@ from pydantic import AwareDatetime, BaseModel
 from redis import Redis
 
 from services.dashboard.access.directory import Person
-from services.dashboard.store.projection import AWAY, Keys, read_hash
+from services.dashboard.store.connection import AWAY, read_hash
+from services.dashboard.store.keys import Keys
 
 REMEMBERED_SECONDS: Final = 300.0
 """For so long a session that was found here still holds while Redis is away."""

@@ -17,7 +17,7 @@ from typing import Final
 from redis import Redis
 
 from services.dashboard.access.sessions import digest_of
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 
 FREE: Final = 5

@@ -5,25 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 
 from services.dashboard.access import Admin, Audited, Engineer, Role, at_least
 from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided
 from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["accounting"], dependencies=[at_least(Role.VIEWER)])
 
 
-def _accounting(request: Request) -> AccountingService:
-    accounting: AccountingService = request.app.state.accounting
-    return accounting
-
-
-Accounts = Annotated[AccountingService, Depends(_accounting)]
+Accounts = Annotated[AccountingService, provided(AccountingService)]
 QueueName = Annotated[str, Path(pattern=r"^[a-z]+\.[a-z]+$", examples=["inference.frames"])]
 ParkedId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", examples=["0f3c9a1b2d4e5f60718293a4"])]
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
+from services.dashboard.store.refreshed import Refreshed
 from services.dashboard.web.paging import ALL, Paging, Place, newest
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.refreshed import Refreshed
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, BrokerUnavailable, Fate, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore, StorageError

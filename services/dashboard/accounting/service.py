@@ -16,10 +16,11 @@ from services.dashboard.accounting.schemas import (
     Unreadable,
     Whereabouts,
 )
-from services.dashboard.ingest.projector import Handler
-from services.dashboard.lines.cameras import Taken
+from services.dashboard.ingest.watermark import Watermark
+from services.dashboard.lines.cameras import Cameras, Taken
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.store.counting import Step, starts_between
+from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.store.counting import Counting
 from services.dashboard.web.problems import Problem
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
 from shared.messaging.port import MessagingError
@@ -39,11 +40,18 @@ Place = tuple[str, str, datetime]
 class AccountingService:
     """Says where frames are."""
 
-    def __init__(self, register: LineRegister, handler: Handler, parked: ParkedMessages) -> None:
+    def __init__(
+        self,
+        register: LineRegister,
+        counting: Counting,
+        cameras: Cameras,
+        watermark: Watermark,
+        parked: ParkedMessages,
+    ) -> None:
         self._register = register
-        self._counting = handler.counting
-        self._cameras = handler.cameras
-        self._watermark = handler.watermark
+        self._counting = counting
+        self._cameras = cameras
+        self._watermark = watermark
         self.parked = parked
 
     def account(self, first: datetime, last: datetime, line: str | None = None) -> Accounting:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path
 
 from services.dashboard.access import Role, at_least
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"], dependencies=[at_least(Role.VIEWER)])
 
 
-def _datasets(request: Request) -> DatasetsService:
-    datasets: DatasetsService = request.app.state.datasets
-    return datasets
-
-
-Datasets = Annotated[DatasetsService, Depends(_datasets)]
+Datasets = Annotated[DatasetsService, provided(DatasetsService)]
 
 
 @router.get("", responses=documented(401, 422, 503))

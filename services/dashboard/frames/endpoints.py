@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from services.dashboard.access import Audited, Operator, Role, at_least
 from services.dashboard.frames.filter import Wanted
@@ -13,6 +13,7 @@ from services.dashboard.frames.schemas import ExplanationState, ExplanationView,
 from services.dashboard.frames.service import FramesService, Image
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided
 from services.dashboard.web.times import AskedTime
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
@@ -23,19 +24,9 @@ KEPT = "private, max-age=86400"
 """For images: what is under a frame's address does not change, but for a heatmap that is made again."""
 
 
-def _frames(request: Request) -> FramesService:
-    frames: FramesService = request.app.state.frames
-    return frames
-
-
-Frames = Annotated[FramesService, Depends(_frames)]
+Frames = Annotated[FramesService, provided(FramesService)]
 FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042"])]
 Label = Annotated[Name, Path(examples=["break"])]
-
-
-def _marks(request: Request) -> Marks:
-    marks: Marks = request.app.state.marks
-    return marks
 
 
 def _wanted(
@@ -56,7 +47,7 @@ def _wanted(
 
 
 WantedFrames = Annotated[Wanted, Depends(_wanted)]
-MarkedFrames = Annotated[Marks, Depends(_marks)]
+MarkedFrames = Annotated[Marks, provided(Marks)]
 
 
 @router.get("", responses=documented(401, 422, 503))

@@ -11,11 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.frames.endpoints import FrameId, Frames, MarkedFrames
 from services.dashboard.frames.filter import Wanted
+from services.dashboard.lines.endpoints import Lines
 from services.dashboard.models.endpoints import Models
-from services.dashboard.quality.endpoints import Qualities
 from services.dashboard.web.form import Asked, Fields
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.services import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name, Verdict
 from shared.recipe import Role
@@ -28,12 +29,12 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/frames")
 def show_frames(
-    request: Request, frames: Frames, marks: MarkedFrames, *, quality: Qualities, asked: Fields, before: Before = None
+    request: Request, frames: Frames, marks: MarkedFrames, *, lines: Lines, asked: Fields, before: Before = None
 ) -> HTMLResponse:
     """Search: by line, time, label, verdict, batch, part and score."""
-    context = {"asked": asked, "choices": quality.choices(asked.get("line")), "verdicts": list(Verdict)}
+    context = {"asked": asked, "choices": lines.choices(asked.get("line")), "verdicts": list(Verdict)}
     try:
-        found = frames.search(_wanted(asked, request.app.state.clock), before, PAGE)
+        found = frames.search(_wanted(asked, service_of(request, Clock)), before, PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
     return show(request, "frames.html", "frames", found=found, marked=marks.among(found.frames), **context)

@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final, Self, cast
 
 import structlog
 from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from shared.messages import FrameExplained, FrameInspected, MalformedMessage, Verdict, decode
 
 PAGE: Final = 100
@@ -26,6 +27,9 @@ PAGE: Final = 100
 
 ASKED_SECONDS: Final = 60
 """For so long a question about a frame is not asked again."""
+
+NG_LOOKED_AT: Final = 20
+"""Flagged frames among which the last NG one is searched for: the others are ok and unsure."""
 
 _log = structlog.stdlib.get_logger("frames")
 
@@ -144,6 +148,15 @@ class FrameIndex:
     ) -> Iterator[KnownFrame]:
         """The frames of a line, newest first, from just before a frame's `KnownFrame.moment` on."""
         yield from newest_first(self._walk(self._keys.frames(line, kind), before) for kind in kinds)
+
+    def last_verdict(self, line: str) -> FrameInspected | None:
+        """Return the last verdict of a line by capture time; None if there is none."""
+        return next((frame.verdict for frame in self.newest(line)), None)
+
+    def last_ng_verdict(self, line: str) -> FrameInspected | None:
+        """Return the last NG verdict of a line by capture time; None if there is none of late."""
+        flagged = (frame.verdict for frame in islice(self.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT))
+        return next((verdict for verdict in flagged if verdict.verdict is Verdict.NG), None)
 
     def size(self, line: str, kind: Kind) -> int:
         """How many frames of a kind are known."""

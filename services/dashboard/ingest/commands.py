@@ -9,9 +9,9 @@ from typing import Final
 from ulid import ULID
 
 from services.dashboard.ingest.archive import Archive
-from services.dashboard.ingest.projector import Handler
-from services.dashboard.store.impatient import Reason
-from services.dashboard.store.projection import AWAY
+from services.dashboard.ingest.projector import Projector
+from services.dashboard.store.connection import AWAY
+from services.dashboard.store.fail_fast import Reason
 from services.dashboard.web.problems import Problem
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, Publisher
@@ -22,10 +22,10 @@ CONFIRM_SECONDS: Final = 5.0
 class Commands:
     """Publishes commands; several threads may use it."""
 
-    def __init__(self, publisher: Publisher, handler: Handler, archive: Archive, *, redis_away: Reason) -> None:
+    def __init__(self, publisher: Publisher, projector: Projector, archive: Archive, *, redis_away: Reason) -> None:
         """``redis_away``: why what is ordered could not be shown."""
         self._publisher = publisher
-        self._handler = handler
+        self._projector = projector
         self._archive = archive
         self._redis_away = redis_away
         self._lock = threading.Lock()
@@ -62,7 +62,7 @@ class Commands:
         batch = str(ULID())
         self._archive.keep([command], batch)
         try:
-            self._handler.watermark.apply(lambda: self._handler.apply([command]), batch)
+            self._projector.watermark.apply(lambda: self._projector.apply([command]), batch)
         except AWAY as error:
             raise Problem(
                 503, "it was ordered, and will be done; Redis is away, so it is not shown yet: do not order it again"

@@ -18,8 +18,8 @@ from prometheus_client import Counter, Gauge
 from tenacity import RetryCallState
 
 from services.dashboard.ingest.archive import Archive
-from services.dashboard.ingest.projector import FLEETING, Handler, UnwantedMessage
-from services.dashboard.store.projection import AWAY
+from services.dashboard.ingest.projector import FLEETING, Projector, UnwantedMessage
+from services.dashboard.store.connection import AWAY
 from shared.health import Health
 from shared.messages import REASON_LENGTH, MalformedMessage, Message
 from shared.messaging.port import Broker, BrokerUnavailable, Delivery, Subscription
@@ -45,14 +45,21 @@ class Intake:
     """Takes in one queue, in a thread of its own."""
 
     def __init__(
-        self, broker: Broker, queue: Queue, handler: Handler, archive: Archive, *, prefetch: int, stop: threading.Event
+        self,
+        broker: Broker,
+        queue: Queue,
+        projector: Projector,
+        archive: Archive,
+        *,
+        prefetch: int,
+        stop: threading.Event,
     ) -> None:
         self.health = Health(name=f"the intake of {queue.name}")
         self.failure: BaseException | None = None
         """What ended the thread before it was told to stop."""
         self._queue = queue
         self._subscription: Subscription = broker.subscribe(queue, prefetch)
-        self._handler = handler
+        self._projector = projector
         self._archive = archive
         self._stop = stop
         self._held: deque[tuple[Future[None], Sequence[Delivery]]] = deque()
@@ -102,7 +109,7 @@ class Intake:
     def _read(self, delivery: Delivery) -> Message | None:
         try:
             message = delivery.read()
-            self._handler.check(message)
+            self._projector.check(message)
         except (MalformedMessage, UnwantedMessage) as error:
             self._park(delivery, str(error))
             return None
@@ -118,13 +125,13 @@ class Intake:
 
         def apply() -> None:
             unfit.clear()
-            unfit.update(self._handler.apply_fitting(messages).unfit)
+            unfit.update(self._projector.apply_valid(messages).rejected)
 
         if all(type(message) in FLEETING for message in messages):
             batch = ""  # of nothing in the archive: a mark would stay in Redis for a day
             self._until_done(apply)
         else:
-            batch = self._until_done(self._handler.watermark.apply, apply)
+            batch = self._until_done(self._projector.watermark.apply, apply)
         fit = [place for place in range(len(messages)) if place not in unfit]
         lasting = [place for place in fit if type(messages[place]) not in FLEETING]
         kept = _done()

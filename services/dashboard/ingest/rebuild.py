@@ -20,9 +20,9 @@ from redis.lock import Lock
 from ulid import ULID
 
 from services.dashboard.ingest.archive import DamagedSegment, read_segment, segments
-from services.dashboard.ingest.projector import Handler
+from services.dashboard.ingest.projector import Projector
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import LAYOUT, Keys
+from services.dashboard.store.keys import LAYOUT, Keys
 from shared.messages import REASON_LENGTH, Message
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -50,13 +50,16 @@ class Rebuilt:
 class Rebuilder:
     """Fills the projection from the archive."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore, projector: Projector
+    ) -> None:
+        """``projector``: one that announces nothing."""
         self._redis = redis
         self._keys = keys
         self._store = store
         self._settle_seconds = 3 * settings.segment_seconds
-        self._handler = Handler(redis, keys, settings, live=False)
-        self._watermark = self._handler.watermark
+        self._projector = projector
+        self._watermark = projector.watermark
         script = files("services.dashboard.store") / "forget.lua"
         self._forget = redis.register_script(script.read_text(encoding="utf-8"))
 
@@ -151,10 +154,10 @@ class Rebuilder:
             messages = self._messages(keys, read, whole, damaged)
             while batch := list(islice(messages, BATCH)):
                 lease.reacquire()
-                applied = self._handler.apply_fitting(batch)
+                applied = self._projector.apply_valid(batch)
                 found.counted += applied.counted
-                found.messages += len(batch) - len(applied.unfit)
-                for error in applied.unfit.values():
+                found.messages += len(batch) - len(applied.rejected)
+                for error in applied.rejected.values():
                     _log.error("passed over a message of the archive", reason=str(error)[:REASON_LENGTH], near=read[-1])
 
         batch = self._watermark.apply(replay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,8 +13,7 @@ from prometheus_client import Counter
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.watermark import Watermark
-from services.dashboard.labelling.videos.repository import sweep
-from services.dashboard.store.projection import AWAY
+from services.dashboard.store.connection import AWAY
 from shared.storage.port import ObjectStore, StorageError
 
 LOOK_SECONDS: Final = 5.0
@@ -31,7 +31,15 @@ _log = structlog.stdlib.get_logger("upkeep")
 class Upkeep:
     """Runs in a thread of its own; what is away now is tried again."""
 
-    def __init__(self, rebuilder: Rebuilder, watermark: Watermark, store: ObjectStore, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        rebuilder: Rebuilder,
+        watermark: Watermark,
+        store: ObjectStore,
+        stop: threading.Event,
+        tasks: Sequence[Callable[[datetime], None]] = (),
+    ) -> None:
+        """``tasks`` run every ten minutes with the present time, after the compaction of the archive."""
         self._rebuilder = rebuilder
         self._watermark = watermark
         self._life: str | None = None
@@ -39,6 +47,7 @@ class Upkeep:
         self._due = True
         self._store = store
         self._stop = stop
+        self._tasks = tasks
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
@@ -64,7 +73,8 @@ class Upkeep:
                 self._fill(compare=looks % COMPACT_EVERY == 0)
                 if looks % COMPACT_EVERY == 0:
                     self._compact(days=None if looks == 0 else 2)
-                    self._tidy()
+                    for task in self._tasks:
+                        task(datetime.now(UTC))
             except (*AWAY, StorageError) as error:
                 _log.warning("upkeep has to wait", reason=str(error))
             except Exception:  # noqa: BLE001  a thread that dies alone would leave the counts incomplete until the next start
@@ -97,7 +107,3 @@ class Upkeep:
     def _compact(self, days: int | None) -> None:
         if gone := compact(self._store, datetime.now(UTC), days, self._watermark.mark_merged):
             _log.info("compacted the archive", segments_fewer=gone)
-
-    def _tidy(self) -> None:
-        if videos := sweep(self._store, datetime.now(UTC)):
-            _log.info("took away what was left of uploads that broke off", uploads=videos)

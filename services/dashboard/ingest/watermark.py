@@ -19,7 +19,7 @@ from redis import Redis
 from redis import exceptions as errors
 from ulid import ULID
 
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 
 BATCH_SECONDS: Final = 86_400
 """How long the mark of a batch waits for its segment. Later, the segment is applied again."""

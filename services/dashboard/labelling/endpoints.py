@@ -34,6 +34,7 @@ from services.dashboard.labelling.videos.downloading import Download
 from services.dashboard.labelling.videos.uploading import BODY, LARGEST, Upload, received
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import service_of
 from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
@@ -45,28 +46,28 @@ SPOOLED_BYTES: Final = 32 * 1024**2
 
 
 def _labelling(request: Request) -> LabellingService:
-    room: LabellingRoom = request.app.state.labelling
+    room = service_of(request, LabellingRoom)
     return room.service
 
 
 def _exports(request: Request) -> Exports:
-    room: LabellingRoom = request.app.state.labelling
+    room = service_of(request, LabellingRoom)
     return room.exports
 
 
 def _datasets(request: Request) -> DatasetMaker:
-    room: LabellingRoom = request.app.state.labelling
+    room = service_of(request, LabellingRoom)
     return room.datasets
 
 
 def _upload_place(request: Request) -> Iterator[None]:
-    room: LabellingRoom = request.app.state.labelling
+    room = service_of(request, LabellingRoom)
     with room.uploads.place():
         yield
 
 
 def _download_place(request: Request) -> Iterator[None]:
-    room: LabellingRoom = request.app.state.labelling
+    room = service_of(request, LabellingRoom)
     with room.downloads.place():
         yield
 
@@ -109,7 +110,7 @@ async def upload_video(
     It is read from beginning to end first, which takes minutes for a long video, and answered when all of it is in
     object storage. 503 with `Retry-After`: as many uploads as may are under way.
     """
-    room: LabellingRoom = request.app.state.labelling
+    room = service_of(request, LabellingRoom)
 
     def take(upload: Upload) -> SourceView:
         recipe = labelling.recipe_for(upload.recipe or None, upload.recipe_yaml or None)

@@ -11,12 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.access import Audited, Engineer, Viewer
 from services.dashboard.labelling.annotations.annotation import FrameKey, Reading, RecordId, SourceId
+from services.dashboard.labelling.assembly import LabellingRoom
 from services.dashboard.labelling.endpoints import Labelling, Making, SourceName
 from services.dashboard.labelling.schemas import DatasetOrder, Queue
 from services.dashboard.labelling.service import LabellingService, Wanted
 from services.dashboard.web.form import Asked, Fields
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.services import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name
 
@@ -89,7 +91,7 @@ def show_history(
         "readings": READINGS,
     }
     try:
-        page = labelling.records(_wanted(asked, request.app.state.clock), before, RECORDS)
+        page = labelling.records(_wanted(asked, service_of(request, Clock)), before, RECORDS)
     except Problem as problem:
         return show(request, "labelled.html", "labelling", problem=problem.details, **context)
     return show(request, "labelled.html", "labelling", found=page, **context)
@@ -139,8 +141,8 @@ def show_agreement(request: Request, labelling: Labelling, source: SourceName) -
 
 
 def _overview(request: Request, labelling: LabellingService, part: Paging, **context: Any) -> HTMLResponse:
-    room = request.app.state.labelling
-    clock: Clock = request.app.state.clock
+    room = service_of(request, LabellingRoom)
+    clock = service_of(request, Clock)
     return show(
         request,
         "labelling.html",

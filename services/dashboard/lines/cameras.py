@@ -13,9 +13,11 @@ from typing import Any, Final, cast
 from prometheus_client import Gauge
 from redis import Redis
 
+from services.dashboard.ingest.projector import Appliers
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.counting import STAMPS
-from services.dashboard.store.projection import Keys, read_hash
+from services.dashboard.statistics.steps import STAMPS
+from services.dashboard.store.connection import read_hash
+from services.dashboard.store.keys import Keys
 from shared.messages import CameraReported, CameraState, FrameIdentity
 
 OUT_OF_ORDER_SECONDS: Final = 15
@@ -65,6 +67,10 @@ class Cameras:
         scripts = files("services.dashboard.lines")
         self._script = redis.register_script((scripts / "session.lua").read_text(encoding="utf-8"))
         self._report = redis.register_script((scripts / "report.lua").read_text(encoding="utf-8"))
+
+    @property
+    def appliers(self) -> Appliers:
+        return {CameraReported: self.report}
 
     def report(self, reports: Iterable[CameraReported]) -> None:
         """Take in what cameras said; a report that is older than what is known changes nothing."""

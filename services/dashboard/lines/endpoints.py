@@ -5,25 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 
 from services.dashboard.access import Role, at_least
 from services.dashboard.lines.schemas import Accounting, LineList, LineState, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
-from services.dashboard.store.counting import Step
+from services.dashboard.statistics.steps import Step
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided
 from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["lines"], dependencies=[at_least(Role.VIEWER)])
 
 
-def _lines(request: Request) -> LinesService:
-    lines: LinesService = request.app.state.lines
-    return lines
-
-
-Lines = Annotated[LinesService, Depends(_lines)]
+Lines = Annotated[LinesService, provided(LinesService)]
 Line = Annotated[Name, Path(examples=["line-1"])]
 
 

@@ -6,7 +6,7 @@ from typing import cast
 
 from redis import Redis
 
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 
 

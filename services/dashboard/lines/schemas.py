@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel, Field
 
 from services.dashboard.statistics.rates import Rate
-from services.dashboard.store.counting import Step
+from services.dashboard.statistics.steps import Step
 from shared.messages import CameraState, Verdict
 
 
@@ -143,3 +143,14 @@ class Rates(BaseModel):
     end: datetime
     total: Bucket
     buckets: list[Bucket]
+
+
+class Choices(BaseModel):
+    """What can be asked for."""
+
+    lines: list[str]
+    cameras: list[str]
+    batches: list[str]
+    models: list[str]
+    labels: list[str]
+    shifts: int

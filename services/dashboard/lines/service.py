@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
-from services.dashboard.frames.repository import Kind, KnownFrame
-from services.dashboard.ingest.projector import Handler
-from services.dashboard.lines.cameras import Heard
+from services.dashboard.lines.cameras import Cameras, Heard
 from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import (
     Accounting,
     Bucket,
     CameraView,
+    Choices,
     LabelRate,
     LastFrame,
     LineState,
@@ -22,16 +20,28 @@ from services.dashboard.lines.schemas import (
     WorkerView,
 )
 from services.dashboard.lines.state import Signs, judge_line
-from services.dashboard.lines.throughput import Arrived
+from services.dashboard.lines.throughput import Arrived, Pulse
+from services.dashboard.lines.workers import Workers
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.rates import rate
-from services.dashboard.store.counting import Counts, Step, starts_between
+from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.store.counting import Counting, Counts
 from services.dashboard.web.problems import Problem
-from shared.messages import FrameInspected, Verdict
+from shared.messages import FrameInspected
 
 MOST_BUCKETS: Final = 2_000
-NG_LOOKED_AT: Final = 20
-"""Flagged frames among which the last NG one is looked for: the others are ok and unsure."""
+
+
+class LastVerdicts(Protocol):
+    """The last verdicts of lines by their capture times."""
+
+    def last_verdict(self, line: str) -> FrameInspected | None:
+        """Return the last verdict of a line; None if there is none."""
+        ...
+
+    def last_ng_verdict(self, line: str) -> FrameInspected | None:
+        """Return the last NG verdict of a line; None if there is none."""
+        ...
 
 
 class LinesService:
@@ -40,19 +50,25 @@ class LinesService:
     def __init__(
         self,
         register: LineRegister,
-        handler: Handler,
+        counting: Counting,
+        cameras: Cameras,
+        workers: Workers,
+        pulse: Pulse,
+        *,
+        last_verdicts: LastVerdicts,
         parked_frames: Callable[[], int | None],
         settings: DashboardSettings,
     ) -> None:
-        """``parked_frames`` asks the broker how many frames it put aside; None when it can't be asked."""
+        """``parked_frames`` returns how many frames the broker has parked; None while that is unknown."""
         self._register = register
-        self._counting = handler.counting
-        self._cameras = handler.cameras
-        self._workers = handler.workers
-        self._pulse = handler.pulse
-        self._frames = handler.frames
+        self._counting = counting
+        self._cameras = cameras
+        self._workers = workers
+        self._pulse = pulse
+        self._last_verdicts = last_verdicts
         self._parked_frames = parked_frames
         self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
+        self._shifts_of_a_day = len(settings.working_day.begin)
         self._silence = timedelta(seconds=settings.silence_seconds)
 
     def states(self) -> list[LineState]:
@@ -96,6 +112,24 @@ class LinesService:
                 buckets.append(bucket_of(start, counts))
         end = starts[-1] + step.length
         return Rates(line=line, step=step, start=starts[0], end=end, total=bucket_of(starts[0], total), buckets=buckets)
+
+    def choices(self, line: str | None) -> Choices:
+        """What can be asked for."""
+        lines = self._register.all()
+        asked = [line] if line in lines else lines
+        slices = {
+            kind: sorted({name for of in asked for name in self._counting.slices(of, kind)})
+            for kind in ("camera", "model")
+        }
+        labels = {label for of in asked for label in self._counting.total(of).scored}
+        return Choices(
+            lines=lines,
+            cameras=slices["camera"],
+            batches=[name for of in asked for name in self._counting.slices(of, "batch")],
+            models=slices["model"],
+            labels=sorted(labels),
+            shifts=self._shifts_of_a_day,
+        )
 
     def workers(self) -> list[WorkerView]:
         """The workers, as they said last."""
@@ -142,11 +176,10 @@ class LinesService:
     def _last(self, line: str) -> tuple[Arrived | None, Arrived | None]:
         """The last verdict and the last NG one: by their arrival, or, when Redis was just filled, by their times."""
         last, last_ng = self._pulse.last(line)
-        if last is None:
-            last = next(map(_by_its_time, self._frames.newest(line)), None)
-        if last_ng is None:
-            flagged = islice(self._frames.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT)
-            last_ng = next((_by_its_time(frame) for frame in flagged if frame.verdict.verdict is Verdict.NG), None)
+        if last is None and (verdict := self._last_verdicts.last_verdict(line)):
+            last = _by_its_time(verdict)
+        if last_ng is None and (verdict := self._last_verdicts.last_ng_verdict(line)):
+            last_ng = _by_its_time(verdict)
         return last, last_ng
 
     def _account(self, line: str, cameras: list[Heard], last: Arrived | None) -> Accounting:
@@ -199,10 +232,10 @@ def _label_rate(counts: Counts, label: str) -> LabelRate:
     return LabelRate(scored=scored, present=counts.present.get(label, 0), faults=faults, rate=rate(faults, scored))
 
 
-def _by_its_time(frame: KnownFrame) -> Arrived:
+def _by_its_time(verdict: FrameInspected) -> Arrived:
     """What was judged in the future was judged at an unknown time."""
-    at = frame.verdict.at
-    return Arrived(frame.verdict, at if at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))
+    at = verdict.at
+    return Arrived(verdict, at if at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))
 
 
 def _last_frame(verdict: FrameInspected) -> LastFrame:

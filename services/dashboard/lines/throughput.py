@@ -15,7 +15,8 @@ from typing import Final
 
 from redis import Redis
 
-from services.dashboard.store.projection import Keys, read_hash
+from services.dashboard.store.connection import read_hash
+from services.dashboard.store.keys import Keys
 from shared.messages import FrameInspected, Verdict, decode
 
 WINDOW: Final = 10

@@ -9,7 +9,9 @@ from typing import Final
 
 from redis import Redis
 
-from services.dashboard.store.projection import Keys, read_hash
+from services.dashboard.ingest.projector import Appliers
+from services.dashboard.store.connection import read_hash
+from services.dashboard.store.keys import Keys
 from shared.messages import WorkerReported
 
 FORGOTTEN: Final = timedelta(hours=1)
@@ -31,6 +33,10 @@ class Workers:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+
+    @property
+    def appliers(self) -> Appliers:
+        return {WorkerReported: self.report}
 
     def report(self, reports: Iterable[WorkerReported]) -> None:
         """Take in what workers said."""

@@ -11,11 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.datastructures import Headers
 
-from services.dashboard.access import Role, Viewer, at_least
 from services.dashboard.access.service import Access
 from services.dashboard.live.hub import Hub
-from services.dashboard.store.projection import AWAY
+from services.dashboard.store.connection import AWAY
+from services.dashboard.web.authorization import Viewer, at_least
 from services.dashboard.web.problems import documented
+from services.dashboard.web.roles import Role
+from services.dashboard.web.services import service_of
 from shared.storage.port import StorageError
 
 LOOK_SECONDS: Final = 10.0
@@ -26,7 +28,7 @@ router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIE
 
 async def _place(request: Request, caller: Viewer) -> AsyncIterator[None]:
     """Held until the stream ends; asked for before it begins, so that who finds none is told so."""
-    hub: Hub = request.app.state.hub
+    hub = service_of(request, Hub)
     with hub.place(caller.name):
         yield
 
@@ -44,8 +46,7 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     `/api/workers`, `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and `/api/models/{recipe}/production`.
     After a break, connecting again is enough: the state comes first. The stream ends with the session or the token.
     """
-    hub: Hub = request.app.state.hub
-    access: Access = request.app.state.access
+    hub, access = service_of(request, Hub), service_of(request, Access)
     look_at = time.monotonic() + LOOK_SECONDS
     async for event in hub.stream():
         yield event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
 from services.dashboard.access import Audited, Engineer, Role, at_least
@@ -30,6 +30,7 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSets
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
+from services.dashboard.web.services import provided
 from shared.contracts.bundle import REPORT
 from shared.messages import Name
 
@@ -38,26 +39,11 @@ SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-sr
 router = APIRouter(prefix="/api/models", tags=["models"], dependencies=[at_least(Role.VIEWER)])
 
 
-def _models(request: Request) -> ModelsService:
-    models: ModelsService = request.app.state.models
-    return models
+Models = Annotated[ModelsService, provided(ModelsService)]
+Comparisons = Annotated[ComparisonsService, provided(ComparisonsService)]
 
 
-def _comparisons(request: Request) -> ComparisonsService:
-    comparisons: ComparisonsService = request.app.state.comparisons
-    return comparisons
-
-
-Models = Annotated[ModelsService, Depends(_models)]
-Comparisons = Annotated[ComparisonsService, Depends(_comparisons)]
-
-
-def _threshold_sets(request: Request) -> ThresholdSets:
-    sets: ThresholdSets = request.app.state.threshold_sets
-    return sets
-
-
-Thresholds = Annotated[ThresholdSets, Depends(_threshold_sets)]
+Thresholds = Annotated[ThresholdSets, provided(ThresholdSets)]
 RecipeName = Annotated[Name, Path(examples=["seam"])]
 Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
 

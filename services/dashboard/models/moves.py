@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis import Redis
 
+from services.dashboard.ingest.projector import Appliers
+from services.dashboard.store.announcer import Announcer
+from services.dashboard.store.keys import Keys
 from services.dashboard.store.latest import Latest
-from services.dashboard.store.projection import Keys
 from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested, decode
 
 Word = PromotionRequested | PromotionRefused | ModelPromoted
@@ -27,11 +29,16 @@ class Move:
 class Moves:
     """The moves in Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, announcer: Announcer) -> None:
         self._keys = keys
         self._latest = Latest(redis)
+        self._announcer = announcer
 
-    def note(self, words: Iterable[Word]) -> None:
+    @property
+    def appliers(self) -> Appliers:
+        return dict.fromkeys((PromotionRequested, PromotionRefused, ModelPromoted), self.note)
+
+    def note(self, words: Sequence[Word]) -> None:
         """Take in requests and answers."""
         for word in words:
             match word:
@@ -43,6 +50,7 @@ class Moves:
                     at = word.at
             field = f"{word.promotion_id}/{type(word).__name__}"
             self._latest.put(self._keys.promotions(word.recipe), field, at, word.encode().decode())
+        self._announcer.models({word.recipe for word in words})
 
     def of_recipe(self, recipe: str) -> list[Move]:
         """The moves of a recipe, by their ids."""

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BaseModel
 
 from services.dashboard.access import Audited, Engineer
+from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
-from services.dashboard.models.schemas import ComparisonOrder, ModelView, PromotionOrder, PromotionState, RollbackOrder
+from services.dashboard.models.schemas import (
+    ComparisonOrder,
+    EpochView,
+    ModelView,
+    PromotionOrder,
+    PromotionState,
+    RollbackOrder,
+)
 from services.dashboard.models.service import ModelsService
-from services.dashboard.trainings.curves import LOSS, PRECISION, draw_curves
-from services.dashboard.trainings.endpoints import Trainings
-from services.dashboard.trainings.schemas import EpochView
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.services import provided
 from services.dashboard.web.templating import show
 from shared.messages import Name
 
@@ -39,6 +47,16 @@ OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "
 Reason = Annotated[str, Form(max_length=500)]
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class ListedTrainings:
+    """The trainings that the page of the models lists; the feature `trainings` is built on this one."""
+
+    page: Callable[[Paging], BaseModel]
+
+
+Trainings = Annotated[ListedTrainings, provided(ListedTrainings)]
 
 
 @router.get("/models")

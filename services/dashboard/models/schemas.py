@@ -286,3 +286,10 @@ class PromotionList(BaseModel):
 
     promotions: list[PromotionView]
     next: Next
+
+
+class EpochView(BaseModel):
+    """One epoch of a training."""
+
+    epoch: int
+    metrics: dict[str, float] = Field(description="loss, val_loss, val_average_precision, …")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from redis import Redis
 
+from services.dashboard.ingest.projector import Appliers
 from services.dashboard.models.schemas import ThresholdSetView
+from services.dashboard.store.announcer import Announcer
+from services.dashboard.store.keys import Keys
 from services.dashboard.store.latest import Latest
-from services.dashboard.store.projection import Keys
 from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested, decode
 
 Word = ThresholdsRequested | ThresholdsKept | ThresholdsRefused
@@ -17,11 +19,16 @@ Word = ThresholdsRequested | ThresholdsKept | ThresholdsRefused
 class ThresholdWords:
     """What was asked and answered, in Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, announcer: Announcer) -> None:
         self._keys = keys
         self._latest = Latest(redis)
+        self._announcer = announcer
 
-    def note(self, words: Iterable[Word]) -> None:
+    @property
+    def appliers(self) -> Appliers:
+        return dict.fromkeys((ThresholdsRequested, ThresholdsKept, ThresholdsRefused), self.note)
+
+    def note(self, words: Sequence[Word]) -> None:
         """Take in requests and answers."""
         for word in words:
             match word:
@@ -33,6 +40,7 @@ class ThresholdWords:
                     at = word.at
             field = f"{word.thresholds_id}/{type(word).__name__}"
             self._latest.put(self._keys.thresholds(word.recipe), field, at, word.encode().decode())
+        self._announcer.models({word.recipe for word in words})
 
     def of_recipe(self, recipe: str) -> list[ThresholdSetView]:
         """Everything asked for a recipe, and what came of it."""

@@ -5,35 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from services.dashboard.access import Role, at_least
-from services.dashboard.lines.endpoints import Line
+from services.dashboard.lines.endpoints import Line, Lines
+from services.dashboard.lines.schemas import Choices
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.question import LimitsFrom, Question, check, part_of
-from services.dashboard.quality.schemas import BatchList, BatchReport, Choices, Comparison, QualityView
+from services.dashboard.quality.schemas import BatchList, BatchReport, Comparison, QualityView
 from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided
 from services.dashboard.web.times import AskedTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["quality"], dependencies=[at_least(Role.VIEWER)])
 
 
-def _quality(request: Request) -> QualityService:
-    quality: QualityService = request.app.state.quality
-    return quality
-
-
-def _batches(request: Request) -> BatchesService:
-    batches: BatchesService = request.app.state.batches
-    return batches
-
-
-Qualities = Annotated[QualityService, Depends(_quality)]
-Batches = Annotated[BatchesService, Depends(_batches)]
+Qualities = Annotated[QualityService, provided(QualityService)]
+Batches = Annotated[BatchesService, provided(BatchesService)]
 Batch = Annotated[Name, Path(examples=["batch-12"])]
 
 
@@ -91,9 +83,9 @@ def compare_windows(
 
 
 @router.get("/quality/choices", responses=documented(401, 422, 503))
-def get_choices(quality: Qualities, line: Annotated[Name | None, Query()] = None) -> Choices:
+def get_choices(lines: Lines, line: Annotated[Name | None, Query()] = None) -> Choices:
     """The lines, cameras, batches, models and labels that can be asked for."""
-    return quality.choices(line)
+    return lines.choices(line)
 
 
 @router.get("/lines/{line}/batches", responses=documented(401, 404, 422, 503))

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from services.dashboard.frames.endpoints import Frames
 from services.dashboard.frames.filter import Wanted
-from services.dashboard.lines.endpoints import Line
+from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
@@ -22,6 +22,7 @@ from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.form import Asked, Fields
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.services import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.recipe import Role
 
@@ -46,10 +47,12 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/quality")
-def show_quality(request: Request, quality: Qualities, models: Models, frames: Frames, asked: Fields) -> HTMLResponse:
+def show_quality(
+    request: Request, quality: Qualities, lines: Lines, models: Models, frames: Frames, *, asked: Fields
+) -> HTMLResponse:
     """Rates over time with their limits, the Pareto of labels, and the window before for comparison."""
-    clock: Clock = request.app.state.clock
-    choices = quality.choices(asked.get("line"))
+    clock = service_of(request, Clock)
+    choices = lines.choices(asked.get("line"))
     context: dict[str, Any] = {"asked": asked, "choices": choices, "spans": SPANS, "every": list(Every), "rules": RULES}
     try:
         question = _question(asked, clock)

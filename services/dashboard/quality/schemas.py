@@ -126,14 +126,3 @@ class BatchReport(BaseModel):
     labels: list[LabelCount]
     models: dict[str, int] = Field(description="frames by the model version that judged them")
     worst: list[FrameView] = Field(description="NG frames with the highest scores of their faults")
-
-
-class Choices(BaseModel):
-    """What can be asked for."""
-
-    lines: list[str]
-    cameras: list[str]
-    batches: list[str]
-    models: list[str]
-    labels: list[str]
-    shifts: int

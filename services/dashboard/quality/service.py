@@ -12,7 +12,6 @@ from services.dashboard.lines.register import LineRegister
 from services.dashboard.quality.question import LimitsFrom, Question
 from services.dashboard.quality.schemas import (
     Chart,
-    Choices,
     Comparison,
     LabelCount,
     LabelDifference,
@@ -80,24 +79,6 @@ class QualityService:
                 )
             )
         return Comparison(rows=rows)
-
-    def choices(self, line: str | None) -> Choices:
-        """What can be asked for."""
-        lines = self._register.all()
-        asked = [line] if line in lines else lines
-        slices = {
-            kind: sorted({name for of in asked for name in self._counting.slices(of, kind)})
-            for kind in ("camera", "model")
-        }
-        labels = {label for of in asked for label in self._counting.total(of).scored}
-        return Choices(
-            lines=lines,
-            cameras=slices["camera"],
-            batches=[name for of in asked for name in self._counting.slices(of, "batch")],
-            models=slices["model"],
-            labels=sorted(labels),
-            shifts=len(self._shifts.begin),
-        )
 
     def _every(self, question: Question) -> Every:
         """The length of a point that is asked for, or the shortest that suits the window and is still kept."""

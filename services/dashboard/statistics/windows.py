@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from services.dashboard.statistics.shifts import Shifts
-from services.dashboard.store.counting import Step
+from services.dashboard.statistics.steps import Step
 
 DAY: Final = timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""Tells every dashboard process what is new, through Redis, so that each can tell its pages."""
+"""Announce changes to all dashboard processes through Redis, so that each can send them to its pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from redis import Redis
 
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from shared.messages import FrameIdentity
 
 MOST_AT_ONCE: Final = 20
@@ -16,26 +16,28 @@ MOST_AT_ONCE: Final = 20
 
 
 class Announcer:
-    """Publishes short notes: what is new, not what it says."""
+    """Publishes notes: the kind and the id of what changed, without its content."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, *, live: bool = True) -> None:
+        """Announce nothing unless `live`: a rebuild from the archive is no news."""
         self._redis = redis
         self._channel = keys.events
+        self.live = live
 
     def frames(self, frames: Sequence[FrameIdentity]) -> None:
-        """Flagged frames were judged or explained."""
+        """Announce frames that were inspected or explained."""
         self._publish({"event": "frame", "id": frame.frame_id} for frame in frames[-MOST_AT_ONCE:])
 
     def trainings(self, training_ids: Iterable[str]) -> None:
-        """Trainings went on."""
         self._publish({"event": "training", "id": training_id} for training_id in training_ids)
 
     def models(self, recipes: Iterable[str]) -> None:
-        """Other models are in production."""
+        """Announce recipes whose promotions or threshold sets changed."""
         self._publish({"event": "model", "id": recipe} for recipe in recipes)
 
     def _publish(self, notes: Iterable[dict[str, str]]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for note in notes:
-            pipeline.publish(self._channel, json.dumps(note))
-        pipeline.execute()
+        if self.live:
+            pipeline = self._redis.pipeline(transaction=False)
+            for note in notes:
+                pipeline.publish(self._channel, json.dumps(note))
+            pipeline.execute()

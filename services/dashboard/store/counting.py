@@ -12,52 +12,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Final, Literal, cast
 
 from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys, read_hash
+from services.dashboard.statistics.steps import STAMPS, Step
+from services.dashboard.store.connection import read_hash
+from services.dashboard.store.keys import Keys
 from shared.messages import FrameExplained, FrameIdentity, FrameInspected
 
 CHUNK: Final = 65_536
 """Frames per bitmap of seen frames: 8 KiB at most."""
 MOST_BUCKETS: Final = 2_000
 """Added up in one call: a few milliseconds, in which Redis counts nothing."""
-
-
-class Step(StrEnum):
-    """How long a bucket is."""
-
-    MINUTE = "minute"
-    HOUR = "hour"
-    DAY = "day"
-
-    @property
-    def length(self) -> timedelta:
-        """From the start of one bucket to the start of the next."""
-        return {Step.MINUTE: timedelta(minutes=1), Step.HOUR: timedelta(hours=1), Step.DAY: timedelta(days=1)}[self]
-
-    def start(self, moment: datetime) -> datetime:
-        """The start, in UTC, of the bucket that a moment falls into."""
-        moment = moment.astimezone(UTC)
-        match self:
-            case Step.MINUTE:
-                return moment.replace(second=0, microsecond=0)
-            case Step.HOUR:
-                return moment.replace(minute=0, second=0, microsecond=0)
-            case Step.DAY:
-                return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-    def stamp(self, start: datetime) -> str:
-        """The bucket's name in a key: ``2026-01-31``, ``2026-01-31T23`` or ``2026-01-31T2359``."""
-        return start.strftime(STAMPS[self.value])
-
-
-STAMPS: Final = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "shift": "%Y-%m-%dT%H%M", "day": "%Y-%m-%d"}
-"""Of a bucket's beginning (UTC), in its key."""
 
 
 @dataclass(frozen=True)
@@ -294,13 +263,3 @@ def _portions(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
         some.append(group)
     if some:
         yield some
-
-
-def starts_between(step: Step, first: datetime, last: datetime) -> list[datetime]:
-    """The starts of the buckets that hold any moment from ``first`` to just before ``last``."""
-    starts = []
-    start = step.start(first)
-    while start < last:
-        starts.append(start)
-        start += step.length
-    return starts

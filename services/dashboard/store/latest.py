@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from redis import Redis
 
-from services.dashboard.store.projection import read_hash
+from services.dashboard.store.connection import read_hash
 
 
 class Latest:

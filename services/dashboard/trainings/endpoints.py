@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 
 from services.dashboard.access import Audited, Engineer, Role, at_least
 from services.dashboard.trainings.schemas import (
@@ -18,18 +18,14 @@ from services.dashboard.trainings.schemas import (
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.services import provided
 from shared.contracts.training import ARCHITECTURES
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/trainings", tags=["trainings"], dependencies=[at_least(Role.VIEWER)])
 
 
-def _trainings(request: Request) -> TrainingsService:
-    trainings: TrainingsService = request.app.state.trainings
-    return trainings
-
-
-Trainings = Annotated[TrainingsService, Depends(_trainings)]
+Trainings = Annotated[TrainingsService, provided(TrainingsService)]
 TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB"])]
 
 

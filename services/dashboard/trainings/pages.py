@@ -12,9 +12,9 @@ from pydantic import BaseModel, JsonValue
 from services.dashboard.access import Audited, Engineer
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.service import ModelsService
-from services.dashboard.trainings.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
 from services.dashboard.trainings.schemas import TrainingOrder
 from services.dashboard.trainings.service import OVER

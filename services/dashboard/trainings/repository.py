@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
 from redis import Redis
 
+from services.dashboard.ingest.projector import Appliers
+from services.dashboard.store.announcer import Announcer
+from services.dashboard.store.keys import Keys
 from services.dashboard.store.latest import Latest
-from services.dashboard.store.projection import Keys
 from shared.messages import ModelTrained, TrainingProgressed, TrainingRequested, decode
 
 Word = TrainingRequested | TrainingProgressed | ModelTrained
@@ -29,12 +31,17 @@ class KnownTraining:
 class Trainings:
     """The trainings in Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, announcer: Announcer) -> None:
         self._redis = redis
         self._keys = keys
         self._latest = Latest(redis)
+        self._announcer = announcer
 
-    def note(self, words: Iterable[Word]) -> None:
+    @property
+    def appliers(self) -> Appliers:
+        return dict.fromkeys((TrainingRequested, TrainingProgressed, ModelTrained), self.note)
+
+    def note(self, words: Sequence[Word]) -> None:
         """Take in requests and what the trainer says of them."""
         for word in words:
             match word:
@@ -49,6 +56,7 @@ class Trainings:
             if isinstance(word, TrainingProgressed) and word.metrics:
                 self._latest.put(self._keys.epochs(word.training_id), f"{word.epoch:04d}", at, word.encode().decode())
             self._redis.zadd(self._keys.trainings, {word.training_id: at.timestamp()}, lt=True)
+        self._announcer.trainings({word.training_id for word in words})
 
     def find(self, training_id: str) -> KnownTraining | None:
         """One training; None when nothing was ever heard of it."""

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from services.dashboard.models.schemas import PromotionView
+from services.dashboard.models.schemas import EpochView, PromotionView
 from services.dashboard.trainings.repository import KnownTraining
 from services.dashboard.web.paging import Next
 from shared.messages import Name, TrainingState
@@ -93,13 +93,6 @@ class TrainingView(BaseModel):
             evaluation=trained.evaluation if trained else None,
             changed_at=progressed.at if progressed else None,
         )
-
-
-class EpochView(BaseModel):
-    """One epoch of a training."""
-
-    epoch: int
-    metrics: dict[str, float] = Field(description="loss, val_loss, val_average_precision, …")
 
 
 class TrainingHistory(BaseModel):

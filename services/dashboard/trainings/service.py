@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from ulid import ULID
 
 from services.dashboard.ingest.commands import Commands
+from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.repository import KnownTraining, Trainings
-from services.dashboard.trainings.schemas import EpochView, TrainingHistory, TrainingList, TrainingOrder, TrainingView
+from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingOrder, TrainingView
 from services.dashboard.web.paging import Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts.training import TrainingOptions

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.templating import Jinja2Templates
 
-from services.dashboard.access import Role, at_least
+from services.dashboard.web.authorization import at_least
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import Role
 
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
 DESCRIPTION: Final = """

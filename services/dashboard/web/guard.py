@@ -1,8 +1,9 @@
-"""Who may talk to the dashboard: those whom `Access` knows, by a name of ours, from a page of ours."""
+"""The guard of the dashboard: it lets known callers in, by a name of ours, from a page of ours."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -12,10 +13,10 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.dashboard.access.service import Access
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import AWAY
+from services.dashboard.store.connection import AWAY
 from services.dashboard.web.problems import SAFE, Answer, Problem
+from services.dashboard.web.roles import Caller
 from shared.storage.port import StorageError
 
 ANYWHERE: Final = "/healthz"
@@ -52,6 +53,10 @@ HEADERS: Final = {
 NOT_KEPT: Final = {"Cache-Control": "no-store"}
 HTTPS_ALONE: Final = {"Strict-Transport-Security": "max-age=31536000"}
 """A year. Of this name alone: what else is below it is not ours."""
+
+
+Identify = Callable[[Headers], Caller | None]
+"""Return who sends a request with these headers; None for a stranger."""
 
 
 class AnswerHeaders:
@@ -92,9 +97,9 @@ class Guard:
     header, and may.
     """
 
-    def __init__(self, app: ASGIApp, settings: DashboardSettings, access: Access, answer: Answer) -> None:
+    def __init__(self, app: ASGIApp, settings: DashboardSettings, identify: Identify, answer: Answer) -> None:
         self._app = app
-        self._access = access
+        self._caller_of = identify
         self._answer = answer
         self._hosts = allowed_hosts(settings)
         self._at_once = CapacityLimiter(AT_ONCE)
@@ -134,7 +139,7 @@ class Guard:
     def _identify(self, request: Request) -> Problem | None:
         """Note who asks."""
         try:
-            caller = self._access.identify(request.headers)
+            caller = self._caller_of(request.headers)
         except (*AWAY, StorageError) as error:
             return Problem(503, f"nobody can be let in right now: {error}", headers={"Retry-After": "5"})
         if caller is None:

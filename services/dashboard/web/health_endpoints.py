@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.dashboard.access import Role, anyone, at_least
+from services.dashboard.web.authorization import anyone, at_least
 from services.dashboard.web.problems import documented
 from services.dashboard.web.readiness import Readiness, Ready
+from services.dashboard.web.roles import Role
+from services.dashboard.web.services import provided
 
 router = APIRouter(tags=["watching"])
 
@@ -23,9 +27,8 @@ async def get_health() -> Response:
     dependencies=[at_least(Role.VIEWER)],
     responses={503: {"model": Ready, "description": "Something is away"}, **documented(401)},
 )
-async def get_readiness(request: Request, response: Response) -> Ready:
+async def get_readiness(readiness: Annotated[Readiness, provided(Readiness)], response: Response) -> Ready:
     """200 when all that the dashboard needs is there, and its counts are complete."""
-    readiness: Readiness = request.app.state.readiness
     ready = readiness.look()
     response.status_code = 200 if ready.ready else 503
     return ready

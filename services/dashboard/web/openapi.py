@@ -8,11 +8,11 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from services.dashboard.access.cookies import SESSION
-from services.dashboard.access.dependencies import role_of
-from services.dashboard.access.roles import Role
+from services.dashboard.web.authorization import role_of
+from services.dashboard.web.cookies import SESSION
 from services.dashboard.web.examples import example_of
 from services.dashboard.web.problems import MEDIA_TYPE, SAFE, ProblemDetails, documented
+from services.dashboard.web.roles import Role
 
 SCHEMES: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "A token that an admin has made, for programs."},

@@ -25,7 +25,7 @@ from services.dashboard.web.connections import (
     raise_descriptors,
 )
 from services.dashboard.web.guard import AnswerHeaders
-from services.dashboard.web.problems import ProblemsAlone
+from services.dashboard.web.problems import Answer, ProblemsAlone
 from shared.messaging.port import MessagingError
 
 GRACE_SECONDS: Final = 3
@@ -43,7 +43,7 @@ class ServerEnded(RuntimeError):
 
 
 @contextmanager
-def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
+def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterator[None]:
     """Serve the application until the block ends, then finish the requests under way.
 
     Raises:
@@ -57,7 +57,7 @@ def serving(app: FastAPI, settings: DashboardSettings) -> Iterator[None]:
         settings.trusted_proxies.split(","),
     )
     config = uvicorn.Config(
-        AnswerHeaders(ProblemsAlone(app, app.state.answer)),
+        AnswerHeaders(ProblemsAlone(app, answer)),
         http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called like the class
         backlog=BACKLOG,
         log_config=None,

@@ -12,7 +12,10 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
-from services.dashboard.access import Caller, Role
+from services.dashboard.web.problems import ProblemDetails
+from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.roles import Caller, Role
+from services.dashboard.web.services import service_of
 from services.dashboard.web.times import bounded
 
 
@@ -59,7 +62,7 @@ def only(caller: Caller, role: str) -> Markup:
 
 def _known(request: Request) -> dict[str, Any]:
     """Who asks, and what is missing right now."""
-    return {"caller": getattr(request.state, "caller", None), "away": request.app.state.readiness.away()}
+    return {"caller": getattr(request.state, "caller", None), "away": service_of(request, Readiness).away()}
 
 
 FOLDERS: Final = sorted(Path(__file__).parents[1].glob("*/templates"))
@@ -73,5 +76,10 @@ templates.env.filters["percent"] = percent
 
 def show(request: Request, template: str, page: str, **context: Any) -> HTMLResponse:
     """A page by the name under which the navigation knows it."""
-    clock: Clock = request.app.state.clock
+    clock = service_of(request, Clock)
     return templates.TemplateResponse(request, template, {"page": page, "clock": clock, **context})
+
+
+def show_problem(request: Request, details: ProblemDetails) -> HTMLResponse:
+    """Return the page of a problem: what is wrong, and the way back."""
+    return templates.TemplateResponse(request, "problem.html", {"problem": details}, status_code=details.status)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services.dashboard.ingest.projector import Handler
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.store.connection import open_redis
+from services.dashboard.store.keys import Keys
 from tests.conftest import Bucket
 from tests.dashboards import PrivateRedis, embedded_settings, opened_broker, opened_store
 from tests.processes import Server
@@ -34,8 +35,8 @@ def settings(tmp_path: Path, private_s3: tuple[Endpoint, Server]) -> DashboardSe
 
 
 @pytest.fixture
-def handler(settings: DashboardSettings) -> Handler:
-    return Handler(open_redis(settings), Keys(settings.redis_prefix), settings)
+def projection(settings: DashboardSettings) -> Projection:
+    return Projection(open_redis(settings), Keys(settings.redis_prefix), settings)
 
 
 @pytest.fixture

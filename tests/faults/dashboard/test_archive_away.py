@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.ingest.archive import FAILURES, Archive, read_segment, segments
-from services.dashboard.ingest.projector import Handler
+from services.dashboard.projection import Projection
 from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore, StorageRefusedLogin, StorageUnavailable
@@ -45,22 +45,22 @@ def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectS
 
 
 def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
-    broker: Broker, handler: Handler, store: ObjectStore, s3_server: Server
+    broker: Broker, projection: Projection, store: ObjectStore, s3_server: Server
 ) -> None:
     s3_server.stop()
     verdicts: list[Message] = list(Line().verdicts(300))
     publish(broker, *verdicts)
-    with taking_in(broker, handler, store):
-        soon(lambda: handler.counting.total("line-1").judged == 300)
+    with taking_in(broker, projection, store):
+        soon(lambda: projection.counting.total("line-1").judged == 300)
         assert broker.depth(DASHBOARD_VERDICTS.name).total == 300
         s3_server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 300
+    assert projection.counting.total("line-1").judged == 300
     assert kept(store) == encoded(verdicts)
 
 
 def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
-    broker: Broker, handler: Handler, store: ObjectStore, private_s3: tuple[Endpoint, Server], tmp_path: Path
+    broker: Broker, projection: Projection, store: ObjectStore, private_s3: tuple[Endpoint, Server], tmp_path: Path
 ) -> None:
     endpoint, server = private_s3
     server.stop()
@@ -68,8 +68,8 @@ def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
     with pytest.raises(StorageRefusedLogin):
         store.put("key", b"x")
     publish(broker, *Line().verdicts(30))
-    with taking_in(broker, handler, store) as intake:
-        soon(lambda: handler.counting.total("line-1").judged == 30)
+    with taking_in(broker, projection, store) as intake:
+        soon(lambda: projection.counting.total("line-1").judged == 30)
         soon(lambda: FAILURES._value.get() > 0)
         assert intake.failure is None
         stranger.remove()
@@ -79,26 +79,26 @@ def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
 
 
 def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
-    broker: Broker, handler: Handler, store: ObjectStore, s3_server: Server
+    broker: Broker, projection: Projection, store: ObjectStore, s3_server: Server
 ) -> None:
     s3_server.stop()
     publish(broker, *Line().verdicts(300))
-    with taking_in(broker, handler, store, prefetch=120):
-        soon(lambda: handler.counting.total("line-1").judged == 120)
+    with taking_in(broker, projection, store, prefetch=120):
+        soon(lambda: projection.counting.total("line-1").judged == 120)
         assert broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 120
 
 
 def test_stopping_while_the_archive_is_away_leaves_the_verdicts_in_the_queue(
-    broker: Broker, handler: Handler, store: ObjectStore, s3_server: Server
+    broker: Broker, projection: Projection, store: ObjectStore, s3_server: Server
 ) -> None:
     s3_server.stop()
     verdicts: list[Message] = list(Line().verdicts(50))
     publish(broker, *verdicts)
-    with taking_in(broker, handler, store):
-        soon(lambda: handler.counting.total("line-1").judged == 50)
+    with taking_in(broker, projection, store):
+        soon(lambda: projection.counting.total("line-1").judged == 50)
     assert broker.depth(DASHBOARD_VERDICTS.name).total == 50
     s3_server.start()
-    with taking_in(broker, handler, store):
+    with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 50
+    assert projection.counting.total("line-1").judged == 50
     assert kept(store) == encoded(verdicts)

@@ -10,14 +10,15 @@ from functools import partial
 
 import pytest
 
+from services.dashboard.assembly import build_rebuilder
 from services.dashboard.ingest import rebuild, upkeep
 from services.dashboard.ingest.archive import Archive, segments
 from services.dashboard.ingest.compaction import compact
-from services.dashboard.ingest.projector import Handler
-from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.store.connection import open_redis
+from services.dashboard.store.keys import Keys
 from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
@@ -38,18 +39,20 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def kept_up(settings: DashboardSettings, handler: Handler, store: ObjectStore) -> Iterator[Upkeep]:
+def kept_up(settings: DashboardSettings, projection: Projection, store: ObjectStore) -> Iterator[Upkeep]:
     """Upkeep runs within the block."""
     redis, stop = open_redis(settings), threading.Event()
-    running = Upkeep(Rebuilder(redis, Keys(settings.redis_prefix), settings, store), handler.watermark, store, stop)
+    running = Upkeep(
+        build_rebuilder(redis, Keys(settings.redis_prefix), settings, store), projection.watermark, store, stop
+    )
     running.start()
     yield running
     stop.set()
     running.join()
 
 
-def judged(handler: Handler) -> int:
-    return handler.counting.total("line-1").judged
+def judged(projection: Projection) -> int:
+    return projection.counting.total("line-1").judged
 
 
 def archived(store: ObjectStore, verdicts: list[Message], at_once: int = 20) -> None:
@@ -60,15 +63,15 @@ def archived(store: ObjectStore, verdicts: list[Message], at_once: int = 20) -> 
 
 
 def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, own_redis: PrivateRedis
+    broker: Broker, projection: Projection, store: ObjectStore, own_redis: PrivateRedis
 ) -> None:
     publish(broker, *Line().verdicts(40))
     own_redis.server.stop()
-    with taking_in(broker, handler, store):
+    with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         own_redis.server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert judged(handler) == 40
+    assert judged(projection) == 40
 
 
 HINDRANCES = {
@@ -82,7 +85,7 @@ HINDRANCES = {
 
 @pytest.mark.parametrize("hindrance", HINDRANCES)
 def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, own_redis: PrivateRedis, hindrance: str
+    broker: Broker, projection: Projection, store: ObjectStore, own_redis: PrivateRedis, hindrance: str
 ) -> None:
     hinder, mend = HINDRANCES[hindrance]
     own_redis.spoil_snapshots()
@@ -90,89 +93,89 @@ def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_c
         own_redis.told(command)
     soon(own_redis.refuses_writes)
     publish(broker, *Line().verdicts(40))
-    with taking_in(broker, handler, store) as intake:
+    with taking_in(broker, projection, store) as intake:
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         assert intake.failure is None
         for command in mend:
             own_redis.told(command)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert judged(handler) == 40
+    assert judged(projection) == 40
 
 
 def test_a_redis_that_was_emptied_is_filled_from_the_archive(
-    broker: Broker, handler: Handler, store: ObjectStore, settings: DashboardSettings
+    broker: Broker, projection: Projection, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     publish(broker, *Line().verdicts(40))
-    with taking_in(broker, handler, store):
+    with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     open_redis(settings).flushall()
-    with kept_up(settings, handler, store) as running:
+    with kept_up(settings, projection, store) as running:
         soon(lambda: running.unfinished is None)
-    assert judged(handler) == 40
+    assert judged(projection) == 40
 
 
 def test_a_redis_that_comes_back_older_than_it_was_gets_what_it_lost_and_says_so(
-    broker: Broker, handler: Handler, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
+    broker: Broker, projection: Projection, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
 ) -> None:
     line = Line()
-    with taking_in(broker, handler, store), kept_up(settings, handler, store) as running:
+    with taking_in(broker, projection, store), kept_up(settings, projection, store) as running:
         publish(broker, *line.verdicts(40))
-        soon(lambda: judged(handler) == 40)
-        soon(lambda: running.unfinished is None and handler.watermark.marked() >= set(segments(store)))
+        soon(lambda: judged(projection) == 40)
+        soon(lambda: running.unfinished is None and projection.watermark.marked() >= set(segments(store)))
         own_redis.save()
         soon(lambda: running.unfinished is None)
         publish(broker, *line.verdicts(60))
-        soon(lambda: judged(handler) == 100 and broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: judged(projection) == 100 and broker.depth(DASHBOARD_VERDICTS.name).total == 0)
         own_redis.go_back()
-        soon(lambda: judged(handler) == 100)
-        soon(handler.watermark.restored)
-    told = handler.watermark.restored()
+        soon(lambda: judged(projection) == 100)
+        soon(projection.watermark.restored)
+    told = projection.watermark.restored()
     assert told is not None
     assert told.frames == 60
-    assert handler.watermark.marked() == set(segments(store))
+    assert projection.watermark.marked() == set(segments(store))
 
 
 def test_two_dashboards_restore_what_redis_lost_once(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
+    projection: Projection, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
 ) -> None:
     verdicts: list[Message] = list(Line().verdicts(200))
     archived(store, verdicts[:100])
-    with kept_up(settings, handler, store) as one, kept_up(settings, handler, store) as other:
-        soon(lambda: judged(handler) == 100)
+    with kept_up(settings, projection, store) as one, kept_up(settings, projection, store) as other:
+        soon(lambda: judged(projection) == 100)
         soon(lambda: one.unfinished is None and other.unfinished is None)
         own_redis.save()
         archived(store, verdicts[100:])
         own_redis.go_back()
-        soon(lambda: judged(handler) == 200)
+        soon(lambda: judged(projection) == 200)
         soon(lambda: one.unfinished is None and other.unfinished is None)
-        assert judged(handler) == 200
+        assert judged(projection) == 200
 
 
 def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_again(
     broker: Broker, settings: DashboardSettings, own_redis: PrivateRedis, s3_server: Server, store: ObjectStore
 ) -> None:
-    handler = Handler(open_redis(settings), Keys(settings.redis_prefix), settings)
-    with taking_in(broker, handler, store), kept_up(settings, handler, store) as running:
+    projection = Projection(open_redis(settings), Keys(settings.redis_prefix), settings)
+    with taking_in(broker, projection, store), kept_up(settings, projection, store) as running:
         soon(lambda: running.unfinished is None)
         own_redis.save()
         soon(lambda: running.unfinished is None)
         s3_server.stop()
         publish(broker, *Line().verdicts(30))
-        soon(lambda: judged(handler) == 30)
+        soon(lambda: judged(projection) == 30)
         own_redis.go_back()
-        soon(lambda: judged(handler) == 0)
+        soon(lambda: judged(projection) == 0)
         s3_server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-        soon(lambda: judged(handler) == 30)
+        soon(lambda: judged(projection) == 30)
 
 
 def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
+    projection: Projection, store: ObjectStore, settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "BATCH", 50)
     archived(store, list(Line().verdicts(200)))
     redis = open_redis(settings)
-    rebuilder = Rebuilder(redis, Keys(settings.redis_prefix), settings, store)
+    rebuilder = build_rebuilder(redis, Keys(settings.redis_prefix), settings, store)
     emptied: list[int] = []
 
     def empty_once(done: int, of: int) -> None:
@@ -182,28 +185,28 @@ def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
 
     rebuilder.build(empty_once, from_nothing=True)
     assert emptied
-    assert judged(handler) == 200
+    assert judged(projection) == 200
     assert rebuilder.built
 
 
 def test_segments_of_few_messages_are_applied_together(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
+    projection: Projection, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
 ) -> None:
     archived(store, list(Line().verdicts(60)), at_once=1)
     redis = open_redis(settings)
     before = redis.info("stats")["total_commands_processed"]
-    found = Rebuilder(redis, Keys(settings.redis_prefix), settings, store).build()
+    found = build_rebuilder(redis, Keys(settings.redis_prefix), settings, store).build()
     assert found
-    assert found.segments == 60 == judged(handler)
+    assert found.segments == 60 == judged(projection)
     assert redis.info("stats")["total_commands_processed"] - before < 10 * 60
 
 
 def test_a_rebuild_whose_lease_another_process_took_leaves_the_rest_to_it(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings
+    projection: Projection, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     archived(store, list(Line().verdicts(100)))
     keys, redis = Keys(settings.redis_prefix), open_redis(settings)
-    rebuilder = Rebuilder(redis, keys, settings, store)
+    rebuilder = build_rebuilder(redis, keys, settings, store)
 
     def take_over(_done: int, _of: int) -> None:
         redis.set(keys.building, "another")
@@ -213,14 +216,14 @@ def test_a_rebuild_whose_lease_another_process_took_leaves_the_rest_to_it(
     assert not rebuilder.built
     redis.delete(keys.building)
     rebuilder.build()
-    assert judged(handler) == 100
+    assert judged(projection) == 100
 
 
 def test_a_projection_that_lacks_nothing_reads_no_segment(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings
+    projection: Projection, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     archived(store, list(Line().verdicts(100)))
-    rebuilder = Rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
+    rebuilder = build_rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
     first, second = rebuilder.build(), rebuilder.build()
     assert (first and first.segments, second and second.segments) == (5, 0)
     archived(store, list(Line("line-2").verdicts(20)))
@@ -230,12 +233,12 @@ def test_a_projection_that_lacks_nothing_reads_no_segment(
 
 
 def test_a_merged_segment_of_applied_ones_is_not_applied_again(
-    store: ObjectStore, settings: DashboardSettings, handler: Handler
+    store: ObjectStore, settings: DashboardSettings, projection: Projection
 ) -> None:
     archived(store, list(Line().verdicts(100)))
-    rebuilder = Rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
+    rebuilder = build_rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
     rebuilder.build()
-    compact(store, datetime.max.replace(tzinfo=UTC), days=None, about_to=handler.watermark.mark_merged)
+    compact(store, datetime.max.replace(tzinfo=UTC), days=None, about_to=projection.watermark.mark_merged)
     assert len(segments(store)) == 1
     again = rebuilder.build()
     assert again is not None
@@ -243,26 +246,26 @@ def test_a_merged_segment_of_applied_ones_is_not_applied_again(
 
 
 def test_a_redis_that_was_emptied_is_filled_although_the_line_never_rests(
-    handler: Handler, store: ObjectStore, settings: DashboardSettings
+    projection: Projection, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     archived(store, list(Line().verdicts(100)))
     line, rest, seconds = Line("line-2"), threading.Event(), settings.segment_seconds
-    archive = Archive(store, seconds=seconds, messages=1, written=handler.watermark.note_written)
+    archive = Archive(store, seconds=seconds, messages=1, written=projection.watermark.note_written)
 
     def run() -> None:
         while not rest.wait(seconds):
             verdicts = [line.verdict()]
-            archive.keep(verdicts, handler.watermark.apply(partial(handler.apply, verdicts)))
+            archive.keep(verdicts, projection.watermark.apply(partial(projection.projector.apply, verdicts)))
 
     running_line = threading.Thread(target=run)
     running_line.start()
     try:
-        with kept_up(settings, handler, store) as running:
+        with kept_up(settings, projection, store) as running:
             soon(lambda: running.unfinished is None, seconds=20)
             assert running_line.is_alive()
     finally:
         rest.set()
         running_line.join()
         archive.close()
-    assert judged(handler) == 100
-    assert handler.counting.total("line-2").judged == line.sequence
+    assert judged(projection) == 100
+    assert projection.counting.total("line-2").judged == line.sequence

@@ -7,9 +7,10 @@ import pytest
 from redis import Redis
 from ulid import ULID
 
-from services.dashboard.ingest.projector import Handler
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.store.connection import open_redis
+from services.dashboard.store.keys import Keys
 from tests.dashboards import embedded_settings, opened_broker, opened_store, redis_of
 
 __all__ = ["opened_broker", "opened_store"]
@@ -35,11 +36,11 @@ def redis(settings: DashboardSettings) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def handler(redis: Redis, keys: Keys, settings: DashboardSettings) -> Handler:
-    return Handler(redis, keys, settings)
+def projection(redis: Redis, keys: Keys, settings: DashboardSettings) -> Projection:
+    return Projection(redis, keys, settings)
 
 
 @pytest.fixture
-def another_handler(redis: Redis, keys: Keys, settings: DashboardSettings) -> Callable[[], Handler]:
+def another_projection(redis: Redis, keys: Keys, settings: DashboardSettings) -> Callable[[], Projection]:
     """Another dashboard process on the same Redis."""
-    return lambda: Handler(redis, keys, settings)
+    return lambda: Projection(redis, keys, settings)

@@ -8,13 +8,12 @@ import pytest
 from redis import Redis
 
 from services.dashboard.frames.repository import FrameIndex, Kind
-from services.dashboard.ingest.projector import Handler
 from services.dashboard.lines import cameras
-from services.dashboard.lines.register import LineRegister
 from services.dashboard.lines.schemas import Condition
 from services.dashboard.lines.service import LinesService
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from shared.messages import CameraState, WorkerReported
 from tests.verdicts import Line
 
@@ -26,43 +25,54 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def lines(handler: Handler, redis: Redis, keys: Keys, settings: DashboardSettings) -> LinesService:
-    return LinesService(LineRegister(redis, keys), handler, lambda: 0, settings)
+def lines(projection: Projection, redis: Redis, keys: Keys, settings: DashboardSettings) -> LinesService:
+    return LinesService(
+        projection.lines,
+        projection.counting,
+        projection.cameras,
+        projection.workers,
+        projection.pulse,
+        last_verdicts=projection.frames,
+        parked_frames=lambda: 0,
+        settings=settings,
+    )
 
 
 @pytest.mark.parametrize("ahead", [HOUR, 40 * DAY, -400 * DAY], ids=["an hour", "40 days", "400 days behind"])
 def test_an_ng_frame_is_shown_although_the_clock_of_another_camera_is_wrong(
-    handler: Handler, lines: LinesService, ahead: timedelta
+    projection: Projection, lines: LinesService, ahead: timedelta
 ) -> None:
     right, wrong = Line(), Line(camera="camera-2", start=now() + ahead)
-    handler.apply([right.report(), *(wrong.verdict("break") for _ in range(30)), *(wrong.verdict() for _ in range(30))])
-    handler.apply([right.verdict("error")])
+    projection.projector.apply(
+        [right.report(), *(wrong.verdict("break") for _ in range(30)), *(wrong.verdict() for _ in range(30))]
+    )
+    projection.projector.apply([right.verdict("error")])
     state = lines.state("line-1")
     assert (state.condition, state.because) == (Condition.NG, "error")
     assert state.last_frame is not None
     assert state.last_frame.frame_id.startswith(right.session)
 
 
-def test_frames_of_a_camera_whose_clock_is_behind_are_shown(handler: Handler, lines: LinesService) -> None:
-    handler.apply([Line(start=now() - 60 * DAY).verdict("break")])
+def test_frames_of_a_camera_whose_clock_is_behind_are_shown(projection: Projection, lines: LinesService) -> None:
+    projection.projector.apply([Line(start=now() - 60 * DAY).verdict("break")])
     assert lines.state("line-1").condition is Condition.NG
 
 
 def test_a_line_whose_only_clock_is_ahead_stands_still_when_nothing_comes(
-    handler: Handler, lines: LinesService, redis: Redis, keys: Keys
+    projection: Projection, lines: LinesService, redis: Redis, keys: Keys
 ) -> None:
-    handler.apply([Line(start=now() + DAY).verdict()])
+    projection.projector.apply([Line(start=now() + DAY).verdict()])
     redis.delete(keys.last("line-1"))  # as after a restart with an empty Redis
     assert lines.state("line-1").condition is Condition.STOPPED
 
 
-def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(handler: Handler, lines: LinesService) -> None:
+def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(projection: Projection, lines: LinesService) -> None:
     line = Line()
-    handler.apply([line.report(CameraState.RECONNECTING, at=now() + DAY)])
+    projection.projector.apply([line.report(CameraState.RECONNECTING, at=now() + DAY)])
     (camera,) = lines.state("line-1").cameras
     assert camera.clock_skew_seconds == pytest.approx(86_400, abs=5)
     assert cameras.SKEW.labels("line-1", "camera-1")._value.get() == pytest.approx(86_400, abs=5)
-    handler.apply([line.report()])
+    projection.projector.apply([line.report()])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
     assert camera.clock_skew_seconds == pytest.approx(0, abs=5)
@@ -70,40 +80,42 @@ def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(handler: Hand
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["in a session", "between sessions"])
 def test_a_clock_that_was_set_back_is_followed_after_some_seconds(
-    handler: Handler, lines: LinesService, monkeypatch: pytest.MonkeyPatch, *, restarted: bool
+    projection: Projection, lines: LinesService, monkeypatch: pytest.MonkeyPatch, *, restarted: bool
 ) -> None:
     line = Line()
-    handler.apply([line.report(CameraState.RECONNECTING)])
+    projection.projector.apply([line.report(CameraState.RECONNECTING)])
     later = Line() if restarted else line
-    handler.apply([later.report(at=now() - HOUR)])
+    projection.projector.apply([later.report(at=now() - HOUR)])
     assert lines.state("line-1").cameras[0].state is CameraState.RECONNECTING, "it may be a late one"
     monkeypatch.setattr(cameras, "OUT_OF_ORDER_SECONDS", 0)
-    handler.apply([later.report(at=now() - HOUR)])
+    projection.projector.apply([later.report(at=now() - HOUR)])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
     assert camera.clock_skew_seconds == pytest.approx(-3600, abs=5)
 
 
-def test_a_session_that_is_over_is_not_brought_back_by_a_late_report(handler: Handler, lines: LinesService) -> None:
+def test_a_session_that_is_over_is_not_brought_back_by_a_late_report(
+    projection: Projection, lines: LinesService
+) -> None:
     line = Line()
     late = line.report(at=now() + DAY)
-    handler.apply([line.report(CameraState.FINISHED), late])
+    projection.projector.apply([line.report(CameraState.FINISHED), late])
     assert lines.state("line-1").cameras[0].state is CameraState.FINISHED
 
 
-def test_a_frame_that_is_40_days_ahead_leaves_the_account_of_today(handler: Handler) -> None:
+def test_a_frame_that_is_40_days_ahead_leaves_the_account_of_today(projection: Projection) -> None:
     earlier, running, odd = Line(start=now() - 3 * HOUR), Line(), Line(start=now() + 40 * DAY)
     earlier.sequence, running.sequence = 499, 99
 
     def captured_today() -> int:
-        hours = handler.cameras.by_hour("line-1", "camera-1", now() - DAY, now() + HOUR)
+        hours = projection.cameras.by_hour("line-1", "camera-1", now() - DAY, now() + HOUR)
         return sum(taken.captured for taken in hours.values())
 
-    handler.apply([earlier.verdict(after=0), running.verdict(after=0)])
+    projection.projector.apply([earlier.verdict(after=0), running.verdict(after=0)])
     assert captured_today() == 600
-    handler.apply([odd.verdict(after=0)])
+    projection.projector.apply([odd.verdict(after=0)])
     assert captured_today() == 600
-    handler.apply([running.verdict(after=0)])
+    projection.projector.apply([running.verdict(after=0)])
     assert captured_today() == 601
 
 
@@ -118,10 +130,10 @@ def test_frames_that_are_ahead_push_no_others_out(redis: Redis, keys: Keys, sett
 
 
 def test_a_worker_whose_clock_is_ahead_is_lost_when_it_falls_silent(
-    handler: Handler, lines: LinesService, redis: Redis, keys: Keys
+    projection: Projection, lines: LinesService, redis: Redis, keys: Keys
 ) -> None:
     report = WorkerReported(service="inference", worker="w", model_version=None, handled=1, at=now() + 40 * DAY)
-    handler.apply([report])
+    projection.projector.apply([report])
     (worker,) = lines.workers()
     assert not worker.lost
     long_ago = (now() - timedelta(minutes=30)).isoformat()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from services.dashboard.web.server import ServerEnded, serving
 from tests.dashboards import embedded_settings
@@ -20,6 +20,10 @@ async def failing(_app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
+def answer_no_problem(*_arguments: object) -> Response:
+    raise AssertionError("no request was sent")
+
+
 def test_an_http_server_that_ends_by_itself_fails_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed, failures = threading.Event(), []
 
@@ -28,8 +32,6 @@ def test_an_http_server_that_ends_by_itself_fails_its_thread(tmp_path: Path, mon
         failed.set()
 
     monkeypatch.setattr(threading, "excepthook", on_failure)
-    app = FastAPI(lifespan=failing)
-    app.state.answer = None  # of errors: no request comes
-    with serving(app, embedded_settings(tmp_path)):
+    with serving(FastAPI(lifespan=failing), answer_no_problem, embedded_settings(tmp_path)):
         assert failed.wait(60)
     assert failures == [ServerEnded]

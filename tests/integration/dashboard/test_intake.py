@@ -11,9 +11,9 @@ from redis import Redis
 
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.ingest.archive import lines_of, segments
-from services.dashboard.ingest.projector import Handler
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from shared import topology
 from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Message, WorkerReported
 from shared.messaging.port import Broker
@@ -32,108 +32,108 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DashboardSetting
     return server_settings(tmp_path, *(request.getfixturevalue(name) for name in ("rabbitmq", "redis_url", "s3")))
 
 
-def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, handler: Handler, store: ObjectStore) -> None:
+def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, projection: Projection, store: ObjectStore) -> None:
     verdicts: list[Message] = list(Line().verdicts(700))
     publish(broker, *verdicts)
-    with taking_in(broker, handler, store):
-        soon(lambda: handler.counting.total("line-1").judged == 700)
+    with taking_in(broker, projection, store):
+        soon(lambda: projection.counting.total("line-1").judged == 700)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 700
+    assert projection.counting.total("line-1").judged == 700
     assert kept(store) == encoded(verdicts)
 
 
 def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
-    broker: Broker, handler: Handler, store: ObjectStore
+    broker: Broker, projection: Projection, store: ObjectStore
 ) -> None:
     verdicts: list[Message] = list(Line().verdicts(100))
     publish(broker, *verdicts)
     dying = broker.subscribe(DASHBOARD_VERDICTS, 100)
     taken = dying.receive(60, 60.0)
-    handler.apply(verdicts[: len(taken)])
+    projection.projector.apply(verdicts[: len(taken)])
     dying.close()
-    with taking_in(broker, handler, store):
-        soon(lambda: handler.counting.total("line-1").judged == 100)
+    with taking_in(broker, projection, store):
+        soon(lambda: projection.counting.total("line-1").judged == 100)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 100
+    assert projection.counting.total("line-1").judged == 100
     assert kept(store) == encoded(verdicts)
 
 
 def test_reports_of_workers_leave_no_marks_in_redis(
-    broker: Broker, handler: Handler, store: ObjectStore, redis: Redis, keys: Keys
+    broker: Broker, projection: Projection, store: ObjectStore, redis: Redis, keys: Keys
 ) -> None:
     report = WorkerReported(service="inference", worker="worker-1", model_version=None, handled=1, at=datetime.now(UTC))
     publish(broker, report)
-    with taking_in(broker, handler, store, DASHBOARD_REPORTS):
+    with taking_in(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.name).total == 0)
-    assert [heard.report for heard in handler.workers.all()] == [report]
+    assert [heard.report for heard in projection.workers.all()] == [report]
     assert not redis.keys(keys.applied("*"))
 
 
 def test_a_verdict_under_the_routing_key_of_a_report_is_parked_and_not_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, projection: Projection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forged: type[Message] = FrameInspected
     with monkeypatch.context() as patched:
         patched.setattr(forged, "routing_key", "camera.line-1.camera-1")
         patched.setitem(topology.EXCHANGE_OF, forged, topology.REPORTS)
         publish(broker, Line().verdict())
-    with taking_in(broker, handler, store, DASHBOARD_REPORTS):
+    with taking_in(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
-    assert handler.counting.total("line-1").judged == 0
+    assert projection.counting.total("line-1").judged == 0
     assert kept(store) == set()
 
 
 def test_a_verdict_among_the_reports_is_parked_and_not_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, projection: Projection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forged: type[Message] = FrameInspected
     with monkeypatch.context() as patched:
         patched.setitem(topology.EXCHANGE_OF, forged, topology.REPORTS)
         publish(broker, Line().verdict())
-    with taking_in(broker, handler, store, DASHBOARD_REPORTS):
+    with taking_in(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
     (parked,) = ParkedMessages(broker, store).look().parked
     assert "takes no such messages" in parked.reason
     assert parked.sender
-    assert handler.counting.total("line-1").judged == 0
+    assert projection.counting.total("line-1").judged == 0
     assert kept(store) == set()
 
 
-def test_the_archive_says_who_sent_each_message(broker: Broker, handler: Handler, store: ObjectStore) -> None:
+def test_the_archive_says_who_sent_each_message(broker: Broker, projection: Projection, store: ObjectStore) -> None:
     publish(broker, Line().verdict())
-    with taking_in(broker, handler, store):
+    with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     (line,) = lines_of(store, segments(store)[0])
     assert json.loads(line)["sender"]
 
 
 def test_a_frame_of_the_last_day_of_the_calendar_is_parked_and_its_neighbours_are_counted(
-    broker: Broker, handler: Handler, store: ObjectStore
+    broker: Broker, projection: Projection, store: ObjectStore
 ) -> None:
     line = Line()
     ahead = line.verdict()
     frame = ahead.frame.model_copy(update={"captured_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC)})
     publish(broker, line.verdict(), ahead.model_copy(update={"frame": frame}), line.verdict())
-    with taking_in(broker, handler, store):
+    with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 2
+    assert projection.counting.total("line-1").judged == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
 
 
 def test_a_message_that_cant_be_applied_is_parked_and_its_neighbours_are_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, projection: Projection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts: list[FrameInspected] = list(Line().verdicts(50))
-    keep, unfit = handler.frames.keep, verdicts[33]
+    keep, unfit = projection.frames.keep, verdicts[33]
 
     def keep_all_but_one(some: list[FrameInspected]) -> None:
         if unfit in some:
             raise OverflowError("date value out of range")
         keep(some)
 
-    monkeypatch.setattr(handler.frames, "keep", keep_all_but_one)
+    monkeypatch.setattr(projection.frames, "keep", keep_all_but_one)
     publish(broker, *verdicts)
-    with taking_in(broker, handler, store):
+    with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     (parked,) = ParkedMessages(broker, store).look().parked
     assert "OverflowError: date value out of range" in parked.reason
@@ -141,7 +141,7 @@ def test_a_message_that_cant_be_applied_is_parked_and_its_neighbours_are_counted
 
 
 def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
-    broker: Broker, handler: Handler, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, projection: Projection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = Line()
     before, stranger, after = line.verdict(), line.verdict(), line.verdict()
@@ -151,23 +151,23 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
         patched.setattr(FrameInspected, "encode", lambda _verdict: captured.encode())
         publish(broker, stranger)
     publish(broker, after)
-    with taking_in(broker, handler, store):
-        soon(lambda: handler.counting.total("line-1").judged == 2)
+    with taking_in(broker, projection, store):
+        soon(lambda: projection.counting.total("line-1").judged == 2)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.parked).total == 1)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert handler.counting.total("line-1").judged == 2
+    assert projection.counting.total("line-1").judged == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
 
 
-def test_a_message_of_deep_json_is_parked_and_shown(broker: Broker, handler: Handler, store: ObjectStore) -> None:
+def test_a_message_of_deep_json_is_parked_and_shown(broker: Broker, projection: Projection, store: ObjectStore) -> None:
     line = Line()
     publish(broker, line.verdict())
     for body in FOREIGN.values():
         with encoded_as(FrameInspected, body):
             publish(broker, line.verdict())
     publish(broker, line.verdict())
-    with taking_in(broker, handler, store):
-        soon(lambda: handler.counting.total("line-1").judged == 2)
+    with taking_in(broker, projection, store):
+        soon(lambda: projection.counting.total("line-1").judged == 2)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     shown = ParkedMessages(broker, store).look()
     assert sorted(each.size for each in shown.parked) == sorted(map(len, FOREIGN.values()))

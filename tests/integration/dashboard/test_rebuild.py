@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
+from services.dashboard.assembly import build_rebuilder
 from services.dashboard.frames.repository import FrameIndex, Kind
 from services.dashboard.ingest.archive import Archive, segments
 from services.dashboard.ingest.compaction import compact
-from services.dashboard.ingest.projector import Handler
 from services.dashboard.ingest.rebuild import Rebuilder
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.counting import Counts, Step, starts_between
-from services.dashboard.store.projection import Keys
+from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.store.counting import Counts
+from services.dashboard.store.keys import Keys
 from shared.messages import FrameInspected, Message, TrainingProgressed, TrainingRequested, TrainingState
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line, explanation_of
@@ -23,7 +25,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def rebuilder(redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore) -> Rebuilder:
-    return Rebuilder(redis, keys, settings.model_copy(update={"segment_seconds": 0.01}), store)
+    return build_rebuilder(redis, keys, settings.model_copy(update={"segment_seconds": 0.01}), store)
 
 
 def lived_through() -> list[Message]:
@@ -53,34 +55,34 @@ def keep_in_segments(store: ObjectStore, messages: list[Message], at_once: int =
     archive.close()
 
 
-def everything(handler: Handler) -> dict[str, object]:
+def everything(projection: Projection) -> dict[str, object]:
     """What can be asked of a projection."""
-    known: dict[str, object] = {"training": handler.trainings.find("training-1")}
+    known: dict[str, object] = {"training": projection.trainings.find("training-1")}
     for line in ("line-1", "line-2"):
-        known[f"total of {line}"] = handler.counting.total(line)
+        known[f"total of {line}"] = projection.counting.total(line)
         for step in Step:
             starts = starts_between(step, NOW - step.length, NOW + step.length * 2)
-            known[f"{step} of {line}"] = handler.counting.buckets(line, step, starts)
+            known[f"{step} of {line}"] = projection.counting.buckets(line, step, starts)
         for kind in Kind:
-            known[f"{kind} of {line}"] = list(handler.frames.newest(line, [kind]))
-        known[f"cameras of {line}"] = [heard.report for heard in handler.cameras.of_line(line)]
+            known[f"{kind} of {line}"] = list(projection.frames.newest(line, [kind]))
+        known[f"cameras of {line}"] = [heard.report for heard in projection.cameras.of_line(line)]
     return known
 
 
 def test_a_rebuilt_projection_equals_the_one_that_was_lived(
-    handler: Handler, rebuilder: Rebuilder, store: ObjectStore
+    projection: Projection, rebuilder: Rebuilder, store: ObjectStore
 ) -> None:
     messages = lived_through()
     keep_in_segments(store, messages)
-    handler.apply(messages)
-    lived = everything(handler)
+    projection.projector.apply(messages)
+    lived = everything(projection)
     rebuilder.build(from_nothing=True)
-    assert everything(handler) == lived
+    assert everything(projection) == lived
     assert rebuilder.built
 
 
 def test_a_rebuild_forgets_what_is_wrong(
-    handler: Handler, rebuilder: Rebuilder, store: ObjectStore, redis: Redis, keys: Keys
+    projection: Projection, rebuilder: Rebuilder, store: ObjectStore, redis: Redis, keys: Keys
 ) -> None:
     messages = lived_through()
     keep_in_segments(store, messages)
@@ -88,22 +90,22 @@ def test_a_rebuild_forgets_what_is_wrong(
     found = rebuilder.build(from_nothing=True)
     assert found is not None
     assert (found.messages, found.damaged) == (len(messages), 0)
-    assert handler.counting.total("line-1").judged == 150
+    assert projection.counting.total("line-1").judged == 150
 
 
 def test_verdicts_that_arrive_during_a_rebuild_are_counted_once(
-    another_handler: Callable[[], Handler], rebuilder: Rebuilder, store: ObjectStore
+    another_projection: Callable[[], Projection], rebuilder: Rebuilder, store: ObjectStore
 ) -> None:
     messages = lived_through()
     keep_in_segments(store, messages, at_once=100)
-    live = another_handler()
-    rebuilder.build(lambda done, of: live.apply(messages[done * 3 :]), from_nothing=True)
-    live.apply(messages)
+    live = another_projection()
+    rebuilder.build(lambda done, of: live.projector.apply(messages[done * 3 :]), from_nothing=True)
+    live.projector.apply(messages)
     assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
 
 
 def test_verdicts_that_arrive_while_a_rebuild_forgets_are_counted_once(
-    another_handler: Callable[[], Handler],
+    another_projection: Callable[[], Projection],
     rebuilder: Rebuilder,
     store: ObjectStore,
     redis: Redis,
@@ -111,43 +113,45 @@ def test_verdicts_that_arrive_while_a_rebuild_forgets_are_counted_once(
 ) -> None:
     messages = lived_through()
     keep_in_segments(store, messages, at_once=100)
-    live, delete = another_handler(), redis.delete
+    live, delete = another_projection(), redis.delete
 
     def delete_while_others_count(*keys: str) -> None:
         delete(*keys)
-        live.apply(messages)
+        live.projector.apply(messages)
 
-    live.apply(messages)
+    live.projector.apply(messages)
     monkeypatch.setattr(redis, "delete", delete_while_others_count)
     rebuilder.build(from_nothing=True)
-    live.apply(messages)
+    live.projector.apply(messages)
     assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
 
 
-def test_a_compacted_archive_rebuilds_to_the_same(handler: Handler, rebuilder: Rebuilder, store: ObjectStore) -> None:
+def test_a_compacted_archive_rebuilds_to_the_same(
+    projection: Projection, rebuilder: Rebuilder, store: ObjectStore
+) -> None:
     keep_in_segments(store, lived_through())
     rebuilder.build()
-    before = everything(handler)
+    before = everything(projection)
     many = len(segments(store))
     compact(store, datetime.max.replace(tzinfo=UTC), days=None)
     assert len(segments(store)) < many
     rebuilder.build(from_nothing=True)
-    assert everything(handler) == before
+    assert everything(projection) == before
 
 
 def test_a_damaged_segment_is_told_and_the_others_are_read(
-    handler: Handler, rebuilder: Rebuilder, store: ObjectStore
+    projection: Projection, rebuilder: Rebuilder, store: ObjectStore
 ) -> None:
     keep_in_segments(store, lived_through())
     store.put("verdicts/2020-01-01/1200-01JF6Z6TX4W8E1V2M6C3N9Q7RB.jsonl.gz", b"no gzip")
     found = rebuilder.build()
     assert found is not None
     assert found.damaged == 1
-    assert handler.counting.total("line-1").judged == 150
+    assert projection.counting.total("line-1").judged == 150
 
 
 def test_a_message_of_the_archive_that_cant_be_applied_is_passed_over(
-    handler: Handler, rebuilder: Rebuilder, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    projection: Projection, rebuilder: Rebuilder, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_in_segments(store, list(Line(start=NOW).verdicts(50)))
     keep = FrameIndex.keep
@@ -161,7 +165,7 @@ def test_a_message_of_the_archive_that_cant_be_applied_is_passed_over(
     found = rebuilder.build()
     assert found is not None
     assert found.messages == 49
-    assert len(list(handler.frames.newest("line-1"))) == 49
+    assert len(list(projection.frames.newest("line-1"))) == 49
 
 
 def test_only_one_process_rebuilds(rebuilder: Rebuilder, redis: Redis, keys: Keys) -> None:
@@ -170,7 +174,7 @@ def test_only_one_process_rebuilds(rebuilder: Rebuilder, redis: Redis, keys: Key
     assert not rebuilder.built
 
 
-def test_an_empty_archive_makes_an_empty_projection(handler: Handler, rebuilder: Rebuilder) -> None:
+def test_an_empty_archive_makes_an_empty_projection(projection: Projection, rebuilder: Rebuilder) -> None:
     assert rebuilder.build() is not None
     assert rebuilder.built
-    assert handler.counting.total("line-1") == Counts()
+    assert projection.counting.total("line-1") == Counts()

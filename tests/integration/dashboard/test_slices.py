@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
-from services.dashboard.ingest.projector import Handler
-from services.dashboard.ingest.rebuild import Rebuilder
+from services.dashboard.assembly import build_rebuilder
 from services.dashboard.lines.cameras import Taken
+from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.counting import Step
-from services.dashboard.store.projection import Keys
+from services.dashboard.statistics.steps import Step
+from services.dashboard.store.keys import Keys
 from shared.messages import Message
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line
@@ -20,12 +20,12 @@ from tests.verdicts import Line
 HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
 
 
-def test_a_frame_is_counted_for_its_camera_its_batch_and_its_model(handler: Handler) -> None:
+def test_a_frame_is_counted_for_its_camera_its_batch_and_its_model(projection: Projection) -> None:
     line, other = Line(camera="left"), Line(camera="right")
     verdicts = [line.verdict("break"), line.verdict(), other.verdict(), other.verdict(model_version="model-2")]
-    handler.apply(verdicts)
-    handler.apply(list(reversed(verdicts)))
-    counting = handler.counting
+    projection.projector.apply(verdicts)
+    projection.projector.apply(list(reversed(verdicts)))
+    counting = projection.counting
     assert (counting.total("line-1", "camera=left").ng, counting.total("line-1", "camera=left").judged) == (1, 2)
     assert counting.total("line-1", "camera=right").ng == 0
     assert counting.total("line-1", "batch=batch-7").judged == 4
@@ -36,49 +36,53 @@ def test_a_frame_is_counted_for_its_camera_its_batch_and_its_model(handler: Hand
     assert set(counting.slices("line-1", "model")) == {"model-1", "model-2"}
 
 
-def test_buckets_are_added_up_where_they_are(handler: Handler) -> None:
+def test_buckets_are_added_up_where_they_are(projection: Projection) -> None:
     for name in ("line-1", "line-2"):
         line = Line(name, start=HOUR)
-        handler.apply([line.verdict("break" if minute == 1 else None, after=minute * 60) for minute in range(3)])
+        projection.projector.apply(
+            [line.verdict("break" if minute == 1 else None, after=minute * 60) for minute in range(3)]
+        )
     keys = [
-        [handler.counting.key(name, "minute", HOUR + timedelta(minutes=minute)) for name in ("line-1", "line-2")]
+        [projection.counting.key(name, "minute", HOUR + timedelta(minutes=minute)) for name in ("line-1", "line-2")]
         for minute in range(4)
     ]
-    sums = handler.counting.sums(keys)
+    sums = projection.counting.sums(keys)
     assert [(found.ok, found.ng) for found in sums] == [(2, 0), (0, 2), (2, 0), (0, 0)]
     assert sums[1].fault == {"break": 2, "good": 2}
-    only = handler.counting.sums([[*keys[0], *keys[1]]] * 3000, ["ng", "fault:break"])
+    only = projection.counting.sums([[*keys[0], *keys[1]]] * 3000, ["ng", "fault:break"])
     assert len(only) == 3000
     assert (only[-1].ok, only[-1].ng, only[-1].fault) == (0, 2, {"break": 2})
 
 
-def test_a_shift_counts_the_frames_of_its_hours(handler: Handler, settings: DashboardSettings) -> None:
+def test_a_shift_counts_the_frames_of_its_hours(projection: Projection, settings: DashboardSettings) -> None:
     shifts = settings.working_day
     start = shifts.start(HOUR)
     line = Line(start=start)
     seconds = (shifts.after(start) - start).total_seconds()
-    handler.apply([line.verdict(after=0), line.verdict(after=seconds - 1), line.verdict("break", after=seconds)])
-    key = handler.counting.key
-    first, second = handler.counting.sums(
+    projection.projector.apply(
+        [line.verdict(after=0), line.verdict(after=seconds - 1), line.verdict("break", after=seconds)]
+    )
+    key = projection.counting.key
+    first, second = projection.counting.sums(
         [[key("line-1", "shift", start)], [key("line-1", "shift", shifts.after(start))]]
     )
     assert (first.ok, first.ng, second.ok, second.ng) == (2, 0, 0, 1)
 
 
-def test_the_counts_of_a_slice_go_when_their_time_is_over(redis: Redis, keys: Keys, handler: Handler) -> None:
-    handler.apply([Line(start=HOUR).verdict()])
+def test_the_counts_of_a_slice_go_when_their_time_is_over(redis: Redis, keys: Keys, projection: Projection) -> None:
+    projection.projector.apply([Line(start=HOUR).verdict()])
     day = 86_400
 
     def days(part: str, step: Step) -> int:
-        return round(int(redis.ttl(handler.counting.key("line-1", step.value, step.start(HOUR), part))) / day)
+        return round(int(redis.ttl(projection.counting.key("line-1", step.value, step.start(HOUR), part))) / day)
 
     assert (days("", Step.HOUR), days("camera=camera-1", Step.HOUR)) == (400, 35)
-    assert redis.ttl(handler.counting.key("line-1", "day", Step.DAY.start(HOUR), "model=model-1")) == -1
+    assert redis.ttl(projection.counting.key("line-1", "day", Step.DAY.start(HOUR), "model=model-1")) == -1
     assert 400 <= days("batch=batch-7", Step.DAY) <= 401
     assert redis.ttl(keys.total("line-1/batch=batch-7")) > 399 * day
 
 
-def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(handler: Handler) -> None:
+def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(projection: Projection) -> None:
     line = Line(start=HOUR)
     minute = timedelta(minutes=1)
     told: list[Message] = [
@@ -91,26 +95,26 @@ def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(h
     told.append(line.verdict(after=59.5 * 60))
     random.Random(3).shuffle(told)
     for message in [*told, *told]:
-        handler.apply([message])
-    hours = handler.cameras.by_hour("line-1", "camera-1", HOUR, HOUR + timedelta(hours=9))
+        projection.projector.apply([message])
+    hours = projection.cameras.by_hour("line-1", "camera-1", HOUR, HOUR + timedelta(hours=9))
     assert hours == {
         HOUR: Taken(260, 1),
         HOUR + timedelta(hours=1): Taken(140, 4),
         HOUR + timedelta(hours=3): Taken(1, 0),
     }
-    later = handler.cameras.by_hour("line-1", "camera-1", HOUR + timedelta(hours=1), HOUR + timedelta(hours=2))
+    later = projection.cameras.by_hour("line-1", "camera-1", HOUR + timedelta(hours=1), HOUR + timedelta(hours=2))
     assert later == {HOUR + timedelta(hours=1): Taken(140, 4)}
-    assert handler.counting.total("line-1", "camera=camera-1").captured == 401
+    assert projection.counting.total("line-1", "camera=camera-1").captured == 401
 
 
 def test_a_projection_of_an_older_layout_is_made_again(
-    handler: Handler, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore
+    projection: Projection, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore
 ) -> None:
-    handler.apply([Line().verdict()])
+    projection.projector.apply([Line().verdict()])
     redis.set(keys.built, "1")
-    rebuilder = Rebuilder(redis, keys, settings, store)
+    rebuilder = build_rebuilder(redis, keys, settings, store)
     assert rebuilder.outdated
     assert not rebuilder.built
     rebuilder.build(from_nothing=rebuilder.outdated)
     assert rebuilder.built
-    assert handler.counting.total("line-1").judged == 0
+    assert projection.counting.total("line-1").judged == 0

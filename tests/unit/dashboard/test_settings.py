@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.counting import Step
-from services.dashboard.store.projection import Keys
+from services.dashboard.statistics.steps import Step
+from services.dashboard.store.keys import Keys
 from shared.settings import ServiceSettings, read_settings
 
 README = Path(__file__).parents[3] / "services" / "dashboard" / "README.md"

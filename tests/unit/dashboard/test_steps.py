@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from services.dashboard.store.counting import Step, starts_between
+from services.dashboard.statistics.steps import Step, starts_between
 
 CET = timezone(timedelta(hours=1))
 

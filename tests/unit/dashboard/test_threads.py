@@ -16,7 +16,7 @@ from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.live.hub import Hub, Sources
-from services.dashboard.store.projection import Keys
+from services.dashboard.store.keys import Keys
 from shared.storage.filesystem import FilesystemStore
 
 UNFORESEEN = ValueError("a pointer to production that nobody can read")

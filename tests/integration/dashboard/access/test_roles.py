@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute, Mount
 
 from services.dashboard.access import Role
-from services.dashboard.access.dependencies import role_of
-from services.dashboard.app import Rooms, build_app
+from services.dashboard.access.service import Access
+from services.dashboard.app import build_app
+from services.dashboard.web.authorization import role_of
 from services.dashboard.web.guard import OPEN
+from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.services import Services
 from tests.dashboards import embedded_settings
 
 READS = ("GET", "HEAD")
@@ -74,8 +74,9 @@ TAKES = {
 
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> list[BaseRoute]:
-    rooms: dict[str, Any] = {field.name: None for field in fields(Rooms)}
-    return list(build_app(embedded_settings(tmp_path_factory.mktemp("routes")), Rooms(**rooms)).routes)
+    services = Services(object.__new__(Access), Readiness({}))
+    app, _ = build_app(embedded_settings(tmp_path_factory.mktemp("routes")), services)
+    return list(app.routes)
 
 
 def declared(routes: list[BaseRoute]) -> dict[tuple[str, str], Role | None]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.projection import open_redis
+from services.dashboard.store.connection import open_redis
 from shared.messages import Verdict
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore

@@ -24,7 +24,8 @@ from services.dashboard.labelling.videos import repository as videos
 from services.dashboard.labelling.videos.inspection import pack
 from services.dashboard.labelling.videos.repository import Videos, plain_name
 from services.dashboard.lines.register import LineRegister
-from services.dashboard.store.projection import Keys, open_redis
+from services.dashboard.store.connection import open_redis
+from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore

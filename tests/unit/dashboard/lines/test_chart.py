@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from services.dashboard.web.charts import draw_ng_rate
+from services.dashboard.lines.chart import draw_ng_rate
 from services.dashboard.web.templating import Clock
 
 

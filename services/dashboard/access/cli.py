@@ -18,10 +18,10 @@ from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.passwords import SHORTEST
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import Register
-from services.dashboard.access.roles import Role
 from services.dashboard.access.schemas import NewPerson, NewToken
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import Role
 from shared.health import configure_logging
 from shared.settings import read_settings
 from shared.storage import open_store

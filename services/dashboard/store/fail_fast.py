@@ -33,7 +33,7 @@ class _Pool(ConnectionPool):
         return super().get_connection()
 
 
-def hasty_redis(redis: Redis, away: Reason) -> Redis:
+def fail_fast_redis(redis: Redis, away: Reason) -> Redis:
     """The same Redis for requests. The one inside this process needs no haste, and is returned as it is."""
     pool = redis.connection_pool
     if not isinstance(pool, ConnectionPool) or pool.connection_class not in (Connection, SSLConnection):
@@ -49,7 +49,7 @@ def hasty_redis(redis: Redis, away: Reason) -> Redis:
     return Redis(connection_pool=hasty)
 
 
-class HastyStore:
+class FailFastStore:
     """Object storage for requests; see `shared.storage.port.ObjectStore`."""
 
     def __init__(self, store: ObjectStore, away: Reason) -> None:

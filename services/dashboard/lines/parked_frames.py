@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from services.dashboard.store.impatient import Reason
-from services.dashboard.web.refreshed import Refreshed
+from services.dashboard.store.fail_fast import Reason
+from services.dashboard.store.refreshed import Refreshed
 from shared.messaging.port import Broker
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 

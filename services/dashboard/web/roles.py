@@ -8,33 +8,30 @@ from typing import Final, Literal
 
 
 class Role(StrEnum):
-    """What people may do. Each role may do what the ones before it may."""
+    """What a caller may do. Each role includes the ones before it."""
 
     VIEWER = "viewer"
-    """Looks at everything."""
+    """Sees everything."""
     OPERATOR = "operator"
-    """Marks wrong verdicts, and asks for explanations."""
+    """Marks wrong verdicts, and requests heatmaps."""
     ENGINEER = "engineer"
     """Labels, trains, compares, promotes, rolls back, replays parked messages."""
     ADMIN = "admin"
-    """Discards for good, and manages people and tokens."""
+    """Discards parked messages, and manages people and tokens."""
 
     @property
     def rank(self) -> int:
-        """0 for the role that may do least."""
-        return _RANKS[self]
+        """Return the place of this role, from 0 for the one that may do least."""
+        return list(Role).index(self)
 
     def may(self, needed: Role) -> bool:
-        """Whether this role includes another one."""
+        """Return whether this role includes `needed`."""
         return self.rank >= needed.rank
-
-
-_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, by name: a person who has logged in, a token, or whoever is at this machine."""
+    """Who sends a request: a person who has logged in, a program with a token, or a program of this machine."""
 
     name: str
     role: Role
@@ -43,9 +40,9 @@ class Caller:
     """Of a person: the digest of the session's id."""
 
     def may(self, needed: Role | str) -> bool:
-        """Whether the caller may do what ``needed`` may."""
+        """Return whether the caller has the role `needed`, or one that includes it."""
         return self.role.may(Role(needed))
 
 
 LOCAL: Final = Caller("local", Role.ADMIN, "local")
-"""Everyone of this machine, where nobody has to log in."""
+"""The caller of every request where no login is needed."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import pygal
 
-from services.dashboard.trainings.schemas import EpochView
+from services.dashboard.models.schemas import EpochView
 from services.dashboard.web.charts import PLAIN, styled
 from shared import charts
 

@@ -1,0 +1,63 @@
+"""Apply verdicts and explanations: to the known frames, to the counts, and to the state of their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.ingest.projector import Appliers
+from services.dashboard.lines.cameras import Cameras
+from services.dashboard.lines.throughput import Pulse
+from services.dashboard.store.announcer import Announcer
+from services.dashboard.store.counting import Counting, fact_of_explanation, fact_of_verdict
+from shared.messages import FrameExplained, FrameInspected
+
+COUNTED: Final = Counter("dashboard_verdicts", "Verdicts counted", ["line", "verdict"])
+REPEATED: Final = Counter("dashboard_verdicts_repeated", "Verdicts that came again and changed nothing")
+DELAY: Final = Histogram(
+    "dashboard_capture_to_verdict_seconds",
+    "From capture to verdict",
+    ["line"],
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+
+
+class FrameProjection:
+    """Applies the messages about frames."""
+
+    def __init__(
+        self, frames: FrameIndex, counting: Counting, cameras: Cameras, pulse: Pulse, announcer: Announcer
+    ) -> None:
+        self._frames = frames
+        self._counting = counting
+        self._cameras = cameras
+        self._pulse = pulse
+        self._announcer = announcer
+
+    @property
+    def appliers(self) -> Appliers:
+        return {FrameInspected: self._apply_verdicts, FrameExplained: self._apply_explanations}
+
+    def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> int:
+        self._frames.keep(verdicts)  # before it is counted: a counted frame can be looked up
+        counted = self._counting.count([fact_of_verdict(verdict) for verdict in verdicts])
+        self._cameras.saw([verdict.frame for verdict in verdicts])
+        if self._announcer.live:
+            fresh = [verdict for verdict, first in zip(verdicts, counted, strict=True) if first]
+            self._pulse.beat(fresh)
+            self._announcer.frames([verdict.frame for verdict in fresh if verdict.flagged])
+            REPEATED.inc(len(verdicts) - len(fresh))
+            for verdict in fresh:
+                COUNTED.labels(verdict.frame.line, verdict.verdict.value).inc()
+                DELAY.labels(verdict.frame.line).observe(verdict.latency_ms / 1000)
+        return sum(counted)
+
+    def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> int:
+        self._frames.explain(explanations)
+        # frames that passed are explained on request only, and do not count in the accounting of the line
+        counted = self._counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
+        self._announcer.frames([explanation.frame for explanation in explanations])
+        return sum(counted)

@@ -1,0 +1,55 @@
+"""The chart of a line: its NG rate per minute."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pygal
+
+from services.dashboard.lines.schemas import Bucket
+from services.dashboard.web.charts import PLAIN, styled
+from services.dashboard.web.templating import Clock
+from shared import charts
+
+
+def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Clock) -> str:
+    """The share of NG frames per minute, as SVG to be put into a page.
+
+    Args:
+        buckets: by minute; those without a frame are left out.
+        start: of the first minute.
+        minutes: how many.
+        clock: the plant's.
+    """
+    by_start = {bucket.start: bucket for bucket in buckets}
+    moments = [start + timedelta(minutes=index) for index in range(minutes)]
+    labels = [clock(moment, "%H:%M") for moment in moments]
+    top = _top(buckets)
+    chart = pygal.Bar(
+        style=styled(("var(--ng)",)),
+        width=860,
+        height=260,
+        **PLAIN,
+        margin=4,
+        spacing=6,
+        x_labels=labels,
+        x_labels_major=labels[:: max(1, minutes // 6)],
+        show_minor_x_labels=False,
+        y_labels=[0, top / 2, top],
+        range=(0, top),
+        truncate_label=-1,
+        value_formatter=lambda value: f"{value:.1%}".replace(".0%", "%") if value is not None else "",
+        rounded_bars=2,
+    )
+    chart.add("NG", [_rate_at(by_start.get(moment)) for moment in moments])
+    return charts.embed(chart, "Share of NG frames per minute")
+
+
+def _rate_at(bucket: Bucket | None) -> float | None:
+    return bucket.defect_rate.value if bucket and bucket.defect_rate else None
+
+
+def _top(buckets: list[Bucket]) -> float:
+    """The top of the scale: the highest rate, rounded up to what people read easily."""
+    highest = max((bucket.defect_rate.value for bucket in buckets if bucket.defect_rate), default=0.0)
+    return next(top for top in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= top)
