@@ -2,8 +2,8 @@
 
     python -m deploy.screenshots [--out docs/images] [--frames 400]
 
-Starts the line of `make demo` in a folder of its own, waits until it has judged that many frames, and photographs each
-page in Chromium, the light one and for the line's page the dark one too.
+Starts the line of `make demo` in a folder of its own, waits until it has inspected that many frames, and photographs
+each page in Chromium, the light one and for the line's page the dark one too.
 """
 
 from __future__ import annotations
@@ -88,17 +88,17 @@ def _line(state: Path) -> Iterator[str]:
 
 
 def _wait_for(address: str, frames: int) -> None:
-    """Until so many frames are judged, and what was flagged of them is explained."""
+    """Until so many frames are inspected, and what was flagged of them is explained."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         try:
             counts = httpx.get(f"{address}/api/lines/{LINE}/accounting", timeout=10)
         except httpx.TransportError:
             counts = None
-        if counts and counts.is_success and counts.json()["judged"] >= frames and counts.json()["explained"]:
+        if counts and counts.is_success and counts.json()["inspected"] >= frames and counts.json()["explained"]:
             return
         time.sleep(1)
-    raise typer.BadParameter(f"the line has not judged {frames} frames in {PATIENCE_SECONDS:.0f} s: see its logs")
+    raise typer.BadParameter(f"the line has not inspected {frames} frames in {PATIENCE_SECONDS:.0f} s: see its logs")
 
 
 def _last_break(address: str) -> str:

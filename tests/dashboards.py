@@ -203,7 +203,7 @@ def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | N
 
 
 def captured(line: Line) -> FrameCaptured:
-    """The next frame, not judged yet."""
+    """The next frame, not inspected yet."""
     return FrameCaptured(frame=line.verdict().frame, encoding="jpeg", width=4, height=4, image=b"no image")
 
 
@@ -217,10 +217,10 @@ def park(broker: Broker, queue: Queue, messages: Sequence[Message], reason: str)
     subscription.close()
 
 
-def judged(client: httpx.Client, line: str = "line-1") -> int:
+def inspected(client: httpx.Client, line: str = "line-1") -> int:
     """Frames of a line that were counted."""
     answer = client.get(f"/api/lines/{line}/accounting")
-    return int(answer.json()["judged"]) if answer.status_code == 200 else 0
+    return int(answer.json()["inspected"]) if answer.status_code == 200 else 0
 
 
 def commands(broker: Broker, count: int = 1) -> list[Message]:

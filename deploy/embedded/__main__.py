@@ -215,7 +215,7 @@ def _stop_in_order(running: dict[str, Service]) -> None:
 
 def _summary(accounts: Accounts, seconds: float) -> dict[str, object]:
     return {
-        **{name: getattr(accounts, name) for name in ("captured", "judged", "flagged", "explained", "refused")},
+        **{name: getattr(accounts, name) for name in ("captured", "inspected", "flagged", "explained", "dropped")},
         "parked": accounts.parked,
         "in_flight": accounts.in_flight,
         "seconds": round(seconds, 1),

@@ -97,13 +97,13 @@ def listens(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Accounts:
-    """Where the frames are. Captured = judged + refused + parked + in flight, at every moment."""
+    """Where the frames are. Captured = inspected + dropped + parked + in flight, at every moment."""
 
     captured: int = 0
-    judged: int = 0
+    inspected: int = 0
     flagged: int = 0
     explained: int = 0
-    refused: int = 0
+    dropped: int = 0
     parked: int = 0
     in_flight: int = 0
     defect_rates: dict[str, float] | None = None
@@ -114,14 +114,14 @@ class Accounts:
         """Every frame is accounted for, nothing is under way, and every flagged frame has its heatmaps."""
         return (
             self.captured > 0
-            and self.captured == self.judged + self.refused + self.parked
+            and self.captured == self.inspected + self.dropped + self.parked
             and self.in_flight == 0
             and self.explained == self.flagged
         )
 
     def since(self, before: Accounts) -> Accounts:
         """What came after others were read. Rates are of all frames, what is in flight is in flight now."""
-        sums = ("captured", "judged", "flagged", "explained", "refused", "parked")
+        sums = ("captured", "inspected", "flagged", "explained", "dropped", "parked")
         return replace(self, **{name: max(0, getattr(self, name) - getattr(before, name)) for name in sums})
 
 
@@ -143,7 +143,7 @@ def read_accounts(api: httpx.Client, broker: Broker) -> Accounts:
     queues = [queue for queue in topology.QUEUES if queue.exchange in (topology.FRAMES, topology.VERDICTS)]
     waiting = int(counts.get("waiting", 0))
     return Accounts(
-        **{name: int(counts.get(name, 0)) for name in ("captured", "judged", "flagged", "explained", "refused")},
+        **{name: int(counts.get(name, 0)) for name in ("captured", "inspected", "flagged", "explained", "dropped")},
         parked=broker.depth(topology.INFERENCE_FRAMES.parked).total,
         in_flight=waiting
         + sum(broker.depth(queue.name).total + broker.depth(queue.suspects).total for queue in queues),

@@ -31,9 +31,9 @@ class View:
         counts = Table(title="Seamline", title_justify="left", title_style="bold", min_width=44)
         for heading in ("", "frames", "per second"):
             counts.add_column(heading, justify="right" if heading else "left")
-        for name in ("captured", "judged", "flagged", "explained"):
+        for name in ("captured", "inspected", "flagged", "explained"):
             counts.add_row(name, f"{getattr(accounts, name):,}", f"{self._pace(name, now):,.1f}")
-        for name in ("refused", "parked", "in_flight"):
+        for name in ("dropped", "parked", "in_flight"):
             counts.add_row(name.replace("_", " "), f"{getattr(accounts, name):,}", "", style="dim")
         return Group(
             counts,
@@ -51,7 +51,7 @@ class View:
 def _rates(accounts: Accounts) -> Table:
     table = Table(min_width=44)
     table.add_column("defect rate", justify="left")
-    table.add_column("of judged frames", justify="right")
+    table.add_column("of inspected frames", justify="right")
     for label, rate in (accounts.defect_rates or {}).items():
         table.add_row(label, f"{rate:.2%}")
     return table

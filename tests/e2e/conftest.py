@@ -24,7 +24,7 @@ class Inspected:
     """by worker"""
     killed: str
     """the worker's container"""
-    judged_when_killed: int
+    inspected_at_kill: int
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def inspected(line: ComposedLine) -> Inspected:
         wait_for(lambda: len([count for count in line.handled(api).values() if count]) == 3, 180, "three workers judge")
         victim = line.containers("inference")[0]
         subprocess.run(["docker", "kill", str(victim.ID)], check=True, capture_output=True)
-        judged = wait_for(lambda: line.accounting(api), 60, "the line's account")["judged"]
+        at_kill = wait_for(lambda: line.accounting(api), 60, "the line's account")["inspected"]
 
         def complete() -> dict[str, Any] | None:
             counts = line.accounting(api)
@@ -74,7 +74,10 @@ def inspected(line: ComposedLine) -> Inspected:
             return counts if done and counts["explained"] + counts["unexplained"] == counts["flagged"] else None
 
         return Inspected(
-            wait_for(complete, 400, "all frames judged and explained"), line.handled(api), str(victim.ID), judged
+            wait_for(complete, 400, "all frames inspected and explained"),
+            line.handled(api),
+            str(victim.ID),
+            at_kill,
         )
 
 

@@ -21,8 +21,8 @@ def test_every_container_becomes_healthy(line: ComposedLine) -> None:
 
 def test_a_thousand_frames_are_accounted_for(inspected: Inspected) -> None:
     counts = inspected.accounting
-    assert counts["captured"] == FRAMES == counts["judged"] + counts["refused"] + counts["parked"]
-    assert (counts["refused"], counts["parked"], counts["error"], counts["in_flight"]) == (0, 0, 0, 0)
+    assert counts["captured"] == FRAMES == counts["inspected"] + counts["dropped"] + counts["parked"]
+    assert (counts["dropped"], counts["parked"], counts["error"], counts["in_flight"]) == (0, 0, 0, 0)
 
 
 def test_every_flagged_frame_is_explained(inspected: Inspected) -> None:
@@ -32,7 +32,7 @@ def test_every_flagged_frame_is_explained(inspected: Inspected) -> None:
 def test_three_workers_share_the_frames_and_one_was_killed_in_the_middle(inspected: Inspected) -> None:
     assert len(inspected.handled) == 3
     assert all(inspected.handled.values())
-    assert 0 < inspected.judged_when_killed < FRAMES
+    assert 0 < inspected.inspected_when_killed < FRAMES
 
 
 def test_heatmaps_and_overlays_are_images_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:

@@ -39,11 +39,11 @@ def test_frames_go_the_whole_way_encrypted(encrypted: ComposedLine, inspected: I
 
         def some() -> dict[str, Any] | None:
             counts = encrypted.accounting(api)
-            done = counts and counts["judged"] >= FRAMES + SOME
+            done = counts and counts["inspected"] >= FRAMES + SOME
             return counts if done and counts["explained"] > explained else None
 
-        counts = wait_for(some, 240, f"{SOME} more frames judged, and one explained")
-    assert (counts["refused"], counts["parked"], counts["error"]) == (0, 0, 0)
+        counts = wait_for(some, 240, f"{SOME} more frames inspected, and one explained")
+    assert (counts["dropped"], counts["parked"], counts["error"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

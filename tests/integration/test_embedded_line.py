@@ -58,7 +58,7 @@ def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_pat
     out, err = _ended(line)
     assert line.returncode == 0, err[-3000:]
     summary = json.loads(out.splitlines()[-1])
-    assert summary["captured"] == FRAMES == summary["judged"] + summary["refused"] + summary["parked"]
+    assert summary["captured"] == FRAMES == summary["inspected"] + summary["dropped"] + summary["parked"]
     assert summary["in_flight"] == 0
     assert summary["explained"] == summary["flagged"] > 0
     assert set(summary["defect_rates"]) == {"good", "error", "break", "length"}
@@ -71,7 +71,7 @@ def test_a_second_run_on_the_same_folder_goes_on_and_counts_its_own_frames(tmp_p
         out, err = _ended(line)
         assert line.returncode == 0, err[-3000:]
         summary = json.loads(out.splitlines()[-1])
-        assert summary["captured"] == frames == summary["judged"] + summary["refused"] + summary["parked"]
+        assert summary["captured"] == frames == summary["inspected"] + summary["dropped"] + summary["parked"]
     archived = (tmp_path / "state" / "objects" / "verdicts").rglob("*")
     assert len([path for path in archived if path.is_file()]) > 1, "the verdicts of the first run are still there"
 
@@ -90,20 +90,20 @@ def test_a_service_that_crashes_is_started_again_and_ctrl_c_stops_every_one(
 ) -> None:
     line, state = running_line
     wait_until(lambda: _judges(state), 400, "a line that judges")
-    judged = _judged(state)
+    inspected = _inspected(state)
     worker = _pid_of("services.inference", _children(line.pid))
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: _pid_of("services.inference", _children(line.pid)) not in (0, worker), 200, "another worker")
     explainer = _pid_of("services.explainer", _children(line.pid))
     os.kill(explainer, signal.SIGTERM)  # it ends with code 0
-    wait_until(lambda: _judged(state) > judged + 20, 400, "verdicts of the other worker")
+    wait_until(lambda: _inspected(state) > inspected + 20, 400, "verdicts of the other worker")
     wait_until(lambda: _pid_of("services.explainer", _children(line.pid)) not in (0, explainer), 200, "an explainer")
 
     second = _demo(state.parent, "--fresh")
     _, said = _ended(second)
     assert second.returncode == 2
     assert "another line uses" in said
-    assert _judged(state) > judged
+    assert _inspected(state) > inspected
 
     children = _children(line.pid)
     assert len(children) == len(FLOW)
@@ -128,10 +128,10 @@ def _command(process: int) -> str:
 
 
 def _judges(state: Path) -> bool:
-    return _judged(state) > 0
+    return _inspected(state) > 0
 
 
-def _judged(state: Path) -> int:
+def _inspected(state: Path) -> int:
     """What the dashboard says; its address is in its log."""
     log = state / "logs" / "dashboard.log"
     told = (
@@ -146,7 +146,7 @@ def _judged(state: Path) -> int:
         answer = httpx.get(f"{address}api/lines/{LINE}/accounting", timeout=60)
     except httpx.TransportError:  # it says where it will be before it is there
         return 0
-    return int(answer.json()["judged"]) if answer.status_code == httpx.codes.OK else 0
+    return int(answer.json()["inspected"]) if answer.status_code == httpx.codes.OK else 0
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,9 @@ def _inspect(line: Line, watch: Watch, camera: str, frames: int) -> None:
     images = [path.read_bytes() for path in sorted(line.images.iterdir())]
     done = len(line.injected) + frames
     line.publish((images[:: max(1, len(images) // frames)] * frames)[:frames], camera)
-    if not watch.until(lambda: bool(watch.looks) and watch.looks[-1].judged >= done and watch.settled(), FIRST_SECONDS):
+    if not watch.until(
+        lambda: bool(watch.looks) and watch.looks[-1].inspected >= done and watch.settled(), FIRST_SECONDS
+    ):
         raise TimeoutError(f"{frames} frames were not inspected within {FIRST_SECONDS:.0f} s: {watch.state()}")
 
 

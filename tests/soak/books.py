@@ -67,7 +67,7 @@ class Books:
     totals: dict[str, int]
     problems: list[str]
     latencies: list[tuple[datetime, float]]
-    """Of the cameras' frames: when each was captured, and the milliseconds until it was judged."""
+    """Of the cameras' frames: when each was captured, and the milliseconds until it was inspected."""
 
 
 def close_books(line: Line) -> Books:
@@ -79,7 +79,7 @@ def close_books(line: Line) -> Books:
         "sessions": len(archived.reports),
         "captured": sum(report.captured for report in archived.reports.values()) + len(line.injected),
         "verdicts": len(archived.verdicts),
-        "refused": sum(report.refused for report in archived.reports.values()),
+        "dropped": sum(report.refused for report in archived.reports.values()),
         "parked_frames": len(parked),
         "flagged": len(archived.flagged),
         "explained": sum(1 for name in archived.flagged if _has_heatmaps(archived, name)),
@@ -104,14 +104,14 @@ def close_books(line: Line) -> Books:
 
 
 def of_sessions(archived: Archived, parked: set[str]) -> Iterable[str]:
-    """captured = distinct verdicts + refused + parked, for each run of each camera."""
-    judged, aside = _by_session(archived.verdicts), _by_session(parked - set(archived.verdicts))
+    """captured = distinct verdicts + dropped + parked, for each run of each camera."""
+    inspected, aside = _by_session(archived.verdicts), _by_session(parked - set(archived.verdicts))
     for session, report in archived.reports.items():
-        known = judged[session] + aside[session] + report.refused
+        known = inspected[session] + aside[session] + report.refused
         if known != report.captured or report.waiting:
             yield (
-                f"{report.camera} {session} ({report.state}): captured {report.captured}, and {judged[session]} "
-                f"verdicts + {report.refused} refused + {aside[session]} parked = {known}; {report.waiting} wait"
+                f"{report.camera} {session} ({report.state}): captured {report.captured}, and {inspected[session]} "
+                f"verdicts + {report.refused} dropped + {aside[session]} parked = {known}; {report.waiting} wait"
             )
 
 
@@ -120,7 +120,7 @@ def _of_injected(line: Line, archived: Archived, parked: set[str]) -> Iterable[s
     yield from (f"{name}, which the run published, has no verdict and is not parked" for name in _few(lost))
     sessions = set(archived.reports) | {name[:26] for name in line.injected}
     unknown = [name for name in archived.verdicts if name[:26] not in sessions]
-    yield from (f"{name} was judged, and no camera reported its session" for name in _few(unknown))
+    yield from (f"{name} was inspected, and no camera reported its session" for name in _few(unknown))
 
 
 def of_explanations(archived: Archived) -> Iterable[str]:
@@ -146,7 +146,7 @@ def _of_objects(store: ObjectStore, archived: Archived) -> Iterable[str]:
 def _of_redis(line: Line, archived: Archived) -> Iterable[str]:
     settings = line.settings()
     counts = Counting(open_redis(settings), Keys(settings.redis_prefix), settings).total(LINE)
-    yield from _compare("Redis", {"judged": counts.judged, "flagged": counts.flagged}, archived)
+    yield from _compare("Redis", {"inspected": counts.inspected, "flagged": counts.flagged}, archived)
     answered = counts.explained + counts.unexplained
     if answered != len(archived.explanations):
         yield f"explanations in Redis: {answered}; in the archive: {len(archived.explanations)}"
@@ -158,7 +158,7 @@ def _of_pages(line: Line, archived: Archived, totals: dict[str, int]) -> Iterabl
             httpx.get(f"{address}/api/lines/{LINE}/accounting", timeout=60, trust_env=False).raise_for_status().json()
         )
         yield from _compare(address, found, archived)
-        for name in ("captured", "refused"):
+        for name in ("captured", "dropped"):
             if found[name] != totals[name]:
                 yield f"{name} at {address}: {found[name]}; by the cameras' reports: {totals[name]}"
         if found["in_flight"]:
@@ -167,7 +167,7 @@ def _of_pages(line: Line, archived: Archived, totals: dict[str, int]) -> Iterabl
 
 def _compare(where: str, found: dict[str, Any], archived: Archived) -> Iterable[str]:
     verdicts = Counter(verdict.verdict.value for verdict in archived.verdicts.values())
-    wanted = {"judged": len(archived.verdicts), "flagged": len(archived.flagged), **verdicts}
+    wanted = {"inspected": len(archived.verdicts), "flagged": len(archived.flagged), **verdicts}
     for name, count in wanted.items():
         if name in found and found[name] != count:
             yield f"{name} at {where}: {found[name]}; in the archive: {count}"

@@ -19,7 +19,7 @@ from tests.soak.watch import RECOVERY_SECONDS, Resources, Watch
 WARM_SECONDS = 300.0
 """What a process takes in its first minutes is no growth."""
 MEASURED_SECONDS = 240.0
-"""A process is judged by its growth when it lived for so long after that."""
+"""A process is inspected by its growth when it lived for so long after that."""
 WINDOW_SECONDS = 30.0
 MOST_GROWTH = 0.05
 MEASURES = ("memory", "threads", "descriptors", "files")
@@ -169,7 +169,7 @@ def figures(found: dict[str, Any]) -> str:
         "run": f"{found['minutes']:g} minutes, seed {found['seed']}, {found['frames_per_second']} frames/s",
         "faults": f"{found['faults']} of {found['kinds']} kinds",
         "books": (
-            f"captured {found['captured']:,} = {found['verdicts']:,} distinct verdicts + {found['refused']:,} refused "
+            f"captured {found['captured']:,} = {found['verdicts']:,} distinct verdicts + {found['dropped']:,} dropped "
             f"+ {found['parked_frames']:,} parked; flagged {found['flagged']:,} = {found['explained']:,} explained; "
             f"{'balanced' if found['balanced'] else 'not balanced: ' + '; '.join(found['problems'])}"
         ),
@@ -190,11 +190,12 @@ def _draw(run: Run, watch: Watch, folder: Path) -> None:
         for (name, _), measured in sorted(watch.resources.items()):
             series[name] += [*((one.at / 60, getattr(one, measure)) for one in measured), None]
         _chart(folder / f"{measure}.svg", {"memory": "memory, MB"}.get(measure, measure), series)
-    judged = [
-        (b.at / 60, (b.judged - a.judged) / (b.at - a.at)) for a, b in zip(watch.looks, watch.looks[5:], strict=False)
+    inspected = [
+        (b.at / 60, (b.inspected - a.inspected) / (b.at - a.at))
+        for a, b in zip(watch.looks, watch.looks[5:], strict=False)
     ]
-    flow = {"judged frames per second": [point for point in judged if point[1] >= 0]}
-    _chart(folder / "flow.svg", "judged frames per second", flow)
+    flow = {"inspected frames per second": [point for point in inspected if point[1] >= 0]}
+    _chart(folder / "flow.svg", "inspected frames per second", flow)
     _chart(
         folder / "in_flight.svg",
         "frames in flight",

@@ -50,7 +50,7 @@ def test_a_frame_without_a_verdict_is_found() -> None:
     assert not list(of_sessions(_archived(0, 1, 2, captured=4, refused=1), set()))
     assert not list(of_sessions(_archived(0, 2, captured=3), {inspected(1).frame.frame_id}))
     (problem,) = of_sessions(_archived(0, 2, captured=3), set())
-    assert "captured 3, and 2 verdicts + 0 refused + 0 parked = 2" in problem
+    assert "captured 3, and 2 verdicts + 0 dropped + 0 parked = 2" in problem
 
 
 def test_the_last_report_of_a_session_counts_in_whatever_order_the_segments_are_read() -> None:

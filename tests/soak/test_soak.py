@@ -31,5 +31,5 @@ def test_a_line_that_is_broken_in_many_ways_loses_no_frame_and_comes_back(tmp_pa
     assert found["problems"] == [], run.stderr[-5000:]
     assert found["faults"] >= 10
     assert found["kinds"] >= 10
-    assert found["captured"] == found["verdicts"] + found["refused"] + found["parked_frames"]
+    assert found["captured"] == found["verdicts"] + found["dropped"] + found["parked_frames"]
     assert found["flagged"] == found["explained"] > 0

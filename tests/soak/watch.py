@@ -35,7 +35,7 @@ class Look:
 
     began: float
     at: float
-    judged: int
+    inspected: int
     captured: int
     in_flight: int
     unexplained: int
@@ -86,7 +86,7 @@ class Watch:
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._began = time.monotonic()
-        self._most_judged = 0
+        self._most_inspected = 0
         self.hindrance = ""
         """What kept the line from being whole when it was last asked for."""
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -133,10 +133,10 @@ class Watch:
             f"{', '.join(last.unwell)} not healthy": last.unwell,
             f"{last.dashboards} dashboards answer": last.dashboards < len(self.line.addresses()),
             f"a dashboard is not ready: {', '.join(last.unready)}": last.unready,
-            f"{last.judged} of {self._most_judged} frames are counted": last.judged < self._most_judged,
+            f"{last.inspected} of {self._most_inspected} frames are counted": last.inspected < self._most_inspected,
             f"{last.in_flight} frames in flight": last.in_flight > under_way,
             f"{last.unexplained} frames without heatmaps": last.unexplained > flagged,
-            "frames are not judged at the pace": not self._at_pace(last),
+            "frames are not inspected at the pace": not self._at_pace(last),
         }
         return next((what for what, hinders in checks.items() if hinders), "")
 
@@ -145,14 +145,14 @@ class Watch:
         if not before:
             return False
         seconds = last.at - before[-1].at
-        return last.judged - before[-1].judged >= SLACK * self.pace * seconds
+        return last.inspected - before[-1].inspected >= SLACK * self.pace * seconds
 
     def _run(self) -> None:
         with httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False) as client:
             measured = 0.0
             while not self._stop.wait(LOOK_SECONDS):
                 look = self._look(client)
-                self._most_judged = max(self._most_judged, look.judged)
+                self._most_inspected = max(self._most_inspected, look.inspected)
                 self.looks.append(look)
                 if self.now() - measured >= RESOURCES_SECONDS:
                     measured = self.now()
@@ -162,11 +162,11 @@ class Watch:
     def _look(self, client: httpx.Client) -> Look:
         began = self.now()
         counts = [found for address in self.line.addresses() if (found := self._ask(client, address))]
-        best = max(counts, key=lambda found: found["judged"], default={})
+        best = max(counts, key=lambda found: found["inspected"], default={})
         return Look(
             began=began,
             at=self.now(),
-            judged=min((found["judged"] for found in counts), default=0),
+            inspected=min((found["inspected"] for found in counts), default=0),
             captured=best.get("captured", 0),
             in_flight=best.get("in_flight", 0),
             unexplained=best.get("flagged", 0) - best.get("explained", 0) - best.get("unexplained", 0),

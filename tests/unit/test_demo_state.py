@@ -106,6 +106,6 @@ def test_a_service_whose_work_is_done_is_not_started_again(short_service: Servic
 
 
 def test_accounts_of_a_run_leave_out_what_was_counted_before_it() -> None:
-    before = Accounts(captured=10, judged=9, flagged=2, explained=2, parked=1)
-    now = Accounts(captured=30, judged=27, flagged=5, explained=5, refused=2, parked=1)
-    assert now.since(before) == Accounts(captured=20, judged=18, flagged=3, explained=3, refused=2)
+    before = Accounts(captured=10, inspected=9, flagged=2, explained=2, parked=1)
+    now = Accounts(captured=30, inspected=27, flagged=5, explained=5, dropped=2, parked=1)
+    assert now.since(before) == Accounts(captured=20, inspected=18, flagged=3, explained=3, dropped=2)

@@ -31,7 +31,7 @@ def get_accounting(
     last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
 ) -> Accounting:
-    """Where every frame went, per camera and per hour: captured = judged + refused + parked + in flight."""
+    """Where every frame went, per camera and per hour: captured = inspected + dropped + parked + in flight."""
     last = last or datetime.now(UTC)
     return accounts.account(first or last - timedelta(days=1), last, line)
 

@@ -36,7 +36,7 @@ def show_accounting(
     span: Annotated[Literal["day", "week", "month"], Query()] = "day",
     before: Before = None,
 ) -> HTMLResponse:
-    """Captured = judged + refused + parked + in flight; then the parked messages."""
+    """Captured = inspected + dropped + parked + in flight; then the parked messages."""
     now = datetime.now(UTC)
     account, parked = accounts.overview(now - SPANS[span][1], now)
     return show(
@@ -44,7 +44,7 @@ def show_accounting(
         "accounting.html",
         "accounting",
         account=account,
-        open_hours=[hour for hour in account.hours if hour.judged < hour.captured],
+        open_hours=[hour for hour in account.hours if hour.inspected < hour.captured],
         most=MOST_HOURS,
         parked=parked,
         asked=asked,

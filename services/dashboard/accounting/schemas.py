@@ -12,20 +12,20 @@ from services.dashboard.web.paging import Next
 
 
 class Whereabouts(BaseModel):
-    """Where frames went: captured = judged + refused + parked + in flight."""
+    """Where frames went: captured = inspected + dropped + parked + in flight."""
 
     captured: int = 0
-    judged: int = Field(0, description="got a verdict, an error too")
-    refused: int = Field(0, description="neither the broker nor the camera's outbox would take them")
+    inspected: int = Field(0, description="got a verdict, an error too")
+    dropped: int = Field(0, description="neither the broker nor the camera's outbox would take them")
     parked: int = Field(0, description="put aside by the broker, among those that were looked at")
     in_flight: int = Field(0, description="captured, and not heard of since")
 
     @classmethod
-    def settle(cls, *, captured: int, judged: int, refused: int, parked: int) -> Self:
-        """What is neither judged nor refused nor parked is in flight."""
-        known = judged + refused + parked
+    def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int) -> Self:
+        """What is neither inspected nor dropped nor parked is in flight."""
+        known = inspected + dropped + parked
         captured = max(captured, known)
-        return cls(captured=captured, judged=judged, refused=refused, parked=parked, in_flight=captured - known)
+        return cls(captured=captured, inspected=inspected, dropped=dropped, parked=parked, in_flight=captured - known)
 
     def __add__(self, other: Whereabouts) -> Whereabouts:
         """Of both."""

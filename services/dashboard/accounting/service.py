@@ -30,8 +30,8 @@ LONGEST: Final = timedelta(days=31)
 """Counts by hour and camera are kept for a few days more, unless the settings say otherwise."""
 PATIENCE: Final = 0.5
 """Seconds more that an account waits for the first look at parked messages; then it is incomplete, and says so."""
-UNJUDGED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameInspected)}
-"""Messages that, when they are parked, keep a frame from being judged or counted."""
+UNINSPECTED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameInspected)}
+"""Messages that, when they are parked, keep a frame from being inspected or counted."""
 
 Place = tuple[str, str, datetime]
 """Line, camera, beginning of the hour."""
@@ -98,8 +98,8 @@ class AccountingService:
                 took = taken.get(start, Taken())
                 where = Whereabouts.settle(
                     captured=took.captured,
-                    judged=counts.judged,
-                    refused=took.refused,
+                    inspected=counts.conclusive,
+                    dropped=took.dropped,
                     parked=parked[line, camera, start],
                 )
                 if where.captured:
@@ -116,7 +116,7 @@ def _places(found: ParkedList) -> Counter[Place]:
     return Counter(
         (view.line or "", view.camera or "", Step.HOUR.start(view.captured_at))
         for view in found.parked
-        if view.message in UNJUDGED and view.captured_at
+        if view.message in UNINSPECTED and view.captured_at
     )
 
 

@@ -1,1 +1,1 @@
-"""Single frames: which were judged lately, how, and why."""
+"""Single frames: which were inspected lately, how, and why."""

@@ -212,11 +212,11 @@ def _milliseconds(verdict: FrameInspected) -> int:
 def _known(verdict: str | None, explanation: str | None) -> KnownFrame | None:
     """A frame from its messages; None while only its explanation has come."""
     try:
-        judged = decode(verdict.encode()) if verdict else None
+        inspected = decode(verdict.encode()) if verdict else None
         explained = decode(explanation.encode()) if explanation else None
     except MalformedMessage as error:
         _log.error("passed over a frame that can't be read", reason=str(error))
         return None
-    if not isinstance(judged, FrameInspected) or not isinstance(explained, FrameExplained | None):
+    if not isinstance(inspected, FrameInspected) or not isinstance(explained, FrameExplained | None):
         return None
-    return KnownFrame(judged, explained)
+    return KnownFrame(inspected, explained)

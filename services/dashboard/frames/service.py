@@ -123,7 +123,7 @@ class FramesService:
             by: who asks.
 
         Raises:
-            Problem: 404: no such frame, or its image is not there; 422: it was not judged by such a label.
+            Problem: 404: no such frame, or its image is not there; 422: it was not inspected by such a label.
             MessagingError: nobody was asked.
         """
         frame = self._known(frame_id)
@@ -138,7 +138,7 @@ class FramesService:
         """The heatmaps of a frame, or how far they are; nobody is asked for anything.
 
         Raises:
-            Problem: 404: no such frame, or nobody asked for them; 422: it was not judged by such a label.
+            Problem: 404: no such frame, or nobody asked for them; 422: it was not inspected by such a label.
         """
         found = self._explanation_of(self._known(frame_id), labels)
         if found is None:
@@ -199,10 +199,10 @@ class FramesService:
 
 def _check_labels(verdict: FrameInspected, labels: Collection[str]) -> None:
     if not verdict.findings:
-        raise Problem(404, f"this frame was not judged, so nothing can be explained: {verdict.reason}")
+        raise Problem(404, f"this frame was not inspected, so nothing can be explained: {verdict.reason}")
     if unknown := sorted(set(labels) - verdict.findings.keys()):
         known = ", ".join(verdict.findings)
-        raise Problem(422, f"label: this frame was not judged by {', '.join(unknown)}: its labels are {known}")
+        raise Problem(422, f"label: this frame was not inspected by {', '.join(unknown)}: its labels are {known}")
 
 
 def _severity(frame: KnownFrame) -> float:

@@ -49,10 +49,10 @@ class Taken:
     """Frames of a camera in some time."""
 
     captured: int = 0
-    refused: int = 0
+    dropped: int = 0
 
     def __add__(self, other: Taken) -> Taken:
-        return Taken(self.captured + other.captured, self.refused + other.refused)
+        return Taken(self.captured + other.captured, self.dropped + other.dropped)
 
 
 class Cameras:
@@ -117,7 +117,7 @@ class Cameras:
         return now if self._live else min(told, now)
 
     def _advance(self, word: _Word, of: CameraReported | FrameIdentity) -> None:
-        captured, refused = (of.captured, of.refused) if isinstance(of, CameraReported) else (of.sequence + 1, 0)
+        captured, dropped = (of.captured, of.refused) if isinstance(of, CameraReported) else (of.sequence + 1, 0)
         keys = [
             self._keys.session(word.session),
             self._keys.total(word.line),
@@ -126,7 +126,7 @@ class Cameras:
             self._keys.sessions(word.line, word.camera),
         ]
         now = datetime.now(UTC)
-        told = [captured, refused, self._seconds, word.line, word.session, _hour(word.at)]
+        told = [captured, dropped, self._seconds, word.line, word.session, _hour(word.at)]
         told += [self._arrival(word.at).timestamp(), now.timestamp()]
         self._script(keys=keys, args=[str(part) for part in told])
 
@@ -156,8 +156,8 @@ def _differences(session: dict[str, str]) -> Iterator[tuple[datetime, Taken]]:
         name, _, hour = field.partition("@")
         if hour:
             reached[hour][name] = int(amount)
-    captured = refused = 0
+    captured = dropped = 0
     for hour in sorted(reached):
-        now = max(captured, reached[hour].get("captured", 0)), max(refused, reached[hour].get("refused", 0))
-        yield datetime.fromisoformat(f"{hour}:00:00+00:00"), Taken(now[0] - captured, now[1] - refused)
-        captured, refused = now
+        now = max(captured, reached[hour].get("captured", 0)), max(dropped, reached[hour].get("dropped", 0))
+        yield datetime.fromisoformat(f"{hour}:00:00+00:00"), Taken(now[0] - captured, now[1] - dropped)
+        captured, dropped = now

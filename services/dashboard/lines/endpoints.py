@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from services.dashboard.access import Role, at_least
-from services.dashboard.lines.schemas import Accounting, LineList, LineState, Rates, WorkerView
+from services.dashboard.lines.schemas import Accounting, LineList, LineView, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
 from services.dashboard.web.problems import documented
@@ -30,14 +30,14 @@ def list_lines(lines: Lines) -> LineList:
 
 
 @router.get("/lines/{line}", responses=documented(401, 404, 422, 503))
-def get_line(lines: Lines, line: Line) -> LineState:
+def get_line(lines: Lines, line: Line) -> LineView:
     """A line as it is right now."""
     return lines.state(line)
 
 
 @router.get("/lines/{line}/accounting", responses=documented(401, 404, 422, 503))
 def get_accounting(lines: Lines, line: Line) -> Accounting:
-    """Where every frame of a line went, since ever: captured = judged + refused + parked + in flight."""
+    """Where every frame of a line went, since ever: captured = inspected + dropped + parked + in flight."""
     return lines.accounting(line)
 
 

@@ -12,16 +12,16 @@ from services.dashboard.statistics.steps import Step
 from shared.messages import CameraState, Verdict
 
 
-class Condition(StrEnum):
-    """What an operator must know of a line at a glance."""
+class LineState(StrEnum):
+    """What an operator must see of a line first."""
 
     OK = "ok"
     NG = "ng"
     NOT_INSPECTED = "not_inspected"
-    """Product passes, or may pass, and nobody judges it."""
+    """Product passes, or may pass, without inspection."""
     CAMERA_LOST = "camera_lost"
     STOPPED = "stopped"
-    """No camera is running, and nothing waits to be judged."""
+    """No camera is running, and no frame waits for inspection."""
 
 
 class CameraView(BaseModel):
@@ -33,10 +33,10 @@ class CameraView(BaseModel):
     reason: str
     frames_per_second: float
     captured: int = Field(description="of this run of the camera")
-    refused: int
+    dropped: int
     waiting: int = Field(description="frames in its outbox")
     reported_at: datetime = Field(description="by the camera's clock")
-    heard_at: datetime = Field(description="when that arrived")
+    received_at: datetime = Field(description="when the last report arrived")
     clock_skew_seconds: float = Field(
         description="how far its clock was ahead when its report arrived; negative: behind, or the report waited"
     )
@@ -50,7 +50,7 @@ class WorkerView(BaseModel):
     model_version: str | None
     handled: int
     lost: bool = Field(description="it has said nothing for too long")
-    heard_at: datetime = Field(description="when its last report arrived")
+    received_at: datetime = Field(description="when the last report arrived")
     reported_at: datetime
 
 
@@ -74,14 +74,14 @@ class LabelRate(BaseModel):
 
 
 class Accounting(BaseModel):
-    """Where every frame of a line went: captured = judged + refused + parked + in flight."""
+    """Where every frame of a line went: captured = inspected + dropped + parked + in flight."""
 
     captured: int
-    judged: int
+    inspected: int
     ok: int
     ng: int
-    error: int = Field(description="judged, and found to be no image that can be inspected")
-    refused: int = Field(description="neither the broker nor the camera's outbox would take them")
+    error: int = Field(description="inspected, and found to be no image that can be inspected")
+    dropped: int = Field(description="neither the broker nor the camera's outbox would take them")
     parked: int | None = Field(
         description="put aside by the broker; it does not say of which line, so null when it may be of another: "
         "then they are among those in flight"
@@ -94,15 +94,15 @@ class Accounting(BaseModel):
     defect_rate: Rate | None = Field(description="NG of those found ok or NG; null when there are none")
     defect_rates: dict[str, float] = Field(description="by label: frames made NG by it, of those scored on it")
     labels: dict[str, LabelRate] = Field(description="the same with counts and intervals")
-    model_versions: list[str] = Field(description="that judged; the one that judged the last frame first")
+    model_versions: list[str] = Field(description="that inspected; the one that inspected the last frame first")
 
 
-class LineState(BaseModel):
+class LineView(BaseModel):
     """A line right now."""
 
     line: str
-    condition: Condition
-    because: str = Field(description="why, in one line, for people")
+    state: LineState
+    reason: str = Field(description="why the line has this state, as one sentence")
     last_frame: LastFrame | None
     frames_per_second: float = Field(description="verdicts that arrived, over the last 10 s")
     delay_ms: float | None = Field(description="median from capture to verdict of the last 100 frames")
@@ -116,14 +116,14 @@ class LineState(BaseModel):
 class LineList(BaseModel):
     """All lines."""
 
-    lines: list[LineState]
+    lines: list[LineView]
 
 
 class Bucket(BaseModel):
     """The frames captured in a stretch of time."""
 
     start: datetime
-    judged: int
+    inspected: int
     ok: int
     ng: int
     error: int
@@ -131,7 +131,7 @@ class Bucket(BaseModel):
     explained: int
     defect_rate: Rate | None
     labels: dict[str, LabelRate]
-    models: dict[str, int] = Field(description="frames by the model version that judged them")
+    models: dict[str, int] = Field(description="frames by the model version that inspected them")
 
 
 class Rates(BaseModel):

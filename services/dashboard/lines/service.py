@@ -15,11 +15,11 @@ from services.dashboard.lines.schemas import (
     Choices,
     LabelRate,
     LastFrame,
-    LineState,
+    LineView,
     Rates,
     WorkerView,
 )
-from services.dashboard.lines.state import Signs, judge_line
+from services.dashboard.lines.state import LineFacts, state_of
 from services.dashboard.lines.throughput import Arrived, Pulse
 from services.dashboard.lines.workers import Workers
 from services.dashboard.settings import DashboardSettings
@@ -71,11 +71,11 @@ class LinesService:
         self._shifts_of_a_day = len(settings.working_day.begin)
         self._silence = timedelta(seconds=settings.silence_seconds)
 
-    def states(self) -> list[LineState]:
+    def states(self) -> list[LineView]:
         """All lines right now."""
         return [self._state(line) for line in self._register.all()]
 
-    def state(self, line: str) -> LineState:
+    def state(self, line: str) -> LineView:
         """A line right now.
 
         Raises:
@@ -108,7 +108,7 @@ class LinesService:
         total, buckets = Counts(), []
         for start, counts in zip(starts, self._counting.buckets(line, step, starts), strict=True):
             total.add(counts)
-            if counts.judged or counts.explained:
+            if counts.inspected or counts.explained:
                 buckets.append(bucket_of(start, counts))
         end = starts[-1] + step.length
         return Rates(line=line, step=step, start=starts[0], end=end, total=bucket_of(starts[0], total), buckets=buckets)
@@ -138,18 +138,18 @@ class LinesService:
             WorkerView(
                 **heard.report.model_dump(include={"service", "worker", "model_version", "handled"}),
                 reported_at=heard.report.at,
-                heard_at=heard.at,
+                received_at=heard.at,
                 lost=now - heard.at > self._silence,
             )
             for heard in self._workers.all()
         ]
 
-    def _state(self, line: str) -> LineState:
+    def _state(self, line: str) -> LineView:
         now = datetime.now(UTC)
         cameras = self._cameras.of_line(line)
         last, last_ng = self._last(line)
         accounting = self._account(line, cameras, last)
-        signs = Signs(
+        facts = LineFacts(
             now=now,
             cameras=cameras,
             last=last,
@@ -158,17 +158,17 @@ class LinesService:
             ng_hold=self._ng_hold,
             silence=self._silence,
         )
-        condition, because = judge_line(signs)
-        return LineState(
+        state, reason = state_of(facts)
+        return LineView(
             line=line,
-            condition=condition,
-            because=because,
+            state=state,
+            reason=reason,
             last_frame=_last_frame(last.verdict) if last else None,
             frames_per_second=self._pulse.frames_per_second(line),
             delay_ms=self._pulse.delay_ms(line),
             recipe=last.verdict.recipe if last else None,
             model_version=last.verdict.model_version if last else None,
-            cameras=[_camera_view(camera, lost=signs.lost(camera)) for camera in cameras],
+            cameras=[_camera_view(camera, lost=facts.lost(camera)) for camera in cameras],
             accounting=accounting,
             at=now,
         )
@@ -189,18 +189,18 @@ class LinesService:
         parked = self._parked_of(line)
         return Accounting(
             captured=counts.captured,
-            judged=counts.judged,
+            inspected=counts.inspected,
             ok=counts.ok,
             ng=counts.ng,
             error=counts.error,
-            refused=counts.refused,
+            dropped=counts.dropped,
             parked=parked,
-            in_flight=max(0, counts.captured - counts.judged - counts.refused - (parked or 0)),
+            in_flight=max(0, counts.captured - counts.inspected - counts.dropped - (parked or 0)),
             waiting=sum(camera.report.waiting for camera in cameras),
             flagged=counts.flagged,
             explained=counts.explained,
             unexplained=counts.unexplained,
-            defect_rate=rate(counts.ng, counts.inspected),
+            defect_rate=rate(counts.ng, counts.conclusive),
             defect_rates={label: found.rate.value for label, found in labels.items() if found.rate},
             labels=labels,
             model_versions=sorted(counts.model, key=lambda version: (version != latest, version)),
@@ -215,13 +215,13 @@ def bucket_of(start: datetime, counts: Counts) -> Bucket:
     """Counts as the API shows them."""
     return Bucket(
         start=start,
-        judged=counts.judged,
+        inspected=counts.inspected,
         ok=counts.ok,
         ng=counts.ng,
         error=counts.error,
         flagged=counts.flagged,
         explained=counts.explained,
-        defect_rate=rate(counts.ng, counts.inspected),
+        defect_rate=rate(counts.ng, counts.conclusive),
         labels={label: _label_rate(counts, label) for label in sorted(counts.scored)},
         models=counts.model,
     )
@@ -233,7 +233,7 @@ def _label_rate(counts: Counts, label: str) -> LabelRate:
 
 
 def _by_its_time(verdict: FrameInspected) -> Arrived:
-    """What was judged in the future was judged at an unknown time."""
+    """What was inspected in the future was inspected at an unknown time."""
     at = verdict.at
     return Arrived(verdict, at if at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))
 
@@ -250,9 +250,10 @@ def _last_frame(verdict: FrameInspected) -> LastFrame:
 
 def _camera_view(camera: Heard, *, lost: bool) -> CameraView:
     return CameraView(
-        **camera.report.model_dump(exclude={"session", "line", "at"}),
+        **camera.report.model_dump(exclude={"session", "line", "at", "refused"}),
+        dropped=camera.report.refused,
         reported_at=camera.report.at,
-        heard_at=camera.at,
+        received_at=camera.at,
         clock_skew_seconds=camera.skew_seconds,
         lost=lost,
     )

@@ -1,10 +1,10 @@
 -- Take in how far a camera's session has come. Its counts only grow, so an old report changes nothing.
 --
 -- KEYS  session, total of the line, total of the camera, lines, sessions of the camera
--- ARGV  captured, refused, seconds that the session is kept, line, session, hour (YYYY-MM-DDTHH) of the message, Unix
+-- ARGV  captured, dropped, seconds that the session is kept, line, session, hour (YYYY-MM-DDTHH) of the message, Unix
 --       times of its arrival and of now
 
-for index, name in ipairs({'captured', 'refused'}) do
+for index, name in ipairs({'captured', 'dropped'}) do
   local now = tonumber(ARGV[index])
   local more = now - tonumber(redis.call('HGET', KEYS[1], name) or '0')
   if more > 0 then

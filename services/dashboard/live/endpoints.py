@@ -41,7 +41,7 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
 
     `beat` comes every two seconds with the time of the server. `away` says what is missing because a server is away, a
     sentence each; an empty list, that nothing is. `line` and `workers` come at once and whenever they
-    change; `frame` when a flagged frame is judged, and again when it is explained; `training` and `model` when
+    change; `frame` when a flagged frame is inspected, and again when it is explained; `training` and `model` when
     something moves. The data is the JSON of `/api/lines/{line}`,
     `/api/workers`, `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and `/api/models/{recipe}/production`.
     After a break, connecting again is enough: the state comes first. The stream ends with the session or the token.

@@ -47,8 +47,8 @@ class Effect(BaseModel):
     known: bool = Field(description="false: escapes and overkill are not known; `note` says why")
     note: str = Field("", description="what must be known to read this")
     images: int | None
-    escapes: Rate | None = Field(description="of the NG parts, those judged ok; without an interval, both ends are it")
-    overkill: Rate | None = Field(description="of the ok parts, those judged NG")
+    escapes: Rate | None = Field(description="of the NG parts, those found ok; without an interval, both ends are it")
+    overkill: Rate | None = Field(description="of the ok parts, those found NG")
     cost: float | None = Field(description="per part, at the recipe's costs and defect rate")
     labels: list[LabelEffect]
 

@@ -57,9 +57,9 @@ class BatchesService:
             batch=batch,
             first_captured_at=first,
             last_captured_at=last,
-            judged=counts.judged,
+            inspected=counts.conclusive,
             ok=counts.ok,
             ng=counts.ng,
             error=counts.error,
-            rate=rate(counts.ng, counts.inspected),
+            rate=rate(counts.ng, counts.conclusive),
         )

@@ -37,7 +37,7 @@ def _question(
     line: Annotated[Name | None, Query(description="of this line only")] = None,
     camera: Annotated[Name | None, Query(description="one of camera, batch and model may be given")] = None,
     batch: Annotated[Name | None, Query()] = None,
-    model: Annotated[str | None, Query(max_length=200, description="version that judged")] = None,
+    model: Annotated[str | None, Query(max_length=200, description="version that inspected")] = None,
     shift: Annotated[int | None, Query(ge=1, le=24, description="of this shift of the day only, from 1")] = None,
     label: Annotated[Name | None, Query(description="NG for whatever reason when left out")] = None,
     limits: Annotated[LimitsFrom, Query(description="of which frames the control limits are made")] = LimitsFrom.WINDOW,
@@ -96,7 +96,7 @@ def list_batches(batches: Batches, line: Line) -> BatchList:
 
 @router.get("/lines/{line}/batches/{batch}", responses=documented(401, 404, 422, 503))
 def get_batch(batches: Batches, line: Line, batch: Batch) -> BatchReport:
-    """A batch: its counts, its rate with the interval, its worst frames, and the models that judged."""
+    """A batch: its counts, its rate with the interval, its worst frames, and the models that inspected."""
     return batches.report(line, batch)
 
 

@@ -95,7 +95,7 @@ def show_batches(request: Request, batches: Batches, line: Line) -> HTMLResponse
 def show_batch(
     request: Request, batches: Batches, models: Models, frames: Frames, *, line: Line, batch: Batch
 ) -> HTMLResponse:
-    """A batch on paper: its counts, its rate with the interval, its worst frames, and the models that judged."""
+    """A batch on paper: its counts, its rate with the interval, its worst frames, and the models that inspected."""
     report = batches.report(line, batch)
     labels = _labels(models, frames, line)
     return show(request, "batch.html", "quality", report=report, labels=labels, now=datetime.now(UTC))
@@ -129,6 +129,6 @@ def _api_address(asked: Asked, question: Question, path: str) -> str:
 
 
 def _labels(models: ModelsService, frames: Any, line: str | None) -> dict[str, LabelView]:
-    """The labels by the model that judged last: for their roles and colours."""
+    """The labels by the model that inspected last: for their roles and colours."""
     newest = frames.newest(Wanted(line=line), 1)
     return {label.name: label for frame in newest for label in models.labels(frame.recipe, frame.model_version)}

@@ -19,7 +19,7 @@ class Point(BaseModel):
     start: datetime
     end: datetime
     shift: int | None = Field(description="which of the day, from 1, when every point is a shift")
-    frames: int = Field(description="that could be judged")
+    frames: int = Field(description="that could be inspected")
     hits: int = Field(description="NG frames, or frames made NG by the label")
     rate: Rate | None
     low: float | None = Field(description="lower control limit; null without frames")
@@ -27,13 +27,13 @@ class Point(BaseModel):
     above: bool = Field(description="the rate is above the centre")
     rules: list[Rule] = Field(description="of Western Electric that this point breaks; empty when nothing stands out")
     enough: bool = Field(description="frames enough for the rules about several points")
-    models: dict[str, int] = Field(description="frames by the model version that judged them")
+    models: dict[str, int] = Field(description="frames by the model version that inspected them")
 
 
 class ModelChange(BaseModel):
-    """Another model judged from here on."""
+    """Another model inspected from here on."""
 
-    at: datetime = Field(description="beginning of the first point in which it judged")
+    at: datetime = Field(description="beginning of the first point in which it inspected")
     version: str
 
 
@@ -70,7 +70,7 @@ class QualityView(BaseModel):
 
     chart: Chart
     labels: list[LabelCount] = Field(description="Pareto: the most frequent first")
-    judged: int = Field(description="frames that got a verdict")
+    inspected: int = Field(description="frames that got a verdict")
     error: int = Field(description="of those: could not be inspected, and are in no rate")
 
 
@@ -106,7 +106,7 @@ class BatchView(BaseModel):
     batch: str
     first_captured_at: datetime
     last_captured_at: datetime
-    judged: int
+    inspected: int
     ok: int
     ng: int
     error: int
@@ -124,5 +124,5 @@ class BatchReport(BaseModel):
 
     batch: BatchView
     labels: list[LabelCount]
-    models: dict[str, int] = Field(description="frames by the model version that judged them")
+    models: dict[str, int] = Field(description="frames by the model version that inspected them")
     worst: list[FrameView] = Field(description="NG frames with the highest scores of their faults")

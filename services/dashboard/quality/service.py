@@ -55,7 +55,7 @@ class QualityService:
         stretches, counts = self._count(question, every)
         total = _sum(counts)
         chart = self._chart(replace(question, every=every), stretches, counts, total)
-        return QualityView(chart=chart, labels=pareto(total), judged=total.judged, error=total.error)
+        return QualityView(chart=chart, labels=pareto(total), inspected=total.conclusive, error=total.error)
 
     def compare(self, question: Question, against: Question) -> Comparison:
         """Two windows side by side; raises as `view`."""
@@ -193,7 +193,7 @@ class QualityService:
 def sample_of(counts: Counts, label: str | None) -> Sample:
     """What is counted: NG frames of those inspected, or frames made NG by a label of those scored on it."""
     if label is None:
-        return Sample(counts.ng, counts.inspected)
+        return Sample(counts.ng, counts.conclusive)
     return Sample(counts.fault.get(label, 0), counts.scored.get(label, 0))
 
 
@@ -232,7 +232,7 @@ def _window(stretches: Sequence[Span], sample: Sample) -> WindowCount:
 
 
 def _changes(stretches: Sequence[Span], counts: Sequence[Counts]) -> list[ModelChange]:
-    """Where a model judged that had not judged in the points before."""
+    """Where a model inspected that had not inspected in the points before."""
     known: set[str] = set()
     changes = []
     for span, found in zip(stretches, counts, strict=True):

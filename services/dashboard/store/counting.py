@@ -52,19 +52,19 @@ class Counts:
     unexplained: int = 0
     """The explainer answered, without a heatmap."""
     captured: int = 0
-    refused: int = 0
+    dropped: int = 0
     scored: dict[str, int] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     fault: dict[str, int] = field(default_factory=dict)
     model: dict[str, int] = field(default_factory=dict)
 
     @property
-    def judged(self) -> int:
+    def conclusive(self) -> int:
         """Frames that got a verdict, an error too."""
         return self.ok + self.ng + self.error
 
     @property
-    def inspected(self) -> int:
+    def conclusive(self) -> int:
         """Frames that were found ok or NG: what a defect rate is of."""
         return self.ok + self.ng
 

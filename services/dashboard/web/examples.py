@@ -17,7 +17,6 @@ BY_NAME: Final[dict[str, JsonValue]] = {
     "at": "2026-01-31T12:00:00Z",
     "baseline": VERSION,
     "batch": "batch-12",
-    "because": "break",
     "by": "eva",
     "camera": "camera-1",
     "candidate": "20260207-083000-9d20",

@@ -51,11 +51,11 @@ def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
     verdicts: list[Message] = list(Line().verdicts(300))
     publish(broker, *verdicts)
     with taking_in(broker, projection, store):
-        soon(lambda: projection.counting.total("line-1").judged == 300)
+        soon(lambda: projection.counting.total("line-1").inspected == 300)
         assert broker.depth(DASHBOARD_VERDICTS.name).total == 300
         s3_server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert projection.counting.total("line-1").judged == 300
+    assert projection.counting.total("line-1").inspected == 300
     assert kept(store) == encoded(verdicts)
 
 
@@ -69,7 +69,7 @@ def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
         store.put("key", b"x")
     publish(broker, *Line().verdicts(30))
     with taking_in(broker, projection, store) as intake:
-        soon(lambda: projection.counting.total("line-1").judged == 30)
+        soon(lambda: projection.counting.total("line-1").inspected == 30)
         soon(lambda: FAILURES._value.get() > 0)
         assert intake.failure is None
         stranger.remove()
@@ -84,7 +84,7 @@ def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
     s3_server.stop()
     publish(broker, *Line().verdicts(300))
     with taking_in(broker, projection, store, prefetch=120):
-        soon(lambda: projection.counting.total("line-1").judged == 120)
+        soon(lambda: projection.counting.total("line-1").inspected == 120)
         assert broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 120
 
 
@@ -95,10 +95,10 @@ def test_stopping_while_the_archive_is_away_leaves_the_verdicts_in_the_queue(
     verdicts: list[Message] = list(Line().verdicts(50))
     publish(broker, *verdicts)
     with taking_in(broker, projection, store):
-        soon(lambda: projection.counting.total("line-1").judged == 50)
+        soon(lambda: projection.counting.total("line-1").inspected == 50)
     assert broker.depth(DASHBOARD_VERDICTS.name).total == 50
     s3_server.start()
     with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert projection.counting.total("line-1").judged == 50
+    assert projection.counting.total("line-1").inspected == 50
     assert kept(store) == encoded(verdicts)

@@ -62,12 +62,12 @@ def told(settings: DashboardSettings, *arguments: str, **environment: str) -> tu
     return ended.returncode, ended.stderr
 
 
-def judged(client: httpx.Client) -> int:
+def inspected(client: httpx.Client) -> int:
     try:
         answer = client.get("/api/lines/line-1/accounting")
     except httpx.TransportError:
         return 0
-    return int(answer.json()["judged"]) if answer.status_code == 200 else 0
+    return int(answer.json()["inspected"]) if answer.status_code == 200 else 0
 
 
 @pytest.mark.timeout(900)
@@ -78,15 +78,15 @@ def test_a_dashboard_that_is_killed_loses_nothing_and_counts_nothing_twice(
     publish(broker, *line.verdicts(400))
     with httpx.Client(base_url=settings.address, trust_env=False, timeout=60) as client:
         with process(settings, log) as child:
-            soon(lambda: judged(client) > 0, seconds=400)
+            soon(lambda: inspected(client) > 0, seconds=400)
             child.send_signal(signal.SIGKILL)
             child.wait()
         publish(broker, *line.verdicts(200, seed=2))
         with process(settings, log) as child:
-            soon(lambda: judged(client) == 600, seconds=400)
+            soon(lambda: inspected(client) == 600, seconds=400)
             soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
             soon(lambda: client.get("/readyz").status_code == 200)
-            assert judged(client) == 600
+            assert inspected(client) == 600
             child.send_signal(signal.SIGTERM)
             assert child.wait(200) == 0
 

@@ -51,8 +51,8 @@ def kept_up(settings: DashboardSettings, projection: Projection, store: ObjectSt
     running.join()
 
 
-def judged(projection: Projection) -> int:
-    return projection.counting.total("line-1").judged
+def inspected(projection: Projection) -> int:
+    return projection.counting.total("line-1").inspected
 
 
 def archived(store: ObjectStore, verdicts: list[Message], at_once: int = 20) -> None:
@@ -71,7 +71,7 @@ def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         own_redis.server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert judged(projection) == 40
+    assert inspected(projection) == 40
 
 
 HINDRANCES = {
@@ -99,7 +99,7 @@ def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_c
         for command in mend:
             own_redis.told(command)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert judged(projection) == 40
+    assert inspected(projection) == 40
 
 
 def test_a_redis_that_was_emptied_is_filled_from_the_archive(
@@ -111,7 +111,7 @@ def test_a_redis_that_was_emptied_is_filled_from_the_archive(
     open_redis(settings).flushall()
     with kept_up(settings, projection, store) as running:
         soon(lambda: running.unfinished is None)
-    assert judged(projection) == 40
+    assert inspected(projection) == 40
 
 
 def test_a_redis_that_comes_back_older_than_it_was_gets_what_it_lost_and_says_so(
@@ -120,14 +120,14 @@ def test_a_redis_that_comes_back_older_than_it_was_gets_what_it_lost_and_says_so
     line = Line()
     with taking_in(broker, projection, store), kept_up(settings, projection, store) as running:
         publish(broker, *line.verdicts(40))
-        soon(lambda: judged(projection) == 40)
+        soon(lambda: inspected(projection) == 40)
         soon(lambda: running.unfinished is None and projection.watermark.marked() >= set(segments(store)))
         own_redis.save()
         soon(lambda: running.unfinished is None)
         publish(broker, *line.verdicts(60))
-        soon(lambda: judged(projection) == 100 and broker.depth(DASHBOARD_VERDICTS.name).total == 0)
+        soon(lambda: inspected(projection) == 100 and broker.depth(DASHBOARD_VERDICTS.name).total == 0)
         own_redis.go_back()
-        soon(lambda: judged(projection) == 100)
+        soon(lambda: inspected(projection) == 100)
         soon(projection.watermark.restored)
     told = projection.watermark.restored()
     assert told is not None
@@ -141,14 +141,14 @@ def test_two_dashboards_restore_what_redis_lost_once(
     verdicts: list[Message] = list(Line().verdicts(200))
     archived(store, verdicts[:100])
     with kept_up(settings, projection, store) as one, kept_up(settings, projection, store) as other:
-        soon(lambda: judged(projection) == 100)
+        soon(lambda: inspected(projection) == 100)
         soon(lambda: one.unfinished is None and other.unfinished is None)
         own_redis.save()
         archived(store, verdicts[100:])
         own_redis.go_back()
-        soon(lambda: judged(projection) == 200)
+        soon(lambda: inspected(projection) == 200)
         soon(lambda: one.unfinished is None and other.unfinished is None)
-        assert judged(projection) == 200
+        assert inspected(projection) == 200
 
 
 def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_again(
@@ -161,12 +161,12 @@ def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_a
         soon(lambda: running.unfinished is None)
         s3_server.stop()
         publish(broker, *Line().verdicts(30))
-        soon(lambda: judged(projection) == 30)
+        soon(lambda: inspected(projection) == 30)
         own_redis.go_back()
-        soon(lambda: judged(projection) == 0)
+        soon(lambda: inspected(projection) == 0)
         s3_server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-        soon(lambda: judged(projection) == 30)
+        soon(lambda: inspected(projection) == 30)
 
 
 def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
@@ -185,7 +185,7 @@ def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
 
     rebuilder.build(empty_once, from_nothing=True)
     assert emptied
-    assert judged(projection) == 200
+    assert inspected(projection) == 200
     assert rebuilder.built
 
 
@@ -197,7 +197,7 @@ def test_segments_of_few_messages_are_applied_together(
     before = redis.info("stats")["total_commands_processed"]
     found = build_rebuilder(redis, Keys(settings.redis_prefix), settings, store).build()
     assert found
-    assert found.segments == 60 == judged(projection)
+    assert found.segments == 60 == inspected(projection)
     assert redis.info("stats")["total_commands_processed"] - before < 10 * 60
 
 
@@ -216,7 +216,7 @@ def test_a_rebuild_whose_lease_another_process_took_leaves_the_rest_to_it(
     assert not rebuilder.built
     redis.delete(keys.building)
     rebuilder.build()
-    assert judged(projection) == 100
+    assert inspected(projection) == 100
 
 
 def test_a_projection_that_lacks_nothing_reads_no_segment(
@@ -267,5 +267,5 @@ def test_a_redis_that_was_emptied_is_filled_although_the_line_never_rests(
         rest.set()
         running_line.join()
         archive.close()
-    assert judged(projection) == 100
-    assert projection.counting.total("line-2").judged == line.sequence
+    assert inspected(projection) == 100
+    assert projection.counting.total("line-2").inspected == line.sequence

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from services.dashboard.settings import DashboardSettings
 from shared.messaging import open_broker
 from tests.conftest import Bucket, PrivateRabbit
-from tests.dashboards import PrivateRedis, environment_of, judged, publish, server_settings, soon
+from tests.dashboards import PrivateRedis, environment_of, inspected, publish, server_settings, soon
 from tests.processes import Server
 from tests.servers import Endpoint
 from tests.verdicts import Line
@@ -133,7 +133,7 @@ def with_a_line(settings: DashboardSettings, client: httpx.Client) -> None:
     broker = open_broker(settings)
     publish(broker, *Line().verdicts(3))
     broker.close()
-    soon(lambda: judged(client) == 3 and client.get("/readyz").status_code == 200)
+    soon(lambda: inspected(client) == 3 and client.get("/readyz").status_code == 200)
 
 
 def asked(client: httpx.Client, path: str) -> tuple[httpx.Response, float]:

@@ -9,7 +9,7 @@ from redis import Redis
 
 from services.dashboard.frames.repository import FrameIndex, Kind
 from services.dashboard.lines import cameras
-from services.dashboard.lines.schemas import Condition
+from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.service import LinesService
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
@@ -48,14 +48,14 @@ def test_an_ng_frame_is_shown_although_the_clock_of_another_camera_is_wrong(
     )
     projection.projector.apply([right.verdict("error")])
     state = lines.state("line-1")
-    assert (state.condition, state.because) == (Condition.NG, "error")
+    assert (state.state, state.reason) == (LineState.NG, "error")
     assert state.last_frame is not None
     assert state.last_frame.frame_id.startswith(right.session)
 
 
 def test_frames_of_a_camera_whose_clock_is_behind_are_shown(projection: Projection, lines: LinesService) -> None:
     projection.projector.apply([Line(start=now() - 60 * DAY).verdict("break")])
-    assert lines.state("line-1").condition is Condition.NG
+    assert lines.state("line-1").state is LineState.NG
 
 
 def test_a_line_whose_only_clock_is_ahead_stands_still_when_nothing_comes(
@@ -63,7 +63,7 @@ def test_a_line_whose_only_clock_is_ahead_stands_still_when_nothing_comes(
 ) -> None:
     projection.projector.apply([Line(start=now() + DAY).verdict()])
     redis.delete(keys.last("line-1"))  # as after a restart with an empty Redis
-    assert lines.state("line-1").condition is Condition.STOPPED
+    assert lines.state("line-1").state is LineState.STOPPED
 
 
 def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(projection: Projection, lines: LinesService) -> None:

@@ -28,7 +28,7 @@ def test_a_redelivered_batch_changes_nothing(projection: Projection) -> None:
     projection.projector.apply(verdicts)
     projection.projector.apply(verdicts[17:60])
     assert projection.counting.total("line-1") == once
-    assert once.judged == once.captured == 300
+    assert once.inspected == once.captured == 300
     assert once.ng == sum(verdict.verdict is Verdict.NG for verdict in verdicts) > 0
 
 
@@ -46,7 +46,7 @@ def test_order_does_not_matter(projection: Projection) -> None:
     for start in range(0, len(shuffled), 23):
         projection.projector.apply(shuffled[start : start + 23])
     total = projection.counting.total("line-1")
-    assert (total.judged, total.flagged, total.explained) == (200, len(explanations), len(explanations))
+    assert (total.inspected, total.flagged, total.explained) == (200, len(explanations), len(explanations))
 
 
 def test_several_dashboards_count_each_frame_once(
@@ -65,7 +65,7 @@ def test_several_dashboards_count_each_frame_once(
         thread.start()
     for thread in threads:
         thread.join()
-    assert projection.counting.total("line-1").judged == 400
+    assert projection.counting.total("line-1").inspected == 400
 
 
 def test_frames_fall_into_the_minute_of_their_capture(projection: Projection) -> None:
@@ -75,7 +75,7 @@ def test_frames_fall_into_the_minute_of_their_capture(projection: Projection) ->
     projection.projector.apply(list(reversed(verdicts)))
     starts = starts_between(Step.MINUTE, start, start + timedelta(minutes=1))
     first, second = projection.counting.buckets("line-1", Step.MINUTE, starts)
-    assert (first.judged, first.ng, second.judged, second.ng) == (2, 0, 2, 1)
+    assert (first.inspected, first.ng, second.inspected, second.ng) == (2, 0, 2, 1)
     assert second.fault == {"break": 1, "good": 1}
     assert second.scored == {"good": 2, "error": 2, "break": 2, "length": 2}
     assert second.present == {"good": 1, "length": 2, "break": 1}
@@ -87,7 +87,7 @@ def test_every_step_and_the_total_count_the_same_frames(projection: Projection) 
     projection.projector.apply(list(Line(start=start).verdicts(500)))
     for step in Step:
         buckets = projection.counting.buckets("line-1", step, starts_between(step, start, start + timedelta(minutes=2)))
-        assert sum(bucket.judged for bucket in buckets) == 500
+        assert sum(bucket.inspected for bucket in buckets) == 500
 
 
 def test_buckets_whose_time_is_over_are_not_made(redis: Redis, keys: Keys, projection: Projection) -> None:
@@ -115,7 +115,7 @@ def test_frames_beyond_the_first_bitmap_are_counted_once_too(projection: Project
     verdicts = [line.verdict(after=0) for _ in range(5)]
     projection.projector.apply(verdicts)
     projection.projector.apply(verdicts)
-    assert projection.counting.total("line-1").judged == 5
+    assert projection.counting.total("line-1").inspected == 5
 
 
 def test_a_report_that_arrives_late_takes_nothing_back(projection: Projection) -> None:
@@ -126,7 +126,7 @@ def test_a_report_that_arrives_late_takes_nothing_back(projection: Projection) -
     projection.projector.apply([early])
     projection.projector.apply(verdicts)
     total = projection.counting.total("line-1")
-    assert (total.captured, total.refused) == (12, 1)
+    assert (total.captured, total.dropped) == (12, 1)
     assert projection.cameras.of_line("line-1")[0].report.captured == 12
 
 

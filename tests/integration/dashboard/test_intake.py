@@ -36,9 +36,9 @@ def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, projection: Pr
     verdicts: list[Message] = list(Line().verdicts(700))
     publish(broker, *verdicts)
     with taking_in(broker, projection, store):
-        soon(lambda: projection.counting.total("line-1").judged == 700)
+        soon(lambda: projection.counting.total("line-1").inspected == 700)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert projection.counting.total("line-1").judged == 700
+    assert projection.counting.total("line-1").inspected == 700
     assert kept(store) == encoded(verdicts)
 
 
@@ -52,9 +52,9 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
     projection.projector.apply(verdicts[: len(taken)])
     dying.close()
     with taking_in(broker, projection, store):
-        soon(lambda: projection.counting.total("line-1").judged == 100)
+        soon(lambda: projection.counting.total("line-1").inspected == 100)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert projection.counting.total("line-1").judged == 100
+    assert projection.counting.total("line-1").inspected == 100
     assert kept(store) == encoded(verdicts)
 
 
@@ -79,7 +79,7 @@ def test_a_verdict_under_the_routing_key_of_a_report_is_parked_and_not_counted(
         publish(broker, Line().verdict())
     with taking_in(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
-    assert projection.counting.total("line-1").judged == 0
+    assert projection.counting.total("line-1").inspected == 0
     assert kept(store) == set()
 
 
@@ -95,7 +95,7 @@ def test_a_verdict_among_the_reports_is_parked_and_not_counted(
     (parked,) = ParkedMessages(broker, store).look().parked
     assert "takes no such messages" in parked.reason
     assert parked.sender
-    assert projection.counting.total("line-1").judged == 0
+    assert projection.counting.total("line-1").inspected == 0
     assert kept(store) == set()
 
 
@@ -116,7 +116,7 @@ def test_a_frame_of_the_last_day_of_the_calendar_is_parked_and_its_neighbours_ar
     publish(broker, line.verdict(), ahead.model_copy(update={"frame": frame}), line.verdict())
     with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert projection.counting.total("line-1").judged == 2
+    assert projection.counting.total("line-1").inspected == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
 
 
@@ -152,10 +152,10 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
         publish(broker, stranger)
     publish(broker, after)
     with taking_in(broker, projection, store):
-        soon(lambda: projection.counting.total("line-1").judged == 2)
+        soon(lambda: projection.counting.total("line-1").inspected == 2)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.parked).total == 1)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert projection.counting.total("line-1").judged == 2
+    assert projection.counting.total("line-1").inspected == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
 
 
@@ -167,7 +167,7 @@ def test_a_message_of_deep_json_is_parked_and_shown(broker: Broker, projection: 
             publish(broker, line.verdict())
     publish(broker, line.verdict())
     with taking_in(broker, projection, store):
-        soon(lambda: projection.counting.total("line-1").judged == 2)
+        soon(lambda: projection.counting.total("line-1").inspected == 2)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     shown = ParkedMessages(broker, store).look()
     assert sorted(each.size for each in shown.parked) == sorted(map(len, FOREIGN.values()))

@@ -72,9 +72,9 @@ def test_a_line_is_told_when_it_changes(client: httpx.Client, broker: Broker) ->
     publish(broker, line.verdict())
     with client.stream("GET", "/api/events") as stream:
         arriving = events(stream)
-        first(arriving, "line", condition="ok")
+        first(arriving, "line", state="ok")
         publish(broker, line.verdict("error"))
-        assert first(arriving, "line", condition="ng")["because"] == "error"
+        assert first(arriving, "line", state="ng")["reason"] == "error"
 
 
 def test_each_of_several_dashboards_tells_every_frame(tmp_path: Path, broker: Broker, redis_url: str) -> None:
@@ -111,7 +111,7 @@ def test_a_page_that_does_not_read_harms_nobody(client: httpx.Client, broker: Br
         line = Line()
         publish(broker, *(line.verdict("break") for _ in range(300)))
         arriving = events(reading)
-        while first(arriving, "line")["accounting"]["judged"] < 300:
+        while first(arriving, "line")["accounting"]["inspected"] < 300:
             pass
 
 

@@ -90,7 +90,7 @@ def test_a_rebuild_forgets_what_is_wrong(
     found = rebuilder.build(from_nothing=True)
     assert found is not None
     assert (found.messages, found.damaged) == (len(messages), 0)
-    assert projection.counting.total("line-1").judged == 150
+    assert projection.counting.total("line-1").inspected == 150
 
 
 def test_verdicts_that_arrive_during_a_rebuild_are_counted_once(
@@ -101,7 +101,7 @@ def test_verdicts_that_arrive_during_a_rebuild_are_counted_once(
     live = another_projection()
     rebuilder.build(lambda done, of: live.projector.apply(messages[done * 3 :]), from_nothing=True)
     live.projector.apply(messages)
-    assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
+    assert [live.counting.total(line).inspected for line in ("line-1", "line-2")] == [150, 150]
 
 
 def test_verdicts_that_arrive_while_a_rebuild_forgets_are_counted_once(
@@ -123,7 +123,7 @@ def test_verdicts_that_arrive_while_a_rebuild_forgets_are_counted_once(
     monkeypatch.setattr(redis, "delete", delete_while_others_count)
     rebuilder.build(from_nothing=True)
     live.projector.apply(messages)
-    assert [live.counting.total(line).judged for line in ("line-1", "line-2")] == [150, 150]
+    assert [live.counting.total(line).inspected for line in ("line-1", "line-2")] == [150, 150]
 
 
 def test_a_compacted_archive_rebuilds_to_the_same(
@@ -147,7 +147,7 @@ def test_a_damaged_segment_is_told_and_the_others_are_read(
     found = rebuilder.build()
     assert found is not None
     assert found.damaged == 1
-    assert projection.counting.total("line-1").judged == 150
+    assert projection.counting.total("line-1").inspected == 150
 
 
 def test_a_message_of_the_archive_that_cant_be_applied_is_passed_over(

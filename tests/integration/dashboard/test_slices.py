@@ -26,11 +26,11 @@ def test_a_frame_is_counted_for_its_camera_its_batch_and_its_model(projection: P
     projection.projector.apply(verdicts)
     projection.projector.apply(list(reversed(verdicts)))
     counting = projection.counting
-    assert (counting.total("line-1", "camera=left").ng, counting.total("line-1", "camera=left").judged) == (1, 2)
+    assert (counting.total("line-1", "camera=left").ng, counting.total("line-1", "camera=left").inspected) == (1, 2)
     assert counting.total("line-1", "camera=right").ng == 0
-    assert counting.total("line-1", "batch=batch-7").judged == 4
-    assert counting.total("line-1", "model=model-2").judged == 1
-    assert counting.total("line-1").judged == 4
+    assert counting.total("line-1", "batch=batch-7").inspected == 4
+    assert counting.total("line-1", "model=model-2").inspected == 1
+    assert counting.total("line-1").inspected == 4
     assert set(counting.slices("line-1", "camera")) == {"left", "right"}
     assert counting.slices("line-1", "batch") == ["batch-7"]
     assert set(counting.slices("line-1", "model")) == {"model-1", "model-2"}
@@ -117,4 +117,4 @@ def test_a_projection_of_an_older_layout_is_made_again(
     assert not rebuilder.built
     rebuilder.build(from_nothing=rebuilder.outdated)
     assert rebuilder.built
-    assert projection.counting.total("line-1").judged == 0
+    assert projection.counting.total("line-1").inspected == 0

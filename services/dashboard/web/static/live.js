@@ -109,30 +109,30 @@ function addSection(name) {
   const after = [...sections.keys()].filter((other) => other < name).length;
   element("lines").insertBefore(section, element("lines").children[after] ?? null);
   element("empty").hidden = true;
-  const known = { name, section, state: null, shots: [], heroAt: 0, since: null };
+  const known = { name, section, line: null, shots: [], heroAt: 0, since: null };
   get(`/api/frames?line=${name}&verdict=ng&limit=${SHOTS}`).then((page) => page.frames.forEach((frame) => keepShot(known, frame)));
   refreshRates(known);
   return known;
 }
 
-function showLine(state) {
-  const known = sectionOf(state.line);
-  const changed = known.state?.condition !== state.condition;
-  known.state = state;
+function showLine(line) {
+  const known = sectionOf(line.line);
+  const changed = known.line?.state !== line.state;
+  known.line = line;
   if (changed) {
-    known.since = known.since === null && state.last_frame ? state.last_frame.inspected_at : new Date(now()).toISOString();
+    known.since = known.since === null && line.last_frame ? line.last_frame.inspected_at : new Date(now()).toISOString();
     tell(known.section.querySelector("[data-since]"), known.since);
   }
-  showCondition(known, state.condition);
+  showState(known, line.state);
   for (const node of known.section.querySelectorAll("[data-field]")) {
-    const value = node.dataset.field.split(".").reduce((of, name) => of?.[name], state);
+    const value = node.dataset.field.split(".").reduce((of, name) => of?.[name], line);
     write(node, value === null || value === undefined ? "–" : (formats[node.dataset.format] ?? String)(value));
   }
   for (const row of known.section.querySelectorAll(".alarming")) {
     row.classList.toggle("alarm", (Number(row.querySelector("dd").textContent.replace(/\D/g, "")) || 0) > 0);
   }
-  showCameras(known, state.cameras);
-  showVital(known, "cameras", state.cameras.filter((camera) => camera.state !== "finished"), "camera");
+  showCameras(known, line.cameras);
+  showVital(known, "cameras", line.cameras.filter((camera) => camera.state !== "finished"), "camera");
   showVital(known, "workers", element("workers").reported ?? [], "worker");
   showOverview();
 }
@@ -147,10 +147,10 @@ function showVital(known, name, parties, noun) {
   write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${words} lost` : `● ${words}`);
 }
 
-function showCondition(known, condition) {
-  if (known.section.dataset.condition === condition) return;
-  known.section.dataset.condition = condition;
-  write(known.section.querySelector("[data-word]"), WORDS[condition]);
+function showState(known, state) {
+  if (known.section.dataset.state === state) return;
+  known.section.dataset.state = state;
+  write(known.section.querySelector("[data-word]"), WORDS[state]);
 }
 
 function showCameras(known, cameras) {
@@ -160,7 +160,7 @@ function showCameras(known, cameras) {
     decimal.format(camera.frames_per_second),
     number.format(camera.captured),
     number.format(camera.waiting),
-    [ago(camera.heard_at), skew(camera)].filter(Boolean).join(" · "),
+    [ago(camera.received_at), skew(camera)].filter(Boolean).join(" · "),
   ]);
 }
 
@@ -178,7 +178,7 @@ function showWorkers(workers) {
     health(worker.lost ? "lost" : "running", ""),
     worker.model_version ?? "–",
     number.format(worker.handled),
-    ago(worker.heard_at),
+    ago(worker.received_at),
   ]);
   element("workers").reported = workers;
   for (const known of sections.values()) showVital(known, "workers", workers, "worker");
@@ -215,10 +215,10 @@ function showOverview() {
   names.forEach((name, index) => {
     const item = overview.children[index] ?? overview.appendChild(document.createElement("li"));
     const link = item.firstChild ?? item.appendChild(document.createElement("a"));
-    const condition = sections.get(name).section.dataset.condition;
+    const state = sections.get(name).section.dataset.state;
     link.href = `#line-${name}`;
-    link.dataset.condition = condition;
-    write(link, `${name}: ${WORDS[condition]}`);
+    link.dataset.state = state;
+    write(link, `${name}: ${WORDS[state]}`);
   });
 }
 
@@ -297,7 +297,7 @@ function showFrame(frame) {
 
 async function refreshRates(known) {
   const rates = await get(`/api/lines/${known.name}/rates?step=minute`);
-  const labels = known.state?.recipe ? await labelsOf(known.state.recipe, known.state.model_version) : new Map();
+  const labels = known.line?.recipe ? await labelsOf(known.line.recipe, known.line.model_version) : new Map();
   const entries = Object.entries(rates.total.labels).filter(([name, label]) => label.rate && canBeFault(labels.get(name)));
   const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(([, label]) => label.rate.high));
   const rows = entries.map(([name, label]) => [
@@ -360,8 +360,8 @@ function showLink(state) {
   write(element("link").querySelector("span"), LINKS[state]);
   document.body.classList.toggle("stale", state === "lost");
   for (const known of sections.values()) {
-    if (state === "lost") showCondition(known, "waiting");
-    else if (known.state) showCondition(known, known.state.condition);
+    if (state === "lost") showState(known, "waiting");
+    else if (known.line) showState(known, known.line.state);
   }
   showOverview();
 }
@@ -403,7 +403,7 @@ function everySecond() {
   write(element("clock"), clockTime.format(new Date(now())));
   if (heardAt && Date.now() - heardAt > SILENCE_MS) showLink("lost");
   for (const node of document.querySelectorAll("[data-ago][data-of]")) write(node, ago(node.dataset.of));
-  for (const known of sections.values()) if (known.state) showCameras(known, known.state.cameras);
+  for (const known of sections.values()) if (known.line) showCameras(known, known.line.cameras);
   if (element("workers").reported) showWorkers(element("workers").reported);
 }
 

@@ -11,7 +11,7 @@ from shared.messages import TrainingRequested, decode
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES, TRAINER_COMMANDS
-from tests.dashboards import captured, judged, park, problem, publish, soon
+from tests.dashboards import captured, inspected, park, problem, publish, soon
 from tests.verdicts import Line
 
 HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
@@ -32,13 +32,13 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
         right.report(at=HOUR + timedelta(minutes=65)),
     ]
     publish(broker, *verdicts, *reports)
-    soon(lambda: judged(client) == 30)
+    soon(lambda: inspected(client) == 30)
     soon(lambda: client.get("/api/lines/line-1/accounting").json()["captured"] == 35)
     soon(lambda: len(_parked(client)) == 1)
 
     account = client.get("/api/accounting", params={"line": "line-1"}).json()
-    one = {"captured": 25, "judged": 20, "refused": 2, "parked": 1, "in_flight": 2}
-    other = {"captured": 10, "judged": 10, "refused": 0, "parked": 0, "in_flight": 0}
+    one = {"captured": 25, "inspected": 20, "dropped": 2, "parked": 1, "in_flight": 2}
+    other = {"captured": 10, "inspected": 10, "dropped": 0, "parked": 0, "in_flight": 0}
     cameras = {row["camera"]: {name: row[name] for name in one} for row in account["cameras"]}
     assert cameras == {"left": one, "right": other}
     hours = {(row["camera"], datetime.fromisoformat(row["start"])): row["captured"] for row in account["hours"]}

@@ -12,18 +12,18 @@ from shared.messages import ExplanationRequested, FrameInspected, Heatmap, decod
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import EXPLAINER_REQUESTS
-from tests.dashboards import judged, problem, publish, put_model, soon
+from tests.dashboards import inspected, problem, publish, put_model, soon
 from tests.verdicts import Line, explanation_of
 
 
 @pytest.fixture
 def passed(client: httpx.Client, broker: Broker, store: ObjectStore) -> FrameInspected:
-    """A frame judged ok, whose image was kept."""
+    """A frame found ok, whose image was kept."""
     verdict = Line().verdict()
     verdict = verdict.model_copy(update={"image_key": f"{verdict.frame.storage_key}/image.jpg"})
     store.put(str(verdict.image_key), b"an image")
     publish(broker, verdict)
-    soon(lambda: judged(client) == 1)
+    soon(lambda: inspected(client) == 1)
     return verdict
 
 
@@ -51,8 +51,10 @@ def test_a_frame_that_passed_is_explained_when_someone_asks(
     assert client.post(_address(passed)).status_code == 202
     assert client.get(_address(passed)).status_code == 202
     (request,) = _asked(broker)
-    assert request.verdict == passed
-    assert (request.labels, request.by) == ((), LOCAL.name)
+    assert request.frame == passed.frame
+    assert request.findings == passed.findings
+    assert (request.model_version, request.image_key) == (passed.model_version, passed.image_key)
+    assert (request.labels, request.requested_by, request.flagged) == ((), LOCAL.name, False)
 
     heatmap = Heatmap(key=f"{passed.frame.storage_key}/heatmap.length.png", towards=True, peak=(1, 2), box=(0, 0, 5, 5))
     answer = explanation_of(passed).model_copy(update={"heatmaps": {"length": heatmap}, "flagged": False})
@@ -93,18 +95,22 @@ def test_the_reason_why_there_are_no_heatmaps_is_told_and_the_question_not_repea
 ) -> None:
     assert client.post(_address(passed)).status_code == 202
     gone = explanation_of(passed).model_copy(
-        update={"heatmaps": {}, "reason": "model model-1, which judged it, is gone", "at": datetime.now(UTC)}
+        update={
+            "heatmaps": {},
+            "reason": "model model-1, of this frame, is gone",
+            "at": datetime.now(UTC),
+        }
     )
     publish(broker, gone)
     soon(lambda: client.get(_address(passed)).status_code == 200)
-    assert client.post(_address(passed)).json()["reason"] == "model model-1, which judged it, is gone"
+    assert client.post(_address(passed)).json()["reason"] == "model model-1, of this frame, is gone"
     assert len(_asked(broker)) == 1
 
 
 def test_what_cant_be_explained_is_refused(
     client: httpx.Client, broker: Broker, store: ObjectStore, passed: FrameInspected
 ) -> None:
-    problem(client.post(_address(passed), params={"label": "mood"}), 422, "was not judged by mood")
+    problem(client.post(_address(passed), params={"label": "mood"}), 422, "was not inspected by mood")
     store.delete(str(passed.image_key))
     problem(client.post(_address(passed)), 404, "the image of this frame is not kept")
     problem(client.post("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")

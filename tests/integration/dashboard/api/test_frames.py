@@ -12,7 +12,7 @@ from services.dashboard.store.connection import open_redis
 from shared.messages import Verdict
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from tests.dashboards import judged, problem, publish, soon
+from tests.dashboards import inspected, problem, publish, soon
 from tests.verdicts import Line, explanation_of
 
 
@@ -54,8 +54,8 @@ def test_frames_are_found_by_what_they_are(client: httpx.Client, broker: Broker)
     error = line.verdict(verdict=Verdict.ERROR, reason="zero bytes", findings={})
     frames = [line.verdict(), line.verdict("break"), line.verdict("error"), error, other.verdict("break")]
     publish(broker, *frames)
-    soon(lambda: judged(client) == 4)
-    soon(lambda: judged(client, "line-2") == 1)
+    soon(lambda: inspected(client) == 4)
+    soon(lambda: inspected(client, "line-2") == 1)
 
     def found(**query: str) -> set[str]:
         return {frame["frame_id"] for frame in client.get("/api/frames", params=query).json()["frames"]}
@@ -74,7 +74,7 @@ def test_pages_of_frames_follow_each_other_without_gap_or_repetition(client: htt
     line = Line(start=datetime.now(UTC))
     verdicts = [line.verdict("break" if number % 3 else None, after=number // 4) for number in range(60)]
     publish(broker, *verdicts)
-    soon(lambda: judged(client) == 60)
+    soon(lambda: inspected(client) == 60)
     seen, query = [], {"limit": "7"}
     while True:
         page = client.get("/api/frames", params=query).json()
@@ -103,7 +103,7 @@ def test_frames_are_found_by_time_batch_part_camera_and_score(client: httpx.Clie
         score = {**verdict.findings, "error": verdict.findings["error"].model_copy(update={"score": number / 20})}
         verdicts.append(verdict.model_copy(update={"frame": identity, "findings": score}))
     publish(broker, *verdicts)
-    soon(lambda: judged(client) == 12)
+    soon(lambda: inspected(client) == 12)
 
     def found(**query: str) -> list[int]:
         page = client.get("/api/frames", params=query).json()
@@ -133,7 +133,7 @@ def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
 ) -> None:
     verdict = Line().verdict("break")
     publish(broker, verdict)
-    soon(lambda: judged(client) == 1)
+    soon(lambda: inspected(client) == 1)
     frame = verdict.frame
     address = f"/api/frames/{frame.frame_id}/mark"
     answer = client.put(address, json={"note": "a shadow"})
@@ -153,7 +153,7 @@ def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
 def test_a_mark_can_be_taken_back(client: httpx.Client, broker: Broker) -> None:
     verdict = Line().verdict()
     publish(broker, verdict)
-    soon(lambda: judged(client) == 1)
+    soon(lambda: inspected(client) == 1)
     address = f"/api/frames/{verdict.frame.frame_id}/mark"
     assert client.put(address, json={}).status_code == 200
     for _ in range(2):

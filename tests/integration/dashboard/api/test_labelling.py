@@ -26,7 +26,7 @@ from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
 from tests.browsers import put_images
 from tests.camera_videos import write_video
-from tests.dashboards import embedded_settings, judged, problem, publish, put_model, server_settings, soon
+from tests.dashboards import embedded_settings, inspected, problem, publish, put_model, server_settings, soon
 from tests.labelling import jpeg, labels, number_in, upload
 from tests.verdicts import RECIPE, Line, findings
 
@@ -138,7 +138,7 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
     for verdict in (marked, unsure, sure):
         put_images(store, verdict)
     publish(broker, marked, unsure, sure)
-    soon(lambda: judged(client) == 3)
+    soon(lambda: inspected(client) == 3)
     client.put(f"/api/frames/{marked.frame.frame_id}/mark", json={"note": "a shadow"})
 
     def queue(kind: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.messages import CameraState
 from shared.messaging.port import Broker
-from tests.dashboards import judged, problem, publish, soon
+from tests.dashboards import inspected, problem, publish, soon
 from tests.verdicts import Line, explanation_of
 
 
@@ -21,10 +21,10 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
     publish(broker, *verdicts, *map(explanation_of, flagged), report, *verdicts[:10])
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("explained") == len(flagged))
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("captured") == 125)
-    soon(lambda: judged(client) == 120)
+    soon(lambda: inspected(client) == 120)
     accounting = client.get("/api/lines/line-1/accounting").json()
-    assert accounting["captured"] == accounting["judged"] + accounting["refused"] + accounting["in_flight"]
-    assert (accounting["refused"], accounting["parked"], accounting["in_flight"], accounting["waiting"]) == (3, 0, 2, 2)
+    assert accounting["captured"] == accounting["inspected"] + accounting["dropped"] + accounting["in_flight"]
+    assert (accounting["dropped"], accounting["parked"], accounting["in_flight"], accounting["waiting"]) == (3, 0, 2, 2)
     assert accounting["flagged"] == accounting["explained"] == accounting["ng"] == len(flagged)
     breaks = sum(verdict.reason == "break" for verdict in verdicts)
     assert accounting["defect_rates"]["break"] == pytest.approx(breaks / 120)
@@ -36,11 +36,11 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
 def test_a_line_tells_its_state(client: httpx.Client, broker: Broker) -> None:
     line = Line()
     publish(broker, line.verdict(), line.report(), line.verdict("break"))
-    soon(lambda: judged(client) == 2)
+    soon(lambda: inspected(client) == 2)
     soon(lambda: client.get("/api/lines/line-1").json()["cameras"])
     state = client.get("/api/lines/line-1").json()
-    assert state["condition"] == "ng"
-    assert state["because"] == "break"
+    assert state["state"] == "ng"
+    assert state["reason"] == "break"
     assert state["last_frame"]["verdict"] == "ng"
     assert (state["recipe"], state["model_version"]) == ("seam", "model-1")
     assert state["cameras"][0]["camera"] == "camera-1"
@@ -51,10 +51,10 @@ def test_rates_are_told_by_minute_and_over_the_whole(client: httpx.Client, broke
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=3)
     line = Line(start=start)
     publish(broker, *(line.verdict("break" if second == 70 else None, after=second) for second in (10, 70, 80, 130)))
-    soon(lambda: judged(client) == 4)
+    soon(lambda: inspected(client) == 4)
     window = {"from": start.isoformat(), "to": (start + timedelta(minutes=3)).isoformat(), "step": "minute"}
     rates = client.get("/api/lines/line-1/rates", params=window).json()
-    assert [(bucket["judged"], bucket["ng"]) for bucket in rates["buckets"]] == [(1, 0), (2, 1), (1, 0)]
+    assert [(bucket["inspected"], bucket["ng"]) for bucket in rates["buckets"]] == [(1, 0), (2, 1), (1, 0)]
     assert rates["total"]["defect_rate"]["value"] == 0.25
     assert rates["total"]["labels"]["break"] == {
         "scored": 4,
@@ -76,6 +76,6 @@ SENSELESS = [
 
 def test_a_window_that_makes_no_sense_is_refused(client: httpx.Client, broker: Broker) -> None:
     publish(broker, Line().verdict())
-    soon(lambda: judged(client) == 1)
+    soon(lambda: inspected(client) == 1)
     for query, says in SENSELESS:
         problem(client.get("/api/lines/line-1/rates", params=query), 422, says)

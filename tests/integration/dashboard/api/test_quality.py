@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shared.messaging.port import Broker
-from tests.dashboards import judged, problem, publish, soon
+from tests.dashboards import inspected, problem, publish, soon
 from tests.verdicts import Line
 
 MINUTE = timedelta(minutes=1)
@@ -22,7 +22,7 @@ def window(first: datetime, last: datetime, **more: str) -> dict[str, str]:
 
 
 def play(broker: Broker, client: httpx.Client) -> None:
-    """Forty minutes with a hundred frames each: one in twenty breaks, then every fourth, judged by another model."""
+    """Forty minutes with a hundred frames each: one in twenty breaks, then every fourth, inspected by another model."""
     line, verdicts = Line(start=START), []
     for minute in range(40):
         often, model = (20, "model-1") if minute < 30 else (4, "model-2")
@@ -31,7 +31,7 @@ def play(broker: Broker, client: httpx.Client) -> None:
             for number in range(100)
         ]
     publish(broker, *verdicts)
-    soon(lambda: judged(client) == 4000)
+    soon(lambda: inspected(client) == 4000)
 
 
 def test_a_raised_defect_rate_is_signalled_where_it_begins(client: httpx.Client, broker: Broker) -> None:
@@ -58,7 +58,7 @@ def test_parts_of_lines_have_rates_of_their_own(client: httpx.Client, broker: Br
     play(broker, client)
     other = Line("line-2", camera="camera-9", start=START)
     publish(broker, *(other.verdict("error" if second % 2 else None, after=second) for second in range(20)))
-    soon(lambda: judged(client, "line-2") == 20)
+    soon(lambda: inspected(client, "line-2") == 20)
 
     def counted(**part: str) -> tuple[int, int]:
         chart = client.get("/api/quality", params=window(START, START + 40 * MINUTE, **part)).json()["chart"]
@@ -81,7 +81,7 @@ def test_one_shift_of_the_day_is_told_apart(client: httpx.Client, broker: Broker
     line = Line(start=midnight - timedelta(days=2))
     hours = (7, 15, 23, 24 + 7)
     publish(broker, *(line.verdict("break" if hour == 15 else None, after=hour * 3600) for hour in hours))
-    soon(lambda: judged(client) == 4)
+    soon(lambda: inspected(client) == 4)
     asked = window(midnight - timedelta(days=2), midnight - timedelta(hours=1), shift="1")
     points = client.get("/api/quality", params=asked).json()["chart"]["points"]
     assert [(point["shift"], point["frames"], point["hits"]) for point in points] == [(1, 1, 0), (1, 1, 0)]
@@ -122,9 +122,9 @@ def test_a_batch_is_reported_with_its_worst_frames(client: httpx.Client, broker:
     findings = {**worst.findings, "break": worst.findings["break"].model_copy(update={"score": 0.99})}
     verdicts[5] = worst.model_copy(update={"findings": findings})
     publish(broker, *verdicts)
-    soon(lambda: judged(client) == 10)
+    soon(lambda: inspected(client) == 10)
     (batch,) = client.get("/api/lines/line-1/batches").json()["batches"]
-    assert (batch["batch"], batch["judged"], batch["ng"]) == ("batch-7", 10, 2)
+    assert (batch["batch"], batch["inspected"], batch["ng"]) == ("batch-7", 10, 2)
     report = client.get("/api/lines/line-1/batches/batch-7").json()
     assert report["models"] == {"model-1": 10}
     assert report["batch"]["rate"]["low"] < 0.2 < report["batch"]["rate"]["high"]

@@ -11,7 +11,7 @@ import pytest
 
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
-from tests.dashboards import embedded_settings, judged, problem, publish, soon
+from tests.dashboards import embedded_settings, inspected, problem, publish, soon
 from tests.verdicts import Line
 
 FAR: Final = ("0001-01-01T05:00:00+14:00", "1989-12-31T23:59:59Z", "2201-01-01T00:00:01Z", "9999-12-31T23:59:59Z")
@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> DashboardSettings:
 def times(client: httpx.Client, broker: Broker) -> set[tuple[str, str]]:
     """Each endpoint with each of its times, as the API's document has them; there is a line to ask about."""
     publish(broker, Line().verdict())
-    soon(lambda: judged(client) == 1)
+    soon(lambda: inspected(client) == 1)
     paths = client.get("/api/openapi.json").json()["paths"]
     return {
         (path.replace("{line}", "line-1"), parameter["name"])

@@ -6,7 +6,7 @@ import httpx
 from ulid import ULID
 
 from shared.messaging.port import Broker
-from tests.dashboards import judged, problem, publish, soon
+from tests.dashboards import inspected, problem, publish, soon
 from tests.verdicts import Line
 
 
@@ -28,7 +28,7 @@ def test_a_person_who_goes_astray_gets_a_page(client: httpx.Client) -> None:
 def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, broker: Broker) -> None:
     line = Line(f"line-{ULID()}")
     publish(broker, line.verdict("break"))
-    soon(lambda: judged(client, line.name) == 1)
+    soon(lambda: inspected(client, line.name) == 1)
     soon(lambda: client.get("/readyz").status_code == 200)
     ready = client.get("/readyz")
     assert ready.json()["checks"] == dict.fromkeys(("broker", "redis", "storage", "counts", "intake"), "ok")

@@ -30,15 +30,15 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
 
     line = Line()
     publish(broker, line.verdict(), line.report())
-    condition = page.locator("section.line .condition")
-    expect(condition).to_contain_text("OK")
+    state = page.locator("section.line .line-state")
+    expect(state).to_contain_text("OK")
     expect(page.locator("#link")).to_contain_text("Live")
 
     verdict = line.verdict("break")
     put_images(store, verdict)
     publish(broker, verdict)
-    expect(condition).to_contain_text("NG")
-    expect(condition).to_contain_text("break")
+    expect(state).to_contain_text("NG")
+    expect(state).to_contain_text("break")
     hero = page.locator("[data-hero]")
     expect(hero).to_contain_text("heatmap to come")
     plants = verdict.frame.captured_at.astimezone(ZoneInfo("Pacific/Kiritimati"))
@@ -87,9 +87,9 @@ def test_a_page_without_its_dashboard_does_not_look_alive(
     with open_dashboard(settings, broker):
         publish(broker, Line().verdict())
         page.goto("/")
-        condition = page.locator("section.line .condition")
-        expect(condition).to_contain_text("OK")
-    expect(condition).to_contain_text("No connection")
+        state = page.locator("section.line .line-state")
+        expect(state).to_contain_text("OK")
+    expect(state).to_contain_text("No connection")
     expect(page.locator("#link")).to_contain_text("what you see is old")
     page.close()
 

@@ -104,7 +104,7 @@ def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, sto
     fill(broker)
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark", reduced_motion="reduce")
     page.goto("/")
-    expect(page.locator("[data-field='accounting.judged']")).to_have_text("60")
+    expect(page.locator("[data-field='accounting.inspected']")).to_have_text("60")
     put_model(
         store, heatmaps={"labels": {"break": {"trustworthy": False, "reason": "no better than chance"}}}, **MEASURED
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from services.dashboard.lines.cameras import Heard
-from services.dashboard.lines.schemas import Condition
-from services.dashboard.lines.state import Signs, judge_line
+from services.dashboard.lines.schemas import LineState
+from services.dashboard.lines.state import LineFacts, state_of
 from services.dashboard.lines.throughput import Arrived
 from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
 from tests.verdicts import Line
@@ -23,8 +23,8 @@ def arrived(verdict: FrameInspected) -> Arrived:
     return Arrived(verdict, verdict.at)
 
 
-def signs(**changes: Any) -> Signs:
-    """A line that runs, and whose last frame was ok a moment ago."""
+def facts(**changes: Any) -> LineFacts:
+    """Return facts of a running line whose last frame was ok a second ago."""
     line = Line(start=NOW - timedelta(seconds=1))
     known: dict[str, Any] = {
         "now": NOW,
@@ -35,7 +35,7 @@ def signs(**changes: Any) -> Signs:
         "ng_hold": timedelta(seconds=5),
         "silence": timedelta(seconds=15),
     }
-    return Signs(**{**known, **changes})
+    return LineFacts(**{**known, **changes})
 
 
 def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Arrived:
@@ -44,63 +44,63 @@ def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Arrived:
 
 
 def test_a_line_whose_last_frames_are_ok_is_ok() -> None:
-    assert judge_line(signs())[0] is Condition.OK
+    assert state_of(facts())[0] is LineState.OK
 
 
 def test_an_ng_frame_is_held_for_a_while_although_ok_ones_follow() -> None:
-    assert judge_line(signs(last_ng=verdict_of(4, "break"))) == (Condition.NG, "break")
-    assert judge_line(signs(last_ng=verdict_of(6, "break")))[0] is Condition.OK
+    assert state_of(facts(last_ng=verdict_of(4, "break"))) == (LineState.NG, "break")
+    assert state_of(facts(last_ng=verdict_of(6, "break")))[0] is LineState.OK
 
 
-@pytest.mark.parametrize("state", [CameraState.RECONNECTING, CameraState.FAILED])
-def test_a_camera_that_says_it_cant_see_is_lost(state: CameraState) -> None:
-    camera = heard(Line().report(state, reason="no such device", at=NOW))
-    condition, because = judge_line(signs(cameras=[camera]))
-    assert condition is Condition.CAMERA_LOST
-    assert "no such device" in because
+@pytest.mark.parametrize("camera_state", [CameraState.RECONNECTING, CameraState.FAILED])
+def test_a_camera_that_reports_a_failure_is_lost(camera_state: CameraState) -> None:
+    camera = heard(Line().report(camera_state, reason="no such device", at=NOW))
+    state, reason = state_of(facts(cameras=[camera]))
+    assert state is LineState.CAMERA_LOST
+    assert "no such device" in reason
 
 
 def test_a_camera_that_falls_silent_is_lost() -> None:
     camera = heard(Line().report(at=NOW + timedelta(days=1)), ago=40)
-    assert judge_line(signs(cameras=[camera])) == (
-        Condition.CAMERA_LOST,
-        "camera camera-1 has said nothing for 40 s",
+    assert state_of(facts(cameras=[camera])) == (
+        LineState.CAMERA_LOST,
+        "camera camera-1 has sent no report for 40 s",
     )
 
 
 def test_one_lost_camera_of_two_is_a_lost_camera() -> None:
     reports = [Line().report(at=NOW), Line(camera="camera-2").report(CameraState.FAILED, at=NOW)]
     cameras = list(map(heard, reports))
-    assert judge_line(signs(cameras=cameras))[0] is Condition.CAMERA_LOST
+    assert state_of(facts(cameras=cameras))[0] is LineState.CAMERA_LOST
 
 
-def test_frames_that_nobody_judges_are_not_inspected() -> None:
-    condition, because = judge_line(signs(last=verdict_of(30), in_flight=12))
-    assert condition is Condition.NOT_INSPECTED
-    assert "12 frames wait" in because
+def test_a_line_whose_frames_wait_is_not_inspected() -> None:
+    state, reason = state_of(facts(last=verdict_of(30), in_flight=12))
+    assert state is LineState.NOT_INSPECTED
+    assert "12 frames wait" in reason
 
 
 def test_a_running_camera_without_frames_is_not_inspected() -> None:
-    assert judge_line(signs(last=verdict_of(30)))[0] is Condition.NOT_INSPECTED
+    assert state_of(facts(last=verdict_of(30)))[0] is LineState.NOT_INSPECTED
 
 
-def test_a_frame_that_could_not_be_judged_is_not_inspected() -> None:
+def test_a_line_whose_last_verdict_is_error_is_not_inspected() -> None:
     error = verdict_of(1, verdict=Verdict.ERROR, reason="not an image", findings={})
-    assert judge_line(signs(last=error)) == (Condition.NOT_INSPECTED, "not an image")
+    assert state_of(facts(last=error)) == (LineState.NOT_INSPECTED, "not an image")
 
 
 def test_a_finished_camera_is_a_stopped_line() -> None:
     camera = heard(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
-    assert judge_line(signs(cameras=[camera], last=verdict_of(3600)))[0] is Condition.STOPPED
+    assert state_of(facts(cameras=[camera], last=verdict_of(3600)))[0] is LineState.STOPPED
 
 
-def test_a_finished_camera_whose_frames_were_not_all_judged_is_not_stopped() -> None:
+def test_a_finished_camera_with_frames_in_flight_is_not_stopped() -> None:
     camera = heard(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
-    condition, because = judge_line(signs(cameras=[camera], last=verdict_of(3600), in_flight=3))
-    assert condition is Condition.NOT_INSPECTED
-    assert "3 frames were never judged" in because
+    state, reason = state_of(facts(cameras=[camera], last=verdict_of(3600), in_flight=3))
+    assert state is LineState.NOT_INSPECTED
+    assert "3 frames were never inspected" in reason
 
 
-def test_a_line_of_which_only_verdicts_are_known_is_judged_by_them() -> None:
-    assert judge_line(signs(cameras=[]))[0] is Condition.OK
-    assert judge_line(signs(cameras=[], last=None))[0] is Condition.STOPPED
+def test_the_state_of_a_line_without_reports_comes_from_its_verdicts() -> None:
+    assert state_of(facts(cameras=[]))[0] is LineState.OK
+    assert state_of(facts(cameras=[], last=None))[0] is LineState.STOPPED
