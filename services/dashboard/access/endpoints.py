@@ -40,7 +40,7 @@ from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.paging import Paged, newest
 from services.dashboard.web.problems import documented
 from services.dashboard.web.services import provided, service_of
-from services.dashboard.web.times import AskedTime
+from services.dashboard.web.times import QueryTime
 
 router = APIRouter(prefix="/api", tags=["access"])
 
@@ -184,8 +184,8 @@ def revoke_token(people: Register, caller: Admin, token_id: TokenId) -> None:
 
 def _search(
     *,
-    first: Annotated[AskedTime | None, Query(alias="from", description="31 days before `to` when left out")] = None,
-    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="31 days before `to` when left out")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
     by: Annotated[str | None, Query(max_length=100, description="by this person or token")] = None,
     action: Annotated[
         str | None, Query(max_length=100, description="this, or all of a noun", examples=["model"])

@@ -16,7 +16,7 @@ from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import Access
 from services.dashboard.store.connection import AWAY
 from services.dashboard.web.authorization import Admin, at_least
-from services.dashboard.web.form import Asked, Fields
+from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.roles import Role
 from services.dashboard.web.services import service_of
@@ -120,29 +120,29 @@ def revoke_token(people: Register, caller: Admin, token_id: TokenId) -> Response
 
 
 @router.get("/audit", dependencies=[at_least(Role.ADMIN)])
-def show_audit(request: Request, audit: Audited, asked: Fields, before: Before = None) -> HTMLResponse:
+def show_audit(request: Request, audit: Audited, fields: Fields, before: Before = None) -> HTMLResponse:
     """Who did what."""
-    context: dict[str, Any] = {"asked": asked, "actions": ACTIONS}
+    context: dict[str, Any] = {"fields": fields, "actions": ACTIONS}
     try:
-        found = _search(asked, service_of(request, Clock)).page(audit, before, PAGE)
+        found = _search(fields, service_of(request, Clock)).page(audit, before, PAGE)
     except Problem as problem:
         return show(request, "audit.html", "people", problem=problem.details, **context)
     return show(
-        request, "audit.html", "people", found=found, table=asked.address("/audit/table.csv", before=None), **context
+        request, "audit.html", "people", found=found, table=fields.address("/audit/table.csv", before=None), **context
     )
 
 
 @router.get("/audit/table.csv", dependencies=[at_least(Role.ADMIN)])
-def get_audit_table(request: Request, audit: Audited, asked: Fields) -> StreamingResponse:
+def get_audit_table(request: Request, audit: Audited, fields: Fields) -> StreamingResponse:
     """What the page shows, all of it, as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    entries = _search(asked, service_of(request, Clock)).entries(audit)
+    entries = _search(fields, service_of(request, Clock)).entries(audit)
     return StreamingResponse(csv_of(entries), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _search(asked: Asked, clock: Clock) -> Search:
-    first, last = clock.read(asked.get("from")), clock.read(asked.get("to"))
-    by, action, text = (asked.get(name) for name in ("by", "action", "text"))
+def _search(fields: FormFields, clock: Clock) -> Search:
+    first, last = fields.time("from", clock), fields.time("to", clock)
+    by, action, text = (fields.get(name) for name in ("by", "action", "text"))
     return Search.over(first, last, by=by, action=action, text=text)
 
 

@@ -13,7 +13,7 @@ from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.services import provided
-from services.dashboard.web.times import AskedTime
+from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["accounting"], dependencies=[at_least(Role.VIEWER)])
@@ -27,8 +27,8 @@ ParkedId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", examples=["0f3c9a1b2d4
 @router.get("/accounting", responses=documented(401, 404, 422, 503))
 def get_accounting(
     accounts: Accounts,
-    first: Annotated[AskedTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
-    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
 ) -> Accounting:
     """Where every frame went, per camera and per hour: captured = inspected + dropped + parked + in flight."""

@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 def show_accounting(
     request: Request,
     accounts: Accounts,
-    asked: Fields,
+    fields: Fields,
     *,
     span: Annotated[Literal["day", "week", "month"], Query()] = "day",
     before: Before = None,
@@ -47,7 +47,7 @@ def show_accounting(
         open_hours=[hour for hour in account.hours if hour.inspected < hour.captured],
         most=MOST_HOURS,
         parked=parked,
-        asked=asked,
+        fields=fields,
         decided=accounts.parked.decisions(Paging(place_of(before), DECISIONS)),
         spans={name: words for name, (words, _) in SPANS.items()},
         span=span,

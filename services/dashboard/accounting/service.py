@@ -98,7 +98,7 @@ class AccountingService:
                 took = taken.get(start, Taken())
                 where = Whereabouts.settle(
                     captured=took.captured,
-                    inspected=counts.conclusive,
+                    inspected=counts.inspected,
                     dropped=took.dropped,
                     parked=parked[line, camera, start],
                 )

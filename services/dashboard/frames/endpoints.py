@@ -14,7 +14,7 @@ from services.dashboard.frames.service import FramesService, Image
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
 from services.dashboard.web.services import provided
-from services.dashboard.web.times import AskedTime
+from services.dashboard.web.times import QueryTime
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
 
@@ -38,8 +38,8 @@ def _wanted(
     flagged: Annotated[bool | None, Query(description="worth explaining: NG, or unsure")] = None,
     batch: Annotated[Name | None, Query()] = None,
     part: Annotated[Name | None, Query()] = None,
-    first: Annotated[AskedTime | None, Query(alias="from", description="captured then or later")] = None,
-    last: Annotated[AskedTime | None, Query(alias="to", description="captured before")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="captured then or later")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="captured before")] = None,
     score_from: Annotated[float | None, Query(ge=0, le=1, description="of the label, at least")] = None,
     score_to: Annotated[float | None, Query(ge=0, le=1, description="of the label, at most")] = None,
 ) -> Wanted:

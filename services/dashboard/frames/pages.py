@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -13,7 +12,7 @@ from services.dashboard.frames.endpoints import FrameId, Frames, MarkedFrames
 from services.dashboard.frames.filter import Wanted
 from services.dashboard.lines.endpoints import Lines
 from services.dashboard.models.endpoints import Models
-from services.dashboard.web.form import Asked, Fields
+from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.services import service_of
@@ -29,12 +28,12 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/frames")
 def show_frames(
-    request: Request, frames: Frames, marks: MarkedFrames, *, lines: Lines, asked: Fields, before: Before = None
+    request: Request, frames: Frames, marks: MarkedFrames, *, lines: Lines, fields: Fields, before: Before = None
 ) -> HTMLResponse:
     """Search: by line, time, label, verdict, batch, part and score."""
-    context = {"asked": asked, "choices": lines.choices(asked.get("line")), "verdicts": list(Verdict)}
+    context = {"fields": fields, "choices": lines.choices(fields.get("line")), "verdicts": list(Verdict)}
     try:
-        found = frames.search(_wanted(asked, service_of(request, Clock)), before, PAGE)
+        found = frames.search(_wanted(fields, service_of(request, Clock)), before, PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
     return show(request, "frames.html", "frames", found=found, marked=marks.among(found.frames), **context)
@@ -52,23 +51,23 @@ def show_frame(
     return show(request, "frame.html", "frames", frame=frame, labels=labels, shown=shown, mark=marks.find(frame))
 
 
-def _wanted(asked: Asked, clock: Clock) -> Wanted:
+def _wanted(fields: FormFields, clock: Clock) -> Wanted:
     """What the form asks for.
 
     Raises:
         Problem: 422: a field has no value of its kind.
     """
     try:
-        verdict, low, high = asked.get("verdict"), asked.get("score_from"), asked.get("score_to")
+        verdict, low, high = fields.get("verdict"), fields.get("score_from"), fields.get("score_to")
         return Wanted(
-            line=_name(asked, "line"),
-            camera=_name(asked, "camera"),
-            label=_name(asked, "label"),
-            batch=_name(asked, "batch"),
-            part=_name(asked, "part"),
+            line=_name(fields, "line"),
+            camera=_name(fields, "camera"),
+            label=_name(fields, "label"),
+            batch=_name(fields, "batch"),
+            part=_name(fields, "part"),
             verdict=Verdict(verdict) if verdict else None,
-            first=_utc(clock.read(asked.get("from"))),
-            last=_utc(clock.read(asked.get("to"))),
+            first=fields.time("from", clock),
+            last=fields.time("to", clock),
             score_from=float(low) if low else None,
             score_to=float(high) if high else None,
         )
@@ -78,10 +77,6 @@ def _wanted(asked: Asked, clock: Clock) -> Wanted:
         ) from error
 
 
-def _name(asked: Asked, field: str) -> str | None:
-    value = asked.get(field)
+def _name(fields: FormFields, field: str) -> str | None:
+    value = fields.get(field)
     return _NAME.validate_python(value) if value else None
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment else None

@@ -35,7 +35,7 @@ from services.dashboard.labelling.videos.uploading import BODY, LARGEST, Upload,
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.services import service_of
-from services.dashboard.web.times import AskedTime
+from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])
@@ -194,8 +194,8 @@ def list_records(
     by: Annotated[str | None, Query(max_length=64, description="of this person only")] = None,
     label: Annotated[Name | None, Query(description="said to be true")] = None,
     reading: Annotated[Reading | None, Query()] = None,
-    first: Annotated[AskedTime | None, Query(alias="from", description="said then or later")] = None,
-    last: Annotated[AskedTime | None, Query(alias="to", description="said before")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="said then or later")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="said before")] = None,
     before: Annotated[RecordId | None, Query(description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> RecordPage:

@@ -15,7 +15,7 @@ from services.dashboard.labelling.assembly import LabellingRoom
 from services.dashboard.labelling.endpoints import Labelling, Making, SourceName
 from services.dashboard.labelling.schemas import DatasetOrder, Queue
 from services.dashboard.labelling.service import LabellingService, Wanted
-from services.dashboard.web.form import Asked, Fields
+from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.services import service_of
@@ -81,17 +81,17 @@ def make_dataset(
 
 @router.get("/labelling/history")
 def show_history(
-    request: Request, labelling: Labelling, asked: Fields, before: Annotated[RecordId | None, Query()] = None
+    request: Request, labelling: Labelling, fields: Fields, before: Annotated[RecordId | None, Query()] = None
 ) -> HTMLResponse:
     """Who labelled what when."""
     context: dict[str, Any] = {
-        "asked": asked,
+        "fields": fields,
         "sources": labelling.names(),
         "people": labelling.people(),
         "readings": READINGS,
     }
     try:
-        page = labelling.records(_wanted(asked, service_of(request, Clock)), before, RECORDS)
+        page = labelling.records(_wanted(fields, service_of(request, Clock)), before, RECORDS)
     except Problem as problem:
         return show(request, "labelled.html", "labelling", problem=problem.details, **context)
     return show(request, "labelled.html", "labelling", found=page, **context)
@@ -148,7 +148,7 @@ def _overview(request: Request, labelling: LabellingService, part: Paging, **con
         "labelling.html",
         "labelling",
         found=labelling.sources(part),
-        asked=Asked({"before": cursor_of(part.after)} if part.after else {}),
+        fields=FormFields({"before": cursor_of(part.after)} if part.after else {}),
         recipes=labelling.recipes(),
         queues=QUEUES,
         upload_bytes=room.upload_bytes,
@@ -157,22 +157,21 @@ def _overview(request: Request, labelling: LabellingService, part: Paging, **con
     )
 
 
-def _wanted(asked: Asked, clock: Clock) -> Wanted:
+def _wanted(fields: FormFields, clock: Clock) -> Wanted:
     """What the form asks for.
 
     Raises:
         Problem: 422: a field has no value of its kind.
     """
     try:
-        source, reading = asked.get("source"), asked.get("reading")
-        first, last = clock.read(asked.get("from")), clock.read(asked.get("to"))
+        source, reading = fields.get("source"), fields.get("reading")
         return Wanted(
             source=_SOURCE.validate_python(source) if source else None,
-            by=asked.get("by"),
-            label=asked.get("label"),
+            by=fields.get("by"),
+            label=fields.get("label"),
             reading=Reading(reading) if reading else None,
-            first=first,
-            last=last,
+            first=fields.time("from", clock),
+            last=fields.time("to", clock),
         )
     except (ValidationError, ValueError) as error:
         raise Problem(422, "a field has a value that is none of its kind") from error

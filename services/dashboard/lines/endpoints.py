@@ -13,7 +13,7 @@ from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
 from services.dashboard.web.problems import documented
 from services.dashboard.web.services import provided
-from services.dashboard.web.times import AskedTime
+from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["lines"], dependencies=[at_least(Role.VIEWER)])
@@ -45,8 +45,8 @@ def get_accounting(lines: Lines, line: Line) -> Accounting:
 def get_rates(
     lines: Lines,
     line: Line,
-    first: Annotated[AskedTime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
-    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
     step: Step = Step.MINUTE,
 ) -> Rates:
     """Defect rates over time, by line and by label, from counts by capture time (UTC)."""

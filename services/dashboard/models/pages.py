@@ -64,7 +64,7 @@ def show_models(
     request: Request,
     models: Models,
     trainings: Trainings,
-    asked: Fields,
+    fields: Fields,
     *,
     recipe: Annotated[Name | None, Query()] = None,
     trainings_before: Before = None,
@@ -86,7 +86,7 @@ def show_models(
         moves=models.history(recipe, Paging(place_of(moves_before), MOVES)) if recipe else None,
         waiting=_waiting(models, recipe) if recipe else [],
         trainings=trainings.page(Paging(place_of(trainings_before), TRAININGS)),
-        asked=asked,
+        fields=fields,
     )
 
 

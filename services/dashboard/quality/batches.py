@@ -57,7 +57,7 @@ class BatchesService:
             batch=batch,
             first_captured_at=first,
             last_captured_at=last,
-            inspected=counts.conclusive,
+            inspected=counts.inspected,
             ok=counts.ok,
             ng=counts.ng,
             error=counts.error,

@@ -18,7 +18,7 @@ from services.dashboard.quality.table import csv_of
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.problems import documented
 from services.dashboard.web.services import provided
-from services.dashboard.web.times import AskedTime
+from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["quality"], dependencies=[at_least(Role.VIEWER)])
@@ -31,8 +31,8 @@ Batch = Annotated[Name, Path(examples=["batch-12"])]
 
 def _question(
     *,
-    first: Annotated[AskedTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
-    last: Annotated[AskedTime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
     every: Annotated[Every | None, Query(description="length of a point; as it suits when left out")] = None,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
     camera: Annotated[Name | None, Query(description="one of camera, batch and model may be given")] = None,
@@ -74,9 +74,9 @@ def compare_windows(
     quality: Qualities,
     question: Asked,
     against_first: Annotated[
-        AskedTime | None, Query(alias="against_from", description="a window as long, just before, when left out")
+        QueryTime | None, Query(alias="against_from", description="a window as long, just before, when left out")
     ] = None,
-    against_last: Annotated[AskedTime | None, Query(alias="against_to")] = None,
+    against_last: Annotated[QueryTime | None, Query(alias="against_to")] = None,
 ) -> Comparison:
     """Two windows side by side, with an interval of the difference, for NG and for each label."""
     return quality.compare(question, other_window(question, against_first, against_last))

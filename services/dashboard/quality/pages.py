@@ -20,7 +20,7 @@ from services.dashboard.quality.question import LimitsFrom, Question, check, par
 from services.dashboard.quality.service import accumulated
 from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.windows import Every
-from services.dashboard.web.form import Asked, Fields
+from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.services import service_of
 from services.dashboard.web.templating import Clock, show
@@ -48,18 +48,24 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/quality")
 def show_quality(
-    request: Request, quality: Qualities, lines: Lines, models: Models, frames: Frames, *, asked: Fields
+    request: Request, quality: Qualities, lines: Lines, models: Models, frames: Frames, *, fields: Fields
 ) -> HTMLResponse:
     """Rates over time with their limits, the Pareto of labels, and the window before for comparison."""
     clock = service_of(request, Clock)
-    choices = lines.choices(asked.get("line"))
-    context: dict[str, Any] = {"asked": asked, "choices": choices, "spans": SPANS, "every": list(Every), "rules": RULES}
+    choices = lines.choices(fields.get("line"))
+    context: dict[str, Any] = {
+        "fields": fields,
+        "choices": choices,
+        "spans": SPANS,
+        "every": list(Every),
+        "rules": RULES,
+    }
     try:
-        question = _question(asked, clock)
+        question = _question(fields, clock)
         view = quality.view(question)
-        comparison = quality.compare(question, _against(asked, question, clock))
+        comparison = quality.compare(question, _against(fields, question, clock))
     except Problem as problem:
-        return show(request, "quality.html", "quality", problem=problem.details, span=asked.get("span"), **context)
+        return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
     labels = _labels(models, frames, question.line)
     colours = {name: label.colour for name, label in labels.items()}
     missing = {name for name, label in labels.items() if label.role is Role.QUALITY}
@@ -78,8 +84,8 @@ def show_quality(
         pareto=draw_pareto(ranked, colours, "Faults by label, the most frequent first"),
         signals=[point for point in reversed(view.chart.points) if point.rules][:MOST_SIGNALS],
         signalled=sum(bool(point.rules) for point in view.chart.points),
-        table=_api_address(asked, question, "/api/quality/table.csv"),
-        span=None if asked.get("from") else asked.get("span") or "day",
+        table=_api_address(fields, question, "/api/quality/table.csv"),
+        span=None if fields.get("from") else fields.get("span") or "day",
         question=question,
         **context,
     )
@@ -101,12 +107,11 @@ def show_batch(
     return show(request, "batch.html", "quality", report=report, labels=labels, now=datetime.now(UTC))
 
 
-def _question(asked: Asked, clock: Clock) -> Question:
-    last = clock.read(asked.get("to")) or datetime.now(UTC)
-    span = SPANS.get(asked.get("span") or "day", SPANS["day"])[1]
-    first = clock.read(asked.get("from")) or last - span
-    first, last = first.astimezone(UTC), last.astimezone(UTC)
-    every, shift, limits = asked.get("every"), asked.get("shift"), asked.get("limits")
+def _question(fields: FormFields, clock: Clock) -> Question:
+    last = fields.time("to", clock) or datetime.now(UTC)
+    span = SPANS.get(fields.get("span") or "day", SPANS["day"])[1]
+    first = fields.time("from", clock) or last - span
+    every, shift, limits = fields.get("every"), fields.get("shift"), fields.get("limits")
     try:
         chosen = Every(every) if every else None
         number = int(shift) if shift else None
@@ -114,18 +119,17 @@ def _question(asked: Asked, clock: Clock) -> Question:
     except ValueError as error:
         raise Problem(422, f"the form has a value that is none of its own: {error}") from error
     check(chosen, number, first, last)
-    part = part_of(asked.get("camera"), asked.get("batch"), asked.get("model"))
-    return Question(first, last, chosen, asked.get("line"), part, number, asked.get("label"), source)
+    part = part_of(fields.get("camera"), fields.get("batch"), fields.get("model"))
+    return Question(first, last, chosen, fields.get("line"), part, number, fields.get("label"), source)
 
 
-def _against(asked: Asked, question: Question, clock: Clock) -> Question:
-    first, last = (clock.read(asked.get(name)) for name in ("against_from", "against_to"))
-    return other_window(question, first.astimezone(UTC) if first else None, last.astimezone(UTC) if last else None)
+def _against(fields: FormFields, question: Question, clock: Clock) -> Question:
+    return other_window(question, fields.time("against_from", clock), fields.time("against_to", clock))
 
 
-def _api_address(asked: Asked, question: Question, path: str) -> str:
+def _api_address(fields: FormFields, question: Question, path: str) -> str:
     window = {"from": question.first.isoformat(), "to": question.last.isoformat(), "span": None}
-    return asked.address(path, **window, against_from=None, against_to=None)
+    return fields.address(path, **window, against_from=None, against_to=None)
 
 
 def _labels(models: ModelsService, frames: Any, line: str | None) -> dict[str, LabelView]:

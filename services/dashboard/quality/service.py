@@ -55,7 +55,7 @@ class QualityService:
         stretches, counts = self._count(question, every)
         total = _sum(counts)
         chart = self._chart(replace(question, every=every), stretches, counts, total)
-        return QualityView(chart=chart, labels=pareto(total), inspected=total.conclusive, error=total.error)
+        return QualityView(chart=chart, labels=pareto(total), inspected=total.inspected, error=total.error)
 
     def compare(self, question: Question, against: Question) -> Comparison:
         """Two windows side by side; raises as `view`."""

@@ -59,7 +59,7 @@ class Counts:
     model: dict[str, int] = field(default_factory=dict)
 
     @property
-    def conclusive(self) -> int:
+    def inspected(self) -> int:
         """Frames that got a verdict, an error too."""
         return self.ok + self.ng + self.error
 

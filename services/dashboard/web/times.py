@@ -25,5 +25,5 @@ def bounded(moment: datetime) -> datetime:
     return moment
 
 
-AskedTime = Annotated[AwareDatetime, AfterValidator(bounded)]
+QueryTime = Annotated[AwareDatetime, AfterValidator(bounded)]
 """A time in a query: of every endpoint that takes one."""
