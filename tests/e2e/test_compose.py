@@ -32,7 +32,7 @@ def test_every_flagged_frame_is_explained(inspected: Inspected) -> None:
 def test_three_workers_share_the_frames_and_one_was_killed_in_the_middle(inspected: Inspected) -> None:
     assert len(inspected.handled) == 3
     assert all(inspected.handled.values())
-    assert 0 < inspected.inspected_when_killed < FRAMES
+    assert 0 < inspected.inspected_at_kill < FRAMES
 
 
 def test_heatmaps_and_overlays_are_images_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:

@@ -51,10 +51,8 @@ def test_a_frame_that_passed_is_explained_when_someone_asks(
     assert client.post(_address(passed)).status_code == 202
     assert client.get(_address(passed)).status_code == 202
     (request,) = _asked(broker)
-    assert request.frame == passed.frame
-    assert request.findings == passed.findings
-    assert (request.model_version, request.image_key) == (passed.model_version, passed.image_key)
-    assert (request.labels, request.requested_by, request.flagged) == ((), LOCAL.name, False)
+    assert request.verdict == passed
+    assert (request.labels, request.by) == ((), LOCAL.name)
 
     heatmap = Heatmap(key=f"{passed.frame.storage_key}/heatmap.length.png", towards=True, peak=(1, 2), box=(0, 0, 5, 5))
     answer = explanation_of(passed).model_copy(update={"heatmaps": {"length": heatmap}, "flagged": False})
