@@ -17,7 +17,7 @@ from services.trainer.architectures.torch_file import Tensors, read_tensors
 from shared.imaging.preprocessing import normalise
 from shared.recipe import ImageSpec
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "efficientnet_lite0.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "efficientnet_lite0.json").read_text())
 TOLERANCE = 1e-4
 """Of single against double precision; the values themselves are of 1 to 15."""
 LITE = architecture_of("efficientnet-lite0")

@@ -12,7 +12,7 @@ import pytest
 
 from services.trainer.architectures.torch_file import UnreadableTensors, read_tensors
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 NUMBERS = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
 
