@@ -175,6 +175,6 @@ sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the
 	@$(BIN)/python -m samples images $(SAMPLE)/test --count 1600 --seed 77 --first-cloth 0 --cloths 200
 	@rm -rf samples/model
 	@$(BIN)/python -m services.trainer train --data $(SAMPLE)/train --recipe samples/recipes/seam.yaml \
-	  --architecture lite0-texture --epochs 14 --seed 1 --split 0.92,0.06,0.02 --forms fp32 \
+	  --architecture lite0-texture --epochs 14 --seed 1 --split 0.92,0.06,0.02 --variants fp32 \
 	  --mistakes 0 --no-report --out samples/model
 	@$(BIN)/python -m services.trainer evaluate --model samples/model --data $(SAMPLE)/test --report samples/model-on-unseen-cloths.json

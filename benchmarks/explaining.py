@@ -105,8 +105,8 @@ def keep(image: Image, recipe: Recipe, maps: Maps) -> list[bytes]:
 def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
     """Everything that is compared, each with what it is compared with."""
     network, recipe = subject.network, subject.recipe
-    form, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
-    engine = OpenVinoEngine(form.xml, form.weights, threads)
+    variant, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
+    engine = OpenVinoEngine(variant.xml, variant.weights, threads)
     files = [encode(draw_seam(number, size=SIDE).image, "jpeg") for number in range(batch)]
     images = np.stack([prepare(decode(file), recipe.image) for file in files])
     alone = Measured("network alone: judged", batch, partial(engine.logits, images))

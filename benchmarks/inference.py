@@ -27,7 +27,7 @@ from services.trainer.architectures import ARCHITECTURES
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.training.packing import keras_file
 from services.trainer.variants.quantise import quantise
-from shared.engines.compile import CompiledForm, compile_for_openvino
+from shared.engines.compile import CompiledVariant, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Engine
 from shared.imaging.codec import decode, encode
@@ -75,8 +75,8 @@ def padded(engine: Engine, images: NDArray[np.float32], size: int) -> object:
     return engine.logits(batch)[: len(images)]
 
 
-def quantised(compiled: CompiledForm, spec: ImageSpec) -> CompiledForm:
-    """The int8 form. Its ranges come from noise: they say nothing of what it costs."""
+def quantised(compiled: CompiledVariant, spec: ImageSpec) -> CompiledVariant:
+    """The int8 variant. Its ranges come from noise: they say nothing of what it costs."""
     pixels = np.random.default_rng(0).integers(0, 256, (CALIBRATING, *spec.shape), np.uint8)
     store = PixelStore(pixels, np.zeros((CALIBRATING, LABELS), np.float32), spec, "")
     return quantise(compiled, store, np.arange(CALIBRATING))

@@ -40,7 +40,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from benchmarks.inference import Measured
 from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
-from shared.contracts.bundle import FORM_FILES, Form, read_bundle_folder
+from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.scores import HeatmapScores, LabelHeatmaps
 from shared.recipe import Augmentation, ImageSpec, Recipe, Task, read_recipe
@@ -147,7 +147,7 @@ def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How of
 def judging(model: Path) -> Measured:
     """A batch of noise through a model, as an inference worker does it."""
     bundle = read_bundle_folder(model)
-    xml, weights = (bundle.file(name) for name in FORM_FILES[Form.FP32])
+    xml, weights = (bundle.file(name) for name in VARIANT_FILES[Variant.FP32])
     engine = OpenVinoEngine(xml, weights, threads=1)
     images = np.random.default_rng(0).normal(size=(BATCH, *bundle.recipe.image.shape)).astype(np.float32)
     return Measured(str(model), BATCH, partial(engine.logits, images))
@@ -252,7 +252,7 @@ def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Fou
         str(fold),
         "--split",
         SPLIT,
-        "--forms",
+        "--variants",
         "fp32",
         "--no-report",
     )

@@ -34,7 +34,7 @@ OPTIONS = (
     "--batch-size=16",
     "--split=0.6,0.2,0.2",
     "--precision=float32",
-    "--forms=fp32",
+    "--variants=fp32",
     "--mistakes=0",
     "--no-report",
 )

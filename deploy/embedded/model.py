@@ -32,7 +32,7 @@ KEPT: Final[tuple[str, ...]] = (
     "heatmaps",
     "best_epoch",
 )
-"""Of an evaluation: what scores alone say, and how alike the compiled forms are."""
+"""Of an evaluation: what scores alone say, and how alike the compiled variants are."""
 RATES: Final[tuple[str, ...]] = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")
 OF_SCORES: Final = (
     "n",

@@ -39,7 +39,7 @@ def main(stop: threading.Event) -> None:
     load = partial(
         load_model,
         kind=settings.engine,
-        form=settings.form,
+        variant=settings.variant,
         threads=settings.threads,
         largest_batch=settings.batch,
     )

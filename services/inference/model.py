@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from shared.contracts.bundle import FORM_FILES, KERAS, Bundle, BundleError, Form, fastest_form
+from shared.contracts.bundle import KERAS, VARIANT_FILES, Bundle, BundleError, Variant, fastest_variant
 from shared.engines.batch_check import SAME_SCORE, moved_by_neighbours, noise
 from shared.engines.port import Engine, EngineError, Logits
 from shared.messages import Verdict
@@ -42,8 +42,8 @@ class Model:
     version: str
     recipe: Recipe
     engine: Engine
-    form: str = Form.FP32
-    """The compiled form that runs, or ``keras``."""
+    variant: str = Variant.FP32
+    """The compiled variant that runs, or ``keras``."""
 
     def judge(self, images: Sequence[Prepared]) -> list[Judgement]:
         """Judge images in one run of the network; an image whose scores are not finite gets the verdict *error*."""
@@ -65,30 +65,30 @@ def load_model(
     kind: Literal["openvino", "tensorflow"],
     threads: int,
     largest_batch: int,
-    form: Literal["auto", "fp32", "int8"] = "auto",
+    variant: Literal["auto", "fp32", "int8"] = "auto",
 ) -> Model:
     """Load a bundle, and prove that its network judges an image alone as it does in a batch.
 
-    With ``auto``, fp32 replaces an int8 form that fails this proof on this machine.
+    With ``auto``, fp32 replaces an int8 variant that fails this proof on this machine.
 
     Raises:
-        BundleError: the bundle lacks what the engine needs, or the form that was requested.
+        BundleError: the bundle lacks what the engine needs, or the variant that was requested.
         EngineError: the network can't be loaded, or its outputs do not match the recipe.
     """
-    chosen = _form_of(bundle, kind, form)
+    chosen = _variant_of(bundle, kind, variant)
     try:
         engine = _open_proven(bundle, chosen, threads, largest_batch)
     except EngineError as error:
-        if form != "auto" or chosen != Form.INT8:
+        if variant != "auto" or chosen != Variant.INT8:
             raise
-        _log.warning("the int8 form fails on this machine; using fp32", reason=str(error))
-        chosen = Form.FP32
+        _log.warning("the int8 variant fails on this machine; using fp32", reason=str(error))
+        chosen = Variant.FP32
         engine = _open_proven(bundle, chosen, threads, largest_batch)
     return Model(bundle.version, bundle.recipe, engine, chosen)
 
 
-def _open_proven(bundle: Bundle, form: Form | Literal["keras"], threads: int, largest_batch: int) -> Engine:
-    engine = _open_engine(bundle, form, threads)
+def _open_proven(bundle: Bundle, variant: Variant | Literal["keras"], threads: int, largest_batch: int) -> Engine:
+    engine = _open_engine(bundle, variant, threads)
     try:
         _prove(engine, bundle.recipe, largest_batch)
     except EngineError:
@@ -97,25 +97,27 @@ def _open_proven(bundle: Bundle, form: Form | Literal["keras"], threads: int, la
     return engine
 
 
-def _form_of(bundle: Bundle, kind: str, wanted: str) -> Form | Literal["keras"]:
+def _variant_of(bundle: Bundle, kind: str, wanted: str) -> Variant | Literal["keras"]:
     if kind == "tensorflow":
         return "keras"
     if wanted == "auto":
-        return fastest_form(bundle)
-    if not all(name in bundle.files for name in FORM_FILES[Form(wanted)]):
-        raise BundleError(f"the bundle has no {wanted} form: set INFERENCE_FORM=auto, or promote a model that has one")
-    return Form(wanted)
+        return fastest_variant(bundle)
+    if not all(name in bundle.files for name in VARIANT_FILES[Variant(wanted)]):
+        raise BundleError(
+            f"the bundle has no {wanted} variant: set INFERENCE_VARIANT=auto, or promote a model that has one"
+        )
+    return Variant(wanted)
 
 
-def _open_engine(bundle: Bundle, form: Form | Literal["keras"], threads: int) -> Engine:
+def _open_engine(bundle: Bundle, variant: Variant | Literal["keras"], threads: int) -> Engine:
     # each engine is imported on demand: a worker loads only one of them
-    if form == "keras":
+    if variant == "keras":
         from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
 
         return TensorFlowEngine(bundle.file(KERAS), threads)
     from shared.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
-    network, weights = FORM_FILES[form]
+    network, weights = VARIANT_FILES[variant]
     return OpenVinoEngine(bundle.file(network), bundle.file(weights), threads)
 
 

@@ -138,7 +138,7 @@ class Production:
             metrics.MODEL.remove(previous.recipe.name, previous.version)
             previous.unload()
         metrics.MODEL.labels(successor.recipe.name, successor.version).set(1)
-        _log.info("model in use", version=successor.version, form=successor.form, engine=successor.engine.name)
+        _log.info("model in use", version=successor.version, variant=successor.variant, engine=successor.engine.name)
 
     def _report(self, trouble: str) -> None:
         if trouble != self.trouble:

@@ -19,7 +19,7 @@ class InferenceSettings(ServiceSettings):
 
     recipe: Name = Field(description="name of the recipe whose model in production inspects the frames")
     engine: Literal["openvino", "tensorflow"] = Field("openvino", description="what runs the network")
-    form: Literal["auto", "fp32", "int8"] = Field(
+    variant: Literal["auto", "fp32", "int8"] = Field(
         "auto", description="of the network, for OpenVINO; auto: int8, the fastest, where the model has it"
     )
     threads: int = Field(1, ge=0, le=1024, description="of the network; 0: one for each physical core")

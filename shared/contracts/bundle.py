@@ -41,8 +41,8 @@ COMPARISONS: Final = "comparisons"
 MOVE: Final = re.compile(r"[0-9]{8,}\.json")
 
 
-class Form(StrEnum):
-    """A compiled form of a network."""
+class Variant(StrEnum):
+    """A compiled variant of a network."""
 
     FP32 = "fp32"
     """In full precision; every bundle has it."""
@@ -50,7 +50,10 @@ class Form(StrEnum):
     """Quantised; only where it was proven to judge alike."""
 
 
-FORM_FILES: Final = {Form.FP32: (OPENVINO, OPENVINO_WEIGHTS), Form.INT8: (OPENVINO_INT8, OPENVINO_INT8_WEIGHTS)}
+VARIANT_FILES: Final = {
+    Variant.FP32: (OPENVINO, OPENVINO_WEIGHTS),
+    Variant.INT8: (OPENVINO_INT8, OPENVINO_INT8_WEIGHTS),
+}
 """The network and its weights."""
 
 
@@ -143,9 +146,9 @@ class Bundle:
         return content
 
 
-def fastest_form(bundle: Bundle) -> Form:
-    """The form that the line runs unless told otherwise: int8 where it was proven to judge alike, and so is there."""
-    return Form.INT8 if all(name in bundle.files for name in FORM_FILES[Form.INT8]) else Form.FP32
+def fastest_variant(bundle: Bundle) -> Variant:
+    """Return the variant that inference uses by default: int8 if the bundle has it, else fp32."""
+    return Variant.INT8 if all(name in bundle.files for name in VARIANT_FILES[Variant.INT8]) else Variant.FP32
 
 
 def folder_of(recipe: str, version: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.contracts.bundle import SCORES, Bundle, BundleError, Form
+from shared.contracts.bundle import SCORES, Bundle, BundleError, Variant
 
 DIGITS: Final = 6
 Part = Literal["valid", "test"]
@@ -20,7 +20,7 @@ Table = tuple[tuple[float, ...], ...]
 """(images, labels)"""
 
 
-class ScoredPart(BaseModel):
+class ScoredSplit(BaseModel):
     """The images of one part of the split, in its order."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -38,18 +38,18 @@ class ScoredPart(BaseModel):
 
 
 class ScoredImages(BaseModel):
-    """Both parts, and what each compiled form said of the validation part."""
+    """Both parts, and what each compiled variant said of the validation part."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     labels: tuple[str, ...] = Field(description="in the order of the columns")
-    parts: dict[Part, ScoredPart]
-    forms: dict[Form, Table] = Field(description="scores of the validation part")
+    splits: dict[Part, ScoredSplit]
+    variants: dict[Variant, Table] = Field(description="scores of the validation part")
 
     @model_validator(mode="after")
     def _has_a_column_for_each_label(self) -> Self:
-        tables = [table for part in self.parts.values() for table in (part.truth, part.scores)]
-        rows = (row for table in (*tables, *self.forms.values()) for row in table)
+        tables = [table for split in self.splits.values() for table in (split.truth, split.scores)]
+        rows = (row for table in (*tables, *self.variants.values()) for row in table)
         if any(len(row) != len(self.labels) for row in rows):
             raise ValueError("each row has a number for each label")
         return self

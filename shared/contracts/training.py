@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from shared.contracts.bundle import Form
+from shared.contracts.bundle import Variant
 
 ARCHITECTURES: Final = {
     "efficientnet-lite0": (
@@ -77,14 +77,14 @@ class TrainingOptions(BaseModel):
     precision: Precision = Field(Precision.AUTO, description="of the numbers that most layers reckon in")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     shares: Shares = Shares()
-    forms: tuple[Form, ...] = Field((Form.FP32, Form.INT8), description="of the network, for inference")
+    variants: tuple[Variant, ...] = Field((Variant.FP32, Variant.INT8), description="of the network, for inference")
     mistakes: int = Field(12, ge=0, le=100, description="of the test part, the worst, kept with their images")
     report: bool = Field(True, description="keep report.html with the model")
     skip_problems: bool = Field(False, description="pass over wrong rows and unreadable images")
 
-    @field_validator("forms")
+    @field_validator("variants")
     @classmethod
-    def _full_precision_is_kept(cls, forms: tuple[Form, ...]) -> tuple[Form, ...]:
-        if Form.FP32 not in forms:
+    def _full_precision_is_kept(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        if Variant.FP32 not in variants:
             raise ValueError("fp32 is always made: the others come from it")
-        return forms
+        return variants

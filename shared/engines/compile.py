@@ -1,4 +1,4 @@
-"""The compiled form of a network, or of the half that makes its features. Importing this imports Keras."""
+"""The compiled variant of a network, or of the half that makes its features. Importing this imports Keras."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shared.engines.openvino import openvino
 
 
 @dataclass(frozen=True)
-class CompiledForm:
+class CompiledVariant:
     """A network in OpenVINO's intermediate representation. The batch size is free."""
 
     xml: bytes
     weights: bytes
 
 
-def compile_for_openvino(network: keras.Model, answer: str = "logits") -> CompiledForm:
+def compile_for_openvino(network: keras.Model, answer: str = "logits") -> CompiledVariant:
     """Compile a network.
 
     The SavedModel is read by OpenVINO's own reader: its conversion tool would report its use over the internet.
@@ -32,7 +32,7 @@ def compile_for_openvino(network: keras.Model, answer: str = "logits") -> Compil
         saved, compiled = Path(folder, "saved"), Path(folder, "compiled.xml")
         signature = [keras.InputSpec(shape=network.input_shape, dtype="float32", name="images")]
         network.export(saved, format="tf_saved_model", verbose=False, input_signature=signature)
-        form = openvino.Core().read_model(saved)
-        form.outputs[0].get_tensor().set_names({answer})
-        openvino.serialize(form, compiled)
-        return CompiledForm(compiled.read_bytes(), compiled.with_suffix(".bin").read_bytes())
+        variant = openvino.Core().read_model(saved)
+        variant.outputs[0].get_tensor().set_names({answer})
+        openvino.serialize(variant, compiled)
+        return CompiledVariant(compiled.read_bytes(), compiled.with_suffix(".bin").read_bytes())

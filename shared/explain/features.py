@@ -40,10 +40,10 @@ def by_openvino(half: keras.Model, threads: int = 0) -> Look:
     """
     reference = by_tensorflow(half)
     try:
-        form = compile_for_openvino(half, "features")
-        look = OpenVinoEngine(form.xml, form.weights, threads).answer
+        variant = compile_for_openvino(half, "features")
+        look = OpenVinoEngine(variant.xml, variant.weights, threads).answer
         reason = _difference(look, reference, half.input_shape[1:])
-    except (RuntimeError, ValueError, TypeError, OSError) as error:  # the last: no room to write the form
+    except (RuntimeError, ValueError, TypeError, OSError) as error:  # the last: no room to write the variant
         reason = next(reversed(str(error).strip().splitlines()), type(error).__name__)
     if reason:
         _log.warning("features are left to TensorFlow", reason=reason)

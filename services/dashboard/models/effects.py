@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from services.dashboard.statistics.rates import Rate, rate
-from shared.contracts.scores import ScoredPart, as_array
+from shared.contracts.scores import ScoredSplit, as_array
 from shared.messages import Verdict
 from shared.recipe import Label, Recipe
 from shared.verdict import faults_of, judge
@@ -53,7 +53,7 @@ class Effect(BaseModel):
     labels: list[LabelEffect]
 
 
-def effect_of(recipe: Recipe, part: ScoredPart, thresholds: Mapping[str, float]) -> Effect:
+def effect_of(recipe: Recipe, part: ScoredSplit, thresholds: Mapping[str, float]) -> Effect:
     """Judge scored images by other thresholds.
 
     Args:

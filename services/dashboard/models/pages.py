@@ -43,7 +43,7 @@ OF_WHOLE: Final = {
     "escape_rate": "escapes, of the NG parts",
     "overkill_rate": "overkill, of the ok parts",
 }
-OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "shares", "forms", "precision")
+OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "shares", "variants", "precision")
 Reason = Annotated[str, Form(max_length=500)]
 
 router = APIRouter(include_in_schema=False)

@@ -43,7 +43,7 @@ class ThresholdSets:
         _check(found, thresholds)
         scored = self._scores(recipe, version)
         if scored and scored.labels == found.label_names:
-            return effect_of(found, scored.parts["valid"], thresholds)
+            return effect_of(found, scored.splits["valid"], thresholds)
         return effect_of_curves(found, self._models.get(recipe, version).evaluation or {}, thresholds)
 
     def recipe(self, recipe: str, version: str) -> Recipe:

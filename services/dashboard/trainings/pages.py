@@ -90,7 +90,7 @@ class Filled:
     def _options(self) -> dict[str, JsonValue]:
         options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
         options["shares"] = {part: (self._number(part, float) or 0) / 100 for part in PARTS}
-        options["forms"] = ["fp32", "int8"] if self.form.int8 else ["fp32"]
+        options["variants"] = ["fp32", "int8"] if self.form.int8 else ["fp32"]
         if self.form.learning_rate:
             options["learning_rate"] = self._number("learning_rate", float)
         return options

@@ -15,7 +15,7 @@ from services.trainer.cli.model_commands import commands as model_commands
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.cluster import VARIABLE
 from services.trainer.training.options import model_version_of, read_options, shares_of
-from shared.contracts.bundle import MANIFEST, BundleError, Form
+from shared.contracts.bundle import MANIFEST, BundleError, Variant
 from shared.contracts.training import LARGEST_SEED, Precision, TrainingOptions
 from shared.engines.quiet import import_quietly
 from shared.recipe import ImageSpec, Task
@@ -62,7 +62,7 @@ def train(
     precision: Annotated[Precision, typer.Option(help="Mixed is quicker where the machine has it.")] = Precision.AUTO,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
-    forms: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
+    variants: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
     mistakes: Annotated[int, typer.Option(min=0, max=100, help="The worst, kept for review.")] = DEFAULTS.mistakes,
     report: Annotated[bool, typer.Option(help="Keep report.html with the model.")] = DEFAULTS.report,
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
@@ -83,7 +83,7 @@ def train(
             "precision": precision,
             "seed": seed,
             "shares": shares_of(split),
-            "forms": forms.split(","),
+            "variants": variants.split(","),
             "mistakes": mistakes,
             "report": report,
             "skip_problems": skip_problems,
@@ -107,7 +107,7 @@ def evaluate(
     *,
     model: Model,
     data: Data,
-    form: Annotated[Form, typer.Option(help="Of the network.")] = Form.FP32,
+    variant: Annotated[Variant, typer.Option(help="Of the network.")] = Variant.FP32,
     report: Annotated[Path | None, typer.Option(dir_okay=False, help="Gets the evaluation as JSON.")] = None,
     html: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Gets it as a page, with curves and the worst mistakes.")
@@ -119,7 +119,7 @@ def evaluate(
         for path in filter(None, (report, html)):
             prove_writable(path.parent)
         bench = workbench()
-        with bench.examined(model, data, form, skip_problems=skip_problems) as sitting:
+        with bench.examined(model, data, variant, skip_problems=skip_problems) as sitting:
             typer.echo(bench.summary_of(sitting.evaluation))
             for note in sitting.notes:
                 typer.echo(f"note: {note}")

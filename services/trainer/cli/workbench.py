@@ -37,10 +37,10 @@ from services.trainer.training.naming import version_name
 from services.trainer.training.workers import workers_of
 from shared.contracts.bundle import (
     EVALUATION,
-    FORM_FILES,
     HISTORY,
+    VARIANT_FILES,
     Bundle,
-    Form,
+    Variant,
     read_bundle_folder,
     write_bundle_folder,
 )
@@ -103,14 +103,16 @@ def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None, *,
 
 
 @contextmanager
-def examined(model: Path, data: Path, form: Form = Form.FP32, *, skip_problems: bool = False) -> Iterator[Sitting]:
-    """What a form of a bundle's network says of a folder of labelled images."""
+def examined(
+    model: Path, data: Path, variant: Variant = Variant.FP32, *, skip_problems: bool = False
+) -> Iterator[Sitting]:
+    """What a variant of a bundle's network says of a folder of labelled images."""
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
     exclusive = recipe.task is Task.EXCLUSIVE
     dataset = read_dataset(data, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
-    network, weights = FORM_FILES[form]
+    network, weights = VARIANT_FILES[variant]
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
         ungrouped = replace(dataset, warnings=())  # nothing is split here

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from services.trainer.datasets.held_out import HeldBack, Incomparable, held_back, known_groups, learned_from
 from services.trainer.evaluation.evaluate import Evaluation, Scores, evaluate, is_ng, line_weights
 from services.trainer.promotion.gate import Interrupted
-from shared.contracts.bundle import FORM_FILES, Bundle, BundleError, comparison_key, fastest_form, read_bundle
+from shared.contracts.bundle import VARIANT_FILES, Bundle, BundleError, comparison_key, fastest_variant, read_bundle
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Images, Logits
 from shared.imaging.codec import Image
@@ -81,7 +81,7 @@ class Comparisons:
             return None
 
     def compare(self, recipe: str, baseline: str, candidate: str) -> Comparison:
-        """Measure two versions, each in its compiled form and by its own thresholds, on the candidate's test part.
+        """Measure two versions, each in its compiled variant and by its own thresholds, on the candidate's test part.
 
         Raises:
             Incomparable: a model is not there, they have other labels, or the images can't be had.
@@ -226,7 +226,7 @@ def _scores(bundles: Sequence[Bundle], test: HeldBack, store: ObjectStore, stopp
 
 
 def _engine_of(bundle: Bundle) -> OpenVinoEngine:
-    network, weights = FORM_FILES[fastest_form(bundle)]
+    network, weights = VARIANT_FILES[fastest_variant(bundle)]
     return OpenVinoEngine(bundle.file(network), bundle.file(weights))
 
 

@@ -19,7 +19,7 @@ from services.trainer.promotion.gate import Compare, objections, summary, verdic
 from services.trainer.variants.equality import Equality
 from shared.contracts.bundle import (
     EVALUATION,
-    FORM_FILES,
+    VARIANT_FILES,
     Bundle,
     BundleError,
     ProductionPointer,
@@ -237,16 +237,16 @@ def _refuse_other_than(before: str | None, asked: PromotionRequested, production
 
 
 def _refuse_unproven(bundle: Bundle) -> None:
-    """Only a compiled form that was measured against the trained network, and held, goes to the line."""
+    """Only a compiled variant that was measured against the trained network, and held, goes to the line."""
     try:
-        forms = _Compiled.model_validate_json(bundle.file(EVALUATION)).compiled
+        variants = _Compiled.model_validate_json(bundle.file(EVALUATION)).compiled
     except ValidationError:
         raise Refusal(
-            f"model {bundle.version} does not say whether its compiled form judges alike: train anew"
+            f"model {bundle.version} does not say whether its compiled variant judges alike: train anew"
         ) from None
-    for form in (form for form, files in FORM_FILES.items() if not bundle.files.keys().isdisjoint(files)):
-        if f"openvino_{form}" not in forms:
-            raise Refusal(f"model {bundle.version} does not say whether its {form} form judges alike: train anew")
-    for name, equality in forms.items():
+    for variant in (variant for variant, files in VARIANT_FILES.items() if not bundle.files.keys().isdisjoint(files)):
+        if f"openvino_{variant}" not in variants:
+            raise Refusal(f"model {bundle.version} does not say whether its {variant} variant judges alike: train anew")
+    for name, equality in variants.items():
         if not equality.holds:
             raise Refusal(f"{name} changes {equality.changed_verdicts} of {equality.images} verdicts of its network")

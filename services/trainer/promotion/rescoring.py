@@ -12,8 +12,8 @@ from services.trainer.datasets.held_out import HeldBack, Incomparable, held_back
 from services.trainer.evaluation.evaluate import Scores
 from services.trainer.promotion.comparison import BATCH, StopCheck, prepared
 from services.trainer.promotion.gate import Interrupted
-from shared.contracts.bundle import FORM_FILES, Bundle, Form
-from shared.contracts.scores import ScoredImages, ScoredPart, as_table, read_scores
+from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
+from shared.contracts.scores import ScoredImages, ScoredSplit, as_table, read_scores
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError
 from shared.storage.port import ObjectStore
@@ -25,7 +25,7 @@ PARTS: Final = ("valid", "test")
 def scored_images(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> ScoredImages:
     """The scores of a model.
 
-    A bundle of an older trainer keeps none: then its fp32 form, which was proven equal to the network, judges the
+    A bundle of an older trainer keeps none: then its fp32 variant, which was proven equal to the network, judges the
     images again.
 
     Raises:
@@ -39,18 +39,18 @@ def scored_images(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> Sco
 
 def _measured(bundle: Bundle, store: ObjectStore, stopped: StopCheck) -> ScoredImages:
     valid, test = (held_back(bundle, store, part) for part in PARTS)
-    forms = [form for form, files in FORM_FILES.items() if all(name in bundle.files for name in files)]
-    of_valid = _scores(bundle, forms, valid, store, stopped)
-    (of_test,) = _scores(bundle, [Form.FP32], test, store, stopped)
+    variants = [variant for variant, files in VARIANT_FILES.items() if all(name in bundle.files for name in files)]
+    of_valid = _scores(bundle, variants, valid, store, stopped)
+    (of_test,) = _scores(bundle, [Variant.FP32], test, store, stopped)
     return ScoredImages(
         labels=bundle.recipe.label_names,
-        parts={"valid": _part(valid, of_valid[forms.index(Form.FP32)]), "test": _part(test, of_test)},
-        forms={form: as_table(scores) for form, scores in zip(forms, of_valid, strict=True)},
+        splits={"valid": _part(valid, of_valid[variants.index(Variant.FP32)]), "test": _part(test, of_test)},
+        variants={variant: as_table(scores) for variant, scores in zip(variants, of_valid, strict=True)},
     )
 
 
-def _part(images: HeldBack, scores: Scores) -> ScoredPart:
-    return ScoredPart(
+def _part(images: HeldBack, scores: Scores) -> ScoredSplit:
+    return ScoredSplit(
         names=tuple(image.name for image in images.images),
         groups=tuple(images.groups),
         truth=as_table(images.truth),
@@ -59,13 +59,13 @@ def _part(images: HeldBack, scores: Scores) -> ScoredPart:
 
 
 def _scores(
-    bundle: Bundle, forms: Sequence[Form], images: HeldBack, store: ObjectStore, stopped: StopCheck
+    bundle: Bundle, variants: Sequence[Variant], images: HeldBack, store: ObjectStore, stopped: StopCheck
 ) -> list[Scores]:
-    """What some forms of a network say of some images: (images, labels) each."""
+    """What some variants of a network say of some images: (images, labels) each."""
     said: list[Scores] = []
     try:
-        for form in forms:
-            network, weights = FORM_FILES[form]
+        for variant in variants:
+            network, weights = VARIANT_FILES[variant]
             with closing(OpenVinoEngine(bundle.file(network), bundle.file(weights))) as engine:
                 logits = []
                 for at in range(0, len(images.images), BATCH):

@@ -32,20 +32,20 @@ from services.trainer.training.naming import version_name
 from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
 from shared.contracts.bundle import (
     EVALUATION,
-    FORM_FILES,
     HISTORY,
     MANIFEST,
     RECIPE,
     REPORT,
     SCORES,
+    VARIANT_FILES,
     Bundle,
     BundleError,
-    Form,
+    Variant,
     folder_of,
     read_bundle,
     write_bundle,
 )
-from shared.contracts.scores import ScoredImages, ScoredPart, as_array
+from shared.contracts.scores import ScoredImages, ScoredSplit, as_array
 from shared.messages import ThresholdsKept, ThresholdsRequested
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -125,7 +125,7 @@ class Derived:
         """The version, with every file that thresholds change made again.
 
         Raises:
-            WrongThresholds: the compiled form changes too many verdicts of the network at these thresholds.
+            WrongThresholds: the compiled variant changes too many verdicts of the network at these thresholds.
         """
         changed = {
             RECIPE: self.recipe.to_yaml().encode(),
@@ -151,18 +151,20 @@ class Derived:
         }
 
     def _stays(self, name: str) -> bool:
-        left_out = (file for form, proof in self.proofs.items() if not proof.holds for file in FORM_FILES[form])
+        left_out = (
+            file for variant, proof in self.proofs.items() if not proof.holds for file in VARIANT_FILES[variant]
+        )
         return name not in set(left_out) and not name.startswith(SHOT) and name != REPORT
 
     @cached_property
     def valid(self) -> Examined:
         """The images that chose the thresholds."""
-        return examined(self.recipe, self.scored.parts["valid"])
+        return examined(self.recipe, self.scored.splits["valid"])
 
     @cached_property
     def test(self) -> Examined:
         """The images that nothing was chosen on."""
-        return examined(self.recipe, self.scored.parts["test"])
+        return examined(self.recipe, self.scored.splits["test"])
 
     @cached_property
     def points(self) -> dict[str, OperatingPoints]:
@@ -170,33 +172,33 @@ class Derived:
         return self.valid.operating_points()
 
     @cached_property
-    def proofs(self) -> dict[Form, Proof]:
-        """Of each form of the base that was offered, at the new thresholds.
+    def proofs(self) -> dict[Variant, Proof]:
+        """Of each variant of the base that was offered, at the new thresholds.
 
         Raises:
-            WrongThresholds: of the form in full precision, too many verdicts change.
+            WrongThresholds: of the variant in full precision, too many verdicts change.
         """
         before = _document(self.base)["compiled"]
         found = {}
-        for form in Form:
-            if (told := before.get(f"openvino_{form}")) is None:
+        for variant in Variant:
+            if (told := before.get(f"openvino_{variant}")) is None:
                 continue
-            equality = self._compared(form)
+            equality = self._compared(variant)
             # where no scores of the network are kept, fp32 stands for it here, and differs from it as it did before
             furthest = max(equality["largest_score_difference"], told["largest_score_difference"])
             proof = {"macro_average_precision": 0.0, **told, **equality, "largest_score_difference": furthest}
-            found[form] = Proof.model_validate(proof)
-        if not found[Form.FP32].holds:
+            found[variant] = Proof.model_validate(proof)
+        if not found[Variant.FP32].holds:
             raise WrongThresholds(
                 f"at these thresholds the compiled network is not usable for inference: "
-                f"{changed_verdicts_told(found[Form.FP32])}"
+                f"{changed_verdicts_told(found[Variant.FP32])}"
             )
         return found
 
-    def _compared(self, form: Form) -> dict[str, Any]:
-        if form not in self.scored.forms:
-            raise BundleError(f"{SCORES} of model {self.base.version} lacks its {form} form")
-        scores = as_array(self.scored.forms[form])
+    def _compared(self, variant: Variant) -> dict[str, Any]:
+        if variant not in self.scored.variants:
+            raise BundleError(f"{SCORES} of model {self.base.version} lacks its {variant} variant")
+        scores = as_array(self.scored.variants[variant])
         return compare(self.recipe, self.valid.scores, scores).model_dump()
 
     @cached_property
@@ -217,12 +219,14 @@ class Derived:
     def document(self) -> dict[str, Any]:
         """What `evaluation.json` says: all of the base's that thresholds do not touch, and the rest anew."""
         left_out = {
-            f"openvino_{form}": LeftOut(reason=changed_verdicts_told(proof), proof=proof).model_dump(mode="json")
-            for form, proof in self.proofs.items()
+            f"openvino_{variant}": LeftOut(reason=changed_verdicts_told(proof), proof=proof).model_dump(mode="json")
+            for variant, proof in self.proofs.items()
             if not proof.holds
         }
         offered = {
-            f"openvino_{form}": proof.model_dump(mode="json") for form, proof in self.proofs.items() if proof.holds
+            f"openvino_{variant}": proof.model_dump(mode="json")
+            for variant, proof in self.proofs.items()
+            if proof.holds
         }
         before = _document(self.base)
         return {
@@ -258,7 +262,7 @@ class Derived:
         return render(subject)
 
 
-def examined(recipe: Recipe, part: ScoredPart) -> Examined:
+def examined(recipe: Recipe, part: ScoredSplit) -> Examined:
     """Scored images, as an evaluation takes them: of their pixels nothing is known, nor needed."""
     truth, scores = as_array(part.truth), as_array(part.scores)
     nothing = np.zeros((len(truth), 0, 0, recipe.image.channels), np.uint8)
@@ -274,13 +278,13 @@ def _document(bundle: Bundle) -> dict[str, Any]:
     """What the base says of itself.
 
     Raises:
-        WrongThresholds: not whether its compiled form judges alike.
+        WrongThresholds: not whether its compiled variant judges alike.
     """
     try:
         found: dict[str, Any] = from_json(bundle.file(EVALUATION))
         Proof.model_validate({"macro_average_precision": 0.0, **found["compiled"]["openvino_fp32"]})
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise WrongThresholds(
-            f"model {bundle.version} does not say whether its compiled form judges alike: train anew"
+            f"model {bundle.version} does not say whether its compiled variant judges alike: train anew"
         ) from error
     return found

@@ -30,9 +30,9 @@ from services.trainer.training.checkpoint_callback import Listener, Trained
 from services.trainer.training.fit import ONE_WORKER, fit
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.training.workers import Workers
-from services.trainer.variants.proving import Forms, Reference, calibration_rows, make_forms
-from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Form
-from shared.contracts.scores import Part, ScoredImages, ScoredPart, as_table
+from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
+from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Variant
+from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
 from shared.engines.compile import compile_for_openvino
 from shared.explain.scores import HeatmapScores
@@ -104,7 +104,7 @@ def build(
         UnfitArchitecture: there is no such network, or not for such images.
         WeightsError: the file of weights is not what it should be.
         CheckpointError: the checkpoint is of another training.
-        UnequalForm: the compiled network judges otherwise than the trained one.
+        UnequalVariant: the compiled network judges otherwise than the trained one.
     """
     return _finish(order, *_train(order, scratch, listener, checkpoints, workers), listener)
 
@@ -156,7 +156,7 @@ def _gather(order: Order, scratch: Path) -> _Material:
 
 
 def _finish(order: Order, material: _Material, trained: Trained, listener: Listener) -> Built:
-    """Thresholds and the compiled forms' proof on the validation part, the evaluation on the test part."""
+    """Thresholds and the compiled variants' proof on the validation part, the evaluation on the test part."""
     store, rows, task = material.store, material.rows, order.recipe.task
     listener.on_stage("judging the images held back, and choosing thresholds")
     logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
@@ -167,22 +167,22 @@ def _finish(order: Order, material: _Material, trained: Trained, listener: Liste
     )
     reference = Reference(recipe, store, rows["valid"], logits["valid"], valid.evaluation)
     calibrating = calibration_rows(rows, order.options.seed)
-    listener.on_stage(f"making and proving the forms of inference: {', '.join(order.options.forms)}")
-    forms = make_forms(compile_for_openvino(trained.network), reference, order.options.forms, calibrating)
+    listener.on_stage(f"making and proving the variants of inference: {', '.join(order.options.variants)}")
+    variants = make_variants(compile_for_openvino(trained.network), reference, order.options.variants, calibrating)
     listener.on_stage("measuring heatmaps")
     heatmaps = heatmap_scores(trained.network, recipe, order.folder, [*valid.examples, *test.examples])
     provenance = _provenance(order, store, trained)
     listener.on_stage("writing the evaluation")
-    findings = _Findings(provenance, valid, test, forms, heatmaps, trained, _warnings(order, material, trained))
+    findings = _Findings(provenance, valid, test, variants, heatmaps, trained, _warnings(order, material, trained))
     bundle = pack(
         trained.network,
-        compiled=forms.offered[Form.FP32],
+        compiled=variants.offered[Variant.FP32],
         recipe=recipe,
         evaluation=json.dumps(findings.document, separators=(",", ":")).encode(),
         provenance=provenance,
         extra={
-            **forms.files,
-            SCORES: _scored(valid, test, forms).model_dump_json().encode(),
+            **variants.files,
+            SCORES: _scored(valid, test, variants).model_dump_json().encode(),
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(material.parts, recipe.label_names),
             **findings.mistakes[1],
@@ -199,7 +199,7 @@ class _Findings:
     provenance: Provenance
     valid: Examined
     test: Examined
-    forms: Forms
+    variants: Variants
     heatmaps: HeatmapScores | None
     trained: Trained
     warnings: tuple[str, ...]
@@ -223,7 +223,7 @@ class _Findings:
             "dataset": self.provenance.dataset,
             **self.test.evaluation.model_dump(mode="json"),
             "valid": self.valid.evaluation.model_dump(mode="json"),
-            **_proofs(self.forms),
+            **_proofs(self.variants),
             "heatmaps": self.heatmaps.model_dump(mode="json") if self.heatmaps else None,
             "operating_points": {name: points.model_dump(mode="json") for name, points in self.points.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes[0]],
@@ -249,15 +249,15 @@ class _Findings:
         return render(subject)
 
 
-def _scored(valid: Examined, test: Examined, forms: Forms) -> ScoredImages:
+def _scored(valid: Examined, test: Examined, variants: Variants) -> ScoredImages:
     """What the network said, for whoever moves a threshold later."""
-    said = {form: as_table(scores) for form, scores in forms.scores.items()}
-    parts: dict[Part, ScoredPart] = {"valid": _scored_part(valid), "test": _scored_part(test)}
-    return ScoredImages(labels=valid.recipe.label_names, parts=parts, forms=said)
+    said = {variant: as_table(scores) for variant, scores in variants.scores.items()}
+    splits: dict[Part, ScoredSplit] = {"valid": _scored_part(valid), "test": _scored_part(test)}
+    return ScoredImages(labels=valid.recipe.label_names, splits=splits, variants=said)
 
 
-def _scored_part(part: Examined) -> ScoredPart:
-    return ScoredPart(
+def _scored_part(part: Examined) -> ScoredSplit:
+    return ScoredSplit(
         names=tuple(example.name for example in part.examples),
         groups=tuple(example.group for example in part.examples),
         truth=as_table(part.truth),
@@ -271,11 +271,15 @@ def _warnings(order: Order, material: _Material, trained: Trained) -> tuple[str,
     return tuple(dict.fromkeys([*noticed, *([note] if note else [])]))  # an import has told of some before
 
 
-def _proofs(forms: Forms) -> dict[str, JsonValue]:
-    """What a promotion asks for: it refuses a model with a form below ``compiled`` that does not hold."""
+def _proofs(variants: Variants) -> dict[str, JsonValue]:
+    """What a promotion asks for: it refuses a model with a variant below ``compiled`` that does not hold."""
     return {
-        "compiled": {f"openvino_{form}": proof.model_dump(mode="json") for form, proof in forms.proofs.items()},
-        "not_offered": {f"openvino_{form}": left.model_dump(mode="json") for form, left in forms.left_out.items()},
+        "compiled": {
+            f"openvino_{variant}": proof.model_dump(mode="json") for variant, proof in variants.proofs.items()
+        },
+        "not_offered": {
+            f"openvino_{variant}": left.model_dump(mode="json") for variant, left in variants.left_out.items()
+        },
     }
 
 

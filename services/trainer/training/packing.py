@@ -16,7 +16,7 @@ import keras
 from pydantic import JsonValue
 
 from shared.contracts.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest
-from shared.engines.compile import CompiledForm
+from shared.engines.compile import CompiledVariant
 from shared.explain.network import target_layer_of
 from shared.recipe import Recipe
 
@@ -40,7 +40,7 @@ class Provenance:
 def pack(
     network: keras.Model,
     *,
-    compiled: CompiledForm,
+    compiled: CompiledVariant,
     recipe: Recipe,
     evaluation: bytes,
     provenance: Provenance,
@@ -50,7 +50,7 @@ def pack(
 
     Args:
         network: the trained network.
-        compiled: its form for inference.
+        compiled: its variant for inference.
         recipe: with the thresholds that were chosen for it.
         evaluation: JSON.
         provenance: where it comes from.

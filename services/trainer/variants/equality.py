@@ -1,4 +1,4 @@
-"""How near a compiled form comes to the network that it was made from."""
+"""How near a compiled variant comes to the network that it was made from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Equality(BaseModel):
 
 
 class Proof(Equality):
-    """How near a form comes to the trained network on the validation images, and how good it is there."""
+    """How near a variant comes to the trained network on the validation images, and how good it is there."""
 
     macro_average_precision: float
     moved_by_neighbours: float = Field(0.0, description="the furthest a score is from that of the image alone")
@@ -38,7 +38,7 @@ class Proof(Equality):
 
 
 class LeftOut(BaseModel):
-    """A form that the line is not offered."""
+    """A variant that the line is not offered."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,7 +54,7 @@ def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
     Args:
         recipe: with the thresholds that will judge on the line.
         expected: (images, labels), of the trained network.
-        found: (images, labels), of the compiled form.
+        found: (images, labels), of the compiled variant.
     """
     changed = sum(
         _verdict(recipe, judge(recipe, before)) != _verdict(recipe, judge(recipe, after))
@@ -68,7 +68,7 @@ def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
 
 
 def changed_verdicts_told(proof: Equality) -> str:
-    """Why a form that does not hold must not be used."""
+    """Why a variant that does not hold must not be used."""
     return (
         f"it changes {proof.changed_verdicts} of {proof.images} verdicts "
         f"(scores differ by up to {proof.largest_score_difference:.3f})"

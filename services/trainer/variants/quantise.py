@@ -1,4 +1,4 @@
-"""The int8 form of a network: on the line it needs half the time of the fp32 form or less, and a quarter of the room.
+"""The int8 variant of a network: at most half the time of the fp32 variant, and a quarter of its size.
 
 Post-training quantisation (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286) by NNCF: what each layer gives on some
 images sets the range that its 256 steps cover.
@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from services.trainer.datasets.pixels import PixelStore, Rows
-from shared.engines.compile import CompiledForm
+from shared.engines.compile import CompiledVariant
 from shared.engines.openvino import openvino  # before nncf, which otherwise reports to its maker as well
 
 import nncf  # isort: skip
@@ -47,19 +47,21 @@ class Spared:
 
     description: str
     operations: frozenset[str] = frozenset()
-    """Their names in OpenVINO's form."""
+    """Their names in OpenVINO's variant."""
 
 
-def quantise(form: CompiledForm, store: PixelStore, rows: Rows, spared: frozenset[str] = frozenset()) -> CompiledForm:
-    """Make the int8 form of a network. The same form and images give the same numbers again.
+def quantise(
+    variant: CompiledVariant, store: PixelStore, rows: Rows, spared: frozenset[str] = frozenset()
+) -> CompiledVariant:
+    """Make the int8 variant of a network. The same variant and images give the same numbers again.
 
     Args:
-        form: in full precision.
+        variant: in full precision.
         store: images.
         rows: some hundred of them that are like those of the line.
         spared: names of OpenVINO's operations that stay in full precision, besides the head.
     """
-    network = openvino.Core().read_model(form.xml, form.weights)
+    network = openvino.Core().read_model(variant.xml, variant.weights)
     samples = nncf.Dataset(rows, lambda row: store.prepared(np.array([row])))
     nncf.set_log_level(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):  # it draws bars there
@@ -72,12 +74,12 @@ def quantise(form: CompiledForm, store: PixelStore, rows: Rows, spared: frozense
         )
         path = Path(folder, "quantised.xml")
         openvino.serialize(quantised, path)
-        return CompiledForm(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+        return CompiledVariant(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
-def attempts(form: CompiledForm) -> Iterator[Spared]:
-    """What to spare, from the fastest form to the most careful one."""
-    network = openvino.Core().read_model(form.xml, form.weights)
+def attempts(variant: CompiledVariant) -> Iterator[Spared]:
+    """What to spare, from the fastest variant to the most careful one."""
+    network = openvino.Core().read_model(variant.xml, variant.weights)
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]
     depthwise = _names(each for each in convolutions if each.get_type_name() == DEPTHWISE)
     first_half = _names(convolutions[: len(convolutions) // 2])

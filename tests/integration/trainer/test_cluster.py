@@ -65,7 +65,7 @@ def test_a_cluster_trains_the_model_that_one_process_would_though_it_was_killed_
     alone, together = (cluster.made(name, "history.json") for name in ("alone", "chief"))
     for row, ours in zip(alone, together, strict=True):
         assert ours == pytest.approx(row, rel=1e-3)
-    alone, together = (cluster.made(name, "scores.json")["parts"] for name in ("alone", "chief"))
+    alone, together = (cluster.made(name, "scores.json")["splits"] for name in ("alone", "chief"))
     for part in ("valid", "test"):
         assert together[part]["names"] == alone[part]["names"]
         assert np.array(together[part]["scores"]) == pytest.approx(np.array(alone[part]["scores"]), abs=1e-3)

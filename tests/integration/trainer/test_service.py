@@ -30,7 +30,7 @@ from tests.strokes import STROKES, draw_strokes
 
 pytestmark = pytest.mark.timeout(1500)
 SECONDS = 400.0
-OPTIONS = {"batch_size": 16, "forms": ["fp32"], "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}}
+OPTIONS = {"batch_size": 16, "variants": ["fp32"], "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}}
 
 
 class Line:
@@ -103,7 +103,7 @@ def request(epochs: int, **changes: object) -> TrainingRequested:
             "options": {
                 "epochs": epochs,
                 "batch_size": 16,
-                "forms": ["fp32"],
+                "variants": ["fp32"],
                 "shares": {"train": 0.6, "valid": 0.2, "test": 0.2},
             },
             "promote": True,

@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {
     "epochs": 6,
     "batch_size": 16,
     "shares": {"train": 0.6, "valid": 0.2, "test": 0.2},
-    "forms": ["fp32"],
+    "variants": ["fp32"],
 }
 
 

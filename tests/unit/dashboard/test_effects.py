@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dashboard.models.effects import effect_of, effect_of_curves
-from shared.contracts.scores import ScoredPart
+from shared.contracts.scores import ScoredSplit
 from shared.messages import Verdict
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import judge
@@ -26,10 +26,10 @@ costs: {escape: 10, overkill: 1}
 GOOD, BROKEN = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
 
 
-def part(*rows: tuple[tuple[float, ...], tuple[float, ...]]) -> ScoredPart:
+def part(*rows: tuple[tuple[float, ...], tuple[float, ...]]) -> ScoredSplit:
     """Images, each with what is true of it and its scores."""
     names = tuple(map(str, range(len(rows))))
-    return ScoredPart(
+    return ScoredSplit(
         names=names,
         groups=names,
         truth=tuple(truth for truth, _ in rows),

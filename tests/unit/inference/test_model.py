@@ -1,4 +1,4 @@
-"""Which form of a network a worker runs."""
+"""Which variant of a network a worker runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.models import BIAS, pack, paint_bundle, paint_recipe, painted
 
 IN_FULL = -2.0
 ROUNDED = -3.0
-"""What the two forms say of the first label of a black image: they are told apart by it."""
+"""What the two variants say of the first label of a black image: they are told apart by it."""
 
 
 def bundle_of(*, int8: bool) -> Bundle:
@@ -42,25 +42,25 @@ def bundle_of(*, int8: bool) -> Bundle:
         (True, "int8", ROUNDED),
     ],
 )
-def test_a_worker_runs_the_form_it_is_set_to_and_by_itself_the_fastest(
+def test_a_worker_runs_the_variant_it_is_set_to_and_by_itself_the_fastest(
     int8: bool, wanted: Literal["auto", "fp32", "int8"], expected: float
 ) -> None:
     bundle = bundle_of(int8=int8)
-    model = load_model(bundle, "openvino", threads=1, largest_batch=2, form=wanted)
+    model = load_model(bundle, "openvino", threads=1, largest_batch=2, variant=wanted)
     black = prepare(painted("black"), bundle.recipe.image)
     assert model.engine.logits(black[np.newaxis])[0, 0] == pytest.approx(expected)
-    assert model.form == ("int8" if expected == ROUNDED else "fp32")
+    assert model.variant == ("int8" if expected == ROUNDED else "fp32")
 
 
-def test_an_int8_form_that_judges_an_image_by_its_neighbours_gives_way_to_fp32() -> None:
+def test_an_int8_variant_that_judges_an_image_by_its_neighbours_gives_way_to_fp32() -> None:
     full, unfit = paint_bundle("v1"), paint_bundle("v1", by_the_batch=True)
     files = {**full.files, OPENVINO_INT8: unfit.file(OPENVINO), OPENVINO_INT8_WEIGHTS: unfit.file(OPENVINO_WEIGHTS)}
     bundle = pack(files, paint_recipe(), "v1", target_layer="features")
-    assert load_model(bundle, "openvino", threads=1, largest_batch=4).form == "fp32"
+    assert load_model(bundle, "openvino", threads=1, largest_batch=4).variant == "fp32"
     with pytest.raises(EngineError, match="depends on the other images"):
-        load_model(bundle, "openvino", threads=1, largest_batch=4, form="int8")
+        load_model(bundle, "openvino", threads=1, largest_batch=4, variant="int8")
 
 
-def test_a_model_without_the_form_that_is_asked_for_is_refused_with_what_to_do() -> None:
-    with pytest.raises(BundleError, match="has no int8 form: set INFERENCE_FORM=auto"):
-        load_model(bundle_of(int8=False), "openvino", threads=1, largest_batch=2, form="int8")
+def test_a_model_without_the_variant_that_is_asked_for_is_refused_with_what_to_do() -> None:
+    with pytest.raises(BundleError, match="has no int8 variant: set INFERENCE_VARIANT=auto"):
+        load_model(bundle_of(int8=False), "openvino", threads=1, largest_batch=2, variant="int8")

@@ -26,8 +26,8 @@ MATRIX: Final = 24
 """The most labels of which a table of all against all is still read."""
 
 
-class FormRow(BaseModel):
-    """What `evaluation.json` says of a compiled form."""
+class VariantRow(BaseModel):
+    """What `evaluation.json` says of a compiled variant."""
 
     name: str = ""
     images: int
@@ -105,7 +105,7 @@ class Subject:
     """The images of the mistakes, by file."""
     history: Sequence[Mapping[str, float]] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
-    """Of the training: best epoch, forms, warnings."""
+    """Of the training: best epoch, variants, warnings."""
 
 
 def render(subject: Subject) -> str:
@@ -118,7 +118,7 @@ def render(subject: Subject) -> str:
         evaluation=subject.examined.evaluation,
         numbers=LABEL_NUMBERS,
         matrix=_matrix(subject.examined),
-        forms=form_rows(subject.document),
+        variants=variant_rows(subject.document),
         heatmaps=subject.document.get("heatmaps") or {},
         heatmap_numbers=HEATMAP_NUMBERS,
         warnings=subject.document.get("warnings", []),
@@ -154,11 +154,11 @@ LABEL_NUMBERS: Final = {
 """Of a label, and what they are called on the page."""
 
 
-def form_rows(document: Mapping[str, Any]) -> list[FormRow]:
-    """The compiled forms, those that are offered first."""
-    offered = [FormRow(**{**proof, "name": name}) for name, proof in document.get("compiled", {}).items()]
+def variant_rows(document: Mapping[str, Any]) -> list[VariantRow]:
+    """The compiled variants, those that are offered first."""
+    offered = [VariantRow(**{**proof, "name": name}) for name, proof in document.get("compiled", {}).items()]
     left_out = [
-        FormRow(**{**left["proof"], "name": name, "left_out": left["reason"]})
+        VariantRow(**{**left["proof"], "name": name, "left_out": left["reason"]})
         for name, left in document.get("not_offered", {}).items()
     ]
     return offered + left_out

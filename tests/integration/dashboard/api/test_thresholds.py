@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 
 from shared.contracts import bundle
-from shared.contracts.scores import ScoredImages, ScoredPart
+from shared.contracts.scores import ScoredImages, ScoredSplit
 from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
@@ -21,7 +21,7 @@ LABELS = parse_recipe(RECIPE).label_names
 def put_scores(store: ObjectStore, version: str = "model-1") -> None:
     """Of one part with a break, and of one good part."""
     good, broken = ([float(name == true) for name in LABELS] for true in ("good", "break"))
-    part = ScoredPart(
+    part = ScoredSplit(
         names=("a", "b"),
         groups=("a", "b"),
         truth=(tuple(broken), tuple(good)),
@@ -30,7 +30,7 @@ def put_scores(store: ObjectStore, version: str = "model-1") -> None:
             tuple(0.9 if name == "good" else 0.1 for name in LABELS),
         ),
     )
-    scored = ScoredImages(labels=LABELS, parts={"valid": part, "test": part}, forms={})
+    scored = ScoredImages(labels=LABELS, splits={"valid": part, "test": part}, variants={})
     store.put(f"{bundle.folder_of('seam', version)}/{bundle.SCORES}", scored.model_dump_json().encode())
 
 

@@ -12,7 +12,7 @@ from services.trainer.datasets.tables import Place
 from services.trainer.evaluation.evaluation_run import Examined
 from services.trainer.evaluation.mistakes import SIDE, keep_images
 from services.trainer.evaluation.operating_points import operating_points
-from services.trainer.evaluation.report.page import HEATMAP_NUMBERS, Subject, form_rows, render
+from services.trainer.evaluation.report.page import HEATMAP_NUMBERS, Subject, render, variant_rows
 from services.trainer.evaluation.thresholds import choose_thresholds
 from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
 from shared.imaging.codec import decode, size_of
@@ -137,7 +137,7 @@ def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> N
         "Curves",
         "Thresholds",
         "Training",
-        "Compiled forms",
+        "Compiled variants",
         "Worst mistakes",
     ]
     assert page.count("<svg") == 3 + 4 + 2
@@ -196,9 +196,9 @@ def test_of_very_many_labels_the_worst_recognised_are_drawn() -> None:
     assert "Of 12 labels, the 8 that are recognised worst." in page
 
 
-def test_a_model_without_forms_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
-    assert form_rows({}) == []
+def test_a_model_without_variants_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
+    assert variant_rows({}) == []
     seen = examined(seam, np.array([GOOD, BROKEN] * 6), np.array([GOOD, BROKEN] * 6))
     page = render(Subject("v1", {}, "a folder", seen, "a folder", seen.operating_points()))
     assert "Worst mistakes" not in page
-    assert "Compiled forms" not in page
+    assert "Compiled variants" not in page

@@ -9,7 +9,7 @@ from services.trainer.datasets.versions import keep
 from services.trainer.evaluation.intervals import proportion
 from services.trainer.promotion.comparison import Comparison, Comparisons, Side, differences, judged_alike
 from services.trainer.promotion.gate import objections, summary, worse
-from shared.contracts.bundle import FORM_FILES, Bundle, Form, comparison_key
+from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant, comparison_key
 from shared.contracts.dataset import DatasetVersion, image_key
 from shared.messages import ComparisonRequested
 from shared.recipe import Recipe, parse_recipe
@@ -97,11 +97,13 @@ def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label
     assert found.baseline.learned_from is None
 
 
-def test_the_form_that_the_line_runs_is_measured(
+def test_the_variant_that_the_line_runs_is_measured(
     comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     whole, blind = comparable("v1", dataset), comparable("v1", dataset, BLIND_TO_BREAKS)
-    int8 = dict(zip(FORM_FILES[Form.INT8], (blind.files[name] for name in FORM_FILES[Form.FP32]), strict=True))
+    int8 = dict(
+        zip(VARIANT_FILES[Variant.INT8], (blind.files[name] for name in VARIANT_FILES[Variant.FP32]), strict=True)
+    )
     files = {**whole.files, **int8}
     put(store, Bundle(pack(files, whole.recipe, "v1", "features").manifest, files), comparable("v2", dataset))
     assert comparisons.compare("paint", "v1", "v2").baseline.evaluation.labels["break"].recall == 0

@@ -9,12 +9,12 @@ from services.trainer.promotion.gate import Measuring
 from services.trainer.promotion.registry import Registry
 from shared.contracts.bundle import (
     EVALUATION,
-    FORM_FILES,
     OPENVINO_WEIGHTS,
     RECIPE,
+    VARIANT_FILES,
     Bundle,
     BundleError,
-    Form,
+    Variant,
     production_history,
     production_version,
     version_before,
@@ -42,7 +42,7 @@ def dataset(store: FilesystemStore, tmp_path: Path) -> DatasetVersion:
 
 
 def proven(version: str, changed: int = 0) -> Bundle:
-    """A bundle whose compiled form was measured."""
+    """A bundle whose compiled variant was measured."""
     bundle = paint_bundle(version)
     equality = {"images": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
     evaluation = json.dumps({"compiled": {"openvino_fp32": equality}}).encode()
@@ -291,28 +291,32 @@ def test_a_model_of_another_recipe_is_refused(registry: Registry, store: Filesys
     assert "paint" in reason(registry, "v1", recipe="seam")
 
 
-def test_a_model_without_the_proof_of_its_compiled_form_is_refused(registry: Registry, store: FilesystemStore) -> None:
+def test_a_model_without_the_proof_of_its_compiled_variant_is_refused(
+    registry: Registry, store: FilesystemStore
+) -> None:
     put(store, paint_bundle("v1"))
     assert "no evaluation.json" in reason(registry, "v1")
     bundle = paint_bundle("v2")
     put(store, pack({**bundle.files, EVALUATION: b"{}"}, bundle.recipe, "v2", "features"))
-    assert "does not say whether its compiled form judges alike" in reason(registry, "v2", promotion_id="other")
+    assert "does not say whether its compiled variant judges alike" in reason(registry, "v2", promotion_id="other")
 
 
-def test_every_form_that_a_model_brings_must_be_proven(registry: Registry, store: FilesystemStore) -> None:
+def test_every_variant_that_a_model_brings_must_be_proven(registry: Registry, store: FilesystemStore) -> None:
     nothing = proven("v1")
     empty = json.dumps({"compiled": {}}).encode()
     put(store, pack({**nothing.files, EVALUATION: empty}, nothing.recipe, "v1", "features"))
     told = reason(registry, "v1", force=True, reason="in haste")
-    assert told == "model v1 does not say whether its fp32 form judges alike: train anew"
+    assert told == "model v1 does not say whether its fp32 variant judges alike: train anew"
     half = proven("v2")
-    int8 = dict(zip(FORM_FILES[Form.INT8], (half.files[name] for name in FORM_FILES[Form.FP32]), strict=True))
+    int8 = dict(
+        zip(VARIANT_FILES[Variant.INT8], (half.files[name] for name in VARIANT_FILES[Variant.FP32]), strict=True)
+    )
     put(store, pack({**half.files, **int8}, half.recipe, "v2", "features"))
     told = reason(registry, "v2", promotion_id="other", force=True, reason="in haste")
-    assert told == "model v2 does not say whether its int8 form judges alike: train anew"
+    assert told == "model v2 does not say whether its int8 variant judges alike: train anew"
 
 
-def test_a_compiled_form_that_changes_verdicts_is_refused_even_by_force(
+def test_a_compiled_variant_that_changes_verdicts_is_refused_even_by_force(
     registry: Registry, store: FilesystemStore
 ) -> None:
     put(store, proven("v1", changed=2))

@@ -14,18 +14,18 @@ from services.trainer.promotion.gate import Measuring
 from services.trainer.promotion.threshold_sets import keep_thresholds, with_thresholds
 from shared.contracts.bundle import (
     EVALUATION,
-    FORM_FILES,
     OPENVINO_WEIGHTS,
     REPORT,
     SCORES,
+    VARIANT_FILES,
     Bundle,
-    Form,
+    Variant,
     production_version,
     read_bundle,
 )
 from shared.contracts.dataset import DatasetVersion
 from shared.contracts.promotion import find_decision
-from shared.contracts.scores import ScoredImages, ScoredPart, as_table, read_scores
+from shared.contracts.scores import ScoredImages, ScoredSplit, as_table, read_scores
 from shared.messages import PromotionRefused, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
 from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import parse_recipe
@@ -130,13 +130,13 @@ def test_a_request_that_comes_twice_makes_one_version(store: FilesystemStore, da
     assert derive(store, LOW).manifest == derive(store, LOW).manifest
 
 
-def test_a_form_that_judges_otherwise_at_the_new_thresholds_is_left_out(
+def test_a_variant_that_judges_otherwise_at_the_new_thresholds_is_left_out(
     store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     base = older("v1", dataset)
     truth = np.array([TRUTH["black"]] * 20, np.float32)
     scores = np.tile(np.array([0.9, 0.1, 0.3, 0.1], np.float32), (20, 1))
-    part = ScoredPart(
+    part = ScoredSplit(
         names=tuple(map(str, range(20))),
         groups=tuple(map(str, range(20))),
         truth=as_table(truth),
@@ -145,20 +145,20 @@ def test_a_form_that_judges_otherwise_at_the_new_thresholds_is_left_out(
     rounded = scores + np.array([0, 0, 0.04, 0], np.float32)
     scored = ScoredImages(
         labels=base.recipe.label_names,
-        parts={"valid": part, "test": part},
-        forms={Form.FP32: as_table(scores), Form.INT8: as_table(rounded)},
+        splits={"valid": part, "test": part},
+        variants={Variant.FP32: as_table(scores), Variant.INT8: as_table(rounded)},
     )
     equality = {"images": 20, "largest_score_difference": 0.04, "changed_verdicts": 0}
     told = {"compiled": {"openvino_fp32": equality, "openvino_int8": equality}}
-    files = dict.fromkeys(FORM_FILES[Form.INT8], b"eight bits")
+    files = dict.fromkeys(VARIANT_FILES[Variant.INT8], b"eight bits")
     put(
         store,
         with_files(base, {**files, SCORES: scored.model_dump_json().encode(), EVALUATION: json.dumps(told).encode()}),
     )
-    assert FORM_FILES[Form.INT8][0] in derive(store, {"good": 0.6}).files
+    assert VARIANT_FILES[Variant.INT8][0] in derive(store, {"good": 0.6}).files
     asked = request({"break": 0.32}, thresholds_id="thresholds-2")
     made = read_bundle(store, "paint", keep_thresholds(asked, store, lambda: False).model_version)
-    assert not set(FORM_FILES[Form.INT8]) & set(made.files)
+    assert not set(VARIANT_FILES[Variant.INT8]) & set(made.files)
     evaluation = json.loads(made.files[EVALUATION])
     assert set(evaluation["compiled"]) == {"openvino_fp32"}
     assert evaluation["not_offered"]["openvino_int8"]["reason"].startswith("it changes 20 of 20 verdicts")

@@ -31,7 +31,7 @@ from shared.contracts.bundle import (
     OPENVINO,
     OPENVINO_INT8,
     OPENVINO_WEIGHTS,
-    Form,
+    Variant,
     read_bundle_folder,
     write_bundle_folder,
 )
@@ -177,15 +177,15 @@ def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
     assert len(json.loads(built.bundle.file(HISTORY))) == 6
     scored = read_scores(built.bundle)
     assert scored
-    assert [len(part.names) for part in scored.parts.values()] == [
-        len(built.bundle.files[f"{part}.csv"].splitlines()) - 1 for part in scored.parts
+    assert [len(part.names) for part in scored.splits.values()] == [
+        len(built.bundle.files[f"{part}.csv"].splitlines()) - 1 for part in scored.splits
     ]
-    assert len(scored.forms[Form.FP32]) == len(scored.parts["valid"].names)
+    assert len(scored.variants[Variant.FP32]) == len(scored.splits["valid"].names)
     groups = [set(built.bundle.file(f"{part}.csv").decode().split("\n")[1:-1]) for part in ("train", "valid", "test")]
     assert sum(len(rows) for rows in groups) == 200 == len(set.union(*groups))
 
 
-def test_a_bundle_holds_the_proof_of_its_compiled_form(built: Built) -> None:
+def test_a_bundle_holds_the_proof_of_its_compiled_variant(built: Built) -> None:
     report = json.loads(built.bundle.file(EVALUATION))
     proof = report["compiled"]["openvino_fp32"]
     assert proof["images"] >= 35
@@ -195,7 +195,7 @@ def test_a_bundle_holds_the_proof_of_its_compiled_form(built: Built) -> None:
     assert report["verdict_accuracy"] == built.evaluation.verdict_accuracy
 
 
-def test_a_bundle_says_of_its_int8_form_that_it_judges_alike_or_why_it_is_not_there(built: Built) -> None:
+def test_a_bundle_says_of_its_int8_variant_that_it_judges_alike_or_why_it_is_not_there(built: Built) -> None:
     report = json.loads(built.bundle.file(EVALUATION))
     offered, left_out = report["compiled"].get("openvino_int8"), report["not_offered"].get("openvino_int8")
     assert (offered is None) != (left_out is None)
@@ -356,8 +356,8 @@ def test_a_rare_class_weighs_more() -> None:
     ("given", "expected"),
     [
         ({"epoch": 3}, "option epoch: .*; there are epochs, patience"),
-        ({"forms": ["int8"]}, "option forms: fp32 is always made"),
-        ({"forms": ["fp32", "int4"]}, "option forms.1: Input should be 'fp32' or 'int8'"),
+        ({"variants": ["int8"]}, "option variants: fp32 is always made"),
+        ({"variants": ["fp32", "int4"]}, "option variants.1: Input should be 'fp32' or 'int8'"),
         ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
         ({"epochs": "many"}, "option epochs: .*valid integer"),
         ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),

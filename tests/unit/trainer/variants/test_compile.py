@@ -56,7 +56,7 @@ def bundle_of(recipe: Recipe) -> Bundle:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe, images: np.ndarray) -> None:
+def test_the_compiled_variant_scores_as_the_network_does(name: str, recipe: Recipe, images: np.ndarray) -> None:
     network = architecture_of(name).build(ImageSpec(height=48, width=32), 2)
     compiled = compile_for_openvino(network)
     trained = np.asarray(network(images, training=False))
@@ -70,7 +70,7 @@ def test_the_compiled_form_scores_as_the_network_does(name: str, recipe: Recipe,
     assert equality.changed_verdicts == 0
 
 
-def test_a_form_that_changes_verdicts_is_found(recipe: Recipe) -> None:
+def test_a_variant_that_changes_verdicts_is_found(recipe: Recipe) -> None:
     trained = np.tile(np.array([4, -4], np.float32), (50, 1))
     changed = trained.copy()
     changed[:2, 1] = 4

@@ -13,10 +13,17 @@ from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.validation import engine_logits
 from services.trainer.variants.equality import Proof
-from services.trainer.variants.proving import CALIBRATING, Forms, Reference, UnequalForm, calibration_rows, make_forms
+from services.trainer.variants.proving import (
+    CALIBRATING,
+    Reference,
+    UnequalVariant,
+    Variants,
+    calibration_rows,
+    make_variants,
+)
 from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, attempts, quantise
-from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Form
-from shared.engines.compile import CompiledForm, compile_for_openvino
+from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Variant
+from shared.engines.compile import CompiledVariant, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine, openvino
 from shared.recipe import ImageSpec, Recipe
 from shared.verdict import scores_of
@@ -31,39 +38,43 @@ def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore
 
 
 @pytest.fixture(scope="module")
-def fp32() -> CompiledForm:
+def fp32() -> CompiledVariant:
     keras.utils.set_random_seed(0)  # not every network drawn by lot bears int8 alike
     return compile_for_openvino(architecture_of("compact").build(strokes_recipe().image, 3))
 
 
-def reference(form: CompiledForm, store: PixelStore, recipe: Recipe | None = None, noise: float = 0.0) -> Reference:
-    """A trained network whose logits are those of a form, and noise."""
+def reference(
+    variant: CompiledVariant, store: PixelStore, recipe: Recipe | None = None, noise: float = 0.0
+) -> Reference:
+    """A trained network whose logits are those of a variant, and noise."""
     recipe = recipe or strokes_recipe()
-    logits = engine_logits(OpenVinoEngine(form.xml, form.weights), store, ROWS)
+    logits = engine_logits(OpenVinoEngine(variant.xml, variant.weights), store, ROWS)
     logits += np.random.default_rng(0).normal(0, noise, logits.shape).astype(np.float32)
     groups = [str(row) for row in ROWS]
     found = evaluate(recipe, store.labels[ROWS], scores_of(logits, recipe.task), groups)
     return Reference(recipe, store, ROWS, logits, found)
 
 
-def sure(form: CompiledForm, store: PixelStore) -> Reference:
+def sure(variant: CompiledVariant, store: PixelStore) -> Reference:
     """A network that decides nothing narrowly: its thresholds are far from every score."""
     recipe = strokes_recipe()
     labels = tuple(label.model_copy(update={"threshold": 0.999}) for label in recipe.labels)
-    return reference(form, store, recipe.model_copy(update={"labels": labels}))
+    return reference(variant, store, recipe.model_copy(update={"labels": labels}))
 
 
-def test_an_int8_form_that_judges_alike_is_offered_with_its_proof(fp32: CompiledForm, store: PixelStore) -> None:
-    forms = make_forms(fp32, sure(fp32, store), (Form.FP32, Form.INT8), ROWS)
-    assert set(forms.files) == {OPENVINO, OPENVINO_WEIGHTS, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS}
-    proof = forms.proofs[Form.INT8]
+def test_an_int8_variant_that_judges_alike_is_offered_with_its_proof(fp32: CompiledVariant, store: PixelStore) -> None:
+    variants = make_variants(fp32, sure(fp32, store), (Variant.FP32, Variant.INT8), ROWS)
+    assert set(variants.files) == {OPENVINO, OPENVINO_WEIGHTS, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS}
+    proof = variants.proofs[Variant.INT8]
     assert (proof.images, proof.changed_verdicts) == (100, 0)
     assert 0 < proof.largest_score_difference < 0.2
-    assert not forms.left_out
-    assert len(forms.files[OPENVINO_INT8_WEIGHTS]) < 0.35 * len(forms.files[OPENVINO_WEIGHTS])
+    assert not variants.left_out
+    assert len(variants.files[OPENVINO_INT8_WEIGHTS]) < 0.35 * len(variants.files[OPENVINO_WEIGHTS])
 
 
-def test_an_int8_form_that_changes_verdicts_is_left_out_with_the_reason(store: PixelStore, fp32: CompiledForm) -> None:
+def test_an_int8_variant_that_changes_verdicts_is_left_out_with_the_reason(
+    store: PixelStore, fp32: CompiledVariant
+) -> None:
     held = reference(fp32, store)
     middles = np.median(scores_of(held.logits, held.recipe.task), axis=0)
     labels = tuple(
@@ -71,16 +82,16 @@ def test_an_int8_form_that_changes_verdicts_is_left_out_with_the_reason(store: P
         for label, middle in zip(held.recipe.labels, middles, strict=True)
     )
     narrow = Reference(held.recipe.model_copy(update={"labels": labels}), store, ROWS, held.logits, held.evaluation)
-    forms = make_forms(fp32, narrow, (Form.FP32, Form.INT8), ROWS)
-    assert set(forms.files) == {OPENVINO, OPENVINO_WEIGHTS}
-    assert Form.INT8 not in forms.proofs
-    left = forms.left_out[Form.INT8]
+    variants = make_variants(fp32, narrow, (Variant.FP32, Variant.INT8), ROWS)
+    assert set(variants.files) == {OPENVINO, OPENVINO_WEIGHTS}
+    assert Variant.INT8 not in variants.proofs
+    left = variants.left_out[Variant.INT8]
     assert left.proof.changed_verdicts > 1
     assert f"it changes {left.proof.changed_verdicts} of 100 verdicts" in left.reason
 
 
-def test_a_form_whose_metric_falls_below_the_networks_interval_is_refused(
-    fp32: CompiledForm, store: PixelStore
+def test_a_variant_whose_metric_falls_below_the_networks_interval_is_refused(
+    fp32: CompiledVariant, store: PixelStore
 ) -> None:
     held = sure(fp32, store)
     low, _ = held.evaluation.intervals["macro_average_precision"]
@@ -94,28 +105,30 @@ def test_a_form_whose_metric_falls_below_the_networks_interval_is_refused(
     assert "its macro average precision is" in str(held.objection(worse))
 
 
-def test_a_network_that_can_not_be_compiled_alike_is_no_model(fp32: CompiledForm, store: PixelStore) -> None:
-    with pytest.raises(UnequalForm, match="not usable for inference: it changes"):
-        make_forms(fp32, reference(fp32, store, noise=5.0), (Form.FP32,), ROWS)
+def test_a_network_that_can_not_be_compiled_alike_is_no_model(fp32: CompiledVariant, store: PixelStore) -> None:
+    with pytest.raises(UnequalVariant, match="not usable for inference: it changes"):
+        make_variants(fp32, reference(fp32, store, noise=5.0), (Variant.FP32,), ROWS)
 
 
-def test_what_was_not_asked_for_is_not_made(fp32: CompiledForm, store: PixelStore) -> None:
-    forms = make_forms(fp32, sure(fp32, store), (Form.FP32,), ROWS)
-    assert forms == Forms({Form.FP32: fp32}, {Form.FP32: forms.proofs[Form.FP32]})
+def test_what_was_not_asked_for_is_not_made(fp32: CompiledVariant, store: PixelStore) -> None:
+    variants = make_variants(fp32, sure(fp32, store), (Variant.FP32,), ROWS)
+    assert variants == Variants({Variant.FP32: fp32}, {Variant.FP32: variants.proofs[Variant.FP32]})
 
 
-def test_the_same_images_give_the_same_int8_form(fp32: CompiledForm, store: PixelStore) -> None:
+def test_the_same_images_give_the_same_int8_variant(fp32: CompiledVariant, store: PixelStore) -> None:
     first, second = (quantise(fp32, store, ROWS[:30]) for _ in range(2))
     assert first.weights == second.weights
-    one, other = (engine_logits(OpenVinoEngine(form.xml, form.weights), store, ROWS) for form in (first, second))
+    one, other = (
+        engine_logits(OpenVinoEngine(variant.xml, variant.weights), store, ROWS) for variant in (first, second)
+    )
     assert np.array_equal(one, other)
 
 
 def test_weights_leave_a_bit_free_so_that_every_processor_gives_the_same_scores(
-    fp32: CompiledForm, store: PixelStore
+    fp32: CompiledVariant, store: PixelStore
 ) -> None:
-    form = quantise(fp32, store, ROWS[:20])
-    network = openvino.Core().read_model(form.xml, form.weights)
+    variant = quantise(fp32, store, ROWS[:20])
+    network = openvino.Core().read_model(variant.xml, variant.weights)
     eight_bits = [
         operation.data
         for operation in network.get_ops()
@@ -125,7 +138,7 @@ def test_weights_leave_a_bit_free_so_that_every_processor_gives_the_same_scores(
     assert max(int(np.abs(values.astype(int)).max()) for values in eight_bits) <= 64
 
 
-def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: CompiledForm) -> None:
+def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: CompiledVariant) -> None:
     lite0 = architecture_of("efficientnet-lite0").build(ImageSpec(height=32, width=32), 2)
     spared = [each.operations for each in attempts(compile_for_openvino(lite0))]
     assert len(spared) == 3
@@ -134,7 +147,7 @@ def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: Compile
     assert len(list(attempts(fp32))) == 2
 
 
-def test_what_is_spared_stays_in_full_precision(fp32: CompiledForm, store: PixelStore) -> None:
+def test_what_is_spared_stays_in_full_precision(fp32: CompiledVariant, store: PixelStore) -> None:
     last = list(attempts(fp32))[-1]
     everything = _in_int8(quantise(fp32, store, ROWS[:30]))
     the_rest = _in_int8(quantise(fp32, store, ROWS[:30], last.operations))
@@ -143,9 +156,9 @@ def test_what_is_spared_stays_in_full_precision(fp32: CompiledForm, store: Pixel
     assert the_rest == everything - last.operations
 
 
-def _in_int8(form: CompiledForm) -> set[str]:
+def _in_int8(variant: CompiledVariant) -> set[str]:
     """Names of the convolutions whose weights are integers."""
-    network = openvino.Core().read_model(form.xml, form.weights)
+    network = openvino.Core().read_model(variant.xml, variant.weights)
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]
     return {each.get_friendly_name() for each in convolutions if _weights_of(each).get_element_type().size == 1}
 
@@ -169,7 +182,7 @@ def test_the_ranges_come_from_validation_images_and_where_these_are_few_from_tra
     assert few.max() < 3000
 
 
-def test_quantising_writes_nothing_and_reports_to_nobody(fp32: CompiledForm, store: PixelStore) -> None:
+def test_quantising_writes_nothing_and_reports_to_nobody(fp32: CompiledVariant, store: PixelStore) -> None:
     said = io.StringIO()
     with redirect_stdout(said):
         quantise(fp32, store, ROWS[:5])
