@@ -41,7 +41,7 @@ SIZE: Final = ViewportSize(width=1280, height=800)
 QUALITY: Final = 82
 PATIENCE_SECONDS: Final = 900.0
 LABELLED: Final = 60
-"""Frames of the video that plays, before the desk is photographed."""
+"""Frames of the video that plays, before the labelling session is photographed."""
 SETTLE_MILLISECONDS: Final = 4000
 """For images and charts to be there: a live page never comes to rest."""
 
@@ -68,7 +68,7 @@ def screenshots(
         _wait_for(address, frames)
         browser = playwright.chromium.launch(executable_path=chromium)
         model = _model(address)
-        found = {"desk": _label(address), "frame": f"/frames/{_last_break(address)}"}
+        found = {"session": _label(address), "frame": f"/frames/{_last_break(address)}"}
         for name, path in {**PAGES, **found, "model": model, "thresholds": f"{model}/thresholds"}.items():
             _photograph(browser, address + path, out / f"{name}.jpg", "light")
         _photograph(browser, address, out / "line-dark.jpg", "dark")
@@ -115,7 +115,7 @@ def _model(address: str) -> str:
 
 
 def _label(address: str) -> str:
-    """Upload the video that plays, label its beginning by its table, and return where labelling goes on."""
+    """Upload the video that plays, label its beginning by its table, and return the address of the session."""
     video = seam_video(Path("var/videos"))
     client = httpx.Client(base_url=address, timeout=120)
     with video.open("rb") as file:
@@ -125,8 +125,8 @@ def _label(address: str) -> str:
     source, labels = uploaded.json()["source"], [label["name"] for label in uploaded.json()["labels"]]
     with video.with_suffix(".csv").open(newline="", encoding="utf-8") as table:
         for number, row in enumerate(islice(csv.DictReader(table), LABELLED)):
-            said = {name: row[name] == "True" for name in labels}
-            client.post(f"/api/labelling/sources/{source}/labels", json={"frames": [str(number)], "labels": said})
+            labelled = {name: row[name] == "True" for name in labels}
+            client.post(f"/api/labelling/sources/{source}/labels", json={"frames": [str(number)], "labels": labelled})
     return f"/labelling/{source}?queue=all&frame={LABELLED - 2}"
 
 

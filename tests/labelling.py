@@ -1,4 +1,4 @@
-"""What tests of labelling share: image files that bear numbers, records, and uploads."""
+"""What tests of labelling share: image files that show numbers, annotations, and uploads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 from ulid import ULID
 
-from services.dashboard.labelling.annotations.annotation import Judged, Labels, Reading, Record
+from services.dashboard.labelling.annotations.annotation import Annotation, AnnotationKind, InspectedFrame, Labels
 from shared.imaging.codec import decode, encode
 from shared.messages import Finding, FrameIdentity
 from tests.camera_videos import image_of, number_of
@@ -18,38 +18,38 @@ BEGAN = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def jpeg(number: int) -> bytes:
-    """An image file that bears a number."""
+    """Return an image file that shows a number."""
     return encode(image_of(number), "jpeg")
 
 
 def number_in(content: bytes) -> int:
-    """The number that an image file bears."""
+    """Return the number that an image file shows."""
     return number_of(decode(content))
 
 
 def labels(*true: str) -> Labels:
-    """Of the recipe of `tests.verdicts`."""
+    """Return labels of the recipe of `tests.verdicts`."""
     return {name: name in true for name in LABELS}
 
 
-def record(*frames: str, by: str = "ann", after: int = 0, reading: str = "first", **changes: object) -> Record:
-    """What a person said, so many seconds from now; good, if nothing else is said."""
+def annotation(*frames: str, by: str = "ann", after: int = 0, kind: str = "first", **changes: object) -> Annotation:
+    """Return an annotation made this many seconds from now; good by default."""
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=after)
-    said = {
+    fields = {
         "id": str(ULID.from_datetime(at)),
         "source": "video-1",
-        "reading": Reading(reading),
+        "kind": AnnotationKind(kind),
         "by": by,
         "at": at,
         "frames": frames or ("0",),
         "labels": labels("good"),
         **changes,
     }
-    return Record.model_validate(said)
+    return Annotation.model_validate(fields)
 
 
-def judged(number: int, *, part: str | None = None, after: float = 0, **scores: float) -> Judged:
-    """What the line said of a frame; absent from the scores is what is far from its threshold."""
+def inspected(number: int, *, part: str | None = None, after: float = 0, **scores: float) -> InspectedFrame:
+    """Return an inspected frame; scores that are not given are far from their threshold."""
     frame = FrameIdentity(
         frame_id=f"01JF6Z6TX4W8E1V2M6C3N9Q7RB-{number:09d}",
         line="line-1",
@@ -62,11 +62,12 @@ def judged(number: int, *, part: str | None = None, after: float = 0, **scores: 
         name: Finding(score=scores.get(name, 0.02), threshold=0.5, present=scores.get(name, 0.02) >= 0.5)
         for name in LABELS
     }
-    return Judged(frame=frame, image_key=f"{frame.storage_key}/image.jpg", model_version="model-1", findings=findings)
+    image_key = f"{frame.storage_key}/image.jpg"
+    return InspectedFrame(frame=frame, image_key=image_key, model_version="model-1", findings=findings)
 
 
 def upload(client: httpx.Client, path: Path, **fields: str) -> httpx.Response:
-    """A video by the API."""
+    """Upload a video to the API."""
     with path.open("rb") as file:
         return client.post(
             "/api/labelling/videos", files={"files": (path.name, file)}, data={"recipe_yaml": RECIPE, **fields}

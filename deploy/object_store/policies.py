@@ -20,8 +20,6 @@ class Rights:
     """reads and writes the audit log"""
 
 
-LABELLED: Final = ("datasets/*/building.json", "datasets/*.csv", "datasets/*/images/*")
-"""A dataset that is made of labels."""
 VERSIONED: Final = ("datasets/*/versions/*", "datasets/images/*")
 """Dataset versions and their images."""
 
@@ -46,8 +44,8 @@ RIGHTS: Final = {
             "people/*",
             "labelling/*",
         ),
-        writes=(*LABELLED, *VERSIONED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
-        deletes=(*LABELLED, "verdicts/*", "parked/*", "marks/*", "labelling/videos/*"),
+        writes=(*VERSIONED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
+        deletes=("verdicts/*", "parked/*", "marks/*", "labelling/videos/*"),
         audits=True,
     ),
 }

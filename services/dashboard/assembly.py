@@ -30,7 +30,7 @@ from services.dashboard.ingest.commands import Commands
 from services.dashboard.ingest.consumer import Intake
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
-from services.dashboard.labelling.assembly import LabellingRoom
+from services.dashboard.labelling.services import LabellingServices
 from services.dashboard.labelling.videos.repository import sweep
 from services.dashboard.lines.parked_frames import ParkedFrames
 from services.dashboard.lines.schemas import WorkerView
@@ -154,7 +154,7 @@ class Dashboard:
         for join in (*(intake.join for intake in self.intakes), self.upkeep.join):
             join(max(0.0, until - time.monotonic()))
 
-    def _services(self) -> tuple[Services, Hub, LabellingRoom]:
+    def _services(self) -> tuple[Services, Hub, LabellingServices]:
         """Build the services that the endpoints use."""
         asked, store, settings = self._asked, self._asked_store, self._settings
         commands = Commands(
@@ -185,7 +185,7 @@ class Dashboard:
         parked.prepare()
         marks = Marks(store, asked.frames)
         hub = Hub(self._asked_redis, self._keys, sources)
-        labelling = LabellingRoom(
+        labelling = LabellingServices(
             store,
             asked.frames,
             asked.lines,

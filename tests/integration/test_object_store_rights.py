@@ -32,8 +32,6 @@ KEYS: Final = (
     "models/seam/production/00000001.json",
     "datasets/seam/versions/1.json",
     "datasets/images/0f1e",
-    "datasets/seam/labels.csv",
-    "datasets/seam/images/1.jpg",
     "trainings/t-1/checkpoint.npz",
     "errands/e-1/request.json",
     "thresholds/seam/t-1.json",
@@ -42,7 +40,7 @@ KEYS: Final = (
     "parked/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json",
     "marks/line-1/2026-01-31/1.json",
     "people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json",
-    "labelling/records/video/01/1.json",
+    "labelling/annotations/video/01/1.json",
     "labelling/videos/f-1/manifest.json",
     "audit/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB.written.json",
 )

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from services.camera.errors import CameraError
 from services.camera.sources.video_file import VideoFile
 from services.dashboard.ingest.archive import DamagedSegment, read_segment
-from services.dashboard.labelling.videos.inspection import look_through
-from services.dashboard.labelling.videos.reader import UnreadableVideo
+from services.dashboard.labelling.videos.scan import scan
 from shared.contracts.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
 from shared.contracts.scores import parse_scores
 from shared.imaging.codec import encode
+from shared.imaging.video import UnreadableVideo
 from shared.settings import ServiceSettings
 from shared.storage.filesystem import FilesystemStore
 from tests.bounded import run_bounded
@@ -103,7 +103,7 @@ def uploads() -> None:
     with folder() as place:
         for each in (*mutations([zipped(images)], 100), *(zipped([image]) for image in inner)):
             (place / "upload").write_bytes(each)
-            broken += refused(lambda: look_through(place / "upload"), UnreadableVideo)
+            broken += refused(lambda: scan(place / "upload"), UnreadableVideo)
     assert 100 < broken < 200, broken
 
 

@@ -18,8 +18,8 @@ from services.dashboard.access.repository import Register
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.frames.marks import Mark, Marks
 from services.dashboard.ingest.compaction import compact
-from services.dashboard.labelling.annotations.log import Ledger
-from services.dashboard.labelling.videos.repository import Video, Videos
+from services.dashboard.labelling.annotations.repository import AnnotationRepository
+from services.dashboard.labelling.videos.repository import Video, VideoRepository
 from services.dashboard.models.moves import Moves
 from services.dashboard.models.service import ModelsService
 from services.dashboard.store.announcer import Announcer
@@ -32,7 +32,7 @@ from shared.messages import PromotionRefused
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.records import unreadable
 from tests.dashboards import put_model
-from tests.labelling import record
+from tests.labelling import annotation
 from tests.messages import training_requested
 from tests.verdicts import RECIPE, Line
 
@@ -75,10 +75,10 @@ def marks(store: FilesystemStore) -> list[Any]:
 
 
 def labels(store: FilesystemStore) -> list[Any]:
-    if not list(store.keys("labelling/records/")):
-        Ledger(store).append(record("3"))
-    ledger = Ledger(store)
-    return [each.by for source in ledger.sources() for each in ledger.history(source).records]
+    if not list(store.keys("labelling/annotations/")):
+        AnnotationRepository(store).append(annotation("3"))
+    repository = AnnotationRepository(store)
+    return [each.by for source in repository.sources() for each in repository.log(source).annotations]
 
 
 def videos(store: FilesystemStore) -> list[Any]:
@@ -99,7 +99,7 @@ def videos(store: FilesystemStore) -> list[Any]:
     )
     if not list(store.keys("labelling/videos/")):
         store.put(f"labelling/videos/{video.id}/video.json", video.model_dump_json().encode())
-    return [video.uploaded_by for video in Videos(store).all()]
+    return [video.uploaded_by for video in VideoRepository(store).all()]
 
 
 def models(store: FilesystemStore) -> list[Any]:
@@ -160,7 +160,7 @@ FOLDS: dict[str, tuple[Look, list[str]]] = {
     "people": (people, ["people/7ZZZZZZZZZZZZZZZZZZZZZZZZZ.json", f"people/{ULID()}.json", "people/stray.json"]),
     "audit": (audit, [f"audit/{TODAY}/{ULID()}.json", f"audit/{TODAY}/stray.json"]),
     "marks": (marks, ["marks/line-1/2026-01-02/x.json", "marks/stray"]),
-    "labels": (labels, [f"labelling/records/video-1/00000000/{ULID()}.json", "labelling/records/stray"]),
+    "labels": (labels, [f"labelling/annotations/video-1/00000000/{ULID()}.json", "labelling/annotations/stray"]),
     "videos": (videos, [f"labelling/videos/{ULID()}/video.json", "labelling/videos/stray"]),
     "models": (models, ["models/seam/model-2/manifest.json", "models/stray"]),
     "promotions": (promotions, ["promotions/seam/stray.json"]),

@@ -47,8 +47,7 @@ class DatasetList(BaseModel):
 
     datasets: list[str] = Field(description="that have versions")
     tables: list[str] = Field(
-        description="that lie there as tables, such as labelling makes: a training names `datasets/<name>`, "
-        "and keeps what is there as a version"
+        description="that lie there as tables: a training names `datasets/<name>`, and keeps what is there as a version"
     )
     next: Next
 

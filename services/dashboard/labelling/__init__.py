@@ -1,1 +1,1 @@
-"""Labelling: what people say about the frames of videos and of the line."""
+"""Labelling: people annotate frames of videos and lines, and datasets are made of the labels."""

@@ -1,4 +1,4 @@
-"""The pages of labelling: what there is to label, the desk, who said what, and how far people agree."""
+"""The pages of labelling: the sources, the labelling session, the history, and the agreement."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.access import Audited, Engineer, Viewer
-from services.dashboard.labelling.annotations.annotation import FrameKey, Reading, RecordId, SourceId
-from services.dashboard.labelling.assembly import LabellingRoom
-from services.dashboard.labelling.endpoints import Labelling, Making, SourceName
-from services.dashboard.labelling.schemas import DatasetOrder, Queue
-from services.dashboard.labelling.service import LabellingService, Wanted
+from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, FrameKey, SourceId
+from services.dashboard.labelling.endpoints import Labelling, Services, SourcePath
+from services.dashboard.labelling.schemas import DatasetRequest, FrameQueue
+from services.dashboard.labelling.service import AnnotationFilter
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
@@ -23,114 +22,117 @@ from services.dashboard.web.templating import Clock, show
 from shared.messages import Name
 
 QUEUES: Final = {
-    Queue.ALL: "All frames",
-    Queue.UNLABELLED: "Not labelled yet",
-    Queue.LABELLED: "Labelled",
-    Queue.MARKED: "Marked as wrong",
-    Queue.UNCERTAIN: "Model unsure",
-    Queue.DISAGREEMENT: "Labelled otherwise than judged",
-    Queue.SECOND: "Second reading",
-    Queue.CONTRADICTIONS: "Contradictions to settle",
+    FrameQueue.ALL: "All frames",
+    FrameQueue.UNLABELLED: "Not labelled yet",
+    FrameQueue.LABELLED: "Labelled",
+    FrameQueue.MARKED: "Marked as wrong",
+    FrameQueue.UNCERTAIN: "Model unsure",
+    FrameQueue.DISAGREEMENT: "Labelled otherwise than inspected",
+    FrameQueue.SECOND: "Second annotation",
+    FrameQueue.CONTRADICTIONS: "Contradictions",
 }
-READINGS: Final = {Reading.FIRST: "first", Reading.SECOND: "second", Reading.SETTLED: "settled"}
-RECORDS: Final = 100
+ANNOTATIONS: Final = 100
+"""On one page of the history."""
 SOURCES: Final = 200
-"""As many as one dataset can be made of."""
-_SOURCE: Final = TypeAdapter[str](SourceId)
+"""On one page: as many as one dataset can be made of."""
+_SOURCE_ID: Final = TypeAdapter[str](SourceId)
 
 router = APIRouter(include_in_schema=False)
 
 
-def _part(before: Before = None) -> Paging:
+def _paging(before: Before = None) -> Paging:
     return Paging(place_of(before), SOURCES)
 
 
-Part = Annotated[Paging, Depends(_part)]
+PagedSources = Annotated[Paging, Depends(_paging)]
 
 
 @router.get("/labelling")
-def show_sources(request: Request, labelling: Labelling, part: Part) -> HTMLResponse:
-    """What there is to label, and how far people are."""
-    return _overview(request, labelling, part)
+def show_sources(request: Request, services: Services, paging: PagedSources) -> HTMLResponse:
+    """Show the sources, and how many of their frames are labelled."""
+    return _show_sources(request, services, paging)
 
 
 @router.post("/labelling/datasets")
 def make_dataset(
     request: Request,
-    labelling: Labelling,
-    datasets: Making,
+    services: Services,
     caller: Engineer,
     audit: Audited,
     *,
-    part: Part,
+    paging: PagedSources,
     name: Annotated[str, Form(max_length=64)] = "",
     sources: Annotated[list[str] | None, Form()] = None,
 ) -> HTMLResponse:
-    """Make a dataset of what is labelled, then show the page again."""
+    """Make a dataset version of labelled frames, then show the sources again."""
     try:
-        order = DatasetOrder(name=name.strip(), sources=sources or [])
-        with audit.recording("dataset.make", f"datasets/{order.name}", caller.name, sources=list(order.sources)):
-            made = datasets.make(order)
+        body = DatasetRequest(name=name.strip(), sources=sources or [])
+        subject = f"datasets/{body.name}"
+        with (
+            services.export_slots.slot(),
+            audit.recording("dataset.make", subject, caller.name, sources=list(body.sources)),
+        ):
+            made = services.exports.make_dataset(body, by=caller.name)
     except ValidationError:
         text = "Choose one source or more, and a name of letters, digits, _ and -"
-        return _overview(request, labelling, part, chosen=sources, name=name, refused=text)
+        return _show_sources(request, services, paging, chosen=sources, name=name, refused=text)
     except Problem as problem:
-        return _overview(request, labelling, part, chosen=sources, name=name, refused=problem.details.detail)
-    return _overview(request, labelling, part, made=made)
+        return _show_sources(request, services, paging, chosen=sources, name=name, refused=problem.details.detail)
+    return _show_sources(request, services, paging, made=made)
 
 
 @router.get("/labelling/history")
 def show_history(
-    request: Request, labelling: Labelling, fields: Fields, before: Annotated[RecordId | None, Query()] = None
+    request: Request, labelling: Labelling, fields: Fields, before: Annotated[AnnotationId | None, Query()] = None
 ) -> HTMLResponse:
-    """Who labelled what when."""
+    """Show who labelled what and when."""
     context: dict[str, Any] = {
         "fields": fields,
         "sources": labelling.names(),
         "people": labelling.people(),
-        "readings": READINGS,
+        "kinds": [kind.value for kind in AnnotationKind],
     }
     try:
-        page = labelling.records(_wanted(fields, service_of(request, Clock)), before, RECORDS)
+        page = labelling.annotations(_filter_of(fields, service_of(request, Clock)), before, ANNOTATIONS)
     except Problem as problem:
-        return show(request, "labelled.html", "labelling", problem=problem.details, **context)
-    return show(request, "labelled.html", "labelling", found=page, **context)
+        return show(request, "annotations.html", "labelling", problem=problem.details, **context)
+    return show(request, "annotations.html", "labelling", found=page, **context)
 
 
 @router.get("/labelling/{source}")
-def show_desk(
+def show_session(
     request: Request,
     labelling: Labelling,
-    source: SourceName,
+    source: SourcePath,
     caller: Viewer,
     *,
-    queue: Annotated[Queue | None, Query()] = None,
+    queue: Annotated[FrameQueue | None, Query()] = None,
     line: Annotated[Name | None, Query()] = None,
     frame: Annotated[FrameKey | None, Query()] = None,
 ) -> HTMLResponse:
-    """The desk at which frames are labelled; without a place, at the first frame that nobody labelled."""
+    """Show the labelling session of a queue, at the requested frame or at the first unlabelled one."""
     view = labelling.source(source)
     chosen = queue or view.queues[0]
     page = labelling.queue(source, chosen, by=caller.name, line=line, limit=1)
-    place = labelling.place_in_video(source, frame) if chosen is Queue.ALL else 0
+    place = labelling.place_in_video(source, frame) if chosen is FrameQueue.ALL else 0
     return show(
         request,
-        "desk.html",
+        "session.html",
         "labelling",
         source=view,
         queue=chosen,
         queues=QUEUES,
-        work=page,
+        frames=page,
         place=place,
         line=line,
         lines=[] if view.video else labelling.lines(),
-        wanted=frame if chosen is not Queue.ALL else None,
+        requested=frame if chosen is not FrameQueue.ALL else None,
     )
 
 
 @router.get("/labelling/{source}/agreement")
-def show_agreement(request: Request, labelling: Labelling, source: SourceName) -> HTMLResponse:
-    """How far two people agree, and where they contradict each other."""
+def show_agreement(request: Request, labelling: Labelling, source: SourcePath) -> HTMLResponse:
+    """Show how far two people agree, and the contradictions."""
     return show(
         request,
         "agreement.html",
@@ -140,38 +142,37 @@ def show_agreement(request: Request, labelling: Labelling, source: SourceName) -
     )
 
 
-def _overview(request: Request, labelling: LabellingService, part: Paging, **context: Any) -> HTMLResponse:
-    room = service_of(request, LabellingRoom)
+def _show_sources(request: Request, services: Services, paging: Paging, **context: Any) -> HTMLResponse:
     clock = service_of(request, Clock)
     return show(
         request,
-        "labelling.html",
+        "sources.html",
         "labelling",
-        found=labelling.sources(part),
-        fields=FormFields({"before": cursor_of(part.after)} if part.after else {}),
-        recipes=labelling.recipes(),
+        found=services.labelling.sources(paging),
+        fields=FormFields({"before": cursor_of(paging.after)} if paging.after else {}),
+        recipes=services.labelling.recipes(),
         queues=QUEUES,
-        upload_bytes=room.upload_bytes,
+        upload_bytes=services.upload_bytes,
         suggested=clock(datetime.now(UTC), "labelled-%Y-%m-%d"),
         **context,
     )
 
 
-def _wanted(fields: FormFields, clock: Clock) -> Wanted:
-    """What the form asks for.
+def _filter_of(fields: FormFields, clock: Clock) -> AnnotationFilter:
+    """Return the filter of the form.
 
     Raises:
-        Problem: 422: a field has no value of its kind.
+        Problem: 422: a field has a value that it can't have.
     """
     try:
-        source, reading = fields.get("source"), fields.get("reading")
-        return Wanted(
-            source=_SOURCE.validate_python(source) if source else None,
+        source, kind = fields.get("source"), fields.get("kind")
+        return AnnotationFilter(
+            source=_SOURCE_ID.validate_python(source) if source else None,
             by=fields.get("by"),
             label=fields.get("label"),
-            reading=Reading(reading) if reading else None,
+            kind=AnnotationKind(kind) if kind else None,
             first=fields.time("from", clock),
             last=fields.time("to", clock),
         )
     except (ValidationError, ValueError) as error:
-        raise Problem(422, "a field has a value that is none of its kind") from error
+        raise Problem(422, "a field has a value that it can't have") from error

@@ -1,4 +1,4 @@
-"""What the API says about labelling."""
+"""What the API of labelling takes and returns."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.dashboard.labelling.annotations.annotation import (
     MOST_FRAMES,
+    Annotation,
+    AnnotationId,
+    AnnotationKind,
     FrameKey,
     Labels,
-    Reading,
-    Record,
-    RecordId,
     SourceId,
 )
 from services.dashboard.web.paging import Next
@@ -22,8 +22,8 @@ from shared.messages import Name
 from shared.recipe import Label, Role, Task
 
 
-class Queue(StrEnum):
-    """Which frames, and in which order."""
+class FrameQueue(StrEnum):
+    """Which frames of a source are shown, and in which order."""
 
     ALL = "all"
     UNLABELLED = "unlabelled"
@@ -35,19 +35,25 @@ class Queue(StrEnum):
     CONTRADICTIONS = "contradictions"
 
 
-OF_VIDEOS = (Queue.ALL, Queue.UNLABELLED, Queue.LABELLED, Queue.SECOND, Queue.CONTRADICTIONS)
-OF_LINES = (
-    Queue.MARKED,
-    Queue.UNCERTAIN,
-    Queue.DISAGREEMENT,
-    Queue.LABELLED,
-    Queue.SECOND,
-    Queue.CONTRADICTIONS,
+QUEUES_OF_VIDEOS = (
+    FrameQueue.ALL,
+    FrameQueue.UNLABELLED,
+    FrameQueue.LABELLED,
+    FrameQueue.SECOND,
+    FrameQueue.CONTRADICTIONS,
+)
+QUEUES_OF_LINES = (
+    FrameQueue.MARKED,
+    FrameQueue.UNCERTAIN,
+    FrameQueue.DISAGREEMENT,
+    FrameQueue.LABELLED,
+    FrameQueue.SECOND,
+    FrameQueue.CONTRADICTIONS,
 )
 
 
 class LabelChoice(BaseModel):
-    """A label as the recipe has it."""
+    """A label of the recipe."""
 
     name: str
     key: str = Field(description="on the keyboard")
@@ -56,7 +62,6 @@ class LabelChoice(BaseModel):
 
     @classmethod
     def of(cls, label: Label) -> Self:
-        """A label of a recipe."""
         return cls(name=label.name, key=label.key, role=label.role, colour="#" + bytes(label.colour).hex())
 
 
@@ -73,46 +78,40 @@ class VideoView(BaseModel):
 
 
 class SourceView(BaseModel):
-    """Frames that are labelled by one recipe, and how far people are."""
+    """Frames that are labelled by one recipe, and how many of them are labelled."""
 
     source: SourceId = Field(examples=["video-01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
     name: str
     recipe: str
     task: Task
     labels: list[LabelChoice]
-    video: VideoView | None = Field(description="null: frames of the lines")
-    frames: int | None = Field(description="of the video; null: frames of the lines")
+    video: VideoView | None = Field(description="null for frames of the lines")
+    frames: int | None = Field(description="of the video; null for frames of the lines")
     labelled: int
-    read_twice: int
-    contradictions: int = Field(description="that nobody has settled")
-    counts: dict[str, int] = Field(description="how many frames have each label")
-    queues: list[Queue]
+    annotated_twice: int
+    contradictions: int = Field(description="frames that wait for an adjudication")
+    counts: dict[str, int] = Field(description="number of frames with each label")
+    queues: list[FrameQueue]
 
 
 class SourceList(BaseModel):
-    """The lines by recipe, then the videos, the newest first."""
+    """The lines by recipe, then the videos, newest first."""
 
     sources: list[SourceView]
     next: Next
 
 
-class Said(BaseModel):
+class FrameAnnotation(BaseModel):
     """What one person said of a frame."""
 
-    record: RecordId
+    id: AnnotationId
     by: str
     at: datetime
     labels: Labels
 
     @classmethod
-    def from_record(cls, record: Record) -> Self:
-        """Of a record."""
-        return cls(record=record.id, by=record.by, at=record.at, labels=record.labels)
-
-    @classmethod
-    def of(cls, record: Record | None) -> Self | None:
-        """Of a record, where there is one."""
-        return cls.from_record(record) if record else None
+    def of(cls, annotation: Annotation) -> Self:
+        return cls(id=annotation.id, by=annotation.by, at=annotation.at, labels=annotation.labels)
 
 
 class ScoreView(BaseModel):
@@ -124,32 +123,32 @@ class ScoreView(BaseModel):
 
 
 class FrameToLabel(BaseModel):
-    """A frame, what is known of it, and what was said. A second reading is shown nothing of the first, nor scores."""
+    """A frame and its annotations. For a second annotation, the first one and the scores are hidden."""
 
     frame: FrameKey = Field(examples=["12"])
     image_url: str
-    title: str = Field(description="where it is from, for people", examples=["frame 12, 0.48 s"])
-    why: str = Field(description="it is in the queue")
-    said: Said | None = Field(description="by the reading that was asked for; null: nothing yet")
-    first: Said | None = Field(description="null also while it is hidden")
-    second: Said | None
-    later: list[Said] = Field(description="while it is settled: what the two said after both had looked")
-    settled: Said | None
-    scores: dict[str, ScoreView] = Field(description="by label, of the model on the line; empty when hidden")
+    title: str = Field(description="where the frame is from", examples=["frame 12, 0.48 s"])
+    reason: str = Field(description="why it is in the queue")
+    annotation: FrameAnnotation | None = Field(description="of the requested kind; null if there is none yet")
+    first: FrameAnnotation | None = Field(description="null also while it is hidden")
+    second: FrameAnnotation | None
+    later: list[FrameAnnotation] = Field(description="during an adjudication: made after both people had looked")
+    adjudication: FrameAnnotation | None
+    scores: dict[str, ScoreView] = Field(description="by label, of the model on the line; empty while hidden")
 
 
 class QueuePage(BaseModel):
     """A part of a queue."""
 
     source: SourceId
-    queue: Queue
-    reading: Reading = Field(description="that a label from this queue is of")
+    queue: FrameQueue
+    kind: AnnotationKind = Field(description="kind of the annotations that are given in this queue")
     total: int
     start: int
     frames: list[FrameToLabel]
 
 
-class LabelOrder(BaseModel):
+class LabelRequest(BaseModel):
     """The same labels for one frame or several."""
 
     model_config = ConfigDict(
@@ -158,7 +157,7 @@ class LabelOrder(BaseModel):
             "example": {
                 "frames": ["12"],
                 "labels": {"good": False, "error": False, "break": True, "length": True},
-                "reading": "first",
+                "kind": "first",
                 "seen": {},
             }
         },
@@ -166,100 +165,89 @@ class LabelOrder(BaseModel):
 
     frames: Annotated[list[FrameKey], Field(min_length=1, max_length=MOST_FRAMES)]
     labels: Annotated[Labels, Field(min_length=1, max_length=64)] = Field(description="each label of the recipe")
-    reading: Reading = Reading.FIRST
-    seen: dict[FrameKey, RecordId | None] = Field(
+    kind: AnnotationKind = AnnotationKind.FIRST
+    seen: dict[FrameKey, AnnotationId | None] = Field(
         default_factory=dict,
         max_length=MOST_FRAMES,
-        description="by frame: `said.record` as it was shown; another person's label is only replaced when it was seen",
+        description="by frame: `annotation.id` as it was shown; another person's labels are only replaced if seen",
     )
 
 
-class UndoOrder(BaseModel):
-    """What to take back."""
+class UndoRequest(BaseModel):
+    """Which annotation to undo."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"reading": "first"}})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"kind": "first"}})
 
-    record: RecordId | None = Field(None, description="of one's own; null: one's last in this source")
-    reading: Reading = Reading.FIRST
+    annotation: AnnotationId | None = Field(None, description="one's own; null: one's last in this source")
+    kind: AnnotationKind = AnnotationKind.FIRST
 
 
-class RecordView(BaseModel):
-    """One thing that one person did."""
+class AnnotationView(BaseModel):
+    """An annotation."""
 
-    record: RecordId
+    id: AnnotationId
     source: SourceId
     source_name: str
-    reading: Reading
+    kind: AnnotationKind
     by: str
     at: datetime
     frames: list[FrameKey]
-    labels: Labels = Field(description="empty when it undoes")
-    undoes: RecordId | None
+    labels: Labels = Field(description="empty if it undoes")
+    undoes: AnnotationId | None
     undone: bool
 
     @classmethod
-    def of(cls, record: Record, source_name: str, *, undone: bool) -> Self:
-        """Of a record."""
-        return cls(
-            record=record.id,
-            source=record.source,
-            source_name=source_name,
-            reading=record.reading,
-            by=record.by,
-            at=record.at,
-            frames=list(record.frames),
-            labels=record.labels,
-            undoes=record.undoes,
-            undone=undone,
-        )
+    def of(cls, annotation: Annotation, source_name: str, *, undone: bool = False) -> Self:
+        fields = annotation.model_dump(exclude={"inspected"})
+        return cls(**fields, source_name=source_name, undone=undone)
 
 
-class RecordPage(BaseModel):
-    """Who labelled what when, newest first."""
+class AnnotationPage(BaseModel):
+    """Annotations, newest first."""
 
-    records: list[RecordView]
+    annotations: list[AnnotationView]
     next: Next = Field(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
 
 
 class KappaView(BaseModel):
     """How far two people agree about one label."""
 
-    frames: int = Field(description="that both looked at")
-    both: int = Field(description="frames that both said have it")
+    frames: int = Field(description="that both people annotated")
+    both: int = Field(description="frames to which both people gave the label")
     only_first: int
     only_second: int
     neither: int
-    agreed: float | None = Field(description="share of the frames of which both said the same")
-    kappa: float | None = Field(description="Cohen's; null when chance alone would make them agree always")
-    low: float | None = Field(description="of the 95 % interval; null where one of the two always said the same")
+    agreed: float | None = Field(description="share of the frames about which both said the same")
+    kappa: float | None = Field(description="Cohen's kappa; null if the agreement expected by chance is 1")
+    low: float | None = Field(description="of the 95 % interval; null if one person always said the same")
     high: float | None
 
 
 class Contradiction(BaseModel):
-    """A frame of which two people said something else; it stays one until it is settled."""
+    """A frame about which two people differ, until an adjudication."""
 
     frame: FrameKey
     image_url: str
     title: str
-    first: Said = Field(description="before the second reading, however it was changed since")
-    second: Said
-    later: list[Said] = Field(description="what the two said after both had looked")
+    first: FrameAnnotation = Field(description="as it was before the second annotation")
+    second: FrameAnnotation
+    later: list[FrameAnnotation] = Field(description="made after both people had looked")
     differ: list[str] = Field(description="the labels")
 
 
 class AgreementView(BaseModel):
-    """Two readings of the same frames, as they were given independently."""
+    """How far two people agree who annotated the same frames independently."""
 
     source: SourceId
-    read_twice: int
+    annotated_twice: int
     labels: dict[str, KappaView]
-    open: int = Field(description="contradictions that nobody has settled")
-    contradictions: list[Contradiction] = Field(description="of these, the part that was asked for; the newest first")
-    settled: int
+    open: int = Field(description="number of contradictions that wait for an adjudication")
+    contradictions: list[Contradiction] = Field(description="the requested part of these, newest first")
+    adjudicated: int
 
 
-class DatasetOrder(BaseModel):
-    """A dataset of what is labelled."""
+class DatasetRequest(BaseModel):
+    """A dataset version to be made of labelled frames."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -268,17 +256,17 @@ class DatasetOrder(BaseModel):
         },
     )
 
-    name: Name = Field(description="that no dataset has yet: what is made is never changed")
+    name: Name = Field(description="of a new dataset, or of one that gets a further version")
     sources: Annotated[list[SourceId], Field(min_length=1, max_length=200)]
 
 
 class DatasetMade(BaseModel):
-    """Tables and images, all of them in object storage."""
+    """A dataset version in object storage."""
 
-    dataset: str = Field(description="what a training names", examples=["datasets/seam-week-48"])
+    dataset: str = Field(description="what a training names", examples=["seam-week-48@0001-3f9a2c1d"])
     images: int
     groups: int
-    labels: dict[str, int]
-    left_out: int = Field(description="frames of which two people contradict each other")
-    between: int = Field(description="frames of a line that are too near to two groups to be in either")
-    missing: int = Field(description="labelled frames whose image is gone, or that lack a label of the recipe")
+    labels: dict[str, int] = Field(description="number of images with each label")
+    contradictions: int = Field(description="frames left out because two people contradict each other")
+    ungrouped: int = Field(description="frames of a line left out because they are too near to two groups")
+    missing: int = Field(description="labelled frames left out whose image is gone, or that lack a label of the recipe")

@@ -1,7 +1,9 @@
-"""Where frames to be labelled come from: uploaded videos, and the lines."""
+"""Sources of frames: uploaded videos, and the lines that use a recipe."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +11,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from services.dashboard.labelling.videos.repository import Video, Videos
+from services.dashboard.labelling.videos.repository import Video, VideoRepository
+from services.dashboard.web.paging import Place, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.recipe import Recipe, RecipeError, parse_recipe
@@ -17,95 +20,98 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 
 LINE: Final = "line-"
 VIDEO: Final = "video-"
-NOT_THERE: Final = (ObjectNotFound, RecipeError, bundle.BundleError, ValidationError)
-"""What was never there, and what can't be read."""
+UNAVAILABLE: Final = (ObjectNotFound, RecipeError, bundle.BundleError, ValidationError)
+"""Errors of a source that does not exist or can't be read."""
 
 
 @dataclass(frozen=True)
-class Source:
+class FrameSource:
     """Frames that are labelled by one recipe."""
 
     id: str
     name: str
     recipe: Recipe
     video: Video | None
-    """None: frames of the lines."""
+    """None for the frames of the lines."""
 
-    def number(self, frame: str) -> int | None:
-        """The place of a frame in the video; None when it has none."""
-        if self.video is None or not frame.isdecimal() or str(int(frame)) != frame:
+    def frame_number(self, key: str) -> int | None:
+        """Return the number of a frame in the video, or None if the video has no such frame."""
+        if self.video is None or not key.isdecimal() or str(int(key)) != key:
             return None
-        return int(frame) if int(frame) < self.video.frames else None
+        return int(key) if int(key) < self.video.frames else None
+
+    def video_frames(self) -> Iterator[str]:
+        """Yield the keys of the frames of the video in their order; none for the frames of the lines."""
+        return map(str, range(self.video.frames if self.video else 0))
+
+    @property
+    def place(self) -> Place:
+        """Its place in a list: the lines by recipe, then the videos, newest first."""
+        return newest(self.video.uploaded_at, self.id) if self.video else (-sys.maxsize, self.id)
 
 
-class Sources:
-    """All of them."""
+def frame_order(key: str) -> tuple[int, str]:
+    """Return a sort key: frames of a video by number, frames of a line by frame id."""
+    return (int(key), "") if key.isdecimal() else (0, key)
 
-    def __init__(self, store: ObjectStore, videos: Videos) -> None:
+
+class FrameSources:
+    """All sources of frames."""
+
+    def __init__(self, store: ObjectStore, videos: VideoRepository) -> None:
         self._store = store
         self._videos = videos
-        self._recipe = lru_cache(maxsize=200)(self._read_recipe)
+        self._recipe_yaml = lru_cache(maxsize=200)(self._read_recipe_yaml)
 
-    def all(self) -> list[Source]:
-        """The lines by recipe, then the videos, the newest first."""
+    def all(self) -> list[FrameSource]:
+        """Return all sources: the lines by recipe, then the videos, newest first."""
         lines = []
         for recipe in self.recipes():
-            with suppress(*NOT_THERE):
+            with suppress(*UNAVAILABLE):
                 lines.append(self._of_lines(recipe))
-        return [*lines, *map(self._of_video, self._videos.all())]
+        return [*lines, *map(_of_video, self._videos.all())]
 
-    def get(self, source: str) -> Source:
-        """One of them.
+    def get(self, source: str) -> FrameSource:
+        """Return the source of an id.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such source.
         """
         try:
             if source.startswith(VIDEO):
-                return self._of_video(self._videos.get(source.removeprefix(VIDEO)))
+                return _of_video(self._videos.get(source.removeprefix(VIDEO)))
             return self._of_lines(source.removeprefix(LINE))
-        except NOT_THERE as error:
+        except UNAVAILABLE as error:
             raise Problem(404, f"there is no source {source!r}: GET /api/labelling/sources lists them") from error
 
     def recipes(self) -> list[str]:
-        """The recipes that have models."""
+        """Return the names of the recipes that have models."""
         return sorted({key.split("/")[1] for key in self._store.keys("models/") if key.count("/") > 1})
 
     def recipe_yaml(self, recipe: str) -> str:
-        """The recipe of the model in production, or of the newest one.
+        """Return the recipe file of the model in production, or of the newest model.
 
         Raises:
-            ObjectNotFound: it has no model.
+            ObjectNotFound: The recipe has no model.
         """
         version = bundle.production_version(self._store, recipe) or max(
             bundle.versions(self._store, recipe), default=None
         )
         if version is None:
             raise ObjectNotFound(f"there are no models of a recipe {recipe!r}")
-        return self._recipe(recipe, version)
+        return self._recipe_yaml(recipe, version)
 
-    def _read_recipe(self, recipe: str, version: str) -> str:
+    def _read_recipe_yaml(self, recipe: str, version: str) -> str:
         return self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}").decode(errors="replace")
 
-    def _of_lines(self, recipe: str) -> Source:
-        return Source(f"{LINE}{recipe}", recipe, _parsed(self.recipe_yaml(recipe)), None)
+    def _of_lines(self, recipe: str) -> FrameSource:
+        return FrameSource(f"{LINE}{recipe}", recipe, _parsed(self.recipe_yaml(recipe)), None)
 
-    def _of_video(self, video: Video) -> Source:
-        return Source(video.source, video.name, _parsed(video.recipe_yaml), video)
+
+def _of_video(video: Video) -> FrameSource:
+    return FrameSource(video.source, video.name, _parsed(video.recipe_yaml), video)
 
 
 @lru_cache(maxsize=200)
 def _parsed(text: str) -> Recipe:
     return parse_recipe(text)
-
-
-def checked_recipe(text: str) -> Recipe:
-    """A recipe that a person gave.
-
-    Raises:
-        Problem: 422: it can't be used; says where.
-    """
-    try:
-        return parse_recipe(text)
-    except RecipeError as error:
-        raise Problem(422, str(error)) from error

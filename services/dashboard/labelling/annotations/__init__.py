@@ -1,1 +1,1 @@
-"""Store annotations, and fold them into labels."""
+"""Annotations of frames: the log, its rules, and how far two people agree."""

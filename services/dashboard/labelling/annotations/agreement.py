@@ -1,4 +1,4 @@
-"""How far two people agree about the same frames, and where they contradict each other."""
+"""How far two people agree about the same frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
-from services.dashboard.labelling.annotations.annotation import State
+from services.dashboard.labelling.annotations.annotation import FrameAnnotations
 
 NORMAL_95 = NormalDist().inv_cdf(0.975)
 
@@ -17,29 +17,28 @@ class Kappa:
     """Cohen's kappa of one label with its 95 % interval."""
 
     both: int
-    """Frames that both said have it."""
+    """Frames to which both people gave the label."""
     only_first: int
     only_second: int
     neither: int
     kappa: float | None
-    """1: they agree always; 0: no more than by chance. None: chance alone would make them agree always."""
+    """1: they always agree; 0: no more than by chance. None if the agreement expected by chance is 1."""
     low: float | None
-    """None also where one of the two always said the same: kappa is 0 then, whatever the other says."""
+    """None also if one person always said the same: kappa is 0 then, whatever the other person says."""
     high: float | None
 
     @property
     def frames(self) -> int:
-        """That both looked at."""
         return self.both + self.only_first + self.only_second + self.neither
 
     @property
     def agreed(self) -> float | None:
-        """The share of the frames of which both said the same."""
+        """The share of the frames about which both people said the same."""
         return (self.both + self.neither) / self.frames if self.frames else None
 
 
 def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
-    """Agreement beyond chance: (observed - expected) / (1 - expected).
+    """Compute the agreement beyond chance: (observed - expected) / (1 - expected).
 
     Cohen, J. (1960), A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20(1),
     37-46; with the large-sample standard error of Fleiss, J. L., Cohen, J., Everitt, B. S. (1969), Large sample
@@ -56,20 +55,15 @@ def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
     estimate = _estimate(*cells) if given else None
     if estimate is None:
         return Kappa(*cells, None, None, None)
-    if _one_is_constant(*cells):
+    neither = cells[3]
+    if 0 in {both + only_first, only_second + neither, both + only_second, only_first + neither}:
         return Kappa(*cells, 0.0, None, None)
     kappa, error = estimate
     return Kappa(*cells, kappa, max(-1.0, kappa - NORMAL_95 * error), min(1.0, kappa + NORMAL_95 * error))
 
 
-def _one_is_constant(both: int, only_first: int, only_second: int, neither: int) -> bool:
-    """Whether one of the two always said the same."""
-    first, second = (both + only_first, only_second + neither), (both + only_second, only_first + neither)
-    return 0 in (*first, *second)
-
-
 def _estimate(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float] | None:
-    """Kappa and its standard error; None where the expected agreement is 1."""
+    """Return kappa and its standard error, or None if the agreement expected by chance is 1."""
     frames = both + only_first + only_second + neither
     table = ((both / frames, only_first / frames), (only_second / frames, neither / frames))
     rows = [sum(row) for row in table]
@@ -85,9 +79,9 @@ def _estimate(both: int, only_first: int, only_second: int, neither: int) -> tup
     return kappa, sqrt(max(0.0, variance) / frames) / (1 - expected)
 
 
-def by_label(states: Iterable[State], label_names: Sequence[str]) -> dict[str, Kappa]:
-    """Of each label, over the frames that two people looked at: of what they said before they knew of each other."""
-    pairs = [(pair.first.labels, pair.second.labels) for state in states if (pair := state.independent)]
+def kappa_by_label(frames: Iterable[FrameAnnotations], label_names: Sequence[str]) -> dict[str, Kappa]:
+    """Return the kappa of each label, over the frames that two people annotated independently."""
+    pairs = [(pair.first.labels, pair.second.labels) for frame in frames if (pair := frame.independent)]
     return {
         name: kappa_of((first[name], second[name]) for first, second in pairs if name in first and name in second)
         for name in label_names

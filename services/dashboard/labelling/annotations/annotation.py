@@ -1,7 +1,6 @@
-"""What people said about frames: records in object storage, one object each, none ever changed or removed.
+"""Annotations: what people said about frames, and which labels of a frame follow from them.
 
-``labelling/records/<source>/…/<ulid>.json``. A record labels one frame or several at once, or undoes an earlier record.
-What holds of a frame is folded from them: see `History`.
+An annotation labels one frame or several at once, or undoes an earlier annotation.
 """
 
 from __future__ import annotations
@@ -16,34 +15,34 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from shared.messages import Finding, FrameIdentity, FrameInspected
 
 MOST_FRAMES: Final = 500
-"""That one record labels."""
+"""Frames that one annotation may label."""
 
-SLIP: Final = timedelta(minutes=1)
-"""Whoever corrects a second reading within this time has erred on the keyboard."""
+CORRECTION_TIME: Final = timedelta(minutes=1)
+"""Within this time a second annotator may correct a slip of the key."""
 
 SourceId = Annotated[str, Field(pattern=r"^(video|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""``video-<ulid>``: an uploaded video. ``line-<recipe>``: the frames of the lines that inspect by this recipe."""
+"""``video-<ulid>``: an uploaded video. ``line-<recipe>``: the frames of the lines that use this recipe."""
 
 FrameKey = Annotated[str, Field(pattern=r"^([0-9]{1,7}|[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9})$")]
-"""A frame of a source: its number in the video, from 0; or the id that the camera gave it."""
+"""A frame of a source: its number in the video, from 0, or the frame id that the camera gave it."""
 
-RecordId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+AnnotationId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 
 Labels = dict[str, bool]
 
 
-class Reading(StrEnum):
-    """Which look at a frame a record is of."""
+class AnnotationKind(StrEnum):
+    """What an annotation of a frame is for."""
 
     FIRST = "first"
     SECOND = "second"
-    """By another person, who has not seen what the first one said."""
-    SETTLED = "settled"
-    """What holds where the two contradict each other."""
+    """By another person, who has not seen the first annotation."""
+    ADJUDICATION = "adjudication"
+    """Decides between a first and a second annotation that contradict each other."""
 
 
-class Judged(BaseModel):
-    """What the line said of a frame when it was labelled: the index of frames forgets, a record does not."""
+class InspectedFrame(BaseModel):
+    """A frame of a line with its findings, stored in the annotation because the frame index drops old frames."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,14 +52,14 @@ class Judged(BaseModel):
     findings: dict[str, Finding]
 
     @model_validator(mode="after")
-    def _key_is_of_the_frame(self) -> Self:
+    def _image_is_of_the_frame(self) -> Self:
         if not self.frame.owns(self.image_key):
             raise ValueError(f"{self.image_key[:80]!r} is not below {self.frame.storage_key}/")
         return self
 
     @classmethod
     def of(cls, verdict: FrameInspected) -> Self | None:
-        """Of a verdict; None when its image is not kept."""
+        """Return the frame of a verdict, or None if its image is not stored."""
         if verdict.image_key is None:
             return None
         return cls(
@@ -71,134 +70,138 @@ class Judged(BaseModel):
         )
 
 
-class Record(BaseModel):
-    """One thing that one person did."""
+class Annotation(BaseModel):
+    """What one person said at one time."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: RecordId = Field(description="a ULID: records sort by the time at which they were made")
+    id: AnnotationId = Field(description="a ULID: annotations sort by their time")
     source: SourceId
-    reading: Reading
+    kind: AnnotationKind
     by: str
     at: AwareDatetime
     frames: tuple[FrameKey, ...] = Field(min_length=1, max_length=MOST_FRAMES)
-    labels: Labels = Field(description="of each of the frames; empty when it undoes")
-    undoes: RecordId | None = Field(None, description="the record that no longer holds")
-    judged: dict[str, Judged] = Field(default_factory=dict, description="by frame; of frames of the line")
+    labels: Labels = Field(description="of each of the frames; empty if it undoes")
+    undoes: AnnotationId | None = Field(None, description="the annotation that it undoes")
+    inspected: dict[str, InspectedFrame] = Field(default_factory=dict, description="by frame; for frames of a line")
 
     @model_validator(mode="after")
     def _labels_or_undoes(self) -> Self:
         if bool(self.labels) == bool(self.undoes):
-            raise ValueError("a record labels, or undoes another one")
+            raise ValueError("an annotation either labels frames or undoes another annotation")
         return self
 
 
-class Pair(NamedTuple):
-    """What two people said of a frame, neither knowing of the other."""
+class AnnotationPair(NamedTuple):
+    """The annotations of one frame by two people."""
 
-    first: Record
-    second: Record
+    first: Annotation
+    second: Annotation
 
     @property
     def differs(self) -> bool:
-        """Whether they contradict each other."""
         return self.first.labels != self.second.labels
 
+    @property
+    def differing_labels(self) -> list[str]:
+        first, second = self.first.labels, self.second.labels
+        return [name for name in first if first[name] is not second.get(name)]
 
-class State(BaseModel):
-    """What holds of one frame."""
+
+class FrameAnnotations(BaseModel):
+    """The annotations of one frame that are not undone."""
 
     model_config = ConfigDict(frozen=True)
 
-    first: Record | None = None
-    second: Record | None = None
-    settled: Record | None = None
-    independent: Pair | None = None
-    """Said before either could know of the other: it stays, whatever they say or take back later."""
-    readers: frozenset[str] = frozenset()
-    """Who ever gave a first reading: they know the frame, and what they said of it."""
+    first: Annotation | None = None
+    second: Annotation | None = None
+    adjudication: Annotation | None = None
+    independent: AnnotationPair | None = None
+    """The annotations as they were when neither person could know the other's. Later changes do not alter them."""
+    first_annotators: frozenset[str] = frozenset()
+    """Everyone who ever gave a first annotation: they know the frame, and what they said of it."""
 
-    def of(self, reading: Reading) -> Record | None:
-        """The record of a reading."""
-        return {Reading.FIRST: self.first, Reading.SECOND: self.second, Reading.SETTLED: self.settled}[reading]
+    def of(self, kind: AnnotationKind) -> Annotation | None:
+        """Return the annotation of this kind."""
+        found: Annotation | None = getattr(self, kind.value)
+        return found
 
-    def with_(self, record: Record) -> State:
-        """The state after one more record."""
-        changes: dict[str, object] = {record.reading.value: record}
-        if record.reading is Reading.FIRST:
-            changes["readers"] = self.readers | {record.by}
-        elif record.reading is Reading.SECOND:
-            changes["independent"] = self._paired(record)
+    def with_annotation(self, annotation: Annotation) -> FrameAnnotations:
+        """Return the state after one more annotation."""
+        changes: dict[str, object] = {annotation.kind.value: annotation}
+        if annotation.kind is AnnotationKind.FIRST:
+            changes["first_annotators"] = self.first_annotators | {annotation.by}
+        elif annotation.kind is AnnotationKind.SECOND:
+            pair = self.independent
+            if pair is None and self.first and annotation.by not in self.first_annotators:
+                pair = AnnotationPair(self.first, annotation)
+            elif pair is not None and _corrects(annotation, pair.second):
+                pair = pair._replace(second=annotation)
+            changes["independent"] = pair
         return self.model_copy(update=changes)
 
-    def without(self, undone: str, undoing: Record, standing: Sequence[Record]) -> State:
-        """The state after a record was taken back.
+    def without(self, undone: str, undoing: Annotation, remaining: Sequence[Annotation]) -> FrameAnnotations:
+        """Return the state after an annotation was undone.
 
         Args:
-            undone: the record's id.
-            undoing: the record that takes it back.
-            standing: what is still said of the frame, in its order.
+            undone: id of the undone annotation.
+            undoing: the annotation that undoes it.
+            remaining: the annotations of the frame that are not undone, oldest first.
         """
-        last = {reading.value: None for reading in Reading} | {each.reading.value: each for each in standing}
+        last = {kind.value: None for kind in AnnotationKind} | {each.kind.value: each for each in remaining}
         pair = self.independent
-        if pair and pair.second.id == undone and _is_slip(pair.second, undoing):
-            before = last[Reading.SECOND.value]
-            pair = Pair(pair.first, before) if before and before.by == pair.second.by else None
+        if pair and pair.second.id == undone and _corrects(undoing, pair.second):
+            before = last[AnnotationKind.SECOND.value]
+            pair = AnnotationPair(pair.first, before) if before and before.by == pair.second.by else None
         return self.model_copy(update={**last, "independent": pair})
 
-    def _paired(self, second: Record) -> Pair | None:
-        """What two people said independently, once one of them gives the second reading."""
-        if self.independent is None:
-            return Pair(self.first, second) if self.first and second.by not in self.readers else None
-        if _is_slip(self.independent.second, second):
-            return self.independent._replace(second=second)
-        return self.independent
-
     @property
-    def read_twice(self) -> bool:
-        """Whether two people looked at it, neither knowing what the other said."""
+    def annotated_twice(self) -> bool:
+        """Whether two people annotated the frame independently."""
         return self.independent is not None
 
     @property
-    def sides(self) -> Pair | None:
-        """What is to be settled: what two people said independently, or what they say now where only that differs."""
+    def disputed(self) -> AnnotationPair | None:
+        """The two annotations that contradict each other: the independent ones, or else the present ones."""
         if self.independent and self.independent.differs:
             return self.independent
-        now = Pair(self.first, self.second) if self.first and self.second else None
-        return now if now and now.differs and now.first.by != now.second.by else None
+        present = AnnotationPair(self.first, self.second) if self.first and self.second else None
+        return present if present and present.differs and present.first.by != present.second.by else None
 
     @property
-    def contradiction(self) -> bool:
-        """Whether the two who looked differ, and nobody has settled it since."""
-        if self.sides is None:
+    def is_contradiction(self) -> bool:
+        """Whether two people contradict each other, and no adjudication has decided between them since."""
+        if self.disputed is None:
             return False
-        settled = self.settled
-        return settled is None or any(each.id > settled.id and each.labels != settled.labels for each in self._said)
+        decided = self.adjudication
+        return decided is None or any(
+            each.id > decided.id and each.labels != decided.labels for each in self._first_and_second
+        )
 
     @property
-    def later(self) -> list[Record]:
-        """What the two say now, where that is not what is to be settled: it was said after both had looked."""
-        shown = {record.id for record in self.sides or ()}
-        return [record for record in self._said if record.id not in shown]
+    def later(self) -> list[Annotation]:
+        """The present annotations that are not the disputed ones: they were made after both people had looked."""
+        shown = {annotation.id for annotation in self.disputed or ()}
+        return [annotation for annotation in self._first_and_second if annotation.id not in shown]
 
     @property
-    def holds(self) -> Record | None:
-        """What may be learned from: nothing while two people contradict each other."""
-        if self.contradiction:
+    def effective(self) -> Annotation | None:
+        """The annotation whose labels count; None while two people contradict each other."""
+        if self.is_contradiction:
             return None
-        if self.settled and (self.sides or all(each.id < self.settled.id for each in self._said)):
-            return self.settled
+        decided = self.adjudication
+        if decided and (self.disputed or all(each.id < decided.id for each in self._first_and_second)):
+            return decided
         return self.first
 
     @property
-    def _said(self) -> list[Record]:
-        """The readings that stand."""
-        return [record for record in (self.first, self.second) if record]
+    def _first_and_second(self) -> list[Annotation]:
+        return [annotation for annotation in (self.first, self.second) if annotation]
 
 
-def _is_slip(second: Record, after: Record) -> bool:
-    """Whether a second reading was corrected at once by who gave it: a slip of the key, not another opinion."""
-    return after.by == second.by and after.at - second.at <= SLIP
+def _corrects(later: Annotation, second: Annotation) -> bool:
+    """Return whether a second annotator corrected a slip of the key at once, rather than changed their opinion."""
+    return later.by == second.by and later.at - second.at <= CORRECTION_TIME
 
 
-UNREAD: Final = State()
+UNANNOTATED: Final = FrameAnnotations()

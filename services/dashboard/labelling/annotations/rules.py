@@ -1,4 +1,4 @@
-"""What the recipe says about labels that go together."""
+"""Which labels a recipe allows together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from shared.recipe import Recipe, Role, Task
 
 
-def complaint(recipe: Recipe, labels: Mapping[str, bool]) -> str:
-    """Why an image can't have these labels, in one line; empty when it can.
+def label_error(recipe: Recipe, labels: Mapping[str, bool]) -> str:
+    """Return in one line why an image can't have these labels, or an empty text if it can.
 
     Args:
         recipe: with the labels of the product.
@@ -18,13 +18,13 @@ def complaint(recipe: Recipe, labels: Mapping[str, bool]) -> str:
     unknown = [name for name in labels if name not in recipe.label_names]
     if unknown or missing:
         known = ", ".join(recipe.label_names)
-        return f"say true or false of each label of recipe {recipe.name!r}, and of no other: {known}"
+        return f"give true or false for each label of recipe {recipe.name!r}, and for no other label: {known}"
     true = [label for label in recipe.labels if labels[label.name]]
     if recipe.task is Task.EXCLUSIVE and len(true) != 1:
         named = " and ".join(label.name for label in true) or "no label"
-        return f"{named}: this recipe wants exactly one label"
-    good = [label.name for label in true if label.role is Role.QUALITY]
-    faults = [label.name for label in true if label.role is Role.DEFECT]
-    if good and faults:
-        return f"{' and '.join(good)} together with {' and '.join(faults)}: a part is good or has a fault"
+        return f"{named}: this recipe requires exactly one label"
+    qualities = [label.name for label in true if label.role is Role.QUALITY]
+    defects = [label.name for label in true if label.role is Role.DEFECT]
+    if qualities and defects:
+        return f"{' and '.join(qualities)} together with {' and '.join(defects)}: a part is good or has a defect"
     return ""

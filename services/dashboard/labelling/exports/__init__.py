@@ -1,1 +1,1 @@
-"""Build datasets and exports from labels."""
+"""Labelled frames as tables, archives and dataset versions."""

@@ -1,9 +1,8 @@
-"""Which frames of the lines must not be on two sides of a split.
+"""Groups of the frames of lines: frames that must be in one split.
 
-A part is a group, or a batch. Frames that know neither belong together while one follows the other: the same thing may
-be in all of them. Such a run ends with a pause, and one that goes on for too long is cut at its widest gap; then what
-comes right after the cut is in no group at all. So two frames of one line that are in two runs are never less than
-`APART` from each other.
+The group of a frame is its part or batch. Frames with neither are grouped by runs: the same thing may be in all frames
+that follow each other. A run ends with a pause of the line. A run that is too long is cut at its widest gap, and the
+frames right after the cut are in no group. So two frames of one line that are in two runs are at least `APART` apart.
 """
 
 from __future__ import annotations
@@ -14,55 +13,55 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
-from services.dashboard.labelling.annotations.annotation import Judged
+from services.dashboard.labelling.annotations.annotation import InspectedFrame
 
 APART: Final = timedelta(seconds=30)
 """A pause of a line after which it shows something else."""
 LONGEST: Final = timedelta(minutes=30)
-"""A run that goes on for longer is cut."""
+"""A longer run is cut."""
 
 
-def groups_of(frames: Iterable[Judged]) -> dict[str, str | None]:
-    """Of each frame, by its id; None: too near to two groups to be in either."""
+def groups_of(frames: Iterable[InspectedFrame]) -> dict[str, str | None]:
+    """Return the group of each frame by its id, or None for a frame that is too near to two groups."""
     groups: dict[str, str | None] = {}
-    lines: dict[str, list[Judged]] = defaultdict(list)
-    for judged in frames:
-        frame = judged.frame
+    ungrouped: dict[str, list[InspectedFrame]] = defaultdict(list)
+    for inspected in frames:
+        frame = inspected.frame
         if frame.batch or frame.part:
             groups[frame.frame_id] = "/".join(filter(None, (frame.line, frame.batch, frame.part)))
         else:
-            lines[frame.line].append(judged)
-    for line, unnamed in lines.items():
-        groups.update(_by_run(line, sorted(unnamed, key=lambda each: each.frame.captured_at)))
+            ungrouped[frame.line].append(inspected)
+    for line, found in ungrouped.items():
+        groups.update(_groups_by_run(line, sorted(found, key=lambda each: each.frame.captured_at)))
     return groups
 
 
-def _by_run(line: str, frames: Sequence[Judged]) -> dict[str, str | None]:
-    """Of frames in the order of their capture."""
+def _groups_by_run(line: str, frames: Sequence[InspectedFrame]) -> dict[str, str | None]:
+    """Return the groups of frames that are in the order of their capture."""
     groups: dict[str, str | None] = {}
-    last: Judged | None = None
+    last_grouped: InspectedFrame | None = None
     for run in _runs(frames):
         name = f"{line}/{run[0].frame.captured_at:%Y-%m-%dT%H%M%S}"
-        for judged in run:
-            near = last is not None and judged.frame.captured_at - last.frame.captured_at < APART
-            groups[judged.frame.frame_id] = None if near else name
-        last = next((judged for judged in reversed(run) if groups[judged.frame.frame_id]), last)
+        for each in run:
+            near = last_grouped is not None and each.frame.captured_at - last_grouped.frame.captured_at < APART
+            groups[each.frame.frame_id] = None if near else name
+        last_grouped = next((each for each in reversed(run) if groups[each.frame.frame_id]), last_grouped)
     return groups
 
 
-def _runs(frames: Sequence[Judged]) -> list[Sequence[Judged]]:
-    found: list[Sequence[Judged]] = []
+def _runs(frames: Sequence[InspectedFrame]) -> list[Sequence[InspectedFrame]]:
+    runs: list[Sequence[InspectedFrame]] = []
     begin = 0
     for end in range(1, len(frames) + 1):
         if end == len(frames) or _gap(frames, end) >= APART:
-            found += _cut(frames[begin:end])
+            runs += _cut(frames[begin:end])
             begin = end
-    return found
+    return runs
 
 
-def _cut(run: Sequence[Judged]) -> list[Sequence[Judged]]:
-    """A run in pieces that are short enough, cut at the widest gap of its middle half."""
-    waiting, done = [run], list[Sequence[Judged]]()
+def _cut(run: Sequence[InspectedFrame]) -> list[Sequence[InspectedFrame]]:
+    """Cut a run into pieces that are short enough, each time at the widest gap of its middle half."""
+    waiting, done = [run], list[Sequence[InspectedFrame]]()
     while waiting:
         piece = waiting.pop()
         began, ended = piece[0].frame.captured_at, piece[-1].frame.captured_at
@@ -80,5 +79,5 @@ def _cut(run: Sequence[Judged]) -> list[Sequence[Judged]]:
     return done
 
 
-def _gap(frames: Sequence[Judged], end: int) -> timedelta:
+def _gap(frames: Sequence[InspectedFrame], end: int) -> timedelta:
     return frames[end].frame.captured_at - frames[end - 1].frame.captured_at

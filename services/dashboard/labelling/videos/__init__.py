@@ -1,1 +1,1 @@
-"""Receive, inspect, and read uploaded videos."""
+"""Uploaded videos and albums: receive them, scan them, store them, and read their frames."""

@@ -1,7 +1,7 @@
-"""Videos that people uploaded, in object storage.
+"""Uploaded videos in object storage.
 
-``labelling/videos/<ulid>/`` holds the file in parts (``part-0000``, …), ``times.json``, its first image, and
-``video.json``, which is written last: a video is there whole or not at all.
+``labelling/videos/<ulid>/`` holds the file in parts (``part-0000``, …), ``times.json``, the first frame, and
+``video.json``. The last of these is written last, so a video is stored completely or not at all.
 """
 
 from __future__ import annotations
@@ -12,47 +12,44 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
-import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 from ulid import ULID
 
-from services.dashboard.labelling.videos.inspection import Content, Kind
-from services.dashboard.labelling.videos.reader import Album, Reel
-from services.dashboard.labelling.videos.sandbox import VideoApart
+from services.dashboard.labelling.videos.reader import AlbumReader, FrameReader
+from services.dashboard.labelling.videos.sandbox import SandboxedVideoReader
+from services.dashboard.labelling.videos.scan import VideoContent, VideoKind
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
 
 FOLDER: Final = "labelling/videos"
 MANIFEST: Final = "video.json"
 TIMES: Final = "times.json"
-FIRST: Final = "first"
-"""The first image, so that a list of videos need not open each of them."""
+FIRST_FRAME: Final = "first"
+"""Stored by itself, so that a list of videos opens none of them."""
 PART_BYTES: Final = 16 * 1024**2
 ABANDONED: Final = timedelta(days=1)
-"""After so long nobody is still uploading."""
-OPEN_VIDEOS: Final = 4
-AT_HAND_BYTES: Final = 1024**3
-"""Of videos kept at hand on this machine, but for the last one."""
-
-_log = structlog.stdlib.get_logger("labelling")
+"""An upload without a manifest is over after this time."""
+MOST_OPEN: Final = 4
+CACHE_BYTES: Final = 1024**3
+"""Size of the videos that are cached on this machine, except for the one used last."""
 
 
 class Video(BaseModel):
-    """A video, and by which recipe it is labelled."""
+    """An uploaded video or album, and the recipe by which it is labelled."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str = Field(description="a ULID")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-    kind: Kind
+    kind: VideoKind
     recipe_yaml: str
     frames: int = Field(gt=0)
     width: int
@@ -67,219 +64,196 @@ class Video(BaseModel):
 
     @property
     def source(self) -> str:
-        """As a source of frames."""
+        """Its id as a source of frames."""
         return f"video-{self.id}"
 
 
-class KnownVideo(Exception):
-    """A video that is here already, to be labelled by the same recipe."""
+class VideoExists(Exception):
+    """The same file was uploaded before, for the same recipe."""
 
     def __init__(self, video: Video) -> None:
-        super().__init__(f"this video is here already, as {video.name!r} (source {video.source})")
+        super().__init__(f"this video was uploaded already, as {video.name!r} (source {video.source})")
 
 
-class Videos:
-    """The videos in object storage, and those at hand on this machine."""
+class VideoRepository:
+    """The videos in object storage, and those cached on this machine."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._videos: dict[str, Video] = {}
-        self._reels: OrderedDict[str, Reel] = OrderedDict()
+        self._readers: OrderedDict[str, FrameReader] = OrderedDict()
+        """Open videos by id, the one used last at the end."""
         self._folder = tempfile.TemporaryDirectory(prefix="seamline-videos-")
         self._lock = threading.Lock()
         self._naming = threading.Lock()
 
     def all(self) -> list[Video]:
-        """Those that are there whole, the newest first."""
+        """Return all complete videos, newest first."""
         found = (key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.endswith(f"/{MANIFEST}"))
         keys = ((video_id, f"{FOLDER}/{video_id}/{MANIFEST}") for video_id in sorted(found, reverse=True))
         return [video for video_id, key in keys if (video := readable(key, partial(self.get, video_id)))]
 
     def get(self, video_id: str) -> Video:
-        """One video: it never changes.
+        """Return one video, which never changes.
 
         Raises:
-            ObjectNotFound: there is none of that id.
+            ObjectNotFound: There is no video of this id.
         """
         if video_id not in self._videos:
             self._videos[video_id] = Video.model_validate_json(self._store.get(f"{FOLDER}/{video_id}/{MANIFEST}"))
         return self._videos[video_id]
 
     def check_new(self, digest: str, recipe_yaml: str) -> None:
-        """Whether a file is not here yet, for this recipe.
+        """Check that a file was not uploaded before, for this recipe.
 
         Raises:
-            KnownVideo: it is.
+            VideoExists: It was.
         """
         for video in self.all():
             if (video.digest, video.recipe_yaml) == (digest, recipe_yaml):
-                raise KnownVideo(video)
+                raise VideoExists(video)
 
-    def keep(self, path: Path, content: Content, *, name: str, recipe_yaml: str, by: str) -> Video:
-        """Take a video in that was looked through.
+    def add(self, path: Path, content: VideoContent, *, name: str, recipe_yaml: str, by: str) -> Video:
+        """Store a scanned video.
 
         Raises:
-            KnownVideo: somebody else has uploaded it meanwhile.
-            StorageError: it was not kept, and nothing of it is left, or `sweep` takes it away.
+            VideoExists: Another person has uploaded it meanwhile.
+            StorageError: It was not stored. Parts that could not be deleted now are deleted by `sweep`.
         """
-        video_id = str(ULID())
+        folder = f"{FOLDER}/{(video_id := str(ULID()))}"
         try:
-            return self._put(video_id, path, content, name=name, recipe_yaml=recipe_yaml, by=by)
+            parts = self._store_parts(path, video_id)
+            self._store.put(f"{folder}/{TIMES}", json.dumps(content.times).encode(), "application/json")
+            with closing(_reader(content.kind, path, content.names, content.times)) as reader:
+                self._store.put(f"{folder}/{FIRST_FRAME}", reader.image(0))
+            digest = digest_of(path)
+            with self._naming:
+                self.check_new(digest, recipe_yaml)  # again, because a scan takes minutes
+                video = Video(
+                    id=video_id,
+                    name=self._free_name(name),
+                    kind=content.kind,
+                    recipe_yaml=recipe_yaml,
+                    frames=content.frames,
+                    width=content.width,
+                    height=content.height,
+                    frames_per_second=content.frames_per_second,
+                    size=path.stat().st_size,
+                    parts=parts,
+                    digest=digest,
+                    names=content.names,
+                    uploaded_by=by,
+                    uploaded_at=datetime.now(UTC),
+                )
+                self._store.put(f"{folder}/{MANIFEST}", video.model_dump_json().encode(), "application/json")
         except BaseException:
             with suppress(StorageError):
-                _remove(self._store, video_id)
+                _delete(self._store, video_id)
             raise
-
-    def _put(self, video_id: str, path: Path, content: Content, *, name: str, recipe_yaml: str, by: str) -> Video:
-        parts = self._put_parts(path, video_id)
-        self._store.put(f"{FOLDER}/{video_id}/{TIMES}", json.dumps(content.times).encode(), "application/json")
-        with _opened(path, content) as reel:
-            self._store.put(f"{FOLDER}/{video_id}/{FIRST}", reel.image(0))
-        digest = digest_of(path)
-        with self._naming:
-            self.check_new(digest, recipe_yaml)  # again: to look through a video takes minutes
-            video = Video(
-                id=video_id,
-                name=self._free(name),
-                kind=content.kind,
-                recipe_yaml=recipe_yaml,
-                frames=content.frames,
-                width=content.width,
-                height=content.height,
-                frames_per_second=content.frames_per_second,
-                size=path.stat().st_size,
-                parts=parts,
-                digest=digest,
-                names=content.names,
-                uploaded_by=by,
-                uploaded_at=datetime.now(UTC),
-            )
-            self._store.put(f"{FOLDER}/{video_id}/{MANIFEST}", video.model_dump_json().encode(), "application/json")
         return video
 
     def image(self, video: Video, number: int) -> bytes:
-        """One image as a file, JPEG or PNG.
+        """Return a frame as a JPEG or PNG file.
 
         Raises:
-            UnreadableVideo, StorageError: it can't be had.
+            UnreadableVideo, StorageError: It can't be read.
         """
         if number == 0:
-            return self._store.get(f"{FOLDER}/{video.id}/{FIRST}")
-        reel = self._reel(video)
+            return self._store.get(f"{FOLDER}/{video.id}/{FIRST_FRAME}")
+        reader = self._open(video)
         try:
-            return reel.image(number)
+            return reader.image(number)
         except ValueError:
-            if self._reels.get(video.id) is reel:
+            if self._readers.get(video.id) is reader:
                 raise
-            return self._reel(video).image(number)  # it had to make room for another one meanwhile
+            return self._open(video).image(number)  # another thread closed it to make room
 
     def close(self) -> None:
-        """Forget what is at hand."""
+        """Close the open videos, and delete the cached files."""
         with self._lock:
-            for reel in self._reels.values():
-                reel.close()
-            self._reels.clear()
+            for reader in self._readers.values():
+                reader.close()
+            self._readers.clear()
         self._folder.cleanup()
 
-    def _reel(self, video: Video) -> Reel:
+    def _open(self, video: Video) -> FrameReader:
+        """Return the reader of a video, downloaded if it is not cached; close the readers used longest ago."""
         with self._lock:
-            if video.id not in self._reels:
-                self._reels[video.id] = self._fetch(video)
-                self._make_room()
-            self._reels.move_to_end(video.id)
-            return self._reels[video.id]
+            if video.id not in self._readers:
+                path = self._cached_file(video.id)
+                with path.open("wb") as file:
+                    for part in range(video.parts):
+                        file.write(self._store.get(_part_key(video.id, part)))
+                times = from_json(self._store.get(f"{FOLDER}/{video.id}/{TIMES}"))
+                self._readers[video.id] = _reader(video.kind, path, video.names, times)
+                while len(self._readers) > 1 and (
+                    len(self._readers) > MOST_OPEN or sum(self.get(each).size for each in self._readers) > CACHE_BYTES
+                ):
+                    oldest, reader = self._readers.popitem(last=False)
+                    reader.close()
+                    self._cached_file(oldest).unlink(missing_ok=True)
+            self._readers.move_to_end(video.id)
+            return self._readers[video.id]
 
-    def _make_room(self) -> None:
-        while len(self._reels) > 1 and (len(self._reels) > OPEN_VIDEOS or self._at_hand() > AT_HAND_BYTES):
-            old, reel = self._reels.popitem(last=False)
-            reel.close()
-            self._path(old).unlink(missing_ok=True)
-
-    def _at_hand(self) -> int:
-        return sum(self.get(video_id).size for video_id in self._reels)
-
-    def _fetch(self, video: Video) -> Reel:
-        path = self._path(video.id)
-        with path.open("wb") as file:
-            for part in range(video.parts):
-                file.write(self._store.get(_part(video.id, part)))
-        return _reel(video.kind, path, video.names, from_json(self._store.get(f"{FOLDER}/{video.id}/{TIMES}")))
-
-    def _path(self, video_id: str) -> Path:
+    def _cached_file(self, video_id: str) -> Path:
         return Path(self._folder.name) / video_id
 
-    def _put_parts(self, path: Path, video_id: str) -> int:
+    def _store_parts(self, path: Path, video_id: str) -> int:
         parts = 0
         with path.open("rb") as file:
             while chunk := file.read(PART_BYTES):
-                self._store.put(_part(video_id, parts), chunk)
+                self._store.put(_part_key(video_id, parts), chunk)
                 parts += 1
         return parts
 
-    def _free(self, name: str) -> str:
-        """A name that no other video has: exported tables and images bear it."""
+    def _free_name(self, name: str) -> str:
+        """Return a name that no other video has, because the names of exported images begin with it."""
         taken = {video.name for video in self.all()}
-        stem = plain_name(name)
-        return next(free for count in range(1, len(taken) + 2) if (free := _numbered(stem, count)) not in taken)
+        name = plain_name(name)
+        candidates = (name, *(f"{name}-{count}" for count in range(2, len(taken) + 2)))
+        return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def sweep(store: ObjectStore, now: datetime) -> int:
-    """Take away what is left of uploads that broke off: parts without a manifest, when nobody can be at it any more.
-
-    Returns:
-        Of how many.
-    """
+    """Delete what is left of uploads that broke off a day ago or earlier. Return the number of these uploads."""
     videos: dict[str, set[str]] = defaultdict(set)
     for key in store.keys(f"{FOLDER}/"):
         videos[key.split("/")[2]].add(key.rpartition("/")[2])
-    broken = [video for video, names in videos.items() if MANIFEST not in names and _began(video) < now - ABANDONED]
+    broken = [video for video, names in videos.items() if MANIFEST not in names and _begun_at(video) < now - ABANDONED]
     for video_id in broken:
-        _remove(store, video_id)
+        _delete(store, video_id)
     return len(broken)
 
 
 def plain_name(name: str) -> str:
-    """A name without its suffix, in the letters that keys and tables take."""
+    """Return a file name without its suffix, in the characters that keys and tables allow."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-_")[:48] or "video"
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextmanager
-def _opened(path: Path, content: Content) -> Iterator[Reel]:
-    reel = _reel(content.kind, path, content.names, content.times)
-    try:
-        yield reel
-    finally:
-        reel.close()
+def _reader(kind: VideoKind, path: Path, names: Sequence[str], times: Sequence[float]) -> FrameReader:
+    return AlbumReader(path, names) if kind == "album" else SandboxedVideoReader(path, times)
 
 
-def _reel(kind: Kind, path: Path, names: Sequence[str], times: Sequence[float]) -> Reel:
-    return Album(path, names) if kind == "album" else VideoApart(path, times)
-
-
-def _numbered(stem: str, count: int) -> str:
-    return stem if count == 1 else f"{stem}-{count}"
-
-
-def _began(video_id: str) -> datetime:
-    """When its upload began; of what is no id, never."""
+def _begun_at(video_id: str) -> datetime:
+    """Return when an upload began, or the end of time for a folder that is not an upload."""
     try:
         return ULID.from_str(video_id).datetime
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _remove(store: ObjectStore, video_id: str) -> None:
-    """The manifest first: without it there is no video."""
+def _delete(store: ObjectStore, video_id: str) -> None:
+    """Delete the manifest first: without it, there is no video."""
     store.delete(f"{FOLDER}/{video_id}/{MANIFEST}")
     for key in list(store.keys(f"{FOLDER}/{video_id}/")):
         store.delete(key)
 
 
-def _part(video_id: str, part: int) -> str:
+def _part_key(video_id: str, part: int) -> str:
     return f"{FOLDER}/{video_id}/part-{part:04d}"

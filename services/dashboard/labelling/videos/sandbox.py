@@ -1,7 +1,7 @@
-"""Videos of strangers are decoded in processes of their own, with limits on memory and time, and without our secrets.
+"""Decode uploaded videos in a process of its own, with limits on memory and time, and without this service's secrets.
 
-``python -m services.dashboard.labelling.videos.sandbox look FILE`` says what is in a video; ``… frames FILE`` gives
-images of a video by their numbers. The decoders are large and read files of strangers: an exploit stays in here.
+``python -m services.dashboard.labelling.videos.sandbox scan FILE`` prints what is in a video; ``… frames FILE`` returns
+frames by their numbers. Video decoders are large, and an uploaded file may exploit them: the exploit stays in there.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from typing import IO, Any, Final
 import cv2
 from pydantic import TypeAdapter
 
-from services.dashboard.labelling.videos.inspection import Content, look_through
-from services.dashboard.labelling.videos.reader import UnreadableVideo, VideoReader
+from services.dashboard.labelling.videos.reader import VideoReader
+from services.dashboard.labelling.videos.scan import VideoContent, scan
+from shared.imaging.video import UnreadableVideo
 
 MEMORY_BYTES: Final = 2 * 1024**3
-"""Of addresses; half a gibibyte of them is Python with its libraries."""
-LOOK_SECONDS: Final = 900
+"""Address space; Python and its libraries take half a gibibyte of it."""
+SCAN_SECONDS: Final = 900
 """To read a video from beginning to end."""
-IMAGE_SECONDS: Final = 60.0
-"""To find one image."""
+FRAME_SECONDS: Final = 60.0
+"""To read one frame."""
 HEADER: Final = 12
-"""Bytes before an image: how long it is, or what is wrong."""
+"""Bytes before an image: its length, or the negative length of an error text."""
 ROOT: Final = Path(__file__).parents[4]
 ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "2",
@@ -41,36 +42,36 @@ ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_FFMPEG_THREADS": "2",
 }
-PASSED_ON: Final = ("PATH", "LANG", "LD_LIBRARY_PATH", "OPENCV_IO_MAX_IMAGE_PIXELS")
-TOO_MUCH: Final = (
+INHERITED: Final = ("PATH", "LANG", "LD_LIBRARY_PATH", "OPENCV_IO_MAX_IMAGE_PIXELS")
+TOO_LARGE: Final = (
     "it can't be read within the limits of memory and time: make it smaller, or cut it into several videos"
 )
 
 
-def look_through_apart(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float = LOOK_SECONDS) -> Content:
-    """See `look_through`; in a process that may take so much memory and time, and no more.
+def scan_in_sandbox(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float = SCAN_SECONDS) -> VideoContent:
+    """Scan a file as `scan` does, in a process with these limits.
 
     Raises:
-        UnreadableVideo: it is none that can be read, or takes too much.
+        UnreadableVideo: The file can't be read, or exceeds the limits.
     """
     try:
-        command = _command("look", path, memory_bytes)
+        command = _command("scan", path, memory_bytes)
         ended = subprocess.run(  # noqa: S603  our own module
             command, check=False, env=_environment(), cwd=ROOT, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
-        raise UnreadableVideo(TOO_MUCH) from error
+        raise UnreadableVideo(TOO_LARGE) from error
     try:
-        told: dict[str, Any] = json.loads(ended.stdout)
+        answer: dict[str, Any] = json.loads(ended.stdout)
     except ValueError as error:
-        raise UnreadableVideo(TOO_MUCH) from error
-    if "wrong" in told:
-        raise UnreadableVideo(told["wrong"])
-    return TypeAdapter(Content).validate_python(told)
+        raise UnreadableVideo(TOO_LARGE) from error
+    if "error" in answer:
+        raise UnreadableVideo(answer["error"])
+    return TypeAdapter(VideoContent).validate_python(answer)
 
 
-class VideoApart:
-    """See `reels.Reel`: a video file, decoded by a process of its own. Several threads may ask; they take turns."""
+class SandboxedVideoReader:
+    """Reads a video file in a process of its own; see `FrameReader`. Several threads may use it; they take turns."""
 
     def __init__(self, path: Path, times: Sequence[float]) -> None:
         self._path = path
@@ -80,43 +81,43 @@ class VideoApart:
         self._closed = False
 
     def image(self, number: int) -> bytes:
-        """An image as JPEG.
+        """Return a frame as a JPEG file.
 
         Raises:
-            UnreadableVideo: it can't be had, or takes too much.
-            ValueError: the video was closed.
+            UnreadableVideo: The frame can't be read, or exceeds the limits.
+            ValueError: The video was closed.
         """
         with self._lock:
             if self._closed:
                 raise ValueError("the video was closed")
             try:
-                return self._ask(number)
+                return self._request(number)
             except (OSError, EOFError, TimeoutError) as error:
-                self._end()
-                raise UnreadableVideo(f"image {number} of the video can't be read: {TOO_MUCH}") from error
+                self._end_child()
+                raise UnreadableVideo(f"frame {number} of the video can't be read: {TOO_LARGE}") from error
 
     def close(self) -> None:
         """End the process."""
         with self._lock:
             self._closed = True
-            self._end()
+            self._end_child()
 
-    def _ask(self, number: int) -> bytes:
-        until = time.monotonic() + IMAGE_SECONDS
-        child = self._child = self._child or self._start()
+    def _request(self, number: int) -> bytes:
+        deadline = time.monotonic() + FRAME_SECONDS
+        child = self._child = self._child or self._start_child()
         if child.stdin is None or child.stdout is None:
             raise EOFError
         child.stdin.write(f"{number}\n".encode())
         child.stdin.flush()
-        size = int(_read(child.stdout, HEADER, until))
-        content = _read(child.stdout, abs(size), until)
+        size = int(_read(child.stdout, HEADER, deadline))
+        content = _read(child.stdout, abs(size), deadline)
         if size < 0:
             raise UnreadableVideo(content.decode())
         return content
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start_child(self) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(  # noqa: S603  our own module
-            _command("frames", self._path),
+            _command("frames", self._path, MEMORY_BYTES),
             env=_environment(),
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -127,7 +128,7 @@ class VideoApart:
             child.stdin.write(json.dumps(self._times).encode() + b"\n")
         return child
 
-    def _end(self) -> None:
+    def _end_child(self) -> None:
         if child := self._child:
             self._child = None
             child.kill()
@@ -138,11 +139,15 @@ class VideoApart:
                         pipe.close()
 
 
-def _read(pipe: IO[bytes], size: int, until: float) -> bytes:
-    """So many bytes, before a deadline; nothing else reads from the pipe."""
+def _read(pipe: IO[bytes], size: int, deadline: float) -> bytes:
+    """Read this many bytes before the deadline, past the buffer of the pipe.
+
+    Raises:
+        TimeoutError, EOFError: They did not come.
+    """
     content = b""
     while len(content) < size:
-        if not select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+        if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
             raise TimeoutError
         chunk = os.read(pipe.fileno(), size - len(content))
         if not chunk:
@@ -151,33 +156,27 @@ def _read(pipe: IO[bytes], size: int, until: float) -> bytes:
     return content
 
 
-def _command(what: str, path: Path, memory_bytes: int = MEMORY_BYTES) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "services.dashboard.labelling.videos.sandbox",
-        what,
-        str(path.absolute()),
-        str(memory_bytes),
-    ]
+def _command(task: str, path: Path, memory_bytes: int) -> list[str]:
+    module = "services.dashboard.labelling.videos.sandbox"
+    return [sys.executable, "-m", module, task, str(path.absolute()), str(memory_bytes)]
 
 
 def _environment() -> dict[str, str]:
-    return ENVIRONMENT | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return ENVIRONMENT | {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
-def _look(path: Path) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (LOOK_SECONDS, LOOK_SECONDS))
+def _print_scan(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (SCAN_SECONDS, SCAN_SECONDS))
     try:
-        told = asdict(look_through(path))
+        answer = asdict(scan(path))
     except UnreadableVideo as error:
-        told = {"wrong": str(error)}
+        answer = {"error": str(error)}
     except (MemoryError, cv2.error):
-        told = {"wrong": TOO_MUCH}
-    sys.stdout.write(json.dumps(told))
+        answer = {"error": TOO_LARGE}
+    sys.stdout.write(json.dumps(answer))
 
 
-def _frames(path: Path) -> None:
+def _answer_frames(path: Path) -> None:
     video = VideoReader(path, json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         try:
@@ -189,12 +188,12 @@ def _frames(path: Path) -> None:
 
 
 def main() -> None:
-    """What the module is run for."""
-    what, path, memory_bytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    """Limit this process, and run the requested task."""
+    task, path, memory_bytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     cv2.setNumThreads(1)
-    {"look": _look, "frames": _frames}[what](path)
+    {"scan": _print_scan, "frames": _answer_frames}[task](path)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small images: each is made once and cached, and only so many pixels are decoded at a time."""
+"""Thumbnails: each is made once and cached, and the pixels that are decoded at the same time are limited."""
 
 from __future__ import annotations
 
@@ -8,42 +8,55 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from services.dashboard.labelling.videos.reader import UnreadableVideo, thumbnail
-from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, size_of
+import cv2
+import numpy as np
 
-CACHED_BYTES: Final = 64 * 1024**2
-AT_ONCE: Final = 4
-"""Files that are read and decoded."""
+from shared.imaging.codec import PIXEL_LIMIT, Image, UnreadableImage, decode, encode, size_of
+from shared.imaging.video import UnreadableVideo
+
+CACHE_BYTES: Final = 64 * 1024**2
+MOST_AT_ONCE: Final = 4
+"""Files that are read and decoded at the same time."""
 PIXELS_AT_ONCE: Final = PIXEL_LIMIT
-"""Of the images that are decoded: one of the largest, or many small ones."""
+"""Pixels that are decoded at the same time: one of the largest images, or many small ones."""
+JPEG_QUALITY: Final = 85
 
 
 class Thumbnails:
-    """Makes thumbnails, and keeps those that were asked for last."""
+    """Makes thumbnails, and caches those that were requested last."""
 
-    def __init__(self, cached_bytes: int = CACHED_BYTES) -> None:
-        self._cached_bytes = cached_bytes
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self._limit = cache_bytes
         self._cache: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._size = 0
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._cached_bytes = 0
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._pixels = 0
         self._changed = threading.Condition()
 
     def get(self, key: Hashable, width: int, read: Callable[[], bytes]) -> bytes:
-        """The image that ``read`` gives, made no wider than ``width``; ``key`` names both.
+        """Return an image made no wider than this many pixels.
+
+        Args:
+            key: names the image and the width.
+            width: in pixels.
+            read: returns the image file; called only if the thumbnail is not cached.
 
         Raises:
-            UnreadableVideo: it is broken.
+            UnreadableVideo: The image is broken.
         """
         if (cached := self._cached(key)) is not None:
             return cached
-        with self._places:
+        with self._slots:
             if (cached := self._cached(key)) is not None:
                 return cached
             content = read()
-            with self._decoding(_pixels_of(content)):
+            with self._decoding(content):
                 made = thumbnail(content, width)
-        self._keep(key, made)
+        with self._changed:
+            self._cached_bytes += len(made) - len(self._cache.pop(key, b""))
+            self._cache[key] = made
+            while self._cached_bytes > self._limit:
+                self._cached_bytes -= len(self._cache.popitem(last=False)[1])
         return made
 
     def _cached(self, key: Hashable) -> bytes | None:
@@ -52,15 +65,14 @@ class Thumbnails:
                 self._cache.move_to_end(key)
             return self._cache.get(key)
 
-    def _keep(self, key: Hashable, made: bytes) -> None:
-        with self._changed:
-            self._size += len(made) - len(self._cache.pop(key, b""))
-            self._cache[key] = made
-            while self._size > self._cached_bytes:
-                self._size -= len(self._cache.popitem(last=False)[1])
-
     @contextmanager
-    def _decoding(self, pixels: int) -> Iterator[None]:
+    def _decoding(self, content: bytes) -> Iterator[None]:
+        """Wait until few enough pixels are being decoded by other threads."""
+        try:
+            width, height = size_of(content)
+        except UnreadableImage as error:
+            raise UnreadableVideo(str(error)) from error
+        pixels = width * height
         with self._changed:
             self._changed.wait_for(lambda: self._pixels == 0 or self._pixels + pixels <= PIXELS_AT_ONCE)
             self._pixels += pixels
@@ -72,9 +84,18 @@ class Thumbnails:
                 self._changed.notify_all()
 
 
-def _pixels_of(content: bytes) -> int:
+def thumbnail(content: bytes, width: int) -> bytes:
+    """Make an image file no wider than this many pixels. A narrower one is returned as it is.
+
+    Raises:
+        UnreadableVideo: The image is broken.
+    """
     try:
-        width, height = size_of(content)
+        image: Image = decode(content, PIXEL_LIMIT)
     except UnreadableImage as error:
         raise UnreadableVideo(str(error)) from error
-    return width * height
+    if image.shape[1] <= width:
+        return content
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return encode(np.asarray(small, np.uint8), "jpeg", JPEG_QUALITY)

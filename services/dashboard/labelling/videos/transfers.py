@@ -1,42 +1,196 @@
-"""How many uploads and exports run at once: each takes a thread, and room on this machine's disk."""
+"""Uploads and downloads of large files: limited in number, size and idle time."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import shutil
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
 
+import structlog
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
+
+from services.dashboard.labelling.videos.repository import plain_name
+from services.dashboard.labelling.videos.scan import IMAGE_SUFFIXES, pack_album
 from services.dashboard.web.problems import Problem
+from shared.imaging.video import natural_order
 
-AGAIN_SECONDS: Final = 30
-"""After which it is worth asking again."""
+RETRY_SECONDS: Final = 30
+STALLED_SECONDS: Final = 60.0
+"""A transfer without a byte for this long is given up, because others want its slot."""
+MOST_FILES: Final = 5_000
+FIELD_BYTES: Final = 200_000
+LARGEST: Final = 4_000_000_000
+"""Bytes of an upload that no setting can exceed."""
+CHUNK_BYTES: Final = 256 * 1024
+
+UPLOAD_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "a video (mp4, mov, avi, mkv, webm), a zip of images, or several images",
+                        },
+                        "recipe": {
+                            "type": "string",
+                            "description": "name of a recipe that has models",
+                            "example": "seam",
+                        },
+                        "recipe_yaml": {"type": "string", "description": "or the recipe itself"},
+                        "name": {"type": "string", "description": "of the video; by default that of the file"},
+                    },
+                }
+            }
+        },
+    }
+}
+"""The body in the OpenAPI document: it is parsed while it arrives, so the framework does not know it."""
+
+_log = structlog.stdlib.get_logger("labelling")
 
 
-class Transfers:
-    """As many at once as there are places; whoever comes then is told when to come again, and never queued."""
+class TransferSlots:
+    """Limits how many transfers of one kind run at once. Further ones are refused, never queued."""
 
-    def __init__(self, what: str, most: int) -> None:
-        """``what``, in the plural, of which there may be ``most`` at once."""
+    def __init__(self, what: str, count: int) -> None:
+        """``what`` names the transfers in the plural."""
         self._what = what
-        self._most = most
-        self._places = threading.Semaphore(most)
+        self._count = count
+        self._free = threading.Semaphore(count)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one while the block runs.
+    def slot(self) -> Iterator[None]:
+        """Hold a slot while the block runs.
 
         Raises:
             Problem: 503: none is free.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._free.acquire(blocking=False):
             raise Problem(
                 503,
-                f"as many {self._what} as may be at once ({self._most}) are under way: try again in a minute; "
-                "DASHBOARD_TRANSFERS says how many may",
-                headers={"Retry-After": str(AGAIN_SECONDS)},
+                f"{self._count} {self._what} are running, which is the most at once: try again in a minute, "
+                "or raise DASHBOARD_TRANSFERS",
+                headers={"Retry-After": str(RETRY_SECONDS)},
             )
         try:
             yield
         finally:
-            self._places.release()
+            self._free.release()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file on this machine, and the fields that came with it."""
+
+    path: Path
+    name: str
+    recipe: str
+    recipe_yaml: str
+
+
+@asynccontextmanager
+async def received(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
+    """Receive the upload of a request, and delete its files after the block.
+
+    Raises:
+        Problem: 408: nothing arrives any more; 413: it is too large; 422: it contains no file.
+    """
+    too_large = Problem(
+        413, f"the upload is larger than {most_bytes / 1e6:.0f} MB: cut it, or raise DASHBOARD_UPLOAD_MEGABYTES"
+    )
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > most_bytes:
+        raise too_large
+    received_bytes = 0
+
+    async def receive() -> Message:
+        nonlocal received_bytes
+        try:
+            message = await asyncio.wait_for(request.receive(), STALLED_SECONDS)
+        except TimeoutError as error:
+            raise Problem(408, f"nothing arrived for {STALLED_SECONDS:.0f} s: upload it again") from error
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > most_bytes:
+            raise too_large
+        return message
+
+    limited = Request(request.scope, receive)
+    async with limited.form(max_files=MOST_FILES, max_fields=20, max_part_size=FIELD_BYTES) as form:
+        with tempfile.TemporaryDirectory(prefix="seamline-upload-") as folder:
+            yield await run_in_threadpool(_upload_of, form, Path(folder))
+
+
+def _upload_of(form: FormData, folder: Path) -> Upload:
+    files = [each for each in form.getlist("files") if isinstance(each, UploadFile) and each.filename]
+    if not files:
+        raise Problem(422, "files: choose a video (mp4, avi, …), a zip of images, or images")
+    fields = {name: value.strip() for name, value in form.items() if isinstance(value, str)}
+    recipe_yaml, recipe_file = fields.get("recipe_yaml", ""), form.get("recipe_file")
+    if not recipe_yaml and isinstance(recipe_file, UploadFile) and recipe_file.filename:
+        recipe_yaml = recipe_file.file.read(FIELD_BYTES).decode(errors="replace")
+    name = fields.get("name") or files[0].filename or "video"
+    return Upload(_one_file(files, folder), name, fields.get("recipe", ""), recipe_yaml)
+
+
+def _one_file(files: list[UploadFile], folder: Path) -> Path:
+    """Copy the uploaded files into a folder. Return the video or zip, or an album made of the images."""
+    files = sorted(files, key=lambda each: natural_order(each.filename or ""))
+    names = [_safe_name(each) for each in files]
+    images_only = all(PurePosixPath(name).suffix in IMAGE_SUFFIXES for name in names)
+    if len(files) > 1 and not images_only:
+        raise Problem(422, "files: one video or one zip at a time, or several JPEG and PNG images")
+    if len(set(names)) < len(names):
+        names = [f"{number:05d}-{name}" for number, name in enumerate(names)]
+    for name, file in zip(names, files, strict=True):
+        with (folder / name).open("wb") as copy:
+            shutil.copyfileobj(file.file, copy)
+    if not images_only:
+        return folder / names[0]
+    album = folder / "images.zip"
+    pack_album([(name, folder / name) for name in names], album)
+    return album
+
+
+def _safe_name(file: UploadFile) -> str:
+    """Return a file name without folders and special characters."""
+    name = PurePosixPath((file.filename or "file").replace("\\", "/")).name
+    suffix = re.sub(r"[^a-z0-9]", "", PurePosixPath(name).suffix.lower())[:8]
+    return f"{plain_name(name)}.{suffix}" if suffix else plain_name(name)
+
+
+class Download(StreamingResponse):
+    """Sends a file from its beginning, and closes it when it is sent or the client has stalled."""
+
+    def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        file.seek(0)
+        super().__init__(iter(lambda: file.read(CHUNK_BYTES), b""), media_type=media_type, headers=headers)
+        self._file = file
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), STALLED_SECONDS)
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:  # an answer that ends too early closes the connection
+            _log.warning("gave up a download: the client took nothing of it", seconds=STALLED_SECONDS)
+        finally:
+            self._file.close()

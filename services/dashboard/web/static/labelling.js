@@ -1,86 +1,86 @@
-// The desk: frames one by one or several at once, labelled by keys, taps or clicks. What is saved is what the server has
-// confirmed; what is not saved yet is kept here for each frame, and said so.
+// The labelling session: label frames one by one or several at once, by keys, taps or clicks. Labels count as saved when
+// the server has confirmed them. Until then they are drafts of this page, and each frame shows that.
 
 import { zoomable } from "./zoom.js";
 
-const desk = document.getElementById("desk");
-const { source, queue, reading, task, line } = desk.dataset;
+const session = document.getElementById("session");
+const { source, queue, kind, task, line } = session.dataset;
 const api = `/api/labelling/sources/${source}`;
-const may = desk.dataset.may === "yes";
-const toggles = [...desk.querySelectorAll("[data-label]")];
+const mayLabel = session.dataset.may === "yes";
+const toggles = [...session.querySelectorAll("[data-label]")];
 const element = (id) => document.getElementById(id);
-const PAGE = 100; // frames asked for at once
-const SNAPSHOT = 500; // of a queue that shrinks while it is worked on, so it is read once
+const PAGE = 100; // frames requested at once
+const SNAPSHOT = 500; // frames of a queue that shrinks while its frames are labelled, so it is read once
 const SHRINKS = !["all", "labelled"].includes(queue);
-const UNSAID = { first: "labelled", second: "read again", settled: "settled" };
-const AHEAD = 3; // frames fetched before they are wanted
+const MISSING = { first: "labelled", second: "labelled by you", adjudication: "adjudicated" };
+const AHEAD = 3; // images loaded before they are shown
 const STRIP = 10;
 const SHEET = 48;
 
-const frames = []; // by place; what the server said of each
-const asked = new Map(); // pages under way
+const frames = []; // by place, as the server returned them
+const requests = new Map(); // by page: requests that are not answered yet
 const drafts = new Map(); // by frame: labels that are not saved yet
-const going = new Map(); // by frame: labels on their way to the server
-const refused = new Map(); // by frame: why the last save did not come to be, as long as that is so
-const chosen = new Set(); // places
-let total = Math.min(Number(desk.dataset.total), SHRINKS ? SNAPSHOT : Infinity);
+const saving = new Map(); // by frame: labels that are being saved
+const failures = new Map(); // by frame: why its labels could not be saved
+const selected = new Set(); // places
+let total = Math.min(Number(session.dataset.total), SHRINKS ? SNAPSHOT : Infinity);
 let place = 0;
 let labels = {}; // of the frame that is shown
-let state = ""; // of these labels: saved, carried, changed or nothing
-let last = null; // the labels that were given last
-let saving = Promise.resolve();
+let state = ""; // of these labels: saved, saving, carried, changed, or empty
+let last = null; // the labels that were saved last
+let queueOfSaves = Promise.resolve(); // one save at a time, in order
 
 // ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function call(path, order) {
-  const request = order && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(order) };
+async function call(path, body) {
+  const request = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const answer = await fetch(path, request).catch(() => { throw new Error("the dashboard can't be reached: save again when it can"); });
-  if (answer.status === 401) throw new Error("nobody is logged in any more: log in in another tab, then save again");
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.detail ?? `the dashboard answers ${answer.status}: save again`);
-  return told;
+  if (answer.status === 401) throw new Error("you are logged out: log in in another tab, then save again");
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(content.detail ?? `the dashboard answers ${answer.status}: save again`);
+  return content;
 }
 
 async function load(page) {
   const size = SHRINKS ? SNAPSHOT : PAGE;
-  const told = await call(`${api}/queue?kind=${queue}&start=${page * size}&limit=${size}${line && `&line=${line}`}`);
-  if (SHRINKS) total = Math.min(total, told.frames.length);
-  told.frames.forEach((frame, index) => { frames[page * size + index] ??= frame; });
+  const found = await call(`${api}/queue?queue=${queue}&start=${page * size}&limit=${size}${line && `&line=${line}`}`);
+  if (SHRINKS) total = Math.min(total, found.frames.length);
+  found.frames.forEach((frame, index) => { frames[page * size + index] ??= frame; });
 }
 
 async function frameAt(at) {
   const page = SHRINKS ? 0 : Math.floor(at / PAGE);
   if (!frames[at]) {
-    if (!asked.has(page)) asked.set(page, load(page).finally(() => asked.delete(page)));
-    await asked.get(page);
+    if (!requests.has(page)) requests.set(page, load(page).finally(() => requests.delete(page)));
+    await requests.get(page);
   }
   return frames[at];
 }
 
 const step = () => Math.max(1, Math.floor(Number(element("step").value)) || 1);
 const within = (at) => Math.min(total - 1, Math.max(0, at));
-const trueOf = (said) => Object.keys(said).filter((name) => said[name]);
-const none = () => Object.fromEntries(toggles.map((each) => [each.dataset.label, false]));
+const trueOf = (values) => Object.keys(values).filter((name) => values[name]);
+const noLabels = () => Object.fromEntries(toggles.map((each) => [each.dataset.label, false]));
 
-function startOf(frame) {
+function labelsOf(frame) {
   if (drafts.has(frame.frame)) return [drafts.get(frame.frame), "changed"];
-  if (going.has(frame.frame)) return [going.get(frame.frame), "going"];
-  if (frame.said) return [frame.said.labels, "saved"];
+  if (saving.has(frame.frame)) return [saving.get(frame.frame), "saving"];
+  if (frame.annotation) return [frame.annotation.labels, "saved"];
   if (element("carry").checked && last) return [last, "carried"];
-  return [none(), ""];
+  return [noLabels(), ""];
 }
 
 async function show(to) {
   place = within(to);
   const at = place;
   const frame = await frameAt(at);
-  if (at !== place || !frame) return; // somebody stepped on meanwhile
-  [labels, state] = startOf(frame);
+  if (at !== place || !frame) return; // another frame is shown meanwhile
+  [labels, state] = labelsOf(frame);
   labels = { ...labels };
-  put(frame);
-  write();
-  about(frame);
-  strip();
+  showImage(frame);
+  showLabels();
+  showAnnotations(frame);
+  showStrip();
   const where = new URL(location.href);
   where.searchParams.set("queue", queue);
   where.searchParams.set("frame", frame.frame);
@@ -88,16 +88,16 @@ async function show(to) {
   for (let next = 1; next <= AHEAD; next += 1) prefetch(at + next * step());
 }
 
-// A browser goes on showing the image before until the next one has come: nobody may label the one and see the other.
-function put(frame) {
+// A browser shows the previous image until the next one is loaded. Hide it, so that no image is labelled for another one.
+function showImage(frame) {
   const image = element("frame");
   image.alt = frame.title;
   if (image.getAttribute("src") === frame.image_url) return;
-  desk.dataset.image = "coming";
+  session.dataset.image = "loading";
   image.src = frame.image_url;
 }
 
-for (const end of ["load", "error"]) element("frame")?.addEventListener(end, () => { delete desk.dataset.image; });
+for (const end of ["load", "error"]) element("frame")?.addEventListener(end, () => { delete session.dataset.image; });
 
 async function prefetch(at) {
   if (at < 0 || at >= total) return;
@@ -105,78 +105,74 @@ async function prefetch(at) {
   if (frame) new Image().src = frame.image_url;
 }
 
-// ── what is on the screen ──────────────────────────────────────────────────────────────────────────────────────────
+// ── display ──────────────────────────────────────────────────────────────────────────────────────────
 
-function complaint(said) {
-  const roles = (role) => toggles.filter((each) => each.dataset.role === role && said[each.dataset.label]).map((each) => each.dataset.label);
-  if (task === "exclusive" && trueOf(said).length !== 1) return "This recipe wants exactly one label.";
+function labelError(values) {
+  const roles = (role) => toggles.filter((each) => each.dataset.role === role && values[each.dataset.label]).map((each) => each.dataset.label);
+  if (task === "exclusive" && trueOf(values).length !== 1) return "This recipe requires exactly one label.";
   if (roles("quality").length && roles("defect").length) {
-    return `${roles("quality").join(", ")} together with ${roles("defect").join(", ")}: a part is good or has a fault. Take one back.`;
+    return `${roles("quality").join(", ")} together with ${roles("defect").join(", ")}: a part is good or has a defect. Remove one of them.`;
   }
   return "";
 }
 
-function words() {
+function statusText() {
   const named = trueOf(labels).join(", ") || "no label";
-  const said = frames[place]?.said;
-  const how = { saved: `✓ saved${said ? ` by ${said.by}` : ""}`, going: "… being saved", carried: "○ carried over, not saved", changed: "○ not saved", "": `○ not ${UNSAID[reading]}` };
-  return `${named} · ${how[state]}`;
+  const annotation = frames[place]?.annotation;
+  const texts = { saved: `✓ saved${annotation ? ` by ${annotation.by}` : ""}`, saving: "… saving", carried: "○ carried over, not saved", changed: "○ not saved", "": `○ not ${MISSING[kind]}` };
+  return `${named} · ${texts[state]}`;
 }
 
-function write() {
+function showLabels() {
   for (const each of toggles) each.setAttribute("aria-pressed", String(labels[each.dataset.label] === true));
   const frame = frames[place];
-  const many = chosen.size ? `, for ${chosen.size} chosen frame${chosen.size > 1 ? "s" : ""}` : "";
-  const wrong = state === "changed" ? complaint(labels) : "";
-  desk.dataset.state = state;
-  element("written").textContent = `${words()}${many}`;
+  const many = selected.size ? `, for ${selected.size} selected frame${selected.size > 1 ? "s" : ""}` : "";
+  const error = state === "changed" ? labelError(labels) : "";
+  session.dataset.state = state;
+  element("status").textContent = `${statusText()}${many}`;
   element("place").textContent = queue === "all" ? `frame ${place} / ${total - 1}` : `${place + 1} / ${total}`;
-  element("spoken").textContent = `${frame.title}. ${words()}${many}.`;
-  element("none").hidden = chosen.size === 0;
-  tell(wrong || unsaved());
+  element("announcement").textContent = `${frame.title}. ${statusText()}${many}.`;
+  element("none").hidden = selected.size === 0;
+  warn(error || failureText());
 }
 
-// Of every save that did not come to be, until it has: whoever labels fast is frames further on by then.
-function unsaved() {
-  if (!refused.size) return "";
-  const elsewhere = [...refused.keys()].filter((frame) => frame !== frames[place]?.frame);
+// Show failed saves until they succeed, because the person may be several frames further by then.
+function failureText() {
+  if (!failures.size) return "";
+  const elsewhere = [...failures.keys()].filter((frame) => frame !== frames[place]?.frame);
   const named = elsewhere.map((frame) => (queue === "all" ? frame : frames.findIndex((each) => each?.frame === frame) + 1));
   const where = named.length ? ` · not saved: frame${named.length > 1 ? "s" : ""} ${named.join(", ")}` : "";
-  return `${[...refused.values()].at(-1)}${where}`;
+  return `${[...failures.values()].at(-1)}${where}`;
 }
 
-function tell(trouble) {
-  element("trouble").hidden = !trouble;
-  element("trouble").textContent = trouble ? `▲ ${trouble}` : "";
+function warn(text) {
+  element("warning").hidden = !text;
+  element("warning").textContent = text ? `▲ ${text}` : "";
 }
 
-function row(list, name, value) {
-  const made = document.createElement("div");
-  made.append(Object.assign(document.createElement("dt"), { textContent: name }), value);
-  list.append(made);
-}
-
-function about(frame) {
+function showAnnotations(frame) {
   element("title").textContent = frame.title;
-  element("why").textContent = frame.why;
-  element("said").replaceChildren();
-  const before = ["first", "second", "settled"].map((which) => [which, frame[which]]).filter(([, said]) => said);
-  for (const [which, said] of [...before, ...frame.later.map((said) => ["later", said])]) {
+  element("reason").textContent = frame.reason;
+  element("annotations").replaceChildren();
+  const present = ["first", "second", "adjudication"].map((name) => [name, frame[name]]).filter(([, annotation]) => annotation);
+  for (const [name, annotation] of [...present, ...frame.later.map((later) => ["later", later])]) {
     const value = document.createElement("dd");
-    value.textContent = `${said.by}: ${trueOf(said.labels).join(", ") || "no label"} `;
-    if (reading === "settled" && which !== "settled" && may) {
-      const take = Object.assign(document.createElement("button"), { type: "button", textContent: "Take this" });
-      take.addEventListener("click", () => edit({ ...said.labels }));
-      value.append(take);
+    value.textContent = `${annotation.by}: ${trueOf(annotation.labels).join(", ") || "no label"} `;
+    if (kind === "adjudication" && name !== "adjudication" && mayLabel) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Use these labels" });
+      button.addEventListener("click", () => edit({ ...annotation.labels }));
+      value.append(button);
     }
-    row(element("said"), which, value);
+    const row = document.createElement("div");
+    row.append(Object.assign(document.createElement("dt"), { textContent: name }), value);
+    element("annotations").append(row);
   }
-  scores(frame.scores);
+  showScores(frame.scores);
 }
 
-function scores(said) {
-  element("scores").hidden = Object.keys(said).length === 0;
-  element("scores").querySelector("tbody").replaceChildren(...Object.entries(said).map(([name, each]) => {
+function showScores(scores) {
+  element("scores").hidden = Object.keys(scores).length === 0;
+  element("scores").querySelector("tbody").replaceChildren(...Object.entries(scores).map(([name, each]) => {
     const made = document.createElement("tr");
     made.innerHTML = '<th></th><td><span class="score"></span></td><td class="number"></td>';
     made.querySelector("th").textContent = `${name} ${each.present ? "✓" : "–"}`;
@@ -189,22 +185,22 @@ function scores(said) {
   }));
 }
 
-// ── several at once ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── several frames at once ────────────────────────────────────────────────────────────────────────────────────────────────
 
-function around() {
-  const count = desk.dataset.sheet ? SHEET : STRIP;
-  const first = Math.max(0, place - step() * Math.floor(desk.dataset.sheet ? (place / step()) % SHEET : STRIP / 3));
+function placesInStrip() {
+  const count = session.dataset.sheet ? SHEET : STRIP;
+  const first = Math.max(0, place - step() * Math.floor(session.dataset.sheet ? (place / step()) % SHEET : STRIP / 3));
   return Array.from({ length: count }, (_, index) => first + index * step()).filter((at) => at < total);
 }
 
-async function strip() {
+async function showStrip() {
   const now = place;
-  const places = around();
+  const places = placesInStrip();
   await Promise.all(places.map((at) => frameAt(at).catch(() => null)));
   if (now !== place) return;
   const focused = document.activeElement?.closest?.("#strip button")?.dataset.at;
   element("strip").replaceChildren(...places.filter((at) => frames[at]).map(tile));
-  if (desk.dataset.sheet) element("strip").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  if (session.dataset.sheet) element("strip").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   if (focused !== undefined) element("strip").querySelector(`[data-at="${focused}"]`)?.focus();
 }
 
@@ -212,207 +208,207 @@ function tile(at) {
   const frame = frames[at];
   const item = document.createElement("li");
   const button = Object.assign(document.createElement("button"), { type: "button" });
-  const said = drafts.get(frame.frame) ?? going.get(frame.frame) ?? frame.said?.labels;
-  const keys = said ? trueOf(said).map((name) => toggles.find((each) => each.dataset.label === name)?.dataset.key).join(" ") || "∅" : "·";
+  const shown = drafts.get(frame.frame) ?? saving.get(frame.frame) ?? frame.annotation?.labels;
+  const keys = shown ? trueOf(shown).map((name) => toggles.find((each) => each.dataset.label === name)?.dataset.key).join(" ") || "∅" : "·";
   const number = /^\d+$/.test(frame.frame) ? frame.frame : at + 1;
   button.dataset.at = at;
-  button.setAttribute("aria-pressed", String(chosen.has(at)));
+  button.setAttribute("aria-pressed", String(selected.has(at)));
   if (at === place) button.setAttribute("aria-current", "true");
   const image = Object.assign(document.createElement("img"), { src: `${frame.image_url}?width=160`, alt: "", loading: "lazy", draggable: false });
-  const text = Object.assign(document.createElement("span"), { textContent: `${chosen.has(at) ? "☑ " : ""}${number}  ${mark(frame)}${keys}` });
-  const spoken = `: ${frame.title}, ${said ? trueOf(said).join(", ") || "no label" : "not labelled"}${chosen.has(at) ? ", chosen" : ""}`;
-  button.append(image, text, Object.assign(document.createElement("span"), { className: "unseen", textContent: spoken }));
+  const text = Object.assign(document.createElement("span"), { textContent: `${selected.has(at) ? "☑ " : ""}${number}  ${symbol(frame)}${keys}` });
+  const description = `: ${frame.title}, ${shown ? trueOf(shown).join(", ") || "no label" : "not labelled"}${selected.has(at) ? ", selected" : ""}`;
+  button.append(image, text, Object.assign(document.createElement("span"), { className: "unseen", textContent: description }));
   item.append(button);
   return item;
 }
 
-function mark(frame) {
+function symbol(frame) {
   if (drafts.has(frame.frame)) return "○ ";
-  if (going.has(frame.frame)) return "… ";
-  return frame.said ? "✓ " : "";
+  if (saving.has(frame.frame)) return "… ";
+  return frame.annotation ? "✓ " : "";
 }
 
-function choose(at, force) {
-  if (force || !chosen.has(at)) chosen.add(at);
-  else chosen.delete(at);
+function select(at, force) {
+  if (force || !selected.has(at)) selected.add(at);
+  else selected.delete(at);
 }
 
 element("strip")?.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   const at = Number(button.dataset.at);
-  if (element("choosing").checked || event.ctrlKey || event.metaKey) choose(at);
-  else if (event.shiftKey) for (let each = Math.min(place, at); each <= Math.max(place, at); each += step()) choose(each, true);
+  if (element("selecting").checked || event.ctrlKey || event.metaKey) select(at);
+  else if (event.shiftKey) for (let each = Math.min(place, at); each <= Math.max(place, at); each += step()) select(each, true);
   else return show(at);
-  write();
-  return strip();
+  showLabels();
+  return showStrip();
 });
 
-// ── saying, saving, taking back ────────────────────────────────────────────────────────────────────────────────────
+// ── label, save, undo ────────────────────────────────────────────────────────────────────────────────────
 
-function edit(said) {
-  labels = said;
+function edit(changed) {
+  labels = changed;
   state = "changed";
   drafts.set(frames[place].frame, { ...labels });
-  write();
+  showLabels();
 }
 
 function toggle(name) {
-  if (!may || !frames[place]) return;
-  if (task === "exclusive") edit({ ...none(), [name]: true });
+  if (!mayLabel || !frames[place]) return;
+  if (task === "exclusive") edit({ ...noLabels(), [name]: true });
   else edit({ ...labels, [name]: !labels[name] });
 }
 
-// One after the other, in the order in which they were given; stepping on need not wait for them.
+// Saves run one after the other, in their order. Another frame can be shown meanwhile.
 function save() {
-  if (!may || !frames[place]) return false;
-  const wrong = complaint(labels);
-  if (wrong) {
-    tell(wrong);
+  if (!mayLabel || !frames[place]) return false;
+  const error = labelError(labels);
+  if (error) {
+    warn(error);
     return false;
   }
-  const places = chosen.size ? [...chosen].sort((one, other) => one - other) : [place];
-  const said = { ...labels };
-  last = said; // the next frame is on the screen before the server has answered
-  chosen.clear();
+  const places = selected.size ? [...selected].sort((one, other) => one - other) : [place];
+  const saved = { ...labels };
+  last = saved; // the next frame is shown before the server has answered
+  selected.clear();
   for (const { frame } of places.map((at) => frames[at]).filter(Boolean)) {
-    drafts.delete(frame); // what is changed from now on, while this is under way, is another draft
-    going.set(frame, said);
+    drafts.delete(frame); // a change from now on is another draft
+    saving.set(frame, saved);
   }
-  saving = saving.then(() => store(places, said)).then(() => again(places)).catch((error) => tell(error.message));
-  again(places);
+  queueOfSaves = queueOfSaves.then(() => store(places, saved)).then(() => showAgain(places)).catch((error) => warn(error.message));
+  showAgain(places);
   return true;
 }
 
-async function store(places, said) {
-  let whole = places.map((at) => frames[at]).filter(Boolean);
+async function store(places, saved) {
+  let stored = places.map((at) => frames[at]).filter(Boolean);
   try {
-    whole = await Promise.all(places.map(frameAt));
-    const seen = Object.fromEntries(whole.map((frame) => [frame.frame, frame.said?.record ?? null]));
-    const record = await call(`${api}/labels`, { frames: whole.map((frame) => frame.frame), labels: said, reading, seen });
-    for (const frame of whole) {
-      frame.said = { record: record.record, by: record.by, at: record.at, labels: said };
-      refused.delete(frame.frame);
+    stored = await Promise.all(places.map(frameAt));
+    const seen = Object.fromEntries(stored.map((frame) => [frame.frame, frame.annotation?.id ?? null]));
+    const annotation = await call(`${api}/labels`, { frames: stored.map((frame) => frame.frame), labels: saved, kind, seen });
+    for (const frame of stored) {
+      frame.annotation = { id: annotation.id, by: annotation.by, at: annotation.at, labels: saved };
+      failures.delete(frame.frame);
     }
   } catch (error) {
-    for (const frame of whole) {
-      if (!drafts.has(frame.frame) && going.get(frame.frame) === said) drafts.set(frame.frame, said);
-      refused.set(frame.frame, error.message);
+    for (const frame of stored) {
+      if (!drafts.has(frame.frame) && saving.get(frame.frame) === saved) drafts.set(frame.frame, saved);
+      failures.set(frame.frame, error.message);
     }
     await Promise.all(places.map(refresh));
   }
-  for (const { frame } of whole) if (going.get(frame) === said) going.delete(frame);
+  for (const { frame } of stored) if (saving.get(frame) === saved) saving.delete(frame);
 }
 
 async function refresh(at) {
-  const fresh = frames[at] && await call(`${api}/frames/${frames[at].frame}?reading=${reading}`).catch(() => null);
-  if (fresh) frames[at] = { ...fresh, why: frames[at].why };
+  const fresh = frames[at] && await call(`${api}/frames/${frames[at].frame}?kind=${kind}`).catch(() => null);
+  if (fresh) frames[at] = { ...fresh, reason: frames[at].reason };
 }
 
-function again(places) {
+function showAgain(places) {
   if (places.includes(place)) {
-    [labels, state] = startOf(frames[place]);
+    [labels, state] = labelsOf(frames[place]);
     labels = { ...labels };
-    about(frames[place]);
+    showAnnotations(frames[place]);
   }
-  write();
-  strip();
+  showLabels();
+  showStrip();
 }
 
-async function undo() {
-  await saving;
-  const record = await call(`${api}/undo`, { reading });
-  const places = record.frames.map((frame) => frames.findIndex((each) => each?.frame === frame)).filter((at) => at >= 0);
-  for (const frame of record.frames) {
+async function undoLast() {
+  await queueOfSaves;
+  const undo = await call(`${api}/undo`, { kind });
+  const places = undo.frames.map((frame) => frames.findIndex((each) => each?.frame === frame)).filter((at) => at >= 0);
+  for (const frame of undo.frames) {
     drafts.delete(frame);
-    refused.delete(frame);
+    failures.delete(frame);
   }
-  last = null; // what was taken back is not carried on
+  last = null; // labels that are undone are not carried over
   await Promise.all(places.map(refresh));
-  const to = queue === "all" ? Number(record.frames[0]) : places[0];
+  const to = queue === "all" ? Number(undo.frames[0]) : places[0];
   if (to !== undefined && to !== place) await show(to);
-  again(places);
-  element("written").textContent = `↶ taken back: ${record.frames.length} frame${record.frames.length > 1 ? "s" : ""} · ${words()}`;
-  element("spoken").textContent = element("written").textContent;
+  showAgain(places);
+  element("status").textContent = `↶ undone: ${undo.frames.length} frame${undo.frames.length > 1 ? "s" : ""} · ${statusText()}`;
+  element("announcement").textContent = element("status").textContent;
 }
 
 // ── keys and buttons ───────────────────────────────────────────────────────────────────────────────────────────────
 
 const zoom = zoomable(element("image"), element("frame"));
 
-function longer(by) {
+function changeStep(by) {
   element("step").value = Math.max(1, step() + by);
-  strip();
+  showStrip();
 }
 
-function turn(id) {
+function toggleOption(id) {
   element(id).checked = !element(id).checked;
-  element("spoken").textContent = `${element(id).labels[0].textContent.trim()}: ${element(id).checked ? "on" : "off"}`;
+  element("announcement").textContent = `${element(id).labels[0].textContent.trim()}: ${element(id).checked ? "on" : "off"}`;
 }
 
 function go(to) {
-  const beyond = to < 0 || to >= total;
-  return show(to).then(() => { if (beyond) tell(to < 0 ? "This is the first frame of the queue." : "This is the last frame of the queue."); });
+  const isOutside = to < 0 || to >= total;
+  return show(to).then(() => { if (isOutside) warn(to < 0 ? "This is the first frame of the queue." : "This is the last frame of the queue."); });
 }
 
 function extend(by) {
-  choose(place, true);
-  choose(within(place + by * step()), true);
+  select(place, true);
+  select(within(place + by * step()), true);
   show(place + by * step());
 }
 
-const acts = {
+const actions = {
   n: () => go(place + step()),
   p: () => go(place - step()),
-  s: () => { if (save() && element("onward").checked) go(place + step()); },
-  u: () => undo().catch((error) => tell(error.message)),
-  q: () => saving.then(() => location.assign("/labelling")),
+  s: () => { if (save() && element("advance").checked) go(place + step()); },
+  u: () => undoLast().catch((error) => warn(error.message)),
+  q: () => queueOfSaves.then(() => location.assign("/labelling")),
   Enter: () => { if (save()) go(place + step()); },
-  " ": () => { choose(place); write(); strip(); },
-  Escape: () => { chosen.clear(); write(); strip(); },
+  " ": () => { select(place); showLabels(); showStrip(); },
+  Escape: () => { selected.clear(); showLabels(); showStrip(); },
   ArrowRight: (event) => (event.shiftKey ? extend(1) : event.ctrlKey ? zoom.move(-60, 0) : go(place + step())),
   ArrowLeft: (event) => (event.shiftKey ? extend(-1) : event.ctrlKey ? zoom.move(60, 0) : go(place - step())),
   ArrowUp: (event) => event.ctrlKey && zoom.move(0, 60),
   ArrowDown: (event) => event.ctrlKey && zoom.move(0, -60),
   Home: () => show(0),
   End: () => show(total - 1),
-  ",": () => longer(-1),
-  ".": () => longer(1),
-  "/": () => turn("carry"),
+  ",": () => changeStep(-1),
+  ".": () => changeStep(1),
+  "/": () => toggleOption("carry"),
   "+": () => zoom.by(1.4),
   "-": () => zoom.by(1 / 1.4),
   "*": () => {
-    if (desk.dataset.sheet) delete desk.dataset.sheet;
-    else desk.dataset.sheet = "yes";
-    element("sheet").setAttribute("aria-pressed", String("sheet" in desk.dataset));
-    strip();
+    if (session.dataset.sheet) delete session.dataset.sheet;
+    else session.dataset.sheet = "yes";
+    element("sheet").setAttribute("aria-pressed", String("sheet" in session.dataset));
+    showStrip();
   },
 };
 
 document.addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const arrow = key.startsWith("Arrow");
-  if (event.altKey || event.metaKey || (event.ctrlKey && !arrow) || event.target.matches("input:not([type=checkbox]), select, textarea")) return;
+  const isArrow = key.startsWith("Arrow");
+  if (event.altKey || event.metaKey || (event.ctrlKey && !isArrow) || event.target.matches("input:not([type=checkbox]), select, textarea")) return;
   if (event.target.matches("button, a, summary, input") && ["Enter", " "].includes(key)) return;
   const label = toggles.find((each) => each.dataset.key === key);
-  if (!label && !Object.hasOwn(acts, key)) return;
-  if (arrow && !event.ctrlKey && ["ArrowUp", "ArrowDown"].includes(key)) return;
+  if (!label && !Object.hasOwn(actions, key)) return;
+  if (isArrow && !event.ctrlKey && ["ArrowUp", "ArrowDown"].includes(key)) return;
   event.preventDefault();
-  if (event.repeat && (label || ["s", "u", "q", "Enter"].includes(key))) return; // held too long, it would label unseen frames
+  if (event.repeat && (label || ["s", "u", "q", "Enter"].includes(key))) return; // a held key would label frames that were not seen
   if (label) toggle(label.dataset.label);
-  else acts[key](event);
+  else actions[key](event);
 });
 
 for (const each of toggles) each.addEventListener("click", () => toggle(each.dataset.label));
-for (const each of desk.querySelectorAll("[data-do]")) each.addEventListener("click", (event) => acts[each.dataset.do](event));
-element("step")?.addEventListener("change", strip);
+for (const each of session.querySelectorAll("[data-do]")) each.addEventListener("click", (event) => actions[each.dataset.do](event));
+element("step")?.addEventListener("change", showStrip);
 
 addEventListener("beforeunload", (event) => {
-  if (drafts.size || going.size) event.preventDefault();
+  if (drafts.size || saving.size) event.preventDefault();
 });
 
 if (total > 0) {
   await frameAt(0);
-  const wanted = desk.dataset.frame ? frames.findIndex((frame) => frame.frame === desk.dataset.frame) : -1;
-  await show(wanted >= 0 ? wanted : Number(desk.dataset.place));
+  const requested = session.dataset.frame ? frames.findIndex((frame) => frame.frame === session.dataset.frame) : -1;
+  await show(requested >= 0 ? requested : Number(session.dataset.place));
 }

@@ -1,20 +1,20 @@
-// Uploads a video with its progress; without this script the form does the same, and says nothing meanwhile.
+// Upload a video and show the progress. Without this script, the form uploads it without showing progress.
 
 const form = document.getElementById("upload");
 const bar = form.querySelector(".progress");
-const trouble = form.querySelector(".warning");
+const warning = form.querySelector(".warning");
 
-function complain(text) {
+function warn(text) {
   bar.hidden = true;
-  trouble.hidden = false;
-  trouble.textContent = `▲ ${text}`;
+  warning.hidden = false;
+  warning.textContent = `▲ ${text}`;
   form.querySelector("button").disabled = false;
 }
 
-function tell(share) {
+function showProgress(share) {
   bar.querySelector("progress").value = share;
   bar.querySelector("[role=status]").textContent =
-    share < 1 ? `${Math.round(100 * share)}% uploaded` : "Uploaded; reading every frame …";
+    share < 1 ? `${Math.round(100 * share)}% uploaded` : "Uploaded; reading all frames …";
   if (share >= 1) bar.querySelector("progress").removeAttribute("value");
 }
 
@@ -22,22 +22,22 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   const data = new FormData(form);
   const size = [...data.values()].reduce((sum, value) => sum + (value.size ?? 0), 0);
-  trouble.hidden = true;
+  warning.hidden = true;
   if (size > Number(form.dataset.most)) {
-    complain(`${Math.round(size / 1e6)} MB are more than the ${Math.round(form.dataset.most / 1e6)} MB that may be uploaded: cut the video`);
+    warn(`${Math.round(size / 1e6)} MB are more than the ${Math.round(form.dataset.most / 1e6)} MB of the largest upload: cut the video`);
     return;
   }
-  const request = new XMLHttpRequest(); // fetch tells nothing of how far an upload is
+  const request = new XMLHttpRequest(); // fetch reports no progress of an upload
   request.responseType = "json";
-  request.upload.addEventListener("progress", (sent) => tell(sent.loaded / sent.total));
-  request.addEventListener("error", () => complain("the connection was lost: try again"));
+  request.upload.addEventListener("progress", (sent) => showProgress(sent.loaded / sent.total));
+  request.addEventListener("error", () => warn("the connection was lost: try again"));
   request.addEventListener("load", () => {
     if (request.status === 201) location.assign(`/labelling/${request.response.source}`);
-    else complain(request.response?.detail ?? `not taken in (${request.status})`);
+    else warn(request.response?.detail ?? `the upload failed (${request.status})`);
   });
   request.open("POST", form.action);
   form.querySelector("button").disabled = true;
   bar.hidden = false;
-  tell(0);
+  showProgress(0);
   request.send(data);
 });

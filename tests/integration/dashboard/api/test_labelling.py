@@ -1,4 +1,4 @@
-"""Labelling by the API: uploads, records, queues, second readings, and what becomes of the labels."""
+"""Labelling by the API: uploads, annotations, queues, and exports."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from services.dashboard.labelling.videos import uploading
+from services.dashboard.labelling.videos import transfers
 from services.dashboard.settings import DashboardSettings
-from services.trainer.datasets.download import Datasets, Reading
 from services.trainer.datasets.labelled_images import read_dataset
+from shared.contracts.dataset import get_image, read_version
 from shared.messaging.port import Broker
-from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
 from tests.browsers import put_images
 from tests.camera_videos import write_video
@@ -35,15 +34,15 @@ LABELLED = "name,good,error,break,length"
 
 @pytest.fixture(params=["embedded"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DashboardSettings:
-    """Most of it is the same in both ways to run, and tried in one."""
+    """Most tests run embedded only, because servers make no difference to them."""
     if request.param == "servers":
         return server_settings(tmp_path, *(request.getfixturevalue(name) for name in ("rabbitmq", "redis_url", "s3")))
     return embedded_settings(tmp_path, upload_megabytes=1, transfers=1)
 
 
-def say(client: httpx.Client, source: str, frame: str, *true: str, **order: object) -> httpx.Response:
-    order = {"frames": [frame], "labels": labels(*true), **order}
-    return client.post(f"/api/labelling/sources/{source}/labels", json=order)
+def label(client: httpx.Client, source: str, frame: str, *true: str, **fields: object) -> httpx.Response:
+    body = {"frames": [frame], "labels": labels(*true), **fields}
+    return client.post(f"/api/labelling/sources/{source}/labels", json=body)
 
 
 def median_milliseconds(act: Callable[[], httpx.Response], times: int = 15) -> float:
@@ -63,15 +62,15 @@ def test_a_video_is_labelled_exported_and_made_a_dataset(
     assert uploaded.status_code == 201
     source = uploaded.json()["source"]
     assert (uploaded.json()["name"], uploaded.json()["frames"]) == ("Seam-1", 30)
-    problem(upload(client, tmp_path / "Seam 1.mp4"), 409, "here already, as 'Seam-1'")
+    problem(upload(client, tmp_path / "Seam 1.mp4"), 409, "uploaded already, as 'Seam-1'")
     image = client.get(f"/api/labelling/sources/{source}/frames/17/image")
     assert (image.headers["content-type"], number_in(image.content)) == ("image/jpeg", 17)
     problem(client.get(f"/api/labelling/sources/{source}/frames/30/image"), 404, "frames 0 to 29")
 
-    assert say(client, source, "2", "good").status_code == 201
-    assert say(client, source, "10", frames=["10", "11"], labels=labels("break", "length")).status_code == 201
-    problem(say(client, source, "3", "good", "break"), 422, "good together with break")
-    assert say(client, source, "3", "error").status_code == 201
+    assert label(client, source, "2", "good").status_code == 201
+    assert label(client, source, "10", frames=["10", "11"], labels=labels("break", "length")).status_code == 201
+    problem(label(client, source, "3", "good", "break"), 422, "good together with break")
+    assert label(client, source, "3", "error").status_code == 201
     undone = client.post(f"/api/labelling/sources/{source}/undo", json={})
     assert undone.json()["frames"] == ["3"]
 
@@ -84,47 +83,51 @@ def test_a_video_is_labelled_exported_and_made_a_dataset(
         "Seam-1_000011.jpg,False,False,True,True",
     ]
     archive = client.get(f"/api/labelling/sources/{source}/archive.zip")
-    zipfile.ZipFile(io.BytesIO(archive.content)).extractall(tmp_path / "taken")
-    taken = read_dataset(tmp_path / "taken", ("good", "error", "break", "length"))
-    assert [(each.labels, each.group, each.labelled_by) for each in taken.examples] == [
+    zipfile.ZipFile(io.BytesIO(archive.content)).extractall(tmp_path / "unpacked")
+    unpacked = read_dataset(tmp_path / "unpacked", ("good", "error", "break", "length"))
+    assert [(each.labels, each.group, each.labelled_by) for each in unpacked.examples] == [
         ((True, False, False, False), "Seam-1", "local"),
         ((False, False, True, True), "Seam-1", "local"),
         ((False, False, True, True), "Seam-1", "local"),
     ]
-    assert number_in(taken.examples[1].image.read_bytes()) == 10
+    assert number_in(unpacked.examples[1].image.read_bytes()) == 10
 
     made = client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]})
-    assert made.json()["dataset"] == "datasets/seams"
-    assert (made.json()["images"], made.json()["labels"]["break"]) == (3, 2)
-    problem(client.post("/api/labelling/datasets", json={"name": "seams", "sources": [source]}), 409, "another name")
-    reading = Reading(parse_recipe(RECIPE), "stop", "trainer")
-    version = Datasets(store, tmp_path / "cache", None).fetch("datasets/seams", reading).version
+    name, _, number = made.json()["dataset"].partition("@")
+    assert (name, made.json()["images"], made.json()["labels"]["break"]) == ("seams", 3, 2)
+    version = read_version(store, name, number)
+    assert (version.made_by, version.source, version.label_names) == ("local", "Seam-1", tuple(labels()))
     assert [(each.labels[2], each.group, each.labelled_by) for each in version.images] == [
         (False, "Seam-1", "local"),
         (True, "Seam-1", "local"),
         (True, "Seam-1", "local"),
     ]
+    listed = version.images[1]
+    assert number_in(get_image(store, version, listed.name, listed.digest)) == 10
+    assert client.get("/api/datasets/seams").json()["versions"][0]["reference"] == made.json()["dataset"]
 
 
-def test_what_a_person_said_is_listed_and_read_again_by_another_one(client: httpx.Client, tmp_path: Path) -> None:
+def test_annotations_are_listed_and_second_ones_need_another_person(client: httpx.Client, tmp_path: Path) -> None:
     source = upload(client, write_video(tmp_path / "seam.avi", 5, codec="MJPG")).json()["source"]
-    first, second = (say(client, source, frame, "good").json()["record"] for frame in ("1", "2"))
-    page = client.get("/api/labelling/records", params={"limit": 1, "source": source}).json()
-    assert ([each["record"] for each in page["records"]], page["next"]) == ([second], second)
-    older = client.get("/api/labelling/records", params={"before": page["next"], "by": "local", "label": "good"}).json()
-    assert ([each["frames"] for each in older["records"]], older["next"]) == ([["1"]], None)
-    assert client.get("/api/labelling/records", params={"label": "break"}).json()["records"] == []
-    problem(say(client, source, "1", "good", reading="second"), 409, "another person has to")
-    queue = client.get(f"/api/labelling/sources/{source}/queue", params={"kind": "second"}).json()
-    assert (queue["total"], queue["reading"]) == (0, "second")
+    first, second = (label(client, source, frame, "good").json()["id"] for frame in ("1", "2"))
+    page = client.get("/api/labelling/annotations", params={"limit": 1, "source": source}).json()
+    assert ([each["id"] for each in page["annotations"]], page["next"]) == ([second], second)
+    older = client.get(
+        "/api/labelling/annotations", params={"before": page["next"], "by": "local", "label": "good"}
+    ).json()
+    assert ([each["frames"] for each in older["annotations"]], older["next"]) == ([["1"]], None)
+    assert client.get("/api/labelling/annotations", params={"label": "break"}).json()["annotations"] == []
+    problem(label(client, source, "1", "good", kind="second"), 409, "another person must")
+    queue = client.get(f"/api/labelling/sources/{source}/queue", params={"queue": "second"}).json()
+    assert (queue["total"], queue["kind"]) == (0, "second")
     assert client.get(f"/api/labelling/sources/{source}/agreement").json()["labels"]["good"]["kappa"] is None
-    assert median_milliseconds(lambda: say(client, source, "3", "good")) < 1000
-    undo = client.post(f"/api/labelling/sources/{source}/undo", json={"record": first})
+    assert median_milliseconds(lambda: label(client, source, "3", "good")) < 1000
+    undo = client.post(f"/api/labelling/sources/{source}/undo", json={"annotation": first})
     assert undo.json()["undoes"] == first
-    problem(client.post(f"/api/labelling/sources/{source}/undo", json={"record": first}), 404, "taken back already")
+    problem(client.post(f"/api/labelling/sources/{source}/undo", json={"annotation": first}), 404, "undone already")
 
 
-def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
+def test_frames_of_a_line_are_in_queues_until_they_are_labelled(
     client: httpx.Client, store: ObjectStore, broker: Broker
 ) -> None:
     put_model(store)
@@ -141,20 +144,22 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
     soon(lambda: inspected(client) == 3)
     client.put(f"/api/frames/{marked.frame.frame_id}/mark", json={"note": "a shadow"})
 
-    def queue(kind: str) -> list[str]:
-        answer = client.get("/api/labelling/sources/line-seam/queue", params={"kind": kind})
+    def queue(name: str) -> list[str]:
+        answer = client.get("/api/labelling/sources/line-seam/queue", params={"queue": name})
         return [frame["frame"] for frame in answer.json()["frames"]]
 
     assert queue("marked") == [marked.frame.frame_id]
-    assert client.get("/api/labelling/sources/line-seam/queue?kind=marked&line=line-2").json()["total"] == 0
+    assert client.get("/api/labelling/sources/line-seam/queue?queue=marked&line=line-2").json()["total"] == 0
     other = client.get("/labelling/line-seam?queue=marked&line=line-2", headers={"Accept": "text/html"}).text
-    assert "Nothing waits in this queue" in other
+    assert "This queue is empty" in other
     assert queue("uncertain")[0] == unsure.frame.frame_id
-    problem(client.get("/api/labelling/sources/line-seam/queue?kind=all"), 422, "this source has marked")
+    problem(client.get("/api/labelling/sources/line-seam/queue?queue=all"), 422, "this source has marked")
     problem(client.get("/api/labelling/sources/line-hem"), 404, "GET /api/labelling/sources")
-    problem(say(client, "line-seam", "01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000009", "good"), 404, "not known")
-    assert say(client, "line-seam", marked.frame.frame_id, "good", "length").status_code == 201
-    assert say(client, "line-seam", unsure.frame.frame_id, "error", "length").status_code == 201
+    problem(
+        label(client, "line-seam", "01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000009", "good"), 404, "no such frame of this recipe"
+    )
+    assert label(client, "line-seam", marked.frame.frame_id, "good", "length").status_code == 201
+    assert label(client, "line-seam", unsure.frame.frame_id, "error", "length").status_code == 201
     assert queue("marked") == []
     assert queue("uncertain") == [sure.frame.frame_id]
     assert queue("disagreement") == [marked.frame.frame_id]
@@ -166,13 +171,13 @@ def test_frames_of_the_line_wait_in_queues_until_they_are_labelled(
     assert (counts["source"], counts["labelled"], counts["counts"]["good"]) == ("line-seam", 2, 1)
 
 
-def test_what_can_not_be_labelled_is_refused_with_what_to_do(client: httpx.Client, tmp_path: Path) -> None:
+def test_an_upload_that_can_not_be_labelled_is_refused_with_advice(client: httpx.Client, tmp_path: Path) -> None:
     (tmp_path / "video.mp4").write_bytes(b"no video")
     problem(upload(client, tmp_path / "video.mp4"), 422, "video.mp4: neither a video")
     video = write_video(tmp_path / "seam.mp4", 5)
     problem(upload(client, video, recipe_yaml="name: x"), 422, "recipe, line 1")
     problem(upload(client, video, recipe_yaml="", recipe="hem"), 422, "no models of a recipe 'hem'")
-    problem(upload(client, video, recipe_yaml=""), 422, "say by which recipe")
+    problem(upload(client, video, recipe_yaml=""), 422, "choose the recipe by which")
     problem(client.post("/api/labelling/videos", data={"recipe_yaml": RECIPE}), 422, "choose a video")
     (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))
     problem(upload(client, tmp_path / "large.mp4"), 413, "DASHBOARD_UPLOAD_MEGABYTES")
@@ -194,16 +199,16 @@ def test_several_images_are_an_album(client: httpx.Client, store: ObjectStore) -
     source = answer.json()["source"]
     shown = [client.get(f"/api/labelling/sources/{source}/frames/{frame}/image") for frame in range(3)]
     assert [number_in(each.content) for each in shown] == [2, 3, 11]
-    say(client, source, "2", "good")
+    label(client, source, "2", "good")
     assert "album_000002_11.jpg,True" in client.get(f"/api/labelling/sources/{source}/table.csv").text
     (key,) = (key for key in store.keys("audit/") if b"video.upload" in store.get(key))
     assert json.loads(store.get(key))["subject"] == "album"
 
 
-def test_who_uploads_while_as_many_as_may_are_at_it_is_told_when_to_come_again(
+def test_an_upload_beyond_the_limit_is_refused_with_the_time_to_try_again(
     client: httpx.Client, settings: DashboardSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "STALLED_SECONDS", 5.0)
+    monkeypatch.setattr(transfers, "STALLED_SECONDS", 5.0)
     head = b"POST /api/labelling/videos HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n"
     with ExitStack() as stack:
         halves = [stack.enter_context(socket.create_connection(("127.0.0.1", settings.port))) for _ in range(2)]
@@ -211,11 +216,11 @@ def test_who_uploads_while_as_many_as_may_are_at_it_is_told_when_to_come_again(
             half.settimeout(60)
             half.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
         stalled, refused = sorted(map(answered, halves), key=lambda answer: answer.status_code)
-    problem(stalled, 408, "nothing came for 5 s")
-    problem(refused, 503, "as many uploads as may be at once (1) are under way: try again in a minute")
+    problem(stalled, 408, "nothing arrived for 5 s")
+    problem(refused, 503, "1 uploads are running, which is the most at once: try again in a minute")
     assert refused.headers["retry-after"] == "30"
     for name in ("seam.mp4", "other.mp4"):
-        assert upload(client, write_video(tmp_path / name, len(name))).status_code == 201, "the place is given back"
+        assert upload(client, write_video(tmp_path / name, len(name))).status_code == 201, "the slot is free again"
 
 
 def answered(connection: socket.socket) -> httpx.Response:

@@ -21,7 +21,7 @@ ENDPOINTS: Final = {
     "/api/audit",
     "/api/audit/table.csv",
     "/api/frames",
-    "/api/labelling/records",
+    "/api/labelling/annotations",
     "/api/lines/line-1/rates",
     "/api/quality",
     "/api/quality/comparison",

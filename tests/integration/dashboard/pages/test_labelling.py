@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from services.dashboard.labelling.annotations import log as ledger
-from services.dashboard.labelling.annotations.log import Ledger
+from services.dashboard.labelling.annotations import repository as repository_module
+from services.dashboard.labelling.annotations.repository import AnnotationRepository
+from shared.contracts.dataset import newest_version
 from shared.storage.port import ObjectStore
 from tests.camera_videos import write_video
 from tests.dashboards import put_model
-from tests.labelling import labels, record
+from tests.labelling import annotation, labels
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 FRAMES = 24
 KEYS = {"good": "g", "error": "e", "break": "b", "length": "l"}
-SAID = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break", "length")]
-"""Of frame after frame, over and over."""
+LABELS = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break", "length")]
+"""Labels of the frames, repeated."""
 
 
 def shown(page: Page, frame: int) -> None:
@@ -28,7 +30,7 @@ def shown(page: Page, frame: int) -> None:
 
 
 def holding(page: Page, address: str) -> list[Route]:
-    """Requests that are on their way for as long as the test wants."""
+    """Hold the requests to an address until the test continues them."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -52,10 +54,10 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
     shown(page, 0)
 
     for frame in range(20):
-        for label in SAID[frame % len(SAID)]:
+        for label in LABELS[frame % len(LABELS)]:
             page.keyboard.press(KEYS[label])
         page.keyboard.press("s")
-        expect(page.locator("#written")).to_contain_text("saved by local")
+        expect(page.locator("#status")).to_contain_text("saved by local")
         page.keyboard.press("n")
         shown(page, frame + 1)
     assert_rules_undo_and_several_at_once(page)
@@ -65,7 +67,9 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
         page.get_by_role("link", name="CSV", exact=True).last.click()
     rows = Path(download.value.path()).read_text().splitlines()
     assert download.value.suggested_filename == "seam_data.csv"
-    expected = [f"seam_{frame:06d}.jpg,{','.join(map(str, labels(*SAID[frame % 5]).values()))}" for frame in range(20)]
+    expected = [
+        f"seam_{frame:06d}.jpg,{','.join(map(str, labels(*LABELS[frame % 5]).values()))}" for frame in range(20)
+    ]
     assert rows[:21] == ["name,good,error,break,length", *expected]
     assert [row.partition(",")[0] for row in rows[21:]] == ["seam_000021.jpg", "seam_000022.jpg"]
 
@@ -73,69 +77,69 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
 def assert_rules_undo_and_several_at_once(page: Page) -> None:
     page.keyboard.press("g")
     page.keyboard.press("b")
-    expect(page.locator("#trouble")).to_contain_text("good together with break")
+    expect(page.locator("#warning")).to_contain_text("good together with break")
     page.keyboard.press("s")
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("break · ✓ saved")
+    expect(page.locator("#status")).to_contain_text("break · ✓ saved")
     page.keyboard.press("u")
-    expect(page.locator("#written")).to_contain_text("not labelled")
+    expect(page.locator("#status")).to_contain_text("not labelled")
     page.keyboard.press("n")
     shown(page, 21)
     page.keyboard.press("Shift+ArrowRight")
     shown(page, 22)
     page.keyboard.press("g")
-    expect(page.locator("#spoken")).to_contain_text("good · ○ not saved, for 2 chosen frames")
+    expect(page.locator("#announcement")).to_contain_text("good · ○ not saved, for 2 selected frames")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · ✓ saved")
+    expect(page.locator("#status")).to_contain_text("good · ✓ saved")
     page.keyboard.press("/")
     page.keyboard.press("n")
-    expect(page.locator("#written")).to_contain_text("good · ○ carried over, not saved")
+    expect(page.locator("#status")).to_contain_text("good · ○ carried over, not saved")
 
 
-def test_a_label_that_somebody_else_gave_meanwhile_is_told_and_kept(
+def test_a_label_that_another_person_gave_meanwhile_is_shown_and_stays_stored(
     page: Page, tmp_path: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
     put_model(store)
     page.goto("/labelling")
     page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
     source = page.url.partition("/labelling/")[2].partition("?")[0]
-    Ledger(store).append(record("0", by="bob", source=source, labels=labels("error")))
+    AnnotationRepository(store).append(annotation("0", by="bob", source=source, labels=labels("error")))
     assert page.request.get(f"/api/labelling/sources/{source}").json()["labelled"] == 1
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#trouble")).to_contain_text("bob said error meanwhile")
+    expect(page.locator("#warning")).to_contain_text("bob saved error meanwhile")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local")
-    kept = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/records/{source}/")]
-    assert kept == [labels("error"), labels("good")]
-    assert_a_contradiction_is_settled_and_learned_from(page, store, source)
+    expect(page.locator("#status")).to_contain_text("good · ✓ saved by local")
+    stored = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/annotations/{source}/")]
+    assert stored == [labels("error"), labels("good")]
+    assert_a_contradiction_is_adjudicated_and_in_a_dataset(page, store, source)
 
 
-def assert_a_contradiction_is_settled_and_learned_from(page: Page, store: ObjectStore, source: str) -> None:
-    Ledger(store).append(record("0", by="bob", source=source, reading="second", labels=labels("break")))
+def assert_a_contradiction_is_adjudicated_and_in_a_dataset(page: Page, store: ObjectStore, source: str) -> None:
+    AnnotationRepository(store).append(annotation("0", by="bob", source=source, kind="second", labels=labels("break")))
     page.goto(f"/labelling/{source}/agreement")
     expect(page.locator(".contradictions li")).to_contain_text("good, break")
-    page.get_by_role("link", name="Settle").click()
-    page.get_by_role("button", name="Take this").last.click()
+    page.get_by_role("link", name="Adjudicate").click()
+    page.get_by_role("button", name="Use these labels").last.click()
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("break · ✓ saved by local")
-    page.goto(f"/labelling/history?source={source}&reading=settled")
+    expect(page.locator("#status")).to_contain_text("break · ✓ saved by local")
+    page.goto(f"/labelling/history?source={source}&kind=adjudication")
     expect(page.locator("tbody tr")).to_have_count(1)
     page.goto("/labelling")
     page.locator(f"input[value='{source}']").check()
-    page.get_by_label("Name").fill("settled")
+    page.get_by_label("Name").fill("adjudicated")
     page.get_by_role("button", name="Make a dataset").click()
-    expect(page.locator(".made")).to_contain_text("datasets/settled has 1 image of 1 group")
-    assert b"seam_000000.jpg,False,False,True,False" in store.get("datasets/settled/labels.csv")
+    expect(page.locator(".made")).to_contain_text(re.compile(r"adjudicated@0001-\w+ has 1 image of 1 group"))
+    version = newest_version(store, "adjudicated")
+    assert version is not None
+    assert [(each.name, each.labels) for each in version.images] == [("seam_000000.jpg", (False, False, True, False))]
 
 
-def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
-    page: Page, tmp_path: Path, store: ObjectStore
-) -> None:
+def test_no_label_is_lost_to_a_failing_network_or_a_fast_person(page: Page, tmp_path: Path, store: ObjectStore) -> None:
     put_model(store)
     page.goto("/labelling")
     page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
@@ -145,7 +149,7 @@ def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
     page.keyboard.press("g")
     page.keyboard.press("Enter")
     shown(page, 1)
-    expect(page.locator("#trouble")).to_contain_text("can't be reached: save again when it can · not saved: frame 0")
+    expect(page.locator("#warning")).to_contain_text("can't be reached: save again when it can · not saved: frame 0")
     page.unroute("**/labels")
 
     held = holding(page, "**/labels")
@@ -153,28 +157,28 @@ def test_no_label_is_lost_to_a_network_that_fails_or_a_hand_that_is_faster(
     expect(page.locator("#carry")).to_be_checked()
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · … being saved")
+    expect(page.locator("#status")).to_contain_text("good · … saving")
     page.keyboard.press("n")
     shown(page, 2)
-    expect(page.locator("#written")).to_contain_text("good · ○ carried over, not saved")
+    expect(page.locator("#status")).to_contain_text("good · ○ carried over, not saved")
     page.keyboard.press("p")
     shown(page, 1)
     page.keyboard.press("l")
     held.pop().continue_()
     page.unroute("**/labels")
     expect(page.locator("#strip")).to_contain_text("1  ○ g l")
-    expect(page.locator("#written")).to_contain_text("good, length · ○ not saved")
-    expect(page.locator("#trouble")).to_contain_text("not saved: frame 0")
+    expect(page.locator("#status")).to_contain_text("good, length · ○ not saved")
+    expect(page.locator("#warning")).to_contain_text("not saved: frame 0")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good, length · ✓ saved by local")
+    expect(page.locator("#status")).to_contain_text("good, length · ✓ saved by local")
     page.keyboard.press("p")
     page.keyboard.press("s")
-    expect(page.locator("#written")).to_contain_text("good · ✓ saved by local")
-    expect(page.locator("#trouble")).to_be_hidden()
-    assert_nobody_labels_one_frame_and_sees_another(page)
+    expect(page.locator("#status")).to_contain_text("good · ✓ saved by local")
+    expect(page.locator("#warning")).to_be_hidden()
+    assert_no_image_is_shown_for_another_frame(page)
 
 
-def assert_nobody_labels_one_frame_and_sees_another(page: Page) -> None:
+def assert_no_image_is_shown_for_another_frame(page: Page) -> None:
     held = holding(page, "**/frames/*/image")
     page.keyboard.press("End")
     shown(page, FRAMES - 1)

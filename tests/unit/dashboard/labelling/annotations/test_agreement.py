@@ -1,13 +1,13 @@
-"""Cohen's kappa, against numbers worked out elsewhere."""
+"""Cohen's kappa, compared with published and simulated values."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from services.dashboard.labelling.annotations.agreement import by_label, kappa_of
-from services.dashboard.labelling.annotations.annotation import State
-from tests.labelling import labels, record
+from services.dashboard.labelling.annotations.agreement import kappa_by_label, kappa_of
+from services.dashboard.labelling.annotations.annotation import FrameAnnotations
+from tests.labelling import annotation, labels
 
 
 def pairs(both: int, only_first: int, only_second: int, neither: int) -> list[tuple[bool, bool]]:
@@ -41,22 +41,26 @@ def test_people_who_always_agree_have_a_kappa_of_one() -> None:
     assert (kappa.kappa, kappa.low, kappa.high) == (1.0, 1.0, 1.0)
 
 
-def test_a_label_that_nobody_ever_gave_has_no_kappa() -> None:
+def test_a_label_that_no_person_gave_has_no_kappa() -> None:
     assert kappa_of(pairs(0, 0, 0, 30)).kappa is None
     assert kappa_of([]).kappa is None
 
 
-def test_a_person_who_always_says_the_same_leaves_nothing_to_estimate() -> None:
+def test_a_person_who_always_says_the_same_makes_kappa_0_without_an_interval() -> None:
     for often, seldom in ((38, 2), (3, 2), (0, 7), (37, 12), (1, 5)):
         for cells in ((often, seldom, 0, 0), (0, seldom, 0, often), (often, 0, seldom, 0), (0, 0, seldom, often)):
             kappa = kappa_of(pairs(*cells))
             assert (kappa.kappa, kappa.low, kappa.high) == (0.0, None, None)
 
 
-def test_only_frames_that_two_people_read_are_counted() -> None:
-    said = State().with_(record("1")).with_(record("1", by="bob", reading="second", labels=labels("break")))
-    alone = State().with_(record("2"))
-    twice = State().with_(record("3")).with_(record("3", reading="second"))
-    found = by_label([said, alone, twice], ["good", "break"])
+def test_only_frames_that_two_people_annotated_are_counted() -> None:
+    contradicted = (
+        FrameAnnotations()
+        .with_annotation(annotation("1"))
+        .with_annotation(annotation("1", by="bob", kind="second", labels=labels("break")))
+    )
+    alone = FrameAnnotations().with_annotation(annotation("2"))
+    twice = FrameAnnotations().with_annotation(annotation("3")).with_annotation(annotation("3", kind="second"))
+    found = kappa_by_label([contradicted, alone, twice], ["good", "break"])
     assert (found["good"].frames, found["good"].only_first) == (1, 1)
     assert found["break"].only_second == 1

@@ -1,4 +1,4 @@
-"""Records: nothing is overwritten, undoing is one more of them, and everybody sees all of them."""
+"""Annotation logs: nothing is overwritten, an undo is one more annotation, and every dashboard sees all of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from services.dashboard.labelling.annotations import log as ledgers
-from services.dashboard.labelling.annotations.agreement import by_label
-from services.dashboard.labelling.annotations.annotation import Record, State
-from services.dashboard.labelling.annotations.log import Ledger
+from services.dashboard.labelling.annotations import repository as repository_module
+from services.dashboard.labelling.annotations.agreement import kappa_by_label
+from services.dashboard.labelling.annotations.annotation import Annotation, FrameAnnotations
+from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
-from tests.labelling import labels, record
+from tests.labelling import annotation, labels
 from tests.processes import wait_until
 
 
@@ -23,188 +23,204 @@ def store(tmp_path: Path) -> FilesystemStore:
     return FilesystemStore(tmp_path)
 
 
-def undo(undone: Record, after: int) -> Record:
-    return record(*undone.frames, by=undone.by, after=after, labels={}, undoes=undone.id)
+def undo(undone: Annotation, after: int) -> Annotation:
+    return annotation(*undone.frames, by=undone.by, after=after, labels={}, undoes=undone.id)
 
 
-def test_the_last_word_holds_and_the_ones_before_are_kept(store: FilesystemStore) -> None:
-    ledger = Ledger(store)
-    ledger.append(record("3"))
-    ledger.append(record("3", "4", by="bob", after=1, labels=labels("break")))
-    history = ledger.history("video-1")
-    assert {frame: state.first and state.first.by for frame, state in history.states.items()} == {
+def test_the_last_annotation_counts_and_earlier_ones_stay_stored(store: FilesystemStore) -> None:
+    repository = AnnotationRepository(store)
+    repository.append(annotation("3"))
+    repository.append(annotation("3", "4", by="bob", after=1, labels=labels("break")))
+    log = repository.log("video-1")
+    assert {frame: state.first and state.first.by for frame, state in log.frames.items()} == {
         "3": "bob",
         "4": "bob",
     }
-    assert len(history.records) == len(list(store.keys("labelling/records/video-1/"))) == 2
+    assert len(log.annotations) == len(list(store.keys("labelling/annotations/video-1/"))) == 2
 
 
-def test_undoing_brings_back_what_held_before(store: FilesystemStore) -> None:
-    ledger = Ledger(store)
-    ledger.append(record("3"))
-    ledger.append(wrong := record("3", after=1, labels=labels("break")))
-    ledger.append(undo(wrong, 2))
-    first = ledger.history("video-1").state("3").first
+def test_an_undo_restores_the_annotation_before(store: FilesystemStore) -> None:
+    repository = AnnotationRepository(store)
+    repository.append(annotation("3"))
+    repository.append(wrong := annotation("3", after=1, labels=labels("break")))
+    repository.append(undo(wrong, 2))
+    first = repository.log("video-1").frame("3").first
     assert first is not None
     assert first.labels == labels("good")
-    ledger.append(undo(first, 3))
-    assert ledger.history("video-1").state("3").first is None
-    assert len(list(store.keys("labelling/records/"))) == 4
+    repository.append(undo(first, 3))
+    assert repository.log("video-1").frame("3").first is None
+    assert len(list(store.keys("labelling/annotations/"))) == 4
 
 
-def test_another_dashboard_folds_the_same_from_storage(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
-    one, other = Ledger(store), Ledger(store)
-    said = [record(str(number), after=number) for number in range(30)]
+def test_another_dashboard_computes_the_same_from_storage(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
+    one, other = AnnotationRepository(store), AnnotationRepository(store)
+    said = [annotation(str(number), after=number) for number in range(30)]
     for each in reversed(said):
         one.append(each)
-    assert other.history("video-1").states == one.history("video-1").states
+    assert other.log("video-1").frames == one.log("video-1").frames
     other.append(undo(said[3], 100))
-    other.append(record("5", by="bob", after=101, labels=labels("error")))
-    assert one.history("video-1").states == other.history("video-1").states
-    assert one.history("video-1").state("3").first is None
+    other.append(annotation("5", by="bob", after=101, labels=labels("error")))
+    assert one.log("video-1").frames == other.log("video-1").frames
+    assert one.log("video-1").frame("3").first is None
 
 
-def test_a_record_that_was_not_stored_does_not_hold(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(store)
-    ledger.history("video-1")
+def test_an_annotation_that_was_not_stored_does_not_count(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = AnnotationRepository(store)
+    repository.log("video-1")
 
     def fails(*_args: object) -> None:
         raise StorageUnavailable("away")
 
     monkeypatch.setattr(store, "put", fails)
     with pytest.raises(StorageUnavailable):
-        ledger.append(record("3"))
-    assert ledger.history("video-1").state("3").first is None
+        repository.append(annotation("3"))
+    assert repository.log("video-1").frame("3").first is None
 
 
-def test_a_damaged_record_leaves_the_others_standing(store: FilesystemStore) -> None:
-    ledger = Ledger(store)
-    ledger.append(record("1"))
-    store.put("labelling/records/video-1/01JF6Z/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", b"{")
-    assert list(Ledger(store).history("video-1").states) == ["1"]
+def test_a_damaged_annotation_leaves_the_others_valid(store: FilesystemStore) -> None:
+    repository = AnnotationRepository(store)
+    repository.append(annotation("1"))
+    store.put("labelling/annotations/video-1/01JF6Z/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json", b"{")
+    assert list(AnnotationRepository(store).log("video-1").frames) == ["1"]
 
 
-def test_two_who_differ_contradict_each_other_until_it_is_settled(store: FilesystemStore) -> None:
-    ledger = Ledger(store)
-    ledger.append(record("1"))
-    ledger.append(record("1", by="bob", reading="second", after=1, labels=labels("break")))
-    state = ledger.history("video-1").state("1")
-    assert (state.contradiction, state.holds) == (True, None)
-    ledger.append(record("1", by="cleo", reading="settled", after=2, labels=labels("break")))
-    state = ledger.history("video-1").state("1")
-    assert state.holds is not None
-    assert (state.contradiction, state.holds.by) == (False, "cleo")
-    ledger.append(record("1", by="ann", after=3, labels=labels("error")))
-    assert ledger.history("video-1").state("1").contradiction, "what was said since was not settled"
+def test_two_people_who_differ_contradict_each_other_until_an_adjudication(store: FilesystemStore) -> None:
+    repository = AnnotationRepository(store)
+    repository.append(annotation("1"))
+    repository.append(annotation("1", by="bob", kind="second", after=1, labels=labels("break")))
+    state = repository.log("video-1").frame("1")
+    assert (state.is_contradiction, state.effective) == (True, None)
+    repository.append(annotation("1", by="cleo", kind="adjudication", after=2, labels=labels("break")))
+    state = repository.log("video-1").frame("1")
+    assert state.effective is not None
+    assert (state.is_contradiction, state.effective.by) == (False, "cleo")
+    repository.append(annotation("1", by="ann", after=3, labels=labels("error")))
+    assert repository.log("video-1").frame("1").is_contradiction, (
+        "an annotation after the adjudication was not adjudicated"
+    )
 
 
-def two_who_differ(store: FilesystemStore) -> tuple[Record, Record]:
-    ledger = Ledger(store)
-    anns, bobs = record("1"), record("1", by="bob", reading="second", after=60, labels=labels("break"))
-    ledger.append(anns)
-    ledger.append(bobs)
+def two_people_differ(store: FilesystemStore) -> tuple[Annotation, Annotation]:
+    repository = AnnotationRepository(store)
+    anns, bobs = annotation("1"), annotation("1", by="bob", kind="second", after=60, labels=labels("break"))
+    repository.append(anns)
+    repository.append(bobs)
     return anns, bobs
 
 
-def after(store: FilesystemStore, *records: Record) -> State:
-    """What holds of the frame after that, whether it is folded one by one or read anew."""
-    ledger = Ledger(store)
-    for each in records:
-        ledger.append(each)
-    state = ledger.history("video-1").state("1")
-    assert Ledger(store).history("video-1").state("1") == state
+def after(store: FilesystemStore, *annotations: Annotation) -> FrameAnnotations:
+    """Return the frame after these annotations, which is the same whether they are added one by one or read again."""
+    repository = AnnotationRepository(store)
+    for each in annotations:
+        repository.append(each)
+    state = repository.log("video-1").frame("1")
+    assert AnnotationRepository(store).log("video-1").frame("1") == state
     return state
 
 
-def test_a_contradiction_stays_until_it_is_settled_whatever_the_first_reader_says_later(store: FilesystemStore) -> None:
-    anns, bobs = two_who_differ(store)
-    state = after(store, follows := record("1", after=90, labels=labels("break")))
+def test_a_contradiction_stays_until_an_adjudication_whatever_the_first_annotator_changes(
+    store: FilesystemStore,
+) -> None:
+    anns, bobs = two_people_differ(store)
+    state = after(store, follows := annotation("1", after=90, labels=labels("break")))
     assert state.first == follows
-    assert (state.contradiction, state.holds, state.sides) == (True, None, (anns, bobs))
-    assert state.later == [follows], "it is shown, but settles nothing"
-    assert by_label([state], ["good"])["good"].only_first == 1
-    state = after(store, settled := record("1", by="cleo", reading="settled", after=120, labels=labels("break")))
-    assert (state.contradiction, state.holds) == (False, settled)
-    assert not after(store, record("1", after=130, labels=labels("break"))).contradiction, "she says the same by now"
-    assert by_label([state], ["good"])["good"].only_first == 1, "they did differ"
+    assert (state.is_contradiction, state.effective, state.disputed) == (True, None, (anns, bobs))
+    assert state.later == [follows], "it is shown, but adjudicates nothing"
+    assert kappa_by_label([state], ["good"])["good"].only_first == 1
+    state = after(store, decided := annotation("1", by="cleo", kind="adjudication", after=120, labels=labels("break")))
+    assert (state.is_contradiction, state.effective) == (False, decided)
+    assert not after(store, annotation("1", after=130, labels=labels("break"))).is_contradiction, (
+        "both say the same now"
+    )
+    assert kappa_by_label([state], ["good"])["good"].only_first == 1, "they differed when they were independent"
 
 
-def test_a_contradiction_stays_though_either_reader_takes_back_what_they_said(store: FilesystemStore) -> None:
-    anns, bobs = two_who_differ(store)
+def test_a_contradiction_stays_though_both_people_undo_their_annotations(store: FilesystemStore) -> None:
+    anns, bobs = two_people_differ(store)
     state = after(store, undo(anns, 200), undo(bobs, 201))
-    assert (state.first, state.second, state.contradiction, state.sides) == (None, None, True, (anns, bobs))
-    state = after(store, record("1", by="cleo", reading="settled", after=210, labels=labels("error")))
-    assert state.holds is not None
-    assert (state.contradiction, state.holds.by) == (False, "cleo")
+    assert (state.first, state.second, state.is_contradiction, state.disputed) == (None, None, True, (anns, bobs))
+    state = after(store, annotation("1", by="cleo", kind="adjudication", after=210, labels=labels("error")))
+    assert state.effective is not None
+    assert (state.is_contradiction, state.effective.by) == (False, "cleo")
 
 
-def test_a_second_reading_may_be_corrected_at_once_and_later_it_is_another_opinion(store: FilesystemStore) -> None:
-    anns, bobs = two_who_differ(store)
-    state = after(store, corrected := record("1", by="bob", reading="second", after=80))
-    assert (state.contradiction, state.independent) == (False, (anns, corrected))
+def test_a_second_annotation_may_be_corrected_at_once_but_not_later(store: FilesystemStore) -> None:
+    anns, bobs = two_people_differ(store)
+    state = after(store, corrected := annotation("1", by="bob", kind="second", after=80))
+    assert (state.is_contradiction, state.independent) == (False, (anns, corrected))
     assert after(store, undo(corrected, 100)).independent == (anns, bobs)
     assert after(store, undo(bobs, 110)).independent is None
-    again = record("1", by="bob", reading="second", after=300, labels=labels("error"))
+    again = annotation("1", by="bob", kind="second", after=300, labels=labels("error"))
     assert after(store, again).independent == (anns, again)
-    assert after(store, record("1", by="bob", reading="second", after=400)).independent == (anns, again)
+    assert after(store, annotation("1", by="bob", kind="second", after=400)).independent == (anns, again)
 
 
-def test_who_relabelled_a_frame_that_both_agreed_about_contradicts_the_other(store: FilesystemStore) -> None:
-    ledger = Ledger(store)
-    ledger.append(record("1"))
-    ledger.append(bobs := record("1", by="bob", reading="second", after=60))
-    state = after(store, anew := record("1", after=90, labels=labels("break")))
-    assert (state.contradiction, state.sides) == (True, (anew, bobs))
-    assert by_label([state], ["good"])["good"].both == 1
+def test_a_changed_label_after_an_agreement_is_a_contradiction(store: FilesystemStore) -> None:
+    repository = AnnotationRepository(store)
+    repository.append(annotation("1"))
+    repository.append(bobs := annotation("1", by="bob", kind="second", after=60))
+    state = after(store, anew := annotation("1", after=90, labels=labels("break")))
+    assert (state.is_contradiction, state.disputed) == (True, (anew, bobs))
+    assert kappa_by_label([state], ["good"])["good"].both == 1
 
 
-def test_a_dashboard_that_looks_at_the_newest_alone_misses_nothing(
+def test_a_dashboard_that_lists_only_recent_annotations_misses_none(
     store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
-    one, other = Ledger(store), Ledger(store)
-    assert other.history("video-1").states == {}
+    monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
+    one, other = AnnotationRepository(store), AnnotationRepository(store)
+    assert other.log("video-1").frames == {}
     now = datetime.now(UTC)
     for minutes in (-1, 0, 1):
         at = now + timedelta(minutes=minutes)
-        one.append(record(str(minutes + 1), id=str(ULID.from_datetime(at)), at=at))
-    assert set(other.history("video-1").states) == {"0", "1", "2"}, "clocks differ by a minute"
+        one.append(annotation(str(minutes + 1), id=str(ULID.from_datetime(at)), at=at))
+    assert set(other.log("video-1").frames) == {"0", "1", "2"}, "clocks differ by a minute"
 
 
-def test_who_saves_does_not_wait_for_what_others_said(store: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(ledgers, "PAUSE_SECONDS", 600.0)
-    ledger = Ledger(store)
-    ledger.history("video-1")
-    Ledger(store).append(record("1", id=str(ULID())))
-    assert ledger.history("video-1", at_once=True).states.keys() <= {"1"}
-    wait_until(lambda: "1" in ledger.history("video-1", at_once=True).states, 60, "it to be looked for behind")
-    ledger.close()
-
-
-def test_who_saves_after_a_pause_knows_what_others_said_in_it(
+def test_a_save_does_not_wait_for_the_annotations_of_others(
     store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledgers, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(ledgers, "PAUSE_SECONDS", 0.0)
-    ledger = Ledger(store)
-    ledger.history("video-1")
-    Ledger(store).append(record("1", id=str(ULID())))
-    assert ledger.history("video-1", at_once=True).states.keys() == {"1"}
+    monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(repository_module, "STALE_SECONDS", 600.0)
+    repository = AnnotationRepository(store)
+    repository.log("video-1")
+    AnnotationRepository(store).append(annotation("1", id=str(ULID())))
+    assert repository.log("video-1", without_waiting=True).frames.keys() <= {"1"}
+    wait_until(
+        lambda: "1" in repository.log("video-1", without_waiting=True).frames,
+        60,
+        "the log to be listed in the background",
+    )
+    repository.close()
 
 
-def test_many_records_are_gathered_for_the_next_process_and_stay_where_they_are(
+def test_a_save_after_a_pause_waits_for_the_annotations_of_others(
     store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledgers, "GATHER", 3)
-    ledger = Ledger(store)
+    monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(repository_module, "STALE_SECONDS", 0.0)
+    repository = AnnotationRepository(store)
+    repository.log("video-1")
+    AnnotationRepository(store).append(annotation("1", id=str(ULID())))
+    assert repository.log("video-1", without_waiting=True).frames.keys() == {"1"}
+
+
+def test_many_annotations_are_copied_for_the_next_process_and_stay_stored(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_module, "COPY_AFTER", 3)
+    repository = AnnotationRepository(store)
     for number in range(5):
-        ledger.append(record(str(number), after=number))
-    whole = Ledger(store).history("video-1").states
-    (gathered,) = store.keys("labelling/gathered/")
-    assert len(list(store.keys("labelling/records/"))) == 5
-    ledger.append(record("9", after=9))
-    assert Ledger(store).history("video-1").states.keys() == {*whole, "9"}
-    store.put(gathered, b"damaged")
-    assert Ledger(store).history("video-1").states.keys() == {*whole, "9"}
+        repository.append(annotation(str(number), after=number))
+    whole = AnnotationRepository(store).log("video-1").frames
+    (copy,) = store.keys("labelling/annotation-copies/")
+    assert len(list(store.keys("labelling/annotations/"))) == 5
+    repository.append(annotation("9", after=9))
+    assert AnnotationRepository(store).log("video-1").frames.keys() == {*whole, "9"}
+    store.put(copy, b"damaged")
+    assert AnnotationRepository(store).log("video-1").frames.keys() == {*whole, "9"}

@@ -1,10 +1,10 @@
-"""Which labels go together."""
+"""Which labels a recipe allows together."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.dashboard.labelling.annotations.rules import complaint
+from services.dashboard.labelling.annotations.rules import label_error
 from shared.recipe import parse_recipe
 from tests.labelling import labels
 from tests.verdicts import RECIPE
@@ -26,17 +26,17 @@ FRUIT = parse_recipe(
         (("good", "break"), "good together with break"),
     ],
 )
-def test_a_part_is_good_or_has_a_fault(true: tuple[str, ...], says: str) -> None:
-    assert complaint(SEAM, labels(*true)).startswith(says)
-    assert bool(complaint(SEAM, labels(*true))) is bool(says)
+def test_a_part_is_good_or_has_a_defect(true: tuple[str, ...], says: str) -> None:
+    assert label_error(SEAM, labels(*true)).startswith(says)
+    assert bool(label_error(SEAM, labels(*true))) is bool(says)
 
 
-def test_an_exclusive_recipe_takes_exactly_one_label() -> None:
-    assert complaint(FRUIT, {"apple": True, "bad": False}) == ""
-    assert "exactly one" in complaint(FRUIT, {"apple": True, "bad": True})
-    assert complaint(FRUIT, {"apple": False, "bad": False}).startswith("no label")
+def test_an_exclusive_recipe_requires_exactly_one_label() -> None:
+    assert label_error(FRUIT, {"apple": True, "bad": False}) == ""
+    assert "exactly one" in label_error(FRUIT, {"apple": True, "bad": True})
+    assert label_error(FRUIT, {"apple": False, "bad": False}).startswith("no label")
 
 
-def test_each_label_of_the_recipe_is_said_and_no_other() -> None:
-    assert "good, error, break, length" in complaint(SEAM, {"good": True})
-    assert "of no other" in complaint(SEAM, {**labels("good"), "scratch": False})
+def test_every_label_of_the_recipe_is_given_and_no_other() -> None:
+    assert "good, error, break, length" in label_error(SEAM, {"good": True})
+    assert "for no other label" in label_error(SEAM, {**labels("good"), "scratch": False})

@@ -1,4 +1,4 @@
-"""What stays on one side of a split: parts, batches, and runs of frames that know neither."""
+"""Groups: parts, batches, and runs of frames that have neither."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.dashboard.labelling.annotations.annotation import Judged
+from services.dashboard.labelling.annotations.annotation import InspectedFrame
 from services.dashboard.labelling.exports.groups import APART, LONGEST, groups_of
-from tests.labelling import BEGAN, judged
+from tests.labelling import BEGAN, inspected
 
 
-def unnamed(number: int, after: float, camera: str = "camera-1") -> Judged:
-    known = judged(number, after=after)
-    return known.model_copy(update={"frame": known.frame.model_copy(update={"batch": None, "camera": camera})})
+def unnamed(number: int, after: float, camera: str = "camera-1") -> InspectedFrame:
+    found = inspected(number, after=after)
+    return found.model_copy(update={"frame": found.frame.model_copy(update={"batch": None, "camera": camera})})
 
 
 def grouped(*seconds: float) -> list[str | None]:
@@ -25,7 +25,7 @@ def grouped(*seconds: float) -> list[str | None]:
 
 
 def test_a_part_or_a_batch_is_a_group() -> None:
-    found = groups_of([judged(1, part="p1"), judged(2, part="p1", after=999), judged(3)])
+    found = groups_of([inspected(1, part="p1"), inspected(2, part="p1", after=999), inspected(3)])
     assert list(found.values()) == ["line-1/batch-7/p1", "line-1/batch-7/p1", "line-1/batch-7"]
 
 

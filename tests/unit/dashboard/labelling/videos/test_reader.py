@@ -1,4 +1,4 @@
-"""Frames by number: always the same image, however it is come to."""
+"""Frames by number: the same number always gives the same image."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.dashboard.labelling.videos.inspection import look_through
-from services.dashboard.labelling.videos.reader import UnreadableVideo, VideoReader, thumbnail
-from services.dashboard.labelling.videos.repository import Videos
-from shared.imaging.codec import decode
+from services.dashboard.labelling.videos.reader import VideoReader
+from services.dashboard.labelling.videos.repository import VideoRepository
+from services.dashboard.labelling.videos.scan import scan
+from shared.imaging.video import UnreadableVideo
 from shared.storage.filesystem import FilesystemStore
 from tests.camera_videos import write_video
 from tests.labelling import jpeg, number_in
@@ -19,8 +19,8 @@ from tests.verdicts import RECIPE
 
 
 @pytest.mark.parametrize(("name", "codec"), [("video.mp4", "mp4v"), ("video.avi", "MJPG")])
-def test_a_number_is_the_same_image_by_any_way_to_it(tmp_path: Path, name: str, codec: str) -> None:
-    content = look_through(write_video(tmp_path / name, 120, codec=codec))
+def test_a_number_gives_the_same_image_however_it_is_reached(tmp_path: Path, name: str, codec: str) -> None:
+    content = scan(write_video(tmp_path / name, 120, codec=codec))
     assert (content.kind, content.frames, content.width) == ("video", 120, 64)
     video = VideoReader(tmp_path / name, content.times)
     wanted = [0, 1, 2, 119, 118, 60, 59, 61, 0, *random.Random(3).sample(range(120), 25)]
@@ -28,23 +28,23 @@ def test_a_number_is_the_same_image_by_any_way_to_it(tmp_path: Path, name: str, 
     video.close()
 
 
-def test_a_video_whose_times_are_worth_nothing_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_a_video_with_useless_times_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", 40)
     video = VideoReader(path, [0.0] * 40)
     assert [number_in(video.image(number)) for number in (30, 7, 39)] == [30, 7, 39]
     video.close()
 
 
-def test_a_zip_of_images_is_numbered_as_people_number(tmp_path: Path) -> None:
+def test_the_images_of_a_zip_are_in_natural_order(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "seams.zip", "w") as archive:
         for number in (10, 9, 2):
             archive.writestr(f"part/{number}.jpg", jpeg(number))
         archive.writestr("read me.txt", "no image")
-    content = look_through(tmp_path / "seams.zip")
+    content = scan(tmp_path / "seams.zip")
     assert content.names == ("part/2.jpg", "part/9.jpg", "part/10.jpg")
 
 
-def test_a_zip_that_was_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("1.jpg", jpeg(1))
@@ -52,25 +52,25 @@ def test_a_zip_that_was_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
     damaged[35:60] = b"\xff" * 25
     path.write_bytes(damaged)
     with pytest.raises(UnreadableVideo, match="pack it again"):
-        look_through(path)
+        scan(path)
 
 
 @pytest.mark.parametrize("packed", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_a_zip_that_can_only_be_unpacked_as_a_whole_is_refused(tmp_path: Path, packed: int) -> None:
-    """An image and gigabytes of zeros behind it: the archive says that the image is all."""
+    """The archive contains an image and claims to contain no more; gigabytes of zeros may follow."""
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w", packed) as archive:
         archive.writestr("1.jpg", jpeg(1))
     with pytest.raises(UnreadableVideo, match="pack it again with deflate"):
-        look_through(path)
+        scan(path)
 
 
-def test_an_image_of_a_zip_with_an_endless_name_is_refused(tmp_path: Path) -> None:
+def test_a_zip_with_a_very_long_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{'a' * 60_000}.jpg", jpeg(1))
     with pytest.raises(UnreadableVideo, match="rename it"):
-        look_through(path)
+        scan(path)
 
 
 def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
         archive.writestr("é.jpg", jpeg(1))
     path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
     with pytest.raises(UnreadableVideo, match="pack it again"):
-        look_through(path)
+        scan(path)
 
 
-def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_refused_with_advice(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     write_video(path, 40)
     whole = path.read_bytes()
@@ -95,7 +95,7 @@ def test_what_is_no_video_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for content, says in bad.items():
         path.write_bytes(content)
         with pytest.raises(UnreadableVideo, match=says):
-            look_through(path)
+            scan(path)
 
 
 def test_a_video_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_video_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UnreadableVideo, match=r"breaks off after \d\.\d of 8\.0 s"):
-        look_through(path)
+        scan(path)
 
 
 def test_a_broken_image_in_a_zip_is_named(tmp_path: Path) -> None:
@@ -111,21 +111,16 @@ def test_a_broken_image_in_a_zip_is_named(tmp_path: Path) -> None:
         archive.writestr("1.jpg", jpeg(1))
         archive.writestr("2.jpg", jpeg(2)[:200])
     with pytest.raises(UnreadableVideo, match=r"2\.jpg: broken"):
-        look_through(tmp_path / "seams.zip")
+        scan(tmp_path / "seams.zip")
 
 
-def test_videos_make_room_for_others_and_come_back(tmp_path: Path) -> None:
-    videos = Videos(FilesystemStore(tmp_path / "objects"))
-    kept = []
+def test_an_open_video_is_closed_for_another_one_and_opened_again(tmp_path: Path) -> None:
+    videos = VideoRepository(FilesystemStore(tmp_path / "objects"))
+    added = []
     for number in range(6):
         path = write_video(tmp_path / "seam.mp4", 20 + number)
-        kept.append(videos.keep(path, look_through(path), name="seam.mp4", recipe_yaml=RECIPE, by="ann"))
-    assert [each.name for each in kept] == ["seam", "seam-2", "seam-3", "seam-4", "seam-5", "seam-6"]
-    for each in (*kept, *kept):
+        added.append(videos.add(path, scan(path), name="seam.mp4", recipe_yaml=RECIPE, by="ann"))
+    assert [each.name for each in added] == ["seam", "seam-2", "seam-3", "seam-4", "seam-5", "seam-6"]
+    for each in (*added, *added):
         assert number_in(videos.image(each, each.frames - 1)) == each.frames - 1
     videos.close()
-
-
-def test_a_thumbnail_is_no_wider_than_asked_for() -> None:
-    assert decode(thumbnail(jpeg(1), 40)).shape[:2] == (30, 40)
-    assert thumbnail(jpeg(1), 500) == jpeg(1)

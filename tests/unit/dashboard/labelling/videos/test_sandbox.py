@@ -1,4 +1,4 @@
-"""Videos of strangers can take no more memory and time than a process of their own may."""
+"""Uploaded videos are decoded in a process with limited memory and time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from services.dashboard.labelling.videos import inspection as intake
-from services.dashboard.labelling.videos import sandbox as apart
-from services.dashboard.labelling.videos.inspection import look_through
-from services.dashboard.labelling.videos.reader import UnreadableVideo, VideoReader
-from services.dashboard.labelling.videos.sandbox import VideoApart, look_through_apart
+from services.dashboard.labelling.videos import sandbox
+from services.dashboard.labelling.videos import scan as scan_module
+from services.dashboard.labelling.videos.reader import VideoReader
+from services.dashboard.labelling.videos.sandbox import SandboxedVideoReader, scan_in_sandbox
+from services.dashboard.labelling.videos.scan import scan
+from shared.imaging.video import UnreadableVideo
 
 MEBIBYTE = 1024**2
 
@@ -29,11 +30,11 @@ def write_video(path: Path, side: int, images: int = 6) -> Path:
     return path
 
 
-def test_a_video_is_looked_through_and_shown_as_it_is_within_this_process(tmp_path: Path) -> None:
+def test_the_sandbox_reads_a_video_as_this_process_does(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", 64)
-    content = look_through_apart(path)
-    assert content == look_through(path)
-    video, same = VideoApart(path, content.times), VideoReader(path, content.times)
+    content = scan_in_sandbox(path)
+    assert content == scan(path)
+    video, same = SandboxedVideoReader(path, content.times), VideoReader(path, content.times)
     assert [video.image(number) for number in (3, 0, 5)] == [same.image(number) for number in (3, 0, 5)]
     with pytest.raises(UnreadableVideo, match="can't be read"):
         video.image(99)
@@ -42,34 +43,34 @@ def test_a_video_is_looked_through_and_shown_as_it_is_within_this_process(tmp_pa
         video.image(1)
 
 
-def test_a_small_file_of_large_images_takes_its_own_process_s_memory_alone(tmp_path: Path) -> None:
+def test_a_small_file_with_large_frames_takes_no_memory_of_this_process(tmp_path: Path) -> None:
     path, small = write_video(tmp_path / "bomb.mp4", 4096), write_video(tmp_path / "small.mp4", 64)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert path.stat().st_size < 2 * MEBIBYTE
     with pytest.raises(UnreadableVideo):
-        look_through_apart(path, memory_bytes=320 * MEBIBYTE)
-    assert look_through_apart(small, memory_bytes=320 * MEBIBYTE).frames == 6
+        scan_in_sandbox(path, memory_bytes=320 * MEBIBYTE)
+    assert scan_in_sandbox(small, memory_bytes=320 * MEBIBYTE).frames == 6
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 20 * 1024, "kibibytes"
 
 
-def test_a_video_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+def test_a_video_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(UnreadableVideo, match="limits of memory and time"):
-        look_through_apart(write_video(tmp_path / "video.mp4", 64), seconds=0.05)
+        scan_in_sandbox(write_video(tmp_path / "video.mp4", 64), seconds=0.05)
     assert time.monotonic() - began < 20
 
 
-def test_a_decoder_that_hangs_is_ended_and_the_next_image_has_another(
+def test_a_decoder_that_hangs_is_ended_and_the_next_frame_is_read_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "video.mp4", 64)
-    video = VideoApart(path, look_through(path).times)
+    video = SandboxedVideoReader(path, scan(path).times)
     assert video.image(0)
     child = video._child
     assert child
     subprocess.run(["kill", "-STOP", str(child.pid)], check=True)
-    monkeypatch.setattr(apart, "IMAGE_SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "FRAME_SECONDS", 0.5)
     with pytest.raises(UnreadableVideo, match="limits of memory and time"):
         video.image(4)
     assert child.poll() is not None
@@ -78,17 +79,17 @@ def test_a_decoder_that_hangs_is_ended_and_the_next_image_has_another(
     video.close()
 
 
-def test_images_and_pixels_of_a_video_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pixels_of_all_frames_together_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "video.mp4", 64)
-    monkeypatch.setattr(intake, "MOST_PIXELS", 5 * 64 * 64)
+    monkeypatch.setattr(scan_module, "MOST_PIXELS", 5 * 64 * 64)
     with pytest.raises(UnreadableVideo, match="gigapixels together"):
-        look_through(path)
-    monkeypatch.setattr(intake, "VIDEO_PIXELS", 63 * 63)
+        scan(path)
+    monkeypatch.setattr(scan_module, "FRAME_PIXELS", 63 * 63)
     with pytest.raises(UnreadableVideo, match="scale it down"):
-        look_through(path)
+        scan(path)
 
 
-def test_decoders_see_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_does_not_see_the_secrets_of_the_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHBOARD_STORAGE_SECRET_KEY", "secret")
     assert "DASHBOARD_STORAGE_SECRET_KEY" in os.environ
-    assert not [name for name in apart._environment() if name.startswith("DASHBOARD_")]
+    assert not [name for name in sandbox._environment() if name.startswith("DASHBOARD_")]

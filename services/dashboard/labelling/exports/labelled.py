@@ -1,0 +1,98 @@
+"""The labelled frames of a source: their labels, their groups, and the names of their images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from services.dashboard.labelling.annotations.annotation import Annotation, InspectedFrame
+from services.dashboard.labelling.annotations.log import AnnotationLog
+from services.dashboard.labelling.exports.groups import groups_of
+from services.dashboard.labelling.sources import FrameSource, frame_order
+from services.dashboard.labelling.videos.repository import plain_name
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """One frame with the labels that count."""
+
+    source: FrameSource
+    key: str
+    inspected: InspectedFrame | None
+    """None for a frame of a video."""
+    annotation: Annotation
+    labels: tuple[bool, ...]
+    """In the order of the recipe's labels."""
+    group: str | None
+    """A video, a folder of an album, a part, a batch, or a run of frames. None: too near to two runs to be in one."""
+
+    @property
+    def name(self) -> str:
+        return image_name(self.source, self.key, self.inspected)
+
+
+@dataclass(frozen=True)
+class LabelledSource:
+    """The labelled frames of one source."""
+
+    source: FrameSource
+    frames: Sequence[LabelledFrame]
+    contradictions: int
+    """Frames that are left out because two people contradict each other."""
+    incomplete: int
+    """Labelled frames that are left out because they lack a label of the recipe."""
+
+    @property
+    def grouped(self) -> list[LabelledFrame]:
+        """The frames that are in a group: only these are in archives and datasets."""
+        return [frame for frame in self.frames if frame.group is not None]
+
+
+def labelled_frames(source: FrameSource, log: AnnotationLog) -> LabelledSource:
+    """Return the labelled frames of a source, in the order of their numbers or frame ids."""
+    names = source.recipe.label_names
+    inspected = log.inspected()
+    effective = {key: frame.effective for key, frame in log.frames.items()}
+    complete = {
+        key: annotation
+        for key, annotation in effective.items()
+        if annotation and set(names) <= annotation.labels.keys() and (source.video is not None or key in inspected)
+    }
+    groups = groups_of(inspected[key] for key in complete if key in inspected)
+    frames = [
+        LabelledFrame(
+            source,
+            key,
+            inspected.get(key),
+            complete[key],
+            tuple(complete[key].labels[name] for name in names),
+            groups[key] if key in inspected else _group_in_video(source, key),
+        )
+        for key in sorted(complete, key=frame_order)
+    ]
+    return LabelledSource(
+        source,
+        frames,
+        contradictions=sum(frame.is_contradiction for frame in log.frames.values()),
+        incomplete=sum(annotation is not None for annotation in effective.values()) - len(frames),
+    )
+
+
+def image_name(source: FrameSource, key: str, inspected: InspectedFrame | None) -> str:
+    """Return the file name of an image in tables and archives, which says where the image is from."""
+    if inspected is not None:
+        return f"{key}{PurePosixPath(inspected.image_key).suffix}"
+    numbered = f"{source.name}_{int(key):06d}"
+    if source.video is None or source.video.kind == "video":
+        return f"{numbered}.jpg"
+    path = PurePosixPath(source.video.names[int(key)])
+    return f"{numbered}_{plain_name(path.name)}{path.suffix.lower()}"
+
+
+def _group_in_video(source: FrameSource, key: str) -> str:
+    """Return the video, the folder of an album, or the image itself if the album has no folders."""
+    if source.video is None or source.video.kind == "video":
+        return source.name
+    folder = PurePosixPath(source.video.names[int(key)]).parent
+    return f"{source.name}/{folder}" if folder.name else image_name(source, key, None)

@@ -1,0 +1,44 @@
+"""Image files of frames, whole or made smaller."""
+
+from __future__ import annotations
+
+from services.dashboard.labelling.annotations.annotation import InspectedFrame
+from services.dashboard.labelling.sources import FrameSource
+from services.dashboard.labelling.videos.repository import VideoRepository
+from services.dashboard.labelling.videos.thumbnails import Thumbnails
+from shared.imaging.codec import FILE_LIMIT
+from shared.imaging.video import UnreadableVideo
+from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
+
+
+class FrameImages:
+    """The images of all sources, each read from where it is stored once: a video, an album, or the frame itself."""
+
+    def __init__(self, store: ObjectStore, videos: VideoRepository) -> None:
+        self._store = store
+        self._videos = videos
+        self._thumbnails = Thumbnails()
+
+    def get(self, source: FrameSource, key: str, inspected: InspectedFrame | None) -> bytes:
+        """Return the image file of a frame, JPEG or PNG.
+
+        Args:
+            source: of the frame.
+            key: of the frame; the source has it.
+            inspected: the frame, if it is one of a line.
+
+        Raises:
+            UnreadableVideo, ObjectNotFound: The image is not stored, or can't be read.
+        """
+        if source.video is not None:
+            return self._videos.image(source.video, int(key))
+        if inspected is None or not inspected.frame.owns(inspected.image_key):
+            raise ObjectNotFound(f"frame {key} has no image")
+        try:
+            return self._store.get(inspected.image_key, FILE_LIMIT)
+        except ObjectTooLarge as error:
+            raise UnreadableVideo(str(error)) from error
+
+    def thumbnail(self, source: FrameSource, key: str, inspected: InspectedFrame | None, width: int) -> bytes:
+        """Return the image file made no wider than this many pixels; raises as `get`."""
+        return self._thumbnails.get((source.id, key, width), width, lambda: self.get(source, key, inspected))

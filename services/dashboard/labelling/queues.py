@@ -1,0 +1,124 @@
+"""Queues of labelling: which frames of a source a person should look at, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from services.dashboard.labelling.annotations.annotation import AnnotationKind, InspectedFrame
+from services.dashboard.labelling.annotations.log import AnnotationLog
+from services.dashboard.labelling.line_frames import LineFrames
+from services.dashboard.labelling.sampling import by_disagreement, by_uncertainty
+from services.dashboard.labelling.schemas import QUEUES_OF_LINES, QUEUES_OF_VIDEOS, FrameQueue
+from services.dashboard.labelling.sources import FrameSource, frame_order
+from services.dashboard.web.problems import Problem
+
+
+@dataclass(frozen=True)
+class QueuedFrame:
+    """A frame in a queue."""
+
+    key: str
+    reason: str = ""
+    inspected: InspectedFrame | None = None
+
+
+def kind_of(queue: FrameQueue) -> AnnotationKind:
+    """Return the kind of annotation that a person gives in a queue."""
+    kinds = {FrameQueue.SECOND: AnnotationKind.SECOND, FrameQueue.CONTRADICTIONS: AnnotationKind.ADJUDICATION}
+    return kinds.get(queue, AnnotationKind.FIRST)
+
+
+class FrameQueues:
+    """The queues of all sources, computed on request."""
+
+    def __init__(self, line_frames: LineFrames) -> None:
+        self._line_frames = line_frames
+
+    def frames(
+        self, source: FrameSource, log: AnnotationLog, queue: FrameQueue, *, by: str, line: str | None
+    ) -> Sequence[QueuedFrame]:
+        """Return the frames of a queue in its order.
+
+        Args:
+            source: of the frames.
+            log: annotations of the source.
+            queue: which queue.
+            by: the person who will look; frames that they labelled are not in their queue of second annotations.
+            line: only frames of this line, in the queues of a line; None for all lines.
+
+        Raises:
+            Problem: 422: the source has no such queue.
+        """
+        available = QUEUES_OF_VIDEOS if source.video else QUEUES_OF_LINES
+        if queue not in available:
+            raise Problem(422, f"queue: this source has {', '.join(available)}")
+        frames: dict[FrameQueue, Callable[[], Iterator[QueuedFrame]]] = {
+            FrameQueue.ALL: lambda: (QueuedFrame(key) for key in source.video_frames()),
+            FrameQueue.UNLABELLED: lambda: (
+                QueuedFrame(key) for key in source.video_frames() if log.frame(key).first is None
+            ),
+            FrameQueue.LABELLED: lambda: _labelled(log),
+            FrameQueue.SECOND: lambda: _second(log, by),
+            FrameQueue.CONTRADICTIONS: lambda: _contradictions(log),
+            FrameQueue.MARKED: lambda: self._marked(source, log, line),
+            FrameQueue.UNCERTAIN: lambda: self._uncertain(source, log, line),
+            FrameQueue.DISAGREEMENT: lambda: _disagreement(log, line),
+        }
+        return list(frames[queue]())
+
+    def _marked(self, source: FrameSource, log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
+        for inspected, mark in self._line_frames.marked(source.recipe.name, line):
+            key = inspected.frame.frame_id
+            if log.frame(key).first is None:
+                note = f": {mark.note}" if mark.note else ""
+                reason = f"verdict {mark.verdict.value}, marked as wrong by {mark.marked_by}{note}"
+                yield QueuedFrame(key, reason, inspected)
+
+    def _uncertain(self, source: FrameSource, log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
+        recent = self._line_frames.recent(source.recipe.name, line)
+        for candidate in by_uncertainty(each for each in recent if log.frame(each.frame.frame_id).first is None):
+            yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)
+
+
+def _labelled(log: AnnotationLog) -> Iterator[QueuedFrame]:
+    """Yield the labelled frames, the one labelled last first."""
+    labelled = [(frame.first, key) for key, frame in log.frames.items() if frame.first]
+    for annotation, key in sorted(labelled, key=lambda each: (each[0].id, frame_order(each[1])), reverse=True):
+        yield QueuedFrame(key, f"labelled by {annotation.by}")
+
+
+def _second(log: AnnotationLog, by: str) -> Iterator[QueuedFrame]:
+    """Yield the frames that need a second annotation, shuffled, so that the first ones are already a fair sample.
+
+    The order is the same for everyone.
+    """
+    waiting = [
+        key
+        for key, frame in log.frames.items()
+        if frame.first is not None
+        and by not in frame.first_annotators
+        and frame.second is None
+        and not frame.annotated_twice
+    ]
+    for key in sorted(waiting, key=lambda key: blake2b(key.encode(), digest_size=8).digest()):
+        yield QueuedFrame(key, "labelled by another person")
+
+
+def _contradictions(log: AnnotationLog) -> Iterator[QueuedFrame]:
+    found = [(key, frame.disputed) for key, frame in log.frames.items() if frame.is_contradiction and frame.disputed]
+    for key, pair in sorted(found, key=lambda item: item[1].second.id, reverse=True):
+        labels = ", ".join(pair.differing_labels)
+        yield QueuedFrame(key, f"{pair.first.by} and {pair.second.by} differ about {labels}")
+
+
+def _disagreement(log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
+    inspected = log.inspected()
+    labelled = [
+        (inspected[key], frame.effective.labels)
+        for key, frame in log.frames.items()
+        if frame.effective and key in inspected and (line is None or inspected[key].frame.line == line)
+    ]
+    for candidate in by_disagreement(labelled):
+        yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)

@@ -1,1 +1,0 @@
-"""Choose the frames to label next."""

@@ -1,0 +1,56 @@
+"""Build the services of labelling."""
+
+from __future__ import annotations
+
+from services.dashboard.frames.marks import Marks
+from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.labelling.annotations.repository import AnnotationRepository
+from services.dashboard.labelling.exports.service import ExportService
+from services.dashboard.labelling.images import FrameImages
+from services.dashboard.labelling.line_frames import LineFrames
+from services.dashboard.labelling.service import LabellingService
+from services.dashboard.labelling.sources import FrameSources
+from services.dashboard.labelling.videos.repository import VideoRepository
+from services.dashboard.labelling.videos.transfers import TransferSlots
+from services.dashboard.lines.register import LineRegister
+from shared.storage.port import ObjectStore
+
+
+class LabellingServices:
+    """The services that the endpoints and pages of labelling use."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        index: FrameIndex,
+        lines: LineRegister,
+        marks: Marks,
+        *,
+        upload_bytes: int,
+        transfers: int,
+    ) -> None:
+        """Build them.
+
+        Args:
+            store: object storage.
+            index: the frame index.
+            lines: the lines.
+            marks: the frames that people marked as wrongly inspected.
+            upload_bytes: size of the largest upload.
+            transfers: uploads that run at once; also archives and datasets that are made at once.
+        """
+        self._videos = VideoRepository(store)
+        self._annotations = AnnotationRepository(store)
+        sources, images = FrameSources(store, self._videos), FrameImages(store, self._videos)
+        self.labelling = LabellingService(
+            sources, self._videos, self._annotations, images, LineFrames(index, lines, marks)
+        )
+        self.exports = ExportService(store, sources, self._annotations, images)
+        self.upload_bytes = upload_bytes
+        self.upload_slots = TransferSlots("uploads", transfers)
+        self.export_slots = TransferSlots("exports with images", transfers)
+
+    def close(self) -> None:
+        """Close the open videos, and stop the background thread."""
+        self._annotations.close()
+        self._videos.close()

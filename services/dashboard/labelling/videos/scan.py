@@ -1,0 +1,167 @@
+"""Scan an uploaded file before it is stored: what kind it is, and where each of its frames is."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+import cv2
+
+from shared.imaging.codec import UnreadableImage, decode, size_of
+from shared.imaging.video import UnreadableVideo, frame_rate_of, natural_order, opened_video
+
+MOST_FRAMES: Final = 100_000
+MOST_PIXELS: Final = 250_000_000_000
+"""Pixels of all frames together: 100,000 frames of 2.5 megapixels."""
+FRAME_PIXELS: Final = 17_000_000
+"""Pixels of one frame of a video: a decoder holds up to sixteen of them."""
+IMAGE_BYTES: Final = 64 * 1024**2
+"""Size of one image in an album, unpacked."""
+ALBUM_BYTES: Final = 4 * 1024**3
+"""Size of all images in an album, unpacked."""
+SHOWN: Final = 5
+"""Broken images that an error names."""
+DEFAULT_FRAME_RATE: Final = 25.0
+"""Frames per second of a file that does not know its own."""
+COMPLETE: Final = 0.9
+"""A video of which less than this share can be read lacks its end."""
+NAME_LENGTH: Final = 1_000
+"""Characters of the longest name of an image in an album."""
+COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Compressions that `zipfile` can unpack in part; the others it unpacks into memory as a whole."""
+BAD_ARCHIVE: Final = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError,
+)  # fmt: skip
+"""What `zipfile` raises for a broken or unusual archive."""
+IMAGE_SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
+
+VideoKind = Literal["video", "album"]
+
+
+@dataclass(frozen=True)
+class VideoContent:
+    """What is in a video or an album."""
+
+    kind: VideoKind
+    width: int
+    height: int
+    frames_per_second: float
+    times: tuple[float, ...] = ()
+    """The time of each frame of a video, in milliseconds."""
+    names: tuple[str, ...] = ()
+    """The name of each image of an album."""
+
+    @property
+    def frames(self) -> int:
+        return len(self.times) or len(self.names)
+
+
+def scan(path: Path) -> VideoContent:
+    """Read a video or an album from its beginning to its end.
+
+    The first bytes of a file decide what it is, and not its name: FFmpeg would also open lists that lead to other
+    files.
+
+    Raises:
+        UnreadableVideo: It is neither, or can't be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _scan_album(path)
+    if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:] == b"AVI ") or head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _scan_video(path)
+    raise UnreadableVideo(
+        "neither a video (mp4, mov, avi, mkv, webm), nor a zip of images, nor JPEG or PNG images: "
+        "convert a video with `ffmpeg -i FILE video.mp4`"
+    )
+
+
+def pack_album(images: Sequence[tuple[str, Path]], file: Path) -> None:
+    """Write several images into one archive. The same images give the same file at any time."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, path in images:
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+
+
+def _scan_video(path: Path) -> VideoContent:
+    times: list[float] = []
+    with opened_video(path) as capture:
+        width, height = (int(capture.get(prop)) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > FRAME_PIXELS:
+            raise UnreadableVideo(f"its frames have {width} x {height} pixels: scale it down")
+        frame_rate = frame_rate_of(capture, default=0.0)
+        announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        while capture.grab():
+            times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
+            if len(times) > MOST_FRAMES:
+                raise UnreadableVideo(f"it has more than {MOST_FRAMES:,} frames: cut it into several videos")
+            if len(times) * width * height > MOST_PIXELS:
+                raise UnreadableVideo(
+                    f"its frames have more than {MOST_PIXELS / 1e9:.0f} gigapixels together: scale it down, or cut it"
+                )
+    if not times:
+        raise UnreadableVideo("it has no frame that can be read: convert it with `ffmpeg -i FILE video.mp4`")
+    if not frame_rate:
+        return VideoContent("video", width, height, DEFAULT_FRAME_RATE, times=tuple(times))
+    seconds, announced_seconds = times[-1] / 1000 + 1 / frame_rate, announced / frame_rate
+    if seconds < COMPLETE * announced_seconds:
+        raise UnreadableVideo(
+            f"it breaks off after {seconds:.1f} of {announced_seconds:.1f} s: upload it again, or repair it"
+        )
+    return VideoContent("video", width, height, frame_rate, times=tuple(times))
+
+
+def _scan_album(path: Path) -> VideoContent:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if _is_image(entry.filename)]
+            _check_entries(entries)
+            broken = [f"{entry.filename}: {why}" for entry in entries if (why := _image_error(archive, entry))]
+            if broken:
+                more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+                raise UnreadableVideo(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
+            names = sorted((entry.filename for entry in entries), key=natural_order)
+            width, height = size_of(archive.read(names[0]))
+    except BAD_ARCHIVE as error:
+        raise UnreadableVideo(f"a zip that can't be unpacked ({error}): pack it again, without a password") from error
+    return VideoContent("album", width, height, 1.0, names=tuple(names))
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Check the number, names and sizes of the images before any is unpacked.
+
+    Raises:
+        UnreadableVideo: A limit is exceeded.
+    """
+    if not entries:
+        raise UnreadableVideo("there is no .jpg, .jpeg or .png in the zip: put images into it")
+    if len(entries) > MOST_FRAMES:
+        raise UnreadableVideo(f"it has more than {MOST_FRAMES:,} images: make several of it")
+    if any(len(entry.filename) > NAME_LENGTH for entry in entries):
+        raise UnreadableVideo(f"it has an image whose name is longer than {NAME_LENGTH:,} characters: rename it")
+    if not all(entry.compress_type in COMPRESSIONS for entry in entries):
+        raise UnreadableVideo("its images are compressed in an unusual way: pack it again with deflate, or without")
+    if sum(entry.file_size for entry in entries) > ALBUM_BYTES:
+        raise UnreadableVideo(f"its images are more than {ALBUM_BYTES >> 30} GiB: make several of it")
+
+
+def _image_error(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
+    """Return why an image can't be used, or an empty text if it can."""
+    if entry.file_size > IMAGE_BYTES:
+        return f"{entry.file_size / 1e6:.0f} MB"
+    try:
+        with archive.open(entry) as file:
+            decode(file.read(IMAGE_BYTES + 1))
+    except UnreadableImage as error:
+        return str(error)
+    return ""
