@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from services.trainer.datasets.held_out import held_out
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.versions import keep
-from shared.contracts.bundle import EVALUATION, Bundle, write_bundle
+from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, Bundle, Variant, write_bundle
 from shared.contracts.dataset import DatasetVersion
+from shared.contracts.scores import ScoredImages, ScoredSplit, as_table
+from shared.engines.openvino import OpenVinoEngine
 from shared.imaging.codec import encode
+from shared.imaging.preprocessing import prepare
 from shared.storage.port import ObjectStore
+from shared.verdict import scores_of
 from tests.models import BIAS, COLOURS, pack, paint_bundle, painted
 from tests.strokes import write_table
 
@@ -58,10 +64,32 @@ def comparable(
         for part, rows in parts.items()
     }
     bundle = paint_bundle(version, bias=bias)
-    equality = {"images": 100, "largest_score_difference": 1e-6, "changed_verdicts": changed}
+    equality = {
+        "images": 100,
+        "largest_score_difference": 1e-6,
+        "changed_verdicts": changed,
+        "macro_average_precision": 1.0,
+    }
     evaluation = json.dumps({"compiled": {"openvino_fp32": equality}}).encode()
     made = pack({**bundle.files, **tables, EVALUATION: evaluation}, bundle.recipe, version, "features")
     return Bundle(made.manifest.model_copy(update={"dataset": dataset.reference}), made.files)
+
+
+def scores_of_bundle(bundle: Bundle, store: ObjectStore) -> ScoredImages:
+    """The scores of the test images, as those of both splits, and of the fp32 variant."""
+    test = held_out(bundle, store)
+    images = np.stack([prepare(image, bundle.recipe.image) for image in test.read(store, slice(None))])
+    with closing(OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS))) as engine:
+        scores = as_table(scores_of(engine.logits(images), bundle.recipe.task))
+    part = ScoredSplit(
+        names=tuple(image.name for image in test.images),
+        groups=tuple(test.groups),
+        truth=as_table(test.truth),
+        scores=scores,
+    )
+    return ScoredImages(
+        labels=bundle.recipe.label_names, splits={"valid": part, "test": part}, variants={Variant.FP32: scores}
+    )
 
 
 def put(store: ObjectStore, *bundles: Bundle) -> None:

@@ -28,9 +28,9 @@ RIGHTS: Final = {
     "inference": Rights(reads=("frames/*", "models/*"), writes=("frames/*/image.*",)),
     "explainer": Rights(reads=("frames/*", "models/*"), writes=("frames/*/heatmap.*", "frames/*/overlay.*")),
     "trainer": Rights(
-        reads=("models/*", "datasets/*", "trainings/*", "errands/*", "thresholds/*", "promotions/*"),
-        writes=("models/*", "datasets/*", "trainings/*", "errands/*", "thresholds/*", "promotions/*"),
-        deletes=("trainings/*", "errands/*"),
+        reads=("models/*", "datasets/*", "trainings/*", "measurements/*", "thresholds/*", "promotions/*"),
+        writes=("models/*", "datasets/*", "trainings/*", "measurements/*", "thresholds/*", "promotions/*"),
+        deletes=("trainings/*", "measurements/*"),
     ),
     "dashboard": Rights(
         reads=(

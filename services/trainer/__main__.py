@@ -1,4 +1,4 @@
-"""``python -m services.trainer``: the service; with a command, see `services.trainer.cli.commands`."""
+"""Run the trainer's service (``python -m services.trainer``), or a command of `services.trainer.cli.commands`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from contextlib import closing
 from services.trainer.cli.commands import app
 from services.trainer.handler import Commands
 from services.trainer.jobs.claims import Identity
-from services.trainer.jobs.measurement_jobs import Errands
+from services.trainer.jobs.measurement_jobs import MeasurementJobs
 from services.trainer.jobs.measurer import Measurer
 from services.trainer.jobs.runner import Runner
 from services.trainer.jobs.trainings import Trainings
-from services.trainer.promotion.gate import Beside, Measuring
-from services.trainer.promotion.registry import Registry
+from services.trainer.promotion.promotions import Promotions
 from services.trainer.settings import TrainerSettings
 from shared.background import running_beside
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
@@ -40,26 +39,20 @@ def main(stop: threading.Event) -> None:
     store = open_store(settings)
     lease_seconds = settings.lease_seconds
     to_train, to_measure = threading.Event(), threading.Event()
-    training, measuring_too = (
+    training, measuring = (
         health.beside(name, SLOW_SECONDS) for name in ("the thread that trains", "the thread that measures")
     )
-
-    def stopped() -> bool:
-        measuring_too.beat()
-        return stop.is_set()
-
-    measuring = Measuring(store, stopped)
     identity = Identity(settings.name, settings.work_folder)
-    errands = Errands(store, identity.holder, lease_seconds)
-    registry = Registry(store, Beside(measuring, errands))
+    jobs = MeasurementJobs(store, identity.holder, lease_seconds)
+    promotions = Promotions(store)
     trainings = Trainings(store, identity.holder, lease_seconds)
 
     with closing(await_broker(settings, stop)) as broker:
         health.watch(broker.troubles)
         publisher = broker.publisher()
-        if promoted := settings.initial_model and registry.start_with(settings.initial_model):
+        if promoted := settings.initial_model and promotions.start_with(settings.initial_model):
             publisher.publish(promoted).result()
-            registry.was_told(promoted)
+            promotions.published(promoted)
         runner = Runner(
             trainings,
             store,
@@ -71,16 +64,16 @@ def main(stop: threading.Event) -> None:
             health=training,
         )
         measurer = Measurer(
-            errands,
-            measuring,
+            jobs,
+            promotions,
             store,
             broker.publisher(),
             news=to_measure,
             stop=stop,
             lease_seconds=lease_seconds,
-            health=measuring_too,
+            health=measuring,
         )
-        commands = Commands(trainings, registry, errands, to_train=to_train, to_measure=to_measure)
+        commands = Commands(trainings, promotions, jobs, to_train=to_train, to_measure=to_measure)
         with running_beside(stop, runner.run, measurer.run):
             subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
             consume(subscription, publisher, commands.handle, most=1, wait_seconds=0.5, stop=stop, health=health)

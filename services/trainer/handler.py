@@ -1,7 +1,7 @@
-"""What follows from a command: what takes its time is kept until it is done, so that no command waits behind another.
+"""Handle the messages of ``trainer.commands``.
 
-Trainings and measurements are done elsewhere. A promotion that needs no measuring, such as a rollback, is decided at
-once; another one is asked for again when its model was measured.
+Work that takes long is stored as a job, so that no command waits behind it: the runner trains, the measurer measures.
+A promotion that needs no measuring, such as a rollback, is decided at once.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import threading
 from collections.abc import Sequence
 
 from services.trainer.jobs.announcement import ended, queued
-from services.trainer.jobs.measurement_jobs import Errand, Errands
+from services.trainer.jobs.measurement_jobs import MeasurementJob, MeasurementJobs
 from services.trainer.jobs.trainings import Trainings
-from services.trainer.promotion.gate import NotMeasured
-from services.trainer.promotion.registry import Registry
+from services.trainer.promotion.promotions import ComparisonNeeded, Promotions
 from shared.messages import (
     ComparisonRequested,
     Message,
@@ -27,37 +26,37 @@ from shared.storage.port import StorageUnavailable
 
 
 class Commands:
-    """Handles the messages of ``trainer.commands``; each may come twice."""
+    """Handles commands to the trainer; each may be delivered twice."""
 
     def __init__(
         self,
         trainings: Trainings,
-        registry: Registry,
-        errands: Errands,
+        promotions: Promotions,
+        jobs: MeasurementJobs,
         *,
         to_train: threading.Event,
         to_measure: threading.Event,
     ) -> None:
-        """Make a handler.
+        """Create a handler.
 
         Args:
-            trainings: where requests are kept.
-            registry: decides on promotions.
-            errands: where everything is kept that has to be measured.
-            to_train: set when there is something to do for whoever trains.
-            to_measure: set when there is something to do for whoever measures.
+            trainings: stores requests for trainings.
+            promotions: decides about promotions.
+            jobs: stores requests that have to be measured.
+            to_train: set when the runner has something to do.
+            to_measure: set when the measurer has something to do.
         """
         self._trainings = trainings
-        self._registry = registry
-        self._errands = errands
+        self._promotions = promotions
+        self._jobs = jobs
         self._to_train = to_train
         self._to_measure = to_measure
 
     def handle(self, messages: list[Message]) -> Sequence[Message]:
-        """Messages in, the messages that follow from them out.
+        """Handle commands; return the messages that follow from them.
 
         Raises:
-            Reject: a message that is no command to the trainer.
+            Reject: a message is no command to the trainer.
             RetryLater: object storage is away.
         """
         try:
@@ -68,37 +67,28 @@ class Commands:
     def _follow(self, message: Message) -> Sequence[Message]:
         match message:
             case TrainingRequested():
-                return self._take_in(message)
+                self._trainings.add(message)
+                if outcome := self._trainings.outcome(message.training_id):
+                    return [ended(message, outcome)]
+                self._to_train.set()
+                return [queued(message)]
             case TrainingCancelled():
                 if self._trainings.cancel(message):
                     self._to_train.set()
                 return []
             case PromotionRequested():
-                return self._decide(message)
+                decision = self._promotions.decide(message)
+                if isinstance(decision, ComparisonNeeded):
+                    return self._measure(message)
+                self._jobs.finish(message)
+                return [decision]
             case ComparisonRequested() | ThresholdsRequested():
-                return self._put_off(message)
+                return self._measure(message)
             case _:
                 raise Reject(f"{type(message).__name__} is no command to the trainer")
 
-    def _decide(self, asked: PromotionRequested) -> Sequence[Message]:
-        try:
-            decision = self._registry.promote(asked)
-        except NotMeasured:
-            return self._put_off(asked)
-        self._errands.finish(asked)
-        return [decision]
-
-    def _put_off(self, errand: Errand) -> Sequence[Message]:
-        """The answer comes when it was measured."""
-        self._errands.add(errand)
+    def _measure(self, job: MeasurementJob) -> Sequence[Message]:
+        """Store a job; the measurer publishes the answer."""
+        self._jobs.add(job)
         self._to_measure.set()
         return []
-
-    def _take_in(self, request: TrainingRequested) -> Sequence[Message]:
-        """A request that was taken in before is answered with where it is."""
-        self._trainings.add(request)
-        outcome = self._trainings.outcome(request.training_id)
-        if outcome:
-            return [ended(request, outcome)]
-        self._to_train.set()
-        return [queued(request)]

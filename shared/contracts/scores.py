@@ -65,14 +65,12 @@ def as_array(table: Table) -> NDArray[np.float32]:
     return np.array(table, np.float32)
 
 
-def read_scores(bundle: Bundle) -> ScoredImages | None:
-    """The scores that a bundle keeps; None where it keeps none.
+def read_scores(bundle: Bundle) -> ScoredImages:
+    """Read the scores of a bundle.
 
     Raises:
-        BundleError: they can't be read.
+        BundleError: it has none, or they can't be read.
     """
-    if SCORES not in bundle.files:
-        return None
     return parse_scores(bundle.file(SCORES), bundle.version)
 
 

@@ -33,7 +33,7 @@ KEYS: Final = (
     "datasets/seam/versions/1.json",
     "datasets/images/0f1e",
     "trainings/t-1/checkpoint.npz",
-    "errands/e-1/request.json",
+    "measurements/m-1/request.json",
     "thresholds/seam/t-1.json",
     "promotions/seam/p-1.json",
     "verdicts/2026-01-31/0000-01JF6Z6TX4W8E1V2M6C3N9Q7RB.jsonl.gz",

@@ -148,8 +148,15 @@ app.add_typer(model_commands)
 
 
 @app.command(hidden=True)
+def measure(command: list[str]) -> None:
+    """Measure models: the trainer's service starts this process."""
+    measuring = import_quietly("services.trainer.measuring.child_process")
+    measuring.run(command, read_settings(TrainerSettings))
+
+
+@app.command(hidden=True)
 def work(training_id: str) -> None:
-    """Do a training that was asked for by message: the trainer starts this."""
+    """Do a requested training: the trainer's service starts this process."""
     settings = read_settings(TrainerSettings)
     import_quietly("services.trainer.training.child_process").work(training_id, settings)
 

@@ -16,7 +16,6 @@ from ulid import ULID
 from services.trainer.cli.errors import complaints
 from services.trainer.errors import TrainerError
 from services.trainer.jobs.answers import find_answer
-from services.trainer.promotion.gate import Measuring
 from services.trainer.settings import TrainerSettings
 from shared.contracts.bundle import (
     MANIFEST,
@@ -103,7 +102,8 @@ def compare(
 ) -> None:
     """Measure two models side by side on the same test images: each label and the whole, with 95 % intervals."""
     with complaints():
-        found = Measuring(_store()).compare(recipe, baseline, candidate)
+        comparing = import_quietly("services.trainer.measuring.compare")
+        found = comparing.compare(_store(), recipe, baseline, candidate)
         import_quietly("services.trainer.cli.side_by_side").show(found)
 
 

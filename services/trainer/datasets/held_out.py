@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from services.trainer.datasets.labelled_images import NAME
 from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import find_version
-from services.trainer.errors import TrainerError
+from services.trainer.errors import NotComparable
 from shared.contracts.bundle import Bundle
 from shared.contracts.dataset import (
     DatasetVersion,
@@ -32,15 +32,11 @@ from shared.storage.port import InvalidKey, ObjectStore
 
 THREADS: Final = 8
 
-_log = structlog.stdlib.get_logger("held_back")
-
-
-class Incomparable(TrainerError):
-    """Two models can't be measured on the same images; the message says why."""
+_log = structlog.stdlib.get_logger("held_out")
 
 
 @dataclass(frozen=True)
-class HeldBack:
+class HeldOut:
     """Some images of a dataset version, which a model never learned from."""
 
     version: DatasetVersion
@@ -57,7 +53,7 @@ class HeldBack:
         """Some of the images, each checked to be the one that was labelled.
 
         Raises:
-            Incomparable: one is gone or has changed.
+            NotComparable: one is gone or has changed.
         """
 
         def read(image: LabelledImage) -> Image:
@@ -67,39 +63,39 @@ class HeldBack:
             with ThreadPoolExecutor(THREADS) as pool:
                 return list(pool.map(read, self.images[part]))
         except (DatasetVersionError, UnreadableImage) as error:
-            raise Incomparable(str(error)) from error
+            raise NotComparable(str(error)) from error
 
 
-def held_back(bundle: Bundle, store: ObjectStore, part: str = "test") -> HeldBack:
-    """The test part of a model, or its validation part (``valid``).
+def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
+    """Find the test split of a model.
 
     Raises:
-        Incomparable: the bundle does not say which it is, or its images are not in object storage.
+        NotComparable: the bundle does not say which it is, or its images are not in object storage.
     """
-    names = _part(bundle, f"{part}.csv")
+    names = _part(bundle, "test.csv")
     version = version_of(bundle, store)
     if not names or version is None:
-        raise Incomparable(
-            f"the {part} images of model {bundle.version} are not in object storage: "
+        raise NotComparable(
+            f"the test images of model {bundle.version} are not in object storage: "
             "`dataset import` the folder that it was trained on, or train it on a dataset version"
         )
     known = {image.name: image for image in version.images}
     if missing := [name for name in names if name not in known]:
-        raise Incomparable(f"{version.reference} lacks {missing[0]}, a {part} image of model {bundle.version}")
+        raise NotComparable(f"{version.reference} lacks {missing[0]}, a test image of model {bundle.version}")
     columns = [version.label_names.index(name) for name in bundle.recipe.label_names if name in version.label_names]
     if len(columns) != len(bundle.recipe.labels):
-        raise Incomparable(f"{version.reference} lacks a label of model {bundle.version}")
+        raise NotComparable(f"{version.reference} lacks a label of model {bundle.version}")
     images = tuple(known[name] for name in names)
     truth = np.array([[image.labels[column] for column in columns] for image in images], np.float32)
-    return HeldBack(version, images, truth)
+    return HeldOut(version, images, truth)
 
 
-def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | None:
+def learned_from(bundle: Bundle, test: HeldOut, store: ObjectStore) -> int | None:
     """How many of the images a model was trained or validated on; None where that is not known."""
     names = names_learned(bundle)
     try:
         version = version_of(bundle, store)
-    except Incomparable:
+    except NotComparable:
         return None
     if version is None or not names:
         return None
@@ -107,7 +103,7 @@ def learned_from(bundle: Bundle, test: HeldBack, store: ObjectStore) -> int | No
     return sum(image.digest in seen for image in test.images)
 
 
-def known_groups(bundle: Bundle, test: HeldBack) -> int:
+def known_groups(bundle: Bundle, test: HeldOut) -> int:
     """Of how many groups of a model's own test images it was trained or validated on others."""
     names = names_learned(bundle)
     return len({image.group for image in test.version.images if image.name in names} & set(test.groups))
@@ -117,7 +113,7 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
     """The dataset version that a model learned from: the one that it names, or one of the digest that it names.
 
     Raises:
-        Incomparable: the version is gone or has changed, or what the model names can be none.
+        NotComparable: the version is gone or has changed, or what the model names can be none.
     """
     named = bundle.manifest.dataset
     try:
@@ -125,9 +121,9 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
             return find_version(store, named)
         return next((found for found in _all_versions(store) if found.digest == named), None)
     except (DatasetError, DatasetVersionError) as error:
-        raise Incomparable(str(error)) from error
+        raise NotComparable(str(error)) from error
     except InvalidKey:
-        raise Incomparable(f"model {bundle.version} says that it learned from {named!r}, which is no dataset") from None
+        raise NotComparable(f"model {bundle.version} names {named!r}, which is no dataset") from None
 
 
 def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:

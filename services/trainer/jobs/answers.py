@@ -1,4 +1,4 @@
-"""What the trainer answered to those who asked for other thresholds: ``thresholds/<recipe>/<id>.json``."""
+"""Store the answers to requests for other thresholds: ``thresholds/<recipe>/<id>.json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = ThresholdsKept | ThresholdsRefused
 
 
 def find_answer(store: ObjectStore, recipe: str, thresholds_id: str) -> Answer | None:
-    """The answer to a request; None while there is none."""
+    """Return the answer to a request; None while there is none."""
     try:
         found = decode(store.get(_key(recipe, thresholds_id)))
     except (ObjectNotFound, MalformedMessage):
@@ -21,8 +21,8 @@ def find_answer(store: ObjectStore, recipe: str, thresholds_id: str) -> Answer |
     return found if isinstance(found, Answer) else None
 
 
-def keep_answer(store: ObjectStore, answer: Answer) -> None:
-    """Write an answer down."""
+def store_answer(store: ObjectStore, answer: Answer) -> None:
+    """Store an answer in the place of the one before."""
     store.put(_key(answer.recipe, answer.thresholds_id), answer.encode(), "application/json")
 
 

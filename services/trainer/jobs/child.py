@@ -1,4 +1,4 @@
-"""A training in a process of its own, so that the trainer stays awake, can stop it, and outlives it.
+"""Run a training or a measurement in a child process, so that the trainer stays responsive and survives its death.
 
 The child writes one event per line, as JSON, to its standard output. It ends by itself when its standard input is
 closed, as happens when the trainer is killed.
@@ -18,13 +18,16 @@ from typing import IO, Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-COMMAND: Final = "work"
+TRAIN: Final = "work"
+MEASURE: Final = "measure"
+COMPARISON: Final = "comparison"
+THRESHOLDS: Final = "thresholds"
 GRACE_SECONDS: Final = 10.0
-"""After which a child that was told to end is killed."""
+"""Time that a child has to end before it is killed."""
 
 
 class StageReached(BaseModel):
-    """Something besides epochs is done now."""
+    """The child has begun a stage other than an epoch."""
 
     event: Literal["stage"] = "stage"
     stage: str
@@ -40,50 +43,51 @@ class EpochDone(BaseModel):
 
 
 class Finished(BaseModel):
-    """The bundle is in object storage."""
+    """The result is in object storage."""
 
     event: Literal["finished"] = "finished"
-    model_version: str
+    model_version: str | None = None
+    """Of a training."""
 
 
 class Failed(BaseModel):
-    """It will never succeed."""
+    """The work will never succeed."""
 
     event: Literal["failed"] = "failed"
     reason: str
 
 
 class Postponed(BaseModel):
-    """Something that it needs is away; it goes on from its checkpoint when it is started again."""
+    """A server or disk that the work needs is not available; the work goes on when it is started again."""
 
     event: Literal["postponed"] = "postponed"
     reason: str
 
 
 class Died(BaseModel):
-    """The process ended without a word."""
+    """The process ended without a last event."""
 
     event: Literal["died"] = "died"
     exit_code: int
 
 
-Told = StageReached | EpochDone | Finished | Failed | Postponed
-Event = Told | Died
-_TOLD: Final[TypeAdapter[Told]] = TypeAdapter(Annotated[Told, Field(discriminator="event")])
+Reported = StageReached | EpochDone | Finished | Failed | Postponed
+Event = Reported | Died
+_REPORTED: Final[TypeAdapter[Reported]] = TypeAdapter(Annotated[Reported, Field(discriminator="event")])
 
 
-def tell(event: Told) -> None:
+def report(event: Reported) -> None:
     """In the child: write an event."""
     sys.stdout.write(event.model_dump_json() + "\n")
     sys.stdout.flush()
 
 
 def end_with_parent() -> None:
-    """In the child: from now on, end when the trainer says so, tidying up, and when it has gone, at once."""
+    """In the child: from now on, end in order at a SIGTERM, and at once when the trainer is gone."""
 
     def watch() -> None:
         while os.read(0, 1024):
-            """Nobody writes: it ends with the trainer."""
+            """The trainer writes nothing: the pipe ends with it."""
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -99,14 +103,14 @@ class Child:
         threading.Thread(target=self._read, args=(lines,), daemon=True).start()
 
     def next_event(self, wait_seconds: float) -> Event | None:
-        """The next event; None if there was none in time. `Died` is the last, unless another last one came before."""
+        """Return the next event; None if there was none in time. `Died` is the last, unless another last one came."""
         try:
             return self._events.get(timeout=wait_seconds)
         except queue.Empty:
             return None
 
     def stop(self) -> None:
-        """Tell the child to end, and wait until it has."""
+        """Terminate the child, and wait until it has ended."""
         self._process.terminate()
         try:
             self._process.wait(GRACE_SECONDS)
@@ -117,26 +121,26 @@ class Child:
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
             try:
-                self._events.put(_TOLD.validate_json(line))
+                self._events.put(_REPORTED.validate_json(line))
             except ValidationError:
                 sys.stderr.write(line)
         self._events.put(Died(exit_code=self._process.wait()))
 
 
-def started(training_id: str) -> AbstractContextManager[Child]:
-    """Start a training in a child; whatever happens, the child is gone afterwards."""
-    return following([sys.executable, "-m", "services.trainer", COMMAND, training_id])
+def started(*command: str) -> AbstractContextManager[Child]:
+    """Start a command of the trainer in a child. The child has ended when the block ends."""
+    return following([sys.executable, "-m", "services.trainer", *command])
 
 
 @contextmanager
 def following(command: Sequence[str]) -> Iterator[Child]:
-    """Start a command that tells events."""
+    """Start a command that reports events."""
     process = subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a Ctrl-C at the terminal is the trainer's to answer
+        start_new_session=True,  # the trainer decides what a Ctrl-C at the terminal means
     )
     with process:
         if process.stdout is None:

@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from services.trainer.jobs.announcement import ended, promotion_of, running
 from services.trainer.jobs.attempt import Attempt, Cancelled, End, Lost
-from services.trainer.jobs.child import Child, Died, Failed, Finished, started
+from services.trainer.jobs.child import TRAIN, Child, Died, Failed, Finished, started
 from services.trainer.jobs.claims import Claim
 from services.trainer.jobs.leftovers import clear, clear_ended
 from services.trainer.jobs.trainings import Outcome, Trainings
@@ -48,7 +48,7 @@ class Runner:
         stop: threading.Event,
         lease_seconds: float,
         health: Health,
-        start: Callable[[str], AbstractContextManager[Child]] = started,
+        start: Callable[..., AbstractContextManager[Child]] = started,
     ) -> None:
         """Make a runner.
 
@@ -61,7 +61,7 @@ class Runner:
             stop: set by a signal; the training at hand is left, to be taken up again.
             lease_seconds: how long a training stays with a trainer that is not heard of.
             health: of this runner.
-            start: runs a training in a process.
+            start: runs a command of the trainer in a child process.
         """
         self._trainings = trainings
         self._store = store
@@ -96,7 +96,7 @@ class Runner:
         _log.info("training", attempt=claim.attempts, recipe=request.recipe, architecture=request.architecture)
         self._mention(running(request))
         attempt = Attempt(request, claim, self._trainings, self._mention, on_news=self._end_waiting)
-        with self._start(request.training_id) as child:
+        with self._start(TRAIN, request.training_id) as child:
             end = attempt.follow(
                 child, news=self._news, stop=self._stop, lease_seconds=self._lease_seconds, health=self._health
             )
@@ -131,8 +131,8 @@ class Runner:
     def _close(self, attempt: Attempt, end: End) -> bool:
         """What follows from the end of an attempt. False where the training has to wait."""
         match end:
-            case Finished():
-                return self._deliver(attempt.request, end.model_version)
+            case Finished(model_version=str(version)):
+                return self._deliver(attempt.request, version)
             case Failed():
                 return self._end(attempt.request, TrainingState.FAILED, end.reason)
             case Cancelled():

@@ -1,143 +1,34 @@
-"""Whether a model may follow the one in production: it must not be worse, on images that it never learned from.
+"""Decide by a comparison whether a model may follow the one in production.
 
-Nor may it pass because there was little to see: see `unproven`.
+It must not be worse, on images that it never learned from. Nor may it pass because there was little to see: see
+`unproven`.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from services.trainer.datasets.split import FEW
-from services.trainer.errors import TrainerError
-from services.trainer.jobs.announcement import refused
-from services.trainer.jobs.measurement_jobs import Errands
-from shared.contracts.bundle import BundleError, comparison_key
-from shared.messages import (
-    ComparisonRequested,
-    PromotionRequested,
-    ThresholdsKept,
-    ThresholdsRefused,
-    ThresholdsRequested,
-)
-from shared.storage.port import ObjectStore
-
-if TYPE_CHECKING:  # it brings scikit-learn and OpenVINO with it: seconds, and a hundred megabytes
-    from types import ModuleType
-
-    from services.trainer.promotion.comparison import Comparison, Comparisons
-    from shared.intervals import Interval
+from services.trainer.promotion.comparison import Comparison
+from shared.intervals import Interval
 
 ONE_MORE_IN: Final = 20
-"""One image more in so many (or one, of fewer) may be judged wrongly, however wide the interval is."""
-
-Compare = Callable[[PromotionRequested, str], "Comparison"]
-"""The model that shall be promoted beside the version in production, on the candidate's test part."""
-
-
-class Interrupted(Exception):
-    """The trainer ends in the middle of a measurement."""
-
-
-class NotMeasured(Exception):
-    """A promotion can't be decided before two models are measured, which takes its time."""
-
-
-class NotComparable(TrainerError):
-    """Two models were looked at, and can't be measured on the same images; the message says why."""
-
-
-class Measuring:
-    """Measures models; what that needs is loaded when first asked, and no line waits for it at its start."""
-
-    def __init__(self, store: ObjectStore, stopped: Callable[[], bool] = lambda: False) -> None:
-        """``stopped`` is asked between two batches of images, and ends what is being measured."""
-        self._store = store
-        self._stopped = stopped
-
-    def compare(self, recipe: str, baseline: str, candidate: str) -> Comparison:
-        """See `services.trainer.promotion.comparison.Comparisons`."""
-        return self._comparisons.compare(recipe, baseline, candidate)
-
-    def beside(self, asked: PromotionRequested, production: str) -> Comparison:
-        """Compare now, however long it takes."""
-        return self.compare(asked.recipe, production, asked.model_version)
-
-    def known(self, recipe: str, baseline: str, candidate: str) -> Comparison | None:
-        """What was measured before; None where nothing was."""
-        if not self._store.exists(comparison_key(recipe, baseline, candidate)):
-            return None
-        return self._comparisons.known(recipe, baseline, candidate)
-
-    def objection(self, recipe: str, baseline: str, candidate: str) -> str:
-        """Compare, and keep what came out; why it can't be done, or nothing."""
-        try:
-            self.compare(recipe, baseline, candidate)
-        except TrainerError as error:
-            return str(error)
-        return ""
-
-    def answer(self, asked: ComparisonRequested) -> None:
-        """See `services.trainer.promotion.comparison.Comparisons`."""
-        self._comparisons.answer(asked)
-
-    def refuse(self, asked: ComparisonRequested, reason: str) -> None:
-        """See `services.trainer.promotion.comparison.Comparisons`."""
-        self._comparisons.refuse(asked, reason)
-
-    def keep_thresholds(self, asked: ThresholdsRequested) -> ThresholdsKept | ThresholdsRefused:
-        """See `services.trainer.promotion.threshold_sets`: the version that was asked for, or why there is none."""
-        try:
-            kept: ThresholdsKept = self._loaded("threshold_sets").keep_thresholds(asked, self._store, self._stopped)
-        except (TrainerError, BundleError) as error:
-            return refused(asked, str(error))
-        return kept
-
-    @cached_property
-    def _comparisons(self) -> Comparisons:
-        loaded: Comparisons = self._loaded("comparison").Comparisons(self._store, self._stopped)
-        return loaded
-
-    def _loaded(self, module: str) -> ModuleType:
-        return importlib.import_module(f"services.trainer.promotion.{module}")
-
-
-class Beside:
-    """What a promotion is decided by, where nobody waits: what was measured before, or else that it has to be."""
-
-    def __init__(self, measuring: Measuring, errands: Errands) -> None:
-        self._measuring = measuring
-        self._errands = errands
-
-    def __call__(self, asked: PromotionRequested, production: str) -> Comparison:
-        """The comparison.
-
-        Raises:
-            NotComparable: they were looked at for this request, and can't be compared.
-            NotMeasured: nobody has measured them.
-        """
-        if known := self._measuring.known(asked.recipe, production, asked.model_version):
-            return known
-        measured = self._errands.measured(asked)
-        if measured and measured.against == production and measured.objection:
-            raise NotComparable(measured.objection)
-        raise NotMeasured
+"""One image more in 20 (or one, of fewer) may be judged wrongly, however wide the interval is."""
 
 
 def objections(comparison: Comparison) -> list[str]:
-    """Why the candidate may not follow the baseline; empty: it may pass."""
+    """Return why the candidate may not follow the baseline; empty if it may."""
     return [*unproven(comparison), *worse(comparison)]
 
 
 def unproven(comparison: Comparison) -> list[str]:
-    """Why the comparison proves little, whatever came out.
+    """Return why the comparison proves little, whatever its figures.
 
-    Of each label that makes a part ok or NG, `FEW` images with it and as many without it must be there: of fewer, a
-    model that misses many on the line may well miss none. And both recipes must say alike what makes a part NG and what
-    a wrong verdict costs: with a defect that is one no longer, or an escape that costs nothing, any model is as good as
-    another. Nor may the candidate have learned from the images, or from others of their groups, which are like them.
+    There must be `FEW` images with and `FEW` without each label that makes a part ok or NG: on fewer, a model that
+    misses many defects on the line may miss none. Both recipes must agree on what makes a part NG and on what a wrong
+    verdict costs: if a defect is none any more, or an escape costs nothing, any model is as good as another. The
+    candidate must not have learned from the images, nor from others of their groups, which are alike.
     """
     labels = comparison.candidate.evaluation.labels
     counts = {name: (labels[name].positives, labels[name].n - labels[name].positives) for name in comparison.deciding}
@@ -154,13 +45,13 @@ def unproven(comparison: Comparison) -> list[str]:
 
 
 def worse(comparison: Comparison) -> list[str]:
-    """In what the candidate is worse than the baseline beyond the interval (95 %).
+    """Return in what the candidate is worse than the baseline beyond the 95 % interval.
 
-    The recall of each label that the images have must lie within the baseline's interval or above, and the escape
-    rate within it or below: where a label makes a part ok, as `good` does, no recall tells of an escape. Where few
-    images make an interval wide, neither may be worse by more than one image in `ONE_MORE_IN`. The cost of wrong
-    verdicts must not be higher for sure: the interval of the difference, image by image, must reach down to zero.
-    (A baseline without a mistake has an interval of no width by the bootstrap, and one that hides anything by rates.)
+    The recall of each label must lie within the baseline's interval or above it, and the escape rate within it or
+    below it: the recall of a label that makes a part ok, such as `good`, says nothing of escapes. Where an interval is
+    wide because there are few images, neither may be worse by more than one image in `ONE_MORE_IN`. The cost of wrong
+    verdicts must not be certainly higher: the interval of the difference, image by image, must include zero. (By the
+    bootstrap, a baseline without a mistake has an interval of width zero; by rates, one that hides anything.)
     """
     return [*_recalls(comparison), *_cost(comparison), *_escapes(comparison)]
 
@@ -186,15 +77,15 @@ def _recalls(comparison: Comparison) -> Iterator[str]:
             continue
         more = label.confusion.false_negative - before.confusion.false_negative
         if label.recall < interval[0] or _too_many(more, label.positives):
-            told = f"recall of {name} is {label.recall:.3f}, was {_told(before.recall, interval)}"
-            yield f"{told}, with {more} more of {label.positives} missed"
+            was = _with_interval(before.recall, interval)
+            yield f"recall of {name} is {label.recall:.3f}, was {was}, with {more} more of {label.positives} missed"
 
 
 def _cost(comparison: Comparison) -> Iterator[str]:
     extra = comparison.extra_cost_interval
     if extra and extra[0] > 0:
         now, then = comparison.candidate.evaluation.cost, comparison.baseline.evaluation.cost
-        yield f"cost per image is {now:.3f}, was {then:.3f}: more by {_told(comparison.extra_cost, extra)}"
+        yield f"cost per image is {now:.3f}, was {then:.3f}: more by {_with_interval(comparison.extra_cost, extra)}"
 
 
 def _escapes(comparison: Comparison) -> Iterator[str]:
@@ -205,7 +96,8 @@ def _escapes(comparison: Comparison) -> Iterator[str]:
         return
     more = round((now - then) * comparison.ng)
     if now > interval[1] or _too_many(more, comparison.ng):
-        yield f"escape rate is {now:.3f}, was {_told(then, interval)}, with {more} more of {comparison.ng} escaped"
+        before = _with_interval(then, interval)
+        yield f"escape rate is {now:.3f}, was {before}, with {more} more of {comparison.ng} escaped"
 
 
 def _too_many(more: int, images: int) -> bool:
@@ -213,18 +105,18 @@ def _too_many(more: int, images: int) -> bool:
 
 
 def summary(comparison: Comparison) -> str:
-    """What was compared, in a line."""
+    """Return what was compared, in a line."""
     seen = comparison.baseline.learned_from
     flattered = f", {seen} of them known to model {comparison.baseline.version} from its training" if seen else ""
     return f"{comparison.images} test images of {comparison.dataset}{flattered}"
 
 
 def verdict(comparison: Comparison) -> str:
-    """What came out, in the words before the images that it came out on."""
+    """Return the result in words that are followed by the baseline."""
     if worse(comparison):
         return "worse than"
     return "not proven to be as good as" if unproven(comparison) else "no worse than"
 
 
-def _told(value: float, interval: Interval) -> str:
+def _with_interval(value: float, interval: Interval) -> str:
     return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"

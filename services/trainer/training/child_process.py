@@ -15,15 +15,16 @@ from services.trainer.jobs.child import (
     Failed,
     Finished,
     Postponed,
+    Reported,
     StageReached,
-    Told,
     end_with_parent,
-    tell,
+    report,
 )
 from services.trainer.jobs.leftovers import clear
-from services.trainer.jobs.trainings import Source, Trainings
+from services.trainer.jobs.trainings import CHECKPOINT, Trainings
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.build import Order, build
+from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.naming import version_name
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
@@ -41,14 +42,14 @@ class _Teller:
 
     def on_stage(self, stage: str) -> None:
         """Tell."""
-        tell(StageReached(stage=stage))
+        report(StageReached(stage=stage))
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """Too often to tell."""
 
     def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
         """Tell."""
-        tell(EpochDone(epoch=epoch, epochs=epochs, metrics=metrics))
+        report(EpochDone(epoch=epoch, epochs=epochs, metrics=metrics))
 
 
 def work(training_id: str, settings: TrainerSettings) -> None:
@@ -62,10 +63,10 @@ def work(training_id: str, settings: TrainerSettings) -> None:
         last = last_word(training_id, settings.work_folder / training_id, settings)
     finally:
         clear(settings.work_folder, training_id)
-    tell(last)
+    report(last)
 
 
-def last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Told:
+def last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Reported:
     """How the training went."""
     store = open_store(settings)
     trainings = Trainings(store, settings.name, settings.lease_seconds)
@@ -87,14 +88,14 @@ def _trained(
     version = version_name(request.at, request.training_id)
     if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
         return version
-    begun = trainings.source(request.training_id)
-    options, recipe = read_options(request.options), recipe_of(request, begun, store)
+    begun = trainings.begun(request.training_id)
+    options, recipe = read_options(request.options), recipe_of(begun or request, store)
     reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.by)
     datasets = Datasets(store, folder / "dataset", settings.dataset_folder)
-    material = datasets.fetch(begun.reference if begun else request.dataset, reading)
+    material = datasets.fetch(begun.dataset if begun else request.dataset, reading)
     if begun is None:
-        source = Source(reference=material.version.reference, recipe_yaml=recipe.to_yaml())
-        trainings.begin(request.training_id, source)
+        settled = {"dataset": material.version.reference, "recipe_yaml": recipe.to_yaml()}
+        trainings.begin(request.model_copy(update=settled))
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     order = Order(
@@ -108,16 +109,15 @@ def _trained(
         dataset=material.version.reference,
         notes=material.notes,
     )
-    built = build(order, scratch, _Teller(), trainings.checkpoint(request.training_id))
+    checkpoint = StoredCheckpoint(store, trainings.key(request.training_id, CHECKPOINT))
+    built = build(order, scratch, _Teller(), checkpoint)
     with suppress(bundles.BundleExists):  # another trainer, which took the training for abandoned, was faster
         bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version
 
 
-def recipe_of(request: TrainingRequested, begun: Source | None, store: ObjectStore) -> Recipe:
-    """The recipe that the training began with; of one that begins, that sent, or that of the model in production."""
-    if begun and begun.recipe_yaml:
-        return parse_recipe(begun.recipe_yaml)
+def recipe_of(request: TrainingRequested, store: ObjectStore) -> Recipe:
+    """Return the recipe of the request, or else that of the model in production."""
     if request.recipe_yaml is None:
         version = bundles.production_version(store, request.recipe)
         if version is None:

@@ -11,8 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from services.trainer.cli.commands import app
-from services.trainer.promotion.gate import Measuring
-from services.trainer.promotion.registry import Registry
 from shared.contracts.bundle import (
     EVALUATION,
     KERAS,
@@ -27,6 +25,7 @@ from shared.explain.explainable import refuse_unexplainable
 from shared.messages import ModelPromoted, PromotionRefused
 from shared.storage.filesystem import FilesystemStore
 from tests.models import FEATURES, described, layer, pack, paint_bundle, paint_recipe, promote
+from tests.trainers import Promoting
 from tests.unit.trainer.requests import promotion
 
 
@@ -68,7 +67,7 @@ def test_a_model_that_cant_be_explained_is_refused_at_promotion(
 ) -> None:
     store = FilesystemStore(tmp_path)
     write_bundle(store, bundle.manifest, bundle.files)
-    told = Registry(store, Measuring(store).beside).promote(promotion("v1", force=force, reason="in a hurry"))
+    told = Promoting(store).promote(promotion("v1", force=force, reason="in a hurry"))
     assert isinstance(told, PromotionRefused)
     assert told.reason == complaint
     assert production_version(store, "paint") is None
@@ -81,7 +80,7 @@ def test_a_model_that_cant_be_explained_is_refused_as_the_first_of_a_line(
     store = FilesystemStore(tmp_path / "objects")
     write_bundle_folder(tmp_path / "model", bundle)
     with pytest.raises(BundleError, match=re.escape(complaint)):
-        Registry(store, Measuring(store).beside).start_with(tmp_path / "model")
+        Promoting(store).start_with(tmp_path / "model")
     assert versions(store, "paint") == []
 
 
@@ -101,7 +100,7 @@ def test_a_line_goes_back_to_a_model_that_judged_before_though_it_cant_be_explai
     old, new = _without(_bundle(NESTED), KERAS), pack(_bundle(NESTED).files, paint_recipe(), "v2", "features")
     promote(store, old)
     promote(store, new)
-    told = Registry(store, Measuring(store).beside).promote(promotion("v1", rollback=True))
+    told = Promoting(store).promote(promotion("v1", rollback=True))
     assert isinstance(told, ModelPromoted)
     assert production_version(store, "paint") == "v1"
 

@@ -11,14 +11,13 @@ from typer.testing import CliRunner
 
 from services.trainer.cli.commands import app, train, workbench
 from services.trainer.cli.errors import complaints
-from services.trainer.promotion.gate import Measuring
-from services.trainer.promotion.registry import Registry
+from services.trainer.promotion.promotions import Promotions
 from shared.contracts.bundle import MANIFEST, RECIPE, read_bundle_folder, write_bundle, write_bundle_folder
 from shared.contracts.training import TrainingOptions
 from shared.recipe import Task
 from shared.storage.filesystem import FilesystemStore
 from tests.strokes import STROKES
-from tests.unit.trainer.promotion.test_registry import proven
+from tests.unit.trainer.promotion.test_promotions import proven
 from tests.unit.trainer.requests import promotion
 
 
@@ -130,7 +129,7 @@ def test_models_are_brought_in_listed_and_taken_out(command: CliRunner, tmp_path
         write_bundle_folder(tmp_path / version, proven(version))
         assert command.invoke(app, ["import", "--model", str(tmp_path / version)]).exit_code == 0
     store = FilesystemStore(tmp_path / "objects")
-    Registry(store, Measuring(store).beside).promote(promotion("v1"))
+    Promotions(store).decide(promotion("v1"))
     assert command.invoke(app, ["models", "paint"]).stdout == "v1  in production\nv2\n"
     assert command.invoke(app, ["export", "paint", "v2", "--out", str(tmp_path / "copy")]).exit_code == 0
     copied, original = ({path.name for path in (tmp_path / name).iterdir()} for name in ("copy", "v2"))

@@ -1,21 +1,24 @@
 """Commands do not wait for measurements, and no measurement is lost."""
 
+import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from services.trainer.jobs import turns
-from services.trainer.jobs.measurement_jobs import Errands
-from services.trainer.jobs.measurer import GIVEN_UP, MOST_ATTEMPTS, Measurer
-from services.trainer.promotion.gate import Measuring
-from shared.contracts.bundle import comparison_key, production_version
-from shared.contracts.dataset import DatasetVersion
-from shared.health import Health
+from services.trainer.jobs.child import Child, following, started
+from services.trainer.jobs.measurement_jobs import MeasurementJobs, name_of
+from services.trainer.jobs.measurer import GIVEN_UP, MOST_ATTEMPTS
+from services.trainer.promotion.promotions import Promotions
+from shared.contracts.bundle import comparison_key, production_history, production_version
+from shared.contracts.dataset import DatasetVersion, image_key
 from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
 from shared.messaging.port import BrokerUnavailable, Publisher
 from shared.messaging.sqlite import SqliteBroker
@@ -108,7 +111,7 @@ def test_a_rollback_is_answered_while_a_comparison_goes_on(
         assert isinstance(told, ModelPromoted)
         assert told.gate.startswith("no worse than v1 on 44 test images of paint@0001-")
     assert store.exists(comparison_key("paint", "v2", "v1"))
-    assert list(store.keys("errands/")) == []
+    assert list(store.keys("measurements/")) == []
 
 
 def test_a_promotion_is_measured_again_when_production_moved_meanwhile(
@@ -131,7 +134,7 @@ def test_two_models_that_can_not_be_compared_are_refused_once_they_were_looked_a
     store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    store.delete(f"datasets/paint/images/{dataset.images[-1].digest}")
+    store.delete(image_key(dataset.images[-1].digest))
     store.may.set()
     line = Line(broker)
     with answering(store, broker):
@@ -139,49 +142,83 @@ def test_two_models_that_can_not_be_compared_are_refused_once_they_were_looked_a
         told = line.answer_to("second")
     assert isinstance(told, PromotionRefused)
     assert "not comparable with v1 in production: paint@0001-" in told.reason
-    assert list(store.keys("errands/")) == []
+    assert list(store.keys("measurements/")) == []
+
+
+class Scripts:
+    """Small scripts in the place of measuring processes: what was started, and with which commands."""
+
+    def __init__(self, script: str) -> None:
+        self._script = script
+        self.begun = threading.Event()
+        self.commands: list[tuple[str, ...]] = []
+
+    def start(self, *command: str) -> AbstractContextManager[Child]:
+        self.commands.append(command)
+        self.begun.set()
+        return following([sys.executable, "-c", self._script])
 
 
 def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
     store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    line = Line(broker)
-    with answering(store, broker) as stop:
+    store.may.set()
+    line, sleeping = Line(broker), Scripts("import time; time.sleep(600)")
+    with answering(store, broker, start=sleeping.start) as stop:
         line.ask(comparison())
-        assert store.asked.wait(200)
+        assert sleeping.begun.wait(200)
         stop.set()
-        store.may.set()  # the batch at hand is finished when the trainer is told to end
-    assert not store.exists(comparison_key("paint", "v1", "v2")), "the second batch was not begun"
+    assert sleeping.commands == [("measure", "comparison", "paint", "v1", "v2")]
+    assert not store.exists(comparison_key("paint", "v1", "v2"))
     with answering(store, broker):
-        wait_until(lambda: not list(store.keys("errands/")), 200, "it to be measured")
+        wait_until(lambda: not list(store.keys("measurements/")), 200, "it to be measured")
     assert b'"images":44' in store.get(comparison_key("paint", "v1", "v2"))
 
 
-def test_a_measurement_that_brings_its_trainer_down_is_given_up(
+def test_a_measurement_is_done_by_a_process_of_its_own(
+    store: SlowImages,
+    dataset: DatasetVersion,
+    broker: SqliteBroker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRAINER_STORAGE_URL", f"file://{tmp_path}/objects")
+    put(store, comparable("v1", dataset), comparable("v2", dataset))
+    line = Line(broker)
+    with answering(store, broker, start=started):
+        line.ask(comparison(candidate="v9"), comparison())
+        for candidate in ("v9", "v2"):
+            key = comparison_key("paint", "v1", candidate)
+            wait_until(lambda key=key: store.exists(key), 200, "both to be measured")  # type: ignore[misc]
+    assert b"has no model v9" in store.get(comparison_key("paint", "v1", "v9"))
+    assert b'"images":44' in store.get(comparison_key("paint", "v1", "v2"))
+    assert not store.asked.is_set(), "no image was read by this process"
+
+
+def test_a_measurement_whose_process_dies_again_and_again_is_given_up(store: SlowImages, broker: SqliteBroker) -> None:
+    dying = Scripts("raise SystemExit(3)")
+    with answering(store, broker, start=dying.start):
+        Line(broker).ask(comparison())
+        wait_until(lambda: store.exists(comparison_key("paint", "v1", "v2")), 200, "it to be given up")
+        wait_until(lambda: not list(store.keys("measurements/")), 200, "the job to be deleted")
+    assert len(dying.commands) == MOST_ATTEMPTS
+    assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
+
+
+def test_a_comparison_that_was_refused_is_made_when_it_is_requested_again_and_can_be(
     store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
 ) -> None:
-    put(store, comparable("v1", dataset), comparable("v2", dataset))
-    errands, stop = Errands(store, "trainer", 60), threading.Event()
-    errands.add(comparison())
-    for _ in range(MOST_ATTEMPTS):
-        assert errands.claim(comparison())
-    measurer = Measurer(
-        errands,
-        Measuring(store),
-        store,
-        broker.publisher(),
-        news=threading.Event(),
-        stop=stop,
-        lease_seconds=60,
-        health=Health(),
-    )
-    thread = threading.Thread(target=measurer.run)
-    thread.start()
-    wait_until(lambda: not list(store.keys("errands/")), 200, "it to be given up")
-    stop.set()
-    thread.join(120)
-    assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
+    key = comparison_key("paint", "v1", "v2")
+    put(store, comparable("v1", dataset))
+    store.may.set()
+    with answering(store, broker):
+        Line(broker).ask(comparison())
+        wait_until(lambda: store.exists(key), 200, "the refusal")
+        assert json.loads(store.get(key)) == {"reason": "recipe 'paint' has no model v2", "at": START.isoformat()}
+        put(store, comparable("v2", dataset))
+        Line(broker).ask(comparison())
+        wait_until(lambda: b'"images":44' in store.get(key), 200, "the comparison")
 
 
 class Away(Publisher):
@@ -211,25 +248,26 @@ def test_a_promotion_that_was_measured_while_the_broker_was_away_is_decided_when
         line.ask(promotion("v1", "first"), promotion("v2", "second"))
         assert isinstance(line.answer_to("second"), ModelPromoted)
     assert away.was_away.is_set()
-    assert list(store.keys("errands/")) == []
+    assert list(store.keys("measurements/")) == []
 
 
-def test_a_promotion_whose_trainer_died_before_it_told_what_it_measured_is_not_forgotten(store: SlowImages) -> None:
-    asked = promotion("v2", "second")
-    died = Errands(store, "trainer", 60)
-    died.add(asked)
-    assert died.claim(asked)
-    died.was_measured(asked, "v1")
-    next_one = Errands(store, "trainer", 60)
-    assert next_one.open() == [asked]
-    next_one.was_told(asked)
-    assert next_one.open() == []
-    next_one.add(asked)  # production moved
-    assert next_one.open() == [asked]
+def test_a_decision_whose_trainer_died_before_it_published_it_is_published_by_the_next(
+    store: SlowImages, dataset: DatasetVersion, broker: SqliteBroker
+) -> None:
+    put(store, comparable("v1", dataset))
+    died = MeasurementJobs(store, "trainer", 60)
+    died.add(promotion("v1", "first"))
+    assert died.claim(name_of(promotion("v1", "first")))
+    decision = Promotions(store).decide(promotion("v1", "first"))
+    line = Line(broker)
+    with answering(store, broker):
+        assert line.answer_to("first") == decision
+        wait_until(lambda: not list(store.keys("measurements/")), 200, "the job to be deleted")
+    assert len(production_history(store, "paint")) == 1
 
 
 class Vanishing(FilesystemStore):
-    """Object storage in which another trainer ends an errand between a look at the names and one at what they hold."""
+    """Object storage in which another trainer ends a job between a look at the names and one at what they hold."""
 
     def get(self, key: str, most: int | None = None) -> bytes:
         if key.endswith("/request.json"):
@@ -237,42 +275,42 @@ class Vanishing(FilesystemStore):
         return super().get(key, most)
 
 
-def test_an_errand_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> None:
-    errands = Errands(Vanishing(tmp_path / "objects"), "trainer", 60)
-    errands.add(comparison())
-    assert errands.open() == []
+def test_a_job_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> None:
+    jobs = MeasurementJobs(Vanishing(tmp_path / "objects"), "trainer", 60)
+    jobs.add(comparison())
+    assert jobs.open() == []
 
 
 def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowImages) -> None:
-    errands = Errands(store, "trainer", 60)
+    jobs = MeasurementJobs(store, "trainer", 60)
     first, second = comparison(), comparison(by="grace", at=START + timedelta(seconds=30))
-    errands.add(first)
-    assert errands.claim(first)
-    errands.add(second)
-    errands.add(first)  # comes twice
-    errands.finish(first)
-    assert errands.open() == [second]
-    errands.finish(second)
-    assert list(store.keys("errands/")) == []
+    jobs.add(first)
+    assert jobs.claim(name_of(first))
+    jobs.add(second)
+    jobs.add(first)  # comes twice
+    jobs.finish(first)
+    assert jobs.open() == [second]
+    jobs.finish(second)
+    assert list(store.keys("measurements/")) == []
 
 
-def test_an_errand_of_a_newer_trainer_is_passed_over(store: SlowImages) -> None:
-    errands = Errands(store, "trainer", 60)
-    errands.add(comparison())
-    store.put("errands/wonder.paint/request.json", b'{"type":"WonderRequested","version":1}\n')
-    assert errands.open() == [comparison()]
+def test_a_job_of_a_newer_trainer_is_passed_over(store: SlowImages) -> None:
+    jobs = MeasurementJobs(store, "trainer", 60)
+    jobs.add(comparison())
+    store.put("measurements/wonder.paint/request.json", b'{"type":"WonderRequested","version":1}\n')
+    assert jobs.open() == [comparison()]
 
 
-def test_an_errand_that_another_trainer_measures_is_left_to_it(store: SlowImages) -> None:
-    ours, theirs = Errands(store, "ours", 60), Errands(store, "theirs", 60)
+def test_a_job_that_another_trainer_measures_is_left_to_it(store: SlowImages) -> None:
+    ours, theirs = MeasurementJobs(store, "ours", 60), MeasurementJobs(store, "theirs", 60)
     ours.add(comparison())
-    claim = ours.claim(comparison())
+    claim = ours.claim(name_of(comparison()))
     assert claim
-    assert theirs.claim(comparison()) is None
+    assert theirs.claim(name_of(comparison())) is None
     assert theirs.open() == [comparison()]
-    assert ours.renew(comparison(), claim)
-    ours.release(comparison())
-    assert theirs.claim(comparison())
+    assert ours.renew(name_of(comparison()), claim)
+    ours.release(name_of(comparison()))
+    assert theirs.claim(name_of(comparison()))
 
 
 class Outages(FilesystemStore):

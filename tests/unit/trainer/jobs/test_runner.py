@@ -31,8 +31,6 @@ FAILED = """print('{"event": "failed", "reason": "labels.csv, line 2: no"}', flu
 POSTPONED = """print('{"event": "postponed", "reason": "storage is away"}', flush=True)"""
 SLEEP = "import time; time.sleep(600)"
 
-Start = Callable[[str], AbstractContextManager[Child]]
-
 
 class Away(Publisher):
     """A broker that is away whenever somebody says so."""
@@ -71,7 +69,7 @@ class Bench:
     def running(self, *scripts: str) -> Iterator[None]:
         """One script per attempt; the last one again and again."""
 
-        def start(training_id: str) -> AbstractContextManager[Child]:
+        def start(_command: str, training_id: str) -> AbstractContextManager[Child]:
             script = scripts[min(len(self.started), len(scripts) - 1)]
             self.started.append(training_id)
             return following([sys.executable, "-c", textwrap.dedent(script)])

@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.trainer.jobs.trainings import Outcome, Trainings
+from services.trainer.jobs.trainings import CHECKPOINT, Outcome, Trainings
+from services.trainer.training.checkpoint import StoredCheckpoint
 from shared.messages import TrainingState
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectNotFound
@@ -98,9 +99,9 @@ def test_a_cancellation_is_for_a_training_that_is_open(mine: Trainings) -> None:
     assert not mine.cancel(cancellation())
 
 
-def test_the_checkpoint_goes_when_the_training_ends(mine: Trainings) -> None:
+def test_the_checkpoint_is_deleted_when_the_training_ends(mine: Trainings, store: FilesystemStore) -> None:
     mine.add(training())
-    checkpoint = mine.checkpoint("training-1")
+    checkpoint = StoredCheckpoint(store, mine.key("training-1", CHECKPOINT))
     assert checkpoint.load() is None
     checkpoint.save(b"weights")
     assert checkpoint.load() == b"weights"

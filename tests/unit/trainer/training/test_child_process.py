@@ -1,11 +1,11 @@
-"""A training that was asked for by message, in the trainer's child process."""
+"""A requested training, in the trainer's child process."""
 
 from pathlib import Path
 
 import pytest
 
 from services.trainer.jobs.child import Failed
-from services.trainer.jobs.trainings import Source, Trainings
+from services.trainer.jobs.trainings import Trainings
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.child_process import last_word, recipe_of
 from shared.recipe import parse_recipe
@@ -19,11 +19,11 @@ def test_a_training_goes_on_by_the_recipe_that_it_began_with(store: FilesystemSt
     """Whoever moves the recipe of production meanwhile does not move that of a training under way."""
     request = training(recipe="paint", recipe_yaml=None)
     promote(store, paint_bundle("v1", recipe=paint_recipe()))
-    began = recipe_of(request, None, store)
-    source = Source(reference="paint@0001-0123abcd", recipe_yaml=began.to_yaml())
+    began = recipe_of(request, store)
+    begun = request.model_copy(update={"recipe_yaml": began.to_yaml()})
     promote(store, paint_bundle("v2", recipe=paint_recipe("costs: {escape: 7, overkill: 1}")))
-    assert recipe_of(request, None, store).to_yaml() != began.to_yaml()
-    assert recipe_of(request, source, store).to_yaml() == began.to_yaml() == parse_recipe(began.to_yaml()).to_yaml()
+    assert recipe_of(request, store).to_yaml() != began.to_yaml()
+    assert recipe_of(begun, store).to_yaml() == began.to_yaml() == parse_recipe(began.to_yaml()).to_yaml()
 
 
 def test_a_training_whose_trainer_cannot_write_says_so(

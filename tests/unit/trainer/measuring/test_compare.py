@@ -1,33 +1,26 @@
-import json
 from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.held_out import Incomparable
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.versions import keep
+from services.trainer.errors import NotComparable
 from services.trainer.evaluation.intervals import proportion
-from services.trainer.promotion.comparison import Comparison, Comparisons, Side, differences, judged_alike
+from services.trainer.measuring.compare import compare, differences, judged_alike
+from services.trainer.promotion.comparison import Comparison, Side
 from services.trainer.promotion.gate import objections, summary, worse
-from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant, comparison_key
+from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
 from shared.contracts.dataset import DatasetVersion, image_key
-from shared.messages import ComparisonRequested
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from tests.models import BIAS, PAINT, WEIGHTS, pack, paint_bundle, paint_recipe
 from tests.painted import ALARMED, BLIND_TO_BREAKS, LABELS, comparable, painted_version, put
 from tests.strokes import write_table
-from tests.unit.trainer.requests import START
 
 
 @pytest.fixture
 def dataset(store: FilesystemStore, tmp_path: Path) -> DatasetVersion:
     return painted_version(store, tmp_path / "paint")
-
-
-@pytest.fixture
-def comparisons(store: FilesystemStore) -> Comparisons:
-    return Comparisons(store)
 
 
 def with_recipe(bundle: Bundle, recipe: Recipe) -> Bundle:
@@ -36,10 +29,10 @@ def with_recipe(bundle: Bundle, recipe: Recipe) -> Bundle:
 
 
 def test_two_models_are_measured_on_the_test_part_of_the_second(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+    store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset, BLIND_TO_BREAKS, learned=10), comparable("v2", dataset, learned=5))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     assert (found.images, found.groups, found.dataset) == (60, 60, dataset.reference)
     before, after = found.baseline, found.candidate
     assert (before.evaluation.labels["break"].recall, after.evaluation.labels["break"].recall) == (0, 1)
@@ -52,14 +45,12 @@ def test_two_models_are_measured_on_the_test_part_of_the_second(
     assert summary(found).endswith(", 20 of them known to model v1 from its training")
 
 
-def test_one_rule_says_what_ng_is_and_costs_for_both(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_one_rule_says_what_ng_is_and_costs_for_both(store: FilesystemStore, dataset: DatasetVersion) -> None:
     cheap = with_recipe(
         comparable("v1", dataset, ALARMED), paint_recipe("costs: {escape: 1, overkill: 0.001}\nunsure_margin: 0.2\n")
     )
     put(store, cheap, comparable("v2", dataset))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     assert found.baseline.evaluation.cost == 0.5
     assert objections(found) == [
         "its recipe judges by another rule: cost of an escape is 10.0, was 1.0, cost of an overkill is 1.0, was 0.001"
@@ -85,112 +76,82 @@ def test_what_a_recipe_says_otherwise_of_ng_is_named_and_nothing_else() -> None:
 
 
 def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+    store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     lines = PAINT.strip().splitlines()
     turned = parse_recipe("\n".join([*lines[:4], *reversed(lines[4:])]))
     bundle = paint_bundle("v1", recipe=turned, bias=BIAS[::-1].copy(), weights=WEIGHTS[:, ::-1].copy())
     put(store, Bundle(bundle.manifest.model_copy(update={"dataset": dataset.reference}), bundle.files))
     put(store, comparable("v2", dataset))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     assert found.baseline.evaluation == found.candidate.evaluation
     assert found.baseline.learned_from is None
 
 
-def test_the_variant_that_the_line_runs_is_measured(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_the_variant_that_the_line_runs_is_measured(store: FilesystemStore, dataset: DatasetVersion) -> None:
     whole, blind = comparable("v1", dataset), comparable("v1", dataset, BLIND_TO_BREAKS)
     int8 = dict(
         zip(VARIANT_FILES[Variant.INT8], (blind.files[name] for name in VARIANT_FILES[Variant.FP32]), strict=True)
     )
     files = {**whole.files, **int8}
     put(store, Bundle(pack(files, whole.recipe, "v1", "features").manifest, files), comparable("v2", dataset))
-    assert comparisons.compare("paint", "v1", "v2").baseline.evaluation.labels["break"].recall == 0
+    assert compare(store, "paint", "v1", "v2").baseline.evaluation.labels["break"].recall == 0
 
 
-def test_models_of_other_labels_are_not_compared(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_models_of_other_labels_are_not_compared(store: FilesystemStore, dataset: DatasetVersion) -> None:
     other = parse_recipe(PAINT.replace("  length: {key: l", "  stain: {key: l"))
     put(store, with_recipe(comparable("v1", dataset), other), comparable("v2", dataset))
-    with pytest.raises(Incomparable, match=r"one judges good, error, break, stain \(multi-label\), the other good"):
-        comparisons.compare("paint", "v1", "v2")
+    with pytest.raises(NotComparable, match=r"one judges good, error, break, stain \(multi-label\), the other good"):
+        compare(store, "paint", "v1", "v2")
 
 
 def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_imported_since_beside_damaged_ones(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+    store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     bundle = comparable("v2", dataset)
     of_folder = Bundle(bundle.manifest.model_copy(update={"dataset": dataset.digest}), bundle.files)
     put(store, comparable("v1", dataset), of_folder)
     store.put("datasets/another/versions/0001-00000000.json", b"damaged")
-    assert comparisons.compare("paint", "v1", "v2").dataset == dataset.reference
+    assert compare(store, "paint", "v1", "v2").dataset == dataset.reference
 
 
-def test_what_was_compared_is_not_measured_again(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_what_was_compared_is_not_measured_again(store: FilesystemStore, dataset: DatasetVersion) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    first = comparisons.compare("paint", "v1", "v2")
+    first = compare(store, "paint", "v1", "v2")
     for key in list(store.keys("datasets/")):
         store.delete(key)
-    assert comparisons.compare("paint", "v1", "v2") == first
+    assert compare(store, "paint", "v1", "v2") == first
 
 
-def test_a_test_image_that_has_changed_is_not_measured_on(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_a_test_image_that_has_changed_is_not_measured_on(store: FilesystemStore, dataset: DatasetVersion) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     store.put(image_key(dataset.images[-1].digest), b"another")
-    with pytest.raises(Incomparable, match=r"red-19.png has changed since it was stored"):
-        comparisons.compare("paint", "v1", "v2")
+    with pytest.raises(NotComparable, match=r"red-19.png has changed since it was stored"):
+        compare(store, "paint", "v1", "v2")
 
 
-def test_whoever_asked_finds_why_there_is_no_comparison_and_then_the_comparison(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
-    asked = ComparisonRequested(recipe="paint", baseline="v1", candidate="v2", by="ada", at=START)
-    put(store, comparable("v1", dataset))
-    comparisons.answer(asked)
-    key = comparison_key("paint", "v1", "v2")
-    assert json.loads(store.get(key)) == {
-        "reason": "recipe 'paint' has no model v2",
-        "at": START.isoformat(),
-    }
-    put(store, comparable("v2", dataset))
-    comparisons.answer(asked)
-    assert json.loads(store.get(key))["images"] == 60
-
-
-def test_few_test_images_of_what_decides_prove_nothing(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_few_test_images_of_what_decides_prove_nothing(store: FilesystemStore, dataset: DatasetVersion) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset, learned=11))
-    (told,) = objections(comparisons.compare("paint", "v1", "v2"))
+    (told,) = objections(compare(store, "paint", "v1", "v2"))
     assert told == (
         "too few test images of error (9 with, 27 without), break (9 with, 27 without), where 10 with and 10 without "
         "prove something: train it with a larger test share (option shares; the warnings of its evaluation say which), "
         "or label more"
     )
     put(store, comparable("v3", dataset, learned=10))
-    assert objections(comparisons.compare("paint", "v1", "v3")) == []
+    assert objections(compare(store, "paint", "v1", "v3")) == []
 
 
-def test_an_attribute_decides_only_where_a_value_is_expected(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_an_attribute_decides_only_where_a_value_is_expected(store: FilesystemStore, dataset: DatasetVersion) -> None:
     expecting = parse_recipe(PAINT.replace("role: attribute", "role: attribute, expected: false"))
     put(store, comparable("v1", dataset), comparable("v2", dataset), with_recipe(comparable("v3", dataset), expecting))
-    assert comparisons.compare("paint", "v1", "v2").deciding == ("good", "error", "break")
-    assert comparisons.compare("paint", "v1", "v3").deciding == ("good", "error", "break", "length")
+    assert compare(store, "paint", "v1", "v2").deciding == ("good", "error", "break")
+    assert compare(store, "paint", "v1", "v3").deciding == ("good", "error", "break", "length")
 
 
-def test_a_few_mistakes_more_are_no_proof_and_many_are(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_a_few_mistakes_more_are_no_proof_and_many_are(store: FilesystemStore, dataset: DatasetVersion) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     assert objections(found) == []
     assert objections(found.model_copy(update={"extra_cost": 0.1, "extra_cost_interval": (0.0, 0.3)})) == []
     dearer = found.model_copy(update={"extra_cost": 0.2, "extra_cost_interval": (0.05, 0.3)})
@@ -215,10 +176,10 @@ def missing(found: Comparison, misses: int, of: int, before: int = 0) -> Compari
 
 
 def test_a_model_that_misses_more_than_an_image_or_a_twentieth_is_refused_however_wide_the_interval(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+    store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset, learned=10))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     for passes, of in ((1, 10), (1, 20), (2, 40), (3, 60)):
         assert worse(missing(found, passes, of)) == []
         assert worse(missing(found, passes + 1, of))
@@ -231,10 +192,10 @@ def test_a_model_that_misses_more_than_an_image_or_a_twentieth_is_refused_howeve
 
 
 def test_a_model_that_lets_more_escape_is_refused_even_if_it_costs_less(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
+    store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     assert found.ng == 30
     cheaper = {"extra_cost": -0.07, "extra_cost_interval": (-0.1, -0.05)}
 
@@ -247,26 +208,24 @@ def test_a_model_that_lets_more_escape_is_refused_even_if_it_costs_less(
     assert objections(escaping(2)) == ["escape rate is 0.067, was 0.000 (0.000 to 0.114), with 2 more of 30 escaped"]
 
 
-def test_images_that_the_model_learned_from_prove_nothing(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion
-) -> None:
+def test_images_that_the_model_learned_from_prove_nothing(store: FilesystemStore, dataset: DatasetVersion) -> None:
     made = comparable("v2", dataset)
     files = {**made.files, "valid.csv": made.files["test.csv"]}
     manifest = pack(files, made.recipe, "v2", "features").manifest
     put(store, comparable("v1", dataset), Bundle(manifest.model_copy(update={"dataset": dataset.reference}), files))
-    (told,) = objections(comparisons.compare("paint", "v1", "v2"))
+    (told,) = objections(compare(store, "paint", "v1", "v2"))
     assert told.startswith("it learned from 60 of these test images itself: train it anew")
 
 
 def test_neighbours_of_images_that_the_model_learned_from_prove_nothing(
-    comparisons: Comparisons, store: FilesystemStore, dataset: DatasetVersion, tmp_path: Path
+    store: FilesystemStore, dataset: DatasetVersion, tmp_path: Path
 ) -> None:
     """As where a split has too few groups, and cuts them."""
     videos = [(image.name, f"video-{len(image.name) % 2}") for image in dataset.images]
     write_table(tmp_path / "paint" / "groups.csv", ("name", "group"), videos)
     recorded = keep(read_dataset(tmp_path / "paint", LABELS), store, "paint", by="ada", source="a test").version
     put(store, comparable("v1", recorded), comparable("v2", recorded))
-    found = comparisons.compare("paint", "v1", "v2")
+    found = compare(store, "paint", "v1", "v2")
     assert (found.groups, found.known_groups) == (2, 2)
     (told,) = objections(found)
     assert told.startswith("it learned from other images of 2 of the 2 groups that these are of, neighbours in a video")

@@ -1,4 +1,4 @@
-"""A model version of other thresholds: the same network, judged again by what it said of its own images.
+"""Make a model version with other thresholds: the same network, evaluated again from its stored scores.
 
 ADR 12 says why a threshold set is a model version like any other.
 """
@@ -26,8 +26,6 @@ from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.operating_points import OperatingPoints
 from services.trainer.evaluation.report.page import Subject, facts_of, render
 from services.trainer.jobs.announcement import kept
-from services.trainer.promotion.comparison import StopCheck
-from services.trainer.promotion.rescoring import scored_images
 from services.trainer.training.naming import version_name
 from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
 from shared.contracts.bundle import (
@@ -45,7 +43,7 @@ from shared.contracts.bundle import (
     read_bundle,
     write_bundle,
 )
-from shared.contracts.scores import ScoredImages, ScoredSplit, as_array
+from shared.contracts.scores import ScoredImages, ScoredSplit, as_array, read_scores
 from shared.messages import ThresholdsKept, ThresholdsRequested
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -58,13 +56,12 @@ class WrongThresholds(TrainerError):
     """Thresholds that can't be set; the message says why."""
 
 
-def keep_thresholds(asked: ThresholdsRequested, store: ObjectStore, stopped: StopCheck) -> ThresholdsKept:
-    """Make the version that was asked for, and keep it; one that is there already is not made again.
+def set_thresholds(asked: ThresholdsRequested, store: ObjectStore) -> ThresholdsKept:
+    """Make the requested version and store it, unless it is stored already.
 
     Raises:
-        TrainerError: the model or a label is not there, or the model judges too uncertainly at these thresholds.
+        TrainerError: there is no such model or label, or the variants judge too differently at these thresholds.
         BundleError: the model must not be used.
-        Interrupted: the trainer ends.
         StorageError: of the storage itself.
     """
     version = version_name(asked.at, asked.thresholds_id)
@@ -75,7 +72,7 @@ def keep_thresholds(asked: ThresholdsRequested, store: ObjectStore, stopped: Sto
     except ObjectNotFound:
         raise WrongThresholds(f"recipe {asked.recipe!r} has no model {asked.model_version}") from None
     recipe = with_thresholds(base.recipe, asked.thresholds)
-    scored = scored_images(base, store, stopped)
+    scored = read_scores(base)
     if scored.labels != recipe.label_names:
         raise BundleError(f"{SCORES} of model {base.version} is of other labels: do not use it")
     made = Derived(base, recipe, scored, asked, version).bundle()
@@ -183,11 +180,7 @@ class Derived:
         for variant in Variant:
             if (told := before.get(f"openvino_{variant}")) is None:
                 continue
-            equality = self._compared(variant)
-            # where no scores of the network are kept, fp32 stands for it here, and differs from it as it did before
-            furthest = max(equality["largest_score_difference"], told["largest_score_difference"])
-            proof = {"macro_average_precision": 0.0, **told, **equality, "largest_score_difference": furthest}
-            found[variant] = Proof.model_validate(proof)
+            found[variant] = Proof.model_validate({**told, **self._compared(variant)})
         if not found[Variant.FP32].holds:
             raise WrongThresholds(
                 f"at these thresholds the compiled network is not usable for inference: "
@@ -282,7 +275,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = from_json(bundle.file(EVALUATION))
-        Proof.model_validate({"macro_average_precision": 0.0, **found["compiled"]["openvino_fp32"]})
+        Proof.model_validate(found["compiled"]["openvino_fp32"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise WrongThresholds(
             f"model {bundle.version} does not say whether its compiled variant judges alike: train anew"

@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 import pytest
 
 from services.trainer.handler import Commands
-from services.trainer.jobs.measurement_jobs import Errands
+from services.trainer.jobs.measurement_jobs import MeasurementJobs
 from services.trainer.jobs.trainings import Outcome, Trainings
-from services.trainer.promotion.gate import Beside, Measuring
-from services.trainer.promotion.registry import Registry
+from services.trainer.promotion.promotions import Promotions
 from shared.messages import PromotionRefused, TrainingProgressed, TrainingState
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
@@ -34,12 +33,11 @@ def commands(trainings: Trainings, store: FilesystemStore, news: threading.Event
 
 
 def commands_of(store: ObjectStore, trainings: Trainings, news: threading.Event) -> Commands:
-    errands = Errands(store, "trainer", 60)
-    registry = Registry(store, Beside(Measuring(store), errands))
-    return Commands(trainings, registry, errands, to_train=news, to_measure=threading.Event())
+    jobs = MeasurementJobs(store, "trainer", 60)
+    return Commands(trainings, Promotions(store), jobs, to_train=news, to_measure=threading.Event())
 
 
-def test_a_request_is_kept_told_and_brought_to_attention(
+def test_a_request_is_stored_and_answered_and_wakes_the_runner(
     commands: Commands, trainings: Trainings, news: threading.Event
 ) -> None:
     (told,) = commands.handle([training()])
@@ -61,7 +59,7 @@ def test_a_request_that_comes_again_after_its_end_is_answered_with_the_end(
     assert trainings.open() == []
 
 
-def test_a_cancellation_is_kept_for_whoever_trains(
+def test_a_cancellation_is_stored_and_wakes_the_runner(
     commands: Commands, trainings: Trainings, news: threading.Event
 ) -> None:
     commands.handle([training()])

@@ -1,0 +1,1 @@
+"""Measure models in a child process: the only part of a trainer that loads OpenVINO between trainings."""

@@ -1,0 +1,164 @@
+"""Measure two models on the same images: the test split of one of them, which that one never learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.trainer.datasets.held_out import HeldOut, held_out, known_groups, learned_from
+from services.trainer.errors import NotComparable
+from services.trainer.evaluation.evaluate import Scores, evaluate, is_ng, line_weights
+from services.trainer.promotion.comparison import Comparison, Side, find_comparison, store_comparison
+from shared.contracts.bundle import VARIANT_FILES, Bundle, BundleError, fastest_variant, read_bundle
+from shared.engines.openvino import OpenVinoEngine
+from shared.engines.port import EngineError, Logits
+from shared.imaging.preprocessing import prepare
+from shared.intervals import draws, mean, spread
+from shared.messages import Verdict
+from shared.recipe import Label, Recipe, Role
+from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.verdict import judge, scores_of
+
+BATCH: Final = 32
+"""Images that are in memory at once."""
+
+
+def compare(store: ObjectStore, recipe: str, baseline: str, candidate: str) -> Comparison:
+    """Measure two versions, unless their comparison is stored, and store the comparison.
+
+    Each is measured in its fastest variant and by its own thresholds, on the candidate's test split.
+
+    Raises:
+        NotComparable: a model is missing, they have other labels, or the images are not in object storage.
+        StorageUnavailable: object storage is away.
+    """
+    if found := find_comparison(store, recipe, baseline, candidate):
+        return found
+    measured = _measure(store, _read_model(store, recipe, baseline), _read_model(store, recipe, candidate))
+    store_comparison(store, measured)
+    return measured
+
+
+def _read_model(store: ObjectStore, recipe: str, version: str) -> Bundle:
+    try:
+        return read_bundle(store, recipe, version)
+    except ObjectNotFound:
+        raise NotComparable(f"recipe {recipe!r} has no model {version}") from None
+    except BundleError as error:
+        raise NotComparable(str(error)) from error
+
+
+def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Comparison:
+    judging = judged_alike(baseline.recipe, candidate.recipe)
+    test = held_out(candidate, store)
+    scores = _scores((baseline, candidate), test, store)
+    ng = is_ng(candidate.recipe, test.truth)
+    weights = line_weights(candidate.recipe, ng)
+    extra = _costs(candidate.recipe, ng, scores[1]) - _costs(judging, ng, scores[0])
+    sides = [
+        Side(
+            version=bundle.version,
+            learned_from=learned_from(bundle, test, store),
+            evaluation=evaluate(recipe, test.truth, said, test.groups),
+        )
+        for bundle, recipe, said in zip((baseline, candidate), (judging, candidate.recipe), scores, strict=True)
+    ]
+    return Comparison(
+        recipe=candidate.recipe.name,
+        dataset=test.version.reference,
+        images=len(test.images),
+        groups=len(set(test.groups)),
+        known_groups=known_groups(candidate, test),
+        ng=int(ng.sum()),
+        baseline=sides[0],
+        candidate=sides[1],
+        deciding=tuple(label.name for label in candidate.recipe.labels if _decides(label)),
+        differences=tuple(differences(baseline.recipe, candidate.recipe)),
+        extra_cost=float((extra * weights).mean()),
+        extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
+        compared_at=datetime.now(UTC),
+    )
+
+
+def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
+    """Return the candidate's recipe with the baseline's thresholds: both are judged by one rule of NG and costs.
+
+    Raises:
+        NotComparable: they have other labels, or another task.
+    """
+    if baseline.task is not candidate.task or set(baseline.label_names) != set(candidate.label_names):
+        raise NotComparable(
+            f"one judges {', '.join(baseline.label_names)} ({baseline.task.value}), "
+            f"the other {', '.join(candidate.label_names)} ({candidate.task.value})"
+        )
+    labels = tuple(
+        label.model_copy(update={"threshold": baseline.label(label.name).threshold}) for label in candidate.labels
+    )
+    return candidate.model_copy(update={"labels": labels})
+
+
+def differences(baseline: Recipe, candidate: Recipe) -> list[str]:
+    """Return where two recipes of the same labels disagree on what makes a part NG or what a wrong verdict costs."""
+    pairs: dict[str, tuple[object, object]] = {
+        f"role of {label.name}": (baseline.label(label.name).role.value, label.role.value) for label in candidate.labels
+    }
+    pairs |= {
+        f"expected value of {label.name}": (baseline.label(label.name).expected, label.expected)
+        for label in candidate.labels
+    }
+    pairs |= {
+        "cost of an escape": (baseline.costs.escape, candidate.costs.escape),
+        "cost of an overkill": (baseline.costs.overkill, candidate.costs.overkill),
+        "defect rate": (baseline.defect_rate, candidate.defect_rate),
+    }
+    return [
+        f"{what} is {_written(after)}, was {_written(before)}"
+        for what, (before, after) in pairs.items()
+        if before != after
+    ]
+
+
+def _written(value: object) -> str:
+    """Write a value as a recipe has it."""
+    if value is None:
+        return "not given"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _decides(label: Label) -> bool:
+    return label.role is not Role.ATTRIBUTE or label.expected is not None
+
+
+def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.float64]:
+    """Return the cost of each verdict: (images,); 0 where it is right."""
+    judged_ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in scores])
+    return np.asarray(np.where(ng, recipe.costs.escape, recipe.costs.overkill) * (ng != judged_ng), np.float64)
+
+
+def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> list[Scores]:
+    """Score the images with each model: (images, labels), in the order of the labels of the last model's recipe."""
+    logits: list[list[Logits]] = [[] for _ in bundles]
+    try:
+        with ExitStack() as stack:
+            engines = []
+            for bundle in bundles:
+                network, weights = (bundle.file(name) for name in VARIANT_FILES[fastest_variant(bundle)])
+                engines.append(stack.enter_context(closing(OpenVinoEngine(network, weights))))
+            for start in range(0, len(test.images), BATCH):
+                images = test.read(store, slice(start, start + BATCH))
+                for bundle, engine, batches in zip(bundles, engines, logits, strict=True):
+                    prepared = np.stack([prepare(image, bundle.recipe.image) for image in images])
+                    batches.append(engine.logits(prepared))
+    except EngineError as error:
+        raise NotComparable(str(error)) from error
+    order = bundles[-1].recipe.label_names
+    found = []
+    for bundle, batches in zip(bundles, logits, strict=True):
+        columns = [bundle.recipe.label_names.index(name) for name in order]
+        found.append(scores_of(np.concatenate(batches), bundle.recipe.task)[:, columns])
+    return found

@@ -1,0 +1,271 @@
+"""Decide about promotions: move the pointer to the model in production, or refuse with a reason.
+
+A model must be no worse than the one that it follows, unless a person forces it and says why. Every decision is stored,
+so a request that is delivered twice gets the same answer twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from services.trainer.promotion.comparison import find_comparison
+from services.trainer.promotion.gate import objections, summary, verdict
+from services.trainer.variants.equality import Equality
+from shared.contracts.bundle import (
+    EVALUATION,
+    VARIANT_FILES,
+    Bundle,
+    BundleError,
+    ProductionPointer,
+    digest_of,
+    move_production,
+    production_history,
+    read_bundle,
+    read_bundle_folder,
+    version_before,
+    write_bundle,
+)
+from shared.contracts.promotion import Decision, find_decision, keep_decision
+from shared.explain.explainable import refuse_unexplainable
+from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+NOTHING_BEFORE: Final = "nothing was in production to compare it with"
+IN_PRODUCTION: Final = "in production already"
+NOT_MEASURED: Final = "a rollback is not measured: it was in production before"
+
+_log = structlog.stdlib.get_logger("promotions")
+
+
+@dataclass(frozen=True)
+class ComparisonNeeded:
+    """A promotion can't be decided before its model is compared with the one in production."""
+
+    baseline: str
+    """The version in production."""
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """A model may be promoted."""
+
+    gate: str
+    """What the comparison with the model in production said."""
+    forced: bool = False
+
+
+class _Refusal(Exception):
+    """A model is not promoted; the message says why."""
+
+
+class _Compiled(BaseModel):
+    """The part of an evaluation that a promotion checks."""
+
+    compiled: dict[str, Equality]
+
+
+class Promotions:
+    """The promotions of the models in object storage."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def decide(
+        self, request: PromotionRequested, not_comparable: Mapping[str, str] | None = None
+    ) -> Decision | ComparisonNeeded:
+        """Promote a model, or refuse it, and store the decision; a decision that is stored already stands.
+
+        Args:
+            request: the request.
+            not_comparable: why the model could not be compared, by the version that it was to be compared with.
+
+        Raises:
+            StorageUnavailable: also where another decision moved the pointer at the same moment: decide again.
+        """
+        if decided := find_decision(self._store, request.recipe, request.promotion_id):
+            return decided
+        history = production_history(self._store, request.recipe)
+        try:
+            self._check_model(request)
+            passed = self._pass_gate(request, history, not_comparable or {})
+            if isinstance(passed, ComparisonNeeded):
+                return passed
+            decision: Decision = self._move_pointer(request, history, passed)
+        except _Refusal as refusal:
+            decision = PromotionRefused(
+                promotion_id=request.promotion_id,
+                recipe=request.recipe,
+                model_version=request.model_version,
+                reason=str(refusal),
+                at=datetime.now(UTC),
+                by=request.by,
+                production_version=_current(history),
+            )
+        keep_decision(self._store, decision)
+        _log.info(type(decision).__name__, **decision.model_dump(mode="json"))
+        return decision
+
+    def start_with(self, folder: Path) -> ModelPromoted | None:
+        """Promote the bundle of a folder where its recipe has no model yet; None where it has one.
+
+        The caller publishes the message and then calls `published`: a promotion that was not published, because the
+        broker was away, is published at the next start.
+
+        Raises:
+            BundleError: the folder holds no bundle, or one that must not be used, or that can't be explained.
+        """
+        bundle = read_bundle_folder(folder)
+        request = PromotionRequested(
+            promotion_id=f"initial-{bundle.version}"[:64],
+            recipe=bundle.manifest.recipe,
+            model_version=bundle.version,
+            reason="the first model of this recipe",
+            by="trainer",
+            at=datetime.now(UTC),
+        )
+        if history := production_history(self._store, request.recipe):
+            is_ours = [(move.version, move.by) for move in history] == [(bundle.version, request.by)]
+            is_published = find_decision(self._store, request.recipe, request.promotion_id) is not None
+            return _promoted(request, history[0]) if is_ours and not is_published else None
+        refuse_unexplainable(bundle)
+        write_bundle(self._store, bundle.manifest, bundle.files)
+        try:
+            self._check_model(request)
+        except _Refusal as refusal:
+            raise BundleError(f"{folder}: {refusal}") from None
+        return self._move_pointer(request, [], _Passed(NOTHING_BEFORE))
+
+    def published(self, promoted: ModelPromoted) -> None:
+        """Record that the broker has the message of `start_with`."""
+        keep_decision(self._store, promoted)
+
+    def _check_model(self, request: PromotionRequested) -> None:
+        """Refuse what no force overrules: a model that is missing, changed or not proven."""
+        if request.force and not request.reason.strip():
+            raise _Refusal("to force a promotion, give the reason")
+        try:
+            bundle = read_bundle(self._store, request.recipe, request.model_version)
+            _refuse_unproven(bundle)
+            if not request.rollback:  # a rollback must always be possible, explainable or not
+                refuse_unexplainable(bundle)
+        except ObjectNotFound:
+            raise _Refusal(f"recipe {request.recipe!r} has no model {request.model_version}") from None
+        except BundleError as error:
+            raise _Refusal(str(error)) from None
+
+    def _pass_gate(
+        self,
+        request: PromotionRequested,
+        history: Sequence[ProductionPointer],
+        not_comparable: Mapping[str, str],
+    ) -> _Passed | ComparisonNeeded:
+        """Compare a model with the one in production, where a comparison is needed.
+
+        Raises:
+            _Refusal: the model may not be promoted.
+        """
+        production = _current(history)
+        if production == request.model_version:
+            return _Passed(IN_PRODUCTION)
+        if request.rollback:
+            _refuse_other_than(version_before(history), request, production)
+            return _Passed(NOT_MEASURED)
+        if production is None:
+            return _Passed(NOTHING_BEFORE)
+        if (overtaken := _overtaken(request, history[-1])) and not request.force:
+            raise _Refusal(f"{overtaken}: ask again, or force it with a reason")
+        if comparison := find_comparison(self._store, request.recipe, production, request.model_version):
+            found, images = verdict(comparison), summary(comparison)
+            against = objections(comparison)
+            if not against:
+                return _Passed(f"{found} {production} on {images}")
+            objection = f"{found} {production} in production, on {images}: {'; '.join(against)}"
+        elif production in not_comparable:
+            objection = f"not comparable with {production} in production: {not_comparable[production]}"
+        else:
+            return ComparisonNeeded(production)
+        if not request.force:
+            raise _Refusal(f"{objection}; to promote it all the same, force it with a reason")
+        return _Passed(objection, forced=True)
+
+    def _move_pointer(
+        self, request: PromotionRequested, history: Sequence[ProductionPointer], passed: _Passed
+    ) -> ModelPromoted:
+        """Move the pointer, unless an earlier delivery of the request has moved it already."""
+        last = history[-1] if history else None
+        if last is None or last.version != request.model_version:
+            last = ProductionPointer(
+                sequence=len(history) + 1,
+                recipe=request.recipe,
+                version=request.model_version,
+                digest=digest_of(self._store, request.recipe, request.model_version),
+                previous=_current(history),
+                reason=request.reason,
+                by=request.by,
+                at=datetime.now(UTC),
+                forced=passed.forced,
+                rollback=request.rollback,
+                gate=passed.gate,
+            )
+            move_production(self._store, last)
+        return _promoted(request, last)
+
+
+def _promoted(request: PromotionRequested, move: ProductionPointer) -> ModelPromoted:
+    return ModelPromoted(
+        promotion_id=request.promotion_id,
+        recipe=move.recipe,
+        model_version=move.version,
+        digest=move.digest,
+        previous_version=move.previous,
+        reason=move.reason,
+        by=move.by,
+        at=move.at,
+        forced=move.forced,
+        rollback=move.rollback,
+        gate=move.gate,
+    )
+
+
+def _current(history: Sequence[ProductionPointer]) -> str | None:
+    return history[-1].version if history else None
+
+
+def _overtaken(request: PromotionRequested, last: ProductionPointer) -> str:
+    """Return why a promotion is no longer wanted: a person rolled back after it was requested. Empty if it is."""
+    if not last.rollback or request.at > last.at:
+        return ""
+    return f"{last.by} rolled back to {last.version} at {last.at:%Y-%m-%d %H:%M:%S} UTC, after this was requested"
+
+
+def _refuse_other_than(before: str | None, request: PromotionRequested, production: str | None) -> None:
+    """Refuse a rollback that was requested while another model was in production: it means something else now."""
+    if before is None:
+        raise _Refusal(f"no other model of recipe {request.recipe!r} was in production before")
+    if before != request.model_version:
+        raise _Refusal(f"before {production}, {before} was in production, and not {request.model_version}")
+
+
+def _refuse_unproven(bundle: Bundle) -> None:
+    """Refuse a bundle with a compiled variant that was not measured against the trained network, or did not hold."""
+    try:
+        compiled = _Compiled.model_validate_json(bundle.file(EVALUATION)).compiled
+    except ValidationError:
+        raise _Refusal(
+            f"model {bundle.version} does not say whether its compiled variant judges alike: train it again"
+        ) from None
+    for variant in (variant for variant, files in VARIANT_FILES.items() if not bundle.files.keys().isdisjoint(files)):
+        if f"openvino_{variant}" not in compiled:
+            raise _Refusal(
+                f"model {bundle.version} does not say whether its {variant} variant judges alike: train it again"
+            )
+    for name, equality in compiled.items():
+        if not equality.holds:
+            raise _Refusal(f"{name} changes {equality.changed_verdicts} of {equality.images} verdicts of its network")
