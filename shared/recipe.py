@@ -257,7 +257,10 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
     _refuse_repeated_keys(tree, source)
-    labels = [{"name": str(name), **_as_mapping(entry)} for name, entry in document["labels"].items()]
+    labels = [
+        {"name": str(name), **(entry if isinstance(entry, dict) else {"role": entry})}
+        for name, entry in document["labels"].items()
+    ]
     try:
         return Recipe.model_validate({**document, "labels": labels})
     except ValidationError as error:
@@ -295,10 +298,6 @@ def _told_by_line(text: str, source: str) -> Iterator[None]:
         raise RecipeError(f"{source}, line 1: nested too deeply for a recipe") from error
     except (ValueError, OverflowError) as error:  # a date or a number that is none
         raise RecipeError(f"{source}, line 1: not YAML: {error}") from error
-
-
-def _as_mapping(entry: object) -> dict[str, Any]:
-    return entry if isinstance(entry, dict) else {"role": entry}
 
 
 def _refuse_repeated_keys(tree: yaml.Node, source: str) -> None:

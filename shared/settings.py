@@ -26,7 +26,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
         variable = f"{self.config.get('env_prefix', '')}{field_name}".upper()
-        path = os.environ.get(f"{variable}_FILE") if _is_secret(field) else None
+        path = os.environ.get(f"{variable}_FILE") if (field.annotation is SecretStr or not field.repr) else None
         if not path:
             return None, field_name, False
         if os.environ.get(variable):
@@ -36,10 +36,6 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: secret for name, secret in found.items() if secret is not None}
-
-
-def _is_secret(field: FieldInfo) -> bool:
-    return field.annotation is SecretStr or not field.repr
 
 
 def _read_secret(variable: str, path: Path) -> str:

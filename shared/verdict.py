@@ -90,7 +90,7 @@ def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Findin
             threshold=label.threshold,
             present=score >= label.threshold,
             unsure=abs(score - label.threshold) < recipe.unsure_margin,
-            fault=_is_fault(label, present=score >= label.threshold),
+            fault=bool(faults_of(label, np.asarray(score >= label.threshold))),
         )
         for label, score in zip(recipe.labels, scores, strict=True)
     }
@@ -113,10 +113,6 @@ def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]
             fault=won and (label.role is Role.DEFECT or label.expected is False or unexpected),
         )
     return findings
-
-
-def _is_fault(label: Label, *, present: bool) -> bool:
-    return bool(faults_of(label, np.asarray(present)))
 
 
 def _fault_in_words(label: Label, found: Finding) -> str:

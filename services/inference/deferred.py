@@ -30,7 +30,17 @@ class DeferredWork:
     def _finish(self, message: Message) -> Message | None:
         match message:
             case ImageDeferred():
-                self._store_image(message)
+                if not message.key.startswith(f"{message.frame.storage_key}/"):
+                    raise Reject(f"{message.key} is outside the folder of frame {message.frame.frame_id}")
+                if message.verdict and (message.verdict.frame, message.verdict.image_key) != (
+                    message.frame,
+                    message.key,
+                ):
+                    raise Reject(
+                        f"the verdict beside the image of frame {message.frame.frame_id} is about another frame"
+                    )
+                _call(lambda: self._store.put(message.key, message.image, message.content_type))
+                metrics.IMAGES.labels("stored late").inc()
                 return message.verdict and message.verdict.model_copy(update={"image_waits": False})
             case FrameDeferred():
                 # the inspector finds out whether the image exists; here it is enough that object storage answers
@@ -38,14 +48,6 @@ class DeferredWork:
                 return FrameCaptured.model_validate(message.model_dump())
             case _:
                 raise Reject(f"a {type(message).__name__} does not wait for object storage: it is in the wrong queue")
-
-    def _store_image(self, image: ImageDeferred) -> None:
-        if not image.key.startswith(f"{image.frame.storage_key}/"):
-            raise Reject(f"{image.key} is outside the folder of frame {image.frame.frame_id}")
-        if image.verdict and (image.verdict.frame, image.verdict.image_key) != (image.frame, image.key):
-            raise Reject(f"the verdict beside the image of frame {image.frame.frame_id} is about another frame")
-        _call(lambda: self._store.put(image.key, image.image, image.content_type))
-        metrics.IMAGES.labels("stored late").inc()
 
 
 def _call(operation: Callable[[], object]) -> None:

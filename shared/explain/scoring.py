@@ -81,7 +81,14 @@ def score_heatmaps(
         UnreadableImage: an image or mask is no image.
     """
     rng = np.random.default_rng(seed)
-    tasks = _tasks(subject.recipe, marked, most, most_curves, rng)
+    tasks: list[_Task] = []
+    for place, label in enumerate(subject.recipe.labels):
+        images = [image for image in marked if label.name in image.masks]
+        drawn = rng.permutation(len(images))[:most]
+        tasks += [
+            _Task(images[row], label.name, place, points_at_presence(label, subject.recipe), number < most_curves)
+            for number, row in enumerate(drawn)
+        ]
     findings = [
         finding for at in range(0, len(tasks), BATCH) for finding in _measure(subject, tasks[at : at + BATCH], rng)
     ]
@@ -94,20 +101,6 @@ def score_heatmaps(
         tolerance=TOLERANCE,
         labels={name: _summary(found) for name, found in of_label.items() if found},
     )
-
-
-def _tasks(
-    recipe: Recipe, marked: Sequence[MarkedImage], most: int, most_curves: int, rng: np.random.Generator
-) -> list[_Task]:
-    tasks: list[_Task] = []
-    for place, label in enumerate(recipe.labels):
-        images = [image for image in marked if label.name in image.masks]
-        drawn = rng.permutation(len(images))[:most]
-        tasks += [
-            _Task(images[row], label.name, place, points_at_presence(label, recipe), number < most_curves)
-            for number, row in enumerate(drawn)
-        ]
-    return tasks
 
 
 def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator) -> list[_Finding]:

@@ -170,18 +170,14 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
         if marker in FRAMES:
             if size or length < 11 or at + 2 + length > len(content):
                 raise UnreadableImage("broken JPEG: more than one start of frame, or a part of one")
-            size = _jpeg_frame(content, at)
+            # the size that a start of frame names
+            height, width, components = struct.unpack_from(">HHB", content, at + 5)
+            if components not in (1, 3, 4):
+                raise UnreadableImage(f"a JPEG of {components} components: save it as grey or in colours")
+            size = int(width), int(height)
         at += 2 + max(length, 2)
     if not size:
         raise UnreadableImage("broken JPEG: no start of frame")
     if content.count(SCAN, at) > MOST_SCANS:
         raise UnreadableImage(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
     return size
-
-
-def _jpeg_frame(content: bytes, at: int) -> tuple[int, int]:
-    """The size that a start of frame names."""
-    height, width, components = struct.unpack_from(">HHB", content, at + 5)
-    if components not in (1, 3, 4):
-        raise UnreadableImage(f"a JPEG of {components} components: save it as grey or in colours")
-    return int(width), int(height)

@@ -39,7 +39,17 @@ def readable(key: str, read: Callable[[], Record]) -> Record | None:
     except ObjectNotFound:
         return None
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        _report(key, error)
+        # without the content: a record may hold a secret
+        details = getattr(error, "errors", None)
+        said = str(details(include_url=False, include_input=False)[0]["msg"] if callable(details) else error)
+        reason = (said or type(error).__name__)[:REASON_LENGTH]
+        with _lock:
+            known = key in _unreadable
+            if known or len(_unreadable) < MOST_REMEMBERED:
+                _unreadable[key] = reason, time.monotonic()
+        if not known:
+            UNREADABLE.labels(key.partition("/")[0]).inc()
+            _log.error("passed over a record that can't be read", key=key, reason=reason)
         return None
     if key in _unreadable:
         with _lock:
@@ -52,17 +62,3 @@ def unreadable() -> dict[str, str]:
     now = time.monotonic()
     with _lock:
         return {key: reason for key, (reason, seen_at) in _unreadable.items() if now - seen_at < REPORTED_SECONDS}
-
-
-def _report(key: str, error: Exception) -> None:
-    """Without the content: a record may hold a secret."""
-    details = getattr(error, "errors", None)
-    said = str(details(include_url=False, include_input=False)[0]["msg"] if callable(details) else error)
-    reason = (said or type(error).__name__)[:REASON_LENGTH]
-    with _lock:
-        known = key in _unreadable
-        if known or len(_unreadable) < MOST_REMEMBERED:
-            _unreadable[key] = reason, time.monotonic()
-    if not known:
-        UNREADABLE.labels(key.partition("/")[0]).inc()
-        _log.error("passed over a record that can't be read", key=key, reason=reason)

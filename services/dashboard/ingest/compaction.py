@@ -37,19 +37,6 @@ def compact(
         StorageError: the hours before it are done.
     """
     gone = 0
-    for (day, hour), keys in sorted(_by_hour(store, now, days).items()):
-        over = datetime.fromisoformat(f"{day}T{hour}:00:00+00:00") + timedelta(hours=1) + AFTER
-        if len(keys) > 1 and over < now:
-            try:
-                merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz", about_to)
-            except DamagedSegment as error:
-                _log.error("can't merge an hour of the archive", hour=f"{day} {hour}", reason=str(error))
-                continue
-            gone += len(keys) - 1
-    return gone
-
-
-def _by_hour(store: ObjectStore, now: datetime, days: int | None) -> dict[tuple[str, str], list[str]]:
     if days is None:
         prefixes = [f"{FOLDER}/"]
     else:
@@ -59,4 +46,13 @@ def _by_hour(store: ObjectStore, now: datetime, days: int | None) -> dict[tuple[
         for key in segments(store, prefix):
             if match := _KEY.match(key):
                 hours[match.group(1), match.group(2)].append(key)
-    return hours
+    for (day, hour), keys in sorted(hours.items()):
+        over = datetime.fromisoformat(f"{day}T{hour}:00:00+00:00") + timedelta(hours=1) + AFTER
+        if len(keys) > 1 and over < now:
+            try:
+                merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz", about_to)
+            except DamagedSegment as error:
+                _log.error("can't merge an hour of the archive", hour=f"{day} {hour}", reason=str(error))
+                continue
+            gone += len(keys) - 1
+    return gone

@@ -88,7 +88,10 @@ class Rebuilder:
         while lease.acquire(blocking=False):
             try:
                 if from_nothing:
-                    self._clear()
+                    self._forget(
+                        keys=[self._keys.generation],
+                        args=[f"{self._keys.prefix}:*", self._keys.building, self._keys.access, str(ULID())],
+                    )
                 return self._build(lease, progress)
             except LockNotOwnedError:
                 _log.warning("Redis was emptied, or another process took over, during a rebuild; beginning again")
@@ -97,12 +100,6 @@ class Rebuilder:
                 with suppress(LockError, RedisError):
                     lease.release()
         return None
-
-    def _clear(self) -> None:
-        self._forget(
-            keys=[self._keys.generation],
-            args=[f"{self._keys.prefix}:*", self._keys.building, self._keys.access, str(ULID())],
-        )
 
     def _build(self, lease: Lock, progress: Progress | None) -> Rebuilt:
         found = self._read_all(lease, progress)

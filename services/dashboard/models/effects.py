@@ -69,12 +69,14 @@ def effect_of(recipe: Recipe, part: ScoredSplit, thresholds: Mapping[str, float]
         said_ng |= faults_of(label, found[:, column])
     escapes, overkill = _share(~said_ng[ng]), _share(said_ng[~ng])
     share = recipe.defect_rate if recipe.defect_rate is not None else float(ng.mean())
+    of_ng = escapes.value * recipe.costs.escape if escapes else 0.0
+    of_ok = overkill.value * recipe.costs.overkill if overkill else 0.0
     return Effect(
         known=True,
         images=len(ng),
         escapes=escapes,
         overkill=overkill,
-        cost=_cost(recipe, share, escapes, overkill),
+        cost=share * of_ng + (1 - share) * of_ok,
         labels=[
             _label_effect(label, thresholds, truth[:, column], found[:, column])
             for column, label in enumerate(recipe.labels)
@@ -123,12 +125,6 @@ def _label_effect(
 
 def _share(wrong: NDArray[np.bool_]) -> Rate | None:
     return rate(int(wrong.sum()), len(wrong))
-
-
-def _cost(recipe: Recipe, ng_share: float, escapes: Rate | None, overkill: Rate | None) -> float:
-    of_ng = escapes.value * recipe.costs.escape if escapes else 0.0
-    of_ok = overkill.value * recipe.costs.overkill if overkill else 0.0
-    return ng_share * of_ng + (1 - ng_share) * of_ok
 
 
 def _point(curve: Mapping[str, Any], threshold: float) -> dict[str, float | None]:

@@ -52,7 +52,7 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
     drawing.add("Centre", ends, show_dots=False, stroke_style={"width": 1.5})
     drawing.add(
         "Upper limit",
-        list(_steps([_below(point.high, top) for point in chart.points])),
+        list(_steps([(None if point.high is None else min(point.high, top)) for point in chart.points])),
         show_dots=False,
         stroke_style=DASHES,
     )
@@ -105,10 +105,6 @@ def _times(chart: Chart, clock: Clock) -> Iterator[dict[str, Any]]:
     every = max(1, round(len(chart.points) / TIMES))
     for place in range(0, len(chart.points), every):
         yield {"value": place, "label": clock(chart.points[place].start, FORMS[chart.every])}
-
-
-def _below(height: float | None, top: float) -> float | None:
-    return None if height is None else min(height, top)
 
 
 def _steps(heights: Sequence[float | None]) -> Iterator[tuple[float, float] | None]:

@@ -125,18 +125,14 @@ def marks(samples: Sequence[Sample], control: Control) -> list[tuple[Rule, ...]]
     """The rules that each sample breaks, together with those before it; samples without frames break none."""
     found: list[tuple[Rule, ...]] = []
     for index, sample in enumerate(samples):
-        rules = [Rule.BEYOND] if _beyond(sample, control) else []
+        low, high = control.limits(sample.frames)
+        rules = [Rule.BEYOND] if (sample.frames > 0 and not low <= sample.share <= high) else []
         for rule, many, of, sigmas in ZONES:
             last = samples[max(0, index + 1 - of) : index + 1]
             if len(last) == of and _runs(last, control, many, sigmas):
                 rules.append(rule)
         found.append(tuple(rules))
     return found
-
-
-def _beyond(sample: Sample, control: Control) -> bool:
-    low, high = control.limits(sample.frames)
-    return sample.frames > 0 and not low <= sample.share <= high
 
 
 def _runs(last: Sequence[Sample], control: Control, many: int, sigmas: float) -> bool:

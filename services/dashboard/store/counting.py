@@ -140,7 +140,20 @@ class Counting:
         now = datetime.now(UTC)
         buckets = [list(self._buckets_of(line, slices, minute, now)) for line, slices, minute in places]
         counted = self._count(args=[self._seen_seconds, *map(_compact, (buckets, list(lists), listed))])
-        self._note_slices(facts, now)
+        captured: dict[tuple[str, str], list[float]] = {}
+        for fact in facts:
+            moment = min(fact.frame.captured_at, now)  # a clock that is ahead does not stand before the others
+            if moment > now - self._year:
+                for part in fact.slices:
+                    captured.setdefault((fact.frame.line, part), []).append(moment.timestamp())
+        pipeline = self._redis.pipeline(transaction=False)
+        for (line, part), moments in captured.items():
+            pipeline.zadd(self._keys.slices(line), {part: max(moments)}, gt=True)
+            pipeline.zadd(self._keys.began(line), {part: min(moments)}, lt=True)
+        for line in {line for line, _ in captured}:
+            for key in (self._keys.slices(line), self._keys.began(line)):
+                pipeline.zremrangebyscore(key, 0, (now - self._year).timestamp())
+        pipeline.execute()
         return [bool(first) for first in counted]
 
     def total(self, line: str, part: str = "") -> Counts:
@@ -201,22 +214,6 @@ class Counting:
                 lasts = kept.of(step)
                 if lasts is None or end + lasts > now:
                     yield self.key(line, step, start, part), _moment(end + lasts if lasts else None)
-
-    def _note_slices(self, facts: Sequence[Fact], now: datetime) -> None:
-        captured: dict[tuple[str, str], list[float]] = {}
-        for fact in facts:
-            moment = min(fact.frame.captured_at, now)  # a clock that is ahead does not stand before the others
-            if moment > now - self._year:
-                for part in fact.slices:
-                    captured.setdefault((fact.frame.line, part), []).append(moment.timestamp())
-        pipeline = self._redis.pipeline(transaction=False)
-        for (line, part), moments in captured.items():
-            pipeline.zadd(self._keys.slices(line), {part: max(moments)}, gt=True)
-            pipeline.zadd(self._keys.began(line), {part: min(moments)}, lt=True)
-        for line in {line for line, _ in captured}:
-            for key in (self._keys.slices(line), self._keys.began(line)):
-                pipeline.zremrangebyscore(key, 0, (now - self._year).timestamp())
-        pipeline.execute()
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,6 @@ def example_of(schema: Schema, schemas: dict[str, Schema], name: str = "") -> Js
     if choices:
         described = {**choices[0], **({"default": schema["default"]} if schema.get("default") is not None else {})}
         return example_of(described, schemas, name)
-    return _by_type(schema, schemas, name)
-
-
-def _by_type(schema: Schema, schemas: dict[str, Schema], name: str) -> JsonValue:
     makers: dict[str, Callable[[], JsonValue]] = {
         "object": lambda: _object(schema, schemas),
         "array": lambda: _array(schema, schemas, name),

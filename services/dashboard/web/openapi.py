@@ -35,25 +35,22 @@ def install_document(app: FastAPI) -> None:
     def openapi() -> Document:
         if app.openapi_schema:
             return app.openapi_schema
-        return _complete(made(), app)
+        document = made()
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).setdefault("ProblemDetails", ProblemDetails.model_json_schema())
+        components["securitySchemes"] = SCHEMES
+        for context in iter_route_contexts(app.routes):
+            if isinstance(context.route, APIRoute) and context.path in document["paths"]:
+                for method in context.methods or ():
+                    operation = document["paths"][context.path].get(method.lower())
+                    if operation:
+                        _tell_role(operation, method, role_of(context.dependant))
+        for path in document["paths"].values():
+            for operation in path.values():
+                _tell_examples(operation, components["schemas"])
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _complete(document: Document, app: FastAPI) -> Document:
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {}).setdefault("ProblemDetails", ProblemDetails.model_json_schema())
-    components["securitySchemes"] = SCHEMES
-    for context in iter_route_contexts(app.routes):
-        if isinstance(context.route, APIRoute) and context.path in document["paths"]:
-            for method in context.methods or ():
-                operation = document["paths"][context.path].get(method.lower())
-                if operation:
-                    _tell_role(operation, method, role_of(context.dependant))
-    for path in document["paths"].values():
-        for operation in path.values():
-            _tell_examples(operation, components["schemas"])
-    return document
 
 
 def _tell_role(operation: Document, method: str, role: Role | None) -> None:

@@ -48,7 +48,13 @@ def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -
 def _column(exhibit: Exhibit, rows: Sequence[Row], side: int) -> Image:
     gap = np.full((GAP, round(side * exhibit.image.shape[1] / exhibit.image.shape[0]), 3), BACKGROUND, np.uint8)
     parts = [part for row in rows for part in (gap, cv2.resize(_cell(exhibit, row), (gap.shape[1], side)))]
-    return np.vstack([*parts[1:], _caption(exhibit, gap.shape[1])])
+    strip = np.full((CAPTION, gap.shape[1], 3), BACKGROUND, np.uint8)
+    at = 2
+    for word, colour in exhibit.words:
+        dark = tuple(int(part * 0.8) for part in reversed(colour))
+        cv2.putText(strip, word, (at, CAPTION - 7), FONT, 0.45, dark, 1, cv2.LINE_AA)
+        at += cv2.getTextSize(f"{word} ", FONT, 0.45, 1)[0][0]
+    return np.vstack([*parts[1:], strip])
 
 
 def _cell(exhibit: Exhibit, row: Row) -> Image:
@@ -59,13 +65,3 @@ def _cell(exhibit: Exhibit, row: Row) -> Image:
             return overlay(np.zeros_like(exhibit.image), exhibit.heat, strength=1.0)
         case "merged":
             return overlay(exhibit.image, exhibit.heat)
-
-
-def _caption(exhibit: Exhibit, width: int) -> Image:
-    strip = np.full((CAPTION, width, 3), BACKGROUND, np.uint8)
-    at = 2
-    for word, colour in exhibit.words:
-        dark = tuple(int(part * 0.8) for part in reversed(colour))
-        cv2.putText(strip, word, (at, CAPTION - 7), FONT, 0.45, dark, 1, cv2.LINE_AA)
-        at += cv2.getTextSize(f"{word} ", FONT, 0.45, 1)[0][0]
-    return strip

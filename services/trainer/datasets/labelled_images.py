@@ -157,15 +157,6 @@ class _Reader:
 
     def read(self, table: Table) -> None:
         """Add the rows of a table."""
-        self._check_columns(table)
-        self.problems.extend(table.problems)
-        for row in table.rows:
-            try:
-                self._add(row, table)
-            except _WrongRow as wrong:
-                self.problems.append(Problem(row.place, str(wrong)))
-
-    def _check_columns(self, table: Table) -> None:
         missing = [name for name in (NAME, *self._names) if name not in table.columns]
         if missing or not self._names:
             wanted, there = ", ".join(missing) or "a label", ", ".join(filter(None, table.columns)) or "none"
@@ -175,6 +166,12 @@ class _Reader:
         if unknown:
             text = f"the recipe has no label {', '.join(unknown)}: remove the column, or add the label to the recipe"
             self.problems.append(Problem(table.top, text))
+        self.problems.extend(table.problems)
+        for row in table.rows:
+            try:
+                self._add(row, table)
+            except _WrongRow as wrong:
+                self.problems.append(Problem(row.place, str(wrong)))
 
     def _add(self, row: Row, table: Table) -> None:
         name = row.cells[NAME]

@@ -62,7 +62,10 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
     if len(dataset.examples) < len(PARTS):
         raise DatasetError([f"{len(dataset.examples)} image(s) can't be split into {', '.join(PARTS)}: label more"])
     found = _shared_out(dataset, shares, seed)
-    scarce_parts = _scarce(dataset.label_names, found)
+    scarce_parts = []
+    for part, examples in found.parts.items():
+        if few := _few(dataset.label_names, [example.labels for example in examples]):
+            scarce_parts.append(f"{part} has too few images with or without {few} to measure them well")
     advice = _advice(dataset, found, shares, seed) if scarce_parts else []
     return replace(found, warnings=(*dataset.warnings, *found.warnings, *scarce_parts, *advice))
 
@@ -171,14 +174,6 @@ def _hand_out(
 def _weight(group: list[Example]) -> list[int]:
     """Of a group: its images, and how many have each label."""
     return [len(group), *np.sum([example.labels for example in group], axis=0)]
-
-
-def _scarce(label_names: Sequence[str], found: Split) -> list[str]:
-    warnings = []
-    for part, examples in found.parts.items():
-        if few := _few(label_names, [example.labels for example in examples]):
-            warnings.append(f"{part} has too few images with or without {few} to measure them well")
-    return warnings
 
 
 def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[str]:

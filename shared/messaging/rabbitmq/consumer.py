@@ -60,7 +60,9 @@ class RabbitSubscription:
                 lambda: self._inbox or self._trouble or self._closing.is_set(), max(0.0, deadline - time.monotonic())
             )
             if self._trouble:
-                raise self._take_trouble()
+                trouble, self._trouble = self._trouble, None
+                assert trouble is not None  # noqa: S101
+                raise trouble
             return [self._inbox.popleft() for _ in range(min(most, len(self._inbox)))]
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
@@ -120,11 +122,6 @@ class RabbitSubscription:
         else:
             self._suspects_at = time.monotonic() + SUSPECTS_SECONDS
         return suspect
-
-    def _take_trouble(self) -> Exception:
-        trouble, self._trouble = self._trouble, None
-        assert trouble is not None  # noqa: S101
-        return trouble
 
     def _arrive(self, delivery: Delivery) -> None:
         with self._changed:

@@ -149,16 +149,13 @@ class _Session:
         except MessagingError as error:
             self._failure = self._failure or error
         finally:
-            self._end()
+            # whoever waits for a confirm hears that none will come
+            with self._lock:
+                self._ready = False
+                self._connection.ioloop.close()
+            for parcel in [*self._unconfirmed.values(), *self._outgoing]:
+                self._settle(parcel, self._failure or BrokerUnavailable("closed"))
         return self._failure or BrokerUnavailable("closed")
-
-    def _end(self) -> None:
-        """Whoever waits for a confirm hears that none will come."""
-        with self._lock:
-            self._ready = False
-            self._connection.ioloop.close()
-        for parcel in [*self._unconfirmed.values(), *self._outgoing]:
-            self._settle(parcel, self._failure or BrokerUnavailable("closed"))
 
     def send(self, parcel: _Parcel) -> bool:
         """Hand a message over, from any thread; False when there is no connection to take it."""

@@ -46,7 +46,20 @@ class SqliteSubscription:
             self._one_reader = isinstance(source, Queue) and source.one_reader
             self._reader = Reader(path.parent, self._connection, self._queue)
             if isinstance(source, Broadcast):
-                self._listen(source)
+                row = {
+                    "name": self._queue,
+                    "exchange": source.exchange,
+                    "binding": source.binding,
+                    "most": BROADCAST_LIMIT,
+                    "most_bytes": None,
+                    "sheds": True,
+                    "one_reader": False,
+                    "redeliveries": 0,
+                    "next": None,
+                    "owner": self._reader.id,
+                }
+                with transaction(self._connection):
+                    self._connection.execute(DECLARE, row)
 
     def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
         """See the port."""
@@ -57,7 +70,9 @@ class SqliteSubscription:
                     return []
                 seen = self._version()
                 self._settle()
-                self._bury_when_due()
+                if time.monotonic() >= self._burial_at:
+                    self._burial_at = time.monotonic() + BURIAL_SECONDS
+                    bury_the_dead(self._path.parent, self._connection)
                 deliveries = self._claim(most)
             if deliveries or time.monotonic() >= deadline:
                 return deliveries
@@ -98,22 +113,6 @@ class SqliteSubscription:
             self._reader.leave()
             self._connection.close()
 
-    def _listen(self, source: Broadcast) -> None:
-        row = {
-            "name": self._queue,
-            "exchange": source.exchange,
-            "binding": source.binding,
-            "most": BROADCAST_LIMIT,
-            "most_bytes": None,
-            "sheds": True,
-            "one_reader": False,
-            "redeliveries": 0,
-            "next": None,
-            "owner": self._reader.id,
-        }
-        with transaction(self._connection):
-            self._connection.execute(DECLARE, row)
-
     def _version(self) -> int:
         """Another number after every commit of anyone else."""
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
@@ -127,11 +126,6 @@ class SqliteSubscription:
             with self._lock:
                 if self._closed.is_set() or self._version() != seen:
                     return
-
-    def _bury_when_due(self) -> None:
-        if time.monotonic() >= self._burial_at:
-            self._burial_at = time.monotonic() + BURIAL_SECONDS
-            bury_the_dead(self._path.parent, self._connection)
 
     def _settle(self) -> None:
         if self._done:

@@ -154,19 +154,18 @@ class SqlitePublisher:
         if full:
             return PublishRefused(f"queue {', '.join(full)} is full")
         for target in wanting:
-            self._insert(target.name, parcel)
+            cursor = self._connection.execute(
+                "INSERT INTO message (queue, size, routing_key, sender) VALUES (?, ?, ?, ?)",
+                (target.name, len(parcel.body), parcel.routing_key, self._sender),
+            )
+            self._connection.execute(
+                "INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, parcel.body)
+            )
             target.ready += 1
             target.ready_bytes += size
             while target.sheds and target.overflows():
                 _shed(self._connection, target)
         return None
-
-    def _insert(self, queue_name: str, parcel: _Parcel) -> None:
-        cursor = self._connection.execute(
-            "INSERT INTO message (queue, size, routing_key, sender) VALUES (?, ?, ?, ?)",
-            (queue_name, len(parcel.body), parcel.routing_key, self._sender),
-        )
-        self._connection.execute("INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, parcel.body))
 
 
 def _shed(connection: sqlite3.Connection, target: _Target) -> None:
