@@ -18,8 +18,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.dashboard.access.cli import people, token
-from services.dashboard.access.first import await_first_admin
+from services.dashboard.access.cli import people_cli, token_cli
+from services.dashboard.access.first_admin import ensure_first_admin
 from services.dashboard.assembly import Dashboard, build_rebuilder
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import check_login, open_redis
@@ -31,8 +31,8 @@ from shared.storage import open_store
 
 _log = structlog.stdlib.get_logger("dashboard")
 cli = typer.Typer(add_completion=False, invoke_without_command=True)
-cli.add_typer(people, name="people")
-cli.add_typer(token, name="token")
+cli.add_typer(people_cli, name="people")
+cli.add_typer(token_cli, name="token")
 
 
 def serve(stop: threading.Event) -> None:
@@ -43,7 +43,7 @@ def serve(stop: threading.Event) -> None:
     check_login(redis)
     broker = await_broker(settings, stop)
     if settings.login:
-        await_first_admin(store, settings, stop)
+        ensure_first_admin(store, settings, stop)
     dashboard = Dashboard(settings, redis=redis, broker=broker, store=store, stop=stop)
     serve_health(dashboard, settings)
     with dashboard.running():

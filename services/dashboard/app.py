@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from services.dashboard.access import endpoints as access_endpoints
 from services.dashboard.access import pages as access_pages
 from services.dashboard.access import session_pages
-from services.dashboard.access.service import Access
+from services.dashboard.access.service import AccessService
 from services.dashboard.accounting import endpoints as accounting_endpoints
 from services.dashboard.accounting import pages as accounting_pages
 from services.dashboard.datasets import endpoints as datasets_endpoints
@@ -94,6 +94,6 @@ def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI,
     app.mount("/static", StaticFiles(packages=[("services.dashboard.web", "static")]), name="static")
     install_document(app)
     answer = install_problems(app, show_problem)
-    app.add_middleware(Guard, settings=settings, identify=services.get(Access).identify, answer=answer)
+    app.add_middleware(Guard, settings=settings, identify=services.get(AccessService).identify, answer=answer)
     app.add_middleware(Deadline, readiness=services.get(Readiness), answer=answer)
     return app, answer

@@ -15,8 +15,8 @@ from redis import Redis
 
 from services.dashboard.access import Audit
 from services.dashboard.access.audit import audit_store
-from services.dashboard.access.repository import Register
-from services.dashboard.access.service import Access
+from services.dashboard.access.repository import PeopleRepository
+from services.dashboard.access.service import AccessService
 from services.dashboard.access.sessions import Sessions
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
@@ -44,7 +44,8 @@ from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.fail_fast import FailFastStore, fail_fast_redis
+from services.dashboard.store.connection import fail_fast_redis
+from services.dashboard.store.fail_fast import FailFastStore
 from services.dashboard.store.keys import Keys
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.readiness import Check, Readiness
@@ -88,8 +89,8 @@ class Dashboard:
             written=self.projector.watermark.note_written,
         )
         self.audit = Audit(FailFastStore(audit_store(settings, store), lambda: self.readiness.reason("storage")), stop)
-        self.access = Access(
-            Register(self._asked_store),
+        self.access = AccessService(
+            PeopleRepository(self._asked_store),
             Sessions(
                 self._asked_redis,
                 keys,

@@ -32,9 +32,6 @@ class DashboardSettings(ServiceSettings):
     )
     session_idle_hours: float = Field(12.0, gt=0, le=744, description="who does nothing for so long is logged out")
     session_days: float = Field(7.0, gt=0, le=31, description="who logged in logs in again after so long")
-    password: SecretStr = Field(
-        SecretStr(""), description="refused: it was everybody's before there were people with roles"
-    )
     https_cert: Path | None = Field(None, description="file of the certificate of the pages and the API: HTTPS alone")
     https_key: Path | None = Field(None, description="file of the key of that certificate, without a password")
     allowed_hosts: str = Field(
@@ -128,15 +125,6 @@ class DashboardSettings(ServiceSettings):
         if not self.loopback and not self.login:
             raise ValueError(
                 f"set DASHBOARD_LOGIN=true to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine alone"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _has_no_password_for_everybody(self) -> Self:
-        if self.password.get_secret_value():
-            raise ValueError(
-                "DASHBOARD_PASSWORD lets nobody in any more, and keeps nobody out: rename it to "
-                "DASHBOARD_FIRST_ADMIN_PASSWORD, and set DASHBOARD_LOGIN=true"
             )
         return self
 

@@ -14,7 +14,7 @@ from ulid import ULID
 
 from services.dashboard.access.audit import Audit
 from services.dashboard.access.directory import PersonAdded
-from services.dashboard.access.repository import Register
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.frames.marks import Mark, Marks
 from services.dashboard.ingest.compaction import compact
@@ -46,11 +46,11 @@ def store(tmp_path: Path) -> FilesystemStore:
 
 
 def people(store: FilesystemStore) -> list[Any]:
-    register = Register(store)
-    if not register.look().people:
-        register.change(PersonAdded(by="set-up", at=NOW, name="eva", role=Role.ADMIN, password="a hash"))
-    register.change(PersonAdded(by="eva", at=NOW, name="bob", role=Role.VIEWER, password="a hash"))
-    return sorted(Register(store).look().people)
+    register = PeopleRepository(store)
+    if not register.directory().people:
+        register.store(PersonAdded(by="set-up", at=NOW, name="eva", role=Role.ADMIN, password="a hash"))
+    register.store(PersonAdded(by="eva", at=NOW, name="bob", role=Role.VIEWER, password="a hash"))
+    return sorted(PeopleRepository(store).directory().people)
 
 
 def audit(store: FilesystemStore) -> list[Any]:
@@ -184,18 +184,18 @@ def test_an_object_that_cant_be_read_hides_no_other(store: FilesystemStore, fold
 def test_an_object_that_was_mended_is_read_and_no_longer_reported(store: FilesystemStore) -> None:
     change_id = str(ULID())
     store.put(f"people/{change_id}.json", b"{}")
-    register = Register(store, 0.0)
-    assert register.look().people == {}
+    register = PeopleRepository(store, 0.0)
+    assert register.directory().people == {}
     added = PersonAdded(by="set-up", at=NOW, name="eva", role=Role.ADMIN, password="a hash")
     store.put(f"people/{change_id}.json", added.model_dump_json().encode())
-    assert Register(store).look().people.keys() == {"eva"}
+    assert PeopleRepository(store).directory().people.keys() == {"eva"}
     assert f"people/{change_id}.json" not in unreadable()
 
 
 def test_the_report_of_a_record_holds_nothing_of_it(store: FilesystemStore) -> None:
     key = f"people/{ULID()}.json"
     store.put(key, b'{"kind": "person.add", "name": "eva", "password": "a-secret-hash"}')
-    Register(store).look()
+    PeopleRepository(store).directory()
     assert "a-secret-hash" not in unreadable()[key]
 
 

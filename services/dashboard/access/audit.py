@@ -1,8 +1,7 @@
-"""The audit log: who did what, one object each below ``audit/<day>/`` in object storage, never changed.
+"""The audit log: who did what, an object for each entry below ``audit/<day>/`` in object storage, never changed.
 
-What people are about to do is written first, so that nothing happens unseen; what then fails is followed by a second
-object, which says why. Where storage went away meanwhile, the second object comes when it is back, unless the process
-ends before.
+The entry is written before the action, so that nothing happens without one. If the action fails, a second object says
+why. If the storage is away by then, a thread writes the second object later, unless the process ends before.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
 
 FOLDER: Final = "audit"
-WRITTEN: Final = ".json"
+ENTRY: Final = ".json"
 OUTCOME: Final = ".outcome.json"
-"""Of what failed: the entry again, with the reason."""
-MOST_REMEMBERED: Final = 5_000
-"""Entries that need not be read again."""
+"""End of the key of the second object of an action that failed: the entry again, with the reason."""
+MOST_CACHED: Final = 5_000
+"""Entries that are not read again."""
 LONGEST_PAUSE: Final = 30.0
-"""Seconds between two tries to write how something ended."""
+"""Seconds between two tries to write an outcome."""
 
 _log = structlog.stdlib.get_logger("audit")
 
 
 def audit_store(settings: DashboardSettings, store: ObjectStore) -> ObjectStore:
-    """Where the settings say that the audit log is: in a storage of its own, or in ``store`` with everything else."""
+    """Return the storage of the audit log: one of its own if the settings name it, else ``store``."""
     return open_store(settings, settings.audit_storage_url) if settings.audit_storage_url else store
 
 
 class AuditEntry(BaseModel):
-    """Who did what."""
+    """An action and its author."""
 
     id: str = Field(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
     at: AwareDatetime
@@ -51,53 +50,63 @@ class AuditEntry(BaseModel):
     action: str = Field(description="noun and verb", examples=["model.promote"])
     subject: str = Field(description="of what", examples=["seam/20260131-120000-1f3a"])
     details: dict[str, JsonValue] = Field({}, examples=[{"reason": "fewer escapes on the new cloth"}])
-    failed: str | None = Field(None, description="why it did not happen; null: nothing is known that hindered it")
+    failed: str | None = Field(None, description="why the action failed; null: no failure is known")
 
 
 class Audit:
-    """Writes the audit log."""
+    """Writes and reads the audit log."""
 
     def __init__(self, store: ObjectStore, stop: threading.Event | None = None) -> None:
-        """``stop`` ends the waiting for a storage that is away."""
+        """``stop`` ends the tries to write an outcome."""
         self._store = store
         self._stop = stop or threading.Event()
-        self._read = lru_cache(maxsize=MOST_REMEMBERED)(self._read_entry)  # they never change
+
+        @lru_cache(maxsize=MOST_CACHED)  # entries never change
+        def read(key: str) -> AuditEntry:
+            return AuditEntry.model_validate_json(self._store.get(key))
+
+        self._read = read
 
     def record(self, action: str, subject: str, by: str, **details: JsonValue) -> AuditEntry:
-        """Keep that somebody does something; call it before it is done.
+        """Write an entry; call this before the action.
 
         Args:
             action: noun and verb, such as ``model.promote``.
-            subject: what it is done to, such as ``seam/20260131-120000-1f3a``.
+            subject: the object of the action, such as ``seam/20260131-120000-1f3a``.
             by: the caller's name.
-            details: whatever else should be known; no secrets.
+            details: more facts about the action; no secrets.
 
         Raises:
-            StorageError: it was not kept, so it should not be done.
+            StorageError: it was not written, so the action must not happen.
         """
         now = datetime.now(UTC)
         entry = AuditEntry(
             id=str(ULID.from_datetime(now)), at=now, by=by, action=action, subject=subject, details=details
         )
-        self._keep(entry, f"{entry.id}{WRITTEN}")
+        self._put(entry, ENTRY)
         return entry
 
     @contextmanager
     def recording(self, action: str, subject: str, by: str, **details: JsonValue) -> Iterator[AuditEntry]:
-        """Keep that somebody does what is done within the block, and if that fails, why.
+        """Write an entry before the block, and its outcome if the block fails.
 
         Raises:
-            StorageError: it was not kept; the block is not entered.
+            StorageError: the entry was not written; the block is not entered.
         """
         entry = self.record(action, subject, by, **details)
         try:
             yield entry
         except Exception as error:
-            self._conclude(entry.model_copy(update={"failed": str(error) or type(error).__name__}))
+            outcome = entry.model_copy(update={"failed": str(error) or type(error).__name__})
+            try:
+                self._put(outcome, OUTCOME)
+            except StorageError as trouble:
+                _log.warning("the outcome is written when storage is back", entry=entry.id, reason=str(trouble))
+                threading.Thread(target=self._put_later, args=(outcome,), name="audit", daemon=True).start()
             raise
 
     def newest(self, first: datetime, last: datetime, before: str | None) -> Iterator[AuditEntry]:
-        """The entries of some days, newest first, each as it ended.
+        """Yield the entries of some days, newest first, each with its outcome.
 
         Args:
             first: on this day (UTC) or later.
@@ -111,31 +120,20 @@ class Audit:
             names = {key.rpartition("/")[2] for key in self._store.keys(f"{FOLDER}/{day}/")}
             for entry_id in sorted({name.partition(".")[0] for name in names}, reverse=True):
                 if before is None or entry_id < before:
-                    ending = OUTCOME if f"{entry_id}{OUTCOME}" in names else WRITTEN
+                    ending = OUTCOME if f"{entry_id}{OUTCOME}" in names else ENTRY
                     key = f"{FOLDER}/{day}/{entry_id}{ending}"
                     entry = readable(key, partial(self._read, key))
                     if entry is not None:
                         yield entry
 
-    def _read_entry(self, key: str) -> AuditEntry:
-        return AuditEntry.model_validate_json(self._store.get(key))
-
-    def _conclude(self, entry: AuditEntry) -> None:
-        """Keep how something ended: now, or when storage is back. The first trouble is what is raised."""
+    def _put_later(self, outcome: AuditEntry) -> None:
         try:
-            self._keep(entry, f"{entry.id}{OUTCOME}")
-        except StorageError as error:
-            _log.warning("how it ended is written when storage is back", entry=entry.id, reason=str(error))
-            threading.Thread(target=self._conclude_late, args=(entry,), name="audit", daemon=True).start()
-
-    def _conclude_late(self, entry: AuditEntry) -> None:
-        try:
-            patient(self._stop, StorageError, longest=LONGEST_PAUSE)(self._keep, entry, f"{entry.id}{OUTCOME}")
+            patient(self._stop, StorageError, longest=LONGEST_PAUSE)(self._put, outcome, OUTCOME)
         except StorageError:
-            _log.error("how it ended was not written", entry=entry.id, action=entry.action, failed=entry.failed)
+            _log.error("an outcome was not written", entry=outcome.id, action=outcome.action, failed=outcome.failed)
 
-    def _keep(self, entry: AuditEntry, name: str) -> None:
-        key = f"{FOLDER}/{entry.at:%Y-%m-%d}/{name}"
+    def _put(self, entry: AuditEntry, ending: str) -> None:
+        key = f"{FOLDER}/{entry.at:%Y-%m-%d}/{entry.id}{ending}"
         self._store.put(key, entry.model_dump_json().encode(), "application/json")
 
 

@@ -1,6 +1,6 @@
-"""``python -m services.dashboard people …`` and ``… token …``: for set-up, and for whoever is locked out.
+"""``python -m services.dashboard people …`` and ``… token …``: for set-up, and if no admin can log in.
 
-They need object storage alone, and are audited under the name ``console``.
+They need object storage alone, and are in the audit log under the name ``console``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from typing import Annotated, Final
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.passwords import SHORTEST
 from services.dashboard.access.people import People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.schemas import NewPerson, NewToken
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.problems import Problem
@@ -27,108 +28,105 @@ from shared.settings import read_settings
 from shared.storage import open_store
 from shared.storage.port import StorageError
 
-people = typer.Typer(add_completion=False, help="People who may log in.", no_args_is_help=True)
-token = typer.Typer(add_completion=False, help="Tokens of programs.", no_args_is_help=True)
+people_cli = typer.Typer(add_completion=False, help="People who may log in.", no_args_is_help=True)
+token_cli = typer.Typer(add_completion=False, help="Tokens of programs.", no_args_is_help=True)
 
 BY: Final = "console"
 _console = Console()
 
-Generate = Annotated[bool, typer.Option("--generate", help="Make a password, and print it this once.")]
+Generate = Annotated[bool, typer.Option("--generate", help="Generate a password, and print it.")]
 
 
-@people.command("add")
+@people_cli.command("add")
 def add_person(name: str, role: Role = Role.VIEWER, *, generate: Generate = False) -> None:
-    """Add somebody; the password is asked for, or read from the standard input."""
-    with _register() as known:
+    """Add a person, with a password from the terminal or from standard input."""
+    with _open_people() as people:
         new = NewPerson(name=name, role=role)
-        _tell(known.add(new.name, new.role, None if generate else _ask(), by=BY)[1])
+        _print_secret(people.add(new.name, new.role, None if generate else _read_password(), by=BY)[1])
 
 
-@people.command("list")
+@people_cli.command("list")
 def list_people() -> None:
-    """Who may log in."""
-    with _register() as known:
+    """List the people who may log in."""
+    with _open_people() as people:
         table = Table("Name", "Role", "Added by", "Added", "Password set")
-        for person in sorted(known.look().people.values(), key=lambda each: each.name):
+        for person in sorted(people.directory().people.values(), key=lambda each: each.name):
             times = (f"{moment:%Y-%m-%d %H:%M}" for moment in (person.added_at, person.password_at))
             table.add_row(person.name, person.role.value, person.added_by, *times)
         _console.print(table)
 
 
-@people.command("role")
-def give_role(name: str, role: Role) -> None:
-    """Give somebody another role. Their sessions end."""
-    with _register() as known:
-        known.give_role(name.lower(), role, by=BY)
+@people_cli.command("role")
+def change_role(name: str, role: Role) -> None:
+    """Change the role of a person, and end their sessions."""
+    with _open_people() as people:
+        people.change_role(name.lower(), role, by=BY)
 
 
-@people.command("password")
-def set_password(name: str, *, generate: Generate = False) -> None:
-    """Give somebody another password. Their sessions end."""
-    with _register() as known:
-        _tell(known.set_password(name.lower(), None if generate else _ask(), by=BY))
+@people_cli.command("password")
+def change_password(name: str, *, generate: Generate = False) -> None:
+    """Change the password of a person, and end their sessions."""
+    with _open_people() as people:
+        _print_secret(people.change_password(name.lower(), None if generate else _read_password(), by=BY))
 
 
-@people.command("remove")
+@people_cli.command("remove")
 def remove_person(name: str) -> None:
-    """Remove somebody. Their sessions end."""
-    with _register() as known:
-        known.remove(name.lower(), by=BY)
+    """Remove a person, and end their sessions."""
+    with _open_people() as people:
+        people.remove(name.lower(), by=BY)
 
 
-@token.command("add")
+@token_cli.command("add")
 def add_token(name: str, role: Role = Role.VIEWER, days: int = 90) -> None:
-    """Make a token, and print its secret this once."""
-    with _register() as known:
+    """Make a token, and print its secret, which is not stored."""
+    with _open_people() as people:
         new = NewToken(name=name, role=role, days=days)
-        _tell(known.add_token(new.name, new.role, new.days, by=BY)[1])
+        _print_secret(people.add_token(new.name, new.role, new.days, by=BY)[1])
 
 
-@token.command("list")
+@token_cli.command("list")
 def list_tokens() -> None:
-    """The tokens that were not revoked."""
-    with _register() as known:
+    """List the tokens that are not revoked."""
+    with _open_people() as people:
         table = Table("Id", "Name", "Role", "Added by", "Ends")
-        for each in known.look().tokens.values():
+        for each in people.directory().tokens.values():
             table.add_row(each.id, each.name, each.role.value, each.added_by, f"{each.expires_at:%Y-%m-%d %H:%M}")
         _console.print(table)
 
 
-@token.command("revoke")
+@token_cli.command("revoke")
 def revoke_token(token_id: str) -> None:
-    """Make a token worthless."""
-    with _register() as known:
-        known.revoke_token(token_id, by=BY)
+    """Revoke a token."""
+    with _open_people() as people:
+        people.revoke_token(token_id, by=BY)
 
 
 @contextmanager
-def _register() -> Iterator[People]:
-    """People and tokens as the settings say; what can't be done is one line, and exit code 2."""
+def _open_people() -> Iterator[People]:
+    """Yield the people of the settings; print an error in one line, and exit with code 2."""
     settings = read_settings(DashboardSettings)
     configure_logging("dashboard", settings)
     try:
         store = open_store(settings)
-        yield People(Register(store), Audit(audit_store(settings, store)))
+        yield People(PeopleRepository(store), Audit(audit_store(settings, store)))
+    except ValidationError as error:
+        found = error.errors()[0]
+        sys.stderr.write(f"{'.'.join(map(str, found['loc']))}: {found['msg']}\n")
+        raise typer.Exit(2) from None
     except (Problem, StorageError, ValueError) as error:
-        sys.stderr.write(f"{_in_one_line(error)}\n")
+        sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from None
 
 
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, ValueError) and hasattr(error, "errors"):
-        found = error.errors()[0]
-        return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
-    return str(error)
-
-
-def _ask() -> str:
-    """The password: typed twice and unseen, or a line of the standard input."""
+def _read_password() -> str:
+    """Read a password: twice from the terminal, without echo, or a line of standard input."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
-    words = f"Password ({SHORTEST} characters at least)"
-    return str(typer.prompt(words, hide_input=True, confirmation_prompt=True))
+    prompt = f"Password ({SHORTEST} characters at least)"
+    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=True))
 
 
-def _tell(secret: str | None) -> None:
+def _print_secret(secret: str | None) -> None:
     if secret is not None:
         sys.stdout.write(f"{secret}\n")

@@ -1,7 +1,7 @@
-"""People and tokens, as a fold over every change that was ever made to them.
+"""The people and tokens that may log in, as the sum of all changes that were ever made to them.
 
-A change is one object in object storage, written once. So changes that are made at the same time, by two dashboards or
-a command line, are all kept; and whatever order they come in, everybody arrives at the same people.
+A change is one object in object storage, written once. So changes that two dashboards or a command line make at the
+same time are all kept, and each process arrives at the same people, in whatever order it reads the changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Change(BaseModel):
 
 
 class PersonAdded(_Change):
-    """Somebody new. Void when there is one of that name."""
+    """A new person. Void if there is one of that name."""
 
     kind: Literal["person.add"] = "person.add"
     name: str
@@ -32,16 +32,16 @@ class PersonAdded(_Change):
     password: str = Field(repr=False, description="its Argon2 hash")
 
 
-class RoleGiven(_Change):
-    """Another role. Void when it would leave no admin."""
+class RoleChanged(_Change):
+    """Another role of a person. Void if no admin would be left."""
 
     kind: Literal["person.role"] = "person.role"
     name: str
     role: Role
 
 
-class PasswordSet(_Change):
-    """Another password."""
+class PasswordChanged(_Change):
+    """Another password of a person."""
 
     kind: Literal["person.password"] = "person.password"
     name: str
@@ -49,14 +49,14 @@ class PasswordSet(_Change):
 
 
 class PersonRemoved(_Change):
-    """Somebody less. Void when it would leave no admin."""
+    """A person was removed. Void if no admin would be left."""
 
     kind: Literal["person.remove"] = "person.remove"
     name: str
 
 
 class TokenAdded(_Change):
-    """A token for a program."""
+    """A new token of a program."""
 
     kind: Literal["token.add"] = "token.add"
     id: str
@@ -67,25 +67,26 @@ class TokenAdded(_Change):
 
 
 class TokenRevoked(_Change):
-    """A token that is none any more."""
+    """A token was revoked."""
 
     kind: Literal["token.revoke"] = "token.revoke"
     id: str
 
 
-Change = PersonAdded | RoleGiven | PasswordSet | PersonRemoved | TokenAdded | TokenRevoked
+Change = PersonAdded | RoleChanged | PasswordChanged | PersonRemoved | TokenAdded | TokenRevoked
 CHANGE: TypeAdapter[Change] = TypeAdapter(Annotated[Change, Field(discriminator="kind")])
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who may log in."""
+    """A person who may log in."""
 
     name: str
     role: Role
     password: str = field(repr=False)
+    """Its Argon2 hash."""
     epoch: str
-    """Id of the change that last gave a password or a role: sessions that began before it are over."""
+    """Id of the last change of the password or the role: sessions that began before it have ended."""
     added_by: str
     added_at: datetime
     password_at: datetime
@@ -93,12 +94,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Token:
-    """What a program shows instead of a password."""
+    """A token, which a program sends instead of a password."""
 
     id: str
     name: str
     role: Role
     digest: str = field(repr=False)
+    """SHA-256 of the secret."""
     expires_at: datetime
     added_by: str
     added_at: datetime
@@ -106,7 +108,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Directory:
-    """Who is known."""
+    """All people and tokens."""
 
     people: dict[str, Person] = field(default_factory=dict)
     """By name."""
@@ -115,56 +117,47 @@ class Directory:
 
     @property
     def admins(self) -> set[str]:
-        """The names of those who may do everything."""
+        """Return the names of the people with the role admin."""
         return {person.name for person in self.people.values() if person.role is Role.ADMIN}
 
     def token_of(self, digest: str) -> Token | None:
-        """The token of which this is the digest."""
+        """Return the token whose secret has this digest."""
         return next((token for token in self.tokens.values() if token.digest == digest), None)
+
+    def is_last_admin(self, name: str) -> bool:
+        return self.admins == {name}
+
+    def apply(self, change_id: str, change: Change) -> None:
+        """Apply a change; one that is void changes nothing."""
+        people, tokens = self.people, self.tokens
+        match change:
+            case PersonAdded(name=name) if name not in people:
+                people[name] = Person(
+                    name=name,
+                    role=change.role,
+                    password=change.password,
+                    epoch=change_id,
+                    added_by=change.by,
+                    added_at=change.at,
+                    password_at=change.at,
+                )
+            case RoleChanged(name=name, role=role) if name in people:
+                if role is Role.ADMIN or not self.is_last_admin(name):
+                    people[name] = replace(people[name], role=role, epoch=change_id)
+            case PasswordChanged(name=name) if name in people:
+                people[name] = replace(people[name], password=change.password, password_at=change.at, epoch=change_id)
+            case PersonRemoved(name=name) if not self.is_last_admin(name):
+                people.pop(name, None)
+            case TokenAdded():
+                details = change.model_dump(include={"id", "name", "role", "digest", "expires_at"})
+                tokens[change.id] = Token(**details, added_by=change.by, added_at=change.at)
+            case TokenRevoked():
+                tokens.pop(change.id, None)
 
 
 def directory_of(changes: Iterable[tuple[str, Change]]) -> Directory:
-    """What a history of changes comes to.
-
-    Args:
-        changes: each with its id, in the order of their ids.
-    """
+    """Return the people and tokens after `changes`, each with its id, in the order of their ids."""
     directory = Directory()
     for change_id, change in changes:
-        _apply(directory, change_id, change)
+        directory.apply(change_id, change)
     return directory
-
-
-def _apply(directory: Directory, change_id: str, change: Change) -> None:
-    people, tokens = directory.people, directory.tokens
-    match change:
-        case PersonAdded():
-            people.setdefault(change.name, _person_of(change_id, change))
-        case RoleGiven() if change.name in people and not _is_last_admin(directory, change.name, change.role):
-            people[change.name] = replace(people[change.name], role=change.role, epoch=change_id)
-        case PasswordSet() if change.name in people:
-            person = replace(people[change.name], password=change.password, password_at=change.at)
-            people[change.name] = replace(person, epoch=change_id)
-        case PersonRemoved() if not _is_last_admin(directory, change.name, None):
-            people.pop(change.name, None)
-        case TokenAdded():
-            details = change.model_dump(include={"id", "name", "role", "digest", "expires_at"})
-            tokens[change.id] = Token(**details, added_by=change.by, added_at=change.at)
-        case TokenRevoked():
-            tokens.pop(change.id, None)
-
-
-def _person_of(change_id: str, change: PersonAdded) -> Person:
-    return Person(
-        name=change.name,
-        role=change.role,
-        password=change.password,
-        epoch=change_id,
-        added_by=change.by,
-        added_at=change.at,
-        password_at=change.at,
-    )
-
-
-def _is_last_admin(directory: Directory, name: str, becomes: Role | None) -> bool:
-    return becomes is not Role.ADMIN and directory.admins == {name}

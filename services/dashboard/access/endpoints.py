@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.dashboard.access.audit import Audited
+from services.dashboard.access.password_queue import KNOWN_BROWSERS, UNKNOWN_BROWSERS
 from services.dashboard.access.people import People, PersonName
-from services.dashboard.access.queues import KNOWN, STRANGERS
 from services.dashboard.access.schemas import (
     AuditPage,
     Login,
@@ -32,7 +32,7 @@ from services.dashboard.access.schemas import (
     TokenView,
 )
 from services.dashboard.access.search import Search, csv_of
-from services.dashboard.access.service import Access, LoggedIn
+from services.dashboard.access.service import AccessService, LoggedIn
 from services.dashboard.access.throttle import DEVICE_LASTS
 from services.dashboard.web.authorization import Admin, Viewer, anyone
 from services.dashboard.web.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
@@ -45,8 +45,8 @@ from services.dashboard.web.times import QueryTime
 router = APIRouter(prefix="/api", tags=["access"])
 
 
-Entrance = Annotated[Access, provided(Access)]
-Register = Annotated[People, provided(People)]
+Access = Annotated[AccessService, provided(AccessService)]
+ManagedPeople = Annotated[People, provided(People)]
 Person = Annotated[PersonName, Path(examples=["eva"])]
 Before = Annotated[str | None, Query(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="`next` of a page")]
 OwnSessionId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", examples=["0f3a9c1d2b4e5f60"])]
@@ -54,24 +54,24 @@ TokenId = Annotated[str, Path(pattern=r"^token-[0-9a-z]{26}$", examples=["token-
 
 
 async def log_in_with(request: Request, name: str, password: str) -> LoggedIn:
-    """Begin a session with what was typed.
+    """Begin a session with the name and the password that were typed.
 
     Raises:
         Problem: 401, 429, 503.
     """
-    access, device = service_of(request, Access), cookies_of(request.headers).device
+    access, device = service_of(request, AccessService), cookies_of(request.headers).device
     attempt = partial(access.log_in, name, password, device, *origin_of(request))
     known = device is not None and await to_thread.run_sync(access.knows, name, device)
-    return await (KNOWN if known else STRANGERS).run(attempt)
+    return await (KNOWN_BROWSERS if known else UNKNOWN_BROWSERS).run(attempt)
 
 
 def origin_of(request: Request) -> tuple[str, str]:
-    """The address and the browser of a request."""
+    """Return the address and the user agent of a request."""
     return request.client.host if request.client else "", request.headers.get("user-agent", "")
 
 
 def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> None:
-    """Tell the browser its session, and that it is known from now on."""
+    """Set the cookie of the session, and the device cookie of a browser that has none."""
     set_cookie(response, request, SESSION, logged_in.session_id, logged_in.longest)
     if logged_in.device:
         set_cookie(response, request, DEVICE, logged_in.device, DEVICE_LASTS)
@@ -81,7 +81,10 @@ def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> N
     "/session", dependencies=[anyone()], max_body_size=MOST_BYTES, responses=documented(401, 403, 413, 422, 429, 503)
 )
 async def log_in(request: Request, response: Response, login: Login) -> SessionView:
-    """Log in with name and password: a cookie is set. After five wrong tries, one waits (`Retry-After`)."""
+    """Log in with name and password: a cookie is set.
+
+    After five wrong tries, each further try has to wait (`Retry-After`).
+    """
     logged_in = await log_in_with(request, login.name, login.password)
     give_cookies(response, request, logged_in)
     return SessionView.of(logged_in.caller)
@@ -89,12 +92,12 @@ async def log_in(request: Request, response: Response, login: Login) -> SessionV
 
 @router.get("/session", responses=documented(401, 503))
 def get_session(caller: Viewer) -> SessionView:
-    """Who I am, and what I may do."""
+    """The caller, and their role."""
     return SessionView.of(caller)
 
 
 @router.delete("/session", status_code=204, responses=documented(401, 403, 503))
-def log_out(access: Entrance, caller: Viewer, response: Response) -> None:
+def log_out(access: Access, caller: Viewer, response: Response) -> None:
     """Log out."""
     access.log_out(caller)
     drop_session(response)
@@ -102,83 +105,83 @@ def log_out(access: Entrance, caller: Viewer, response: Response) -> None:
 
 @router.put("/session/password", responses=documented(401, 403, 422, 429, 503))
 async def change_password(
-    request: Request, response: Response, access: Entrance, caller: Viewer, change: PasswordChange
+    request: Request, response: Response, access: Access, caller: Viewer, change: PasswordChange
 ) -> SessionView:
-    """Change my own password. All my sessions end, and this one begins anew."""
+    """Change the caller's own password. All their sessions end, and a new one begins."""
     attempt = partial(access.change_password, caller, change.current, change.new, *origin_of(request))
-    logged_in = await KNOWN.run(attempt)
+    logged_in = await KNOWN_BROWSERS.run(attempt)
     give_cookies(response, request, logged_in)
     return SessionView.of(logged_in.caller)
 
 
 @router.get("/sessions", responses=documented(401, 503))
-def list_sessions(access: Entrance, caller: Viewer) -> OwnSessions:
-    """Where I am logged in. A token has no sessions."""
+def list_sessions(access: Access, caller: Viewer) -> OwnSessions:
+    """The caller's own sessions. A token has none."""
     return OwnSessions(sessions=[OwnSession.of(each, caller) for each in access.sessions(caller)])
 
 
 @router.delete("/sessions", status_code=204, responses=documented(401, 403, 503))
-def end_other_sessions(access: Entrance, caller: Viewer) -> None:
-    """Log me out wherever else I am logged in."""
+def end_other_sessions(access: Access, caller: Viewer) -> None:
+    """End the caller's own sessions, except the one of this request."""
     access.end_other_sessions(caller)
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=documented(401, 403, 404, 422, 503))
-def end_session(access: Entrance, caller: Viewer, session_id: OwnSessionId) -> None:
-    """End one of my sessions."""
+def end_session(access: Access, caller: Viewer, session_id: OwnSessionId) -> None:
+    """End one of the caller's own sessions."""
     access.end_session(caller, session_id)
 
 
 @router.get("/people", responses=documented(401, 403, 422, 503))
-def list_people(people: Register, _caller: Admin, paging: Paged) -> PersonList:
-    """Everybody who may log in, by name, a page at a time."""
-    found, more = paging.part(people.look().people.values(), lambda person: (0, person.name))
+def list_people(people: ManagedPeople, _caller: Admin, paging: Paged) -> PersonList:
+    """The people who may log in, by name, a page at a time."""
+    found, more = paging.part(people.directory().people.values(), lambda person: (0, person.name))
     return PersonList(people=[PersonView.of(person) for person in found], next=more)
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 409, 422, 503))
-def add_person(people: Register, caller: Admin, new: NewPerson) -> PersonMade:
-    """Add somebody. Without a password one is made, and told in this answer alone."""
+def add_person(people: ManagedPeople, caller: Admin, new: NewPerson) -> PersonMade:
+    """Add a person. Without a password one is generated, and returned this once."""
     person, password = people.add(new.name, new.role, new.password, by=caller.name)
     return PersonMade(**PersonView.of(person).model_dump(), password=password)
 
 
 @router.put("/people/{person}/role", responses=documented(401, 403, 404, 409, 422, 503))
-def give_role(people: Register, caller: Admin, person: Person, new: NewRole) -> PersonView:
-    """Give somebody another role. Their sessions end. The last admin stays one."""
-    return PersonView.of(people.give_role(person, new.role, by=caller.name))
+def give_role(people: ManagedPeople, caller: Admin, person: Person, new: NewRole) -> PersonView:
+    """Change the role of a person. Their sessions end. The last admin stays one."""
+    return PersonView.of(people.change_role(person, new.role, by=caller.name))
 
 
 @router.put("/people/{person}/password", responses=documented(401, 403, 404, 409, 422, 503))
-def set_password(people: Register, caller: Admin, person: Person, new: NewPassword) -> PasswordMade:
-    """Give somebody another password. Their sessions end."""
-    return PasswordMade(password=people.set_password(person, new.password, by=caller.name))
+def set_password(people: ManagedPeople, caller: Admin, person: Person, new: NewPassword) -> PasswordMade:
+    """Change the password of a person. Their sessions end."""
+    return PasswordMade(password=people.change_password(person, new.password, by=caller.name))
 
 
 @router.delete("/people/{person}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
-def remove_person(people: Register, caller: Admin, person: Person) -> None:
-    """Remove somebody. Their sessions end. The last admin stays."""
+def remove_person(people: ManagedPeople, caller: Admin, person: Person) -> None:
+    """Remove a person. Their sessions end. The last admin stays."""
     people.remove(person, by=caller.name)
 
 
 @router.get("/tokens", responses=documented(401, 403, 422, 503))
-def list_tokens(people: Register, access: Entrance, _caller: Admin, paging: Paged) -> TokenList:
+def list_tokens(people: ManagedPeople, access: Access, _caller: Admin, paging: Paged) -> TokenList:
     """The tokens of programs, without their secrets, newest first, a page at a time; those that have expired too."""
-    found, more = paging.part(people.look().tokens.values(), lambda token: newest(token.added_at, token.id))
+    found, more = paging.part(people.directory().tokens.values(), lambda token: newest(token.added_at, token.id))
     used = access.tokens_used()
     return TokenList(tokens=[TokenView.of(token, used.get(token.id)) for token in found], next=more)
 
 
 @router.post("/tokens", status_code=201, responses=documented(401, 403, 422, 503))
-def add_token(people: Register, caller: Admin, new: NewToken) -> TokenMade:
+def add_token(people: ManagedPeople, caller: Admin, new: NewToken) -> TokenMade:
     """Make a token. Its secret is told in this answer alone."""
     token, secret = people.add_token(new.name, new.role, new.days, by=caller.name)
     return TokenMade(**TokenView.of(token).model_dump(), secret=secret)
 
 
 @router.delete("/tokens/{token_id}", status_code=204, responses=documented(401, 403, 404, 422, 503))
-def revoke_token(people: Register, caller: Admin, token_id: TokenId) -> None:
-    """Make a token worthless, at once."""
+def revoke_token(people: ManagedPeople, caller: Admin, token_id: TokenId) -> None:
+    """Revoke a token, at once."""
     people.revoke_token(token_id, by=caller.name)
 
 
@@ -206,9 +209,9 @@ def search_audit(
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> AuditPage:
-    """Who did what, the newest first, a page at a time.
+    """The audit log, newest first, a page at a time.
 
-    A page may hold fewer than `limit`, even none, and still have a `next`: a request looks at 500 entries at most.
+    A page may hold fewer than `limit`, even none, and still have a `next`: a request reads 500 entries at most.
     """
     return search.page(audit, before, limit)
 

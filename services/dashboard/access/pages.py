@@ -1,4 +1,4 @@
-"""The pages of admins: people and tokens, and the audit log."""
+"""The pages for admins: people and tokens, and the audit log."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from services.dashboard.access.audit import Audited
-from services.dashboard.access.endpoints import Before, Person, Register, TokenId
+from services.dashboard.access.endpoints import Before, ManagedPeople, Person, TokenId
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.schemas import LONGEST_DAYS
 from services.dashboard.access.search import Search, csv_of
-from services.dashboard.access.service import Access
-from services.dashboard.store.connection import AWAY
+from services.dashboard.access.service import AccessService
+from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Admin, at_least
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
@@ -24,10 +24,10 @@ from services.dashboard.web.templating import Clock, show
 
 PAGE: Final = 50
 ACTIONS: Final = ("frame", "label", "model", "parked", "person", "session", "threshold", "token", "training")
-"""Nouns that the search offers."""
+"""First words of the actions that the search offers."""
 MAY: Final = {
-    Role.VIEWER: "looks at everything",
-    Role.OPERATOR: "and marks wrong verdicts, asks for heatmaps",
+    Role.VIEWER: "sees everything",
+    Role.OPERATOR: "and marks wrong verdicts, requests heatmaps",
     Role.ENGINEER: "and labels, trains, compares, promotes, rolls back, replays",
     Role.ADMIN: "and discards, manages people and tokens",
 }
@@ -37,67 +37,62 @@ PasswordField = Annotated[str, Form(max_length=512)]
 
 
 @router.get("/people")
-def show_people(request: Request, people: Register, _caller: Admin) -> HTMLResponse:
-    """Who may come in."""
+def show_people(request: Request, people: ManagedPeople, _caller: Admin) -> HTMLResponse:
     return _show(request, people)
 
 
 @router.post("/people")
 def add_person(
     request: Request,
-    people: Register,
+    people: ManagedPeople,
     caller: Admin,
     *,
     name: Annotated[PersonName, Form()],
     role: Annotated[Role, Form()],
     password: PasswordField = "",
 ) -> Response:
-    """Add somebody."""
     try:
-        _, made = people.add(name, role, password or None, by=caller.name)
+        _, generated = people.add(name, role, password or None, by=caller.name)
     except Problem as problem:
         return _show(request, people, problem=problem)
-    return _show(request, people, secret=("Password", name, made)) if made else _again()
+    return _show(request, people, secret=("Password", name, generated)) if generated else _show_again()
 
 
 @router.post("/people/{person}/role")
-def give_role(
-    request: Request, people: Register, caller: Admin, person: Person, role: Annotated[Role, Form()]
+def change_role(
+    request: Request, people: ManagedPeople, caller: Admin, person: Person, role: Annotated[Role, Form()]
 ) -> Response:
-    """Give somebody another role."""
     try:
-        people.give_role(person, role, by=caller.name)
+        people.change_role(person, role, by=caller.name)
     except Problem as problem:
         return _show(request, people, problem=problem)
-    return _again()
+    return _show_again()
 
 
 @router.post("/people/{person}/password")
-def set_password(
-    request: Request, people: Register, caller: Admin, person: Person, password: PasswordField = ""
+def change_password(
+    request: Request, people: ManagedPeople, caller: Admin, person: Person, password: PasswordField = ""
 ) -> Response:
-    """Give somebody another password."""
     try:
-        made = people.set_password(person, password or None, by=caller.name)
+        generated = people.change_password(person, password or None, by=caller.name)
     except Problem as problem:
         return _show(request, people, problem=problem)
-    return _show(request, people, secret=("Password", person, made)) if made else _again()
+    return _show(request, people, secret=("Password", person, generated)) if generated else _show_again()
 
 
 @router.post("/people/{person}/remove")
-def remove_person(request: Request, people: Register, caller: Admin, person: Person) -> Response:
-    """Remove somebody."""
+def remove_person(request: Request, people: ManagedPeople, caller: Admin, person: Person) -> Response:
     try:
         people.remove(person, by=caller.name)
     except Problem as problem:
         return _show(request, people, problem=problem)
-    return _again()
+    return _show_again()
 
 
 @router.post("/tokens")
 def add_token(
     request: Request,
-    people: Register,
+    people: ManagedPeople,
     caller: Admin,
     *,
     name: Annotated[PersonName, Form()],
@@ -113,15 +108,13 @@ def add_token(
 
 
 @router.post("/tokens/{token_id}/revoke")
-def revoke_token(people: Register, caller: Admin, token_id: TokenId) -> Response:
-    """Make a token worthless."""
+def revoke_token(people: ManagedPeople, caller: Admin, token_id: TokenId) -> Response:
     people.revoke_token(token_id, by=caller.name)
-    return _again()
+    return _show_again()
 
 
 @router.get("/audit", dependencies=[at_least(Role.ADMIN)])
 def show_audit(request: Request, audit: Audited, fields: Fields, before: Before = None) -> HTMLResponse:
-    """Who did what."""
     context: dict[str, Any] = {"fields": fields, "actions": ACTIONS}
     try:
         found = _search(fields, service_of(request, Clock)).page(audit, before, PAGE)
@@ -134,7 +127,7 @@ def show_audit(request: Request, audit: Audited, fields: Fields, before: Before 
 
 @router.get("/audit/table.csv", dependencies=[at_least(Role.ADMIN)])
 def get_audit_table(request: Request, audit: Audited, fields: Fields) -> StreamingResponse:
-    """What the page shows, all of it, as CSV."""
+    """Return all entries that the search finds, as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     entries = _search(fields, service_of(request, Clock)).entries(audit)
     return StreamingResponse(csv_of(entries), media_type="text/csv; charset=utf-8", headers=headers)
@@ -147,9 +140,17 @@ def _search(fields: FormFields, clock: Clock) -> Search:
 
 
 def _show(
-    request: Request, people: Register, *, problem: Problem | None = None, secret: tuple[str, str, str] | None = None
+    request: Request,
+    people: ManagedPeople,
+    *,
+    problem: Problem | None = None,
+    secret: tuple[str, str, str] | None = None,
 ) -> HTMLResponse:
-    directory = people.look()
+    directory = people.directory()
+    try:
+        used = service_of(request, AccessService).tokens_used()
+    except AWAY:  # then the page shows no times
+        used = {}
     shown = show(
         request,
         "people.html",
@@ -157,7 +158,7 @@ def _show(
         people=sorted(directory.people.values(), key=lambda each: each.name),
         tokens=sorted(directory.tokens.values(), key=lambda each: each.added_at, reverse=True),
         may=MAY,
-        used=_used(request),
+        used=used,
         longest_days=LONGEST_DAYS,
         now=datetime.now(UTC),
         problem=problem.details if problem else None,
@@ -168,13 +169,5 @@ def _show(
     return shown
 
 
-def _used(request: Request) -> dict[str, datetime]:
-    """When each token was used last; while Redis is away, nothing is known."""
-    try:
-        return service_of(request, Access).tokens_used()
-    except AWAY:
-        return {}
-
-
-def _again() -> RedirectResponse:
+def _show_again() -> RedirectResponse:
     return RedirectResponse("/people", status_code=303)

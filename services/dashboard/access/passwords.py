@@ -1,4 +1,4 @@
-"""Passwords: which will do, and how they are kept (NIST SP 800-63B: length and a blocklist, nothing of composition)."""
+"""Which passwords are accepted, and how they are hashed (NIST SP 800-63B: a minimum length and a strength estimate)."""
 
 from __future__ import annotations
 
@@ -13,61 +13,60 @@ from zxcvbn import zxcvbn
 
 SHORTEST: Final = 12
 LONGEST: Final = 128
-EASY_LOG10: Final = 8.0
-"""A password that takes fewer guesses than ten to this is on every list, or a name with a number behind it."""
-LOOKED_AT: Final = 72
-"""Characters that are searched for words; the search takes longer than linear time."""
+WEAK_LOG10: Final = 8.0
+"""A password that zxcvbn guesses with fewer than ten to this many guesses is refused."""
+ESTIMATED_LENGTH: Final = 72
+"""Characters that zxcvbn sees; its time grows faster than the length."""
 HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""Argon2id as OWASP recommends it: 19 MiB, 40 ms; two at once fit into any container."""
+"""Argon2id as OWASP recommends it: 19 MiB, 40 ms."""
 
 
 class UnfitPassword(ValueError):
-    """A password that will not do; the message says why, and never repeats it."""
+    """A password that is not accepted; the message says why, and never repeats it."""
 
 
 def check(password: str, *names: str) -> None:
-    """Whether a password will do.
-
-    Args:
-        password: as it was given.
-        names: of the person and the like: a password must not be made of them.
+    """Check that a password is accepted; it must not be made of `names`, such as the person's.
 
     Raises:
         UnfitPassword: it is too short, too long, or easily guessed.
     """
-    length = len(_normal(password))
-    if not SHORTEST <= length <= LONGEST:
+    password = _normalized(password)
+    if not SHORTEST <= len(password) <= LONGEST:
         raise UnfitPassword(f"a password has {SHORTEST} to {LONGEST} characters: a few words are easy to remember")
-    found = zxcvbn(_normal(password)[:LOOKED_AT], user_inputs=["seamline", *names])
-    if found["guesses_log10"] < EASY_LOG10:
+    found = zxcvbn(password[:ESTIMATED_LENGTH], user_inputs=["seamline", *names])
+    if found["guesses_log10"] < WEAK_LOG10:
         raise UnfitPassword("this password is easily guessed: take a few words that have nothing to do with each other")
 
 
 def hashed(password: str) -> str:
-    """What is kept of a password."""
-    return HASHER.hash(_normal(password))
+    """Return the Argon2 hash of a password."""
+    return HASHER.hash(_normalized(password))
 
 
-def matches(kept: str | None, password: str) -> bool:
-    """Whether a password is the one that is kept. Takes as long when nothing is kept: nobody learns who exists."""
+def matches(stored: str | None, password: str) -> bool:
+    """Return whether a password has the hash `stored`.
+
+    It takes as long if there is no hash, so that the time does not tell which people exist.
+    """
     try:
-        right = HASHER.verify(kept or _of_nobody(), _normal(password))
+        right = HASHER.verify(stored or _hash_of_no_person(), _normalized(password))
     except (VerificationError, InvalidHashError):
         return False
-    return right and kept is not None
+    return right and stored is not None
 
 
 def generated() -> str:
-    """A password that nobody guesses: 120 bits, in groups that can be read out."""
+    """Return a random password of 120 bits, in groups of four letters."""
     letters = "abcdefghjkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(6))
 
 
 @cache
-def _of_nobody() -> str:
+def _hash_of_no_person() -> str:
     return HASHER.hash(secrets.token_urlsafe())
 
 
-def _normal(password: str) -> str:
-    """The same text however a keyboard composes its accents."""
+def _normalized(password: str) -> str:
+    """Return the same text for every keyboard: accents can be composed in several ways."""
     return unicodedata.normalize("NFKC", password)

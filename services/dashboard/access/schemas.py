@@ -1,4 +1,4 @@
-"""What the API says about people, tokens, sessions and the audit log."""
+"""Schemas of people, tokens, sessions and the audit log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from services.dashboard.web.paging import Next
 from services.dashboard.web.roles import Caller, Role
 
 Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-"""As it was typed. Whether it will do is looked at apart, and said in words."""
+"""As it was typed; whether it is accepted is checked later, with a better message."""
 LONGEST_DAYS: Final = 366
-"""Of a token: what is still needed after a year gets another one."""
+"""Of a token."""
 EXAMPLE = "four unrelated words here"
 
 
 class Login(BaseModel):
-    """Who wants to come in."""
+    """A name and a password."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"name": "eva", "password": EXAMPLE}}, hide_input_in_errors=True
@@ -33,47 +33,45 @@ class Login(BaseModel):
 
 
 class SessionView(BaseModel):
-    """Who asks, and what they may do."""
+    """The caller and their role."""
 
     name: str = Field(examples=["eva"])
     role: Role
-    kind: Literal["person", "token", "local"] = Field(description="local: this machine, where nobody logs in")
+    kind: Literal["person", "token", "local"] = Field(description="local: this machine, without login")
 
     @classmethod
     def of(cls, caller: Caller) -> Self:
-        """The caller as the API shows it."""
         return cls(name=caller.name, role=caller.role, kind=caller.kind)
 
 
 class OwnSession(BaseModel):
-    """A session of one's own."""
+    """A session of the caller."""
 
-    id: str = Field(description="to end it; it opens nothing", examples=["0f3a9c1d2b4e5f60"])
-    current: bool = Field(description="the one that asks")
+    id: str = Field(description="to end it; it gives no access", examples=["0f3a9c1d2b4e5f60"])
+    current: bool = Field(description="the session of this request")
     begun_at: datetime
     seen_at: datetime = Field(description="when it was used last")
     address: str = Field(examples=["192.168.1.20"])
-    browser: str = Field(description="as it calls itself", examples=["Mozilla/5.0 (X11; Linux x86_64) …"])
+    browser: str = Field(description="its user agent", examples=["Mozilla/5.0 (X11; Linux x86_64) …"])
 
     @classmethod
     def of(cls, found: OpenSession, caller: Caller) -> Self:
-        """A session as the API shows it."""
         details = found.session.model_dump(include={"begun_at", "address", "browser"})
         return cls(id=found.id, current=found.digest == caller.session, seen_at=found.seen_at, **details)
 
 
 class OwnSessions(BaseModel):
-    """One's own sessions, the one used last first."""
+    """The caller's own sessions, the one used last first."""
 
     sessions: list[OwnSession]
 
 
 class PasswordChange(BaseModel):
-    """Another password of one's own."""
+    """Another password of the caller."""
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"current": EXAMPLE, "new": "other words nobody guesses"}},
+        json_schema_extra={"example": {"current": EXAMPLE, "new": "other words that are hard to guess"}},
         hide_input_in_errors=True,
     )
 
@@ -82,7 +80,7 @@ class PasswordChange(BaseModel):
 
 
 class PersonView(BaseModel):
-    """Somebody who may log in."""
+    """A person who may log in."""
 
     name: str = Field(examples=["eva"])
     role: Role
@@ -92,19 +90,18 @@ class PersonView(BaseModel):
 
     @classmethod
     def of(cls, person: Person) -> Self:
-        """A person as the API shows them."""
         return cls.model_validate(person, from_attributes=True)
 
 
 class PersonList(BaseModel):
-    """Everybody who may log in, by name."""
+    """The people who may log in, by name."""
 
     people: list[PersonView]
     next: Next
 
 
 class NewPerson(BaseModel):
-    """Somebody to be added."""
+    """A person to be added."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"name": "eva", "role": "engineer"}}, hide_input_in_errors=True
@@ -112,19 +109,19 @@ class NewPerson(BaseModel):
 
     name: PersonName
     role: Role
-    password: Password | None = Field(None, description="left out: one is made, and told in the answer")
+    password: Password | None = Field(None, description="left out: one is generated, and returned")
 
 
 class PersonMade(PersonView):
-    """Somebody who was added."""
+    """A person who was added."""
 
     password: str | None = Field(
-        description="that was made, told this once; null: the one that was given", examples=["kx7p-3mwq-t9ed-vb2n"]
+        description="generated, and returned this once; null: the one of the request", examples=["kx7p-3mwq-t9ed-vb2n"]
     )
 
 
 class NewRole(BaseModel):
-    """What a person may do from now on."""
+    """Another role of a person."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"role": "operator"}})
 
@@ -132,18 +129,18 @@ class NewRole(BaseModel):
 
 
 class NewPassword(BaseModel):
-    """With what a person logs in from now on."""
+    """Another password of a person."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {}}, hide_input_in_errors=True)
 
-    password: Password | None = Field(None, description="left out: one is made, and told in the answer")
+    password: Password | None = Field(None, description="left out: one is generated, and returned")
 
 
 class PasswordMade(BaseModel):
-    """What came of it."""
+    """The password of a person was changed."""
 
     password: str | None = Field(
-        description="that was made, told this once; null: the one that was given", examples=["kx7p-3mwq-t9ed-vb2n"]
+        description="generated, and returned this once; null: the one of the request", examples=["kx7p-3mwq-t9ed-vb2n"]
     )
 
 
@@ -156,16 +153,15 @@ class TokenView(BaseModel):
     expires_at: datetime
     added_by: str = Field(examples=["admin"])
     added_at: datetime
-    used_at: datetime | None = Field(None, description="last, within a minute; null: not that is known")
+    used_at: datetime | None = Field(None, description="when it was used last, within a minute; null: no use is known")
 
     @classmethod
     def of(cls, token: Token, used_at: datetime | None = None) -> Self:
-        """A token as the API shows it."""
         return cls.model_validate(token, from_attributes=True).model_copy(update={"used_at": used_at})
 
 
 class TokenList(BaseModel):
-    """The tokens that were not revoked, the newest first."""
+    """The tokens that are not revoked, newest first."""
 
     tokens: list[TokenView]
     next: Next
@@ -186,7 +182,9 @@ class NewToken(BaseModel):
 class TokenMade(TokenView):
     """A token that was made."""
 
-    secret: str = Field(description="told this once; send it as `Authorization: Bearer …`", examples=["seamline_Zk3…"])
+    secret: str = Field(
+        description="returned this once; send it as `Authorization: Bearer …`", examples=["seamline_Zk3…"]
+    )
 
 
 class AuditPage(BaseModel):

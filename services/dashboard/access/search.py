@@ -1,4 +1,4 @@
-"""Searching the audit log, from the newest day back."""
+"""Search the audit log, from the newest day backwards."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from services.dashboard.web.problems import Problem
 
 USUAL: Final = timedelta(days=31)
 LONGEST: Final = timedelta(days=400)
-MOST_LOOKED_AT: Final = 500
-"""Entries for one page: each is an object to be read."""
+MOST_READ: Final = 500
+"""Entries that are read for one page: each is an object in storage."""
 COLUMNS: Final = ("at", "by", "action", "subject", "details", "failed", "id")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""With these a spreadsheet begins a formula; text that somebody typed must never become one."""
+"""First characters of formulas in spreadsheets: text that a person typed must not become one."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """Which entries are wanted."""
+    """A filter of the audit log; None accepts every entry."""
 
     first: datetime
     last: datetime
@@ -38,10 +38,10 @@ class Search:
     def over(
         cls, first: datetime | None, last: datetime | None, *, by: str | None, action: str | None, text: str | None
     ) -> Self:
-        """A search of a time; empty fields ask for anything.
+        """Return the search over a time, by default the last 31 days; empty fields accept every entry.
 
         Raises:
-            Problem: 422: the time is none, or longer than `LONGEST`.
+            Problem: 422: the time is empty, or longer than `LONGEST`.
         """
         last = last or datetime.now(UTC) + timedelta(minutes=1)
         first = first or last - USUAL
@@ -51,53 +51,45 @@ class Search:
             first.astimezone(UTC), last.astimezone(UTC), by or None, action or None, (text or "").lower() or None
         )
 
-    def wants(self, entry: AuditEntry) -> bool:
-        """Whether an entry fits."""
+    def matches(self, entry: AuditEntry) -> bool:
+        details = json.dumps(entry.details, ensure_ascii=False)
         return (
             self.first <= entry.at < self.last
             and self.by in (None, entry.by)
             and (self.action is None or entry.action == self.action or entry.action.startswith(f"{self.action}."))
-            and (self.text is None or self.text in _text_of(entry))
+            and (self.text is None or self.text in f"{entry.subject} {details} {entry.failed or ''}".lower())
         )
 
     def page(self, audit: Audit, before: str | None, limit: int) -> AuditPage:
-        """The newest entries that fit and are older than ``before``."""
+        """Return the newest matching entries that are older than ``before``."""
         found: list[AuditEntry] = []
         last_id: str | None = None
-        looked_at = 0
-        for entry in islice(audit.newest(self.first, self.last, before), MOST_LOOKED_AT):
-            looked_at += 1
+        read = 0
+        for entry in islice(audit.newest(self.first, self.last, before), MOST_READ):
+            read += 1
             last_id = entry.id
-            if self.wants(entry):
+            if self.matches(entry):
                 found.append(entry)
                 if len(found) == limit:
                     break
-        more = len(found) == limit or looked_at == MOST_LOOKED_AT
+        more = len(found) == limit or read == MOST_READ
         return AuditPage(entries=found, next=last_id if more else None)
 
     def entries(self, audit: Audit) -> Iterator[AuditEntry]:
-        """All that fit, newest first."""
-        return filter(self.wants, audit.newest(self.first, self.last, None))
+        """Return all matching entries, newest first."""
+        return filter(self.matches, audit.newest(self.first, self.last, None))
 
 
 def csv_of(entries: Iterable[AuditEntry]) -> Iterator[str]:
-    """A table, line by line."""
-    yield _line(COLUMNS)
+    """Yield a table of entries, line by line."""
+
+    def line_of(cells: Iterable[str]) -> str:
+        line = io.StringIO()
+        csv.writer(line).writerow(f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells)
+        return line.getvalue()
+
+    yield line_of(COLUMNS)
     for entry in entries:
-        told = entry.model_dump(mode="json")
-        told["details"] = json.dumps(told["details"], ensure_ascii=False) if told["details"] else ""
-        yield _line([_harmless(str(told[column] or "")) for column in COLUMNS])
-
-
-def _line(cells: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
-
-
-def _text_of(entry: AuditEntry) -> str:
-    return f"{entry.subject} {json.dumps(entry.details, ensure_ascii=False)} {entry.failed or ''}".lower()
+        fields = entry.model_dump(mode="json")
+        fields["details"] = json.dumps(fields["details"], ensure_ascii=False) if fields["details"] else ""
+        yield line_of(str(fields[column] or "") for column in COLUMNS)

@@ -1,4 +1,4 @@
-"""The pages of logging in, and of one's own account."""
+"""The pages for logging in, and for the caller's own account."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from services.dashboard.access.endpoints import Entrance, OwnSessionId, give_cookies, log_in_with, origin_of
-from services.dashboard.access.queues import KNOWN
+from services.dashboard.access.endpoints import Access, OwnSessionId, give_cookies, log_in_with, origin_of
+from services.dashboard.access.password_queue import KNOWN_BROWSERS
 from services.dashboard.access.schemas import OwnSession
-from services.dashboard.access.service import Access
-from services.dashboard.store.connection import AWAY
+from services.dashboard.access.service import AccessService
+from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Viewer, anyone
 from services.dashboard.web.cookies import drop_session
 from services.dashboard.web.guard import MOST_BYTES
@@ -22,16 +22,15 @@ from services.dashboard.web.roles import Caller
 from services.dashboard.web.templating import show
 
 router = APIRouter(include_in_schema=False)
-Next = Annotated[str, Query(max_length=2000, description="where to go then")]
+Next = Annotated[str, Query(max_length=2000, description="the page to show then")]
 Typed = Annotated[str, Form(max_length=512)]
 
 
 @router.get("/login", dependencies=[anyone()])
-def show_login(request: Request, access: Entrance, *, next: Next = "/") -> Response:
-    """The way in."""
+def show_login(request: Request, access: Access, *, next: Next = "/") -> Response:
     if not access.login:
-        return RedirectResponse(_of_ours(next), status_code=303)
-    return show(request, "login.html", "login", next=_of_ours(next))
+        return RedirectResponse(_own_path(next), status_code=303)
+    return show(request, "login.html", "login", next=_own_path(next))
 
 
 @router.post("/login", dependencies=[anyone()], max_body_size=MOST_BYTES)
@@ -42,22 +41,22 @@ async def log_in(
     password: Typed = "",
     next: Annotated[str, Form(max_length=2000)] = "/",
 ) -> Response:
-    """Log in, then go where one wanted to."""
+    """Log in, then show the page that was requested before."""
     try:
         logged_in = await log_in_with(request, name, password)
     except Problem as problem:
-        shown = show(request, "login.html", "login", next=_of_ours(next), name=name[:100], problem=problem.details)
+        shown = show(request, "login.html", "login", next=_own_path(next), name=name[:100], problem=problem.details)
         shown.status_code = problem.details.status
         shown.headers.update(problem.headers or {})
         return shown
-    answer = RedirectResponse(_of_ours(next), status_code=303)
+    answer = RedirectResponse(_own_path(next), status_code=303)
     give_cookies(answer, request, logged_in)
     return answer
 
 
 @router.post("/logout")
-def log_out(access: Entrance, caller: Viewer) -> RedirectResponse:
-    """Log out, and show the way in."""
+def log_out(access: Access, caller: Viewer) -> RedirectResponse:
+    """Log out, and show the page for logging in."""
     access.log_out(caller)
     answer = RedirectResponse("/login", status_code=303)
     drop_session(answer)
@@ -65,33 +64,33 @@ def log_out(access: Entrance, caller: Viewer) -> RedirectResponse:
 
 
 @router.get("/account")
-def show_account(request: Request, access: Entrance, caller: Viewer) -> HTMLResponse:
-    """Who I am, my password, and where I am logged in."""
+def show_account(request: Request, access: Access, caller: Viewer) -> HTMLResponse:
+    """Show the caller's name and role, the form of the password, and the open sessions."""
     return _show_account(request, access, caller)
 
 
 @router.post("/account/sessions/end")
-def end_other_sessions(access: Entrance, caller: Viewer) -> RedirectResponse:
-    """Log me out wherever else I am logged in."""
+def end_other_sessions(access: Access, caller: Viewer) -> RedirectResponse:
+    """End the caller's own sessions, except the one of this request."""
     access.end_other_sessions(caller)
     return RedirectResponse("/account#sessions", status_code=303)
 
 
 @router.post("/account/sessions/{session_id}/end")
-def end_session(access: Entrance, caller: Viewer, session_id: OwnSessionId) -> RedirectResponse:
-    """End one of my sessions."""
+def end_session(access: Access, caller: Viewer, session_id: OwnSessionId) -> RedirectResponse:
+    """End one of the caller's own sessions."""
     access.end_session(caller, session_id)
     return RedirectResponse("/account#sessions", status_code=303)
 
 
 @router.post("/account")
 async def change_password(
-    request: Request, access: Entrance, caller: Viewer, *, current: Typed, new: Typed, again: Typed
+    request: Request, access: Access, caller: Viewer, *, current: Typed, new: Typed, again: Typed
 ) -> Response:
-    """Change my own password."""
+    """Change the caller's own password."""
     try:
-        _check_typing(new, again)
-        logged_in = await KNOWN.run(partial(access.change_password, caller, current, new, *origin_of(request)))
+        _check_same(new, again)
+        logged_in = await KNOWN_BROWSERS.run(partial(access.change_password, caller, current, new, *origin_of(request)))
     except Problem as problem:
         shown = await run_in_threadpool(_show_account, request, access, caller, problem=problem.details)
         shown.status_code = problem.details.status
@@ -101,7 +100,7 @@ async def change_password(
     return answer
 
 
-def _show_account(request: Request, access: Access, caller: Caller, **context: Any) -> HTMLResponse:
+def _show_account(request: Request, access: AccessService, caller: Caller, **context: Any) -> HTMLResponse:
     try:
         sessions = [OwnSession.of(each, caller) for each in access.sessions(caller)]
     except AWAY:
@@ -109,12 +108,12 @@ def _show_account(request: Request, access: Access, caller: Caller, **context: A
     return show(request, "account.html", "account", sessions=sessions, **context)
 
 
-def _check_typing(new: str, again: str) -> None:
+def _check_same(new: str, again: str) -> None:
     if new != again:
         raise Problem(422, "the new password was typed in two ways: type it again")
 
 
-def _of_ours(path: str) -> str:
-    """A path of this dashboard; the first page, if it would lead anywhere else."""
+def _own_path(path: str) -> str:
+    """Return a path of this dashboard; the first page if `path` leads to another site."""
     leads_away = path.startswith(("//", "/\\")) or not path.startswith("/") or not path.isprintable()
     return "/" if leads_away or path.startswith(("/login", "/logout")) else path

@@ -1,4 +1,4 @@
-"""Sessions of people who have logged in, in Redis: who loses them has to log in again, and nothing more."""
+"""Sessions of people who have logged in, in Redis: if they are lost, people have to log in again."""
 
 from __future__ import annotations
 
@@ -15,148 +15,138 @@ from pydantic import AwareDatetime, BaseModel
 from redis import Redis
 
 from services.dashboard.access.directory import Person
-from services.dashboard.store.connection import AWAY, read_hash
+from services.dashboard.store.connection import read_hash
+from services.dashboard.store.errors import AWAY
 from services.dashboard.store.keys import Keys
 
-REMEMBERED_SECONDS: Final = 300.0
-"""For so long a session that was found here still holds while Redis is away."""
-MOST_REMEMBERED: Final = 10_000
+CACHED_SECONDS: Final = 300.0
+"""For so long a cached session is valid while Redis is away."""
+MOST_CACHED: Final = 10_000
 BROWSER_LENGTH: Final = 200
-NOTED_EVERY: Final = 60.0
-"""Seconds."""
+USE_NOTED_SECONDS: Final = 60.0
+"""Between two notes of the use of a token."""
 
 
-class Session(BaseModel):
-    """A login that still holds."""
+class LoginSession(BaseModel):
+    """A session as it is stored."""
 
     person: str
     epoch: str
-    """The person's, when it began."""
+    """Epoch of the person when the session began."""
     until: AwareDatetime
-    """However busy it is."""
+    """When it ends, even if it is in use."""
     begun_at: AwareDatetime
     address: str = ""
     browser: str = ""
-    """As it calls itself."""
+    """Its user agent."""
 
 
 @dataclass(frozen=True)
 class OpenSession:
-    """A session as its person sees it."""
+    """A session in the list that its person sees."""
 
     digest: str
-    session: Session
+    session: LoginSession
     seen_at: datetime
 
     @property
     def id(self) -> str:
-        """A name for it that opens nothing."""
+        """Return a name of the session that gives no access to it."""
         return self.digest[:16]
 
 
 class Sessions:
-    """Sessions by the digest of their id; only the browser has the id."""
+    """The sessions by the digest of their id; only the browser has the id."""
 
     def __init__(self, redis: Redis, keys: Keys, *, idle: timedelta, longest: timedelta) -> None:
+        """A session ends after ``idle`` without use, and after ``longest`` in any case."""
         self._redis = redis
         self._keys = keys
         self._idle = idle
-        self._longest = longest
-        self._remembered: OrderedDict[str, tuple[float, Session]] = OrderedDict()
-        """When each was found last (monotonic)."""
-        self._noted: dict[str, float] = {}
-        """When each token was noted last (monotonic)."""
-
-    @property
-    def longest(self) -> timedelta:
-        """After so long a session ends, however busy it is."""
-        return self._longest
+        self.longest = longest
+        self._cache: OrderedDict[str, tuple[float, LoginSession]] = OrderedDict()
+        """With the time of the monotonic clock at which each was found last."""
+        self._use_noted: dict[str, float] = {}
+        """Time of the monotonic clock at which the use of each token was noted last."""
 
     def begin(self, person: Person, address: str = "", browser: str = "") -> str:
-        """A new session; its id, which is told once."""
+        """Begin a session, and return its id, which is not stored."""
         session_id, now = token_urlsafe(32), datetime.now(UTC)
-        session = Session(
+        session = LoginSession(
             person=person.name,
             epoch=person.epoch,
-            until=now + self._longest,
+            until=now + self.longest,
             begun_at=now,
             address=address,
             browser=browser[:BROWSER_LENGTH],
         )
         digest = digest_of(session_id)
         pipeline = self._redis.pipeline()
-        pipeline.set(self._key(digest), session.model_dump_json(), ex=self._idle)
+        pipeline.set(self._keys.login(digest), session.model_dump_json(), ex=self._idle)
         pipeline.sadd(self._keys.logins(person.name), digest)
-        pipeline.expire(self._keys.logins(person.name), self._longest)
+        pipeline.expire(self._keys.logins(person.name), self.longest)
         pipeline.execute()
         return session_id
 
     def all_of(self, person: Person) -> list[OpenSession]:
-        """The sessions of a person that still hold, the one used last first."""
+        """Return the valid sessions of a person, the one used last first."""
         digests = sorted(cast("set[str]", self._redis.smembers(self._keys.logins(person.name))))
         pipeline = self._redis.pipeline(transaction=False)
         for digest in digests:
-            pipeline.get(self._key(digest))
-            pipeline.pttl(self._key(digest))
+            pipeline.get(self._keys.login(digest))
+            pipeline.pttl(self._keys.login(digest))
         answers, found, now = pipeline.execute(), [], datetime.now(UTC)
         for digest, text, left in zip(digests, answers[::2], answers[1::2], strict=True):
-            session = Session.model_validate_json(text) if text else None
+            session = LoginSession.model_validate_json(text) if text else None
             if session and session.epoch == person.epoch and session.until > now:
                 found.append(OpenSession(digest, session, now - self._idle + timedelta(milliseconds=left)))
             else:
                 self._redis.srem(self._keys.logins(person.name), digest)
         return sorted(found, key=lambda each: each.seen_at, reverse=True)
 
-    def note_used(self, token_id: str) -> None:
-        """Remember that a token was used; once a minute is enough."""
-        now = time.monotonic()
-        if now - self._noted.get(token_id, float("-inf")) < NOTED_EVERY:
-            return
-        self._noted[token_id] = now
-        with suppress(*AWAY):
-            self._redis.hset(self._keys.used, token_id, datetime.now(UTC).isoformat(timespec="seconds"))
+    def find(self, digest: str) -> LoginSession | None:
+        """Return a session, and extend it by the idle time; None if it has ended.
 
-    def used(self) -> dict[str, datetime]:
-        """When each token was used last."""
-        return {token: datetime.fromisoformat(at) for token, at in read_hash(self._redis, self._keys.used).items()}
-
-    def find(self, digest: str) -> Session | None:
-        """The session, which is kept for as long again as it may be idle.
-
-        While Redis is away, it is as this process found it within the last minutes.
+        While Redis is away, return a session that this process found within the last minutes.
         """
         try:
-            found = cast("str | None", self._redis.getex(self._key(digest), ex=self._idle))
+            found = cast("str | None", self._redis.getex(self._keys.login(digest), ex=self._idle))
         except AWAY:
-            session = self._recall(digest)
-            if session is None:
+            found_at, session = self._cache.get(digest, (0.0, None))
+            if session is None or time.monotonic() - found_at >= CACHED_SECONDS:
                 raise
         else:
-            session = Session.model_validate_json(found) if found else None
-            self._remember(digest, session)
+            session = LoginSession.model_validate_json(found) if found else None
+            self._cache_or_drop(digest, session)
         return session if session and session.until > datetime.now(UTC) else None
 
     def end(self, digest: str) -> None:
         """End a session."""
-        self._redis.delete(self._key(digest))
-        self._remember(digest, None)
+        self._redis.delete(self._keys.login(digest))
+        self._cache_or_drop(digest, None)
 
-    def _remember(self, digest: str, session: Session | None) -> None:
-        self._remembered.pop(digest, None)
+    def note_used(self, token_id: str) -> None:
+        """Store that a token was used, once a minute at most."""
+        now = time.monotonic()
+        if now - self._use_noted.get(token_id, float("-inf")) < USE_NOTED_SECONDS:
+            return
+        self._use_noted[token_id] = now
+        with suppress(*AWAY):
+            self._redis.hset(self._keys.used, token_id, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def tokens_used(self) -> dict[str, datetime]:
+        """Return when each token was used last."""
+        return {token: datetime.fromisoformat(at) for token, at in read_hash(self._redis, self._keys.used).items()}
+
+    def _cache_or_drop(self, digest: str, session: LoginSession | None) -> None:
+        self._cache.pop(digest, None)
         if session:
-            self._remembered[digest] = time.monotonic(), session
-        if len(self._remembered) > MOST_REMEMBERED:
+            self._cache[digest] = time.monotonic(), session
+        if len(self._cache) > MOST_CACHED:
             with suppress(KeyError):
-                self._remembered.popitem(last=False)
-
-    def _recall(self, digest: str) -> Session | None:
-        at, session = self._remembered.get(digest, (0.0, None))
-        return session if session and time.monotonic() - at < REMEMBERED_SECONDS else None
-
-    def _key(self, digest: str) -> str:
-        return self._keys.login(digest)
+                self._cache.popitem(last=False)
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret of many random bits: nobody can guess it from this."""
+    """Return the SHA-256 digest of a secret of many random bits, which can't be guessed from it."""
     return sha256(secret.encode()).hexdigest()

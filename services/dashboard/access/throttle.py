@@ -1,7 +1,8 @@
-"""Failed logins: after a few, each further one has to wait, twice as long each time, but never longer than minutes.
+"""Rate limit of failed logins: after a few, each further try has to wait, twice as long each time, up to five minutes.
 
-No name is locked for everybody: that would let anyone keep its owner out. Strangers are counted by name and address
-together, and by address, and a browser in which somebody has logged in before by itself (OWASP's device cookies).
+No name is locked: that would let an attacker keep its owner out. Tries from unknown browsers are counted by name and
+address together, and by address. Tries from a browser that a person has logged in with are counted by browser (the
+device cookies of OWASP).
 """
 
 from __future__ import annotations
@@ -23,82 +24,85 @@ from services.dashboard.web.problems import Problem
 FREE: Final = 5
 """Tries without waiting."""
 FREE_OF_ADDRESS: Final = 100
-"""The same, of an address, whatever the names: many people may be behind one."""
+"""The same for an address, with any names: many people may share an address."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
-FORGOTTEN_AFTER: Final = timedelta(hours=1)
+COUNTED_FOR: Final = timedelta(hours=1)
 DEVICE_LASTS: Final = timedelta(days=180)
 
 
 @dataclass(frozen=True)
-class Counter:
-    """What a try counts for."""
+class TryCounter:
+    """A counter of tries."""
 
-    who: str
+    name: str
     free: int = FREE
     """Tries without waiting."""
 
 
 class Throttle:
-    """Counts tries in Redis, so that every dashboard counts the same."""
+    """Counts tries in Redis, for all dashboards together."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
     def knows(self, name: str, device: str | None) -> bool:
-        """Whether somebody of that name has logged in with this browser."""
+        """Return whether a person of that name has logged in with this browser."""
         return device is not None and self._redis.get(self._keys.device(digest_of(device))) == name
 
-    def counters(self, name: str, device: str | None, address: str) -> list[Counter]:
-        """What a try to log in counts for: a browser that is known; else the name with the address, and the address."""
+    def counters(self, name: str, device: str | None, address: str) -> list[TryCounter]:
+        """Return the counters of a try to log in."""
         if device and self.knows(name, device):
-            return [Counter(f"device-{digest_of(device)}")]
-        place = network_of(address)
-        return [Counter(f"pair-{_hidden(f'{name} {place}')}"), Counter(f"address-{_hidden(place)}", FREE_OF_ADDRESS)]
+            return [TryCounter(f"device-{digest_of(device)}")]
+        network = network_of(address)
+        return [
+            TryCounter(f"pair-{_hashed(f'{name} {network}')}"),
+            TryCounter(f"address-{_hashed(network)}", FREE_OF_ADDRESS),
+        ]
 
-    def counter_of(self, name: str) -> list[Counter]:
-        """Under what the tries of somebody count who has logged in."""
-        return [Counter(f"own-{_hidden(name)}")]
+    def counters_after_login(self, name: str) -> list[TryCounter]:
+        """Return the counters of a try to change a password, by a person who has logged in."""
+        return [TryCounter(f"own-{_hashed(name)}")]
 
-    def admit(self, counters: Sequence[Counter]) -> None:
-        """Count a try before it is made, so that many at once count as many.
+    def admit(self, counters: Sequence[TryCounter]) -> None:
+        """Count a try before it is made, so that tries at the same time are all counted.
 
         Raises:
             Problem: 429: it is too early for another one.
         """
         for each in counters:
-            self._turn_away(self._keys.waiting(each.who))
+            self._refuse_while(self._keys.waiting(each.name))
         for each in counters:
-            failures, waiting = self._keys.failures(each.who), self._keys.waiting(each.who)
+            failures, waiting = self._keys.failures(each.name), self._keys.waiting(each.name)
             tries = self._redis.incr(failures)
-            self._redis.expire(failures, FORGOTTEN_AFTER)
+            self._redis.expire(failures, COUNTED_FOR)
             wait = wait_after(tries, each.free)
             if tries > each.free and not self._redis.set(waiting, "1", nx=True, ex=wait):
-                self._turn_away(waiting)
+                self._refuse_while(waiting)
 
-    def forgive(self, counters: Sequence[Counter]) -> None:
-        """Somebody has logged in: that try was none of the failures. What others at the address did stays."""
-        own, *others = (each.who for each in counters)
+    def forgive(self, counters: Sequence[TryCounter]) -> None:
+        """Take back a try that succeeded. Other tries from the address stay counted."""
+        own, *others = (each.name for each in counters)
         self._redis.delete(self._keys.failures(own), self._keys.waiting(own))
         for each in others:
             self._redis.decr(self._keys.failures(each))
 
     def remember(self, name: str) -> str:
-        """What the browser keeps, in which somebody has logged in."""
+        """Return a new device cookie for a browser that a person has logged in with."""
         device = token_urlsafe(24)
         self._redis.set(self._keys.device(digest_of(device)), name, ex=DEVICE_LASTS)
         return device
 
-    def _turn_away(self, waiting: str) -> None:
+    def _refuse_while(self, waiting: str) -> None:
         left = self._redis.ttl(waiting)
         if left >= 0:
             seconds = max(1, left)
-            words = f"too many failed logins: try again in {seconds} s"
-            raise Problem(429, words, headers={"Retry-After": str(seconds)})
+            detail = f"too many failed logins: try again in {seconds} s"
+            raise Problem(429, detail, headers={"Retry-After": str(seconds)})
 
 
 def network_of(address: str) -> str:
-    """The address as one party has it: of IPv6, the network of its first 64 bits."""
+    """Return an IPv4 address as it is, and the network of the first 64 bits of an IPv6 address."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -107,11 +111,11 @@ def network_of(address: str) -> str:
 
 
 def wait_after(tries: int, free: int = FREE) -> timedelta:
-    """How long to wait after so many tries."""
+    """Return how long to wait after this number of tries."""
     doubled = timedelta(seconds=2 ** min(max(0, tries - free), 20))
     return min(doubled, LONGEST_WAIT)
 
 
-def _hidden(text: str) -> str:
-    """A digest: people type passwords into the wrong field."""
+def _hashed(text: str) -> str:
+    """Return a digest of a name: people type passwords into the wrong field."""
     return sha256(text.encode()).hexdigest()

@@ -79,9 +79,9 @@ class ParkedMessages:
         Raises:
             MessagingError: the broker can't be asked.
         """
-        found = self._seen.look(PATIENCE)
+        found = self._seen.get(PATIENCE)
         if isinstance(found.error, TimeoutError) and found.value is None:
-            found = self._seen.look(patience)
+            found = self._seen.get(patience)
         if isinstance(found.error, TimeoutError) and found.value is not None:
             return found.value
         if isinstance(found.error, TimeoutError):
@@ -144,7 +144,7 @@ class ParkedMessages:
         try:
             yield
         finally:
-            self._seen.forget()
+            self._seen.invalidate()
             self._lock.release()
 
     def _look(self) -> ParkedList:

@@ -10,8 +10,8 @@ from ulid import ULID
 
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.projector import Projector
-from services.dashboard.store.connection import AWAY
-from services.dashboard.store.fail_fast import Reason
+from services.dashboard.store.connection import ReasonAway
+from services.dashboard.store.errors import AWAY
 from services.dashboard.web.problems import Problem
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, Publisher
@@ -22,7 +22,7 @@ CONFIRM_SECONDS: Final = 5.0
 class Commands:
     """Publishes commands; several threads may use it."""
 
-    def __init__(self, publisher: Publisher, projector: Projector, archive: Archive, *, redis_away: Reason) -> None:
+    def __init__(self, publisher: Publisher, projector: Projector, archive: Archive, *, redis_away: ReasonAway) -> None:
         """``redis_away``: why what is ordered could not be shown."""
         self._publisher = publisher
         self._projector = projector

@@ -19,7 +19,7 @@ from tenacity import RetryCallState
 
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.projector import FLEETING, Projector, UnwantedMessage
-from services.dashboard.store.connection import AWAY
+from services.dashboard.store.errors import AWAY
 from shared.health import Health
 from shared.messages import REASON_LENGTH, MalformedMessage, Message
 from shared.messaging.port import Broker, BrokerUnavailable, Delivery, Subscription

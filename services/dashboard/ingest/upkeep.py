@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.watermark import Watermark
-from services.dashboard.store.connection import AWAY
+from services.dashboard.store.errors import AWAY
 from shared.storage.port import ObjectStore, StorageError
 
 LOOK_SECONDS: Final = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from services.dashboard.store.fail_fast import Reason
+from services.dashboard.store.connection import ReasonAway
 from services.dashboard.store.refreshed import Refreshed
 from shared.messaging.port import Broker
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
@@ -20,7 +20,7 @@ OLDEST_SECONDS: Final = 10.0
 class ParkedFrames:
     """Asks the broker at most once a second, however many ask it, and never within a request."""
 
-    def __init__(self, broker: Broker, away: Reason) -> None:
+    def __init__(self, broker: Broker, away: ReasonAway) -> None:
         """``away``: why the broker counts as away; then nobody waits for it."""
         self._broker = broker
         self._away = away
@@ -28,7 +28,7 @@ class ParkedFrames:
 
     def __call__(self) -> int | None:
         """Frames that nobody could judge, and verdicts that could not be read; None while the broker is away."""
-        found = self._parked.look(0.0 if self._away() else PATIENCE)
+        found = self._parked.get(0.0 if self._away() else PATIENCE)
         waits_in_vain = isinstance(found.error, TimeoutError)
         if found.error and not waits_in_vain:
             return None

@@ -11,9 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.datastructures import Headers
 
-from services.dashboard.access.service import Access
+from services.dashboard.access.service import AccessService
 from services.dashboard.live.hub import Hub
-from services.dashboard.store.connection import AWAY
+from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Viewer, at_least
 from services.dashboard.web.problems import documented
 from services.dashboard.web.roles import Role
@@ -46,7 +46,7 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     `/api/workers`, `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and `/api/models/{recipe}/production`.
     After a break, connecting again is enough: the state comes first. The stream ends with the session or the token.
     """
-    hub, access = service_of(request, Hub), service_of(request, Access)
+    hub, access = service_of(request, Hub), service_of(request, AccessService)
     look_at = time.monotonic() + LOOK_SECONDS
     async for event in hub.stream():
         yield event
@@ -56,7 +56,7 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
             look_at = time.monotonic() + LOOK_SECONDS
 
 
-def _still_holds(access: Access, headers: Headers) -> bool:
+def _still_holds(access: AccessService, headers: Headers) -> bool:
     """Whether who listens would still be let in; nobody is sent away because something cannot be asked."""
     try:
         return access.identify(headers) is not None

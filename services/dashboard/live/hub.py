@@ -24,7 +24,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel
 from redis import Redis
 
-from services.dashboard.store.connection import AWAY
+from services.dashboard.store.errors import AWAY
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 from shared.messaging.port import MessagingError

@@ -1,4 +1,4 @@
-"""The last thing that each of several parties said, whatever the order in which it arrives."""
+"""Hashes in Redis that hold the latest value of each field, in whatever order the values arrive."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from services.dashboard.store.connection import read_hash
 
 
 class Latest:
-    """Hashes whose values are ``<when> <what>``; an older one never replaces a newer one.
+    """Hashes whose values are ``<time> <value>``; an older value never replaces a newer one.
 
-    A time that is ahead counts as now: a clock that ran ahead does not win over what comes later.
+    A time in the future counts as now, so that a clock that is ahead does not win over later values.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -23,11 +23,11 @@ class Latest:
         )
 
     def put(self, key: str, field: str, at: datetime, value: str) -> None:
-        """Keep a value, unless a later one is known."""
+        """Store a value unless a later one is stored."""
         when = min(at, datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
         self._script(keys=[key], args=[field, when, value])
 
     def all(self, key: str) -> dict[str, str]:
-        """The values by field, in the order of the fields."""
+        """Return the values by field, in the order of the fields."""
         entries = read_hash(self._redis, key)
         return {field: entries[field].partition(" ")[2] for field in sorted(entries)}

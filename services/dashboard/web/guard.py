@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.connection import AWAY
+from services.dashboard.store.errors import AWAY
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.roles import Caller
 from shared.storage.port import StorageError

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.dashboard.store.connection import AWAY
+from services.dashboard.store.errors import AWAY
 from shared.messaging.port import MessagingError
 from shared.storage.port import StorageError
 

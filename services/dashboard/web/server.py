@@ -26,7 +26,7 @@ from services.dashboard.web.connections import (
 )
 from services.dashboard.web.guard import AnswerHeaders
 from services.dashboard.web.problems import Answer, ProblemsAlone
-from shared.messaging.port import MessagingError
+from shared.errors import CannotStart
 
 GRACE_SECONDS: Final = 3
 """For requests under way, at the end."""
@@ -34,8 +34,8 @@ CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
 """After which a request that waits for a server that hangs is left behind."""
 
 
-class AddressTaken(MessagingError):
-    """Nothing can listen there."""
+class AddressTaken(CannotStart):
+    """The address of the settings can't be used."""
 
 
 class ServerEnded(RuntimeError):

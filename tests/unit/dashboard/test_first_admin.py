@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.dashboard.access import Audit, first
-from services.dashboard.access.first import await_first_admin
+from services.dashboard.access import Audit, first_admin
+from services.dashboard.access.first_admin import ensure_first_admin
 from services.dashboard.access.people import People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
@@ -45,14 +45,14 @@ def stop() -> Iterator[threading.Event]:
 
 
 def admins(store: Remote) -> set[str]:
-    return People(Register(store), Audit(store)).look().admins
+    return People(PeopleRepository(store), Audit(store)).directory().admins
 
 
 def test_the_first_admin_is_made_up_for_when_the_storage_is_back(
     store: Remote, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(first, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(first_admin, "RETRY_SECONDS", 0.02)
     store.away = True
-    await_first_admin(store, SETTINGS, stop)
+    ensure_first_admin(store, SETTINGS, stop)
     store.away = False
     soon(lambda: admins(store) == {"admin"})

@@ -53,17 +53,6 @@ def test_loopback_needs_no_login(host: str) -> None:
     assert not DashboardSettings(host=host).login
 
 
-def test_a_password_of_the_time_before_roles_is_refused_and_never_passed_over(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DASHBOARD_PASSWORD", "tell-nobody")
-    with pytest.raises(SystemExit):
-        read_settings(DashboardSettings)
-    message = capsys.readouterr().err
-    assert "DASHBOARD_LOGIN=true" in message
-    assert "tell-nobody" not in message
-
-
 def test_a_password_in_the_redis_address_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_settings(DashboardSettings, redis_url="redis://:tell-nobody@redis:6379/0")

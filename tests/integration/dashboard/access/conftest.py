@@ -11,8 +11,8 @@ import pytest
 from ulid import ULID
 
 from services.dashboard.access import Audit, Role
-from services.dashboard.access.people import FIRST, People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.people import FIRST_ADMIN, People
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
@@ -54,7 +54,7 @@ class House:
         """Somebody new, by name."""
         name = f"{role}-{str(ULID())[-10:].lower()}"
         order = {"name": name, "role": role.value, "password": PASSWORD}
-        assert self.browser(FIRST).post("/api/people", json=order).status_code == 201
+        assert self.browser(FIRST_ADMIN).post("/api/people", json=order).status_code == 201
         return name
 
     def someone(self, role: Role) -> httpx.Client:
@@ -66,7 +66,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     settings = embedded_settings(tmp_path_factory.mktemp("house"), login=True)
     broker, store = open_broker(settings), open_store(settings)
-    People(Register(store), Audit(store)).make_first(PASSWORD)
+    People(PeopleRepository(store), Audit(store)).make_first(PASSWORD)
     with ExitStack() as opened:
         client = opened.enter_context(open_dashboard(settings, broker))
         yield House(settings, broker, store, client.base_url, opened)

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from services.dashboard.__main__ import cli
 from services.dashboard.access import Audit, Role, passwords
 from services.dashboard.access.directory import TokenAdded
-from services.dashboard.access.first import NoAdmin, await_first_admin
-from services.dashboard.access.people import FIRST, People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.first_admin import NoAdmin, ensure_first_admin
+from services.dashboard.access.people import FIRST_ADMIN, People
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.web.problems import Problem
 from shared.storage import open_store
@@ -30,14 +30,14 @@ LINES = "/api/lines"
 
 @pytest.fixture
 def admin(house: House) -> httpx.Client:
-    return house.browser(FIRST)
+    return house.browser(FIRST_ADMIN)
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> People:
     """A register of its own."""
     store = open_store(embedded_settings(tmp_path))
-    return People(Register(store), Audit(store))
+    return People(PeopleRepository(store), Audit(store))
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -83,16 +83,16 @@ def test_the_last_admin_stays_one(people: People) -> None:
     people.add("ada", Role.ADMIN, None, by="tests")
     people.add("eva", Role.ENGINEER, None, by="tests")
     with pytest.raises(Problem, match="only admin"):
-        people.give_role("ada", Role.VIEWER, by="tests")
+        people.change_role("ada", Role.VIEWER, by="tests")
     with pytest.raises(Problem, match="only admin"):
         people.remove("ada", by="tests")
-    assert people.look().people["ada"].role is Role.ADMIN
+    assert people.directory().people["ada"].role is Role.ADMIN
 
 
 def test_two_admins_who_remove_each_other_at_once_leave_one(people: People) -> None:
     for name in ("ada", "eva"):
         people.add(name, Role.ADMIN, None, by="tests")
-    others = [People(Register(people._register._store), people._audit) for _ in range(2)]
+    others = [People(PeopleRepository(people._repository._store), people._audit) for _ in range(2)]
 
     def remove(which: int) -> bool:
         try:
@@ -104,15 +104,15 @@ def test_two_admins_who_remove_each_other_at_once_leave_one(people: People) -> N
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(remove, range(2)))
     assert sum(done) == 1
-    soon(lambda: len(people.look().admins) == 1)
+    soon(lambda: len(people.directory().admins) == 1)
 
 
 def test_of_many_changes_at_once_by_several_dashboards_none_is_lost(people: People) -> None:
-    several = [People(Register(people._register._store), people._audit) for _ in range(4)]
+    several = [People(PeopleRepository(people._repository._store), people._audit) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: several[n % 4].add_token(f"program-{n}", Role.VIEWER, 1, by="tests"), range(16)))
-    fresh = People(Register(people._register._store), people._audit)
-    assert {token.name for token in fresh.look().tokens.values()} == {f"program-{n}" for n in range(16)}
+    fresh = People(PeopleRepository(people._repository._store), people._audit)
+    assert {token.name for token in fresh.directory().tokens.values()} == {f"program-{n}" for n in range(16)}
 
 
 def test_a_token_opens_what_its_role_may_until_it_is_revoked(house: House, admin: httpx.Client) -> None:
@@ -136,8 +136,8 @@ def test_a_token_that_has_expired_or_was_never_made_opens_nothing(house: House) 
     over = TokenAdded(
         by="tests", at=now, id="token-over", name="over", role=Role.ADMIN, digest=digest_of("over"), expires_at=now
     )
-    Register(house.store).change(over)
-    soon(lambda: "token-over" in house.browser(FIRST).get("/api/tokens").text)
+    PeopleRepository(house.store).store(over)
+    soon(lambda: "token-over" in house.browser(FIRST_ADMIN).get("/api/tokens").text)
     for secret in ("over", "seamline_guessed", "", "ü"):
         headers = [(b"Authorization", f"Bearer {secret}".strip().encode())]
         assert house.stranger().get(LINES, headers=headers).status_code == 401
@@ -152,7 +152,7 @@ def test_everything_that_admins_do_is_in_the_audit_log(house: House, admin: http
     made = admin.post("/api/tokens", json={"name": "mias-script", "role": "viewer"}).json()
     admin.delete(f"/api/tokens/{made['id']}")
     entries = admin.get("/api/audit", params={"text": "mia", "limit": 100}).json()["entries"]
-    done = [entry["action"] for entry in reversed(entries) if entry["by"] == FIRST]
+    done = [entry["action"] for entry in reversed(entries) if entry["by"] == FIRST_ADMIN]
     people = ["person.add", "person.role", "person.password", "person.remove"]
     assert done == [*people, "token.add", "token.revoke"]
     assert entries[-2]["details"] == {"role": "operator", "before": "viewer"}
@@ -203,20 +203,20 @@ def test_the_page_tells_a_secret_once_and_what_went_wrong(house: House, admin: h
 def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
     settings = embedded_settings(tmp_path, login=True, first_admin_password=PASSWORD)
     store = open_store(settings)
-    await_first_admin(store, settings, Event())
-    known = People(Register(store), Audit(store)).look().people[FIRST]
+    ensure_first_admin(store, settings, Event())
+    known = People(PeopleRepository(store), Audit(store)).directory().people[FIRST_ADMIN]
     assert known.role is Role.ADMIN
-    await_first_admin(
+    ensure_first_admin(
         store, embedded_settings(tmp_path, login=True, first_admin_password="another long secret"), Event()
     )
-    assert People(Register(store), Audit(store)).look().people[FIRST] == known
+    assert People(PeopleRepository(store), Audit(store)).directory().people[FIRST_ADMIN] == known
 
 
 @pytest.mark.parametrize(("password", "says"), [("", "people add NAME"), ("admin1234567", "easily guessed")])
 def test_without_any_admin_it_says_what_to_do(tmp_path: Path, password: str, says: str) -> None:
     settings = embedded_settings(tmp_path, login=True, first_admin_password=password)
     with pytest.raises(NoAdmin, match=says) as refused:
-        await_first_admin(open_store(settings), settings, Event())
+        ensure_first_admin(open_store(settings), settings, Event())
     assert "admin1234567" not in str(refused.value)
 
 
@@ -233,15 +233,15 @@ def test_the_command_line_lets_in_who_is_locked_out(tmp_path: Path) -> None:
     assert run("people", "add", "no name", "--generate")[0] == 2
     assert run("people", "password", "eva", typed="short\n")[0] == 2
     code, password = run("people", "password", "eva", "--generate")
-    people = People(Register(store), Audit(store))
-    assert (code, passwords.matches(people.look().people["eva"].password, password.strip())) == (0, True)
+    people = People(PeopleRepository(store), Audit(store))
+    assert (code, passwords.matches(people.directory().people["eva"].password, password.strip())) == (0, True)
     assert run("people", "remove", "eva") == (2, "this is the only admin: make another one first\n")
     assert run("people", "add", "ada", "--generate")[0] == 0
     assert run("people", "role", "ada", "admin") == (0, "")
     assert run("people", "remove", "eva") == (0, "")
     assert "ada" in run("people", "list")[1]
     secret = run("token", "add", "prometheus", "--days", "7")[1].strip()
-    (token,) = People(Register(store), Audit(store)).look().tokens.values()
+    (token,) = People(PeopleRepository(store), Audit(store)).directory().tokens.values()
     assert token.digest == digest_of(secret)
     assert token.expires_at - token.added_at < timedelta(days=7, seconds=60)
     assert "prometheus" in run("token", "list")[1]
@@ -251,13 +251,13 @@ def test_the_command_line_lets_in_who_is_locked_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["local", "console", "set-up", "trainer", "LOCAL", "console."])
 def test_nobody_gets_a_name_by_which_the_system_is_an_author(house: House, name: str) -> None:
-    admin = house.browser(FIRST)
+    admin = house.browser(FIRST_ADMIN)
     problem(admin.post("/api/people", json={"name": name, "role": "viewer"}), 422, "the system itself uses")
     problem(admin.post("/api/tokens", json={"name": name, "role": "viewer"}), 422, "the system itself uses")
 
 
 def test_a_token_lasts_a_year_at_most_and_says_when_it_was_used_last(house: House) -> None:
-    admin = house.browser(FIRST)
+    admin = house.browser(FIRST_ADMIN)
     order = {"name": "prometheus", "role": "viewer", "days": 366}
     assert admin.post("/api/tokens", json={**order, "days": 367}).status_code == 422
     made = admin.post("/api/tokens", json=order).json()

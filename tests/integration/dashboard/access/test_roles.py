@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute, Mount
 
 from services.dashboard.access import Role
-from services.dashboard.access.service import Access
+from services.dashboard.access.service import AccessService
 from services.dashboard.app import build_app
 from services.dashboard.web.authorization import role_of
 from services.dashboard.web.guard import OPEN
@@ -74,7 +74,7 @@ TAKES = {
 
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> list[BaseRoute]:
-    services = Services(object.__new__(Access), Readiness({}))
+    services = Services(object.__new__(AccessService), Readiness({}))
     app, _ = build_app(embedded_settings(tmp_path_factory.mktemp("routes")), services)
     return list(app.routes)
 

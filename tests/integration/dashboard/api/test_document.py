@@ -15,7 +15,7 @@ from schemathesis.schemas import BaseSchema
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.repository import PeopleRepository
 from shared.messaging import open_broker
 from shared.storage import open_store
 from tests.dashboards import open_dashboard, publish, put_model, server_settings
@@ -41,7 +41,7 @@ def api(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[httpx.Client
     told = told.model_copy(update={"login": True})
     broker, store = open_broker(told), open_store(told)
     put_model(store)
-    _, secret = People(Register(store), Audit(store)).add_token("schemathesis", Role.ADMIN, 1, by="tests")
+    _, secret = People(PeopleRepository(store), Audit(store)).add_token("schemathesis", Role.ADMIN, 1, by="tests")
     with open_dashboard(told, broker) as client:
         client.headers["Authorization"] = f"Bearer {secret}"
         line = Line("line-1")

@@ -10,7 +10,7 @@ import pytest
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, Video
 from shared.contracts.dataset import LabelledImage, make_version, write_version
 from shared.contracts.promotion import keep_decision
@@ -155,7 +155,7 @@ def _put_datasets(store: ObjectStore) -> None:
 
 
 def _put_people(store: ObjectStore) -> None:
-    people = People(Register(store), Audit(store))
+    people = People(PeopleRepository(store), Audit(store))
     for name in ("zoe", "eva", "ada", "mia", "kim"):
         people.add(name, Role.VIEWER, "umbrella copper thirty lanterns", by="tests")
     for number in range(COUNT):

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
-from services.dashboard.access.repository import Register
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from shared.storage import open_store
@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> DashboardSettings:
 def store(settings: DashboardSettings) -> ObjectStore:
     """An admin and a viewer are in it before the dashboard opens."""
     store = open_store(settings)
-    known = People(Register(store), Audit(store))
+    known = People(PeopleRepository(store), Audit(store))
     for role in (Role.ADMIN, Role.VIEWER):
         known.add(role.value, role, PASSWORD, by="set-up")
     return store
