@@ -1,14 +1,17 @@
-"""How sure a measured number is: 95 % intervals by drawing the images again, group by group."""
+"""Compute 95 % intervals: of shares by Wilson's formula, of other figures by bootstrapping images, group by group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE: Final = 0.95
+Z95: Final = 1.959963984540054
+"""The 97.5th percentile of the normal distribution: a two-sided interval of 95 %."""
 RESAMPLES: Final = 200
 FEW_GROUPS: Final = 8
 """Below so many groups, single images are drawn: a handful of groups says nothing about groups."""
@@ -17,6 +20,26 @@ Interval = tuple[float, float]
 """Low and high."""
 Weights = NDArray[np.float64]
 """(samples, images): how often each image is in each sample."""
+
+
+def proportion(hits: int, trials: int) -> Interval | None:
+    """Return Wilson's interval of a share (1927, doi 10.1080/01621459.1927.10502953); None without trials.
+
+    Unlike the textbook interval it holds for rare hits, and never leaves 0 to 1.
+
+    Raises:
+        ValueError: there are more hits than trials, or fewer than none.
+    """
+    if not 0 <= hits <= trials:
+        raise ValueError(f"{hits} of {trials} is no share")
+    if trials == 0:
+        return None
+    share, weight = hits / trials, Z95**2 / trials
+    centre = (share + weight / 2) / (1 + weight)
+    reach = Z95 / (1 + weight) * sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    low = 0.0 if hits == 0 else max(0.0, centre - reach)
+    high = 1.0 if hits == trials else min(1.0, centre + reach)
+    return low, high
 
 
 def draws(groups: Sequence[str], seed: int = 0) -> Weights:

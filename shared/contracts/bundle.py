@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -73,6 +74,11 @@ def _free_name(version: str) -> str:
 
 ModelVersion = Annotated[Name, AfterValidator(_free_name)]
 """The name of a model version, which is that of its folder."""
+
+
+def version_name(moment: datetime, request_id: str) -> str:
+    """Return a name such as ``20261123-0850-3f9a2c``: names sort by time, and one request always has the same name."""
+    return f"{moment.astimezone(UTC):%Y%m%d-%H%M}-{hashlib.sha256(request_id.encode()).hexdigest()[:6]}"
 
 
 class Manifest(BaseModel):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import Final
-
 from pydantic import BaseModel, ConfigDict, Field
 
-Z95: Final = 1.959963984540054
-"""The 97.5th percentile of the normal distribution: a two-sided interval of 95 %."""
+from shared.intervals import proportion
 
 
 class Rate(BaseModel):
@@ -22,21 +18,10 @@ class Rate(BaseModel):
 
 
 def rate(hits: int, frames: int) -> Rate | None:
-    """The share of hits with its Wilson score interval; None of no frames.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927): unlike the
-    textbook interval it holds for rare defects and never leaves 0 to 1.
+    """Return the share of hits with its Wilson score interval; None without frames.
 
     Raises:
-        ValueError: more hits than frames, or fewer than none.
+        ValueError: there are more hits than frames, or fewer than none.
     """
-    if not 0 <= hits <= frames:
-        raise ValueError(f"{hits} of {frames} is no share")
-    if frames == 0:
-        return None
-    share, weight = hits / frames, Z95**2 / frames
-    centre = (share + weight / 2) / (1 + weight)
-    spread = Z95 / (1 + weight) * sqrt(share * (1 - share) / frames + weight / (4 * frames))
-    low = 0.0 if hits == 0 else max(0.0, centre - spread)
-    high = 1.0 if hits == frames else min(1.0, centre + spread)
-    return Rate(value=share, low=low, high=high)
+    interval = proportion(hits, frames)
+    return Rate(value=hits / frames, low=interval[0], high=interval[1]) if interval else None

@@ -53,7 +53,7 @@ ARCHITECTURES: Final = {
             16,
             2e-3,
             1e-3,
-            quick_in_bfloat16=True,
+            fast_in_bfloat16=True,
         ),
         Architecture(
             "seam-resnet",
@@ -62,7 +62,7 @@ ARCHITECTURES: Final = {
             16,
             1e-3,
             0.0,
-            quick_in_bfloat16=True,
+            fast_in_bfloat16=True,
         ),
         Architecture("fruit-convnet", SENTENCES["fruit-convnet"], build_fruit_convnet, 32, 1e-3, 0.0),
     )

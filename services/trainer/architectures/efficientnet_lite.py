@@ -15,7 +15,7 @@ from services.trainer.architectures.pretraining import (
     Origin,
     PixelScale,
     WeightsError,
-    hold_statistics,
+    freeze_statistics,
     rescale,
     sha256_of,
 )
@@ -138,7 +138,7 @@ def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Pat
     modules = ("_conv_stem.", "_bn0.", *(f"_blocks.{number}." for number in range(blocks)))
     early = keras.Model(network.inputs, network.get_layer(f"block{blocks - 1}_sum").output)
     _fill(early, {name: tensor for name, tensor in _read(found).items() if name.startswith(modules)})
-    hold_statistics(early)
+    freeze_statistics(early)
     return origin
 
 

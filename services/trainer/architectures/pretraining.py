@@ -102,7 +102,7 @@ def _statistics(spec: ImageSpec, order: str) -> tuple[list[float], list[float]]:
     return (mean, deviation) if order == "rgb" else (mean[::-1], deviation[::-1])
 
 
-def hold_statistics(network: keras.Model) -> None:
+def freeze_statistics(network: keras.Model) -> None:
     """Let batch normalisation go on with what it has seen in millions of images; a few hundred would mislead it."""
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):

@@ -96,10 +96,10 @@ def train(
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         bench = workbench()
         chosen = bench.recipe_for(data, recipe, task, size, skip_problems=skip_problems)
-        order = bench.order_of(data, chosen, architecture, options, version=version, weights=weights)
+        spec = bench.spec_of(data, chosen, architecture, options, version=version, weights=weights)
         for folder in (out, *([checkpoint.parent] if checkpoint else [])):
             prove_writable(folder)
-        bench.train(order, out, checkpoint)
+        bench.train(spec, out, checkpoint)
 
 
 @app.command()
@@ -119,14 +119,14 @@ def evaluate(
         for path in filter(None, (report, html)):
             prove_writable(path.parent)
         bench = workbench()
-        with bench.examined(model, data, variant, skip_problems=skip_problems) as sitting:
-            typer.echo(bench.summary_of(sitting.evaluation))
-            for note in sitting.notes:
+        with bench.evaluated(model, data, variant, skip_problems=skip_problems) as evaluation:
+            typer.echo(bench.summary_of(evaluation.evaluation))
+            for note in evaluation.notes:
                 typer.echo(f"note: {note}")
             if report:
-                _write(report, sitting.as_json())
+                _write(report, evaluation.as_json())
             if html:
-                _write(html, sitting.as_html())
+                _write(html, evaluation.as_html())
 
 
 @app.command()

@@ -24,16 +24,15 @@ from services.trainer.cli.progress import ProgressBar
 from services.trainer.datasets.draft import draft_recipe, side_of
 from services.trainer.datasets.labelled_images import OnProblem, read_dataset
 from services.trainer.datasets.learned import Learned, learned_by
-from services.trainer.datasets.pixels import decode_images
+from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import Evaluation, table_of
-from services.trainer.evaluation.evaluation_run import Examined
-from services.trainer.evaluation.mistakes import keep_images
-from services.trainer.evaluation.report.page import Subject, facts_of, render
-from services.trainer.evaluation.validation import engine_logits
-from services.trainer.training.build import Built, Order, assist, build
+from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.evaluation.logits import engine_logits
+from services.trainer.evaluation.mistakes import with_images
+from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.training.build import Built, ModelSpec, assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
-from services.trainer.training.naming import version_name
 from services.trainer.training.workers import workers_of
 from shared.contracts.bundle import (
     EVALUATION,
@@ -42,6 +41,7 @@ from shared.contracts.bundle import (
     Bundle,
     Variant,
     read_bundle_folder,
+    version_name,
     write_bundle_folder,
 )
 from shared.contracts.training import TrainingOptions
@@ -53,7 +53,7 @@ from shared.verdict import scores_of
 DEFAULTS: Final = TrainingOptions()
 
 
-def order_of(
+def spec_of(
     data: Path,
     recipe: Recipe,
     architecture: str,
@@ -61,17 +61,17 @@ def order_of(
     *,
     version: str | None = None,
     weights: Path | None = None,
-) -> Order:
-    """An order of this moment."""
+) -> ModelSpec:
+    """Return what to build, requested now."""
     now = datetime.now(UTC)
-    return Order(version or version_name(now, str(ULID())), data, recipe, architecture, options, now, weights)
+    return ModelSpec(version or version_name(now, str(ULID())), data, recipe, architecture, options, now, weights)
 
 
-def train(order: Order, out: Path, checkpoint: Path | None = None) -> None:
+def train(spec: ModelSpec, out: Path, checkpoint: Path | None = None) -> None:
     """Train, show the progress, and write the bundle; of several workers, all but the chief only take part.
 
     Args:
-        order: what to train.
+        spec: what to build.
         out: gets the bundle.
         checkpoint: a file to keep the training in after each epoch, and to go on from; dropped at the end.
     """
@@ -80,16 +80,16 @@ def train(order: Order, out: Path, checkpoint: Path | None = None) -> None:
     workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
-        ProgressBar(console, order.options.epochs) as bar,
+        ProgressBar(console, spec.options.epochs) as bar,
     ):
-        if not workers.seat.is_chief:
-            assist(order, Path(scratch), bar, workers)
-            console.print(f"worker {workers.seat.index} has done its part: the chief writes the model", highlight=False)
+        if not workers.rank.is_chief:
+            assist(spec, Path(scratch), bar, workers)
+            console.print(f"worker {workers.rank.index} has finished: the chief writes the model", highlight=False)
             return
-        built = build(order, Path(scratch), bar, kept, workers)
+        built = build(spec, Path(scratch), bar, kept, workers)
     write_bundle_folder(out, built.bundle)
     if kept:
-        kept.drop()
+        kept.delete()
     _show(built, out, console)
 
 
@@ -103,10 +103,10 @@ def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None, *,
 
 
 @contextmanager
-def examined(
+def evaluated(
     model: Path, data: Path, variant: Variant = Variant.FP32, *, skip_problems: bool = False
-) -> Iterator[Sitting]:
-    """What a variant of a bundle's network says of a folder of labelled images."""
+) -> Iterator[FolderEvaluation]:
+    """Run a variant of a bundle's network on a folder of labelled images."""
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
@@ -120,34 +120,35 @@ def examined(
         rows = np.arange(len(dataset.examples))
         scores = scores_of(engine_logits(engine, store, rows), recipe.task)
         learned = learned_by(bundle, dataset.examples, store.digest)
-        seen = Examined(recipe, dataset.examples, store, rows, scores)
-        yield Sitting(bundle, data, seen, learned, dataset.warnings)
+        names, groups = zip(*((each.name, each.group) for each in dataset.examples), strict=True)
+        run = EvaluationRun(recipe, names, groups, store.labels, scores)
+        yield FolderEvaluation(bundle, data, run, store, learned, dataset.warnings)
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """A model and a folder of labelled images."""
+class FolderEvaluation:
+    """The evaluation of a model on a folder of labelled images."""
 
     bundle: Bundle
     data: Path
-    examined: Examined
+    run: EvaluationRun
+    store: PixelStore
     learned: Learned | None
-    """The images that the model knows from its training."""
+    """The images that the model was trained or validated on."""
     warnings: tuple[str, ...]
 
     @property
     def notes(self) -> list[str]:
-        """What may make its figures wrong."""
+        """Return what may make the figures wrong."""
         return [*([str(self.learned)] if self.learned else []), *self.warnings]
 
     @property
     def evaluation(self) -> Evaluation:
-        """How good the model is on them."""
-        return self.examined.evaluation
+        return self.run.evaluation
 
     def as_json(self) -> str:
-        """The evaluation as a file."""
-        points, mistakes = self.examined.operating_points(), self.examined.worst_mistakes(DEFAULTS.mistakes)
+        """Return the evaluation as a file."""
+        points, mistakes = self.run.operating_points, self.run.worst_mistakes(DEFAULTS.mistakes)
         document = {
             "model_version": self.bundle.version,
             "data": str(self.data),
@@ -160,23 +161,25 @@ class Sitting:
         return json.dumps(document, indent=1)
 
     def as_html(self) -> str:
-        """The evaluation as a page, with what the bundle says of the model's training."""
-        bundle, examined = self.bundle, self.examined
+        """Return the evaluation as a page, with what the bundle holds about the training."""
+        bundle, run = self.bundle, self.run
         document = from_json(bundle.file(EVALUATION))
-        mistakes, shots = keep_images(examined.worst_mistakes(DEFAULTS.mistakes), examined.store, examined.rows)
-        subject = Subject(
+        rows = np.arange(len(run.names))
+        mistakes, images = with_images(run.worst_mistakes(DEFAULTS.mistakes), self.store, rows)
+        manifest = bundle.manifest
+        content = ReportContent(
             version=bundle.version,
-            facts=facts_of(bundle.manifest),
+            facts=facts_of(manifest.architecture, manifest.dataset, manifest.created_at, manifest.options),
             measured_on=f"the images of {self.data}",
-            examined=examined,
+            run=run,
             chosen_on="the same images (the thresholds were chosen on others)",
-            points=examined.operating_points(),
+            points=run.operating_points,
             mistakes=mistakes,
-            shots=shots,
+            images=images,
             history=from_json(bundle.file(HISTORY)) if HISTORY in bundle.files else (),
             document={**document, "warnings": [*self.notes, *document.get("warnings", [])]},
         )
-        return render(subject)
+        return render(content)
 
 
 def describe(name: str, image: ImageSpec, labels: int) -> None:
@@ -209,5 +212,7 @@ def summary_of(evaluation: Evaluation) -> str:
 def _show(built: Built, out: Path, console: Console) -> None:
     for warning in built.warnings:
         console.print(f"note: {warning}", highlight=False)
-    console.print(f"on the test part, never trained on:\n{summary_of(built.evaluation)}", highlight=False)
+    console.print(
+        f"on the test split, which was not used for training:\n{summary_of(built.evaluation)}", highlight=False
+    )
     console.print(f"model {built.bundle.version} is in {out}", highlight=False)

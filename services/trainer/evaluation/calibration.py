@@ -1,4 +1,4 @@
-"""Whether a score can be read as a probability: of the images scored 0.8, eight in ten should have the label."""
+"""Measure whether a score is a probability: of the images scored 0.8, eight in ten should have the label."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Bin(BaseModel):
 
     n: int = Field(gt=0, description="images")
     score: float = Field(description="their mean score")
-    share: float = Field(description="of them, those that have the label")
+    share: float = Field(description="share of them that have the label")
 
 
 def reliability(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[Bin, ...]:
-    """The reliability curve: mean score and share of true images in bins of equal width, from low to high.
+    """Return the reliability curve in bins of equal width, from low to high scores.
 
     Args:
         true: (images,), whether the label is there.
         scores: (images,), 0 to 1.
     """
-    places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
-    members = (places == place for place in range(BINS))
+    bins = np.clip((scores * BINS).astype(int), 0, BINS - 1)
+    members = (bins == number for number in range(BINS))
     return tuple(
         Bin(n=int(inside.sum()), score=float(scores[inside].mean()), share=float(true[inside].mean()))
         for inside in members
@@ -38,9 +38,9 @@ def reliability(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[B
 
 
 def expected_error(bins: tuple[Bin, ...]) -> float:
-    """The expected calibration error (Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602): 0 is best.
+    """Return the expected calibration error (Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602); 0 is best.
 
-    The mean distance between score and share, each bin by its images.
+    It is the mean distance between score and share, each bin weighted by its number of images.
     """
     images = sum(each.n for each in bins)
     return sum(each.n * abs(each.score - each.share) for each in bins) / images

@@ -1,10 +1,8 @@
-"""How good a model is, on images that it never learned from."""
+"""Measure how good a model is, on images that it was not trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from services.trainer.evaluation.calibration import Bin, expected_error, reliability
-from services.trainer.evaluation.intervals import f1, proportion, ranking
-from shared.intervals import Interval, Weights, draws, mean, spread
+from services.trainer.evaluation.costs import Scores, Truth, is_ng, line_weights, verdict_costs
+from shared.intervals import Interval, Weights, draws, mean, proportion, spread
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge
 
-Truth = NDArray[np.float32]
-"""(images, labels), 0 or 1."""
-Scores = NDArray[np.float32]
-"""(images, labels), 0 to 1."""
-
 
 class Confusion(BaseModel):
-    """Images by what is true of a label and what was said."""
+    """Numbers of images by whether they have a label and whether it was found."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,12 +29,12 @@ class Confusion(BaseModel):
 
 
 class LabelEvaluation(BaseModel):
-    """One label. A number is None where it is not defined: no precision where nothing was found."""
+    """The figures of one label. A figure that is not defined is None: no precision if nothing was found."""
 
     model_config = ConfigDict(frozen=True)
 
     n: int = Field(description="images")
-    positives: int = Field(description="of them, those that have the label")
+    positives: int = Field(description="images that have the label")
     threshold: float
     accuracy: float
     precision: float | None
@@ -53,11 +46,11 @@ class LabelEvaluation(BaseModel):
     expected_calibration_error: float = Field(description="between the score and the share of true images; 0 is best")
     reliability: tuple[Bin, ...]
     confusion: Confusion
-    intervals: dict[str, Interval] = Field(description="95 %, by the name of the number")
+    intervals: dict[str, Interval] = Field(description="95 %, by the name of the figure")
 
 
 class Evaluation(BaseModel):
-    """A model on one set of images."""
+    """The figures of a model on one set of images."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,8 +58,8 @@ class Evaluation(BaseModel):
     groups: int
     labels: dict[str, LabelEvaluation]
     verdict_accuracy: float
-    escape_rate: float | None = Field(description="of the NG parts, those judged ok")
-    overkill_rate: float | None = Field(description="of the ok parts, those judged NG")
+    escape_rate: float | None = Field(description="share of the NG parts that were judged ok")
+    overkill_rate: float | None = Field(description="share of the ok parts that were judged NG")
     macro_average_precision: float
     cost: float = Field(description="of escapes and overkills, per part, at the recipe's costs and defect rate")
     intervals: dict[str, Interval]
@@ -76,166 +69,147 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     """Measure a model label by label, and by its verdicts.
 
     Args:
-        recipe: with the thresholds that judge.
-        truth: what is in each image.
-        scores: what the model says of each.
-        groups: of each image; images of one group are resampled together.
+        recipe: with the thresholds to judge by.
+        truth: the labels of each image.
+        scores: the model's scores of each image.
+        groups: the group of each image; the images of one group are resampled together.
     """
-    judged = [judge(recipe, score) for score in scores]
-    present = np.array([[finding.present for finding in each.findings.values()] for each in judged])
-    said_ng = np.array([each.verdict is Verdict.NG for each in judged])
+    judgements = [judge(recipe, row) for row in scores]
+    found = np.array([[finding.present for finding in each.findings.values()] for each in judgements])
     samples = draws(groups)
-    labels = {
-        label.name: _Label(truth[:, column] > 0, present[:, column], scores[:, column], samples)
-        for column, label in enumerate(recipe.labels)
+    labels, resampled = {}, []
+    for column, label in enumerate(recipe.labels):
+        labels[label.name], average_precisions = evaluate_label(
+            label.threshold, truth[:, column] > 0, found[:, column], scores[:, column], samples
+        )
+        resampled.append(average_precisions)
+    # the labels that occur; a sample that lacks one of them is left out
+    occurring = [each for each in resampled if not np.isnan(each).all()]
+    precisions = [each.average_precision for each in labels.values() if each.average_precision is not None]
+    ng = is_ng(recipe, truth)
+    judged_ng = np.array([each.verdict is Verdict.NG for each in judgements])
+    escapes, overkills = int((ng & ~judged_ng).sum()), int((~ng & judged_ng).sum())
+    images, ng_images = len(ng), int(ng.sum())
+    right = images - escapes - overkills
+    weights, costs = line_weights(recipe, ng), verdict_costs(recipe, ng, judged_ng)
+    intervals = {
+        "verdict_accuracy": proportion(right, images),
+        "escape_rate": proportion(escapes, ng_images),
+        "overkill_rate": proportion(overkills, images - ng_images),
+        "macro_average_precision": spread(np.mean(occurring, axis=0)) if occurring else None,
+        "cost": spread(mean(costs, samples * weights)),
     }
-    found = {label.name: labels[label.name].evaluation(label.threshold) for label in recipe.labels}
-    precisions = np.array([label.average_precisions for label in labels.values()])
-    verdicts = _Verdicts(recipe, is_ng(recipe, truth), said_ng, samples)
-    return verdicts.evaluation(found, len(set(groups)), _macro(precisions))
-
-
-def is_ng(recipe: Recipe, truth: Truth) -> NDArray[np.bool_]:
-    """Which images show an NG part: (images,)."""
-    return np.array([judge(recipe, true).verdict is Verdict.NG for true in truth], np.bool_)
-
-
-def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What each labelled image counts, so that NG ones have the share that they have on the line.
-
-    People label defects by the hundred and good parts by the dozen. A threshold that costs least among such images
-    calls far too much NG on a line where one part in fifty is (Elkan 2001, "The Foundations of Cost-Sensitive
-    Learning").
-
-    Args:
-        recipe: ``defect_rate`` is the share of NG parts; without one, each image counts 1.
-        ng: (images,), which of them show an NG part.
-
-    Returns:
-        (images,), with a mean of 1.
-    """
-    if recipe.defect_rate is None or ng.all() or not ng.any():
-        return np.ones(len(ng))
-    return np.asarray(
-        np.where(ng, recipe.defect_rate / ng.mean(), (1 - recipe.defect_rate) / (1 - ng.mean())), np.float64
+    return Evaluation(
+        images=images,
+        groups=len(set(groups)),
+        labels=labels,
+        verdict_accuracy=right / images,
+        escape_rate=_ratio(escapes, ng_images),
+        overkill_rate=_ratio(overkills, images - ng_images),
+        macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
+        cost=float((costs * weights).mean()),
+        intervals=_defined(intervals),
     )
 
 
-@dataclass(frozen=True)
-class _Label:
-    """One label of all images: whether it is there, whether it was found, and its score."""
+def evaluate_label(
+    threshold: float, true: NDArray[np.bool_], found: NDArray[np.bool_], scores: Scores, samples: Weights
+) -> tuple[LabelEvaluation, NDArray[np.float64]]:
+    """Measure one label.
 
-    true: NDArray[np.bool_]
-    found: NDArray[np.bool_]
-    scores: Scores
-    samples: Weights
+    Args:
+        threshold: the score from which on the label counts as found.
+        true: (images,), whether the label is there.
+        found: (images,), whether the model found it.
+        scores: (images,), 0 to 1.
+        samples: (samples, images), how often each image is in each bootstrap sample.
 
-    @cached_property
-    def _rankings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return ranking(self.true, self.scores, self.samples)
-
-    @property
-    def average_precisions(self) -> NDArray[np.float64]:
-        """Of each sample; nan where no image of it has the label."""
-        return self._rankings[1]
-
-    def evaluation(self, threshold: float) -> LabelEvaluation:
-        hits, alarms = int((self.true & self.found).sum()), int((~self.true & self.found).sum())
-        misses, rest = int((self.true & ~self.found).sum()), int((~self.true & ~self.found).sum())
-        both = self.true.any() and not self.true.all()
-        bins = reliability(self.true, self.scores)
-        intervals = {
-            "accuracy": proportion(hits + rest, len(self.true)),
-            "precision": proportion(hits, hits + alarms),
-            "recall": proportion(hits, hits + misses),
-            **self._spreads(),
-        }
-        return LabelEvaluation(
-            n=len(self.true),
-            positives=hits + misses,
-            threshold=threshold,
-            accuracy=(hits + rest) / len(self.true),
-            precision=_share(hits, hits + alarms),
-            recall=_share(hits, hits + misses),
-            f1=_share(2 * hits, 2 * hits + alarms + misses),
-            roc_auc=float(roc_auc_score(self.true, self.scores)) if both else None,
-            average_precision=float(average_precision_score(self.true, self.scores)) if self.true.any() else None,
-            brier=float(brier_score_loss(self.true, np.clip(self.scores, 0, 1), labels=[False, True])),
-            expected_calibration_error=expected_error(bins),
-            reliability=bins,
-            confusion=Confusion(true_positive=hits, false_positive=alarms, false_negative=misses, true_negative=rest),
-            intervals=_known(intervals),
-        )
-
-    def _spreads(self) -> dict[str, Interval | None]:
-        area, average_precision = self._rankings
-        return {
-            "f1": spread(f1(self.true, self.found, self.samples)),
-            "roc_auc": spread(area),
-            "average_precision": spread(average_precision),
-            "brier": spread(mean((self.scores - self.true) ** 2, self.samples)),
-        }
+    Returns:
+        The figures, and the average precision of each sample, nan in samples without the label.
+    """
+    hits, alarms = int((true & found).sum()), int((~true & found).sum())
+    misses, rest = int((true & ~found).sum()), int((~true & ~found).sum())
+    both = true.any() and not true.all()
+    bins = reliability(true, scores)
+    areas, average_precisions = ranking(true, scores, samples)
+    with np.errstate(invalid="ignore"):
+        f1 = np.asarray(2 * (samples @ (true & found)) / (samples @ true + samples @ found))
+    intervals = {
+        "accuracy": proportion(hits + rest, len(true)),
+        "precision": proportion(hits, hits + alarms),
+        "recall": proportion(hits, hits + misses),
+        "f1": spread(f1),
+        "roc_auc": spread(areas),
+        "average_precision": spread(average_precisions),
+        "brier": spread(mean((scores - true) ** 2, samples)),
+    }
+    evaluation = LabelEvaluation(
+        n=len(true),
+        positives=hits + misses,
+        threshold=threshold,
+        accuracy=(hits + rest) / len(true),
+        precision=_ratio(hits, hits + alarms),
+        recall=_ratio(hits, hits + misses),
+        f1=_ratio(2 * hits, 2 * hits + alarms + misses),
+        roc_auc=float(roc_auc_score(true, scores)) if both else None,
+        average_precision=float(average_precision_score(true, scores)) if true.any() else None,
+        brier=float(brier_score_loss(true, np.clip(scores, 0, 1), labels=[False, True])),
+        expected_calibration_error=expected_error(bins),
+        reliability=bins,
+        confusion=Confusion(true_positive=hits, false_positive=alarms, false_negative=misses, true_negative=rest),
+        intervals=_defined(intervals),
+    )
+    return evaluation, average_precisions
 
 
-@dataclass(frozen=True)
-class _Verdicts:
-    """Whether each image is NG, and whether it was judged so."""
+def ranking(
+    true: NDArray[np.bool_], scores: NDArray[np.float32], weights: Weights
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the area under the ROC curve and the average precision of each bootstrap sample.
 
-    recipe: Recipe
-    ng: NDArray[np.bool_]
-    said_ng: NDArray[np.bool_]
-    samples: Weights
+    They are scikit-learn's figures, computed for all samples at once.
 
-    def evaluation(
-        self, labels: dict[str, LabelEvaluation], groups: int, macro_interval: Interval | None
-    ) -> Evaluation:
-        escapes, overkills = int((self.ng & ~self.said_ng).sum()), int((~self.ng & self.said_ng).sum())
-        images, bad = len(self.ng), int(self.ng.sum())
-        right = images - escapes - overkills
-        precisions = [found for label in labels.values() if (found := label.average_precision) is not None]
-        weights = line_weights(self.recipe, self.ng)
-        intervals = {
-            "verdict_accuracy": proportion(right, images),
-            "escape_rate": proportion(escapes, bad),
-            "overkill_rate": proportion(overkills, images - bad),
-            "macro_average_precision": macro_interval,
-            "cost": spread(mean(self._costs, self.samples * weights)),
-        }
-        return Evaluation(
-            images=images,
-            groups=groups,
-            labels=labels,
-            verdict_accuracy=right / images,
-            escape_rate=_share(escapes, bad),
-            overkill_rate=_share(overkills, images - bad),
-            macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
-            cost=float((self._costs * weights).mean()),
-            intervals=_known(intervals),
-        )
+    Args:
+        true: (images,), whether the label is there.
+        scores: (images,).
+        weights: (samples, images).
 
-    @property
-    def _costs(self) -> NDArray[np.float64]:
-        """Of each image."""
-        costs = self.recipe.costs
-        return np.asarray(np.where(self.ng, costs.escape, costs.overkill) * (self.ng != self.said_ng), np.float64)
+    Returns:
+        Two arrays of shape (samples,), with nan for samples in which the figure is not defined.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores are passed together
+    hits = np.cumsum(weights[:, order] * true[order], axis=1)[:, ends]
+    alarms = np.cumsum(weights[:, order] * ~true[order], axis=1)[:, ends]
+    new_hits, new_alarms = np.diff(hits, axis=1, prepend=0), np.diff(alarms, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.nan_to_num(hits / (hits + alarms))
+        area = ((hits - new_hits / 2) * new_alarms).sum(axis=1) / (hits[:, -1] * alarms[:, -1])
+        average_precision = (precision * new_hits).sum(axis=1) / hits[:, -1]
+    return area, average_precision
 
 
-def _macro(average_precisions: NDArray[np.float64]) -> Interval | None:
-    """Of (labels, samples), over the labels that occur; a sample that lacks one of them is left out."""
-    occur = average_precisions[~np.isnan(average_precisions).all(axis=1)]
-    return spread(occur.mean(axis=0)) if len(occur) else None
+def macro_average_precision(truth: Truth, scores: Scores) -> float:
+    """Return the mean over the labels of the average precision; a label that no image has is left out.
+
+    Returns:
+        0 to 1; 0 if no image has any label.
+    """
+    occurring = np.flatnonzero(truth.any(axis=0))
+    precisions = [average_precision_score(truth[:, label], scores[:, label]) for label in occurring]
+    return float(np.mean(precisions)) if precisions else 0.0
 
 
-def _known(intervals: dict[str, Interval | None]) -> dict[str, Interval]:
-    return {name: found for name, found in intervals.items() if found}
+def _defined(intervals: dict[str, Interval | None]) -> dict[str, Interval]:
+    return {name: interval for name, interval in intervals.items() if interval}
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _ratio(numerator: int, denominator: int) -> float | None:
+    return numerator / denominator if denominator else None
 
 
 def table_of(evaluation: Evaluation) -> str:
-    """The share of right answers per label, in percent, in one row."""
+    """Return a table of one row: the accuracy of each label, in percent."""
     width = max(9, *(len(name) + 2 for name in evaluation.labels))
     names = "".join(f"{name:>{width}}" for name in evaluation.labels)
     shares = "".join(f"{100 * label.accuracy:>{width - 2}.1f} %" for label in evaluation.labels.values())

@@ -1,4 +1,4 @@
-"""How far the heatmaps of a trained network can be trusted: measured where its data set has masks."""
+"""Measure how far the heatmaps of a trained network can be trusted, if its dataset has masks."""
 
 from __future__ import annotations
 
@@ -22,27 +22,26 @@ CURVES: Final = 8
 
 
 def heatmap_scores(
-    network: keras.Model, recipe: Recipe, folder: Path, held_back: Iterable[Example]
+    network: keras.Model, recipe: Recipe, folder: Path, held_out: Iterable[Example]
 ) -> HeatmapScores | None:
-    """Hold a network's heatmaps to the masks beside its images.
+    """Compare a network's heatmaps with the masks beside its images.
 
     Args:
-        network: trained.
-        recipe: of the network, its labels in the order of the examples'.
-        folder: of the data set.
-        held_back: images that the network was not trained on.
+        network: the trained network.
+        recipe: of the network, its labels in the order of the examples' labels.
+        folder: of the dataset.
+        held_out: images that the network was not trained on.
 
     Returns:
-        The scores; None where no image has a mask.
+        The scores; None if no image has a mask.
     """
-    marked = [image for example in held_back if (image := _marked(example, recipe, folder)).masks]
+    marked = []
+    for example in held_out:
+        true = [name for name, value in zip(recipe.label_names, example.labels, strict=True) if value]
+        if masks := masks_of(folder, example.name, true, recipe):
+            marked.append(MarkedImage(example.image, example.group, masks))
     if not marked:
         return None
     return score_heatmaps(
         subject_of(network, recipe, target_layer_of(network, recipe)), marked, most=MOST, most_curves=CURVES
     )
-
-
-def _marked(example: Example, recipe: Recipe, folder: Path) -> MarkedImage:
-    true = [name for name, value in zip(recipe.label_names, example.labels, strict=True) if value]
-    return MarkedImage(example.image, example.group, masks_of(folder, example.name, true, recipe))

@@ -8,21 +8,20 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.trainer.datasets.held_out import HeldOut, held_out, known_groups, learned_from
 from services.trainer.errors import NotComparable
-from services.trainer.evaluation.evaluate import Scores, evaluate, is_ng, line_weights
+from services.trainer.evaluation.costs import Scores, is_ng, line_weights, verdict_costs
+from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.promotion.comparison import Comparison, Side, find_comparison, store_comparison
 from shared.contracts.bundle import VARIANT_FILES, Bundle, BundleError, fastest_variant, read_bundle
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
 from shared.intervals import draws, mean, spread
-from shared.messages import Verdict
 from shared.recipe import Label, Recipe, Role
 from shared.storage.port import ObjectNotFound, ObjectStore
-from shared.verdict import judge, scores_of
+from shared.verdict import scores_of
 
 BATCH: Final = 32
 """Images that are in memory at once."""
@@ -59,7 +58,11 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
     scores = _scores((baseline, candidate), test, store)
     ng = is_ng(candidate.recipe, test.truth)
     weights = line_weights(candidate.recipe, ng)
-    extra = _costs(candidate.recipe, ng, scores[1]) - _costs(judging, ng, scores[0])
+    costs = [
+        verdict_costs(recipe, ng, is_ng(recipe, rows))
+        for recipe, rows in zip((judging, candidate.recipe), scores, strict=True)
+    ]
+    extra = costs[1] - costs[0]
     sides = [
         Side(
             version=bundle.version,
@@ -132,12 +135,6 @@ def _written(value: object) -> str:
 
 def _decides(label: Label) -> bool:
     return label.role is not Role.ATTRIBUTE or label.expected is not None
-
-
-def _costs(recipe: Recipe, ng: NDArray[np.bool_], scores: Scores) -> NDArray[np.float64]:
-    """Return the cost of each verdict: (images,); 0 where it is right."""
-    judged_ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in scores])
-    return np.asarray(np.where(ng, recipe.costs.escape, recipe.costs.overkill) * (ng != judged_ng), np.float64)
 
 
 def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> list[Scores]:

@@ -10,24 +10,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from services.trainer.datasets.labelled_images import Example
-from services.trainer.datasets.pixels import PixelStore
-from services.trainer.datasets.tables import Place
 from services.trainer.errors import TrainerError
-from services.trainer.evaluation.evaluation_run import Examined
+from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import Mistake
-from services.trainer.evaluation.operating_points import OperatingPoints
-from services.trainer.evaluation.report.page import Subject, facts_of, render
+from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.evaluation.thresholds import OperatingPoints
 from services.trainer.jobs.announcement import kept
-from services.trainer.training.naming import version_name
-from services.trainer.variants.equality import LeftOut, Proof, changed_verdicts_told, compare
+from services.trainer.variants.proof import LeftOut, Proof, compare
 from shared.contracts.bundle import (
     EVALUATION,
     HISTORY,
@@ -41,6 +35,7 @@ from shared.contracts.bundle import (
     Variant,
     folder_of,
     read_bundle,
+    version_name,
     write_bundle,
 )
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_array, read_scores
@@ -154,19 +149,19 @@ class Derived:
         return name not in set(left_out) and not name.startswith(SHOT) and name != REPORT
 
     @cached_property
-    def valid(self) -> Examined:
+    def valid(self) -> EvaluationRun:
         """The images that chose the thresholds."""
-        return examined(self.recipe, self.scored.splits["valid"])
+        return run_of(self.recipe, self.scored.splits["valid"])
 
     @cached_property
-    def test(self) -> Examined:
+    def test(self) -> EvaluationRun:
         """The images that nothing was chosen on."""
-        return examined(self.recipe, self.scored.splits["test"])
+        return run_of(self.recipe, self.scored.splits["test"])
 
     @cached_property
     def points(self) -> dict[str, OperatingPoints]:
         """What moving a threshold further would change."""
-        return self.valid.operating_points()
+        return self.valid.operating_points
 
     @cached_property
     def proofs(self) -> dict[Variant, Proof]:
@@ -183,8 +178,7 @@ class Derived:
             found[variant] = Proof.model_validate({**told, **self._compared(variant)})
         if not found[Variant.FP32].holds:
             raise WrongThresholds(
-                f"at these thresholds the compiled network is not usable for inference: "
-                f"{changed_verdicts_told(found[Variant.FP32])}"
+                f"at these thresholds the compiled network is not usable for inference: {found[Variant.FP32].objection}"
             )
         return found
 
@@ -212,7 +206,7 @@ class Derived:
     def document(self) -> dict[str, Any]:
         """What `evaluation.json` says: all of the base's that thresholds do not touch, and the rest anew."""
         left_out = {
-            f"openvino_{variant}": LeftOut(reason=changed_verdicts_told(proof), proof=proof).model_dump(mode="json")
+            f"openvino_{variant}": LeftOut(reason=proof.objection, proof=proof).model_dump(mode="json")
             for variant, proof in self.proofs.items()
             if not proof.holds
         }
@@ -233,38 +227,31 @@ class Derived:
         }
 
     def _report(self) -> str:
-        asked = self.asked
+        asked, origin = self.asked, self.base.manifest
         facts = {
-            **facts_of(self.base.manifest),
+            **facts_of(origin.architecture, origin.dataset, origin.created_at, origin.options),
             "thresholds by": f"{asked.by}, {asked.at:%Y-%m-%d %H:%M} UTC",
             "the network of": self.base.version,
             **({"because": asked.reason} if asked.reason else {}),
         }
-        subject = Subject(
+        content = ReportContent(
             version=self.version,
             facts=facts,
             measured_on="the test part, never trained on",
-            examined=self.test,
+            run=self.test,
             chosen_on="the validation part",
             points=self.points,
             mistakes=self.mistakes,
-            shots=self._shots,
+            images=self._shots,
             history=from_json(self.base.file(HISTORY)) if HISTORY in self.base.files else (),
             document=self.document,
         )
-        return render(subject)
+        return render(content)
 
 
-def examined(recipe: Recipe, part: ScoredSplit) -> Examined:
-    """Scored images, as an evaluation takes them: of their pixels nothing is known, nor needed."""
-    truth, scores = as_array(part.truth), as_array(part.scores)
-    nothing = np.zeros((len(truth), 0, 0, recipe.image.channels), np.uint8)
-    examples = [
-        Example(name, Path(name), tuple(bool(value) for value in row), group, Place("", 0))
-        for name, group, row in zip(part.names, part.groups, part.truth, strict=True)
-    ]
-    store = PixelStore(nothing, truth, recipe.image, digest="")
-    return Examined(recipe, examples, store, np.arange(len(truth)), scores)
+def run_of(recipe: Recipe, split: ScoredSplit) -> EvaluationRun:
+    """Return the evaluation of scored images."""
+    return EvaluationRun(recipe, split.names, split.groups, as_array(split.truth), as_array(split.scores))
 
 
 def _document(bundle: Bundle) -> dict[str, Any]:

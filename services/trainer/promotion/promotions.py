@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.trainer.promotion.comparison import find_comparison
 from services.trainer.promotion.gate import objections, summary, verdict
-from services.trainer.variants.equality import Equality
+from services.trainer.variants.proof import Equality
 from shared.contracts.bundle import (
     EVALUATION,
     VARIANT_FILES,

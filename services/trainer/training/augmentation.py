@@ -1,4 +1,4 @@
-"""Other images with the same labels: what a recipe allows a training to do to an image."""
+"""Change the images of a training at random, in the ways that the recipe allows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Pixels = NDArray[np.uint8]
 """(height, width, channels), 0 to 255."""
 
 BRIGHTNESS_SHARE: Final = 0.7
-"""Of the images; the rest keep their light."""
+"""Share of the images whose contrast and brightness change."""
 CONTRAST: Final = (0.8, 1.2)
 BRIGHTNESS: Final = (0.0, 15.0)
 STRIP_SHARE: Final = 0.5
 STRIP: Final = 0.3
-"""The highest strip that is moved, as a part of the image's height."""
+"""Height of the largest strip that is moved, as a share of the image's height."""
 BLUR_SHARE: Final = 0.3
 BLUR: Final = (0.3, 1.0)
 """Standard deviation in pixels."""
@@ -29,12 +29,12 @@ NOISE: Final = (1.0, 8.0)
 
 
 def augment(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> Pixels:
-    """Change an image by lot, in the ways that its recipe allows.
+    """Return an image that is changed at random.
 
     Args:
         pixels: (height, width, channels); not changed.
-        allowed: what keeps the labels true.
-        rng: decides.
+        allowed: the changes that keep the labels true.
+        rng: chooses the changes.
 
     Returns:
         The same shape and type.
@@ -45,7 +45,7 @@ def augment(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> 
     if allowed.flip_vertical and rng.random() < 0.5:
         pixels = pixels[::-1]
     if allowed.shift or allowed.rotation:
-        pixels = _moved(pixels, allowed, rng)
+        pixels = shift_and_rotate(pixels, allowed, rng)
     if allowed.moved_strip and rng.random() < STRIP_SHARE:
         pixels = move_strip(pixels, int(rng.integers(1, max(2, round(STRIP * shape[0])))))
     if allowed.blur and rng.random() < BLUR_SHARE:
@@ -58,23 +58,23 @@ def augment(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> 
     return np.ascontiguousarray(pixels.reshape(shape))
 
 
-def relight(pixels: Pixels, alpha: float, beta: float) -> Pixels:
-    """``alpha * pixels + beta``, held between 0 and 255."""
-    return _bytes(pixels * np.float32(alpha) + np.float32(beta))
+def relight(pixels: Pixels, contrast: float, brightness: float) -> Pixels:
+    """Return ``contrast * pixels + brightness``, clipped to 0 to 255."""
+    return _bytes(pixels * np.float32(contrast) + np.float32(brightness))
 
 
 def move_strip(pixels: Pixels, rows: int) -> Pixels:
-    """Take that many rows from the top and append them at the bottom."""
+    """Move a number of rows from the top to the bottom."""
     return np.roll(pixels, -rows, axis=0)
 
 
-def _moved(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> Pixels:
-    """Shift and turn about the middle; what comes in from outside mirrors the border."""
+def shift_and_rotate(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> Pixels:
+    """Shift an image, and rotate it about its centre; the new borders mirror the image."""
     height, width = pixels.shape[:2]
-    middle = ((width - 1) / 2, (height - 1) / 2)
-    turned = cv2.getRotationMatrix2D(middle, rng.uniform(-allowed.rotation, allowed.rotation), 1.0)
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    rotation = cv2.getRotationMatrix2D(centre, rng.uniform(-allowed.rotation, allowed.rotation), 1.0)
     shift = rng.uniform(-allowed.shift, allowed.shift, 2) * (width, height)
-    matrix = np.column_stack([turned[:, :2], turned[:, 2] + shift])
+    matrix = np.column_stack([rotation[:, :2], rotation[:, 2] + shift])
     moved = cv2.warpAffine(np.ascontiguousarray(pixels), matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(moved, np.uint8).reshape(pixels.shape)
 

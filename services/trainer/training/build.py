@@ -1,11 +1,11 @@
-"""The whole way of a model: labelled images in, a bundle out."""
+"""Build a model: from labelled images to a bundle."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,14 @@ from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.split import Split, split, tables
 from services.trainer.datasets.tables import Problem
 from services.trainer.evaluation.evaluate import Evaluation
-from services.trainer.evaluation.evaluation_run import Examined
+from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.heatmaps import heatmap_scores
-from services.trainer.evaluation.mistakes import Mistake, keep_images
-from services.trainer.evaluation.operating_points import OperatingPoints
-from services.trainer.evaluation.report.page import Subject, facts_of, render
+from services.trainer.evaluation.logits import logits_of
+from services.trainer.evaluation.mistakes import Mistake, with_images
+from services.trainer.evaluation.report.page import ReportContent, facts_of, render
 from services.trainer.evaluation.thresholds import choose_thresholds
-from services.trainer.evaluation.validation import logits_of
-from services.trainer.training.checkpoint import CheckpointStore
-from services.trainer.training.checkpoint_callback import Listener, Trained
-from services.trainer.training.fit import ONE_WORKER, fit
+from services.trainer.training.checkpoint import CheckpointStore, Listener
+from services.trainer.training.fit import ONE_WORKER, Trained, fit
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
@@ -43,7 +41,7 @@ _log = structlog.stdlib.get_logger("training")
 
 
 @dataclass(frozen=True)
-class Order:
+class ModelSpec:
     """What to build."""
 
     version: str
@@ -52,241 +50,220 @@ class Order:
     recipe: Recipe
     architecture: str
     options: TrainingOptions
-    ordered_at: datetime
+    requested_at: datetime
     weights: Path | None = None
-    """A file to start from; by default, what is installed for the architecture."""
+    """A file of initial weights; by default, the ones that are installed for the architecture."""
     dataset: str | None = None
-    """The dataset version that the folder holds; None for a folder that is none."""
+    """The dataset version in the folder; None for a folder that is not a dataset version."""
     notes: tuple[str, ...] = ()
-    """What was noticed of the images before."""
+    """What was noticed about the images before."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """A model, and what was noticed on the way."""
+    """A model, and what was noticed while it was built."""
 
     bundle: Bundle
     evaluation: Evaluation
-    """On the test part."""
+    """On the test split."""
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Material:
-    """What a training works on."""
+class SplitImages:
+    """The images of a training, decoded and divided into splits."""
 
     store: PixelStore
-    parts: Split
+    split: Split
     rows: dict[str, Rows]
-    """By part."""
+    """By split: ``train``, ``valid``, ``test``."""
     problems: tuple[Problem, ...]
-    """What was passed over."""
+    """Images that were left out."""
 
 
 def build(
-    order: Order,
+    spec: ModelSpec,
     scratch: Path,
     listener: Listener,
     checkpoints: CheckpointStore | None = None,
     workers: Workers = ONE_WORKER,
 ) -> Built:
-    """Read, split, train, choose thresholds, compile, evaluate and pack.
+    """Read and split the images, train, choose thresholds, compile, evaluate and pack.
 
     Args:
-        order: what to build.
-        scratch: a folder of this machine for the decoded images.
-        listener: is told how far the training is.
-        checkpoints: where it is kept after each epoch, and taken up again; None to keep nothing.
-        workers: who train together; this process is their chief, and the others `assist`.
+        spec: what to build.
+        scratch: a local folder for the decoded images.
+        listener: receives the progress.
+        checkpoints: where a checkpoint is saved after each epoch; None to save none.
+        workers: the processes that train together; this process is their chief, and the others call `assist`.
 
     Raises:
         DatasetError: the images can't be learned from.
-        UnfitArchitecture: there is no such network, or not for such images.
-        WeightsError: the file of weights is not what it should be.
+        UnfitArchitecture: there is no such network, or it can't take such images.
+        WeightsError: the file of weights is not usable.
         CheckpointError: the checkpoint is of another training.
-        UnequalVariant: the compiled network judges otherwise than the trained one.
+        UnequalVariant: the compiled network does not judge like the trained one.
     """
-    return _finish(order, *_train(order, scratch, listener, checkpoints, workers), listener)
+    images, trained = _train(spec, scratch, listener, checkpoints, workers)
+    return _evaluate_and_pack(spec, images, trained, listener)
 
 
-def assist(order: Order, scratch: Path, listener: Listener, workers: Workers) -> None:
-    """Take part in a training from which the chief of the workers builds a model.
+def assist(spec: ModelSpec, scratch: Path, listener: Listener, workers: Workers) -> None:
+    """Take part in a training from which the chief builds a model.
 
-    Args and errors are those of `build`; the listener is told of batches alone.
+    The arguments and errors are those of `build`; the listener receives only batches.
     """
-    _train(order, scratch, listener, None, workers)
+    _train(spec, scratch, listener, None, workers)
 
 
 def _train(
-    order: Order, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
-) -> tuple[_Material, Trained]:
-    architecture = architecture_of(order.architecture)
+    spec: ModelSpec, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
+) -> tuple[SplitImages, Trained]:
+    architecture = architecture_of(spec.architecture)
     listener.on_stage("reading the images")
-    material = _gather(order, scratch)
+    images = read_images(spec, scratch)
     trained = fit(
         architecture,
-        order.recipe,
-        material.store,
-        train=material.rows["train"],
-        valid=material.rows["valid"],
-        options=order.options,
+        spec.recipe,
+        images.store,
+        train=images.rows["train"],
+        valid=images.rows["valid"],
+        options=spec.options,
         listener=listener,
         checkpoints=checkpoints,
-        weights=order.weights,
+        weights=spec.weights,
         workers=workers,
     )
-    return material, trained
+    return images, trained
 
 
-def _gather(order: Order, scratch: Path) -> _Material:
-    recipe, options = order.recipe, order.options
+def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
+    """Read, decode and split the images of a training."""
+    recipe, options = spec.recipe, spec.options
     on_problem: OnProblem = "skip" if options.skip_problems else "stop"
     exclusive = recipe.task is Task.EXCLUSIVE
-    dataset = read_dataset(order.folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
+    dataset = read_dataset(spec.folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
     dataset, store = decode_images(dataset, recipe.image, scratch, on_problem)
-    parts = split(dataset, options.shares, options.seed)
-    for warning in parts.warnings:
+    found = split(dataset, options.shares, options.seed)
+    for warning in found.warnings:
         _log.warning(warning)  # now, and not after hours of training
-    number = {example.name: row for row, example in enumerate(dataset.examples)}
+    row_of = {example.name: row for row, example in enumerate(dataset.examples)}
     rows = {
-        part: np.array([number[example.name] for example in examples], np.int64)
-        for part, examples in parts.parts.items()
+        name: np.array([row_of[example.name] for example in examples], np.int64)
+        for name, examples in found.parts.items()
     }
-    return _Material(store, parts, rows, dataset.problems)
+    return SplitImages(store, found, rows, dataset.problems)
 
 
-def _finish(order: Order, material: _Material, trained: Trained, listener: Listener) -> Built:
-    """Thresholds and the compiled variants' proof on the validation part, the evaluation on the test part."""
-    store, rows, task = material.store, material.rows, order.recipe.task
-    listener.on_stage("judging the images held back, and choosing thresholds")
-    logits = {part: logits_of(trained.network, store, rows[part]) for part in ("valid", "test")}
-    scores = {part: scores_of(found, task) for part, found in logits.items()}
-    recipe = choose_thresholds(order.recipe, store.labels[rows["valid"]], scores["valid"])
+def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: Listener) -> Built:
+    """Choose thresholds and prove the variants on the validation split, evaluate on the test split, and pack."""
+    store, rows, parts = images.store, images.rows, images.split.parts
+    listener.on_stage("measuring the held-out images, and choosing thresholds")
+    logits = {name: logits_of(trained.network, store, rows[name]) for name in ("valid", "test")}
+    scores = {name: scores_of(outputs, spec.recipe.task) for name, outputs in logits.items()}
+    recipe = choose_thresholds(spec.recipe, store.labels[rows["valid"]], scores["valid"])
     valid, test = (
-        Examined(recipe, material.parts.parts[part], store, rows[part], scores[part]) for part in ("valid", "test")
+        EvaluationRun(
+            recipe,
+            [example.name for example in parts[name]],
+            [example.group for example in parts[name]],
+            store.labels[rows[name]],
+            scores[name],
+        )
+        for name in ("valid", "test")
     )
+    listener.on_stage(f"making and proving the variants for inference: {', '.join(spec.options.variants)}")
     reference = Reference(recipe, store, rows["valid"], logits["valid"], valid.evaluation)
-    calibrating = calibration_rows(rows, order.options.seed)
-    listener.on_stage(f"making and proving the variants of inference: {', '.join(order.options.variants)}")
-    variants = make_variants(compile_for_openvino(trained.network), reference, order.options.variants, calibrating)
+    calibration = calibration_rows(rows, spec.options.seed)
+    variants = make_variants(compile_for_openvino(trained.network), reference, spec.options.variants, calibration)
     listener.on_stage("measuring heatmaps")
-    heatmaps = heatmap_scores(trained.network, recipe, order.folder, [*valid.examples, *test.examples])
-    provenance = _provenance(order, store, trained)
+    heatmaps = heatmap_scores(trained.network, recipe, spec.folder, [*parts["valid"], *parts["test"]])
     listener.on_stage("writing the evaluation")
-    findings = _Findings(provenance, valid, test, variants, heatmaps, trained, _warnings(order, material, trained))
+    mistakes, mistake_images = with_images(test.worst_mistakes(spec.options.mistakes), store, rows["test"])
+    options = {
+        **spec.options.model_dump(mode="json"),
+        "weights": asdict(trained.origin) if trained.origin else None,
+        "computed_in": [*trained.runs],
+    }
+    provenance = Provenance(spec.version, spec.architecture, spec.dataset or store.digest, spec.requested_at, options)
+    note = architecture_of(spec.architecture).note_on(trained.origin)
+    noticed = [*spec.notes, *map(str, images.problems), *images.split.warnings, *([note] if note else [])]
+    warnings = tuple(dict.fromkeys(noticed))  # an import has noticed some of them before
+    findings = Findings(provenance, valid, test, variants, heatmaps, trained, mistakes, warnings)
     bundle = pack(
         trained.network,
         compiled=variants.offered[Variant.FP32],
         recipe=recipe,
-        evaluation=json.dumps(findings.document, separators=(",", ":")).encode(),
+        evaluation=json.dumps(findings.document(), separators=(",", ":")).encode(),
         provenance=provenance,
         extra={
             **variants.files,
-            SCORES: _scored(valid, test, variants).model_dump_json().encode(),
+            SCORES: findings.scored_images().model_dump_json().encode(),
             HISTORY: json.dumps(trained.history, indent=1).encode(),
-            **tables(material.parts, recipe.label_names),
-            **findings.mistakes[1],
-            **({REPORT: findings.report().encode()} if order.options.report else {}),
+            **tables(images.split, recipe.label_names),
+            **mistake_images,
+            **({REPORT: findings.report(mistake_images).encode()} if spec.options.report else {}),
         },
     )
-    return Built(bundle, test.evaluation, findings.warnings)
+    return Built(bundle, test.evaluation, warnings)
 
 
 @dataclass(frozen=True)
-class _Findings:
-    """All that is known of how good a model is."""
+class Findings:
+    """Everything that was measured of a model."""
 
     provenance: Provenance
-    valid: Examined
-    test: Examined
+    valid: EvaluationRun
+    test: EvaluationRun
     variants: Variants
     heatmaps: HeatmapScores | None
     trained: Trained
+    mistakes: tuple[Mistake, ...]
+    """The worst ones on the test split."""
     warnings: tuple[str, ...]
 
-    @cached_property
-    def mistakes(self) -> tuple[tuple[Mistake, ...], dict[str, bytes]]:
-        """The worst of the test part, and their images."""
-        worst = self.test.worst_mistakes(int(str(self.provenance.options["mistakes"])))
-        return keep_images(worst, self.test.store, self.test.rows)
-
-    @cached_property
-    def points(self) -> dict[str, OperatingPoints]:
-        """Of the validation part, which chose the thresholds."""
-        return self.valid.operating_points()
-
-    @cached_property
     def document(self) -> dict[str, JsonValue]:
-        """What `evaluation.json` says."""
+        """Return the content of `evaluation.json`."""
+        proofs, left_out = self.variants.proofs, self.variants.left_out
+        points = self.valid.operating_points
         return {
             "part": "test",
             "dataset": self.provenance.dataset,
             **self.test.evaluation.model_dump(mode="json"),
             "valid": self.valid.evaluation.model_dump(mode="json"),
-            **_proofs(self.variants),
+            # a promotion refuses a model with a proof in `compiled` that does not hold
+            "compiled": {f"openvino_{name}": proof.model_dump(mode="json") for name, proof in proofs.items()},
+            "not_offered": {f"openvino_{name}": each.model_dump(mode="json") for name, each in left_out.items()},
             "heatmaps": self.heatmaps.model_dump(mode="json") if self.heatmaps else None,
-            "operating_points": {name: points.model_dump(mode="json") for name, points in self.points.items()},
-            "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes[0]],
+            "operating_points": {name: each.model_dump(mode="json") for name, each in points.items()},
+            "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
             "best_epoch": self.trained.best_epoch,
             "warnings": list(self.warnings),
         }
 
-    def report(self) -> str:
-        """The same for people."""
-        mistakes, shots = self.mistakes
-        subject = Subject(
-            version=self.provenance.version,
-            facts=facts_of(self.provenance),
-            measured_on="the test part, never trained on",
-            examined=self.test,
-            chosen_on="the validation part",
-            points=self.points,
-            mistakes=mistakes,
-            shots=shots,
+    def scored_images(self) -> ScoredImages:
+        """Return the scores of the held-out images, from which other thresholds can be judged later."""
+        splits: dict[Part, ScoredSplit] = {}
+        runs: tuple[tuple[Part, EvaluationRun], ...] = (("valid", self.valid), ("test", self.test))
+        for name, run in runs:
+            truth, scores = as_table(run.truth), as_table(run.scores)
+            splits[name] = ScoredSplit(names=tuple(run.names), groups=tuple(run.groups), truth=truth, scores=scores)
+        variants = {name: as_table(scores) for name, scores in self.variants.scores.items()}
+        return ScoredImages(labels=self.test.recipe.label_names, splits=splits, variants=variants)
+
+    def report(self, images: Mapping[str, bytes]) -> str:
+        """Return `report.html`, with the images of the mistakes by file name."""
+        origin = self.provenance
+        content = ReportContent(
+            version=origin.version,
+            facts=facts_of(origin.architecture, origin.dataset, origin.created_at, origin.options),
+            measured_on="the test split, which was not used for training",
+            run=self.test,
+            chosen_on="the validation split",
+            points=self.valid.operating_points,
+            mistakes=self.mistakes,
+            images=images,
             history=self.trained.history,
-            document=self.document,
+            document=self.document(),
         )
-        return render(subject)
-
-
-def _scored(valid: Examined, test: Examined, variants: Variants) -> ScoredImages:
-    """What the network said, for whoever moves a threshold later."""
-    said = {variant: as_table(scores) for variant, scores in variants.scores.items()}
-    splits: dict[Part, ScoredSplit] = {"valid": _scored_part(valid), "test": _scored_part(test)}
-    return ScoredImages(labels=valid.recipe.label_names, splits=splits, variants=said)
-
-
-def _scored_part(part: Examined) -> ScoredSplit:
-    return ScoredSplit(
-        names=tuple(example.name for example in part.examples),
-        groups=tuple(example.group for example in part.examples),
-        truth=as_table(part.truth),
-        scores=as_table(part.scores),
-    )
-
-
-def _warnings(order: Order, material: _Material, trained: Trained) -> tuple[str, ...]:
-    note = architecture_of(order.architecture).note_on(trained.origin)
-    noticed = (*order.notes, *(str(problem) for problem in material.problems), *material.parts.warnings)
-    return tuple(dict.fromkeys([*noticed, *([note] if note else [])]))  # an import has told of some before
-
-
-def _proofs(variants: Variants) -> dict[str, JsonValue]:
-    """What a promotion asks for: it refuses a model with a variant below ``compiled`` that does not hold."""
-    return {
-        "compiled": {
-            f"openvino_{variant}": proof.model_dump(mode="json") for variant, proof in variants.proofs.items()
-        },
-        "not_offered": {
-            f"openvino_{variant}": left.model_dump(mode="json") for variant, left in variants.left_out.items()
-        },
-    }
-
-
-def _provenance(order: Order, store: PixelStore, trained: Trained) -> Provenance:
-    options = {
-        **order.options.model_dump(mode="json"),
-        "weights": asdict(trained.origin) if trained.origin else None,
-        "computed_in": [*trained.runs],
-    }
-    return Provenance(order.version, order.architecture, order.dataset or store.digest, order.ordered_at, options)
+        return render(content)

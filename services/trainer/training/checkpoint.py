@@ -1,4 +1,4 @@
-"""What a training needs to go on after it was killed."""
+"""Validate a training after each epoch, and save what it needs to continue after it was killed."""
 
 from __future__ import annotations
 
@@ -9,48 +9,52 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from services.trainer.errors import TrainerError
+from services.trainer.evaluation.validation import DivergedTraining, Validator
+from services.trainer.training.precision import ComputeConfig, copy_weights, record_run
+from services.trainer.training.workers import Workers
+from shared.contracts.training import TrainingOptions
 from shared.storage.port import ObjectNotFound, ObjectStore, checked_key
 
 Arrays = list[NDArray[np.generic]]
 
-
 GROUPS: Final = ("network", "optimizer", "best")
 UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What NumPy, JSON and a `Checkpoint` make of bytes that are none."""
+"""What NumPy, JSON and `Checkpoint` raise for bytes that are no checkpoint."""
 
 
 class CheckpointError(TrainerError):
-    """A checkpoint of another network, or no checkpoint at all."""
+    """A checkpoint of another training, or bytes that are no checkpoint."""
 
 
 @dataclass
 class Checkpoint:
-    """A training between two epochs."""
+    """The state of a training between two epochs."""
 
-    subject: str = ""
-    """A digest of what is learned, from what and how, but for the precision; empty in checkpoints of older trainers."""
+    digest: str = ""
+    """Of the images, architecture, recipe, weights and options, without the precision."""
     epoch: int = 0
-    """Epochs done."""
+    """Number of epochs done."""
     best_epoch: int = 0
     best_score: tuple[float, float] = (-np.inf, -np.inf)
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of each epoch."""
     runs: list[dict[str, int | str]] = field(default_factory=list)
-    """On what machine and in what precision it went on from which epoch: see `precision.Computing`."""
+    """The precision and the hardware from each epoch on at which they changed: see `precision.ComputeConfig`."""
     network: Arrays = field(default_factory=list)
     optimizer: Arrays = field(default_factory=list)
     best: Arrays = field(default_factory=list)
     """The network's weights after the best epoch."""
 
     def encode(self) -> bytes:
-        """The checkpoint as a file of plain arrays."""
+        """Return the checkpoint as a file of plain arrays."""
         state = {
-            "subject": self.subject,
+            "digest": self.digest,
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
@@ -66,10 +70,10 @@ class Checkpoint:
 
 
 def decode_checkpoint(content: bytes) -> Checkpoint:
-    """Read what `Checkpoint.encode` wrote. Nothing in it is run.
+    """Read what `Checkpoint.encode` wrote, without running anything in it.
 
     Raises:
-        CheckpointError: it is something else.
+        CheckpointError: the content is something else.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -82,41 +86,169 @@ def decode_checkpoint(content: bytes) -> Checkpoint:
         return Checkpoint(**state, best_score=(average_precision, loss), **groups)
     except UNREADABLE as error:
         raise CheckpointError(
-            "not a checkpoint, or one that was cut off: remove it, or name another, and the training begins anew"
+            "not a checkpoint, or one that was cut off: delete it, or name another file, and the training starts anew"
         ) from error
 
 
 class CheckpointStore(Protocol):
-    """Where the checkpoint of one training is kept."""
+    """The place where the checkpoint of one training is stored."""
 
     def load(self) -> bytes | None:
-        """The last one; None before the first."""
+        """Return the last checkpoint; None before the first."""
         ...
 
     def save(self, content: bytes) -> None:
-        """Replace the last one."""
+        """Replace the last checkpoint."""
         ...
 
 
 class StoredCheckpoint:
-    """The checkpoint of one training, in object storage."""
+    """The checkpoint of one training in object storage."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
-        """Raises `InvalidKey`: before hours of training, not after them."""
+        """Raises `InvalidKey` now, and not after hours of training."""
         self._store = store
         self._key = checked_key(key)
 
     def load(self) -> bytes | None:
-        """The last one; None before the first."""
         try:
             return self._store.get(self._key)
         except ObjectNotFound:
             return None
 
     def save(self, content: bytes) -> None:
-        """Replace the last one."""
         self._store.put(self._key, content)
 
-    def drop(self) -> None:
-        """The training is over."""
+    def delete(self) -> None:
         self._store.delete(self._key)
+
+
+class Listener(Protocol):
+    """Receives the progress of a training."""
+
+    def on_stage(self, stage: str) -> None:
+        """Receive what the training does now, apart from epochs, in a few words: ``measuring heatmaps``."""
+        ...
+
+    def on_batch(self, epoch: int, share: float, loss: float) -> None:
+        """Receive the share (0 to 1) of an epoch (from 1) that is done, with its mean loss so far."""
+        ...
+
+    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        """Receive the metrics of an epoch (from 1) of ``epochs``."""
+        ...
+
+
+class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """After each epoch: validate, remember the best weights, save a checkpoint, report, and maybe stop early.
+
+    If several processes train together, the chief does this, and the other ranks receive its decisions.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        *,
+        optimizer: keras.optimizers.Optimizer,
+        validator: Validator,
+        options: TrainingOptions,
+        listener: Listener,
+        workers: Workers,
+        checkpoints: CheckpointStore | None,
+    ) -> None:
+        """Make the callback of one training.
+
+        Args:
+            network: receives the weights of the model that is trained.
+            optimizer: of that model, without loss scaling, whose factor is found again in a few steps.
+            validator: measures the network.
+            options: have the number of epochs, and the patience.
+            listener: receives the progress.
+            workers: the processes that train together.
+            checkpoints: where they are stored; None to store none.
+        """
+        super().__init__()
+        self.state = Checkpoint()
+        self._network = network
+        self._optimizer = optimizer
+        self._validator = validator
+        self._options = options
+        self._listener = listener
+        self._workers = workers
+        self._checkpoints = checkpoints if workers.rank.is_chief else None
+
+    def resume(self, digest: str, config: ComputeConfig) -> int:
+        """Load the last checkpoint, if there is one, in whatever precision and by however many ranks it was written.
+
+        Args:
+            digest: of what is trained.
+            config: the precision and hardware of the remaining epochs.
+
+        Returns:
+            The number of epochs that are done.
+
+        Raises:
+            CheckpointError: it is of another training.
+        """
+        content = self._checkpoints.load() if self._checkpoints else None
+        if content:
+            self.state = decode_checkpoint(content)
+            if self.state.digest != digest:
+                raise CheckpointError(
+                    "the checkpoint is of a training with other images, weights, recipe or options: give it those, "
+                    "or start a new training with another checkpoint"
+                )
+            _assign(self._network.variables, self.state.network)
+            _assign(self._optimizer.variables, self.state.optimizer)
+        self.state.digest = digest
+        record_run(self.state.runs, config, self.state.epoch + 1)
+        self._workers.broadcast_variables(self._optimizer.variables)
+        self.state.epoch = self._workers.broadcast(self.state.epoch)
+        return self.state.epoch
+
+    def is_exhausted(self) -> bool:
+        """Return whether the last epochs brought no better network, by the chief's count."""
+        exhausted = self.state.epoch - self.state.best_epoch >= self._options.patience
+        return bool(self._workers.broadcast(int(exhausted)))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        share = (batch + 1) / self.params["steps"]
+        self._listener.on_batch(self.state.epoch + 1, share, float((logs or {}).get("loss", np.nan)))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        loss = float((logs or {})["loss"])
+        if not np.isfinite(loss):
+            raise DivergedTraining(f"the loss is {loss} after epoch {epoch + 1}: choose a smaller learning_rate")
+        self.state.epoch = epoch + 1
+        if self._workers.rank.is_chief:
+            copy_weights(self.model, self._network)
+            metrics = {"loss": loss, **self._validator(self._network)}
+            self.state.history.append(metrics)
+            self.remember_best(metrics)
+            if self._checkpoints:
+                self.state.optimizer = [np.asarray(variable) for variable in self._optimizer.variables]
+                self._checkpoints.save(self.state.encode())
+            self._listener.on_epoch(self.state.epoch, self._options.epochs, metrics)
+        self.model.stop_training = self.is_exhausted()
+
+    def remember_best(self, metrics: dict[str, float] | None = None) -> None:
+        """Take the network's weights as the best ones if their metrics are; by default, measure them."""
+        metrics = metrics or self._validator(self._network)
+        state = self.state
+        state.network = [np.asarray(variable) for variable in self._network.variables]
+        score = (round(metrics["val_average_precision"], 4), -metrics["val_loss"])
+        if score > state.best_score:
+            state.best_score, state.best_epoch, state.best = score, state.epoch, state.network
+
+    def restore_best(self) -> None:
+        """Give the network its best weights, in all ranks."""
+        if self._workers.rank.is_chief:
+            _assign(self._network.variables, self.state.best)
+        self._workers.broadcast_variables(self._network.variables)
+
+
+def _assign(variables: list[keras.Variable], values: Arrays) -> None:
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
+        raise CheckpointError("the checkpoint is of another network: start a new training, with another id")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -23,9 +23,8 @@ from services.trainer.jobs.child import (
 from services.trainer.jobs.leftovers import clear
 from services.trainer.jobs.trainings import CHECKPOINT, Trainings
 from services.trainer.settings import TrainerSettings
-from services.trainer.training.build import Order, build
+from services.trainer.training.build import ModelSpec, build
 from services.trainer.training.checkpoint import StoredCheckpoint
-from services.trainer.training.naming import version_name
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
 from shared.messages import TrainingRequested
@@ -85,7 +84,7 @@ def _trained(
     request: TrainingRequested, trainings: Trainings, store: ObjectStore, folder: Path, settings: TrainerSettings
 ) -> str:
     """The version of the model; a training that was done, but not told, is not done again."""
-    version = version_name(request.at, request.training_id)
+    version = bundles.version_name(request.at, request.training_id)
     if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
         return version
     begun = trainings.begun(request.training_id)
@@ -98,7 +97,7 @@ def _trained(
         trainings.begin(request.model_copy(update=settled))
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    order = Order(
+    spec = ModelSpec(
         version,
         material.folder,
         recipe,
@@ -110,7 +109,7 @@ def _trained(
         notes=material.notes,
     )
     checkpoint = StoredCheckpoint(store, trainings.key(request.training_id, CHECKPOINT))
-    built = build(order, scratch, _Teller(), checkpoint)
+    built = build(spec, scratch, _Teller(), checkpoint)
     with suppress(bundles.BundleExists):  # another trainer, which took the training for abandoned, was faster
         bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version

@@ -1,7 +1,7 @@
-"""What `TF_CONFIG` says: which processes train one model together, and which of them this one is.
+"""Read `TF_CONFIG`: which processes train one model together, and which of them this process is.
 
 The format is TensorFlow's own, as in `EXAMPLE`, with an optional ``"chief": ["host:port"]`` beside the workers. Without
-a chief, worker 0 is it.
+a chief, worker 0 is the chief.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ VARIABLE: Final = "TF_CONFIG"
 EXAMPLE: Final = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s:/]+:\d{1,5}$")]
-Role = Literal["chief", "worker"]
 
 
 class WrongCluster(TrainerError):
@@ -25,75 +24,82 @@ class WrongCluster(TrainerError):
 
 
 @dataclass(frozen=True)
-class Seat:
-    """The place of this process among those that train together."""
+class Rank:
+    """The number of this process among those that train together."""
 
     index: int
-    """The chief is 0."""
+    """0 is the chief."""
     addresses: tuple[str, ...]
-    """Of all processes."""
+    """Of all ranks."""
 
     @property
-    def workers(self) -> int:
-        """How many they are, with the chief."""
+    def size(self) -> int:
+        """Return the number of ranks, with the chief."""
         return len(self.addresses)
 
     @property
     def address(self) -> str:
-        """That the others find it at."""
+        """Return the address of this process."""
         return self.addresses[self.index]
 
     @property
     def is_chief(self) -> bool:
-        """Whether it validates, keeps checkpoints, reports, and writes the bundle."""
+        """Return whether this rank validates, saves checkpoints, reports, and writes the bundle."""
         return self.index == 0
 
 
-ALONE: Final = Seat(0, ("",))
+SINGLE: Final = Rank(0, ("",))
+"""The rank of a process that trains by itself."""
 
 
-class _Jobs(BaseModel):
+class ClusterJobs(BaseModel):
+    """The addresses of a `TF_CONFIG`."""
+
     model_config = ConfigDict(extra="forbid")
 
     chief: list[Address] = Field(default=[], max_length=1)
     worker: list[Address] = []
 
 
-class _Task(BaseModel):
-    type: Role
+class ClusterTask(BaseModel):
+    """The task of a `TF_CONFIG`."""
+
+    type: Literal["chief", "worker"]
     index: int = Field(ge=0)
 
 
-class _Config(BaseModel):
-    cluster: _Jobs
-    task: _Task
+class ClusterConfig(BaseModel):
+    """A `TF_CONFIG`."""
+
+    cluster: ClusterJobs
+    task: ClusterTask
 
     @model_validator(mode="after")
-    def _fits(self) -> _Config:
-        everyone = [*self.cluster.chief, *self.cluster.worker]
+    def _holds_the_task(self) -> ClusterConfig:
+        addresses = [*self.cluster.chief, *self.cluster.worker]
         job: list[str] = getattr(self.cluster, self.task.type)
         if self.task.index >= len(job):
             raise ValueError(f"task {self.task.type} {self.task.index} is not in the cluster, which has {len(job)}")
-        if twice := next((each for each in everyone if everyone.count(each) > 1), None):
-            raise ValueError(f"two of the cluster have the address {twice}")
+        if twice := next((each for each in addresses if addresses.count(each) > 1), None):
+            raise ValueError(f"two tasks of the cluster have the address {twice}")
         return self
 
 
-def seat_of(config: str) -> Seat:
-    """The place that a `TF_CONFIG` gives to this process.
+def rank_of(config: str) -> Rank:
+    """Return the rank that a `TF_CONFIG` gives to this process.
 
     Raises:
-        WrongCluster: it says something else, in the field that the message names.
+        WrongCluster: it is wrong, in the field that the message names.
     """
     try:
-        read = _Config.model_validate_json(config)
+        read = ClusterConfig.model_validate_json(config)
     except ValidationError as error:
         problem = error.errors()[0]
         where = "".join(f"{part}: " for part in problem["loc"])
         raise WrongCluster(
             f"{VARIABLE}: {where}{problem['msg'].removeprefix('Value error, ')}: give {EXAMPLE}, "
-            "or unset it to train alone"
+            "or unset it to train with one process"
         ) from error
-    everyone = [*read.cluster.chief, *read.cluster.worker]
-    index = read.task.index + (len(read.cluster.chief) if read.task.type == "worker" else 0)
-    return Seat(index, tuple(everyone))
+    chiefs = read.cluster.chief
+    index = read.task.index + (len(chiefs) if read.task.type == "worker" else 0)
+    return Rank(index, (*chiefs, *read.cluster.worker))

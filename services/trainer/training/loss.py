@@ -1,4 +1,4 @@
-"""What a training makes small: cross-entropy, in which rare labels weigh more."""
+"""The loss of a training: cross-entropy with larger weights for rare labels."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from numpy.typing import NDArray
 from shared.recipe import Task
 
 Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
-"""Of truth and logits, (images, labels) each, gives one number per image."""
+"""Takes truth and logits, (images, labels) each, and gives one number per image."""
 
-MOST: Final = 5.0
-"""The most that a rare label weighs against a common one."""
+LARGEST_WEIGHT: Final = 5.0
 
 
 def weights_of(task: Task, truth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each label weighs where it is true, by how rare it is.
+    """Return the weight of each label where it is true: (labels,).
 
-    The square root of the odds against it: enough that a rare defect is learned, not so much that every image seems
-    to show it.
+    It is the square root of the odds against the label: enough that a rare defect is learned, and not so much that the
+    network finds it in every image.
 
     Args:
         task: of the recipe.
-        truth: (images, labels) of the training part, 0 or 1.
+        truth: (images, labels) of the training split, 0 or 1.
     """
     share = np.clip(truth.mean(axis=0), 1e-6, 1 - 1e-6)
     odds = 1 / (share * truth.shape[1]) if task is Task.EXCLUSIVE else (1 - share) / share
-    return np.asarray(np.clip(np.sqrt(odds), 1 / MOST, MOST), np.float32)
+    return np.asarray(np.clip(np.sqrt(odds), 1 / LARGEST_WEIGHT, LARGEST_WEIGHT), np.float32)
 
 
 def loss_of(task: Task, truth: NDArray[np.float32]) -> Loss:
-    """The loss for a recipe's task, weighted by `weights_of` its labels.
+    """Return the loss for a task, with the weights of `weights_of`.
 
     Args:
-        task: binary cross-entropy per label, or categorical over all.
-        truth: (images, labels) of the training part, 0 or 1.
+        task: multi-label tasks have a binary cross-entropy per label, exclusive ones a categorical one.
+        truth: (images, labels) of the training split, 0 or 1.
     """
     weights = weights_of(task, truth)
 

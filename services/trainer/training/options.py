@@ -1,4 +1,4 @@
-"""The options of a training, as people give them."""
+"""Read the options of a training from a message or a command line."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ from shared.contracts.training import TrainingOptions
 
 
 class WrongOption(TrainerError):
-    """An option that a training does not have, or a value that it can't take."""
+    """An option that does not exist, or a value that it can't have."""
 
 
 def read_options(given: Mapping[str, JsonValue]) -> TrainingOptions:
-    """Options as a message or a command brings them.
+    """Return the options of a message or a command.
 
     Raises:
-        WrongOption: the first that is wrong.
+        WrongOption: an option is wrong; the message names the first one.
     """
     try:
         return TrainingOptions.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
-        known = f"; there are {', '.join(TrainingOptions.model_fields)}" if problem["type"] == "extra_forbidden" else ""
-        raise WrongOption(f"option {name}: {problem['msg'].removeprefix('Value error, ')}{known}") from error
+        unknown = problem["type"] == "extra_forbidden"
+        hint = f"; the options are {', '.join(TrainingOptions.model_fields)}" if unknown else ""
+        raise WrongOption(f"option {name}: {problem['msg'].removeprefix('Value error, ')}{hint}") from error
 
 
 def shares_of(text: str) -> dict[str, JsonValue]:
-    """The option ``shares`` of ``train,valid,test`` as a command line has them.
+    """Return the option ``shares`` of ``train,valid,test`` on a command line.
 
     Raises:
-        WrongOption: it is something else.
+        WrongOption: the text is something else.
     """
     try:
-        train, valid, test = (float(part) for part in text.split(","))
+        train, valid, test = (float(share) for share in text.split(","))
     except ValueError:
         raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
     return {"train": train, "valid": valid, "test": test}
 
 
 def model_version_of(text: str) -> str:
-    """The name of a model version, as a command line has it.
+    """Return the name of a model version on a command line.
 
     Raises:
-        WrongOption: no model can be called so.
+        WrongOption: no model version can have that name.
     """
     try:
         return TypeAdapter[str](ModelVersion).validate_python(text)
     except ValidationError as error:
         raise WrongOption(
-            "model-version is at most 64 letters, digits, _ and -, after a letter or digit, neither production nor "
-            f"comparisons, and not {text!r}"
+            "model-version has at most 64 letters, digits, _ and -, starts with a letter or digit, and is neither "
+            f"production nor comparisons; so it is not {text!r}"
         ) from error

@@ -1,9 +1,10 @@
-"""From a trained network to a bundle: every file that the model is and comes from, with its digest."""
+"""Pack a trained network and its files into a bundle."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +29,6 @@ class Provenance:
     """Where a model comes from."""
 
     version: str
-    """What the model will be called: see `services.trainer.training.naming`."""
     architecture: str
     dataset: str
     """A dataset version, or the digest of its table."""
@@ -46,18 +46,18 @@ def pack(
     provenance: Provenance,
     extra: dict[str, bytes] | None = None,
 ) -> Bundle:
-    """Make a bundle.
+    """Return a bundle with its manifest.
 
     Args:
         network: the trained network.
-        compiled: its variant for inference.
-        recipe: with the thresholds that were chosen for it.
+        compiled: the network, compiled for inference.
+        recipe: with the thresholds that were chosen for the network.
         evaluation: JSON.
-        provenance: where it comes from.
+        provenance: where the model comes from.
         extra: further files, by name.
 
     Raises:
-        BundleError: no heatmap can be made of the network's features.
+        BundleError: the network has no layer for heatmaps.
     """
     files = {
         KERAS: keras_file(network),
@@ -82,29 +82,24 @@ def pack(
 
 
 def keras_file(network: keras.Model) -> bytes:
-    """A network in Keras's own format, without the state of its optimizer."""
+    """Return a network in Keras's own format, without the state of its optimizer.
+
+    The archive is compressed again: Keras only stores its files, and a third of a small network is padding.
+    """
+    compressed = BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, KERAS)
         network.save(path, include_optimizer=False)
-        return _deflated(path)
-
-
-def _deflated(path: Path) -> bytes:
-    """The same archive, compressed: Keras only stores, and of a small network a third is padding."""
-    compressed = BytesIO()
-    with ZipFile(path) as stored, ZipFile(compressed, "w", ZIP_DEFLATED, compresslevel=9) as archive:
-        for entry in stored.infolist():
-            archive.writestr(entry.filename, stored.read(entry), ZIP_DEFLATED)
+        with ZipFile(path) as stored, ZipFile(compressed, "w", ZIP_DEFLATED, compresslevel=9) as archive:
+            for entry in stored.infolist():
+                archive.writestr(entry.filename, stored.read(entry), ZIP_DEFLATED)
     return compressed.getvalue()
 
 
 def library_versions() -> dict[str, str]:
-    """What made the model, by name."""
-    return {name: found for name in LIBRARIES if (found := _installed(name))}
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    """Return the versions of the installed libraries that make a model."""
+    versions = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

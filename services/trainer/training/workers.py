@@ -1,4 +1,4 @@
-"""Who does the learning: one process by itself, or those of a cluster, each with one device."""
+"""Train in one process, or in several processes with one device each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from services.trainer.errors import TrainerError
-from services.trainer.training.cluster import ALONE, VARIABLE, Seat, WrongCluster, seat_of
+from services.trainer.training.cluster import SINGLE, VARIABLE, Rank, WrongCluster, rank_of
 from services.trainer.training.feeding import Feed
 from services.trainer.training.loss import Loss
-from services.trainer.training.precision import FLOAT32, POLICIES, Computing
+from services.trainer.training.precision import FLOAT32, POLICIES, ComputeConfig
 
 LOST: Final = (
     tf.errors.UnavailableError,
@@ -28,9 +28,9 @@ LOST: Final = (
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
 )
-"""What TensorFlow says when another process of a cluster is gone: it depends on who notices."""
+"""What TensorFlow raises when another process of a cluster is gone; each process may see another of them."""
 DIGITS: Final = 15
-"""Of a hexadecimal digest, as many as a whole number of 64 bits holds."""
+"""Hexadecimal digits of a digest that fit into an integer of 64 bits."""
 
 _log = structlog.stdlib.get_logger("training")
 
@@ -40,147 +40,145 @@ class LostWorker(TrainerError):
 
 
 class UnlikeWorker(TrainerError):
-    """A process of the cluster would learn something else than the chief."""
+    """A process of the cluster would train something else than the chief."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What learns, from what, and how."""
+class Learner:
+    """A model with what it learns by and from."""
 
-    learner: keras.Model
+    model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    """Built for the learner."""
+    """Built for the model."""
     loss: Loss
     feed: Feed
 
 
 class Workers:
-    """Those who learn together, as the one of them that this process is sees them; here, this process alone."""
+    """The processes that train together, as one of them sees them; here, this process alone."""
 
-    seat: Seat = ALONE
+    rank: Rank = SINGLE
 
     def scope(self) -> AbstractContextManager[object]:
-        """In which the learner and its optimizer have to be made."""
+        """Return the context in which the model and its optimizer have to be made."""
         return nullcontext()
 
-    def learn(self, lesson: Lesson, keeper: keras.callbacks.Callback, first: int, last: int) -> None:
-        """Learn.
+    def train(self, learner: Learner, callback: keras.callbacks.Callback, first: int, last: int) -> None:
+        """Train some epochs.
 
         Args:
-            lesson: what.
-            keeper: is told of every step and epoch, and may stop the learner.
+            learner: what to train.
+            callback: is called after each step and epoch, and may stop the training.
             first: epoch, from 0.
-            last: epoch before which it ends.
+            last: epoch before which the training ends.
 
         Raises:
             LostWorker: another process is gone.
         """
-        learner, feed = lesson.learner, lesson.feed
-        learner.compile(lesson.optimizer, lesson.loss, jit_compile=False)
-        learner.fit(
-            feed.epochs(first, last),
+        learner.model.compile(learner.optimizer, learner.loss, jit_compile=False)
+        learner.model.fit(
+            learner.feed.epochs(first, last),
             initial_epoch=first,
             epochs=last,
-            steps_per_epoch=len(feed.batch_sizes),
-            callbacks=[keeper],
-            shuffle=False,  # the feed has done it
+            steps_per_epoch=len(learner.feed.batch_sizes),
+            callbacks=[callback],
+            shuffle=False,  # the feed shuffles
             verbose=0,
         )
 
-    def everyones(self, number: int) -> list[int]:
-        """The number of each process, by its index; all have to ask together."""
-        numbers = np.zeros(self.seat.workers, np.int64)
-        numbers[self.seat.index] = number
-        return [int(each) for each in self._total(numbers)]
+    def all_gather(self, number: int) -> list[int]:
+        """Return the number of each rank, by its index. All ranks have to call this together."""
+        numbers = np.zeros(self.rank.size, np.int64)
+        numbers[self.rank.index] = number
+        return [int(each) for each in self.all_reduce(numbers)]
 
-    def chiefs(self, number: int) -> int:
-        """The chief's number; all have to ask together."""
-        return self.everyones(number)[0]
+    def broadcast(self, number: int) -> int:
+        """Return the chief's number. All ranks have to call this together."""
+        return self.all_gather(number)[0]
 
-    def take_from_chief(self, variables: Sequence[keras.Variable]) -> None:
-        """Give variables the values that they have in the chief; all have to ask together."""
-        if self.seat.workers == 1:
+    def broadcast_variables(self, variables: Sequence[keras.Variable]) -> None:
+        """Give variables the values that they have in the chief. All ranks have to call this together."""
+        if self.rank.size == 1:
             return
         values = [np.asarray(variable) for variable in variables]
-        mine = np.concatenate([value.ravel().astype(np.float64) for value in values])  # holds the whole numbers too
-        chiefs = self._total(mine if self.seat.is_chief else np.zeros_like(mine))
-        pieces = np.split(chiefs, np.cumsum([value.size for value in values])[:-1])
+        flat = np.concatenate([value.ravel().astype(np.float64) for value in values])  # holds integers exactly, too
+        received = self.all_reduce(flat if self.rank.is_chief else np.zeros_like(flat))
+        pieces = np.split(received, np.cumsum([value.size for value in values])[:-1])
         for variable, value, piece in zip(variables, values, pieces, strict=True):
             variable.assign(piece.reshape(value.shape).astype(value.dtype))
 
-    def _total(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """The sum of what each process has."""
+    def all_reduce(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """Return the sum of the arrays of all ranks. All ranks have to call this together."""
         return numbers
 
 
-class Cluster(Workers):
-    """A replica of the network in each process, which learns from its share of every batch; gradients are added.
+class ClusterWorkers(Workers):
+    """Several processes, each with a replica of the network that learns from its share of every batch.
 
-    ``fit`` of Keras 3 does not run under `tf.distribute.MultiWorkerMirroredStrategy`, so the steps are taken here.
+    ``fit`` of Keras 3 does not run under `tf.distribute.MultiWorkerMirroredStrategy`, so this class takes the steps
+    itself; the gradients of all replicas are added.
     """
 
-    def __init__(self, seat: Seat) -> None:
-        """Wait until all processes have come. To be called before anything is reckoned with TensorFlow.
+    def __init__(self, rank: Rank) -> None:
+        """Wait until all ranks are there. To be called before TensorFlow computes anything.
 
         Raises:
-            WrongCluster: the address of this process can't be had.
-            LostWorker: some did not come.
+            WrongCluster: the address of this process is not available.
+            LostWorker: some ranks did not come.
         """
-        self.seat = seat
+        self.rank = rank
         gpus = tf.config.list_physical_devices("GPU")[:1]
         tf.config.set_visible_devices(gpus, "GPU")
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": list(seat.addresses)}),  # worker 0 is the chief to TensorFlow too
+            tf.train.ClusterSpec({"worker": list(rank.addresses)}),  # worker 0 is the chief to TensorFlow too
             task_type="worker",
-            task_id=seat.index,
+            task_id=rank.index,
             num_accelerators={"GPU": len(gpus)},
             rpc_layer="grpc",
         )
-        _log.info("waiting for the other workers", workers=seat.workers, this=seat.index, address=seat.address)
+        _log.info("waiting for the other workers", workers=rank.size, rank=rank.index, address=rank.address)
         try:
-            with _interruptible(), self._missing_nobody():
+            with _interruptible(), _raising_lost_worker():
                 self._strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         except tf.errors.UnknownError as error:
-            raise WrongCluster(f"{VARIABLE}: can't listen at {seat.address}: {_reason(error)}") from error
-        self._sum = tf.function(lambda numbers: self._strategy.run(_sum_of_all, (numbers,)))
+            raise WrongCluster(f"{VARIABLE}: can't listen at {rank.address}: {_reason(error)}") from error
+        self._sum = tf.function(lambda numbers: self._strategy.run(_sum_of_replicas, (numbers,)))
 
     def scope(self) -> AbstractContextManager[object]:
-        """Where variables are the same in all processes."""
         scope: AbstractContextManager[object] = self._strategy.scope()
         return scope
 
-    def learn(self, lesson: Lesson, keeper: keras.callbacks.Callback, first: int, last: int) -> None:
-        """Step by step, each process from its share of the images."""
-        learner, sizes = lesson.learner, lesson.feed.batch_sizes
-        keeper.set_model(learner)
-        keeper.set_params({"steps": len(sizes)})
-        step, shares = self._step_of(lesson), iter(lesson.feed.epochs(first, last))
-        learner.stop_training = False
+    def train(self, learner: Learner, callback: keras.callbacks.Callback, first: int, last: int) -> None:
+        sizes = learner.feed.batch_sizes
+        callback.set_model(learner.model)
+        callback.set_params({"steps": len(sizes)})
+        step, batches = self._compile_step(learner), iter(learner.feed.epochs(first, last))
+        learner.model.stop_training = False
         for epoch in range(first, last):
             total = 0.0
             for number, size in enumerate(sizes):
-                with self._missing_nobody():
-                    total += size * float(step(*next(shares)))
-                keeper.on_train_batch_end(number, {"loss": total / sum(sizes[: number + 1])})
-            keeper.on_epoch_end(epoch, {"loss": total / sum(sizes)})
-            if learner.stop_training:
+                with _raising_lost_worker():
+                    total += size * float(step(*next(batches)))
+                callback.on_train_batch_end(number, {"loss": total / sum(sizes[: number + 1])})
+            callback.on_epoch_end(epoch, {"loss": total / sum(sizes)})
+            if learner.model.stop_training:
                 return
 
-    def _step_of(self, lesson: Lesson) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """A function of this process's images and labels, which gives the mean loss of everyone's."""
-        learner, optimizer = lesson.learner, lesson.optimizer
+    def _compile_step(self, learner: Learner) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Return a function of this rank's images and labels that takes a step and gives the mean loss of all ranks."""
+        model, optimizer = learner.model, learner.optimizer
         in_float16 = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
         def on_replica(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(lesson.loss(labels, learner(images, training=True))) / self.seat.workers
+                loss = tf.reduce_mean(learner.loss(labels, model(images, training=True))) / self.rank.size
                 scaled = optimizer.scale_loss(loss)
-            variables = learner.trainable_variables
+            variables = model.trainable_variables
             gradients = tape.gradient(scaled, variables)
-            if in_float16:  # whether the scale was too large must be seen by all of them, or by none
-                gradients = [_sum_of_all(gradient) / self.seat.workers for gradient in gradients]
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))  # adds those of all processes
-            return _sum_of_all(loss)
+            if in_float16:  # either all ranks must see that the scale was too large, or none
+                gradients = [_sum_of_replicas(gradient) / self.rank.size for gradient in gradients]
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))  # adds those of all ranks
+            return _sum_of_replicas(loss)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -189,68 +187,69 @@ class Cluster(Workers):
         compiled: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = step
         return compiled
 
-    def _total(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        with self._missing_nobody():
+    def all_reduce(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        with _raising_lost_worker():
             return np.asarray(self._sum(tf.constant(numbers)))
 
-    @contextmanager
-    def _missing_nobody(self) -> Iterator[None]:
-        try:
-            yield
-        except LOST as error:
-            raise LostWorker(
-                f"lost another worker of {VARIABLE} ({_reason(error)}): look at its output, and start all again"
-            ) from error
+
+@contextmanager
+def _raising_lost_worker() -> Iterator[None]:
+    try:
+        yield
+    except LOST as error:
+        raise LostWorker(
+            f"lost another worker of {VARIABLE} ({_reason(error)}): read its output, and start all workers again"
+        ) from error
 
 
-def _sum_of_all(tensor: tf.Tensor) -> tf.Tensor:
-    """In a replica: the sum over all of them."""
+def _sum_of_replicas(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the sum of a tensor over all replicas; to be called in a replica."""
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(tensor))
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """The line of an error that says most."""
-    said = str(error.message)
-    line = next((line for line in said.splitlines() if "aborted by" in line), said.partition("\n")[0])
+    """Return the most telling line of an error."""
+    message = str(error.message)
+    line = next((line for line in message.splitlines() if "aborted by" in line), message.partition("\n")[0])
     return line.rpartition("}} ")[2]  # after the name of an operation
 
 
-def agree(workers: Workers, subject: str, computing: Computing) -> Computing:
-    """Make sure that all would learn the same, and settle on what all of them reckon in.
+def agree(workers: Workers, digest: str, config: ComputeConfig) -> ComputeConfig:
+    """Check that all ranks would train the same, and return the precision that all of them can compute in.
 
     Args:
-        workers: who learn together.
-        subject: a hexadecimal digest of what this process would learn from, and how.
-        computing: what it would reckon in.
+        workers: the processes that train together.
+        digest: hexadecimal, of what this process would train.
+        config: what it would compute in.
 
     Raises:
-        UnlikeWorker: the subject of one is another than the chief's.
+        UnlikeWorker: a rank has another digest than the chief.
     """
-    digests = workers.everyones(int(subject[:DIGITS], 16))
+    digests = workers.all_gather(int(digest[:DIGITS], 16))
     if unlike := [index for index, each in enumerate(digests) if each != digests[0]]:
         raise UnlikeWorker(
-            f"worker {unlike[0]} of {VARIABLE} would not learn what the chief does: give all of them the same "
+            f"worker {unlike[0]} of {VARIABLE} would not train the same as the chief: give all of them the same "
             "images, recipe, architecture, weights and options"
         )
-    common = {POLICIES[each] for each in workers.everyones(POLICIES.index(computing.precision))}
-    precision = common.pop() if len(common) == 1 else FLOAT32
-    return replace(computing, precision=precision, replicas=workers.seat.workers)
+    precisions = {POLICIES[each] for each in workers.all_gather(POLICIES.index(config.precision))}
+    precision = precisions.pop() if len(precisions) == 1 else FLOAT32
+    return replace(config, precision=precision, replicas=workers.rank.size)
 
 
 def workers_of(config: str | None) -> Workers:
-    """Those of a `TF_CONFIG`, once all of them have come; without one, or with one worker in it, this process alone.
+    """Return the workers of a `TF_CONFIG`, once all of them are there; this process alone if it names no other.
 
     Raises:
-        WrongCluster: it is wrong, or the address that it gives this process can't be had.
-        LostWorker: some did not come.
+        WrongCluster: it is wrong, or the address of this process is not available.
+        LostWorker: some workers did not come.
     """
-    seat = seat_of(config) if config else ALONE
-    return Cluster(seat) if seat.workers > 1 else Workers()
+    rank = rank_of(config) if config else SINGLE
+    return ClusterWorkers(rank) if rank.size > 1 else Workers()
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: TensorFlow waits where Python does not hear it."""
+    """Let Ctrl-C end the process at once: TensorFlow waits where Python does not receive it."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield

@@ -1,7 +1,7 @@
-"""The int8 variant of a network: at most half the time of the fp32 variant, and a quarter of its size.
+"""Quantise a network to int8: it then needs at most half the time of fp32 on the line, and a quarter of the space.
 
-Post-training quantisation (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286) by NNCF: what each layer gives on some
-images sets the range that its 256 steps cover.
+NNCF does post-training quantisation (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286): the outputs of each layer on
+some images set the range that its 256 steps cover.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ import numpy as np
 
 from services.trainer.datasets.pixels import PixelStore, Rows
 from shared.engines.compile import CompiledVariant
-from shared.engines.openvino import openvino  # before nncf, which otherwise reports to its maker as well
+from shared.engines.openvino import openvino  # before nncf, which otherwise sends usage data to its maker
 
 import nncf  # isort: skip
 from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix  # isort: skip
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # isort: skip
 
 HEAD: Final = ("ReduceMean", "ReduceMax", "MatMul")
-"""What follows the last features stays in full precision: it costs next to nothing, and it is where a rounded number
+"""Operations after the last features stay in full precision: they cost next to nothing, and there a rounded number
 becomes a rounded score."""
 DEPTHWISE: Final = "GroupConvolution"
-"""A kernel for each channel: their ranges differ too much for one scale of what goes in (Sheng et al. 2018,
+"""It has a kernel for each channel, whose ranges differ too much for one input scale (Sheng et al. 2018,
 doi 10.1109/EMC2.2018.00011)."""
 CONVOLUTIONS: Final = ("Convolution", DEPTHWISE)
 PARAMETERS: Final = AdvancedQuantizationParameters(
-    # Weights of 7 bits: without VNNI a processor adds pairs of products in 16 bits, which 8 bits overflow. So every
-    # processor gives the same scores, and what was proven here holds on the line.
+    # Weights of 7 bits: a processor without VNNI adds pairs of products in 16 bits, which 8-bit weights overflow. So
+    # every processor gives the same scores, and what is proven here holds on the line.
     overflow_fix=OverflowFix.ENABLE,
-    # The extremes of all images, and not of the mean image: a defect is an extreme.
+    # The extremes of all images, not of the mean image: a defect is an extreme.
     activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
 )
 
 
 @dataclass(frozen=True)
 class Spared:
-    """What stays in full precision besides the head."""
+    """The operations that stay in full precision besides the head."""
 
     description: str
     operations: frozenset[str] = frozenset()
-    """Their names in OpenVINO's variant."""
+    """Their names in OpenVINO."""
 
 
 def quantise(
-    variant: CompiledVariant, store: PixelStore, rows: Rows, spared: frozenset[str] = frozenset()
+    fp32: CompiledVariant, store: PixelStore, rows: Rows, spared: frozenset[str] = frozenset()
 ) -> CompiledVariant:
-    """Make the int8 variant of a network. The same variant and images give the same numbers again.
+    """Return the int8 variant of a network. The same network and images give the same numbers again.
 
     Args:
-        variant: in full precision.
+        fp32: the network in full precision.
         store: images.
-        rows: some hundred of them that are like those of the line.
-        spared: names of OpenVINO's operations that stay in full precision, besides the head.
+        rows: some hundreds of them that are like those of the line.
+        spared: names of the operations that stay in full precision, besides the head.
     """
-    network = openvino.Core().read_model(variant.xml, variant.weights)
+    network = openvino.Core().read_model(fp32.xml, fp32.weights)
     samples = nncf.Dataset(rows, lambda row: store.prepared(np.array([row])))
     nncf.set_log_level(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):  # it draws bars there
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):  # NNCF prints progress bars
         quantised = nncf.quantize(
             network,
             samples,
@@ -77,9 +77,9 @@ def quantise(
         return CompiledVariant(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
-def attempts(variant: CompiledVariant) -> Iterator[Spared]:
-    """What to spare, from the fastest variant to the most careful one."""
-    network = openvino.Core().read_model(variant.xml, variant.weights)
+def candidates(fp32: CompiledVariant) -> Iterator[Spared]:
+    """Yield which operations to spare, from the fastest variant to the most careful one."""
+    network = openvino.Core().read_model(fp32.xml, fp32.weights)
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]
     depthwise = _names(each for each in convolutions if each.get_type_name() == DEPTHWISE)
     first_half = _names(convolutions[: len(convolutions) // 2])

@@ -154,7 +154,7 @@ def test_a_model_is_trained_promoted_and_rolled_back_by_api_and_the_line_judges_
     trainer.kill()
     trainer.start()
     trained = plant.finished(first)
-    assert "going on after epoch" in plant.said("trainer"), "it began anew"
+    assert "continuing after epoch" in plant.said("trainer"), "it started anew"
     epochs = plant.epochs(first)
     assert epochs[: len(done)] == done
     assert len(epochs) == OPTIONS["epochs"]

@@ -1,1 +1,1 @@
-"""The report: all that is known of how good a model is, as one page that needs nothing but itself."""
+"""Write the evaluation of a model as one HTML page that loads nothing else."""

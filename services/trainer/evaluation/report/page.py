@@ -1,4 +1,4 @@
-"""From what is known of a model to the page that says it."""
+"""Render the evaluation of a model as an HTML page."""
 
 from __future__ import annotations
 
@@ -7,27 +7,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, JsonValue
 
-from services.trainer.evaluation.evaluate import LabelEvaluation
-from services.trainer.evaluation.evaluation_run import Examined
+from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import Mistake
-from services.trainer.evaluation.operating_points import OperatingPoints
-from services.trainer.evaluation.report import charts
+from services.trainer.evaluation.report import curves
+from services.trainer.evaluation.thresholds import OperatingPoints
 from shared.intervals import Interval
 from shared.recipe import Task
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-MATRIX: Final = 24
-"""The most labels of which a table of all against all is still read."""
+LARGEST_MATRIX: Final = 24
+"""With more labels, a confusion matrix is not readable."""
+
+LABEL_FIGURES: Final = {
+    "accuracy": "correct",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "average precision",
+    "brier": "Brier",
+}
+"""Figures of a label, by field, with the titles of their columns."""
+
+HEATMAP_FIGURES: Final = {
+    "pointing": "peak on mask",
+    "centre": "image centre on mask",
+    "random": "random pixel on mask",
+    "energy": "share of heat in mask",
+    "area": "share of image in mask",
+    "deletion": "score, hottest blurred",
+    "deletion_random": "score, random places blurred",
+    "insertion": "score, only hottest sharp",
+    "insertion_random": "score, only random places sharp",
+    "alike": "likeness with shuffled weights",
+}
+"""Figures of `shared.explain.scores.LabelHeatmaps`, by field, with the titles of their columns."""
 
 
 class VariantRow(BaseModel):
-    """What `evaluation.json` says of a compiled variant."""
+    """One compiled variant, as `evaluation.json` describes it."""
 
     name: str = ""
     images: int
@@ -38,124 +62,97 @@ class VariantRow(BaseModel):
     left_out: str | None = None
 
 
-class Source(Protocol):
-    """Where a model comes from: a manifest, or what becomes one."""
-
-    @property
-    def architecture(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def dataset(self) -> str:
-        """What it learned from."""
-        ...
-
-    @property
-    def created_at(self) -> datetime:
-        """When it was ordered."""
-        ...
-
-    @property
-    def options(self) -> Mapping[str, JsonValue]:
-        """Of the training."""
-        ...
-
-
-def facts_of(source: Source) -> dict[str, str]:
-    """Where a model comes from, in words."""
-    options = source.options
-    weights, shares = options.get("weights"), options.get("shares")
-    split = (
-        [f"{share:.0%}" for share in shares.values() if isinstance(share, float)] if isinstance(shares, dict) else []
-    )
-    facts = {
-        "architecture": source.architecture,
-        "learned from": source.dataset,
-        "trained": f"{source.created_at:%Y-%m-%d %H:%M} UTC",
-        "started from": weights.get("source") if isinstance(weights, dict) else None,
-        "computed in": _computed_in(options.get("computed_in")),
-        "seed": options.get("seed"),
-        "epochs, at most": options.get("epochs"),
-        "train / valid / test": " / ".join(split) or None,
-    }
-    return {name: str(value) for name, value in facts.items() if value is not None}
-
-
-def _computed_in(runs: JsonValue) -> str | None:
-    """Precisions and hardware, in the order in which a training went through them."""
-    known = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
-    return ", then ".join(f"{run['precision']} on {run['hardware']}" for run in known) or None
-
-
 @dataclass(frozen=True)
-class Subject:
-    """What a report is about."""
+class ReportContent:
+    """What a report shows."""
 
     version: str
     facts: Mapping[str, str]
     """Where the model comes from."""
     measured_on: str
-    examined: Examined
+    run: EvaluationRun
     chosen_on: str
     """The images of the operating points."""
     points: Mapping[str, OperatingPoints]
     mistakes: Sequence[Mistake] = ()
-    shots: Mapping[str, bytes] = field(default_factory=dict)
-    """The images of the mistakes, by file."""
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    """The images of the mistakes, by file name."""
     history: Sequence[Mapping[str, float]] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
-    """Of the training: best epoch, variants, warnings."""
+    """The `evaluation.json` of the training: best epoch, variants, warnings."""
 
 
-def render(subject: Subject) -> str:
-    """The report as HTML, with everything in it."""
+def facts_of(architecture: str, dataset: str, created_at: datetime, options: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Return where a model comes from, as a report shows it; ``options`` are those of its training."""
+    weights, shares, runs = (options.get(name) for name in ("weights", "shares", "computed_in"))
+    split = (
+        [f"{share:.0%}" for share in shares.values() if isinstance(share, float)] if isinstance(shares, dict) else []
+    )
+    # a training may have continued on other hardware
+    machines = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+    facts = {
+        "architecture": architecture,
+        "dataset": dataset,
+        "trained": f"{created_at:%Y-%m-%d %H:%M} UTC",
+        "initial weights": weights.get("source") if isinstance(weights, dict) else None,
+        "computed in": ", then ".join(f"{run['precision']} on {run['hardware']}" for run in machines) or None,
+        "seed": options.get("seed"),
+        "epochs, at most": options.get("epochs"),
+        "training / validation / test": " / ".join(split) or None,
+    }
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def render(content: ReportContent) -> str:
+    """Return the report as HTML, with style, charts and images inside."""
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters |= {"percent": percent, "number": number, "span": span, "share": share_span, "around": around}
+    run, evaluation, history = content.run, content.run.evaluation, content.history
+    shown = list(evaluation.labels)
+    if len(shown) > curves.SERIES:
+        worst = sorted(shown, key=lambda name: evaluation.labels[name].average_precision or 0.0)[: curves.SERIES]
+        shown = [name for name in shown if name in worst]
+    columns = [run.recipe.label_names.index(name) for name in shown]
+    truth, scores = run.truth[:, columns], run.scores[:, columns]
+    average_precision = {"val_average_precision": "average precision"}
     return templates.get_template("report.html").render(
-        subject=subject,
-        recipe=subject.examined.recipe,
-        evaluation=subject.examined.evaluation,
-        numbers=LABEL_NUMBERS,
-        matrix=_matrix(subject.examined),
-        variants=variant_rows(subject.document),
-        heatmaps=subject.document.get("heatmaps") or {},
-        heatmap_numbers=HEATMAP_NUMBERS,
-        warnings=subject.document.get("warnings", []),
-        best_epoch=subject.document.get("best_epoch", 0),
-        images={name: _inline(shot) for name, shot in subject.shots.items()},
-        **_charts(subject),
+        content=content,
+        recipe=run.recipe,
+        evaluation=evaluation,
+        figures=LABEL_FIGURES,
+        matrix=_confusion_matrix(run),
+        variants=variant_rows(content.document),
+        heatmaps=content.document.get("heatmaps") or {},
+        heatmap_figures=HEATMAP_FIGURES,
+        warnings=content.document.get("warnings", []),
+        best_epoch=content.document.get("best_epoch", 0),
+        images={
+            name: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for name, jpeg in content.images.items()
+        },
+        shown=shown if len(shown) < len(run.recipe.labels) else [],
+        curves={
+            "Precision and recall": curves.precision_recall(shown, truth, scores),
+            "Receiver operating characteristic": curves.receiver_operating(shown, truth, scores),
+            "Reliability": curves.reliability({name: evaluation.labels[name].reliability for name in shown}),
+        },
+        thresholds=[
+            curves.threshold(name, place, content.points[name])
+            for place, name in enumerate(shown)
+            if name in content.points
+        ],
+        training={
+            "Loss": curves.history(history, {"loss": "training", "val_loss": "validation"}, "loss"),
+            "Average precision on the validation split": curves.history(
+                history, average_precision, "average-precision"
+            ),
+        }
+        if history
+        else {},
     )
 
 
-HEATMAP_NUMBERS: Final = {
-    "pointing": "peak on it",
-    "centre": "middle on it",
-    "random": "by lot on it",
-    "energy": "heat in it",
-    "area": "image in it",
-    "deletion": "hottest blurred",
-    "deletion_random": "any place blurred",
-    "insertion": "hottest alone",
-    "insertion_random": "any place alone",
-    "alike": "alike when shuffled",
-}
-"""Of `shared.explain.scores.LabelHeatmaps`, and what a column is called."""
-
-LABEL_NUMBERS: Final = {
-    "accuracy": "correct",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "roc_auc": "ROC-AUC",
-    "average_precision": "average precision",
-    "brier": "Brier",
-}
-"""Of a label, and what they are called on the page."""
-
-
 def variant_rows(document: Mapping[str, Any]) -> list[VariantRow]:
-    """The compiled variants, those that are offered first."""
+    """Return the compiled variants of an `evaluation.json`, those that the bundle offers first."""
     offered = [VariantRow(**{**proof, "name": name}) for name, proof in document.get("compiled", {}).items()]
     left_out = [
         VariantRow(**{**left["proof"], "name": name, "left_out": left["reason"]})
@@ -164,79 +161,37 @@ def variant_rows(document: Mapping[str, Any]) -> list[VariantRow]:
     return offered + left_out
 
 
-def _charts(subject: Subject) -> dict[str, Any]:
-    examined = subject.examined
-    shown = _hardest(examined.evaluation.labels)
-    columns = [examined.recipe.label_names.index(name) for name in shown]
-    truth, scores = examined.truth[:, columns], examined.scores[:, columns]
-    history = subject.history
-    return {
-        "hardest": shown if len(shown) < len(examined.recipe.labels) else [],
-        "curves": {
-            "Precision and recall": charts.precision_recall(shown, truth, scores),
-            "Receiver operating characteristic": charts.receiver_operating(shown, truth, scores),
-            "Reliability": charts.reliability({name: examined.evaluation.labels[name].reliability for name in shown}),
-        },
-        "thresholds": [
-            charts.threshold(name, place, subject.points[name])
-            for place, name in enumerate(shown)
-            if name in subject.points
-        ],
-        "training": {
-            "Loss": charts.history(history, {"loss": "training", "val_loss": "validation"}, "loss"),
-            "Average precision on the validation part": charts.history(
-                history, {"val_average_precision": "average precision"}, "average-precision"
-            ),
-        }
-        if history
-        else {},
-    }
-
-
-def _hardest(labels: Mapping[str, LabelEvaluation]) -> list[str]:
-    """The labels that charts show: all, or of many the ones that are recognised worst."""
-    names = list(labels)
-    if len(names) <= charts.SERIES:
-        return names
-    worst = sorted(names, key=lambda name: labels[name].average_precision or 0.0)[: charts.SERIES]
-    return [name for name in names if name in worst]
-
-
-def _inline(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
-def _matrix(examined: Examined) -> list[list[int]]:
-    """Of an exclusive recipe: (true, said) images; empty for others, and for very many labels."""
-    labels = len(examined.recipe.labels)
-    if examined.recipe.task is not Task.EXCLUSIVE or labels > MATRIX:
+def _confusion_matrix(run: EvaluationRun) -> list[list[int]]:
+    """Return numbers of images (true label, label found) for an exclusive recipe; empty for others and many labels."""
+    labels = len(run.recipe.labels)
+    if run.recipe.task is not Task.EXCLUSIVE or labels > LARGEST_MATRIX:
         return []
     counts = np.zeros((labels, labels), int)
-    np.add.at(counts, (examined.truth.argmax(axis=1), examined.scores.argmax(axis=1)), 1)
+    np.add.at(counts, (run.truth.argmax(axis=1), run.scores.argmax(axis=1)), 1)
     return [[int(count) for count in row] for row in counts]
 
 
 def percent(value: float | None) -> str:
-    """``93.5 %``; a dash where there is no number."""
+    """Return ``93.5 %``, or a dash for None."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def number(value: float | None) -> str:
-    """``0.935``; a dash where there is no number."""
+    """Return ``0.935``, or a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def span(interval: Interval | None) -> str:
-    """``0.912 – 0.952``; nothing where there is no interval."""
+    """Return ``0.912 – 0.952``, or nothing for None."""
     return f"{interval[0]:.3f} – {interval[1]:.3f}" if interval else ""
 
 
 def share_span(interval: Interval | None) -> str:
-    """``91.2 – 95.2``, in percent; nothing where there is no interval."""
+    """Return ``91.2 – 95.2`` in percent, or nothing for None."""
     return f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}" if interval else ""
 
 
 def around(measured: Mapping[str, Any]) -> str:
-    """``0.912 – 0.952`` of a mean over images; nothing where they were too few for an interval."""
+    """Return ``0.912 – 0.952`` for a figure with ``low`` and ``high``, or nothing if there were too few images."""
     low, high = measured.get("low"), measured.get("high")
     return "" if low is None or high is None else span((low, high))

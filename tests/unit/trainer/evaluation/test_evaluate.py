@@ -3,10 +3,10 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from services.trainer.evaluation.calibration import BINS, expected_error, reliability
-from services.trainer.evaluation.evaluate import evaluate, line_weights, table_of
-from services.trainer.evaluation.intervals import proportion, ranking
-from services.trainer.evaluation.thresholds import BOUNDS, choose_thresholds, cost_curve, costs_of
-from shared.intervals import draws, spread
+from services.trainer.evaluation.costs import label_costs, line_weights
+from services.trainer.evaluation.evaluate import evaluate, ranking, table_of
+from services.trainer.evaluation.thresholds import BOUNDS, choose_thresholds, cost_curve
+from shared.intervals import draws, proportion, spread
 from shared.recipe import Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM
 
@@ -231,7 +231,7 @@ def test_the_cost_is_that_of_a_part_on_the_line(seam: Recipe) -> None:
 
 
 def test_roles_say_which_mistake_is_an_escape(seam: Recipe) -> None:
-    costs = {label.name: costs_of(label, seam.costs) for label in seam.labels}
+    costs = {label.name: label_costs(label, seam.costs) for label in seam.labels}
     assert costs == {"good": (1, 10), "break": (10, 1), "short": (1, 10), "twill": (1, 1)}
 
 

@@ -1,19 +1,15 @@
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from services.trainer.datasets.labelled_images import Example
 from services.trainer.datasets.pixels import PixelStore
-from services.trainer.datasets.tables import Place
-from services.trainer.evaluation.evaluation_run import Examined
-from services.trainer.evaluation.mistakes import SIDE, keep_images
-from services.trainer.evaluation.operating_points import operating_points
-from services.trainer.evaluation.report.page import HEATMAP_NUMBERS, Subject, render, variant_rows
-from services.trainer.evaluation.thresholds import choose_thresholds
+from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.evaluation.mistakes import SIDE, with_images
+from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
+from services.trainer.evaluation.thresholds import choose_thresholds, operating_points
 from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
 from shared.imaging.codec import decode, size_of
 from shared.recipe import ImageSpec, Recipe, parse_recipe
@@ -27,37 +23,36 @@ def seam() -> Recipe:
     return parse_recipe(SEAM)
 
 
-def examined(recipe: Recipe, truth: np.ndarray, scores: np.ndarray, side: int = 32) -> Examined:
-    """A model that said ``scores``; each image is of one grey, by its number."""
-    count = len(truth)
+def evaluated(recipe: Recipe, truth: np.ndarray, scores: np.ndarray) -> EvaluationRun:
+    names = [f"{row}.png" for row in range(len(truth))]
+    groups = [f"part-{row // 2}" for row in range(len(truth))]
+    return EvaluationRun(recipe, names, groups, truth.astype(np.float32), scores.astype(np.float32))
+
+
+def store_of(run: EvaluationRun, side: int = 32) -> PixelStore:
+    """Return an image for each name, of one grey by its number."""
+    count = len(run.names)
     pixels = np.zeros((count, side, side, 3), np.uint8) + np.arange(count, dtype=np.uint8)[:, None, None, None]
-    store = PixelStore(pixels, truth.astype(np.float32), ImageSpec(height=side, width=side), "")
-    examples = [
-        Example(
-            f"{row}.png", Path(f"{row}.png"), tuple(bool(value) for value in true), f"part-{row // 2}", Place("t", row)
-        )
-        for row, true in enumerate(truth)
-    ]
-    return Examined(recipe, examples, store, np.arange(count), scores.astype(np.float32))
+    return PixelStore(pixels, run.truth, ImageSpec(height=side, width=side), "")
 
 
-def noisy(recipe: Recipe, count: int = 120) -> Examined:
+def noisy(recipe: Recipe, count: int = 120) -> EvaluationRun:
     rng = np.random.default_rng(2)
     truth = np.array([GOOD, BROKEN, [1, 0, 0, 1]])[rng.integers(0, 3, count)]
-    return examined(recipe, truth, np.clip(truth * 0.4 + 0.3 + rng.normal(0, 0.2, truth.shape), 0, 1))
+    return evaluated(recipe, truth, np.clip(truth * 0.4 + 0.3 + rng.normal(0, 0.2, truth.shape), 0, 1))
 
 
 @pytest.mark.parametrize("name", ["good", "break", "short", "twill"])
 def test_a_point_of_the_curve_is_what_the_recipe_with_that_threshold_does(seam: Recipe, name: str) -> None:
     seen = noisy(seam.model_copy(update={"defect_rate": 0.1}))
-    points = seen.operating_points()[name]
+    points = seen.operating_points[name]
     assert len(points.thresholds) <= 100
     for place in (10, 50, 80):
         labels = tuple(
             label.model_copy(update={"threshold": points.thresholds[place]}) if label.name == name else label
             for label in seen.recipe.labels
         )
-        moved = examined(seen.recipe.model_copy(update={"labels": labels}), seen.truth, seen.scores).evaluation
+        moved = evaluated(seen.recipe.model_copy(update={"labels": labels}), seen.truth, seen.scores).evaluation
         assert points.escape_rate[place] == pytest.approx(moved.escape_rate, abs=1e-4)
         assert points.overkill_rate[place] == pytest.approx(moved.overkill_rate, abs=1e-4)
         assert points.cost[place] == pytest.approx(moved.cost, abs=1e-4)
@@ -79,7 +74,7 @@ def test_labels_that_exclude_each_other_have_no_thresholds_to_move() -> None:
 def test_the_costliest_mistakes_come_first(seam: Recipe) -> None:
     truth = np.array([GOOD, BROKEN, GOOD, GOOD, BROKEN])
     said = np.array([GOOD, [0.9, 0.1, 1, 0], BROKEN, [1, 0, 1, 0.8], [0.6, 0.4, 1, 0]])
-    worst = examined(seam, truth, said).worst_mistakes(10)
+    worst = evaluated(seam, truth, said).worst_mistakes(10)
     assert [(each.name, each.kind, each.cost) for each in worst] == [
         ("1.png", "escape", 10),
         ("4.png", "escape", 10),
@@ -88,21 +83,21 @@ def test_the_costliest_mistakes_come_first(seam: Recipe) -> None:
     ]
     assert worst[0].wrong == ("good", "break")
     assert worst[0].truth == ("break", "short")
-    assert len(examined(seam, truth, said).worst_mistakes(2)) == 2
+    assert len(evaluated(seam, truth, said).worst_mistakes(2)) == 2
 
 
 @pytest.mark.parametrize("side", [32, 600])
 def test_the_images_of_mistakes_are_kept_small(seam: Recipe, side: int) -> None:
-    seen = examined(seam, np.array([GOOD, BROKEN] * 4), np.array([GOOD] * 8), side)
-    mistakes, shots = keep_images(seen.worst_mistakes(3), seen.store, seen.rows)
+    seen = evaluated(seam, np.array([GOOD, BROKEN] * 4), np.array([GOOD] * 8))
+    mistakes, shots = with_images(seen.worst_mistakes(3), store_of(seen, side), np.arange(8))
     assert [mistake.image for mistake in mistakes] == list(shots) == [f"mistake_0{number}.jpg" for number in (1, 2, 3)]
     for mistake, shot in zip(mistakes, shots.values(), strict=True):
         assert size_of(shot) == (min(side, SIDE), min(side, SIDE))
         assert decode(shot).mean() == pytest.approx(int(mistake.name.split(".")[0]), abs=2)
 
 
-def subject(seen: Examined) -> Subject:
-    mistakes, shots = keep_images(seen.worst_mistakes(5), seen.store, seen.rows)
+def subject(seen: EvaluationRun) -> ReportContent:
+    mistakes, shots = with_images(seen.worst_mistakes(5), store_of(seen), np.arange(len(seen.names)))
     proof = {"images": 90, "largest_score_difference": 0.004, "changed_verdicts": 3, "macro_average_precision": 0.9}
     document = {
         "best_epoch": 2,
@@ -111,15 +106,15 @@ def subject(seen: Examined) -> Subject:
         "not_offered": {"openvino_int8": {"reason": "it changes 3 of 90 verdicts", "proof": proof}},
     }
     history = [{"loss": 0.7, "val_loss": 0.6, "val_average_precision": 0.8}] * 3
-    return Subject(
+    return ReportContent(
         version="20261123-0850-3f9a2c",
         facts={"architecture": "compact"},
         measured_on="the test part",
-        examined=seen,
+        run=seen,
         chosen_on="the validation part",
-        points=seen.operating_points(),
+        points=seen.operating_points,
         mistakes=mistakes,
-        shots=shots,
+        images=shots,
         history=history,
         document=document,
     )
@@ -149,8 +144,8 @@ def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> N
     assert render(seen) == page
 
 
-def test_a_report_tells_what_was_measured_of_heatmaps_beside_what_blind_luck_gets(seam: Recipe) -> None:
-    measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_NUMBERS)}
+def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam: Recipe) -> None:
+    measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_FIGURES)}
     known = LabelHeatmaps(
         images=40, towards=True, curves=8, advantage=measured["pointing"], trustworthy=True, **measured
     )
@@ -161,23 +156,23 @@ def test_a_report_tells_what_was_measured_of_heatmaps_beside_what_blind_luck_get
     seen = subject(noisy(seam))
     document = {**seen.document, "heatmaps": json.loads(scores.model_dump_json())}
     page = render(replace(seen, document=document))
-    assert "By layer-cam at layer features" in page
+    assert "Made by layer-cam at layer features" in page
     assert "at most 5 % of the shorter side" in page
     part = page[page.index("<h2>Heatmaps</h2>") : page.index("<h2>Worst mistakes</h2>")]
     rows = [re.sub("<[^>]*>", " ", row).split() for row in part.split("<tr>")[2:]]
-    for number in range(len(HEATMAP_NUMBERS)):
+    for number in range(len(HEATMAP_FIGURES)):
         assert f"{number / 100:.3f}" in rows[0]
-    assert rows[0].count("0.987") == len(HEATMAP_NUMBERS)
-    assert rows[1].count("0.987") == len(HEATMAP_NUMBERS) - 1
+    assert rows[0].count("0.987") == len(HEATMAP_FIGURES)
+    assert rows[1].count("0.987") == len(HEATMAP_FIGURES) - 1
     assert "yes" in rows[0]
-    assert "not known: only 3 images have a mask" in part
-    assert "good (what speaks against it)" in part
+    assert "unknown: only 3 images have a mask" in part
+    assert "good (heatmap of its absence)" in part
 
 
 def test_a_report_of_exclusive_labels_has_one_table_of_all_against_all() -> None:
     truth = np.eye(2)[[0] * 12 + [1] * 9]
     said = np.eye(2)[[0] * 10 + [1] * 11] * 0.8 + 0.1
-    page = render(subject(examined(parse_recipe(FRUIT), truth, said)))
+    page = render(subject(evaluated(parse_recipe(FRUIT), truth, said)))
     counts = re.findall(r'<td class="hit"[^>]*>(\d*)</td>', page)
     assert counts == ["10", "2", "", "9"]
     assert "Thresholds" not in re.findall("<h2>(.*?)</h2>", page)
@@ -192,13 +187,13 @@ def test_of_very_many_labels_the_worst_recognised_are_drawn() -> None:
     recipe = parse_recipe(f"name: many\ntask: exclusive\nlabels:\n{labels}")
     truth = np.eye(12)[np.arange(120) % 12]
     scores = truth * 0.5 + np.random.default_rng(0).random(truth.shape)
-    page = render(subject(examined(recipe, truth, scores / scores.sum(axis=1, keepdims=True))))
-    assert "Of 12 labels, the 8 that are recognised worst." in page
+    page = render(subject(evaluated(recipe, truth, scores / scores.sum(axis=1, keepdims=True))))
+    assert "The 8 labels of 12 with the lowest average precision." in page
 
 
-def test_a_model_without_variants_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
+def test_a_model_without_forms_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
     assert variant_rows({}) == []
-    seen = examined(seam, np.array([GOOD, BROKEN] * 6), np.array([GOOD, BROKEN] * 6))
-    page = render(Subject("v1", {}, "a folder", seen, "a folder", seen.operating_points()))
+    seen = evaluated(seam, np.array([GOOD, BROKEN] * 6), np.array([GOOD, BROKEN] * 6))
+    page = render(ReportContent("v1", {}, "a folder", seen, "a folder", seen.operating_points))
     assert "Worst mistakes" not in page
     assert "Compiled variants" not in page

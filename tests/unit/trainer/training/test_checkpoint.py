@@ -1,4 +1,4 @@
-"""What is kept of a training between two epochs, read again."""
+"""Read the checkpoint of a training."""
 
 import io
 
@@ -20,12 +20,12 @@ def one_array() -> bytes:
     return content.getvalue()
 
 
-WHOLE = Checkpoint(subject="seams", epoch=2, best_epoch=1, best_score=(0.5, -1.0), network=[np.arange(2000.0)]).encode()
+WHOLE = Checkpoint(digest="seams", epoch=2, best_epoch=1, best_score=(0.5, -1.0), network=[np.arange(2000.0)]).encode()
 
 
 def test_a_checkpoint_is_read_as_it_was_written() -> None:
     again = decode_checkpoint(WHOLE)
-    assert (again.subject, again.epoch, again.best_score) == ("seams", 2, (0.5, -1.0))
+    assert (again.digest, again.epoch, again.best_score) == ("seams", 2, (0.5, -1.0))
     assert np.array_equal(again.network[0], np.arange(2000.0))
 
 
@@ -45,5 +45,5 @@ def test_a_checkpoint_is_read_as_it_was_written() -> None:
     ids=["text", "half", "all but a byte", "changed", "one array", "others", "list", "score", "state"],
 )
 def test_what_is_no_checkpoint_or_cut_off_is_told_with_what_to_do(content: bytes) -> None:
-    with pytest.raises(CheckpointError, match=r"^not a checkpoint, or one that was cut off: remove it, or"):
+    with pytest.raises(CheckpointError, match=r"^not a checkpoint, or one that was cut off: delete it, or"):
         decode_checkpoint(content)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from services.trainer.training.cluster import Seat, WrongCluster, seat_of
+from services.trainer.training.cluster import Rank, WrongCluster, rank_of
 
 
 def config(cluster: dict[str, Any], kind: str = "worker", index: int = 0) -> str:
@@ -11,17 +11,17 @@ def config(cluster: dict[str, Any], kind: str = "worker", index: int = 0) -> str
 
 
 @pytest.mark.parametrize(
-    ("given", "seat", "is_chief"),
+    ("given", "rank", "is_chief"),
     [
-        (config({"worker": ["a:1", "b:2"]}), Seat(0, ("a:1", "b:2")), True),
-        (config({"worker": ["a:1", "b:2"]}, index=1), Seat(1, ("a:1", "b:2")), False),
-        (config({"chief": ["c:3"], "worker": ["a:1", "b:2"]}), Seat(1, ("c:3", "a:1", "b:2")), False),
-        (config({"chief": ["c:3"], "worker": ["a:1"]}, "chief"), Seat(0, ("c:3", "a:1")), True),
+        (config({"worker": ["a:1", "b:2"]}), Rank(0, ("a:1", "b:2")), True),
+        (config({"worker": ["a:1", "b:2"]}, index=1), Rank(1, ("a:1", "b:2")), False),
+        (config({"chief": ["c:3"], "worker": ["a:1", "b:2"]}), Rank(1, ("c:3", "a:1", "b:2")), False),
+        (config({"chief": ["c:3"], "worker": ["a:1"]}, "chief"), Rank(0, ("c:3", "a:1")), True),
     ],
 )
-def test_each_process_has_its_place_and_the_chief_is_first(given: str, seat: Seat, is_chief: bool) -> None:
-    assert seat_of(given) == seat
-    assert seat.is_chief == is_chief
+def test_each_process_has_a_rank_and_the_chief_is_first(given: str, rank: Rank, is_chief: bool) -> None:
+    assert rank_of(given) == rank
+    assert rank.is_chief == is_chief
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_each_process_has_its_place_and_the_chief_is_first(given: str, seat: Sea
         ("{}", "TF_CONFIG: cluster: Field required"),
         (config({"worker": ["a"]}), "cluster: worker: 0: String should match"),
         (config({"worker": ["a:1"]}, index=1), "task worker 1 is not in the cluster, which has 1"),
-        (config({"worker": ["a:1", "a:1"]}), "two of the cluster have the address a:1"),
+        (config({"worker": ["a:1", "a:1"]}), "two tasks of the cluster have the address a:1"),
         (config({"worker": ["a:1"], "ps": ["b:2"]}), "cluster: ps: Extra inputs are not permitted"),
         (config({"worker": ["a:1"]}, "evaluator"), "task: type: Input should be 'chief' or 'worker'"),
         (config({"chief": ["a:1", "b:1"]}, "chief"), "cluster: chief: List should have at most 1 item"),
@@ -39,5 +39,5 @@ def test_each_process_has_its_place_and_the_chief_is_first(given: str, seat: Sea
 )
 def test_a_wrong_cluster_is_told_with_what_to_give(given: str, expected: str) -> None:
     with pytest.raises(WrongCluster, match=expected) as refused:
-        seat_of(given)
-    assert "or unset it to train alone" in str(refused.value)
+        rank_of(given)
+    assert "or unset it to train with one process" in str(refused.value)

@@ -11,17 +11,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from services.trainer.architectures.architecture import Architecture
-from services.trainer.architectures.pretraining import Origin, hold_statistics
+from services.trainer.architectures.pretraining import Origin, freeze_statistics
 from services.trainer.datasets.pixels import PixelStore
-from services.trainer.evaluation.validation import logits_of
-from services.trainer.training.fine_tuning import REGULARISATION, fit_head
+from services.trainer.evaluation.logits import logits_of
+from services.trainer.training.fine_tuning import REGULARISATION, fit_last_layer
 from services.trainer.training.fit import fit
 from shared.contracts.training import TrainingOptions
 from shared.recipe import ImageSpec, Task, parse_recipe
 
 IMAGE = ImageSpec(height=16, width=16, normalisation="unit")
 ROWS = np.arange(60)
-ORIGIN = Origin("drawn by lot", "0" * 64)
+ORIGIN = Origin("random", "0" * 64)
 RECIPE = parse_recipe("""
 name: colours
 task: multi-label
@@ -44,7 +44,7 @@ def store_of(task: Task, labels: int) -> PixelStore:
 
 
 def network_of(image: ImageSpec, labels: int) -> keras.Model:
-    keras.utils.set_random_seed(1)  # its features are drawn by lot, and some draws tell too little apart
+    keras.utils.set_random_seed(1)  # its features are random, and some are too alike
     inputs = layers.Input(image.shape)
     outputs = layers.BatchNormalization()(layers.Conv2D(5, 1, activation="tanh")(inputs))
     features = layers.Activation("linear", name="features")(outputs)
@@ -69,7 +69,7 @@ class Silent:
 def test_the_last_layer_tells_apart_what_the_features_tell_apart(task: Task, labels: int) -> None:
     network, store = network_of(IMAGE, labels), store_of(task, labels)
     before = [weight.numpy() for weight in network.weights[:-2]]
-    fit_head(network, store, ROWS, task)
+    fit_last_layer(network, store, ROWS, task)
     logits = logits_of(network, store, ROWS)
     right = (logits > 0) == (store.labels > 0) if task is Task.MULTI_LABEL else picked(logits) == picked(store.labels)
     assert right.mean() > 0.9
@@ -83,7 +83,7 @@ def picked(values: np.ndarray) -> np.ndarray:
 def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
     network, store = network_of(IMAGE, 2), store_of(Task.MULTI_LABEL, 2)
     store.labels[:, 0] = np.arange(len(ROWS)) % 2  # as often true as false: weighs 1
-    fit_head(network, store, ROWS, Task.MULTI_LABEL)
+    fit_last_layer(network, store, ROWS, Task.MULTI_LABEL)
     features = logits_of(keras.Model(network.input, network.get_layer("logits").input), store, ROWS)
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION))
     expected = regression.fit(features, store.labels[:, 0]).decision_function(features)
@@ -94,7 +94,7 @@ def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
 def test_a_label_that_no_image_has_is_held_unlikely(task: Task) -> None:
     network, store = network_of(IMAGE, 3), store_of(task, 2)
     store = replace(store, labels=np.pad(store.labels, ((0, 0), (0, 1))))
-    fit_head(network, store, ROWS, task)
+    fit_last_layer(network, store, ROWS, task)
     logits = logits_of(network, store, ROWS)
     assert logits[:, 2].max() < -4
     assert logits[:, 2].max() < logits[:, :2].max(axis=1).min()
@@ -102,7 +102,7 @@ def test_a_label_that_no_image_has_is_held_unlikely(task: Task) -> None:
 
 def test_statistics_of_other_images_are_held_while_all_layers_learn() -> None:
     network = network_of(IMAGE, 2)
-    hold_statistics(network)
+    freeze_statistics(network)
     network.compile("sgd", "mse")
     kernel, held = (next(layer for layer in network.layers if isinstance(layer, kind)) for kind in KINDS)
     before = kernel.get_weights()[0], held.get_weights()

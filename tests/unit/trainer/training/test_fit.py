@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from services.trainer.architectures import ARCHITECTURES
 from services.trainer.architectures.architecture import Architecture
-from services.trainer.cli.workbench import examined
+from services.trainer.cli.workbench import evaluated
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.validation import DivergedTraining, Validator
 from services.trainer.training import precision
-from services.trainer.training.build import Built, Order, build
+from services.trainer.training.build import Built, ModelSpec, build
 from services.trainer.training.checkpoint import CheckpointError, decode_checkpoint
-from services.trainer.training.checkpoint_callback import Trained
-from services.trainer.training.cluster import ALONE, Seat
+from services.trainer.training.cluster import SINGLE, Rank
 from services.trainer.training.feeding import Feed, UnevenBatch
-from services.trainer.training.fit import fit
+from services.trainer.training.fit import Trained, fit
 from services.trainer.training.loss import loss_of
 from services.trainer.training.options import WrongOption, read_options
-from services.trainer.training.precision import BFLOAT16, FLOAT16, Hardware, computing_for
+from services.trainer.training.precision import BFLOAT16, FLOAT16, Hardware, compute_config
 from shared.contracts.bundle import (
     EVALUATION,
     HISTORY,
@@ -115,9 +114,9 @@ def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer:
 @pytest.fixture(scope="module")
 def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A model that was really trained."""
-    order = Order("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
+    spec = ModelSpec("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
     witness = Witness()
-    built = build(order, tmp_path_factory.mktemp("scratch"), witness)
+    built = build(spec, tmp_path_factory.mktemp("scratch"), witness)
     assert witness.stages[0] == "reading the images"
     assert "measuring heatmaps" in witness.stages, "what takes minutes after the epochs is told"
     return built
@@ -140,12 +139,12 @@ def test_a_bundle_that_was_read_again_judges_as_it_did(built: Built, tmp_path: P
 def test_a_model_is_measured_on_images_that_it_never_saw(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
-    with examined(tmp_path / "model", unseen) as sitting:
-        assert sitting.bundle.version == "v1"
-        assert sitting.evaluation.images == 60
-        assert sitting.evaluation.macro_average_precision > 0.85
-        told = json.loads(sitting.as_json())
-        page = sitting.as_html()
+    with evaluated(tmp_path / "model", unseen) as evaluation:
+        assert evaluation.bundle.version == "v1"
+        assert evaluation.evaluation.images == 60
+        assert evaluation.evaluation.macro_average_precision > 0.85
+        told = json.loads(evaluation.as_json())
+        page = evaluation.as_html()
     assert told["learned"]["known_by"] == "name", "other images, of the same names"
     assert "have the names of some that the model was trained or validated on" in page
     numbers = {"accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"}
@@ -161,8 +160,8 @@ def test_a_model_is_measured_on_images_that_it_never_saw(built: Built, tmp_path:
 
 def test_a_measurement_on_the_images_of_the_training_says_so(built: Built, strokes: Path, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
-    with examined(tmp_path / "model", strokes) as sitting:
-        (note,) = sitting.notes
+    with evaluated(tmp_path / "model", strokes) as evaluation:
+        (note,) = evaluation.notes
     held_back = built.bundle.files["test.csv"].decode().splitlines()[1:]
     assert f"was trained or validated on {200 - len(held_back)} of these 200 images" in note
 
@@ -171,7 +170,7 @@ def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
     manifest = built.bundle.manifest
     assert manifest.dataset.startswith("sha256:")
     assert manifest.options["seed"] == 0
-    computed = computing_for(Precision.AUTO, ARCHITECTURES["compact"])
+    computed = compute_config(Precision.AUTO, ARCHITECTURES["compact"])
     assert manifest.options["computed_in"] == [{**asdict(computed), "from_epoch": 1}]
     assert {"keras", "numpy", "openvino"} <= set(manifest.libraries)
     assert len(json.loads(built.bundle.file(HISTORY))) == 6
@@ -227,7 +226,7 @@ def test_a_killed_training_goes_on_where_it_was(store: PixelStore) -> None:
     with pytest.raises(Killed):
         train(store, options, Witness(killed_after=2), drawer)
     resumed = train(store, options, witness, drawer)
-    assert witness.stages == ["going on after epoch 2"]
+    assert witness.stages == ["continuing after epoch 2"]
     assert len(witness.epochs) == 2
     assert resumed.best_epoch == whole.best_epoch
     assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=2e-2)
@@ -285,7 +284,7 @@ def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> N
 
 
 def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
-    with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
+    with pytest.raises(DivergedTraining, match="choose a smaller learning_rate"):
         train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), Witness())
 
 
@@ -293,7 +292,7 @@ def test_a_network_whose_weights_are_lost_in_the_last_step_of_an_epoch_has_diver
     recipe = strokes_recipe()
     network = build_tiny(recipe.image, len(recipe.labels))
     network.get_layer("logits").bias.assign([0.0, np.nan, 0.0])
-    with pytest.raises(DivergedTraining, match="ask for a smaller learning_rate"):
+    with pytest.raises(DivergedTraining, match="choose a smaller learning_rate"):
         Validator(store, np.arange(30), recipe.task)(network)
 
 
@@ -310,8 +309,8 @@ def test_every_epoch_shows_every_image_once_and_in_another_order(store: PixelSto
 def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(store: PixelStore) -> None:
     numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.image, "")
     fed = []
-    for seat in (ALONE, *(Seat(index, ("a:1", "b:2")) for index in range(2))):
-        feed = Feed(numbered, np.arange(21), Augmentation(), batch=6, seed=1, seat=seat)
+    for rank in (SINGLE, *(Rank(index, ("a:1", "b:2")) for index in range(2))):
+        feed = Feed(numbered, np.arange(21), Augmentation(), batch=6, seed=1, rank=rank)
         assert feed.batch_sizes == [6, 6, 6, 3]
         fed.append([labels.numpy().ravel().tolist() for _, labels in feed.epochs(0, 1)])
     for whole, mine, yours in zip(*(batches[:3] for batches in fed), strict=True):
@@ -322,7 +321,7 @@ def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(sto
 
 def test_a_batch_that_workers_cant_share_is_refused_with_what_to_give(store: PixelStore) -> None:
     with pytest.raises(UnevenBatch, match="2 workers can't share 15 images: give a multiple as batch_size"):
-        Feed(store, np.arange(20), Augmentation(), batch=15, seed=1, seat=Seat(0, ("a:1", "b:2")))
+        Feed(store, np.arange(20), Augmentation(), batch=15, seed=1, rank=Rank(0, ("a:1", "b:2")))
 
 
 def test_the_same_seed_feeds_the_same_images_from_any_epoch_on(store: PixelStore) -> None:
@@ -354,9 +353,9 @@ def test_a_rare_class_weighs_more() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"epoch": 3}, "option epoch: .*; there are epochs, patience"),
-        ({"variants": ["int8"]}, "option variants: fp32 is always made"),
-        ({"variants": ["fp32", "int4"]}, "option variants.1: Input should be 'fp32' or 'int8'"),
+        ({"epoch": 3}, "option epoch: .*; the options are epochs, patience"),
+        ({"forms": ["int8"]}, "option forms: fp32 is always made"),
+        ({"forms": ["fp32", "int4"]}, "option forms.1: Input should be 'fp32' or 'int8'"),
         ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
         ({"epochs": "many"}, "option epochs: .*valid integer"),
         ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),

@@ -12,15 +12,15 @@ from services.trainer.training.precision import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
-    Computing,
+    ComputeConfig,
     Hardware,
-    computing_for,
+    clone_in_precision,
+    compute_config,
     copy_weights,
     hardware_of_this_machine,
-    note_run,
     processor,
-    scaled,
-    twin,
+    record_run,
+    with_loss_scaling,
 )
 from shared.contracts.training import Precision
 from shared.recipe import ImageSpec
@@ -32,7 +32,7 @@ SMALL = ImageSpec(height=32, width=32)
 
 
 @pytest.mark.parametrize(
-    ("asked", "architecture", "hardware", "expected"),
+    ("requested", "architecture", "hardware", "expected"),
     [
         (Precision.AUTO, "seam-resnet", OLD, FLOAT32),
         (Precision.AUTO, "seam-resnet", NEW, BFLOAT16),
@@ -43,14 +43,14 @@ SMALL = ImageSpec(height=32, width=32)
     ],
 )
 def test_the_precision_fits_hardware_and_architecture(
-    asked: Precision, architecture: str, hardware: Hardware, expected: str
+    requested: Precision, architecture: str, hardware: Hardware, expected: str
 ) -> None:
-    assert computing_for(asked, ARCHITECTURES[architecture], hardware).precision == expected
+    assert compute_config(requested, ARCHITECTURES[architecture], hardware).precision == expected
 
 
 def test_mixed_precision_is_refused_where_the_machine_is_not_made_for_it() -> None:
-    with pytest.raises(WrongOption, match="an old processor is neither: ask for auto or float32"):
-        computing_for(Precision.MIXED, ARCHITECTURES["seam-resnet"], OLD)
+    with pytest.raises(WrongOption, match="an old processor is neither: use auto or float32"):
+        compute_config(Precision.MIXED, ARCHITECTURES["seam-resnet"], OLD)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_this_machine_has_a_name() -> None:
 
 
 def scaled_first(image: ImageSpec, labels: int) -> keras.Model:
-    """A network that knows its pixels' mean and deviation by weights, as some published ones do."""
+    """A network that has its pixels' mean and deviation as weights, like some published ones."""
     inputs = keras.layers.Input(image.shape)
     scale = keras.layers.Normalization(name="scale")
     scale.adapt(np.random.default_rng(1).normal(3, 2, (4, *image.shape)))
@@ -80,9 +80,11 @@ def scaled_first(image: ImageSpec, labels: int) -> keras.Model:
 
 
 @pytest.mark.parametrize("build", [build_compact, build_lite0_texture, scaled_first])
-def test_a_twin_says_what_its_network_says_but_for_rounding(build: Callable[[ImageSpec, int], keras.Model]) -> None:
+def test_a_clone_gives_the_outputs_of_its_network_but_for_rounding(
+    build: Callable[[ImageSpec, int], keras.Model],
+) -> None:
     network = build(SMALL, 3)
-    learner = twin(network, BFLOAT16)
+    learner = clone_in_precision(network, BFLOAT16)
     images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
     ours, theirs = np.asarray(network(images)), np.asarray(learner(images))
     assert ours == pytest.approx(theirs, rel=0.15, abs=0.15 * float(np.abs(ours).max()))
@@ -92,9 +94,9 @@ def test_a_twin_says_what_its_network_says_but_for_rounding(build: Callable[[Ima
     assert not any(layer.compute_dtype == "bfloat16" for layer in network.layers)
 
 
-def test_what_a_twin_learns_is_copied_into_its_network() -> None:
+def test_the_weights_of_a_clone_are_copied_into_its_network() -> None:
     network = architecture_of("compact").build(SMALL, 3)
-    learner = twin(network, BFLOAT16)
+    learner = clone_in_precision(network, BFLOAT16)
     kernel = learner.get_layer("logits").kernel
     kernel.assign(kernel + 1)
     copy_weights(learner, network)
@@ -103,13 +105,14 @@ def test_what_a_twin_learns_is_copied_into_its_network() -> None:
 
 def test_only_float16_scales_its_loss() -> None:
     optimizer = keras.optimizers.AdamW()
-    assert scaled(optimizer, BFLOAT16) is optimizer
-    assert isinstance(scaled(optimizer, FLOAT16), keras.optimizers.LossScaleOptimizer)
+    assert with_loss_scaling(optimizer, BFLOAT16) is optimizer
+    assert isinstance(with_loss_scaling(optimizer, FLOAT16), keras.optimizers.LossScaleOptimizer)
 
 
-def test_a_checkpoint_that_says_nothing_of_replicas_is_of_one() -> None:
-    runs: list[dict[str, int | str]] = [{"precision": FLOAT32, "hardware": "a processor", "from_epoch": 1}]
-    note_run(runs, Computing(FLOAT32, "a processor"), 3)
+def test_a_run_is_recorded_when_anything_of_it_changes() -> None:
+    runs: list[dict[str, int | str]] = []
+    record_run(runs, ComputeConfig(FLOAT32, "a processor"), 1)
+    record_run(runs, ComputeConfig(FLOAT32, "a processor"), 3)
     assert len(runs) == 1
-    note_run(runs, Computing(FLOAT32, "a processor", 2), 4)
+    record_run(runs, ComputeConfig(FLOAT32, "a processor", 2), 4)
     assert runs[1:] == [{"precision": FLOAT32, "hardware": "a processor", "replicas": 2, "from_epoch": 4}]

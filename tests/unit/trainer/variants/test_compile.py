@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 
 from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
-from services.trainer.training.naming import version_name
 from services.trainer.training.packing import Provenance, pack
-from services.trainer.variants.equality import Equality, compare
-from shared.contracts.bundle import OPENVINO_WEIGHTS, Bundle, BundleError, read_bundle_folder, write_bundle_folder
+from services.trainer.variants.proof import Equality, compare
+from shared.contracts.bundle import (
+    OPENVINO_WEIGHTS,
+    Bundle,
+    BundleError,
+    read_bundle_folder,
+    version_name,
+    write_bundle_folder,
+)
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.network import read_network

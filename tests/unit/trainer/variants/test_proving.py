@@ -11,8 +11,8 @@ from services.trainer.architectures import architecture_of
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import evaluate
-from services.trainer.evaluation.validation import engine_logits
-from services.trainer.variants.equality import Proof
+from services.trainer.evaluation.logits import engine_logits
+from services.trainer.variants.proof import Proof
 from services.trainer.variants.proving import (
     CALIBRATING,
     Reference,
@@ -21,7 +21,7 @@ from services.trainer.variants.proving import (
     calibration_rows,
     make_variants,
 )
-from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, attempts, quantise
+from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, candidates, quantise
 from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Variant
 from shared.engines.compile import CompiledVariant, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine, openvino
@@ -39,7 +39,7 @@ def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore
 
 @pytest.fixture(scope="module")
 def fp32() -> CompiledVariant:
-    keras.utils.set_random_seed(0)  # not every network drawn by lot bears int8 alike
+    keras.utils.set_random_seed(0)  # not every random network bears int8 alike
     return compile_for_openvino(architecture_of("compact").build(strokes_recipe().image, 3))
 
 
@@ -62,7 +62,7 @@ def sure(variant: CompiledVariant, store: PixelStore) -> Reference:
     return reference(variant, store, recipe.model_copy(update={"labels": labels}))
 
 
-def test_an_int8_variant_that_judges_alike_is_offered_with_its_proof(fp32: CompiledVariant, store: PixelStore) -> None:
+def test_an_int8_form_that_judges_alike_is_offered_with_its_proof(fp32: CompiledVariant, store: PixelStore) -> None:
     variants = make_variants(fp32, sure(fp32, store), (Variant.FP32, Variant.INT8), ROWS)
     assert set(variants.files) == {OPENVINO, OPENVINO_WEIGHTS, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS}
     proof = variants.proofs[Variant.INT8]
@@ -140,15 +140,15 @@ def test_weights_leave_a_bit_free_so_that_every_processor_gives_the_same_scores(
 
 def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: CompiledVariant) -> None:
     lite0 = architecture_of("efficientnet-lite0").build(ImageSpec(height=32, width=32), 2)
-    spared = [each.operations for each in attempts(compile_for_openvino(lite0))]
+    spared = [each.operations for each in candidates(compile_for_openvino(lite0))]
     assert len(spared) == 3
     assert spared[0] < spared[1] < spared[2]
     assert all(name.startswith(DEPTHWISE) for name in spared[1])
-    assert len(list(attempts(fp32))) == 2
+    assert len(list(candidates(fp32))) == 2
 
 
 def test_what_is_spared_stays_in_full_precision(fp32: CompiledVariant, store: PixelStore) -> None:
-    last = list(attempts(fp32))[-1]
+    last = list(candidates(fp32))[-1]
     everything = _in_int8(quantise(fp32, store, ROWS[:30]))
     the_rest = _in_int8(quantise(fp32, store, ROWS[:30], last.operations))
     assert last.operations

@@ -1,4 +1,4 @@
-"""Charts of a report, drawn here as SVG: they are read without a script and without a network."""
+"""Draw the curves of a report as SVG, which needs neither a script nor a network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from services.trainer.evaluation.calibration import Bin
-from services.trainer.evaluation.evaluate import Scores, Truth
-from services.trainer.evaluation.operating_points import OperatingPoints
+from services.trainer.evaluation.costs import Scores, Truth
+from services.trainer.evaluation.thresholds import OperatingPoints
 from shared import charts
 
 SERIES: Final = 8
-"""Colours that are told apart, ``--series-0`` and so on in the page."""
+"""Number of colours that a reader can tell apart: ``--series-0`` and so on in the page."""
 POINTS: Final = 80
-"""Of a curve, at most: more are not seen."""
+"""Largest number of points of a curve: more are not visible."""
 UNITS: Final = [0, 0.25, 0.5, 0.75, 1]
 STYLE: Final = charts.style(
     # one more for the diagonal
@@ -35,7 +35,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 def precision_recall(names: Sequence[str], truth: Truth, scores: Scores) -> str:
-    """Precision over recall, a curve for each label that some image has."""
+    """Draw precision over recall, with a curve for each label that some image has."""
     curves = {}
     for column, name in enumerate(names):
         if truth[:, column].any():
@@ -45,7 +45,7 @@ def precision_recall(names: Sequence[str], truth: Truth, scores: Scores) -> str:
 
 
 def receiver_operating(names: Sequence[str], truth: Truth, scores: Scores) -> str:
-    """The true over the false positive rate, for each label that some images have and some have not."""
+    """Draw the true over the false positive rate, for each label that some images have and some lack."""
     curves = {}
     for column, name in enumerate(names):
         if 0 < truth[:, column].sum() < len(truth):
@@ -55,18 +55,20 @@ def receiver_operating(names: Sequence[str], truth: Truth, scores: Scores) -> st
 
 
 def reliability(bins: Mapping[str, Sequence[Bin]]) -> str:
-    """The share of true images over the score; a score that is a probability lies on the diagonal."""
-    curves: dict[str, Curve] = {name: [(each.score, each.share) for each in some] for name, some in bins.items()}
-    curves["as it should be"] = [(0.0, 0.0), (1.0, 1.0)]
-    share = "share that has the label"
-    return _draw("reliability", curves, x_title="score", y_title=share, y_labels=UNITS, x_labels=UNITS, dots=True)
+    """Draw the share of true images over the score; a score that is a probability lies on the diagonal."""
+    curves: dict[str, Curve] = {
+        name: [(each.score, each.share) for each in of_label] for name, of_label in bins.items()
+    }
+    curves["ideal"] = [(0.0, 0.0), (1.0, 1.0)]
+    y_title = "share that has the label"
+    return _draw("reliability", curves, x_title="score", y_title=y_title, y_labels=UNITS, x_labels=UNITS, dots=True)
 
 
 def history(epochs: Sequence[Mapping[str, float]], metrics: Mapping[str, str], chart: str) -> str:
-    """Metrics over the epochs, from 1, by what they are called in the chart."""
+    """Draw metrics over the epochs, from 1; `metrics` has the names of their curves."""
     curves: dict[str, Curve] = {
-        called: [(number, row[name]) for number, row in enumerate(epochs, start=1) if name in row]
-        for name, called in metrics.items()
+        title: [(number, row[name]) for number, row in enumerate(epochs, start=1) if name in row]
+        for name, title in metrics.items()
     }
     step = max(1, len(epochs) // 8)
     labels = list(range(1, len(epochs) + 1, step))
@@ -74,23 +76,23 @@ def history(epochs: Sequence[Mapping[str, float]], metrics: Mapping[str, str], c
 
 
 def threshold(name: str, number: int, points: OperatingPoints) -> str:
-    """Escapes, overkill and cost over one label's threshold, and where it was put."""
+    """Draw escapes, overkill and cost over one label's threshold, and the chosen threshold."""
     highest = max(points.label_cost) or 1.0
     rates = {"escapes": points.escape_rate, "overkill": points.overkill_rate}
     curves: dict[str, Curve] = {
-        called: [(at, rate) for at, rate in zip(points.thresholds, found, strict=True) if rate is not None]
-        for called, found in rates.items()
+        title: [(at, rate) for at, rate in zip(points.thresholds, values, strict=True) if rate is not None]
+        for title, values in rates.items()
     }
-    curves["cost, of its highest"] = [
+    curves["cost, relative to the highest"] = [
         (at, cost / highest) for at, cost in zip(points.thresholds, points.label_cost, strict=True)
     ]
     curves["chosen"] = [(points.chosen, 0.0), (points.chosen, 1.0)]
     return _draw(f"threshold-{number}", curves, title=name, x_title="threshold", y_labels=UNITS, x_labels=UNITS)
 
 
-def _thinned(across: NDArray[np.float64], upwards: NDArray[np.float64]) -> Curve:
-    kept = np.unique(np.linspace(0, len(across) - 1, POINTS).astype(int))
-    return [(round(float(across[at]), 4), round(float(upwards[at]), 4)) for at in kept]
+def _thinned(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Curve:
+    chosen = np.unique(np.linspace(0, len(xs) - 1, POINTS).astype(int))
+    return [(round(float(xs[at]), 4), round(float(ys[at]), 4)) for at in chosen]
 
 
 def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, digits: int = 2, **options: Any) -> str:
@@ -113,7 +115,7 @@ def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, dig
         x_value_formatter=lambda value: f"{value:g}",
         **options,
     )
-    chart.uuid = chart_id  # otherwise it is another one each time
-    for name, curve in (curves or {"nothing": ()}).items():  # pygal can't place labels below no curve at all
+    chart.uuid = chart_id  # pygal gives each chart a random one
+    for name, curve in (curves or {"nothing": ()}).items():  # pygal can't place labels in a chart without curves
         chart.add(name, list(curve))
     return charts.embed(chart, options.get("title", chart_id))

@@ -1,0 +1,67 @@
+"""Compute what escapes and overkills cost, at the recipe's prices and at the defect rate of the line."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.messages import Verdict
+from shared.recipe import Costs, Label, Recipe, Role
+from shared.verdict import judge
+
+Truth = NDArray[np.float32]
+"""(images, labels), 0 or 1."""
+Scores = NDArray[np.float32]
+"""(images, labels), 0 to 1."""
+
+
+def is_ng(recipe: Recipe, scores: Truth | Scores) -> NDArray[np.bool_]:
+    """Return for each image whether the recipe judges it NG: (images,). With the truth as scores, whether it is NG."""
+    return np.array([judge(recipe, row).verdict is Verdict.NG for row in scores], np.bool_)
+
+
+def verdict_costs(recipe: Recipe, ng: NDArray[np.bool_], judged_ng: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the cost of each verdict, 0 for a right one.
+
+    Args:
+        recipe: has the costs of an escape and of an overkill.
+        ng: (images,), which images show an NG part.
+        judged_ng: (…, images), which of them were judged NG.
+
+    Returns:
+        The shape of ``judged_ng``.
+    """
+    return np.asarray(np.where(ng, recipe.costs.escape, recipe.costs.overkill) * (judged_ng != ng), np.float64)
+
+
+def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return a weight for each image, so that NG images have the share that they have on the line.
+
+    Datasets hold far more defects than the line shows. On a line where one part in fifty is NG, the threshold that
+    costs least on such a dataset would cause far too much overkill (Elkan 2001, "The Foundations of Cost-Sensitive
+    Learning").
+
+    Args:
+        recipe: ``defect_rate`` is the share of NG parts; without one, each weight is 1.
+        ng: (images,), which images show an NG part.
+
+    Returns:
+        (images,), with a mean of 1.
+    """
+    if recipe.defect_rate is None or ng.all() or not ng.any():
+        return np.ones(len(ng))
+    return np.asarray(
+        np.where(ng, recipe.defect_rate / ng.mean(), (1 - recipe.defect_rate) / (1 - ng.mean())), np.float64
+    )
+
+
+def label_costs(label: Label, costs: Costs) -> tuple[float, float]:
+    """Return the cost of a miss (the label is there and not found) and of a false alarm of one label.
+
+    A missed defect is an escape; a missed quality of a good part is an overkill. For a label that does not decide the
+    verdict, both cost the same.
+    """
+    if label.role is Role.ATTRIBUTE and label.expected is None:
+        return 1.0, 1.0
+    makes_ok = label.role is Role.QUALITY or label.expected is True
+    return (costs.overkill, costs.escape) if makes_ok else (costs.escape, costs.overkill)
