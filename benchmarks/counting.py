@@ -20,7 +20,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
-from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.steps import Step
 from services.dashboard.store.connection import open_redis
@@ -43,7 +43,7 @@ def main() -> None:
         clear(redis)
         compare(Counting(redis, keys, settings))
         clear(redis)
-        weigh_frames(redis, FrameIndex(redis, keys, settings))
+        weigh_frames(redis, FrameRepository(redis, keys, settings))
         clear(redis)
         weigh_a_year(redis, keys)
         clear(redis)
@@ -74,13 +74,13 @@ def rate(counting: Counting, waiting: list[Fact], batch: int) -> float:
     return len(waiting) / (time.perf_counter() - started)
 
 
-def weigh_frames(redis: Redis, index: FrameIndex) -> None:
+def weigh_frames(redis: Redis, index: FrameRepository) -> None:
     """What a frame that can be looked up costs, with its explanation."""
     before, line = used(redis), Line()
     for _ in range(LABELLED_FRAMES):
         verdict = line.verdict("break")
-        index.keep([verdict])
-        index.explain([explanation_of(verdict)])
+        index.store([verdict])
+        index.store_explanations([explanation_of(verdict)])
     print(f"a flagged frame           {(used(redis) - before) / LABELLED_FRAMES:9,.0f} bytes")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from redis import Redis
 
 from benchmarks.counting import clear, given, redis_server, used
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 from services.dashboard.quality.question import LimitsFrom, Question
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
@@ -46,7 +46,7 @@ def main() -> None:
         buckets = make_year(redis, keys, Counting(redis, keys, settings), settings.working_day)
         print(f"buckets                                  {buckets:9,}  (made in {time.perf_counter() - started:.0f} s)")
         print(f"memory                                   {(used(redis) - before) / 1e6:5.0f} MB")
-        ask(QualityService(LineRegister(redis, keys), Counting(redis, keys, settings), settings))
+        ask(QualityService(LineRepository(redis, keys), Counting(redis, keys, settings), settings))
         clear(redis)
 
 

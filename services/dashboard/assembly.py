@@ -169,12 +169,12 @@ class Dashboard:
             asked.counting,
             asked.cameras,
             asked.workers,
-            asked.pulse,
+            asked.throughput,
             last_verdicts=asked.frames,
             parked_frames=ParkedFrames(self._broker, lambda: self.readiness.reason("broker")),
             settings=settings,
         )
-        models = ModelsService(store, asked.moves, commands)
+        models = ModelsService(store, asked.models, commands)
         frames = FramesService(asked.frames, asked.lines, store, commands, models.trust)
         trainings = TrainingsService(asked.trainings, models, commands)
         sources = Sources(
@@ -203,7 +203,7 @@ class Dashboard:
             marks,
             models,
             ComparisonsService(store, commands),
-            ThresholdSets(store, asked.thresholds, models, commands),
+            ThresholdSets(store, asked.models, models, commands),
             trainings,
             ListedTrainings(trainings.page),
             DatasetsService(store),

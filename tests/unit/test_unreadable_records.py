@@ -16,11 +16,12 @@ from services.dashboard.access.audit import Audit
 from services.dashboard.access.directory import PersonAdded
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.accounting.parked import ParkedMessages
-from services.dashboard.frames.marks import Mark, Marks
+from services.dashboard.frames.marks import Marks
+from services.dashboard.frames.schemas import Mark
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.videos.repository import Video, VideoRepository
-from services.dashboard.models.moves import Moves
+from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.service import ModelsService
 from services.dashboard.store.announcer import Announcer
 from services.dashboard.store.keys import Keys
@@ -106,7 +107,8 @@ def models(store: FilesystemStore) -> list[Any]:
     if not list(store.keys("models/")):
         put_model(store)
     redis = FakeRedis(decode_responses=True)
-    service = ModelsService(store, Moves(redis, Keys("test"), Announcer(redis, Keys("test"))), cast("Any", None))
+    repository = ModelRepository(redis, Keys("test"), Announcer(redis, Keys("test")))
+    service = ModelsService(store, repository, cast("Any", None))
     return [model.version for model in service.newest("seam").models]
 
 

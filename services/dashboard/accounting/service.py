@@ -17,8 +17,7 @@ from services.dashboard.accounting.schemas import (
     Whereabouts,
 )
 from services.dashboard.ingest.watermark import Watermark
-from services.dashboard.lines.cameras import Cameras, Taken
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import CameraCounts, CameraRepository, LineRepository
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import Counting
 from services.dashboard.web.problems import Problem
@@ -42,9 +41,9 @@ class AccountingService:
 
     def __init__(
         self,
-        register: LineRegister,
+        register: LineRepository,
         counting: Counting,
-        cameras: Cameras,
+        cameras: CameraRepository,
         watermark: Watermark,
         parked: ParkedMessages,
     ) -> None:
@@ -95,7 +94,7 @@ class AccountingService:
             taken = self._cameras.by_hour(line, camera, starts[0], end)
             counted = self._counting.buckets(line, Step.HOUR, starts, f"camera={camera}")
             for start, counts in zip(starts, counted, strict=True):
-                took = taken.get(start, Taken())
+                took = taken.get(start, CameraCounts())
                 where = Whereabouts.settle(
                     captured=took.captured,
                     inspected=counts.inspected,

@@ -1,1 +1,1 @@
-"""Single frames: which were inspected lately, how, and why."""
+"""Frames: the search, one frame with its heatmaps, and marks of wrong verdicts."""

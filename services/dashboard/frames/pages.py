@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.frames.endpoints import FrameId, Frames, MarkedFrames
-from services.dashboard.frames.filter import Wanted
+from services.dashboard.frames.filter import FrameFilter
 from services.dashboard.lines.endpoints import Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.web.form import Fields, FormFields
@@ -30,10 +30,10 @@ router = APIRouter(include_in_schema=False)
 def show_frames(
     request: Request, frames: Frames, marks: MarkedFrames, *, lines: Lines, fields: Fields, before: Before = None
 ) -> HTMLResponse:
-    """Search: by line, time, label, verdict, batch, part and score."""
+    """Show the search: by line, time, label, verdict, batch, part and score."""
     context = {"fields": fields, "choices": lines.choices(fields.get("line")), "verdicts": list(Verdict)}
     try:
-        found = frames.search(_wanted(fields, service_of(request, Clock)), before, PAGE)
+        found = frames.search(_filter(fields, service_of(request, Clock)), before, PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
     return show(request, "frames.html", "frames", found=found, marked=marks.among(found.frames), **context)
@@ -43,7 +43,7 @@ def show_frames(
 def show_frame(
     request: Request, frames: Frames, models: Models, marks: MarkedFrames, frame_id: FrameId
 ) -> HTMLResponse:
-    """One frame: the image, the heatmap of each label, and the scores against their thresholds."""
+    """Show one frame: its image, its heatmaps, and its scores with their thresholds."""
     frame = frames.get(frame_id)
     labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
     named = [label for label in frame.faults if label not in labels or labels[label].role is not Role.QUALITY]
@@ -51,15 +51,15 @@ def show_frame(
     return show(request, "frame.html", "frames", frame=frame, labels=labels, shown=shown, mark=marks.find(frame))
 
 
-def _wanted(fields: FormFields, clock: Clock) -> Wanted:
-    """What the form asks for.
+def _filter(fields: FormFields, clock: Clock) -> FrameFilter:
+    """Return the filter of a form.
 
     Raises:
-        Problem: 422: a field has no value of its kind.
+        Problem: 422: a field has an invalid value.
     """
     try:
         verdict, low, high = fields.get("verdict"), fields.get("score_from"), fields.get("score_to")
-        return Wanted(
+        return FrameFilter(
             line=_name(fields, "line"),
             camera=_name(fields, "camera"),
             label=_name(fields, "label"),
@@ -72,9 +72,7 @@ def _wanted(fields: FormFields, clock: Clock) -> Wanted:
             score_to=float(high) if high else None,
         )
     except (ValidationError, ValueError) as error:
-        raise Problem(
-            422, "a field has a value that is none of its kind: names are letters, digits, _ and -"
-        ) from error
+        raise Problem(422, "a field has an invalid value: names are letters, digits, _ and -") from error
 
 
 def _name(fields: FormFields, field: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Apply verdicts and explanations: to the known frames, to the counts, and to the state of their lines."""
+"""Apply verdicts and explanations to the frames, to the counts, and to the state of their lines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.ingest.projector import Appliers
-from services.dashboard.lines.cameras import Cameras
-from services.dashboard.lines.throughput import Pulse
+from services.dashboard.lines.repository import CameraRepository, ThroughputRepository
 from services.dashboard.store.announcer import Announcer
 from services.dashboard.store.counting import Counting, fact_of_explanation, fact_of_verdict
 from shared.messages import FrameExplained, FrameInspected
@@ -29,12 +28,17 @@ class FrameProjection:
     """Applies the messages about frames."""
 
     def __init__(
-        self, frames: FrameIndex, counting: Counting, cameras: Cameras, pulse: Pulse, announcer: Announcer
+        self,
+        frames: FrameRepository,
+        counting: Counting,
+        cameras: CameraRepository,
+        throughput: ThroughputRepository,
+        announcer: Announcer,
     ) -> None:
         self._frames = frames
         self._counting = counting
         self._cameras = cameras
-        self._pulse = pulse
+        self._throughput = throughput
         self._announcer = announcer
 
     @property
@@ -42,12 +46,12 @@ class FrameProjection:
         return {FrameInspected: self._apply_verdicts, FrameExplained: self._apply_explanations}
 
     def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> int:
-        self._frames.keep(verdicts)  # before it is counted: a counted frame can be looked up
+        self._frames.store(verdicts)  # before they are counted, so that every counted frame is found
         counted = self._counting.count([fact_of_verdict(verdict) for verdict in verdicts])
-        self._cameras.saw([verdict.frame for verdict in verdicts])
+        self._cameras.store_frames([verdict.frame for verdict in verdicts])
         if self._announcer.live:
             fresh = [verdict for verdict, first in zip(verdicts, counted, strict=True) if first]
-            self._pulse.beat(fresh)
+            self._throughput.store(fresh)
             self._announcer.frames([verdict.frame for verdict in fresh if verdict.flagged])
             REPEATED.inc(len(verdicts) - len(fresh))
             for verdict in fresh:
@@ -56,7 +60,7 @@ class FrameProjection:
         return sum(counted)
 
     def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> int:
-        self._frames.explain(explanations)
+        self._frames.store_explanations(explanations)
         # frames that passed are explained on request only, and do not count in the accounting of the line
         counted = self._counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
         self._announcer.frames([explanation.frame for explanation in explanations])

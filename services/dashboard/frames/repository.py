@@ -1,6 +1,6 @@
-"""The frames that can be looked up: the newest of each line, in Redis.
+"""What Redis holds of frames: the verdicts and explanations of the newest frames of each line.
 
-The verdict and the explanation of a frame may come in any order, and more than once.
+The verdict and the explanation of a frame may arrive in any order, and more than once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.keys import Keys
+from services.dashboard.web.problems import Problem
 from shared.messages import FrameExplained, FrameInspected, MalformedMessage, Verdict, decode
 
 PAGE: Final = 100
 """Frames read from Redis in one round trip."""
 
-ASKED_SECONDS: Final = 60
-"""For so long a question about a frame is not asked again."""
+REQUEST_SECONDS: Final = 60
+"""Heatmaps of a frame are not requested again within this time."""
 
 NG_LOOKED_AT: Final = 20
 """Flagged frames among which the last NG one is searched for: the others are ok and unsure."""
@@ -34,119 +35,133 @@ NG_LOOKED_AT: Final = 20
 _log = structlog.stdlib.get_logger("frames")
 
 Scored = list[tuple[str, float]]
-"""Members of a sorted set with their scores, as Redis gives them."""
+"""Members of a sorted set with their scores."""
 
 
-class Kind(StrEnum):
-    """In which of a line's lists a frame is. Each has a limit of its own: no flood of one kind pushes another out."""
+class FrameKind(StrEnum):
+    """The lists of a line. Each has its own limit, so that many frames of one kind don't remove those of another."""
 
     FLAGGED = "flagged"
     PASSED = "passed"
     ERROR = "error"
 
     @classmethod
-    def of(cls, verdict: FrameInspected) -> Kind:
-        """The list that a verdict belongs to."""
+    def of(cls, verdict: FrameInspected) -> FrameKind:
+        """Return the list of a verdict."""
         if verdict.verdict is Verdict.ERROR:
             return cls.ERROR
         return cls.FLAGGED if verdict.flagged or verdict.verdict is Verdict.NG else cls.PASSED
 
 
 @dataclass(frozen=True)
-class KnownFrame:
-    """What is known about a frame."""
+class StoredFrame:
+    """A frame by its verdict and its explanation."""
 
     verdict: FrameInspected
     explanation: FrameExplained | None
     placed_at: int = field(default=0, compare=False)
-    """Capture time (ms), or when it came, if it says to be of later."""
+    """The capture time (ms), or the arrival if that is earlier."""
 
     @property
     def moment(self) -> tuple[int, str]:
-        """Its place among others."""
+        """Return the frame's place in the lists."""
         return self.placed_at, self.verdict.frame.frame_id
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question about a frame that the explainer was given."""
+class HeatmapRequest:
+    """A person's request of heatmaps of a frame."""
 
     labels: frozenset[str]
-    """Whose heatmaps; none: those that the explainer would choose."""
-    known: str
-    """When the explanation was made that was there before; empty when there was none."""
+    """The labels of the heatmaps; empty: those that the explainer chooses."""
+    last_explained_at: str
+    """The time of the explanation that was there before; empty if there was none."""
 
     @classmethod
-    def about(cls, frame: KnownFrame, labels: Iterable[str]) -> Self:
-        """A question that is asked now."""
-        return cls(frozenset(labels), _made_at(frame))
+    def of(cls, frame: StoredFrame, labels: Iterable[str]) -> Self:
+        return cls(frozenset(labels), _explained_at(frame))
 
-    def is_answered(self, frame: KnownFrame) -> bool:
-        """Whether an explanation came since."""
-        return _made_at(frame) != self.known
+    def is_answered(self, frame: StoredFrame) -> bool:
+        """Return whether an explanation has arrived since the request."""
+        return _explained_at(frame) != self.last_explained_at
 
 
-class FrameIndex:
-    """The frames in Redis."""
+class FrameRepository:
+    """The frames of all lines, and the requests of their heatmaps."""
 
     def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
         self._redis = redis
         self._keys = keys
         self._seconds = settings.frame_days * 86_400
         self._limits = {
-            Kind.FLAGGED: settings.flagged_frames,
-            Kind.PASSED: settings.passed_frames,
-            Kind.ERROR: settings.error_frames,
+            FrameKind.FLAGGED: settings.flagged_frames,
+            FrameKind.PASSED: settings.passed_frames,
+            FrameKind.ERROR: settings.error_frames,
         }
 
-    def keep(self, verdicts: Iterable[FrameInspected]) -> None:
-        """Make frames known by their verdicts."""
+    def store(self, verdicts: Iterable[FrameInspected]) -> None:
+        """Store the frames of verdicts; those that are too old are left out."""
         now = int(time.time() * 1000)
         oldest = now - self._seconds * 1000
         recent = [verdict for verdict in verdicts if _milliseconds(verdict) > oldest]
         if not recent:
             return
-        lists: dict[tuple[str, Kind], dict[str, int]] = defaultdict(dict)
+        lists: dict[tuple[str, FrameKind], dict[str, int]] = defaultdict(dict)
         pipeline = self._redis.pipeline(transaction=False)
         for verdict in recent:
             frame = verdict.frame
             pipeline.set(self._keys.verdict(frame.frame_id), verdict.encode(), ex=self._seconds)
-            lists[frame.line, Kind.of(verdict)][frame.frame_id] = min(_milliseconds(verdict), now)
+            lists[frame.line, FrameKind.of(verdict)][frame.frame_id] = min(_milliseconds(verdict), now)
         for (line, kind), moments in lists.items():
-            # the lower of two: what is read from the archive again keeps its place
+            # the lower of two places: a frame that is read from the archive again stays where it is
             pipeline.zadd(self._keys.frames(line, kind), cast("Any", moments), lt=True)
         pipeline.execute()
         for line, kind in lists:
-            self._trim(line, kind)
+            key = self._keys.frames(line, kind)
+            too_many = self._redis.zcard(key) - self._limits[kind]
+            if too_many > 0:
+                removed = [frame_id for frame_id, _ in cast("Scored", self._redis.zpopmin(key, too_many))]
+                self._redis.delete(*map(self._keys.verdict, removed), *map(self._keys.explanation, removed))
 
-    def explain(self, explanations: Sequence[FrameExplained]) -> None:
-        """Add explanations to frames, whether their verdicts have come or not."""
+    def store_explanations(self, explanations: Sequence[FrameExplained]) -> None:
+        """Store explanations, whether the verdicts of their frames have arrived or not."""
         pipeline = self._redis.pipeline(transaction=False)
         for explanation in explanations:
             pipeline.set(self._keys.explanation(explanation.frame.frame_id), explanation.encode(), ex=self._seconds)
         pipeline.execute()
 
-    def note_asked(self, frame_id: str, asked: Asked) -> None:
-        """Remember for a while that heatmaps of a frame were asked for."""
-        words = [sorted(asked.labels), asked.known]
-        self._redis.set(self._keys.asked(frame_id), json.dumps(words), ex=ASKED_SECONDS)
+    def store_request(self, frame_id: str, request: HeatmapRequest) -> None:
+        """Store for a minute that heatmaps of a frame were requested."""
+        text = json.dumps([sorted(request.labels), request.last_explained_at])
+        self._redis.set(self._keys.requested(frame_id), text, ex=REQUEST_SECONDS)
 
-    def asked(self, frame_id: str) -> Asked | None:
-        """What was asked about a frame of late; None when nothing was."""
-        text = cast("str | None", self._redis.get(self._keys.asked(frame_id)))
+    def request_of(self, frame_id: str) -> HeatmapRequest | None:
+        """Return the last request of heatmaps of a frame; None if there was none in the last minute."""
+        text = cast("str | None", self._redis.get(self._keys.requested(frame_id)))
         if text is None:
             return None
-        labels, known = json.loads(text)
-        return Asked(frozenset(labels), known)
+        labels, last_explained_at = json.loads(text)
+        return HeatmapRequest(frozenset(labels), last_explained_at)
 
-    def find(self, frame_id: str) -> KnownFrame | None:
-        """One frame; None when it is not known (any more)."""
+    def find(self, frame_id: str) -> StoredFrame | None:
+        """Return one frame; None if it is not stored, or not any more."""
         return self._read([frame_id])[0]
 
+    def get(self, frame_id: str) -> StoredFrame:
+        """Return one frame.
+
+        Raises:
+            Problem: 404.
+        """
+        frame = self.find(frame_id)
+        if frame is None:
+            raise Problem(404, "there is no such frame: it never existed, or it is older than the stored frames")
+        return frame
+
     def newest(
-        self, line: str, kinds: Sequence[Kind] = tuple(Kind), before: tuple[int, str] | None = None
-    ) -> Iterator[KnownFrame]:
-        """The frames of a line, newest first, from just before a frame's `KnownFrame.moment` on."""
+        self, line: str, kinds: Sequence[FrameKind] = tuple(FrameKind), before: tuple[int, str] | None = None
+    ) -> Iterator[StoredFrame]:
+        """Yield the frames of a line, newest first, from just before the place ``before`` (`StoredFrame.moment`) on."""
         yield from newest_first(self._walk(self._keys.frames(line, kind), before) for kind in kinds)
 
     def last_verdict(self, line: str) -> FrameInspected | None:
@@ -155,53 +170,41 @@ class FrameIndex:
 
     def last_ng_verdict(self, line: str) -> FrameInspected | None:
         """Return the last NG verdict of a line by capture time; None if there is none of late."""
-        flagged = (frame.verdict for frame in islice(self.newest(line, [Kind.FLAGGED]), NG_LOOKED_AT))
+        flagged = (frame.verdict for frame in islice(self.newest(line, [FrameKind.FLAGGED]), NG_LOOKED_AT))
         return next((verdict for verdict in flagged if verdict.verdict is Verdict.NG), None)
 
-    def size(self, line: str, kind: Kind) -> int:
-        """How many frames of a kind are known."""
+    def size(self, line: str, kind: FrameKind) -> int:
+        """Return how many frames of a kind are stored."""
         return int(self._redis.zcard(self._keys.frames(line, kind)))
 
-    def _walk(self, key: str, before: tuple[int, str] | None) -> Iterator[KnownFrame]:
-        """One list, newest first, a page at a time; frames that arrive meanwhile shift nothing."""
+    def _walk(self, key: str, before: tuple[int, str] | None) -> Iterator[StoredFrame]:
+        """Yield one list, newest first, read in pages; frames that arrive meanwhile do not shift it."""
         while True:
             highest = before[0] if before else "+inf"
             page = self._redis.zrevrangebyscore(key, highest, "-inf", start=0, num=PAGE, withscores=True)
             moments = [(int(score), frame_id) for frame_id, score in cast("Scored", page)]
-            wanted = [moment for moment in moments if before is None or moment < before]
-            if not wanted:
+            rest = [moment for moment in moments if before is None or moment < before]
+            if not rest:
                 return
-            frames = self._read([frame_id for _, frame_id in wanted])
-            for frame, (placed_at, _) in zip(frames, wanted, strict=True):
+            frames = self._read([frame_id for _, frame_id in rest])
+            for frame, (placed_at, _) in zip(frames, rest, strict=True):
                 if frame:
                     yield replace(frame, placed_at=placed_at)
-            before = wanted[-1]
+            before = rest[-1]
 
-    def _read(self, frame_ids: Sequence[str]) -> list[KnownFrame | None]:
+    def _read(self, frame_ids: Sequence[str]) -> list[StoredFrame | None]:
         names = [self._keys.verdict(frame_id) for frame_id in frame_ids]
         names += [self._keys.explanation(frame_id) for frame_id in frame_ids]
         texts = cast("list[str | None]", self._redis.mget(names))
-        return [_known(*pair) for pair in zip(texts[: len(frame_ids)], texts[len(frame_ids) :], strict=True)]
-
-    def _trim(self, line: str, kind: Kind) -> None:
-        key = self._keys.frames(line, kind)
-        too_many = self._redis.zcard(key) - self._limits[kind]
-        if too_many > 0:
-            popped = cast("Scored", self._redis.zpopmin(key, too_many))
-            gone = [
-                key
-                for frame_id, _ in popped
-                for key in (self._keys.verdict(frame_id), self._keys.explanation(frame_id))
-            ]
-            self._redis.delete(*gone)
+        return [_frame_of(*pair) for pair in zip(texts[: len(frame_ids)], texts[len(frame_ids) :], strict=True)]
 
 
-def newest_first(lists: Iterable[Iterator[KnownFrame]]) -> Iterator[KnownFrame]:
-    """Several lists that are newest first as one."""
+def newest_first(lists: Iterable[Iterator[StoredFrame]]) -> Iterator[StoredFrame]:
+    """Merge several lists of frames, newest first."""
     return heapq.merge(*lists, key=lambda frame: frame.moment, reverse=True)
 
 
-def _made_at(frame: KnownFrame) -> str:
+def _explained_at(frame: StoredFrame) -> str:
     return frame.explanation.at.isoformat() if frame.explanation else ""
 
 
@@ -209,14 +212,14 @@ def _milliseconds(verdict: FrameInspected) -> int:
     return int(verdict.frame.captured_at.timestamp() * 1000)
 
 
-def _known(verdict: str | None, explanation: str | None) -> KnownFrame | None:
-    """A frame from its messages; None while only its explanation has come."""
+def _frame_of(verdict: str | None, explanation: str | None) -> StoredFrame | None:
+    """Return a frame by its messages; None while only its explanation has arrived, or if one can't be read."""
     try:
         inspected = decode(verdict.encode()) if verdict else None
         explained = decode(explanation.encode()) if explanation else None
     except MalformedMessage as error:
-        _log.error("passed over a frame that can't be read", reason=str(error))
+        _log.error("left out a frame that can't be read", reason=str(error))
         return None
     if not isinstance(inspected, FrameInspected) or not isinstance(explained, FrameExplained | None):
         return None
-    return KnownFrame(inspected, explained)
+    return StoredFrame(inspected, explained)

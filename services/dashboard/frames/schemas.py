@@ -8,19 +8,19 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from services.dashboard.frames.repository import KnownFrame
+from services.dashboard.frames.repository import StoredFrame
 from services.dashboard.web.paging import Next
-from shared.messages import FrameExplained, Verdict
+from shared.messages import FrameExplained, FrameIdentity, Verdict
 
 Trust = Mapping[tuple[str, bool], bool | None]
-"""Of the heatmaps of a label towards its presence or its absence, by the evaluation of the model that made them."""
+"""Whether heatmaps can be trusted: by their label and direction (true: for the label), by the model's evaluation."""
 NOT_MEASURED: Final[Trust] = MappingProxyType({})
 
 
 class FindingView(BaseModel):
-    """What was found about one label."""
+    """One label of a frame."""
 
     score: float = Field(description="probability, 0 to 1")
     threshold: float
@@ -30,21 +30,21 @@ class FindingView(BaseModel):
 
 
 class HeatmapView(BaseModel):
-    """Where the model looked for one label."""
+    """The heatmap of one label."""
 
     url: str = Field(description="8-bit grey PNG of the image's size; 255 is the hottest")
-    towards: bool = Field(description="true: evidence for the label; false: for its absence")
+    towards: bool = Field(description="true: evidence for the label; false: evidence against it")
     peak: tuple[int, int] | None = Field(description="x, y in pixels")
     box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
     trustworthy: bool | None = Field(
         None,
-        description="whether maps of this label in this direction point at the thing, by the model's evaluation; null: "
-        "not measured",
+        description="whether heatmaps of this label in this direction are trustworthy, by the model's evaluation; "
+        "null: not measured",
     )
 
 
 class FrameView(BaseModel):
-    """One frame: the verdict, and the proof of it."""
+    """One frame: its verdict, scores and images."""
 
     frame_id: str
     line: str
@@ -62,16 +62,16 @@ class FrameView(BaseModel):
     model_version: str
     inspected_at: datetime
     latency_ms: float
-    image_url: str | None = Field(description="null when the image was not kept")
+    image_url: str | None = Field(description="null if the image was not stored")
     overlay_url: str | None
     heatmaps: dict[str, HeatmapView]
-    explained: bool = Field(description="the explainer has answered")
-    explanation: str = Field(description="by which method, or why there are no heatmaps")
-    explained_at: datetime | None = Field(description="null while the explainer has not answered")
+    explained: bool = Field(description="whether the explainer has answered")
+    explanation: str = Field(description="the method of the heatmaps, or why there are none")
+    explained_at: datetime | None = Field(description="null until the explainer has answered")
 
     @classmethod
-    def of(cls, frame: KnownFrame, trust: Trust = NOT_MEASURED) -> Self:
-        """A known frame as the API shows it."""
+    def of(cls, frame: StoredFrame, trust: Trust = NOT_MEASURED) -> Self:
+        """Return a stored frame in the form of the API."""
         verdict, explanation = frame.verdict, frame.explanation
         identity, folder = verdict.frame, f"/api/frames/{verdict.frame.frame_id}"
         return cls(
@@ -91,26 +91,26 @@ class FrameView(BaseModel):
 
 
 class ExplanationState(StrEnum):
-    """Where the heatmaps of a frame are."""
+    """How far the heatmaps of a frame are."""
 
     READY = "ready"
     UNDER_WAY = "under way"
 
 
 class ExplanationView(BaseModel):
-    """The heatmaps of a frame, or that they are being made."""
+    """The heatmaps of a frame, or the state of their request."""
 
     frame_id: str
     state: ExplanationState
     method: str
-    reason: str = Field(description="why there are no heatmaps; empty when there are")
+    reason: str = Field(description="why there are no heatmaps; empty if there are")
     heatmaps: dict[str, HeatmapView]
     overlay_url: str | None
-    frame_url: str = Field(description="where they are as soon as they are made")
+    frame_url: str = Field(description="the address of the frame, which has the heatmaps once they are made")
 
     @classmethod
-    def of(cls, frame: KnownFrame, state: ExplanationState, trust: Trust = NOT_MEASURED) -> Self:
-        """What is known of a frame's heatmaps."""
+    def of(cls, frame: StoredFrame, state: ExplanationState, trust: Trust = NOT_MEASURED) -> Self:
+        """Return the heatmaps of a stored frame in the form of the API."""
         view, explanation = FrameView.of(frame, trust), frame.explanation
         return cls(
             frame_id=view.frame_id,
@@ -124,10 +124,43 @@ class ExplanationView(BaseModel):
 
 
 class FramePage(BaseModel):
-    """Frames, newest first, and where the next page starts."""
+    """A page of frames, newest first."""
 
     frames: list[FrameView]
     next: Next
+
+
+class MarkOrder(BaseModel):
+    """The request of a mark."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"note": "a shadow, no break"}})
+
+    note: str = Field("", max_length=500)
+
+
+class Mark(BaseModel):
+    """A frame whose verdict a person calls wrong."""
+
+    frame: FrameIdentity
+    verdict: Verdict = Field(description="the verdict that is called wrong")
+    recipe: str
+    model_version: str
+    image_key: str | None = Field(description="in object storage; null if the image was not stored")
+    note: str
+    marked_by: str
+    marked_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        if self.image_key is not None and not self.frame.owns(self.image_key):
+            raise ValueError(f"{self.image_key[:80]!r} is not below {self.frame.storage_key}/")
+        return self
+
+
+class MarkList(BaseModel):
+    """The marks by capture time, newest first."""
+
+    marks: list[Mark]
 
 
 def _heatmaps(explanation: FrameExplained | None, folder: str, trust: Trust) -> dict[str, HeatmapView]:

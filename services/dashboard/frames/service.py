@@ -1,4 +1,4 @@
-"""Finding frames, and the images that prove their verdicts."""
+"""Search frames, return their images, and request their heatmaps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from heapq import nlargest
 from itertools import islice, takewhile
 from typing import Final
 
-from services.dashboard.frames.filter import Wanted
-from services.dashboard.frames.repository import Asked, FrameIndex, Kind, KnownFrame, newest_first
+from services.dashboard.frames.filter import FrameFilter
+from services.dashboard.frames.repository import FrameKind, FrameRepository, HeatmapRequest, StoredFrame, newest_first
 from services.dashboard.frames.schemas import (
     NOT_MEASURED,
     ExplanationState,
@@ -20,167 +20,166 @@ from services.dashboard.frames.schemas import (
     Trust,
 )
 from services.dashboard.ingest.commands import Commands
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 from services.dashboard.web.paging import Place, cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT
-from shared.messages import ExplanationRequested, FrameInspected, Verdict
+from shared.messages import ExplanationRequested, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 
-MOST_LOOKED_AT: Final = 2_000
-"""Frames that one page looks at: a rare label takes several pages to find, and no request takes long."""
+MOST_SEARCHED: Final = 2_000
+"""Frames that one page searches: a rare label takes several pages to find, and no request takes long."""
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
 
 
 TrustOf = Callable[[str, str], Trust]
-"""Of a recipe and a model version: whether the heatmaps of each label and direction can be trusted."""
+"""Return whether the heatmaps of a recipe's model version can be trusted."""
 
 
 @dataclass(frozen=True)
-class Image:
-    """A file that a browser shows."""
+class ImageFile:
+    """An image as a browser shows it."""
 
     content: bytes
     content_type: str
 
 
 class FramesService:
-    """Frames by what they are, and one by one."""
+    """Answers about frames."""
 
     def __init__(
-        self, index: FrameIndex, lines: LineRegister, store: ObjectStore, commands: Commands, trust: TrustOf
+        self, frames: FrameRepository, lines: LineRepository, store: ObjectStore, commands: Commands, trust: TrustOf
     ) -> None:
-        self._index = index
+        self._frames = frames
         self._commands = commands
         self._trust_of = trust
         self._lines = lines
         self._store = store
 
-    def search(self, wanted: Wanted, before: str | None, limit: int) -> FramePage:
-        """A page of the frames that are wanted, newest first."""
+    def search(self, wanted: FrameFilter, before: str | None, limit: int) -> FramePage:
+        """Return a page of the frames that match a filter, newest first.
+
+        Raises:
+            Problem: 422: the filter is inconsistent.
+        """
         wanted.check()
-        page: list[KnownFrame] = []
+        page: list[StoredFrame] = []
         walk = takewhile(lambda frame: not wanted.too_old(frame), self._walk(wanted, place_of(before)))
-        more: str | None = None
-        for looked_at, frame in enumerate(walk, start=1):
-            if wanted.fits(frame):
+        following: str | None = None
+        for searched, frame in enumerate(walk, start=1):
+            if wanted.matches(frame):
                 page.append(frame)
-            if len(page) == limit or looked_at == MOST_LOOKED_AT:
-                more = cursor_of(frame.moment)
+            if len(page) == limit or searched == MOST_SEARCHED:
+                following = cursor_of(frame.moment)
                 break
-        return FramePage(frames=[FrameView.of(frame) for frame in page], next=more)
+        return FramePage(frames=[FrameView.of(frame) for frame in page], next=following)
 
     def worst(self, line: str, batch: str, captured_until: datetime, limit: int) -> list[FrameView]:
-        """The NG frames of a batch with the highest scores of what is wrong with them, the worst first."""
+        """Return the NG frames of a batch whose faults are farthest beyond their thresholds, the worst first."""
         after = int(captured_until.timestamp() * 1000) + 1
-        walk = self._index.newest(line, [Kind.FLAGGED], (after, ""))
-        wanted = Wanted(line, Verdict.NG, batch=batch)
-        found = [frame for frame in islice(walk, MOST_LOOKED_AT) if wanted.fits(frame)]
-        return [FrameView.of(frame) for frame in nlargest(limit, found, key=_severity)]
+        walk = self._frames.newest(line, [FrameKind.FLAGGED], (after, ""))
+        wanted = FrameFilter(line, Verdict.NG, batch=batch)
+        found = [frame for frame in islice(walk, MOST_SEARCHED) if wanted.matches(frame)]
+        return [FrameView.of(frame) for frame in nlargest(limit, found, key=severity)]
 
-    def newest(self, wanted: Wanted, limit: int) -> list[FrameView]:
-        """The newest of the frames that are wanted."""
+    def newest(self, wanted: FrameFilter, limit: int) -> list[FrameView]:
+        """Return the newest frames that match a filter."""
         return self.search(wanted, None, limit).frames
 
     def get(self, frame_id: str) -> FrameView:
-        """One frame.
+        """Return one frame.
 
         Raises:
             Problem: 404.
         """
-        frame = self._known(frame_id)
+        frame = self._frames.get(frame_id)
         return FrameView.of(frame, self._trust(frame))
 
-    def image(self, frame_id: str) -> Image:
-        """What the camera saw.
+    def image(self, frame_id: str) -> ImageFile:
+        """Return the image that the camera captured.
 
         Raises:
             Problem: 404.
-            StorageError: it can't be had now.
+            StorageError: it can't be read now.
         """
-        frame = self._known(frame_id)
-        return self._file(frame, frame.verdict.image_key, "the image of this frame was not kept")
+        frame = self._frames.get(frame_id)
+        return self._file(frame, frame.verdict.image_key, "the image of this frame was not stored")
 
-    def overlay(self, frame_id: str) -> Image:
-        """The image with the heatmaps of its faults in the recipe's colours; raises as `image`."""
-        frame = self._known(frame_id)
-        return self._file(
-            frame, frame.explanation.overlay_key if frame.explanation else None, "this frame has no overlay"
-        )
+    def overlay(self, frame_id: str) -> ImageFile:
+        """Return the image with the heatmaps of its faults in the recipe's colours; raises as `image`."""
+        frame = self._frames.get(frame_id)
+        key = frame.explanation.overlay_key if frame.explanation else None
+        return self._file(frame, key, "this frame has no overlay")
 
-    def heatmap(self, frame_id: str, label: str) -> Image:
-        """The heatmap of one label; raises as `image`."""
-        frame = self._known(frame_id)
+    def heatmap(self, frame_id: str, label: str) -> ImageFile:
+        """Return the heatmap of one label; raises as `image`."""
+        frame = self._frames.get(frame_id)
         found = frame.explanation.heatmaps.get(label) if frame.explanation else None
         return self._file(frame, found.key if found else None, "this frame has no heatmap of that label")
 
     def explain(self, frame_id: str, labels: Collection[str], by: str) -> ExplanationView:
-        """The heatmaps of a frame; where there are none yet, the explainer is asked for them, once.
+        """Return the heatmaps of a frame. If there are none, request them from the explainer, once.
 
         Args:
-            frame_id: of any frame whose image is kept.
-            labels: whose heatmaps; none: those that flagged the frame, or what it shows.
-            by: who asks.
+            frame_id: a frame whose image is stored.
+            labels: the labels of the heatmaps; empty: those that flagged the frame, or that it shows.
+            by: who requests them.
 
         Raises:
-            Problem: 404: no such frame, or its image is not there; 422: it was not inspected by such a label.
-            MessagingError: nobody was asked.
+            Problem: 404: no such frame, or its image is not stored; 422: the model has no such label.
+            MessagingError: the request was not published.
         """
-        frame = self._known(frame_id)
+        frame = self._frames.get(frame_id)
         found = self._explanation_of(frame, labels)
         if found is not None:
             return found
-        there = frame.explanation.heatmaps.keys() if frame.explanation else set()
-        self._ask(frame, {*labels, *there} if labels else (), by)
+        verdict, key = frame.verdict, frame.verdict.image_key
+        if not key or not verdict.frame.owns(key) or not self._store.exists(key):
+            raise Problem(404, "the image of this frame is not stored, so nothing can be explained")
+        if labels and frame.explanation:
+            labels = {*labels, *frame.explanation.heatmaps}  # the new explanation replaces the one before
+        self._commands.give(
+            ExplanationRequested(verdict=verdict, labels=tuple(sorted(labels)), by=by, at=datetime.now(UTC)),
+            noted=False,
+        )
+        self._frames.store_request(frame_id, HeatmapRequest.of(frame, labels))
         return ExplanationView.of(frame, ExplanationState.UNDER_WAY)
 
     def explanation(self, frame_id: str, labels: Collection[str]) -> ExplanationView:
-        """The heatmaps of a frame, or how far they are; nobody is asked for anything.
+        """Return the heatmaps of a frame, or how far they are; request nothing.
 
         Raises:
-            Problem: 404: no such frame, or nobody asked for them; 422: it was not inspected by such a label.
+            Problem: 404: no such frame, or its heatmaps were not requested; 422: the model has no such label.
         """
-        found = self._explanation_of(self._known(frame_id), labels)
+        found = self._explanation_of(self._frames.get(frame_id), labels)
         if found is None:
-            raise Problem(404, "these heatmaps are not there, and nobody has asked for them lately: POST here")
+            raise Problem(404, "these heatmaps are not there, and were not requested in the last minute: POST here")
         return found
 
-    def _explanation_of(self, frame: KnownFrame, labels: Collection[str]) -> ExplanationView | None:
-        """None: they are not there, and the explainer was not asked."""
-        _check_labels(frame.verdict, labels)
-        there = frame.explanation.heatmaps.keys() if frame.explanation else set()
-        if there and there >= set(labels):
+    def _explanation_of(self, frame: StoredFrame, labels: Collection[str]) -> ExplanationView | None:
+        """Return None if the heatmaps are not there and were not requested."""
+        verdict = frame.verdict
+        if not verdict.findings:
+            raise Problem(404, f"this frame has no scores, so nothing can be explained: {verdict.reason}")
+        if unknown := sorted(set(labels) - verdict.findings.keys()):
+            known = ", ".join(verdict.findings)
+            raise Problem(422, f"label: the model of this frame has no {', '.join(unknown)}: its labels are {known}")
+        heatmaps = frame.explanation.heatmaps.keys() if frame.explanation else set()
+        if heatmaps and heatmaps >= set(labels):
             return ExplanationView.of(frame, ExplanationState.READY, self._trust(frame))
-        asked = self._index.asked(frame.verdict.frame.frame_id)
-        if asked is None or not asked.labels >= set(labels):
+        request = self._frames.request_of(verdict.frame.frame_id)
+        if request is None or not request.labels >= set(labels):
             return None
-        return ExplanationView.of(
-            frame, ExplanationState.READY if asked.is_answered(frame) else ExplanationState.UNDER_WAY
-        )
+        answered = request.is_answered(frame)
+        return ExplanationView.of(frame, ExplanationState.READY if answered else ExplanationState.UNDER_WAY)
 
-    def _trust(self, frame: KnownFrame) -> Trust:
+    def _trust(self, frame: StoredFrame) -> Trust:
         if frame.explanation is None or not frame.explanation.heatmaps:
             return NOT_MEASURED
         return self._trust_of(frame.verdict.recipe, frame.explanation.model_version)
 
-    def _ask(self, frame: KnownFrame, labels: Collection[str], by: str) -> None:
-        """Heatmaps that are there are asked for again, since an explanation replaces the one before."""
-        verdict = frame.verdict
-        key = verdict.image_key
-        if not key or not verdict.frame.owns(key) or not self._store.exists(key):
-            raise Problem(404, "the image of this frame is not kept, so nothing can be explained")
-        request = ExplanationRequested(verdict=verdict, labels=tuple(sorted(labels)), by=by, at=datetime.now(UTC))
-        self._commands.give(request, noted=False)
-        self._index.note_asked(verdict.frame.frame_id, Asked.about(frame, labels))
-
-    def _known(self, frame_id: str) -> KnownFrame:
-        frame = self._index.find(frame_id)
-        if frame is None:
-            raise Problem(404, "no such frame is known: it never was, or it is older than what is kept")
-        return frame
-
-    def _file(self, frame: KnownFrame, key: str | None, otherwise: str) -> Image:
-        """A key comes from a message: only the frame's own files are shown."""
+    def _file(self, frame: StoredFrame, key: str | None, otherwise: str) -> ImageFile:
+        """Return a file of a frame. The key comes from a message, so only the frame's own files are returned."""
         if key is None or not frame.verdict.frame.owns(key):
             raise Problem(404, otherwise)
         try:
@@ -189,23 +188,15 @@ class FramesService:
             raise Problem(404, "it is not in object storage yet, or no longer") from error
         except ObjectTooLarge as error:
             raise Problem(404, f"it is too large to be an image of a frame: {error}") from error
-        return Image(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
+        return ImageFile(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
-    def _walk(self, wanted: Wanted, before: Place | None) -> Iterator[KnownFrame]:
+    def _walk(self, wanted: FrameFilter, before: Place | None) -> Iterator[StoredFrame]:
         names = [wanted.line] if wanted.line else self._lines.all()
         start = min(filter(None, (before, wanted.newest)), default=None)
-        return newest_first(self._index.newest(line, wanted.kinds, start) for line in names)
+        return newest_first(self._frames.newest(line, wanted.kinds, start) for line in names)
 
 
-def _check_labels(verdict: FrameInspected, labels: Collection[str]) -> None:
-    if not verdict.findings:
-        raise Problem(404, f"this frame was not inspected, so nothing can be explained: {verdict.reason}")
-    if unknown := sorted(set(labels) - verdict.findings.keys()):
-        known = ", ".join(verdict.findings)
-        raise Problem(422, f"label: this frame was not inspected by {', '.join(unknown)}: its labels are {known}")
-
-
-def _severity(frame: KnownFrame) -> float:
-    """How far the frame's worst fault is beyond its threshold, by presence or by absence."""
+def severity(frame: StoredFrame) -> float:
+    """Return how far the frame's worst fault is beyond its threshold, by presence or by absence."""
     faults = [found for found in frame.verdict.findings.values() if found.fault]
     return max((abs(found.score - found.threshold) for found in faults), default=0.0)

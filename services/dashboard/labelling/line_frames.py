@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from services.dashboard.frames.marks import Mark, Marks
-from services.dashboard.frames.repository import FrameIndex, Kind, newest_first
+from services.dashboard.frames.marks import Marks
+from services.dashboard.frames.repository import FrameKind, FrameRepository, newest_first
+from services.dashboard.frames.schemas import Mark
 from services.dashboard.labelling.annotations.annotation import InspectedFrame
 from services.dashboard.labelling.annotations.log import AnnotationLog
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 
 MOST_RECENT: Final = 2_000
 """Newest frames of which a queue is made."""
@@ -20,7 +21,7 @@ MOST_MARKS: Final = 500
 class LineFrames:
     """Finds frames in the frame index, among the marks, and in the annotation log."""
 
-    def __init__(self, index: FrameIndex, lines: LineRegister, marks: Marks) -> None:
+    def __init__(self, index: FrameRepository, lines: LineRepository, marks: Marks) -> None:
         self._index = index
         self._lines = lines
         self._marks = marks
@@ -40,7 +41,7 @@ class LineFrames:
 
     def recent(self, recipe: str, line: str | None) -> Iterator[InspectedFrame]:
         """Yield the newest frames whose images are stored, of one line or of all lines."""
-        kinds = (Kind.FLAGGED, Kind.PASSED)
+        kinds = (FrameKind.FLAGGED, FrameKind.PASSED)
         newest = (self._index.newest(name, kinds) for name in ([line] if line else self._lines.all()))
         for indexed in islice(newest_first(newest), MOST_RECENT):
             if indexed.verdict.recipe == recipe and (inspected := InspectedFrame.of(indexed.verdict)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.dashboard.frames.marks import Marks
-from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.exports.service import ExportService
 from services.dashboard.labelling.images import FrameImages
@@ -12,7 +12,7 @@ from services.dashboard.labelling.service import LabellingService
 from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.transfers import TransferSlots
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 from shared.storage.port import ObjectStore
 
 
@@ -22,8 +22,8 @@ class LabellingServices:
     def __init__(
         self,
         store: ObjectStore,
-        index: FrameIndex,
-        lines: LineRegister,
+        index: FrameRepository,
+        lines: LineRepository,
         marks: Marks,
         *,
         upload_bytes: int,

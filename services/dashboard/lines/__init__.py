@@ -1,1 +1,1 @@
-"""Lines as a whole: their state, their rates, and where every frame went."""
+"""Lines: their states, their defect rates, and the accounting of their frames."""

@@ -13,18 +13,18 @@ from shared import charts
 
 
 def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Clock) -> str:
-    """The share of NG frames per minute, as SVG to be put into a page.
+    """Return the NG rate per minute as SVG for a page.
 
     Args:
-        buckets: by minute; those without a frame are left out.
-        start: of the first minute.
-        minutes: how many.
-        clock: the plant's.
+        buckets: one per minute, without the minutes that have no frame.
+        start: the first minute.
+        minutes: the number of minutes.
+        clock: the plant's clock.
     """
-    by_start = {bucket.start: bucket for bucket in buckets}
+    rates = {bucket.start: bucket.defect_rate.value for bucket in buckets if bucket.defect_rate}
     moments = [start + timedelta(minutes=index) for index in range(minutes)]
     labels = [clock(moment, "%H:%M") for moment in moments]
-    top = _top(buckets)
+    top = next(top for top in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if max(rates.values(), default=0.0) <= top)
     chart = pygal.Bar(
         style=styled(("var(--ng)",)),
         width=860,
@@ -41,15 +41,5 @@ def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Cl
         value_formatter=lambda value: f"{value:.1%}".replace(".0%", "%") if value is not None else "",
         rounded_bars=2,
     )
-    chart.add("NG", [_rate_at(by_start.get(moment)) for moment in moments])
+    chart.add("NG", [rates.get(moment) for moment in moments])
     return charts.embed(chart, "Share of NG frames per minute")
-
-
-def _rate_at(bucket: Bucket | None) -> float | None:
-    return bucket.defect_rate.value if bucket and bucket.defect_rate else None
-
-
-def _top(buckets: list[Bucket]) -> float:
-    """The top of the scale: the highest rate, rounded up to what people read easily."""
-    highest = max((bucket.defect_rate.value for bucket in buckets if bucket.defect_rate), default=0.0)
-    return next(top for top in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= top)

@@ -20,13 +20,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def show_lines(request: Request) -> HTMLResponse:
-    """The lines, live: the page itself is always the same, the stream of events fills it."""
+    """Show the lines. The page is always the same: the stream of events fills it."""
     return show(request, "lines.html", "lines")
 
 
 @router.get("/lines/{line}/chart")
 def show_chart(request: Request, lines: Lines, line: Line) -> HTMLResponse:
-    """The share of NG frames over the last hour, to be put into the page of the lines."""
+    """Return the chart of the NG rate over the last hour, for the page of the lines."""
     now = datetime.now(UTC)
     rates = lines.rates(line, Step.MINUTE, now - timedelta(minutes=CHART_MINUTES - 1), now)
     drawing = draw_ng_rate(rates.buckets, rates.start, CHART_MINUTES, service_of(request, Clock))

@@ -1,15 +1,16 @@
-"""What the API says about lines."""
+"""What the API says about lines, cameras and workers."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from pydantic import BaseModel, Field
 
 from services.dashboard.statistics.rates import Rate
 from services.dashboard.statistics.steps import Step
-from shared.messages import CameraState, Verdict
+from shared.messages import CameraState, FrameInspected, Verdict
 
 
 class LineState(StrEnum):
@@ -25,31 +26,32 @@ class LineState(StrEnum):
 
 
 class CameraView(BaseModel):
-    """A camera, as it said last."""
+    """A camera by its last report."""
 
     camera: str
     state: CameraState
-    lost: bool = Field(description="it should be running, and has said nothing for too long, or says that it can't")
+    lost: bool = Field(description="it should be running, and sends no reports or reports that it can't capture")
     reason: str
     frames_per_second: float
-    captured: int = Field(description="of this run of the camera")
+    captured: int = Field(description="frames of this run of the camera")
     dropped: int
-    waiting: int = Field(description="frames in its outbox")
+    waiting: int = Field(description="frames in the camera's outbox")
     reported_at: datetime = Field(description="by the camera's clock")
     received_at: datetime = Field(description="when the last report arrived")
     clock_skew_seconds: float = Field(
-        description="how far its clock was ahead when its report arrived; negative: behind, or the report waited"
+        description="how far the camera's clock was ahead when its report arrived; negative: behind, or the report "
+        "waited"
     )
 
 
 class WorkerView(BaseModel):
-    """An inference worker or explainer, as it said last."""
+    """An inference worker or explainer by its last report."""
 
     service: str
     worker: str
     model_version: str | None
-    handled: int
-    lost: bool = Field(description="it has said nothing for too long")
+    handled: int = Field(description="messages")
+    lost: bool = Field(description="it has sent no report for too long")
     received_at: datetime = Field(description="when the last report arrived")
     reported_at: datetime
 
@@ -63,53 +65,63 @@ class LastFrame(BaseModel):
     captured_at: datetime
     inspected_at: datetime
 
+    @classmethod
+    def of(cls, verdict: FrameInspected) -> Self:
+        return cls(
+            frame_id=verdict.frame.frame_id,
+            verdict=verdict.verdict,
+            reason=verdict.reason,
+            captured_at=verdict.frame.captured_at,
+            inspected_at=verdict.at,
+        )
+
 
 class LabelRate(BaseModel):
-    """One label in a bucket."""
+    """The frames of one label."""
 
     scored: int = Field(description="frames that a model scored on this label")
-    present: int
+    present: int = Field(description="frames that have the label")
     faults: int = Field(description="frames that this label made NG")
     rate: Rate | None = Field(description="faults of scored")
 
 
-class Accounting(BaseModel):
-    """Where every frame of a line went: captured = inspected + dropped + parked + in flight."""
+class LineAccounting(BaseModel):
+    """What became of every frame of a line: captured = inspected + dropped + parked + in flight."""
 
     captured: int
-    inspected: int
+    inspected: int = Field(description="frames with a verdict")
     ok: int
     ng: int
-    error: int = Field(description="inspected, and found to be no image that can be inspected")
-    dropped: int = Field(description="neither the broker nor the camera's outbox would take them")
+    error: int = Field(description="inspected frames with the verdict `error`: the image could not be used")
+    dropped: int = Field(description="frames that neither the broker nor the camera's outbox accepted")
     parked: int | None = Field(
-        description="put aside by the broker; it does not say of which line, so null when it may be of another: "
-        "then they are among those in flight"
+        description="parked by the broker, which does not say of which line; null if they may be of another line: "
+        "then they count as in flight"
     )
-    in_flight: int = Field(description="captured, and not heard of since")
-    waiting: int = Field(description="of those in flight: in an outbox of a camera, as far as it said")
+    in_flight: int = Field(description="captured frames without a verdict so far")
+    waiting: int = Field(description="frames in flight that wait in the outbox of a camera, by its last report")
     flagged: int
-    explained: int = Field(description="flagged frames that got heatmaps")
+    explained: int = Field(description="flagged frames with heatmaps")
     unexplained: int = Field(description="flagged frames that the explainer answered without a heatmap")
-    defect_rate: Rate | None = Field(description="NG of those found ok or NG; null when there are none")
-    defect_rates: dict[str, float] = Field(description="by label: frames made NG by it, of those scored on it")
+    defect_rate: Rate | None = Field(description="NG frames of all frames that are ok or NG; null without such frames")
+    defect_rates: dict[str, float] = Field(description="by label: the frames it made NG, of those scored on it")
     labels: dict[str, LabelRate] = Field(description="the same with counts and intervals")
-    model_versions: list[str] = Field(description="that inspected; the one that inspected the last frame first")
+    model_versions: list[str] = Field(description="models with frames; first the one of the last frame")
 
 
 class LineView(BaseModel):
-    """A line right now."""
+    """A line as it is now."""
 
     line: str
     state: LineState
     reason: str = Field(description="why the line has this state, as one sentence")
     last_frame: LastFrame | None
-    frames_per_second: float = Field(description="verdicts that arrived, over the last 10 s")
-    delay_ms: float | None = Field(description="median from capture to verdict of the last 100 frames")
+    frames_per_second: float = Field(description="verdicts per second, over the last 10 s")
+    latency_ms: float | None = Field(description="median time from capture to verdict of the last 100 frames")
     recipe: str | None = Field(description="of the last frame")
     model_version: str | None = Field(description="of the last frame")
     cameras: list[CameraView]
-    accounting: Accounting
+    accounting: LineAccounting
     at: datetime
 
 
@@ -120,7 +132,7 @@ class LineList(BaseModel):
 
 
 class Bucket(BaseModel):
-    """The frames captured in a stretch of time."""
+    """The frames captured in one minute, hour or day."""
 
     start: datetime
     inspected: int
@@ -131,11 +143,11 @@ class Bucket(BaseModel):
     explained: int
     defect_rate: Rate | None
     labels: dict[str, LabelRate]
-    models: dict[str, int] = Field(description="frames by the model version that inspected them")
+    models: dict[str, int] = Field(description="inspected frames by model version")
 
 
 class Rates(BaseModel):
-    """Defect rates of a line over time, and over the whole of it. Buckets without a frame are left out."""
+    """Defect rates of a line by time and in total. Buckets without frames are left out."""
 
     line: str
     step: Step
@@ -146,11 +158,11 @@ class Rates(BaseModel):
 
 
 class Choices(BaseModel):
-    """What can be asked for."""
+    """The values that a filter may have."""
 
     lines: list[str]
     cameras: list[str]
     batches: list[str]
     models: list[str]
     labels: list[str]
-    shifts: int
+    shifts: int = Field(description="shifts of a day")

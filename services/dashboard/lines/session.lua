@@ -1,7 +1,7 @@
--- Take in how far a camera's session has come. Its counts only grow, so an old report changes nothing.
+-- Raise the counts of a camera's session. They only grow, so an old report changes nothing.
 --
 -- KEYS  session, total of the line, total of the camera, lines, sessions of the camera
--- ARGV  captured, dropped, seconds that the session is kept, line, session, hour (YYYY-MM-DDTHH) of the message, Unix
+-- ARGV  captured, dropped, seconds until the session expires, line, session, hour (YYYY-MM-DDTHH) of the message, Unix
 --       times of its arrival and of now
 
 for index, name in ipairs({'captured', 'dropped'}) do
@@ -12,7 +12,7 @@ for index, name in ipairs({'captured', 'dropped'}) do
     redis.call('HINCRBY', KEYS[2], name, more)
     redis.call('HINCRBY', KEYS[3], name, more)
   end
-  -- how far it was in that hour, whatever the order in which words arrive
+  -- the highest count in that hour, in whatever order messages arrive
   local hour = name .. '@' .. ARGV[6]
   if now > tonumber(redis.call('HGET', KEYS[1], hour) or '0') then
     redis.call('HSET', KEYS[1], hour, now)

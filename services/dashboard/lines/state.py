@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.dashboard.lines.cameras import Heard
+from services.dashboard.lines.repository import Received
 from services.dashboard.lines.schemas import LineState
-from services.dashboard.lines.throughput import Arrived
-from shared.messages import CameraState, Verdict
+from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
 
 
 @dataclass(frozen=True)
@@ -17,17 +16,17 @@ class LineFacts:
     """What the state of a line is computed from."""
 
     now: datetime
-    cameras: Sequence[Heard]
-    last: Arrived | None
+    cameras: Sequence[Received[CameraReported]]
+    last: Received[FrameInspected] | None
     """The verdict that arrived last."""
-    last_ng: Arrived | None
+    last_ng: Received[FrameInspected] | None
     in_flight: int
     ng_hold: timedelta
     silence: timedelta
 
-    def lost(self, camera: Heard) -> bool:
+    def lost(self, camera: Received[CameraReported]) -> bool:
         """Return whether a camera should be running, and either is not or has sent no report for too long."""
-        state = camera.report.state
+        state = camera.message.state
         return state is not CameraState.FINISHED and (
             state is not CameraState.RUNNING or self.now - camera.at > self.silence
         )
@@ -40,15 +39,15 @@ def state_of(facts: LineFacts) -> tuple[LineState, str]:
     if facts.last is None or facts.now - facts.last.at > facts.silence:
         return _state_without_verdicts(facts)
     if facts.last_ng and facts.now - facts.last_ng.at < facts.ng_hold:
-        return LineState.NG, facts.last_ng.verdict.reason
-    if facts.last.verdict.verdict is Verdict.ERROR:
-        return LineState.NOT_INSPECTED, facts.last.verdict.reason
+        return LineState.NG, facts.last_ng.message.reason
+    if facts.last.message.verdict is Verdict.ERROR:
+        return LineState.NOT_INSPECTED, facts.last.message.reason
     return LineState.OK, "no fault in the last frames"
 
 
 def _state_without_verdicts(facts: LineFacts) -> tuple[LineState, str]:
     lately = f"in the last {facts.silence.total_seconds():.0f} s"
-    if any(camera.report.state is CameraState.RUNNING for camera in facts.cameras):
+    if any(camera.message.state is CameraState.RUNNING for camera in facts.cameras):
         if facts.in_flight > 0:
             return LineState.NOT_INSPECTED, f"{facts.in_flight} frames wait, and none was inspected {lately}"
         return LineState.NOT_INSPECTED, f"no frame came {lately}"
@@ -57,8 +56,8 @@ def _state_without_verdicts(facts: LineFacts) -> tuple[LineState, str]:
     return LineState.STOPPED, "no camera is running"
 
 
-def _why_lost(camera: Heard, now: datetime) -> str:
-    report = camera.report
+def _why_lost(camera: Received[CameraReported], now: datetime) -> str:
+    report = camera.message
     if report.state is not CameraState.RUNNING:
         return f"camera {report.camera} is {report.state.value}" + (f": {report.reason}" if report.reason else "")
     return f"camera {report.camera} has sent no report for {(now - camera.at).total_seconds():.0f} s"

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from services.dashboard.models.moves import Move
+from services.dashboard.models.repository import Promotion, ThresholdSet
 from services.dashboard.web.paging import Next
 from shared.contracts.promotion import Entry
-from shared.messages import Name, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
+from shared.messages import Name, ThresholdsRequested
 from shared.recipe import Role
 
 
 class MeasuredHeatmaps(BaseModel):
-    """What a model's evaluation says about the heatmaps of one label, as far as people are told."""
+    """The evaluation of a model's heatmaps of one label."""
 
     towards: bool | None = None
-    """For its presence or its absence; of maps of the other, nothing was measured."""
+    """Whether the heatmaps for the label were measured, or those against it; the others were not."""
     trustworthy: bool | None = None
     reason: str = ""
 
 
 class MeasuredModel(BaseModel):
-    """What a model's evaluation says about its heatmaps."""
+    """The evaluation of a model's heatmaps."""
 
     labels: dict[str, MeasuredHeatmaps] = {}
 
@@ -37,15 +37,16 @@ class LabelView(BaseModel):
     role: Role
     threshold: float
     expected: bool | None
-    colour: str = Field(description="of its heatmaps: #rrggbb")
+    colour: str = Field(description="colour of the label's heatmaps: #rrggbb")
     trustworthy: bool | None = Field(
-        None, description="whether its heatmaps point at the thing, by the model's evaluation; null: not measured"
+        None,
+        description="whether the heatmaps point at what the label names, by the model's evaluation; null: not measured",
     )
     measured_towards: bool | None = Field(
         None,
-        description="which of its maps were measured: true: those of evidence for the label; false: for its absence",
+        description="which heatmaps were measured: true: evidence for the label; false: evidence against it",
     )
-    distrust: str = Field("", description="why its heatmaps are not trustworthy, or why nobody knows")
+    distrust: str = Field("", description="why the heatmaps are not trustworthy, or were not measured")
 
 
 class ModelView(BaseModel):
@@ -54,14 +55,14 @@ class ModelView(BaseModel):
     recipe: str
     version: str
     in_production: bool
-    changed: bool = Field(False, description="its bundle is not the one that was promoted: do not use it")
+    changed: bool = Field(False, description="the bundle differs from the one that was promoted: do not use it")
     architecture: str
     created_at: datetime
     dataset: str
     options: dict[str, JsonValue]
     derived_from: str | None = Field(None, description="the version with the same network and other thresholds")
-    author: str = Field("", description="who chose the thresholds, where people did")
-    reason: str = Field("", description="why they chose them")
+    author: str = Field("", description="who chose the thresholds, if a person did")
+    reason: str = Field("", description="why the person chose them")
     labels: list[LabelView]
     evaluation: dict[str, JsonValue] | None = Field(description="null when the bundle has none")
 
@@ -73,8 +74,8 @@ class ModelList(BaseModel):
     next: Next
 
 
-class MoveView(BaseModel):
-    """One move of the pointer to the model in production."""
+class ProductionEntry(BaseModel):
+    """One change of the version in production."""
 
     sequence: int
     version: str
@@ -83,20 +84,20 @@ class MoveView(BaseModel):
     by: str
     at: datetime
     forced: bool = Field(description="although the gate refused")
-    rollback: bool = Field(description="back to the model that was in production before")
-    gate: str = Field(description="what the comparison with the model in production said")
+    rollback: bool = Field(description="back to the version that was in production before")
+    gate: str = Field(description="the result of the comparison with the version in production")
 
 
 class Production(BaseModel):
-    """The model in production, and how it came there."""
+    """The version in production, and the promotions that led to it."""
 
     recipe: str
-    version: str | None = Field(description="null when none was ever promoted")
-    history: list[MoveView] = Field(description="newest first")
+    version: str | None = Field(description="null if none was promoted so far")
+    history: list[ProductionEntry] = Field(description="newest first")
 
 
 class PromotionOrder(BaseModel):
-    """Why a version should be in production."""
+    """The request of a promotion."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"reason": "fewer escapes on denim", "force": False}}
@@ -107,7 +108,7 @@ class PromotionOrder(BaseModel):
 
 
 class RollbackOrder(BaseModel):
-    """Why the model in production should go."""
+    """The request of a rollback."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"reason": "calls every seam of line 3 NG"}}
@@ -117,7 +118,7 @@ class RollbackOrder(BaseModel):
 
 
 class HistoryView(BaseModel):
-    """Every promotion, rollback and refusal of a recipe. Nothing is ever changed or removed."""
+    """Every promotion, rollback and refusal of a recipe. Entries are never changed or removed."""
 
     recipe: str
     history: list[Entry] = Field(description="newest first")
@@ -125,7 +126,7 @@ class HistoryView(BaseModel):
 
 
 class ThresholdSetOrder(BaseModel):
-    """Which thresholds, and why."""
+    """The request of a threshold set."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -135,61 +136,55 @@ class ThresholdSetOrder(BaseModel):
     )
 
     thresholds: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
-        min_length=1, max_length=64, description="by label; those that are left out stay"
+        min_length=1, max_length=64, description="by label; other labels keep their thresholds"
     )
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-    promote: bool = Field(False, description="promote the version when it passes the gate")
+    promote: bool = Field(False, description="promote the version if it passes the gate")
 
 
 class ThresholdSetState(StrEnum):
-    """Where a threshold set is."""
+    """How far a threshold set is."""
 
     REQUESTED = "requested"
-    KEPT = "kept"
+    SAVED = "saved"
     REFUSED = "refused"
 
 
 class ThresholdSetView(BaseModel):
-    """Thresholds that were asked for, and what the trainer made of them."""
+    """A requested threshold set and the trainer's answer."""
 
     thresholds_id: str
     recipe: str
-    derived_from: str = Field(description="the version whose network is kept")
-    model_version: str | None = Field(None, description="the version that has them, once it is there")
-    thresholds: dict[str, float] = Field(default_factory=dict, description="that were moved")
+    derived_from: str = Field(description="the version that the network is taken from")
+    model_version: str | None = Field(None, description="the version with these thresholds, once it is saved")
+    thresholds: dict[str, float] = Field(default_factory=dict, description="by label; those that change")
     state: ThresholdSetState
-    reason: str = Field(description="why they were asked for")
-    refusal: str = Field("", description="why there is no such version")
+    reason: str = Field(description="why they were requested")
+    refusal: str = Field("", description="why the trainer refused them")
     by: str
     at: datetime
 
     @classmethod
-    def of(cls, word: ThresholdsRequested | ThresholdsKept | ThresholdsRefused) -> Self:
-        """What a first word says."""
-        found = cls(
-            thresholds_id=word.thresholds_id,
-            recipe=word.recipe,
-            derived_from=word.model_version if isinstance(word, ThresholdsRequested) else word.derived_from,
-            thresholds={} if isinstance(word, ThresholdsRefused) else word.thresholds,
-            state=ThresholdSetState.REQUESTED,
-            reason="" if isinstance(word, ThresholdsRefused) else word.reason,
-            by=word.by,
-            at=datetime.min.replace(tzinfo=UTC),
+    def of(cls, found: ThresholdSet) -> Self:
+        requested, saved, refused = found.requested, found.saved, found.refused
+        messages = [message for message in (requested, saved, refused) if message]
+        first, wanted = messages[0], requested or saved
+        return cls(
+            thresholds_id=found.thresholds_id,
+            recipe=first.recipe,
+            derived_from=first.model_version if isinstance(first, ThresholdsRequested) else first.derived_from,
+            model_version=saved.model_version if saved else None,
+            thresholds=wanted.thresholds if wanted else {},
+            state=ThresholdSetState.REFUSED
+            if refused
+            else ThresholdSetState.SAVED
+            if saved
+            else ThresholdSetState.REQUESTED,
+            reason=wanted.reason if wanted else "",
+            refusal=refused.reason if refused else "",
+            by=first.by,
+            at=max(message.at for message in messages),
         )
-        return found.told(word)
-
-    def told(self, word: ThresholdsRequested | ThresholdsKept | ThresholdsRefused) -> Self:
-        """What is known after a further word."""
-        match word:
-            case ThresholdsRequested():
-                changes = {"thresholds": word.thresholds, "reason": word.reason}
-                return self.model_copy(update={**changes, "at": max(self.at, word.at)})
-            case ThresholdsKept():
-                changes = {"state": ThresholdSetState.KEPT, "model_version": word.model_version}
-                return self.model_copy(update={**changes, "at": max(self.at, word.at)})
-            case ThresholdsRefused():
-                changes = {"state": ThresholdSetState.REFUSED, "refusal": word.reason}
-                return self.model_copy(update={**changes, "at": max(self.at, word.at)})
 
 
 class ThresholdSetList(BaseModel):
@@ -200,7 +195,7 @@ class ThresholdSetList(BaseModel):
 
 
 class ComparisonOrder(BaseModel):
-    """Which versions to measure side by side."""
+    """The request of a comparison."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -208,24 +203,24 @@ class ComparisonOrder(BaseModel):
     )
 
     baseline: Name
-    candidate: Name = Field(description="both are measured on its test images, by its roles and costs")
+    candidate: Name = Field(description="both versions are measured on its test split, with its roles and costs")
 
 
 class ComparisonView(BaseModel):
-    """Two versions on the same images."""
+    """The comparison of two versions on the same images."""
 
     recipe: str
     baseline: str
     candidate: str
-    reason: str = Field("", description="why they can't be compared; empty when they are")
+    reason: str = Field("", description="why they can't be compared; empty if they were")
     comparison: dict[str, JsonValue] | None = Field(
         description="`baseline` and `candidate`, each with its `evaluation` (per label and as a whole, with 95 % "
-        "intervals) and how many of the images it had learned from; and what the candidate costs more per image"
+        "intervals) and the number of images that it was trained on; and the extra cost of the candidate per image"
     )
 
 
 class PromotionState(StrEnum):
-    """Where a promotion is."""
+    """How far a promotion is."""
 
     REQUESTED = "requested"
     PROMOTED = "promoted"
@@ -233,52 +228,42 @@ class PromotionState(StrEnum):
 
 
 class PromotionView(BaseModel):
-    """A promotion that was ordered, and what the trainer made of it."""
+    """A requested promotion and the trainer's answer."""
 
     promotion_id: str
     recipe: str
     version: str
     state: PromotionState
-    reason: str = Field(description="why it was ordered; of a refused one, why not")
+    reason: str = Field(description="why it was requested; why it was refused, if it was")
     by: str | None
     at: datetime
     forced: bool = Field(False, description="although the gate refused")
-    rollback: bool = Field(False, description="back to the model that was in production before")
-    gate: str = Field("", description="what the comparison with the model in production said")
+    rollback: bool = Field(False, description="back to the version that was in production before")
+    gate: str = Field("", description="the result of the comparison with the version in production")
 
     @classmethod
-    def of(cls, move: Move) -> Self:
-        """A move as the API shows it."""
-        word = move.promoted or move.refused or move.requested
-        if word is None:
-            raise ValueError(f"nothing is known of promotion {move.promotion_id}")
-        state = PromotionState.REQUESTED
-        if move.promoted:
-            state, at = PromotionState.PROMOTED, move.promoted.at
-        elif move.refused:
-            state, at = PromotionState.REFUSED, move.refused.at
-        elif move.requested:
-            at = move.requested.at
+    def of(cls, found: Promotion) -> Self:
+        requested, promoted, refused = found.requested, found.promoted, found.refused
+        last = promoted or refused or requested
+        author = requested or promoted or refused
+        if last is None or author is None:
+            raise ValueError(f"there is no message about promotion {found.promotion_id}")
         return cls(
-            promotion_id=move.promotion_id,
-            recipe=word.recipe,
-            version=word.model_version,
-            state=state,
-            reason=word.reason,
-            by=_asker(move),
-            at=at,
-            forced=move.promoted.forced if move.promoted else False,
-            rollback=move.requested.rollback if move.requested else bool(move.promoted and move.promoted.rollback),
-            gate=move.promoted.gate if move.promoted else "",
+            promotion_id=found.promotion_id,
+            recipe=last.recipe,
+            version=last.model_version,
+            state=PromotionState.PROMOTED
+            if promoted
+            else PromotionState.REFUSED
+            if refused
+            else PromotionState.REQUESTED,
+            reason=last.reason,
+            by=author.by,
+            at=last.at,
+            forced=promoted.forced if promoted else False,
+            rollback=requested.rollback if requested else bool(promoted and promoted.rollback),
+            gate=promoted.gate if promoted else "",
         )
-
-
-def _asker(move: Move) -> str | None:
-    if move.requested:
-        return move.requested.by
-    if move.promoted:
-        return move.promoted.by
-    return move.refused.by if move.refused else None
 
 
 class PromotionList(BaseModel):

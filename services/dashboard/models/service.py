@@ -9,7 +9,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
 
 from services.dashboard.ingest.commands import Commands
-from services.dashboard.models.moves import Moves
+from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import (
     HistoryView,
     LabelView,
@@ -17,8 +17,8 @@ from services.dashboard.models.schemas import (
     MeasuredModel,
     ModelList,
     ModelView,
-    MoveView,
     Production,
+    ProductionEntry,
     PromotionList,
     PromotionOrder,
     PromotionView,
@@ -37,9 +37,9 @@ from shared.storage.records import readable
 class ModelsService:
     """What people may know of models, and do with them."""
 
-    def __init__(self, store: ObjectStore, moves: Moves, commands: Commands) -> None:
+    def __init__(self, store: ObjectStore, repository: ModelRepository, commands: Commands) -> None:
         self._store = store
-        self._moves = moves
+        self._repository = repository
         self._commands = commands
         # bundles never change; one that is not there raises, which is not kept: it may come, or be put back
         self._model = lru_cache(maxsize=500)(self._read_model)
@@ -131,7 +131,7 @@ class ModelsService:
         if not bundle.versions(self._store, recipe):
             raise Problem(404, f"there are no models of a recipe {recipe!r}")
         history = bundle.production_history(self._store, recipe)
-        moves = [MoveView(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
+        moves = [ProductionEntry(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
         return Production(recipe=recipe, version=moves[0].version if moves else None, history=moves)
 
     def before(self, recipe: str) -> str | None:
@@ -203,7 +203,7 @@ class ModelsService:
 
     def promotions(self, recipe: str, paging: Paging = ALL) -> PromotionList:
         """The promotions of a recipe that were ordered or happened, newest first."""
-        views = [PromotionView.of(move) for move in self._moves.of_recipe(recipe)]
+        views = [PromotionView.of(promotion) for promotion in self._repository.promotions(recipe)]
         shown, more = paging.part(views, lambda view: newest(view.at, view.promotion_id))
         return PromotionList(promotions=shown, next=more)
 
@@ -228,7 +228,7 @@ class ModelsService:
 
     def _is_changed(self, recipe: str, version: str) -> bool:
         """Whether a bundle is another than when it was promoted: the archive, which the trainer can't write, knows."""
-        moves = (move.promoted for move in self._moves.of_recipe(recipe))
+        moves = (move.promoted for move in self._repository.promotions(recipe))
         known = {promoted.digest for promoted in moves if promoted and promoted.model_version == version} - {""}
         return bool(known) and known != {bundle.digest_of(self._store, recipe, version)}
 

@@ -10,9 +10,9 @@ from ulid import ULID
 
 from services.dashboard.ingest.commands import Commands
 from services.dashboard.models.effects import Effect, effect_of, effect_of_curves
+from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
 from services.dashboard.models.service import ModelsService
-from services.dashboard.models.words import ThresholdWords
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -25,9 +25,11 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 class ThresholdSets:
     """What people may do with thresholds."""
 
-    def __init__(self, store: ObjectStore, words: ThresholdWords, models: ModelsService, commands: Commands) -> None:
+    def __init__(
+        self, store: ObjectStore, repository: ModelRepository, models: ModelsService, commands: Commands
+    ) -> None:
         self._store = store
-        self._words = words
+        self._repository = repository
         self._models = models
         self._commands = commands
         # bundles never change; one that is not there raises, which is not kept
@@ -80,12 +82,15 @@ class ThresholdSets:
             at=datetime.now(UTC),
         )
         self._commands.give(request)
-        return next(each for each in self._words.of_recipe(recipe) if each.thresholds_id == request.thresholds_id)
+        return next(each for each in self._views(recipe) if each.thresholds_id == request.thresholds_id)
 
     def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:
         """Those that were asked for, newest first."""
-        shown, more = paging.part(self._words.of_recipe(recipe), lambda view: newest(view.at, view.thresholds_id))
+        shown, more = paging.part(self._views(recipe), lambda view: newest(view.at, view.thresholds_id))
         return ThresholdSetList(thresholds=shown, next=more)
+
+    def _views(self, recipe: str) -> list[ThresholdSetView]:
+        return [ThresholdSetView.of(found) for found in self._repository.threshold_sets(recipe)]
 
     def _read_scores(self, recipe: str, version: str) -> ScoredImages | None:
         key = f"{bundle.folder_of(recipe, version)}/{bundle.SCORES}"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.dashboard.frames.service import FramesService
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 from services.dashboard.quality.schemas import BatchList, BatchReport, BatchView
 from services.dashboard.quality.service import pareto
 from services.dashboard.statistics.rates import rate
@@ -20,7 +20,7 @@ MOST_LISTED: Final = 100
 class BatchesService:
     """Batches, from their own counts."""
 
-    def __init__(self, register: LineRegister, counting: Counting, frames: FramesService) -> None:
+    def __init__(self, register: LineRepository, counting: Counting, frames: FramesService) -> None:
         self._register = register
         self._counting = counting
         self._frames = frames

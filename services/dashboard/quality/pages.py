@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from services.dashboard.frames.endpoints import Frames
-from services.dashboard.frames.filter import Wanted
+from services.dashboard.frames.filter import FrameFilter
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
@@ -134,5 +134,5 @@ def _api_address(fields: FormFields, question: Question, path: str) -> str:
 
 def _labels(models: ModelsService, frames: Any, line: str | None) -> dict[str, LabelView]:
     """The labels by the model that inspected last: for their roles and colours."""
-    newest = frames.newest(Wanted(line=line), 1)
+    newest = frames.newest(FrameFilter(line=line), 1)
     return {label.name: label for frame in newest for label in models.labels(frame.recipe, frame.model_version)}

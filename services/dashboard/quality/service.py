@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 from services.dashboard.quality.question import LimitsFrom, Question
 from services.dashboard.quality.schemas import (
     Chart,
@@ -37,7 +37,7 @@ SLACK: Final = timedelta(hours=1)
 class QualityService:
     """Defect rates over time, their limits, and what differs."""
 
-    def __init__(self, register: LineRegister, counting: Counting, settings: DashboardSettings) -> None:
+    def __init__(self, register: LineRepository, counting: Counting, settings: DashboardSettings) -> None:
         self._register = register
         self._counting = counting
         self._shifts = settings.working_day

@@ -134,9 +134,9 @@ class Keys:
         """String: the `FrameExplained` of a frame, as it came."""
         return f"{self.prefix}:explanation:{frame_id}"
 
-    def asked(self, frame_id: str) -> str:
-        """String: that a person asked for heatmaps of a frame, which labels', and what was known then; a minute."""
-        return f"{self.prefix}:asked:{frame_id}"
+    def requested(self, frame_id: str) -> str:
+        """String: that a person requested heatmaps of a frame, with the labels and the last explanation; a minute."""
+        return f"{self.prefix}:requested:{frame_id}"
 
     def session(self, session: str) -> str:
         """Hash: ``captured`` and ``refused`` of one run of a camera, and how far they were in each hour."""
@@ -150,9 +150,9 @@ class Keys:
         """Hash camera → last `CameraReported`, with what is needed to tell an older one."""
         return f"{self.prefix}:cameras:{line}"
 
-    def pulse(self, line: str, second: int) -> str:
+    def throughput(self, line: str, second: int) -> str:
         """String: verdicts that arrived in one second."""
-        return f"{self.prefix}:pulse:{line}:{second}"
+        return f"{self.prefix}:throughput:{line}:{second}"
 
     def last(self, line: str) -> str:
         """Hash: the verdict that arrived last (``any``) and the last NG one (``ng``), each after its arrival."""

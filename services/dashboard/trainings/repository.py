@@ -1,4 +1,4 @@
-"""The register of trainings: what was asked for and how far each is."""
+"""What Redis holds of trainings: their requests, and how far each is."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from services.dashboard.store.keys import Keys
 from services.dashboard.store.latest import Latest
 from shared.messages import ModelTrained, TrainingProgressed, TrainingRequested, decode
 
-Word = TrainingRequested | TrainingProgressed | ModelTrained
+TrainingMessage = TrainingRequested | TrainingProgressed | ModelTrained
 
 
 @dataclass
-class KnownTraining:
-    """One training: the last of each message about it."""
+class StoredTraining:
+    """One training: the last message of each type about it."""
 
     training_id: str
     requested: TrainingRequested | None = None
@@ -28,8 +28,8 @@ class KnownTraining:
     trained: ModelTrained | None = None
 
 
-class Trainings:
-    """The trainings in Redis."""
+class TrainingRepository:
+    """The trainings."""
 
     def __init__(self, redis: Redis, keys: Keys, announcer: Announcer) -> None:
         self._redis = redis
@@ -39,31 +39,24 @@ class Trainings:
 
     @property
     def appliers(self) -> Appliers:
-        return dict.fromkeys((TrainingRequested, TrainingProgressed, ModelTrained), self.note)
+        return dict.fromkeys((TrainingRequested, TrainingProgressed, ModelTrained), self.store)
 
-    def note(self, words: Sequence[Word]) -> None:
-        """Take in requests and what the trainer says of them."""
-        for word in words:
-            match word:
-                case TrainingRequested():
-                    at = word.at
-                case TrainingProgressed():
-                    at = word.at
-                case ModelTrained():
-                    at = word.at
-            key = self._keys.training(word.training_id)
-            self._latest.put(key, type(word).__name__, at, word.encode().decode())
-            if isinstance(word, TrainingProgressed) and word.metrics:
-                self._latest.put(self._keys.epochs(word.training_id), f"{word.epoch:04d}", at, word.encode().decode())
-            self._redis.zadd(self._keys.trainings, {word.training_id: at.timestamp()}, lt=True)
-        self._announcer.trainings({word.training_id for word in words})
+    def store(self, messages: Sequence[TrainingMessage]) -> None:
+        """Store requests and the trainer's reports, and announce the trainings that they concern."""
+        for message in messages:
+            text = message.encode().decode()
+            self._latest.put(self._keys.training(message.training_id), type(message).__name__, message.at, text)
+            if isinstance(message, TrainingProgressed) and message.metrics:
+                self._latest.put(self._keys.epochs(message.training_id), f"{message.epoch:04d}", message.at, text)
+            self._redis.zadd(self._keys.trainings, {message.training_id: message.at.timestamp()}, lt=True)
+        self._announcer.trainings({message.training_id for message in messages})
 
-    def find(self, training_id: str) -> KnownTraining | None:
-        """One training; None when nothing was ever heard of it."""
+    def find(self, training_id: str) -> StoredTraining | None:
+        """Return one training; None if there is no message about it."""
         texts = self._latest.all(self._keys.training(training_id)).values()
         if not texts:
             return None
-        training = KnownTraining(training_id)
+        training = StoredTraining(training_id)
         for text in texts:
             match decode(text.encode()):
                 case TrainingRequested() as requested:
@@ -75,11 +68,11 @@ class Trainings:
         return training
 
     def epochs(self, training_id: str) -> list[TrainingProgressed]:
-        """What was told of each epoch, in their order."""
-        told = (decode(text.encode()) for text in self._latest.all(self._keys.epochs(training_id)).values())
-        return [word for word in told if isinstance(word, TrainingProgressed)]
+        """Return the last report of each epoch, in their order."""
+        messages = (decode(text.encode()) for text in self._latest.all(self._keys.epochs(training_id)).values())
+        return [message for message in messages if isinstance(message, TrainingProgressed)]
 
     def ids(self) -> list[tuple[str, datetime]]:
-        """Every training, and when it was first heard of."""
-        known = cast("list[tuple[str, float]]", self._redis.zrange(self._keys.trainings, 0, -1, withscores=True))
-        return [(training_id, datetime.fromtimestamp(moment, UTC)) for training_id, moment in known]
+        """Return the id of every training, with the time of the first message about it."""
+        stored = cast("list[tuple[str, float]]", self._redis.zrange(self._keys.trainings, 0, -1, withscores=True))
+        return [(training_id, datetime.fromtimestamp(moment, UTC)) for training_id, moment in stored]

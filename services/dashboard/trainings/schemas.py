@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.schemas import EpochView, PromotionView
-from services.dashboard.trainings.repository import KnownTraining
+from services.dashboard.trainings.repository import StoredTraining
 from services.dashboard.web.paging import Next
 from shared.messages import Name, TrainingState
 
@@ -69,7 +69,7 @@ class TrainingView(BaseModel):
     )
 
     @classmethod
-    def of(cls, known: KnownTraining) -> Self:
+    def of(cls, known: StoredTraining) -> Self:
         """A known training as the API shows it; whatever is not known yet is null."""
         requested, progressed, trained = known.requested, known.progressed, known.trained
         said = progressed or trained or requested
@@ -122,7 +122,7 @@ class TrainingList(BaseModel):
     next: Next
 
 
-def _state_of(known: KnownTraining) -> TrainingState:
+def _state_of(known: StoredTraining) -> TrainingState:
     if known.progressed:
         return known.progressed.state
     return TrainingState.FINISHED if known.trained else TrainingState.QUEUED

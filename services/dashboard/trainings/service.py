@@ -11,7 +11,7 @@ from ulid import ULID
 from services.dashboard.ingest.commands import Commands
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
-from services.dashboard.trainings.repository import KnownTraining, Trainings
+from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
 from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingOrder, TrainingView
 from services.dashboard.web.paging import Paging, newest
 from services.dashboard.web.problems import Problem
@@ -25,7 +25,7 @@ OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingS
 class TrainingsService:
     """What people may do with trainings."""
 
-    def __init__(self, trainings: Trainings, models: ModelsService, commands: Commands) -> None:
+    def __init__(self, trainings: TrainingRepository, models: ModelsService, commands: Commands) -> None:
         """``models`` know what became of the promotion that was asked for together with a training."""
         self._trainings = trainings
         self._models = models
@@ -88,7 +88,7 @@ class TrainingsService:
         self._commands.give(command, noted=False)
         return training
 
-    def _view(self, known: KnownTraining) -> TrainingView:
+    def _view(self, known: StoredTraining) -> TrainingView:
         view = TrainingView.of(known)
         if not view.metrics and (epochs := self._trainings.epochs(known.training_id)):
             last = epochs[-1]  # the word of its end has no metrics

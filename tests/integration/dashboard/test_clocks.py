@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from services.dashboard.frames.repository import FrameIndex, Kind
-from services.dashboard.lines import cameras
+from services.dashboard.frames.repository import FrameKind, FrameRepository
+from services.dashboard.lines import repository
 from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.service import LinesService
 from services.dashboard.projection import Projection
@@ -31,7 +31,7 @@ def lines(projection: Projection, redis: Redis, keys: Keys, settings: DashboardS
         projection.counting,
         projection.cameras,
         projection.workers,
-        projection.pulse,
+        projection.throughput,
         last_verdicts=projection.frames,
         parked_frames=lambda: 0,
         settings=settings,
@@ -71,7 +71,7 @@ def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(projection: P
     projection.projector.apply([line.report(CameraState.RECONNECTING, at=now() + DAY)])
     (camera,) = lines.state("line-1").cameras
     assert camera.clock_skew_seconds == pytest.approx(86_400, abs=5)
-    assert cameras.SKEW.labels("line-1", "camera-1")._value.get() == pytest.approx(86_400, abs=5)
+    assert repository.SKEW.labels("line-1", "camera-1")._value.get() == pytest.approx(86_400, abs=5)
     projection.projector.apply([line.report()])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
@@ -87,7 +87,7 @@ def test_a_clock_that_was_set_back_is_followed_after_some_seconds(
     later = Line() if restarted else line
     projection.projector.apply([later.report(at=now() - HOUR)])
     assert lines.state("line-1").cameras[0].state is CameraState.RECONNECTING, "it may be a late one"
-    monkeypatch.setattr(cameras, "OUT_OF_ORDER_SECONDS", 0)
+    monkeypatch.setattr(repository, "OUT_OF_ORDER_SECONDS", 0)
     projection.projector.apply([later.report(at=now() - HOUR)])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
@@ -120,13 +120,15 @@ def test_a_frame_that_is_40_days_ahead_leaves_the_account_of_today(projection: P
 
 
 def test_frames_that_are_ahead_push_no_others_out(redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
-    index = FrameIndex(redis, keys, settings.model_copy(update={"flagged_frames": 10}))
+    index = FrameRepository(redis, keys, settings.model_copy(update={"flagged_frames": 10}))
     ahead = Line(start=now() + 40 * DAY)
-    index.keep([ahead.verdict("break") for _ in range(10)])
+    index.store([ahead.verdict("break") for _ in range(10)])
     for _ in range(10):
-        index.keep([Line(start=now()).verdict("break")])
-    assert index.size("line-1", Kind.FLAGGED) == 10
-    assert not any(frame.verdict.frame.session == ahead.session for frame in index.newest("line-1", [Kind.FLAGGED]))
+        index.store([Line(start=now()).verdict("break")])
+    assert index.size("line-1", FrameKind.FLAGGED) == 10
+    assert not any(
+        frame.verdict.frame.session == ahead.session for frame in index.newest("line-1", [FrameKind.FLAGGED])
+    )
 
 
 def test_a_worker_whose_clock_is_ahead_is_lost_when_it_falls_silent(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from redis import Redis
 
-from services.dashboard.lines import throughput as pulse
+from services.dashboard.lines import repository
 from services.dashboard.projection import Projection
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import fact_of_verdict
@@ -127,7 +127,7 @@ def test_a_report_that_arrives_late_takes_nothing_back(projection: Projection) -
     projection.projector.apply(verdicts)
     total = projection.counting.total("line-1")
     assert (total.captured, total.dropped) == (12, 1)
-    assert projection.cameras.of_line("line-1")[0].report.captured == 12
+    assert projection.cameras.of_line("line-1")[0].message.captured == 12
 
 
 def test_verdicts_that_overtake_a_report_raise_the_captured_frames(projection: Projection) -> None:
@@ -145,13 +145,13 @@ def test_sessions_of_a_line_add_up(projection: Projection) -> None:
     assert projection.counting.total("line-1").captured == 8
 
 
-def test_the_pulse_tells_frames_per_second_and_the_delay(
+def test_the_throughput_has_frames_per_second_and_the_latency(
     projection: Projection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
     line, yesterday = Line(), datetime.now(UTC) - timedelta(days=1)
-    monkeypatch.setattr(pulse, "time", SimpleNamespace(time=lambda: now - 3))
+    monkeypatch.setattr(repository, "time", SimpleNamespace(time=lambda: now - 3))
     projection.projector.apply([line.verdict(at=yesterday, latency_ms=50.0 + index) for index in range(40)])
-    monkeypatch.setattr(pulse, "time", SimpleNamespace(time=lambda: now))
-    assert projection.pulse.frames_per_second("line-1") == 4.0
-    assert projection.pulse.delay_ms("line-1") == 69.5
+    monkeypatch.setattr(repository, "time", SimpleNamespace(time=lambda: now))
+    assert projection.throughput.frames_per_second("line-1") == 4.0
+    assert projection.throughput.latency_ms("line-1") == 69.5

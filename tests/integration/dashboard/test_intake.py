@@ -65,7 +65,7 @@ def test_reports_of_workers_leave_no_marks_in_redis(
     publish(broker, report)
     with taking_in(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.name).total == 0)
-    assert [heard.report for heard in projection.workers.all()] == [report]
+    assert [each.message for each in projection.workers.all()] == [report]
     assert not redis.keys(keys.applied("*"))
 
 
@@ -124,14 +124,14 @@ def test_a_message_that_cant_be_applied_is_parked_and_its_neighbours_are_counted
     broker: Broker, projection: Projection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts: list[FrameInspected] = list(Line().verdicts(50))
-    keep, unfit = projection.frames.keep, verdicts[33]
+    store_frames, unfit = projection.frames.store, verdicts[33]
 
-    def keep_all_but_one(some: list[FrameInspected]) -> None:
+    def store_all_but_one(some: list[FrameInspected]) -> None:
         if unfit in some:
             raise OverflowError("date value out of range")
-        keep(some)
+        store_frames(some)
 
-    monkeypatch.setattr(projection.frames, "keep", keep_all_but_one)
+    monkeypatch.setattr(projection.frames, "store", store_all_but_one)
     publish(broker, *verdicts)
     with taking_in(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from services.dashboard.assembly import build_rebuilder
-from services.dashboard.frames.repository import FrameIndex, Kind
+from services.dashboard.frames.repository import FrameKind, FrameRepository
 from services.dashboard.ingest.archive import Archive, segments
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.ingest.rebuild import Rebuilder
@@ -63,9 +63,9 @@ def everything(projection: Projection) -> dict[str, object]:
         for step in Step:
             starts = starts_between(step, NOW - step.length, NOW + step.length * 2)
             known[f"{step} of {line}"] = projection.counting.buckets(line, step, starts)
-        for kind in Kind:
+        for kind in FrameKind:
             known[f"{kind} of {line}"] = list(projection.frames.newest(line, [kind]))
-        known[f"cameras of {line}"] = [heard.report for heard in projection.cameras.of_line(line)]
+        known[f"cameras of {line}"] = [each.message for each in projection.cameras.of_line(line)]
     return known
 
 
@@ -154,14 +154,14 @@ def test_a_message_of_the_archive_that_cant_be_applied_is_passed_over(
     projection: Projection, rebuilder: Rebuilder, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_in_segments(store, list(Line(start=NOW).verdicts(50)))
-    keep = FrameIndex.keep
+    stored = FrameRepository.store
 
-    def keep_all_but_one(index: FrameIndex, verdicts: list[FrameInspected]) -> None:
+    def store_all_but_one(index: FrameRepository, verdicts: list[FrameInspected]) -> None:
         if any(verdict.frame.sequence == 7 for verdict in verdicts):
             raise OverflowError("date value out of range")
-        keep(index, verdicts)
+        stored(index, verdicts)
 
-    monkeypatch.setattr(FrameIndex, "keep", keep_all_but_one)
+    monkeypatch.setattr(FrameRepository, "store", store_all_but_one)
     found = rebuilder.build()
     assert found is not None
     assert found.messages == 49

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 
 from services.dashboard.assembly import build_rebuilder
-from services.dashboard.lines.cameras import Taken
+from services.dashboard.lines.repository import CameraCounts
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.steps import Step
@@ -98,12 +98,12 @@ def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(p
         projection.projector.apply([message])
     hours = projection.cameras.by_hour("line-1", "camera-1", HOUR, HOUR + timedelta(hours=9))
     assert hours == {
-        HOUR: Taken(260, 1),
-        HOUR + timedelta(hours=1): Taken(140, 4),
-        HOUR + timedelta(hours=3): Taken(1, 0),
+        HOUR: CameraCounts(260, 1),
+        HOUR + timedelta(hours=1): CameraCounts(140, 4),
+        HOUR + timedelta(hours=3): CameraCounts(1, 0),
     }
     later = projection.cameras.by_hour("line-1", "camera-1", HOUR + timedelta(hours=1), HOUR + timedelta(hours=2))
-    assert later == {HOUR + timedelta(hours=1): Taken(140, 4)}
+    assert later == {HOUR + timedelta(hours=1): CameraCounts(140, 4)}
     assert projection.counting.total("line-1", "camera=camera-1").captured == 401
 
 

@@ -91,7 +91,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
     named = {name for name, member in vars(Keys).items() if isinstance(member, property)}
     made = [getattr(keys, name) for name in named]
     made += [keys.seen("inspected", "S", 0), keys.total("l"), keys.frames("l", "flagged"), keys.verdict("f")]
-    made += [keys.explanation("f"), keys.session("S"), keys.cameras("l"), keys.pulse("l", 1), keys.latencies("l")]
+    made += [keys.explanation("f"), keys.session("S"), keys.cameras("l"), keys.throughput("l", 1), keys.latencies("l")]
     made += [
         keys.training("t"),
         keys.epochs("t"),
@@ -99,7 +99,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         keys.thresholds("r"),
         *(keys.bucket("l", step, "x") for step in Step),
     ]
-    made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.asked("f")]
+    made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.requested("f")]
     made += [
         keys.login("d"),
         keys.failures("w"),

@@ -104,4 +104,4 @@ def test_what_cant_be_decided_is_refused(client: httpx.Client) -> None:
     problem(client.post("/api/parked/inference.frames/..%2F/discard", json={}), 404, "Not Found")
     week = {"from": "2026-01-01T00:00:00Z", "to": "2026-03-01T00:00:00Z"}
     problem(client.get("/api/accounting", params=week), 422, "at most 31 days")
-    problem(client.get("/api/accounting", params={"line": "line-9"}), 404, "nothing was ever heard")
+    problem(client.get("/api/accounting", params={"line": "line-9"}), 404, "there is no line")

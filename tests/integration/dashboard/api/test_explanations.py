@@ -43,7 +43,7 @@ def _asked(broker: Broker) -> list[ExplanationRequested]:
 def test_a_frame_that_passed_is_explained_when_someone_asks(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
-    problem(client.get(_address(passed)), 404, "nobody has asked for them")
+    problem(client.get(_address(passed)), 404, "were not requested")
     first = client.post(_address(passed))
     assert first.status_code == 202
     assert first.headers["location"] == f"/api/frames/{passed.frame.frame_id}"
@@ -82,7 +82,7 @@ def test_a_further_label_is_asked_for_together_with_those_that_are_there(
     soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
     assert client.get(_address(verdict)).status_code == 200
     assert client.get(_address(verdict), params={"label": "break"}).status_code == 200
-    problem(client.get(_address(verdict), params={"label": "length"}), 404, "nobody has asked for them")
+    problem(client.get(_address(verdict), params={"label": "length"}), 404, "were not requested")
     assert client.post(_address(verdict), params={"label": "length"}).status_code == 202
     (request,) = _asked(broker)
     assert set(request.labels) == {"good", "break", "length"}
@@ -108,9 +108,9 @@ def test_the_reason_why_there_are_no_heatmaps_is_told_and_the_question_not_repea
 def test_what_cant_be_explained_is_refused(
     client: httpx.Client, broker: Broker, store: ObjectStore, passed: FrameInspected
 ) -> None:
-    problem(client.post(_address(passed), params={"label": "mood"}), 422, "was not inspected by mood")
+    problem(client.post(_address(passed), params={"label": "mood"}), 422, "the model of this frame has no mood")
     store.delete(str(passed.image_key))
-    problem(client.post(_address(passed)), 404, "the image of this frame is not kept")
+    problem(client.post(_address(passed)), 404, "the image of this frame is not stored")
     problem(client.post("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/explanation"), 404, "no such frame")
     assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
@@ -120,7 +120,7 @@ def test_a_page_of_another_site_cant_ask_the_explainer(
 ) -> None:
     strange = {"Sec-Fetch-Site": "cross-site"}
     problem(client.post(_address(passed), headers=strange), 403, "a page of another site")
-    problem(client.get(_address(passed), headers=strange), 404, "nobody has asked for them")
+    problem(client.get(_address(passed), headers=strange), 404, "were not requested")
     assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 

@@ -92,7 +92,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
         lambda: (
             found()
             == {
-                answer.json()["thresholds_id"]: ("kept", "model-2", ""),
+                answer.json()["thresholds_id"]: ("saved", "model-2", ""),
                 refused["thresholds_id"]: ("refused", None, "no images"),
             }
         )

@@ -11,7 +11,7 @@ from tests.verdicts import Line
 
 
 def test_errors_are_problem_details(client: httpx.Client) -> None:
-    problem(client.get("/api/lines/line-9"), 404, "nothing was ever heard")
+    problem(client.get("/api/lines/line-9"), 404, "there is no line")
     problem(client.get("/api/nothing"), 404, "Not Found")
     problem(client.put("/api/lines"), 405, "Method Not Allowed")
     problem(client.post("/api/trainings", content=b"{", headers={"Content-Type": "application/json"}), 422, "JSON")
@@ -22,7 +22,7 @@ def test_a_person_who_goes_astray_gets_a_page(client: httpx.Client) -> None:
     answer = client.get("/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042", headers={"Accept": "text/html,*/*"})
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
-    assert "no such frame is known" in answer.text
+    assert "there is no such frame" in answer.text
 
 
 def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, broker: Broker) -> None:

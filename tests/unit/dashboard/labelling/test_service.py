@@ -13,7 +13,7 @@ import pytest
 from ulid import ULID
 
 from services.dashboard.frames.marks import Marks
-from services.dashboard.frames.repository import FrameIndex
+from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.labelling.annotations import repository as repository_module
 from services.dashboard.labelling.annotations.annotation import AnnotationKind
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
@@ -22,7 +22,7 @@ from services.dashboard.labelling.services import LabellingServices
 from services.dashboard.labelling.videos import repository as videos
 from services.dashboard.labelling.videos.repository import VideoRepository, plain_name
 from services.dashboard.labelling.videos.scan import pack_album
-from services.dashboard.lines.register import LineRegister
+from services.dashboard.lines.repository import LineRepository
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
@@ -42,9 +42,9 @@ Say = Callable[..., AnnotationView]
 def services(tmp_path: Path) -> Iterator[LabellingServices]:
     settings = embedded_settings(tmp_path)
     redis, store, keys = open_redis(settings), open_store(settings), Keys("test")
-    index = FrameIndex(redis, keys, settings)
+    index = FrameRepository(redis, keys, settings)
     made = LabellingServices(
-        store, index, LineRegister(redis, keys), Marks(store, index), upload_bytes=10**6, transfers=1
+        store, index, LineRepository(redis, keys), Marks(store, index), upload_bytes=10**6, transfers=1
     )
     yield made
     made.close()

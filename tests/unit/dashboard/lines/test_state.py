@@ -5,22 +5,21 @@ from typing import Any
 
 import pytest
 
-from services.dashboard.lines.cameras import Heard
+from services.dashboard.lines.repository import Received
 from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.state import LineFacts, state_of
-from services.dashboard.lines.throughput import Arrived
 from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
 from tests.verdicts import Line
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
 
-def heard(report: CameraReported, ago: float | None = None) -> Heard:
-    return Heard(report, report.at if ago is None else NOW - timedelta(seconds=ago))
+def received(report: CameraReported, ago: float | None = None) -> Received[CameraReported]:
+    return Received(report, report.at if ago is None else NOW - timedelta(seconds=ago))
 
 
-def arrived(verdict: FrameInspected) -> Arrived:
-    return Arrived(verdict, verdict.at)
+def arrived(verdict: FrameInspected) -> Received[FrameInspected]:
+    return Received(verdict, verdict.at)
 
 
 def facts(**changes: Any) -> LineFacts:
@@ -28,7 +27,7 @@ def facts(**changes: Any) -> LineFacts:
     line = Line(start=NOW - timedelta(seconds=1))
     known: dict[str, Any] = {
         "now": NOW,
-        "cameras": [heard(line.report(at=NOW - timedelta(seconds=2)))],
+        "cameras": [received(line.report(at=NOW - timedelta(seconds=2)))],
         "last": arrived(line.verdict()),
         "last_ng": None,
         "in_flight": 0,
@@ -38,7 +37,7 @@ def facts(**changes: Any) -> LineFacts:
     return LineFacts(**{**known, **changes})
 
 
-def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Arrived:
+def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Received[FrameInspected]:
     line = Line(start=NOW - timedelta(seconds=age))
     return arrived(line.verdict(fault, at=NOW - timedelta(seconds=age), **changes))
 
@@ -54,14 +53,14 @@ def test_an_ng_frame_is_held_for_a_while_although_ok_ones_follow() -> None:
 
 @pytest.mark.parametrize("camera_state", [CameraState.RECONNECTING, CameraState.FAILED])
 def test_a_camera_that_reports_a_failure_is_lost(camera_state: CameraState) -> None:
-    camera = heard(Line().report(camera_state, reason="no such device", at=NOW))
+    camera = received(Line().report(camera_state, reason="no such device", at=NOW))
     state, reason = state_of(facts(cameras=[camera]))
     assert state is LineState.CAMERA_LOST
     assert "no such device" in reason
 
 
 def test_a_camera_that_falls_silent_is_lost() -> None:
-    camera = heard(Line().report(at=NOW + timedelta(days=1)), ago=40)
+    camera = received(Line().report(at=NOW + timedelta(days=1)), ago=40)
     assert state_of(facts(cameras=[camera])) == (
         LineState.CAMERA_LOST,
         "camera camera-1 has sent no report for 40 s",
@@ -70,7 +69,7 @@ def test_a_camera_that_falls_silent_is_lost() -> None:
 
 def test_one_lost_camera_of_two_is_a_lost_camera() -> None:
     reports = [Line().report(at=NOW), Line(camera="camera-2").report(CameraState.FAILED, at=NOW)]
-    cameras = list(map(heard, reports))
+    cameras = list(map(received, reports))
     assert state_of(facts(cameras=cameras))[0] is LineState.CAMERA_LOST
 
 
@@ -90,12 +89,12 @@ def test_a_line_whose_last_verdict_is_error_is_not_inspected() -> None:
 
 
 def test_a_finished_camera_is_a_stopped_line() -> None:
-    camera = heard(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
+    camera = received(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
     assert state_of(facts(cameras=[camera], last=verdict_of(3600)))[0] is LineState.STOPPED
 
 
 def test_a_finished_camera_with_frames_in_flight_is_not_stopped() -> None:
-    camera = heard(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
+    camera = received(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
     state, reason = state_of(facts(cameras=[camera], last=verdict_of(3600), in_flight=3))
     assert state is LineState.NOT_INSPECTED
     assert "3 frames were never inspected" in reason
