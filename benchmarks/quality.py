@@ -20,7 +20,7 @@ from redis import Redis
 
 from benchmarks.counting import clear, given, redis_server, used
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.quality.question import LimitsFrom, Question
+from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.shifts import Shifts
@@ -106,17 +106,17 @@ def ask(quality: QualityService) -> None:
     """The questions that the page asks, the slowest kinds among them."""
     year, month = NOW - timedelta(days=365), NOW - timedelta(days=30)
     questions = {
-        "a year of ten lines by week": Question(year, NOW, None),
-        "a year of ten lines by day": Question(year, NOW, Every.DAY),
-        "a year of the night shifts of ten lines": Question(year, NOW, Every.SHIFT, shift=3),
-        "half a year of one line by shift": Question(NOW - timedelta(days=182), NOW, Every.SHIFT, line="line-1"),
-        "a quarter of ten lines by shift": Question(NOW - timedelta(days=91), NOW, Every.SHIFT),
-        "a month of ten lines by shift": Question(month, NOW, None, label="break"),
-        "a month of one line by hour": Question(month, NOW, Every.HOUR, line="line-1"),
-        "five days of ten lines by hour": Question(NOW - timedelta(days=5), NOW, None),
-        "two hours of ten lines by minute": Question(NOW - timedelta(hours=2), NOW, None),
-        "a camera of a line, a year": Question(year, NOW, Every.DAY, line="line-1", part="camera=camera-2"),
-        "a month, limits of the month before": Question(month, NOW, None, limits=LimitsFrom.BEFORE),
+        "a year of ten lines by week": QualityFilter(year, NOW, None),
+        "a year of ten lines by day": QualityFilter(year, NOW, Every.DAY),
+        "a year of the night shifts of ten lines": QualityFilter(year, NOW, Every.SHIFT, shift=3),
+        "half a year of one line by shift": QualityFilter(NOW - timedelta(days=182), NOW, Every.SHIFT, line="line-1"),
+        "a quarter of ten lines by shift": QualityFilter(NOW - timedelta(days=91), NOW, Every.SHIFT),
+        "a month of ten lines by shift": QualityFilter(month, NOW, None, label="break"),
+        "a month of one line by hour": QualityFilter(month, NOW, Every.HOUR, line="line-1"),
+        "five days of ten lines by hour": QualityFilter(NOW - timedelta(days=5), NOW, None),
+        "two hours of ten lines by minute": QualityFilter(NOW - timedelta(hours=2), NOW, None),
+        "a camera of a line, a year": QualityFilter(year, NOW, Every.DAY, line="line-1", slice_name="camera=camera-2"),
+        "a month, limits of the month before": QualityFilter(month, NOW, None, limits=LimitsFrom.BEFORE),
     }
     slowest = 0.0
     for words, question in questions.items():
@@ -126,8 +126,8 @@ def ask(quality: QualityService) -> None:
         told(
             "two quarters compared",
             lambda: quality.compare(
-                Question(NOW - timedelta(days=91), NOW, Every.DAY),
-                Question(NOW - timedelta(days=182), NOW - timedelta(days=91), Every.DAY),
+                QualityFilter(NOW - timedelta(days=91), NOW, Every.DAY),
+                QualityFilter(NOW - timedelta(days=182), NOW - timedelta(days=91), Every.DAY),
             ),
         ),
     )

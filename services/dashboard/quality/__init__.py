@@ -1,1 +1,1 @@
-"""Quality over time: defect rates with their limits, what stands out, and what changed."""
+"""Quality: defect rates over time with control limits, the comparison of two windows, and the report of a batch."""

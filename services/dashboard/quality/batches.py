@@ -1,4 +1,4 @@
-"""Batches: what became of the frames of each."""
+"""Batches: the counts and the worst frames of each."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ MOST_LISTED: Final = 100
 
 
 class BatchesService:
-    """Batches, from their own counts."""
+    """Answers about batches."""
 
-    def __init__(self, register: LineRepository, counting: Counting, frames: FramesService) -> None:
-        self._register = register
+    def __init__(self, lines: LineRepository, counting: Counting, frames: FramesService) -> None:
+        self._lines = lines
         self._counting = counting
         self._frames = frames
 
     def newest(self, line: str) -> BatchList:
-        """The batches of a line, the one with the newest frame first.
+        """Return the batches of a line, the one with the newest frame first.
 
         Raises:
             Problem: 404.
         """
-        self._register.check(line)
+        self._lines.check(line)
         return BatchList(batches=[self._view(line, name) for name in self._counting.slices(line, "batch", MOST_LISTED)])
 
     def report(self, line: str, batch: str) -> BatchReport:
-        """One batch with its worst frames.
+        """Return one batch with its worst frames.
 
         Raises:
             Problem: 404.
         """
-        self._register.check(line)
+        self._lines.check(line)
         view = self._view(line, batch)
         counts = self._counting.total(line, f"batch={batch}")
         worst = self._frames.worst(line, batch, view.last_captured_at, WORST)
@@ -49,7 +49,7 @@ class BatchesService:
     def _view(self, line: str, batch: str) -> BatchView:
         seen = self._counting.seen(line, f"batch={batch}")
         if seen is None:
-            raise Problem(404, "no frame of that batch is known: it never was, or it is older than what is kept")
+            raise Problem(404, "there is no such batch: it never existed, or it is older than the stored counts")
         counts = self._counting.total(line, f"batch={batch}")
         first, last = (datetime.fromtimestamp(moment, UTC) for moment in seen)
         return BatchView(

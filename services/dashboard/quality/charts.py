@@ -1,9 +1,8 @@
-"""The control chart and the Pareto chart, drawn."""
+"""Draw the control chart and the Pareto chart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isclose
 from typing import Any, Final
 
 import pygal
@@ -14,23 +13,24 @@ from services.dashboard.web.charts import PLAIN, styled
 from services.dashboard.web.templating import Clock, percent
 from shared import charts
 
-FORMS: Final = {
+TIME_FORMATS: Final = {
     Every.MINUTE: "%H:%M",
     Every.HOUR: "%a %H:%M",
     Every.SHIFT: "%a %d %b",
     Every.DAY: "%d %b",
     Every.WEEK: "%d %b %Y",
 }
-"""Of the time below a point."""
+"""The formats of the times below the points."""
 TIMES: Final = 8
-"""Times that fit below a chart."""
+"""The number of times below a chart."""
 COLOURS: Final = ("var(--muted)", "var(--limit)", "var(--limit)", "var(--line)", "var(--ng)", "var(--lost)")
 DASHES: Final = {"width": 1.5, "dasharray": "6,4"}
 
 
 def draw_control(chart: Chart, clock: Clock, title: str) -> str:
-    """A control chart: the rate of each point, the centre, the limits, what stands out, and where the model changed."""
-    top = _top(chart)
+    """Return a control chart as SVG: rates, centre, limits, signals, and the changes of the model."""
+    top, points = _top(chart), chart.points
+    every = max(1, round(len(points) / TIMES))
     drawing = pygal.XY(
         style=styled(COLOURS),
         width=1200,
@@ -38,38 +38,42 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
         **PLAIN,
         margin=6,
         truncate_label=-1,
-        xrange=(-0.5, len(chart.points) - 0.5),
+        xrange=(-0.5, len(points) - 0.5),
         range=(0, top),
-        y_labels=[top * part / 4 for part in range(5)],
-        x_labels=list(_times(chart, clock)),
+        y_labels=[top * quarter / 4 for quarter in range(5)],
+        x_labels=[
+            {"value": place, "label": clock(points[place].start, TIME_FORMATS[chart.every])}
+            for place in range(0, len(points), every)
+        ],
         x_value_formatter=lambda _place: "",
         value_formatter=percent,
         allow_interruptions=True,
         show_x_guides=False,
-        dots_size=2.5 if len(chart.points) > 60 else 3.5,
+        dots_size=2.5 if len(points) > 60 else 3.5,
     )
-    ends = [(-0.5, chart.centre), (len(chart.points) - 0.5, chart.centre)] if chart.centre is not None else []
+    ends = [(-0.5, chart.centre), (len(points) - 0.5, chart.centre)] if chart.centre is not None else []
+    upper = [None if point.high is None else min(point.high, top) for point in points]
+    dots = [_dot(place, point, clock) for place, point in enumerate(points)]
+    signals = [
+        {**dot, "label": f"{dot['label']}: {', '.join(point.rules)}"}
+        for dot, point in zip(dots, points, strict=True)
+        if dot and point.rules
+    ]
     drawing.add("Centre", ends, show_dots=False, stroke_style={"width": 1.5})
-    drawing.add(
-        "Upper limit",
-        list(_steps([(None if point.high is None else min(point.high, top)) for point in chart.points])),
-        show_dots=False,
-        stroke_style=DASHES,
-    )
-    drawing.add(
-        "Lower limit", list(_steps([point.low for point in chart.points])), show_dots=False, stroke_style=DASHES
-    )
-    drawing.add(
-        "Rate", [_dot(place, point, clock) for place, point in enumerate(chart.points)], stroke_style={"width": 2}
-    )
-    drawing.add("Signal", list(_signals(chart, clock)), stroke=False, dots_size=8)
-    for place in _changes(chart):
-        drawing.add("Model", [(place, 0), (place, top)], show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
+    drawing.add("Upper limit", list(_steps(upper)), show_dots=False, stroke_style=DASHES)
+    drawing.add("Lower limit", list(_steps([point.low for point in points])), show_dots=False, stroke_style=DASHES)
+    drawing.add("Rate", dots, stroke_style={"width": 2})
+    drawing.add("Signal", signals, stroke=False, dots_size=8)
+    changes = {change.at.timestamp() for change in chart.changes}
+    for place, point in enumerate(points):
+        if point.start.timestamp() in changes:
+            line = [(place - 0.5, 0), (place - 0.5, top)]
+            drawing.add("Model", line, show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
     return charts.embed(drawing, title)
 
 
 def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: str) -> str:
-    """Faults by label as bars, the most frequent first, with the share of all of them that the bars so far make up."""
+    """Return the faults by label as SVG bars, the most frequent first, with their cumulative shares."""
     shown = [label for label in labels if label.faults]
     drawing = pygal.Bar(
         style=styled(("var(--muted)",)),
@@ -93,7 +97,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
 
 
 def _top(chart: Chart) -> float:
-    """The top of the scale: above every rate and nearly every limit, at a number that people read easily."""
+    """Return the top of the scale: a round number above every rate and nearly every limit."""
     rates = [point.rate.value for point in chart.points if point.rate]
     limits = sorted(point.high for point in chart.points if point.high is not None)
     highest = max([*rates, *limits[: max(1, len(limits) * 9 // 10)], 0.0005])
@@ -101,14 +105,8 @@ def _top(chart: Chart) -> float:
     return next((step for step in steps if step >= highest * 1.02), 1.0) if highest < 1 else 1.0
 
 
-def _times(chart: Chart, clock: Clock) -> Iterator[dict[str, Any]]:
-    every = max(1, round(len(chart.points) / TIMES))
-    for place in range(0, len(chart.points), every):
-        yield {"value": place, "label": clock(chart.points[place].start, FORMS[chart.every])}
-
-
 def _steps(heights: Sequence[float | None]) -> Iterator[tuple[float, float] | None]:
-    """A line that is level over each point; broken where there is no height."""
+    """Yield a line that is level over each point, and broken at None."""
     for place, height in enumerate(heights):
         if height is None:
             yield None
@@ -119,17 +117,5 @@ def _steps(heights: Sequence[float | None]) -> Iterator[tuple[float, float] | No
 def _dot(place: int, point: Point, clock: Clock) -> dict[str, Any] | None:
     if point.rate is None:
         return None
-    said = f"{clock(point.start)}: {percent(point.rate.value)}, {point.hits} of {point.frames}"
-    return {"value": (place, point.rate.value), "label": said}
-
-
-def _signals(chart: Chart, clock: Clock) -> Iterator[dict[str, Any] | None]:
-    for place, point in enumerate(chart.points):
-        if point.rules and (dot := _dot(place, point, clock)):
-            yield {**dot, "label": f"{dot['label']}: {', '.join(point.rules)}"}
-
-
-def _changes(chart: Chart) -> Iterator[float]:
-    for place, point in enumerate(chart.points):
-        if any(isclose(change.at.timestamp(), point.start.timestamp()) for change in chart.changes):
-            yield place - 0.5
+    label = f"{clock(point.start)}: {percent(point.rate.value)}, {point.hits} of {point.frames}"
+    return {"value": (place, point.rate.value), "label": label}

@@ -1,4 +1,4 @@
-"""The pages of quality: rates over time, and the report of a batch."""
+"""The pages of quality: the rates over time, and the report of a batch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.quality.charts import draw_control, draw_pareto
-from services.dashboard.quality.endpoints import Batch, Batches, Qualities, other_window
-from services.dashboard.quality.question import LimitsFrom, Question, check, part_of
+from services.dashboard.quality.endpoints import Batch, Batches, Qualities
+from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.service import accumulated
 from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.windows import Every
@@ -50,7 +50,7 @@ router = APIRouter(include_in_schema=False)
 def show_quality(
     request: Request, quality: Qualities, lines: Lines, models: Models, frames: Frames, *, fields: Fields
 ) -> HTMLResponse:
-    """Rates over time with their limits, the Pareto of labels, and the window before for comparison."""
+    """Show the rates over time with their limits, the Pareto of labels, and a comparison with another window."""
     clock = service_of(request, Clock)
     choices = lines.choices(fields.get("line"))
     context: dict[str, Any] = {
@@ -61,14 +61,16 @@ def show_quality(
         "rules": RULES,
     }
     try:
-        question = _question(fields, clock)
-        view = quality.view(question)
-        comparison = quality.compare(question, _against(fields, question, clock))
+        wanted = _filter(fields, clock)
+        view = quality.view(wanted)
+        against = wanted.compared_with(fields.time("against_from", clock), fields.time("against_to", clock))
+        comparison = quality.compare(wanted, against)
     except Problem as problem:
         return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
-    labels = _labels(models, frames, question.line)
+    labels = _labels(models, frames, wanted.line)
     colours = {name: label.colour for name, label in labels.items()}
     missing = {name for name, label in labels.items() if label.role is Role.QUALITY}
+    window = {"from": wanted.first.isoformat(), "to": wanted.last.isoformat()}
     ranked = accumulated([each for each in view.labels if each.label not in missing])
     return show(
         request,
@@ -84,16 +86,16 @@ def show_quality(
         pareto=draw_pareto(ranked, colours, "Faults by label, the most frequent first"),
         signals=[point for point in reversed(view.chart.points) if point.rules][:MOST_SIGNALS],
         signalled=sum(bool(point.rules) for point in view.chart.points),
-        table=_api_address(fields, question, "/api/quality/table.csv"),
+        table=fields.address("/api/quality/table.csv", **window, span=None, against_from=None, against_to=None),
         span=None if fields.get("from") else fields.get("span") or "day",
-        question=question,
+        wanted=wanted,
         **context,
     )
 
 
 @router.get("/lines/{line}/batches")
 def show_batches(request: Request, batches: Batches, line: Line) -> HTMLResponse:
-    """The batches of a line."""
+    """Show the batches of a line."""
     return show(request, "batches.html", "quality", line=line, batches=batches.newest(line).batches)
 
 
@@ -101,38 +103,38 @@ def show_batches(request: Request, batches: Batches, line: Line) -> HTMLResponse
 def show_batch(
     request: Request, batches: Batches, models: Models, frames: Frames, *, line: Line, batch: Batch
 ) -> HTMLResponse:
-    """A batch on paper: its counts, its rate with the interval, its worst frames, and the models that inspected."""
+    """Show a batch for print: its counts, its rate with the interval, its worst frames, and its models."""
     report = batches.report(line, batch)
     labels = _labels(models, frames, line)
     return show(request, "batch.html", "quality", report=report, labels=labels, now=datetime.now(UTC))
 
 
-def _question(fields: FormFields, clock: Clock) -> Question:
-    last = fields.time("to", clock) or datetime.now(UTC)
-    span = SPANS.get(fields.get("span") or "day", SPANS["day"])[1]
-    first = fields.time("from", clock) or last - span
+def _filter(fields: FormFields, clock: Clock) -> QualityFilter:
+    """Return the filter of a form.
+
+    Raises:
+        Problem: 422: a field has an invalid value, or the values are inconsistent.
+    """
     every, shift, limits = fields.get("every"), fields.get("shift"), fields.get("limits")
     try:
-        chosen = Every(every) if every else None
-        number = int(shift) if shift else None
-        source = LimitsFrom(limits) if limits else LimitsFrom.WINDOW
+        return QualityFilter.of(
+            fields.time("from", clock),
+            fields.time("to", clock),
+            SPANS.get(fields.get("span") or "day", SPANS["day"])[1],
+            camera=fields.get("camera"),
+            batch=fields.get("batch"),
+            model=fields.get("model"),
+            every=Every(every) if every else None,
+            line=fields.get("line"),
+            shift=int(shift) if shift else None,
+            label=fields.get("label"),
+            limits=LimitsFrom(limits) if limits else LimitsFrom.WINDOW,
+        )
     except ValueError as error:
-        raise Problem(422, f"the form has a value that is none of its own: {error}") from error
-    check(chosen, number, first, last)
-    part = part_of(fields.get("camera"), fields.get("batch"), fields.get("model"))
-    return Question(first, last, chosen, fields.get("line"), part, number, fields.get("label"), source)
-
-
-def _against(fields: FormFields, question: Question, clock: Clock) -> Question:
-    return other_window(question, fields.time("against_from", clock), fields.time("against_to", clock))
-
-
-def _api_address(fields: FormFields, question: Question, path: str) -> str:
-    window = {"from": question.first.isoformat(), "to": question.last.isoformat(), "span": None}
-    return fields.address(path, **window, against_from=None, against_to=None)
+        raise Problem(422, f"a field has an invalid value: {error}") from error
 
 
 def _labels(models: ModelsService, frames: Any, line: str | None) -> dict[str, LabelView]:
-    """The labels by the model that inspected last: for their roles and colours."""
+    """Return the labels of the model of the last frame, for their roles and colours."""
     newest = frames.newest(FrameFilter(line=line), 1)
     return {label.name: label for frame in newest for label in models.labels(frame.recipe, frame.model_version)}

@@ -14,26 +14,26 @@ from services.dashboard.statistics.windows import Every
 
 
 class Point(BaseModel):
-    """The frames captured in one stretch of time."""
+    """The frames captured in one point of a chart."""
 
     start: datetime
     end: datetime
-    shift: int | None = Field(description="which of the day, from 1, when every point is a shift")
-    frames: int = Field(description="that could be inspected")
+    shift: int | None = Field(description="number of the shift in the day, from 1, if every point is a shift")
+    frames: int = Field(description="frames that are ok or NG, or that were scored on the label")
     hits: int = Field(description="NG frames, or frames made NG by the label")
     rate: Rate | None
     low: float | None = Field(description="lower control limit; null without frames")
     high: float | None = Field(description="upper control limit")
-    above: bool = Field(description="the rate is above the centre")
-    rules: list[Rule] = Field(description="of Western Electric that this point breaks; empty when nothing stands out")
-    enough: bool = Field(description="frames enough for the rules about several points")
-    models: dict[str, int] = Field(description="frames by the model version that inspected them")
+    above: bool = Field(description="whether the rate is above the centre")
+    rules: list[Rule] = Field(description="Western Electric rules that this point breaks; empty if it breaks none")
+    enough: bool = Field(description="whether there are enough frames for the rules about several points")
+    models: dict[str, int] = Field(description="inspected frames by model version")
 
 
 class ModelChange(BaseModel):
-    """Another model inspected from here on."""
+    """A point at which another model began to inspect."""
 
-    at: datetime = Field(description="beginning of the first point in which it inspected")
+    at: datetime = Field(description="beginning of the first point with verdicts of the model")
     version: str
 
 
@@ -43,26 +43,26 @@ class Chart(BaseModel):
     start: datetime
     end: datetime
     every: Every
-    label: str | None = Field(description="null: NG for whatever reason")
+    label: str | None = Field(description="null: all NG frames")
     frames: int
     hits: int
     rate: Rate | None
-    centre: float | None = Field(description="the share that the limits are around; null without frames")
-    spread: float | None = Field(description="how much more points differ than by binomial chance; 1: not at all")
-    provisional: bool = Field(description="limits of fewer than 20 points")
+    centre: float | None = Field(description="the share between the limits; null without frames")
+    spread: float | None = Field(description="how many times as much as binomial chance the points vary")
+    provisional: bool = Field(description="whether the limits come from fewer than 20 points")
     frames_for_rules: int | None = Field(description="frames that a point needs for the rules about several points")
     points: list[Point]
     changes: list[ModelChange]
 
 
 class LabelCount(BaseModel):
-    """How often a label made frames NG."""
+    """How many frames a label made NG."""
 
     label: str
     faults: int
     scored: int
     rate: Rate | None
-    cumulative: float = Field(description="share of this label and those before it in all faults")
+    cumulative: float = Field(description="share of all faults that this label and those before it have")
 
 
 class QualityView(BaseModel):
@@ -70,8 +70,8 @@ class QualityView(BaseModel):
 
     chart: Chart
     labels: list[LabelCount] = Field(description="Pareto: the most frequent first")
-    inspected: int = Field(description="frames that got a verdict")
-    error: int = Field(description="of those: could not be inspected, and are in no rate")
+    inspected: int = Field(description="frames with a verdict")
+    error: int = Field(description="inspected frames with the verdict `error`, which are in no rate")
 
 
 class WindowCount(BaseModel):
@@ -87,13 +87,13 @@ class WindowCount(BaseModel):
 class LabelDifference(BaseModel):
     """One label in both windows."""
 
-    label: str | None = Field(description="null: NG for whatever reason")
+    label: str | None = Field(description="null: all NG frames")
     window: WindowCount
     against: WindowCount
-    difference: Difference | None = Field(description="window minus against; null when one of them has no frames")
+    difference: Difference | None = Field(description="window minus against; null if one of them has no frames")
 
 
-class Comparison(BaseModel):
+class WindowComparison(BaseModel):
     """Two windows side by side: NG first, then each label."""
 
     rows: list[LabelDifference]
@@ -120,9 +120,9 @@ class BatchList(BaseModel):
 
 
 class BatchReport(BaseModel):
-    """Everything that is told about one batch."""
+    """The report of a batch."""
 
     batch: BatchView
     labels: list[LabelCount]
-    models: dict[str, int] = Field(description="frames by the model version that inspected them")
-    worst: list[FrameView] = Field(description="NG frames with the highest scores of their faults")
+    models: dict[str, int] = Field(description="inspected frames by model version")
+    worst: list[FrameView] = Field(description="the NG frames whose faults are farthest beyond their thresholds")

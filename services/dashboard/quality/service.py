@@ -1,74 +1,95 @@
-"""Answers about quality, from counts that are there already: no frame is looked at."""
+"""Defect rates over time, their control limits, and the comparison of two windows, all from counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.quality.question import LimitsFrom, Question
+from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.schemas import (
     Chart,
-    Comparison,
     LabelCount,
     LabelDifference,
     ModelChange,
     Point,
     QualityView,
+    WindowComparison,
     WindowCount,
 )
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.statistics import windows
 from services.dashboard.statistics.comparison import difference
 from services.dashboard.statistics.control_chart import Control, Sample, control_of, frames_for_rules, marks
 from services.dashboard.statistics.rates import rate
-from services.dashboard.statistics.windows import Every, Span, fitting, spans
+from services.dashboard.statistics.windows import Every, Span
 from services.dashboard.store.counting import Counting, Counts
 from services.dashboard.web.problems import Problem
 
 MOST_POINTS: Final = 800
-"""More can be neither read nor answered at once."""
+"""More points can neither be read nor computed at once."""
 SLACK: Final = timedelta(hours=1)
-"""A window of as long as counts are kept may begin within a bucket that has just gone."""
+"""A window as long as counts are stored may begin within a bucket that has just expired."""
 
 
 class QualityService:
-    """Defect rates over time, their limits, and what differs."""
+    """Answers about quality."""
 
-    def __init__(self, register: LineRepository, counting: Counting, settings: DashboardSettings) -> None:
-        self._register = register
+    def __init__(self, lines: LineRepository, counting: Counting, settings: DashboardSettings) -> None:
+        self._lines = lines
         self._counting = counting
         self._shifts = settings.working_day
         self._minutes = timedelta(hours=settings.minute_hours)
         self._slice_hours = timedelta(days=settings.slice_hour_days)
         self._hours = timedelta(days=settings.hour_days)
 
-    def view(self, question: Question) -> QualityView:
-        """A window with its control chart and the Pareto of its labels.
+    def view(self, wanted: QualityFilter) -> QualityView:
+        """Return the control chart of a window and the Pareto of its labels.
 
         Raises:
-            Problem: 404; 422 when counts of that kind are not kept for so long, or the points are too many.
+            Problem: 404; 422 when such counts are not stored for so long, or there are too many points.
         """
-        every = self._every(question)
-        stretches, counts = self._count(question, every)
+        every = self._every(wanted)
+        spans, counts = self._count(wanted, every)
         total = _sum(counts)
-        chart = self._chart(replace(question, every=every), stretches, counts, total)
+        samples = [sample_of(found, wanted.label) for found in counts]
+        limit_samples = samples
+        if wanted.limits is LimitsFrom.BEFORE:
+            start = spans[0].start
+            _, counts_before = self._count(wanted.over(start - (wanted.last - wanted.first), start), every)
+            before = [sample_of(found, wanted.label) for found in counts_before]
+            limit_samples = before if any(sample.frames for sample in before) else samples
+        control, whole = control_of(limit_samples), sample_of(total, wanted.label)
+        chart = Chart(
+            start=spans[0].start,
+            end=spans[-1].end,
+            every=every,
+            label=wanted.label,
+            frames=whole.frames,
+            hits=whole.hits,
+            rate=rate(whole.hits, whole.frames),
+            centre=control.centre if control else None,
+            spread=control.spread if control else None,
+            provisional=control is None or control.provisional,
+            frames_for_rules=frames_for_rules(control) if control else None,
+            points=self._points(spans, counts, samples, control),
+            changes=model_changes(spans, counts),
+        )
         return QualityView(chart=chart, labels=pareto(total), inspected=total.inspected, error=total.error)
 
-    def compare(self, question: Question, against: Question) -> Comparison:
-        """Two windows side by side; raises as `view`."""
-        every = max(self._every(question), self._every(against), key=list(Every).index)
-        ours, our_counts = self._count(question, every)
-        if against.last == question.first:
+    def compare(self, wanted: QualityFilter, against: QualityFilter) -> WindowComparison:
+        """Return two windows side by side; raises as `view`."""
+        every = max(self._every(wanted), self._every(against), key=list(Every).index)
+        ours, our_counts = self._count(wanted, every)
+        if against.last == wanted.first:
             # just before: points are whole, and none belongs to both
             against = against.over(ours[0].start - (against.last - against.first), ours[0].start)
         theirs, their_counts = self._count(against, every)
         total, other = _sum(our_counts), _sum(their_counts)
-        labels = [None, *(found.label for found in pareto(_sum([total, other])))]
         rows = []
-        for label in labels:
+        for label in [None, *(found.label for found in pareto(_sum([total, other])))]:
             one, two = sample_of(total, label), sample_of(other, label)
             rows.append(
                 LabelDifference(
@@ -78,98 +99,64 @@ class QualityService:
                     difference=difference(one.hits, one.frames, two.hits, two.frames),
                 )
             )
-        return Comparison(rows=rows)
+        return WindowComparison(rows=rows)
 
-    def _every(self, question: Question) -> Every:
-        """The length of a point that is asked for, or the shortest that suits the window and is still kept."""
-        if question.shift is not None:
+    def _every(self, wanted: QualityFilter) -> Every:
+        """Return the length of a point: the wanted one, or the shortest that suits the window and is still stored."""
+        if wanted.shift is not None:
             return Every.SHIFT
-        if question.every:
-            return question.every
-        longer = list(Every)[list(Every).index(fitting(question.first, question.last)) :]
-        return next(every for every in longer if self._is_kept(every, question))
+        if wanted.every:
+            return wanted.every
+        longer = list(Every)[list(Every).index(windows.fitting(wanted.first, wanted.last)) :]
+        return next(every for every in longer if self._is_stored(every, wanted))
 
-    def _is_kept(self, every: Every, question: Question) -> bool:
-        kept = self._kept(every, question)
-        return kept is None or datetime.now(UTC) - question.first <= kept + SLACK
+    def _is_stored(self, every: Every, wanted: QualityFilter) -> bool:
+        stored_for = self._stored_for(every, wanted)
+        return stored_for is None or datetime.now(UTC) - wanted.first <= stored_for + SLACK
 
-    def _kept(self, every: Every, question: Question) -> timedelta | None:
-        hours = self._slice_hours if question.part else self._hours
+    def _stored_for(self, every: Every, wanted: QualityFilter) -> timedelta | None:
+        hours = self._slice_hours if wanted.slice_name else self._hours
         return {Every.MINUTE: self._minutes, Every.HOUR: hours, Every.SHIFT: self._hours}.get(every)
 
-    def _count(self, question: Question, every: Every) -> tuple[list[Span], list[Counts]]:
-        if question.line:
-            self._register.check(question.line)
-        if not self._is_kept(every, question):
-            days = (self._kept(every, question) or SLACK) / timedelta(days=1)
-            raise Problem(422, f"every: counts by {every.value} are kept for {days:.0f} days: take longer points")
-        lines = [question.line] if question.line else self._register.all()
-        stretches = self._spans(question, every)
+    def _count(self, wanted: QualityFilter, every: Every) -> tuple[list[Span], list[Counts]]:
+        """Return the points of a window and the counts of each."""
+        if wanted.line:
+            self._lines.check(wanted.line)
+        if not self._is_stored(every, wanted):
+            days = (self._stored_for(every, wanted) or SLACK) / timedelta(days=1)
+            raise Problem(422, f"every: counts by {every.value} are stored for {days:.0f} days: take longer points")
+        lines = [wanted.line] if wanted.line else self._lines.all()
+        spans = self._spans(wanted, every)
         keys = [
-            [self._counting.key(line, span.step, start, question.part) for line in lines for start in span.buckets]
-            for span in stretches
+            [self._counting.key(line, span.step, start, wanted.slice_name) for line in lines for start in span.buckets]
+            for span in spans
         ]
-        return stretches, self._counting.sums(keys)
+        return spans, self._counting.sums(keys)
 
-    def _spans(self, question: Question, every: Every) -> list[Span]:
-        if question.shift is not None:
-            return self._spans_of_shift(question, question.shift)
+    def _spans(self, wanted: QualityFilter, every: Every) -> list[Span]:
+        shifts_of_a_day = len(self._shifts.begin) if every is Every.SHIFT and wanted.shift is None else 1
         shortest = {Every.MINUTE: timedelta(minutes=1), Every.HOUR: timedelta(hours=1)}.get(
-            every, timedelta(days=1) / (len(self._shifts.begin) if every is Every.SHIFT else 1)
+            every, timedelta(days=1) / shifts_of_a_day
         )
-        if (question.last - question.first) / shortest > MOST_POINTS:
+        if (wanted.last - wanted.first) / shortest > MOST_POINTS:
             raise Problem(422, f"every: more than {MOST_POINTS} points: take longer ones, or a shorter time")
-        return spans(every, question.first, question.last, self._shifts)
-
-    def _spans_of_shift(self, question: Question, shift: int) -> list[Span]:
-        if (question.last - question.first).days > MOST_POINTS:
-            raise Problem(422, f"from: more than {MOST_POINTS} points: take a shorter time")
-        found = spans(Every.SHIFT, question.first, question.last, self._shifts)
-        found = [span for span in found if self._shifts.number(span.start) == shift]
-        if not found:
-            raise Problem(422, "shift: none of that number begins in this time")
-        return found
-
-    def _chart(self, question: Question, stretches: list[Span], counts: list[Counts], total: Counts) -> Chart:
-        samples = [sample_of(found, question.label) for found in counts]
-        whole = sample_of(total, question.label)
-        control = control_of(self._before(question, stretches) or samples)
-        return Chart(
-            start=stretches[0].start,
-            end=stretches[-1].end,
-            every=question.every or self._every(question),
-            label=question.label,
-            frames=whole.frames,
-            hits=whole.hits,
-            rate=rate(whole.hits, whole.frames),
-            centre=control.centre if control else None,
-            spread=control.spread if control else None,
-            provisional=control is None or control.provisional,
-            frames_for_rules=frames_for_rules(control) if control else None,
-            points=self._points(stretches, counts, samples, control),
-            changes=_changes(stretches, counts),
-        )
-
-    def _before(self, question: Question, stretches: list[Span]) -> list[Sample]:
-        """The samples that the limits are made of, when those are not the ones that are shown."""
-        if question.limits is LimitsFrom.WINDOW:
-            return []
-        start = stretches[0].start
-        before = question.over(start - (question.last - question.first), start)
-        _, counts = self._count(before, question.every or self._every(before))
-        samples = [sample_of(found, question.label) for found in counts]
-        return samples if any(sample.frames for sample in samples) else []
+        spans = windows.spans(every, wanted.first, wanted.last, self._shifts)
+        if wanted.shift is not None:
+            spans = [span for span in spans if self._shifts.number(span.start) == wanted.shift]
+        if not spans:
+            raise Problem(422, "shift: no shift of that number begins in this time")
+        return spans
 
     def _points(
         self,
-        stretches: Sequence[Span],
+        spans: Sequence[Span],
         counts: Sequence[Counts],
         samples: Sequence[Sample],
         control: Control | None,
     ) -> list[Point]:
         broken = marks(samples, control) if control else [()] * len(samples)
         points = []
-        for span, found, sample, rules in zip(stretches, counts, samples, broken, strict=True):
+        for span, found, sample, rules in zip(spans, counts, samples, broken, strict=True):
             low, high = control.limits(sample.frames) if control and sample.frames else (None, None)
             points.append(
                 Point(
@@ -191,14 +178,14 @@ class QualityService:
 
 
 def sample_of(counts: Counts, label: str | None) -> Sample:
-    """What is counted: NG frames of those inspected, or frames made NG by a label of those scored on it."""
+    """Return the NG frames of all conclusive ones, or the frames a label made NG of those scored on it."""
     if label is None:
         return Sample(counts.ng, counts.conclusive)
     return Sample(counts.fault.get(label, 0), counts.scored.get(label, 0))
 
 
 def pareto(counts: Counts) -> list[LabelCount]:
-    """The labels by how often they made frames NG."""
+    """Return the labels by how many frames they made NG, the most frequent first."""
     found = []
     for label in sorted(counts.scored, key=lambda name: (-counts.fault.get(name, 0), name)):
         sample = sample_of(counts, label)
@@ -208,10 +195,23 @@ def pareto(counts: Counts) -> list[LabelCount]:
 
 
 def accumulated(labels: Sequence[LabelCount]) -> list[LabelCount]:
-    """The same labels, each with the share of it and those before it in the faults of all of these."""
+    """Return the labels with their cumulative shares of all faults of these labels."""
     faults = sum(label.faults for label in labels) or 1
-    so_far = accumulate(label.faults for label in labels)
-    return [label.model_copy(update={"cumulative": upto / faults}) for label, upto in zip(labels, so_far, strict=True)]
+    sums = accumulate(label.faults for label in labels)
+    return [label.model_copy(update={"cumulative": upto / faults}) for label, upto in zip(labels, sums, strict=True)]
+
+
+def model_changes(spans: Sequence[Span], counts: Sequence[Counts]) -> list[ModelChange]:
+    """Return the points at which a model began to inspect that had not inspected before."""
+    known: set[str] = set()
+    changes = []
+    for span, found in zip(spans, counts, strict=True):
+        new = sorted(set(found.model) - known)
+        if known:
+            changes += [ModelChange(at=span.start, version=version) for version in new]
+        if found.model:
+            known = set(found.model)
+    return changes
 
 
 def _sum(counts: Sequence[Counts]) -> Counts:
@@ -221,24 +221,11 @@ def _sum(counts: Sequence[Counts]) -> Counts:
     return total
 
 
-def _window(stretches: Sequence[Span], sample: Sample) -> WindowCount:
+def _window(spans: Sequence[Span], sample: Sample) -> WindowCount:
     return WindowCount(
-        start=stretches[0].start,
-        end=stretches[-1].end,
+        start=spans[0].start,
+        end=spans[-1].end,
         frames=sample.frames,
         hits=sample.hits,
         rate=rate(sample.hits, sample.frames),
     )
-
-
-def _changes(stretches: Sequence[Span], counts: Sequence[Counts]) -> list[ModelChange]:
-    """Where a model inspected that had not inspected in the points before."""
-    known: set[str] = set()
-    changes = []
-    for span, found in zip(stretches, counts, strict=True):
-        new = sorted(set(found.model) - known)
-        if known:
-            changes += [ModelChange(at=span.start, version=version) for version in new]
-        if found.model:
-            known = set(found.model)
-    return changes

@@ -1,4 +1,4 @@
-"""What is seen, as a table for other programs (CSV, RFC 4180)."""
+"""The points of a control chart as CSV (RFC 4180)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (
 
 
 def csv_of(view: QualityView) -> str:
-    """One line per point."""
+    """Return the points of the chart as CSV, one line per point."""
     text = StringIO()
     table = csv.writer(text)
     table.writerow(COLUMNS)

@@ -1,10 +1,10 @@
 // An image that is not in storage any more says so, instead of a broken image.
 
-for (const image of document.querySelectorAll("img[data-kept]")) {
+for (const image of document.querySelectorAll("img[data-stored]")) {
   const replace = () => {
     const blank = document.createElement("span");
     blank.className = "blank";
-    blank.textContent = "image not kept";
+    blank.textContent = "image not stored";
     image.replaceWith(blank);
   };
   image.addEventListener("error", replace);

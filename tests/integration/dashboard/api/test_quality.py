@@ -130,7 +130,7 @@ def test_a_batch_is_reported_with_its_worst_frames(client: httpx.Client, broker:
     assert report["batch"]["rate"]["low"] < 0.2 < report["batch"]["rate"]["high"]
     assert datetime.fromisoformat(report["batch"]["first_captured_at"]) == verdicts[0].frame.captured_at
     assert [frame["frame_id"] for frame in report["worst"]] == [verdicts[5].frame.frame_id, verdicts[3].frame.frame_id]
-    problem(client.get("/api/lines/line-1/batches/batch-8"), 404, "no frame of that batch")
+    problem(client.get("/api/lines/line-1/batches/batch-8"), 404, "there is no such batch")
 
 
 SENSELESS = [

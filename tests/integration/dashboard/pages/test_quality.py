@@ -45,7 +45,7 @@ def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Brok
     signals = page.locator("table.signals tbody tr")
     expect(signals.first).to_contain_text("▲ high")
     expect(signals.first).to_contain_text("beyond the control limit")
-    expect(page.locator("main")).to_contain_text("model-2 began to judge")
+    expect(page.locator("main")).to_contain_text("model-2 began to inspect")
     expect(page.locator("figure.drawing").nth(1)).to_contain_text("break · 100.0%")
     with page.expect_download() as started:
         page.get_by_role("link", name="CSV").click()
@@ -72,4 +72,4 @@ def test_a_question_without_an_answer_is_told_in_words(page: Page) -> None:
     page.goto("/quality?from=2026-02-01T00:00&to=2026-01-01T00:00")
     expect(page.get_by_role("alert")).to_contain_text("before `to`")
     page.goto("/quality?shift=x")
-    expect(page.get_by_role("alert")).to_contain_text("none of its own")
+    expect(page.get_by_role("alert")).to_contain_text("invalid value")

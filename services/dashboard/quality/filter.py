@@ -1,0 +1,102 @@
+"""Which frames a question about quality is about: of which window, line and slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, Self
+
+from services.dashboard.statistics.windows import Every
+from services.dashboard.web.problems import Problem
+from services.dashboard.web.times import EARLIEST, LATEST
+
+LONGEST: Final = timedelta(days=20 * 365)
+
+
+class LimitsFrom(StrEnum):
+    """Which frames the control limits are computed from."""
+
+    WINDOW = "window"
+    """The frames that are shown."""
+    BEFORE = "before"
+    """The frames of a window of the same length just before."""
+
+
+@dataclass(frozen=True)
+class QualityFilter:
+    """The frames of a window, and how they are shown."""
+
+    first: datetime
+    last: datetime
+    every: Every | None = None
+    """The length of a point; None: chosen by the length of the window."""
+    line: str | None = None
+    slice_name: str = ""
+    """``camera=…``, ``batch=…`` or ``model=…``; empty: the whole line."""
+    shift: int | None = None
+    """The number of a shift of the day, from 1; None: all."""
+    label: str | None = None
+    """The label whose faults count; None: all NG frames."""
+    limits: LimitsFrom = LimitsFrom.WINDOW
+
+    @classmethod
+    def of(
+        cls,
+        first: datetime | None,
+        last: datetime | None,
+        length: timedelta,
+        *,
+        camera: str | None,
+        batch: str | None,
+        model: str | None,
+        every: Every | None,
+        line: str | None,
+        shift: int | None,
+        label: str | None,
+        limits: LimitsFrom,
+    ) -> Self:
+        """Return the filter with these values: until now if ``last`` is None, and ``length`` long if ``first`` is None.
+
+        Raises:
+            Problem: 422: the values are inconsistent.
+        """
+        slices = {"camera": camera, "batch": batch, "model": model}
+        given = [f"{kind}={name}" for kind, name in slices.items() if name]
+        if len(given) > 1:
+            raise Problem(422, "camera, batch, model: give one of them; frames are not counted by two at once")
+        last = last or datetime.now(UTC)
+        first = first or last - length
+        found = cls(first, last, every, line, given[0] if given else "", shift, label, limits)
+        found.check()
+        return found
+
+    def over(self, first: datetime, last: datetime) -> Self:
+        """Return the same filter with another window."""
+        return replace(self, first=first, last=last)
+
+    def compared_with(self, first: datetime | None, last: datetime | None) -> Self:
+        """Return the filter to compare with: of the given window, or of one as long that ends where this one begins.
+
+        Raises:
+            Problem: 422: the window is invalid.
+        """
+        length = self.last - self.first
+        last = last or (first + length if first else self.first)
+        other = self.over(first or last - length, last)
+        other.check()
+        return other
+
+    def check(self) -> None:
+        """Check that the window and the points are consistent.
+
+        Raises:
+            Problem: 422: they are not.
+        """
+        if self.first >= self.last:
+            raise Problem(422, "from: give a time before `to`")
+        if self.first < EARLIEST or self.last > LATEST or self.last - self.first > LONGEST:
+            years = f"{LONGEST.days // 365} years, from {EARLIEST.year} to {LATEST.year}"
+            raise Problem(422, f"from, to: at most {years}")
+        if self.shift is not None and self.every not in (None, Every.SHIFT):
+            raise Problem(422, "every: points are shifts when one shift of the day is chosen")
