@@ -1,4 +1,4 @@
-// A page that follows trainings and models.
+// Keep a page of trainings or models up to date.
 
 import { follow } from "./fresh.js";
 

@@ -1,4 +1,4 @@
-// The page of one frame: heatmaps on and off, by mouse or by number, or made on demand, or a wrong verdict told.
+// The page of one frame: show and hide heatmaps, request heatmaps, and mark the verdict as wrong.
 
 import { toggleMark } from "./marks.js";
 
@@ -24,18 +24,18 @@ document.addEventListener("keydown", (event) => {
   apply();
 });
 
-const PATIENCE = 60;
+const WAIT_SECONDS = 60;
 
 async function explain(label) {
-  const say = (text) => (document.getElementById("asked").textContent = text);
+  const say = (text) => (document.getElementById("requested").textContent = text);
   const frame = document.querySelector("[data-frame]").dataset.frame;
   const query = label ? `?label=${encodeURIComponent(label)}` : "";
-  say("The explainer is at it …");
-  for (let second = 0; second < PATIENCE; second += 1) {
+  say("The explainer makes the heatmaps …");
+  for (let second = 0; second < WAIT_SECONDS; second += 1) {
     const answer = await fetch(`/api/frames/${frame}/explanation${query}`, { method: "POST" });
-    const told = await answer.json();
-    if (answer.status === 200 && !told.reason) return location.reload();
-    if (answer.status !== 202) return say(told.reason || told.detail);
+    const result = await answer.json();
+    if (answer.status === 200 && !result.reason) return location.reload();
+    if (answer.status !== 202) return say(result.reason || result.detail);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
   return say("The explainer has not answered. Is it running?");
@@ -43,7 +43,7 @@ async function explain(label) {
 
 for (const button of document.querySelectorAll("[data-explain]")) {
   button.addEventListener("click", () => explain(button.dataset.explain).catch((error) => {
-    document.getElementById("asked").textContent = String(error);
+    document.getElementById("requested").textContent = String(error);
   }));
 }
 
@@ -55,8 +55,8 @@ async function turnMark() {
   const marked = await toggleMark(document.querySelector("[data-frame]").dataset.frame, marking.dataset.marked === "yes");
   marking.dataset.marked = marked ? "yes" : "no";
   marking.querySelector("button").setAttribute("aria-pressed", String(marked));
-  marking.querySelector("button span").textContent = marked ? "⚑ Verdict marked as wrong: take it back" : "Wrong verdict";
-  marking.querySelector("[role=status]").textContent = marked ? "kept for labelling" : "no longer marked";
+  marking.querySelector("button span").textContent = marked ? "⚑ Verdict marked as wrong: remove the mark" : "Wrong verdict";
+  marking.querySelector("[role=status]").textContent = marked ? "marked for labelling" : "no longer marked";
 }
 
 const tryToMark = () => turnMark().catch((error) => { marking.querySelector("[role=status]").textContent = `▲ ${error.message}`; });

@@ -1,4 +1,4 @@
-// The page of frames: arrows lead from one to the next, w says that its verdict is wrong.
+// The page of frames: arrow keys select a frame, w marks its verdict as wrong.
 
 import { toggleMark } from "./marks.js";
 
@@ -9,7 +9,7 @@ async function turnMark(tile) {
   try {
     const marked = await toggleMark(tile.dataset.frame, "marked" in tile.dataset);
     tile.toggleAttribute("data-marked", marked);
-    status.textContent = marked ? "⚑ Marked as wrong, kept for labelling" : "No longer marked";
+    status.textContent = marked ? "⚑ Marked as wrong, for labelling" : "No longer marked";
   } catch (error) {
     status.textContent = `▲ ${error.message}`;
   }

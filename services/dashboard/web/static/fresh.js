@@ -1,21 +1,21 @@
-// Pages that change while they are looked at: on news the page is fetched again, and its parts that say so are replaced.
+// Pages that stay up to date: on each event the page is fetched again, and its elements with data-fresh are replaced.
 
-const SILENCE_MS = 7000; // after which nothing on the page may look alive
-const WAIT_MS = 1000; // between two looks, where something is waited for
-const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: what you see is old" };
+const SILENCE_MS = 7000; // without an event: the page shows that it is not up to date
+const WAIT_MS = 1000; // between two fetches of a page that waits for a result
+const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: this page is not up to date" };
 
 let busy = false;
 let next = null;
 let heardAt = 0;
 
-const isTyped = (element) => element?.matches("input, select, textarea");
+const isInput = (element) => element?.matches("input, select, textarea");
 
 function replace(page) {
-  for (const part of document.querySelectorAll("[data-fresh]")) {
-    const fresh = page.getElementById(part.id);
-    if (!fresh || fresh.isEqualNode(part)) continue;
-    if (part.contains(document.activeElement) && isTyped(document.activeElement)) continue;
-    part.replaceWith(document.adoptNode(fresh));
+  for (const stale of document.querySelectorAll("[data-fresh]")) {
+    const fresh = page.getElementById(stale.id);
+    if (!fresh || fresh.isEqualNode(stale)) continue;
+    if (stale.contains(document.activeElement) && isInput(document.activeElement)) continue;
+    stale.replaceWith(document.adoptNode(fresh));
   }
 }
 
@@ -29,7 +29,7 @@ export async function refresh(address = location.href) {
     const answer = await fetch(address, { headers: { Accept: "text/html" } });
     if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
-    // the next news brings the next try
+    // the next event fetches the page again
   }
   busy = false;
   if (next !== null) {
@@ -47,18 +47,18 @@ function showLink(state) {
   document.body.classList.toggle("stale", state === "lost");
 }
 
-function hear() {
+function markAlive() {
   heardAt = Date.now();
   showLink("live");
 }
 
 function listen() {
   const stream = new EventSource("/api/events");
-  stream.addEventListener("beat", hear);
-  stream.onopen = () => refresh(); // what happened before the stream stood
+  stream.addEventListener("beat", markAlive);
+  stream.onopen = () => refresh(); // for changes before the stream was open
   for (const event of ["training", "model"]) {
     stream.addEventListener(event, () => {
-      hear();
+      markAlive();
       refresh();
     });
   }

@@ -1,4 +1,4 @@
-// An image that is not in storage any more says so, instead of a broken image.
+// Replace an image that is not in storage any more with a text.
 
 for (const image of document.querySelectorAll("img[data-stored]")) {
   const replace = () => {

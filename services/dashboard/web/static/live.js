@@ -1,4 +1,4 @@
-// The live page: what the stream of events says, shown as it comes. No state of its own beyond what is on the screen.
+// The live page: shows the events of the stream as they arrive.
 
 const WORDS = {
   ok: "OK",
@@ -8,13 +8,13 @@ const WORDS = {
   stopped: "Stopped",
   waiting: "No connection",
 };
-const SHOTS = 9; // the newest large, the others in a strip
-const HERO_HOLDS_MS = 1500; // nobody can look at an image for less
-const SKEW_SECONDS = 5; // of a camera's clock: less is not worth a word
-const SILENCE_MS = 7000; // after which nothing on the screen may look alive
+const SHOTS = 9; // the newest is large, the others are in a strip
+const HERO_HOLDS_MS = 1500; // shorter is too short to look at an image
+const SKEW_SECONDS = 5; // of a camera's clock: less is not shown
+const SILENCE_MS = 7000; // without an event: the page shows that it is not up to date
 const RATES_EVERY_MS = 5000;
 
-// As every page writes them, whatever the browser prefers: thousands apart by a thin space, and 24 hours.
+// The same formats on every page, whatever the browser prefers: thin spaces between thousands, and 24 hours.
 const grouped = new Intl.NumberFormat("en");
 const number = { format: (value) => grouped.format(value).replaceAll(",", "\u202f") };
 const decimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -28,9 +28,9 @@ const formats = {
   duration: (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${decimal.format(ms / 1000)} s`),
 };
 
-const sections = new Map(); // by line: its section, its last state, its shots
-const models = new Map(); // by recipe/version: a promise of its labels by name
-let heardAt = 0;
+const sections = new Map(); // by name: the section of a line, its last event, and its NG frames
+const models = new Map(); // by recipe/version: a promise of the labels by name
+let lastEventAt = 0;
 let serverAhead = 0; // ms
 
 const element = (id) => document.getElementById(id);
@@ -40,7 +40,7 @@ function plantTime(form) {
   try {
     return new Intl.DateTimeFormat("en-GB", { ...form, timeZone: document.getElementById("clock").dataset.zone });
   } catch {
-    return new Intl.DateTimeFormat("en-GB", form); // a browser older than the name of the zone
+    return new Intl.DateTimeFormat("en-GB", form); // the browser does not know the time zone
   }
 }
 
@@ -56,7 +56,7 @@ function ago(moment) {
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
-function tell(time, moment, format = clockTime) {
+function showTime(time, moment, format = clockTime) {
   time.dateTime = moment;
   time.title = fullTime.format(new Date(moment));
   write(time, format.format(new Date(moment)));
@@ -77,7 +77,7 @@ function labelsOf(recipe, version) {
   return models.get(key);
 }
 
-// that a frame is not good says nothing where it says what is wrong
+// a defect says more than the missing label "good"
 function faultsOf(frame, labels) {
   const named = frame.faults.filter((label) => labels.get(label)?.role !== "quality");
   return named.length > 0 ? named : frame.faults;
@@ -121,7 +121,7 @@ function showLine(line) {
   known.line = line;
   if (changed) {
     known.since = known.since === null && line.last_frame ? line.last_frame.inspected_at : new Date(now()).toISOString();
-    tell(known.section.querySelector("[data-since]"), known.since);
+    showTime(known.section.querySelector("[data-since]"), known.since);
   }
   showState(known, line.state);
   for (const node of known.section.querySelectorAll("[data-field]")) {
@@ -137,12 +137,12 @@ function showLine(line) {
   showOverview();
 }
 
-// in one look, and large: how many there are, or how many of them are lost
+// how many there are, or how many of them are lost
 function showVital(known, name, parties, noun) {
   const lost = parties.filter((party) => party.lost || ["reconnecting", "failed"].includes(party.state)).length;
   const count = lost || parties.length;
   const place = known.section.querySelector(`[data-vital=${name}]`);
-  place.dataset.well = lost === 0 && parties.length > 0 ? "yes" : "no";
+  place.dataset.healthy = lost === 0 && parties.length > 0 ? "yes" : "no";
   const words = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
   write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${words} lost` : `● ${words}`);
 }
@@ -270,7 +270,7 @@ async function showHero(known, frame) {
   hero.href = `/frames/${frame.frame_id}`;
   show(hero.querySelector("[data-image]"), frame);
   hero.querySelector("[data-chips]").replaceChildren(...faultsOf(frame, labels).map((label) => chip(label, labels)));
-  tell(hero.querySelector("[data-time]"), frame.captured_at);
+  showTime(hero.querySelector("[data-time]"), frame.captured_at);
   hero.querySelector("[data-ago]").dataset.of = frame.captured_at;
   write(hero.querySelector("[data-ago]"), ago(frame.captured_at));
   hero.querySelector("[data-explained]").hidden = frame.explained;
@@ -285,7 +285,7 @@ async function showStrip(known, frames) {
     link.href = `/frames/${frame.frame_id}`;
     show(item.querySelector("img"), frame);
     item.querySelector(".chips").replaceChildren(...faultsOf(frame, labels).map((label) => chip(label, labels)));
-    tell(item.querySelector("time"), frame.captured_at);
+    showTime(item.querySelector("time"), frame.captured_at);
   }
 }
 
@@ -311,7 +311,7 @@ async function refreshRates(known) {
   if (rates.buckets.length > 0) await refreshChart(known);
 }
 
-// an attribute of which the product expects nothing is no fault, whatever it is
+// an attribute without an expected value is never a fault
 const canBeFault = (label) => label?.role !== "attribute" || label.expected !== null;
 
 function fillRates(body, rows) {
@@ -352,7 +352,7 @@ async function refreshChart(known) {
 
 // ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: what you see is old" };
+const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: this page is not up to date" };
 
 function showLink(state) {
   if (element("link").dataset.link === state) return;
@@ -380,18 +380,18 @@ function listen() {
   const stream = new EventSource("/api/events");
   const on = (event, act) =>
     stream.addEventListener(event, (message) => {
-      heardAt = Date.now();
+      lastEventAt = Date.now();
       act(JSON.parse(message.data));
       showLink("live");
     });
-  stream.addEventListener("away", (message) => showAway(JSON.parse(message.data))); // not heard of a line: no sign of life
+  stream.addEventListener("away", (message) => showAway(JSON.parse(message.data))); // no event of a line, so no sign of life
   on("beat", (beat) => { serverAhead = Date.parse(beat.at) - Date.now(); });
   on("line", showLine);
   on("frame", showFrame);
   on("workers", showWorkers);
   on("model", () => models.clear());
   stream.onerror = () => {
-    if (stream.readyState !== EventSource.CLOSED) return; // it connects again by itself
+    if (stream.readyState !== EventSource.CLOSED) return; // the browser connects again
     fetch("/api/session").then((answer) => {
       if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
       else setTimeout(listen, 3000);
@@ -401,7 +401,7 @@ function listen() {
 
 function everySecond() {
   write(element("clock"), clockTime.format(new Date(now())));
-  if (heardAt && Date.now() - heardAt > SILENCE_MS) showLink("lost");
+  if (lastEventAt && Date.now() - lastEventAt > SILENCE_MS) showLink("lost");
   for (const node of document.querySelectorAll("[data-ago][data-of]")) write(node, ago(node.dataset.of));
   for (const known of sections.values()) if (known.line) showCameras(known, known.line.cameras);
   if (element("workers").reported) showWorkers(element("workers").reported);

@@ -1,4 +1,4 @@
-// Marks a frame's verdict as wrong, or takes the mark back; says which it is now.
+// Mark a frame's verdict as wrong, or remove the mark; return whether it is marked now.
 
 export async function toggleMark(frame, marked) {
   const request = marked

@@ -1,4 +1,4 @@
-// Sliders and the numbers beside them; what they do is asked of the server as they move.
+// Sliders with number fields; the page shows the effect of the thresholds while they move.
 
 import { refresh } from "./fresh.js";
 
@@ -13,7 +13,7 @@ form.addEventListener("input", (event) => {
 });
 
 form.addEventListener("click", (event) => {
-  if (!event.target.matches("[data-back]")) return;
-  for (const field of form.querySelectorAll("[data-number], [data-slider]")) field.value = field.dataset.was;
+  if (!event.target.matches("[data-reset]")) return;
+  for (const field of form.querySelectorAll("[data-number], [data-slider]")) field.value = field.dataset.before;
   refresh(location.pathname);
 });

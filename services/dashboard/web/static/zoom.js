@@ -1,4 +1,4 @@
-// Makes an image larger and moves it: by wheel, by dragging, by two fingers, or by whoever calls.
+// Zoom and move an image: by wheel, by dragging, by two fingers, or by a call.
 
 const MOST = 12;
 

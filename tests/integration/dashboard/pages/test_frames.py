@@ -39,7 +39,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("w")
-    expect(page.locator("#marked")).to_contain_text("kept for labelling")
+    expect(page.locator("#marked")).to_contain_text("for labelling")
     expect(tiles.nth(1).locator(".flag")).to_be_visible()
     (key,) = store.keys("marks/")
     assert verdicts[1].frame.frame_id in key
@@ -67,7 +67,7 @@ def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
     expect(page.locator("[data-field='accounting.inspected']")).to_have_text("1")
     page.goto(f"/frames/{verdict.frame.frame_id}")
     page.get_by_role("button", name="Explain this frame").click()
-    expect(page.locator("#asked")).to_contain_text("The explainer is at it")
+    expect(page.locator("#requested")).to_contain_text("The explainer makes the heatmaps")
     soon(lambda: broker.depth(EXPLAINER_REQUESTS.name).total == 1)
     explained = explanation_of(verdict).model_copy(update={"heatmaps": {}, "reason": "its model is gone"})
     publish(broker, explained)
@@ -80,4 +80,4 @@ def test_a_search_that_makes_no_sense_is_told_in_words(page: Page) -> None:
     page.goto("/frames?line=a%20b")
     expect(page.get_by_role("alert")).to_contain_text("none of its kind")
     page.goto("/frames")
-    expect(page.locator("main")).to_contain_text("No frame fits")
+    expect(page.locator("main")).to_contain_text("No frame matches")

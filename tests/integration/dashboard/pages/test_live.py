@@ -40,7 +40,7 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
     expect(state).to_contain_text("NG")
     expect(state).to_contain_text("break")
     hero = page.locator("[data-hero]")
-    expect(hero).to_contain_text("heatmap to come")
+    expect(hero).to_contain_text("no heatmap yet")
     plants = verdict.frame.captured_at.astimezone(ZoneInfo("Pacific/Kiritimati"))
     expect(hero.locator("time")).to_have_text(f"{plants:%H:%M:%S}")
 
@@ -90,7 +90,7 @@ def test_a_page_without_its_dashboard_does_not_look_alive(
         state = page.locator("section.line .line-state")
         expect(state).to_contain_text("OK")
     expect(state).to_contain_text("No connection")
-    expect(page.locator("#link")).to_contain_text("what you see is old")
+    expect(page.locator("#link")).to_contain_text("not up to date")
     page.close()
 
 

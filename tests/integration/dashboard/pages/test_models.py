@@ -118,7 +118,7 @@ def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
         page.get_by_label(f"Threshold of {label}").fill("0.999")
     page.get_by_label("Threshold of good").fill("0.001")
     expect(escapes).to_have_text("100.0%")
-    page.get_by_role("button", name="Back to where they were").click()
+    page.get_by_role("button", name="Reset all thresholds").click()
     expect(escapes).to_have_text(before)
     page.get_by_label("Threshold of dark").fill("0.9")
     page.get_by_role("button", name="Save the thresholds").click()
