@@ -39,7 +39,7 @@ from services.dashboard.live.hub import Hub, Sources
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.pages import ListedTrainings
 from services.dashboard.models.service import ModelsService
-from services.dashboard.models.threshold_sets import ThresholdSets
+from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
@@ -203,7 +203,7 @@ class Dashboard:
             marks,
             models,
             ComparisonsService(store, commands),
-            ThresholdSets(store, asked.models, models, commands),
+            ThresholdSetsService(store, asked.models, models, commands),
             trainings,
             ListedTrainings(trainings.page),
             DatasetsService(store),

@@ -1,1 +1,1 @@
-"""Models: the versions there are, the one in production, and who moved it."""
+"""Models: versions, promotions, comparisons and threshold sets."""

@@ -1,14 +1,13 @@
-"""What thresholds do: escapes and overkill of the whole recipe, counted image by image.
+"""The effect of thresholds: escapes and overkill of the whole recipe, counted image by image.
 
-Labels overlap: a part that two of them catch escapes only when both let it go. So effects are counted on the scores of
-each image, all thresholds at once, and never added up from the curves of single labels.
+Labels overlap: a part with two faults escapes only if both are missed. So the effect is counted on the scores of each
+image with all thresholds at once, and never added up from single labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isclose
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,121 +16,94 @@ from pydantic import BaseModel, Field
 from services.dashboard.statistics.rates import Rate, rate
 from shared.contracts.scores import ScoredSplit, as_array
 from shared.messages import Verdict
-from shared.recipe import Label, Recipe
+from shared.recipe import Recipe
 from shared.verdict import faults_of, judge
 
-ONE_AT_A_TIME: Final = (
-    "this model keeps no scores of single images, so what several moved thresholds do together is not known before "
-    "they are saved and measured"
-)
-OTHERS_STAY: Final = (
-    "this model keeps no scores of single images: its curves show one moved threshold, the others as they are"
+NO_SCORES: Final = (
+    "this model stores no scores of single images, so the effect of its thresholds is unknown until they are saved and "
+    "measured"
 )
 
 
 class LabelEffect(BaseModel):
-    """One label at a threshold."""
+    """The effect of the threshold of one label."""
 
     label: str
     threshold: float
-    before: float = Field(description="the threshold of the model as it is")
-    positives: int | None = Field(None, description="images that have the label; null: not known")
-    misses: int | None = Field(None, description="of them, those in which it would not be found")
+    before: float = Field(description="the present threshold of the model")
+    positives: int | None = Field(None, description="images that have the label; null: unknown")
+    misses: int | None = Field(None, description="images that have the label, in which it would not be found")
     negatives: int | None = None
-    false_alarms: int | None = Field(None, description="images without the label in which it would be found")
+    false_alarms: int | None = Field(None, description="images without the label, in which it would be found")
 
 
 class Effect(BaseModel):
-    """What a set of thresholds does, on the model's validation images."""
+    """The effect of a threshold set on the validation split of the model."""
 
-    known: bool = Field(description="false: escapes and overkill are not known; `note` says why")
-    note: str = Field("", description="what must be known to read this")
+    known: bool = Field(description="false: escapes and overkill are unknown; `note` says why")
+    note: str = Field("", description="why the effect is unknown")
     images: int | None
-    escapes: Rate | None = Field(description="of the NG parts, those found ok; without an interval, both ends are it")
-    overkill: Rate | None = Field(description="of the ok parts, those found NG")
-    cost: float | None = Field(description="per part, at the recipe's costs and defect rate")
+    escapes: Rate | None = Field(description="share of the NG parts that are found ok")
+    overkill: Rate | None = Field(description="share of the ok parts that are found NG")
+    cost: float | None = Field(description="per part, with the costs and the defect rate of the recipe")
     labels: list[LabelEffect]
 
 
-def effect_of(recipe: Recipe, part: ScoredSplit, thresholds: Mapping[str, float]) -> Effect:
-    """Judge scored images by other thresholds.
+def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, float]) -> Effect:
+    """Return the effect of other thresholds on scored images.
 
     Args:
-        recipe: multi-label, with the thresholds as they are.
-        part: its images, a column for each label in the recipe's order.
-        thresholds: those that move, by label.
+        recipe: a multi-label recipe with the present thresholds.
+        scored: the images, with a column for each label in the recipe's order.
+        thresholds: the thresholds that change, by label.
     """
-    truth, scores = as_array(part.truth) > 0.5, as_array(part.scores)
+    truth, scores = as_array(scored.truth) > 0.5, as_array(scored.scores)
     ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in truth.astype(np.float32)], np.bool_)
-    found = scores >= np.array([_threshold(label, thresholds) for label in recipe.labels])
-    said_ng = np.zeros(len(ng), np.bool_)
+    wanted = [thresholds.get(label.name, label.threshold) for label in recipe.labels]
+    found = scores >= np.array(wanted)
+    called_ng = np.zeros(len(ng), np.bool_)
     for column, label in enumerate(recipe.labels):
-        said_ng |= faults_of(label, found[:, column])
-    escapes, overkill = _share(~said_ng[ng]), _share(said_ng[~ng])
-    share = recipe.defect_rate if recipe.defect_rate is not None else float(ng.mean())
-    of_ng = escapes.value * recipe.costs.escape if escapes else 0.0
-    of_ok = overkill.value * recipe.costs.overkill if overkill else 0.0
+        called_ng |= faults_of(label, found[:, column])
+    escapes, overkill = _share(~called_ng[ng]), _share(called_ng[~ng])
+    ng_share = recipe.defect_rate if recipe.defect_rate is not None else float(ng.mean())
+    cost_of_ng = escapes.value * recipe.costs.escape if escapes else 0.0
+    cost_of_ok = overkill.value * recipe.costs.overkill if overkill else 0.0
     return Effect(
         known=True,
         images=len(ng),
         escapes=escapes,
         overkill=overkill,
-        cost=share * of_ng + (1 - share) * of_ok,
+        cost=ng_share * cost_of_ng + (1 - ng_share) * cost_of_ok,
         labels=[
-            _label_effect(label, thresholds, truth[:, column], found[:, column])
+            LabelEffect(
+                label=label.name,
+                threshold=wanted[column],
+                before=label.threshold,
+                positives=int(truth[:, column].sum()),
+                misses=int((truth[:, column] & ~found[:, column]).sum()),
+                negatives=int((~truth[:, column]).sum()),
+                false_alarms=int((~truth[:, column] & found[:, column]).sum()),
+            )
             for column, label in enumerate(recipe.labels)
         ],
     )
 
 
-def effect_of_curves(recipe: Recipe, evaluation: Mapping[str, Any], thresholds: Mapping[str, float]) -> Effect:
-    """The same of a model that keeps no scores: from its curves, each of which moves one label alone."""
-    moved = [label for label in recipe.labels if not isclose(_threshold(label, thresholds), label.threshold)]
-    curves = evaluation.get("operating_points") or {}
-    label = moved[0] if moved else recipe.labels[0]
-    known = len(moved) < 2 and label.name in curves
-    point = _point(curves[label.name], _threshold(label, thresholds)) if known else {}
+def unknown_effect(recipe: Recipe, thresholds: Mapping[str, float]) -> Effect:
+    """Return the thresholds without their effect, for a model that stores no scores."""
     return Effect(
-        known=known,
-        note=OTHERS_STAY if known else ONE_AT_A_TIME,
-        images=(evaluation.get("valid") or {}).get("images"),
-        escapes=_certain(point.get("escape_rate")),
-        overkill=_certain(point.get("overkill_rate")),
-        cost=point.get("cost"),
+        known=False,
+        note=NO_SCORES,
+        images=None,
+        escapes=None,
+        overkill=None,
+        cost=None,
         labels=[
-            LabelEffect(label=each.name, threshold=_threshold(each, thresholds), before=each.threshold)
-            for each in recipe.labels
+            LabelEffect(label=label.name, threshold=thresholds.get(label.name, label.threshold), before=label.threshold)
+            for label in recipe.labels
         ],
-    )
-
-
-def _threshold(label: Label, thresholds: Mapping[str, float]) -> float:
-    return thresholds.get(label.name, label.threshold)
-
-
-def _label_effect(
-    label: Label, thresholds: Mapping[str, float], true: NDArray[np.bool_], found: NDArray[np.bool_]
-) -> LabelEffect:
-    return LabelEffect(
-        label=label.name,
-        threshold=_threshold(label, thresholds),
-        before=label.threshold,
-        positives=int(true.sum()),
-        misses=int((true & ~found).sum()),
-        negatives=int((~true).sum()),
-        false_alarms=int((~true & found).sum()),
     )
 
 
 def _share(wrong: NDArray[np.bool_]) -> Rate | None:
     return rate(int(wrong.sum()), len(wrong))
-
-
-def _point(curve: Mapping[str, Any], threshold: float) -> dict[str, float | None]:
-    """What a curve says at the threshold that is nearest."""
-    place = int(np.argmin(np.abs(np.array(curve["thresholds"]) - threshold)))
-    return {name: curve[name][place] for name in ("escape_rate", "overkill_rate", "cost")}
-
-
-def _certain(value: float | None) -> Rate | None:
-    return None if value is None else Rate(value=value, low=value, high=value)

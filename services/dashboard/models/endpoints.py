@@ -27,7 +27,7 @@ from services.dashboard.models.schemas import (
     ThresholdSetView,
 )
 from services.dashboard.models.service import ModelsService
-from services.dashboard.models.threshold_sets import ThresholdSets
+from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.services import provided
@@ -43,7 +43,7 @@ Models = Annotated[ModelsService, provided(ModelsService)]
 Comparisons = Annotated[ComparisonsService, provided(ComparisonsService)]
 
 
-Thresholds = Annotated[ThresholdSets, provided(ThresholdSets)]
+Thresholds = Annotated[ThresholdSetsService, provided(ThresholdSetsService)]
 RecipeName = Annotated[Name, Path(examples=["seam"])]
 Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
 
@@ -52,13 +52,13 @@ Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
 def list_models(
     models: Models, paging: Paged, recipe: Annotated[Name | None, Query(description="of this recipe only")] = None
 ) -> ModelList:
-    """The model versions, newest first, a page at a time: each with its labels, its evaluation and its dataset."""
+    """Return the model versions in pages, newest first: each with its labels, its evaluation and its dataset."""
     return models.newest(recipe, paging)
 
 
 @router.get("/{recipe}/versions/{version}", responses=documented(401, 404, 422, 503))
 def get_model(models: Models, recipe: RecipeName, version: Version) -> ModelView:
-    """One model version."""
+    """Return one model version."""
     return models.get(recipe, version)
 
 
@@ -66,7 +66,7 @@ def get_model(models: Models, recipe: RecipeName, version: Version) -> ModelView
     "/{recipe}/versions/{version}/report", response_class=HTMLResponse, responses=documented(401, 403, 404, 422, 503)
 )
 def get_report(models: Models, recipe: RecipeName, version: Version) -> HTMLResponse:
-    """The report that the trainer keeps with a model. It is shown without any right: no script, no form, no request."""
+    """Return the report of a model. The browser runs it in a sandbox: no script, no form, no request."""
     return HTMLResponse(models.file(recipe, version, REPORT), headers={"Content-Security-Policy": SANDBOX})
 
 
@@ -76,10 +76,10 @@ def get_effect(
     recipe: RecipeName,
     version: Version,
     threshold: Annotated[
-        list[str], Query(max_length=64, description="`label:number`; labels that are left out stay as they are")
+        list[str], Query(max_length=64, description="`label:number`; other labels keep their thresholds")
     ] = [],  # noqa: B006  FastAPI copies it
 ) -> Effect:
-    """What a model would do at other thresholds: escapes and overkill of all together, on its validation part."""
+    """Return the escapes and the overkill of a model with other thresholds, on its validation split."""
     return sets.effect(recipe, version, thresholds_of(threshold))
 
 
@@ -93,26 +93,26 @@ def set_thresholds(
     caller: Engineer,
     audit: Audited,
 ) -> ThresholdSetView:
-    """Ask the trainer for a version with these thresholds, measured on the test images of the model."""
+    """Request a version with these thresholds, measured on the test split of the model."""
     with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
         return sets.order(recipe, version, order, by=caller.name)
 
 
 @router.get("/{recipe}/thresholds", responses=documented(401, 403, 422, 503))
 def list_thresholds(sets: Thresholds, recipe: RecipeName, paging: Paged) -> ThresholdSetList:
-    """Threshold sets that were ordered, and what the trainer made of each, the newest first, a page at a time."""
+    """Return the requested threshold sets with the trainer's answers, in pages, newest first."""
     return sets.of_recipe(recipe, paging)
 
 
 @router.get("/{recipe}/production", responses=documented(401, 404, 422, 503))
 def get_production(models: Models, recipe: RecipeName) -> Production:
-    """The version in production, and every move that led to it."""
+    """Return the version in production, and every promotion that led to it."""
     return models.production(recipe)
 
 
 @router.get("/{recipe}/promotions", responses=documented(401, 422, 503))
 def list_promotions(models: Models, recipe: RecipeName, paging: Paged) -> PromotionList:
-    """Promotions that were ordered, and what the trainer made of each, the newest first, a page at a time."""
+    """Return the requested promotions with the trainer's answers, in pages, newest first."""
     return models.promotions(recipe, paging)
 
 
@@ -120,9 +120,8 @@ def list_promotions(models: Models, recipe: RecipeName, paging: Paged) -> Promot
 def promote_model(
     models: Models, recipe: RecipeName, version: Version, order: PromotionOrder, *, caller: Engineer, audit: Audited
 ) -> PromotionView:
-    """Order a promotion. The trainer measures the version beside the one in production, and promotes or refuses it."""
-    asked = order.model_dump()
-    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **asked):
+    """Request a promotion. The trainer compares the version with the one in production, and promotes or refuses it."""
+    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
         return models.promote(recipe, version, order, by=caller.name)
 
 
@@ -130,7 +129,7 @@ def promote_model(
 def roll_back(
     models: Models, recipe: RecipeName, caller: Engineer, audit: Audited, order: RollbackOrder | None = None
 ) -> PromotionView:
-    """Put the version back into production that was there before; asked for twice, it goes back once."""
+    """Request a rollback to the version that was in production before; a second request goes back no further."""
     order = order or RollbackOrder()
     with audit.recording("model.rollback", recipe, caller.name, reason=order.reason):
         return models.roll_back(recipe, order, by=caller.name)
@@ -138,7 +137,7 @@ def roll_back(
 
 @router.get("/{recipe}/history", responses=documented(401, 422, 503))
 def get_history(models: Models, recipe: RecipeName, paging: Paged) -> HistoryView:
-    """Every promotion, rollback and refusal: who, when, why, from which version to which; a page at a time."""
+    """Return every promotion, rollback and refusal with its author, time, reason and versions, in pages."""
     return models.history(recipe, paging)
 
 
@@ -152,7 +151,7 @@ def compare_models(
     audit: Audited,
     response: Response,
 ) -> None:
-    """Ask the trainer to measure two versions on the same images; `Location` shows what came out, when it did."""
+    """Request the comparison of two versions on the same images; `Location` is the address of the result."""
     with audit.recording("model.compare", recipe, caller.name, baseline=order.baseline, candidate=order.candidate):
         comparisons.order(recipe, order, by=caller.name)
     response.headers["Location"] = f"/api/models/{recipe}/comparisons/{order.baseline}/{order.candidate}"
@@ -162,15 +161,15 @@ def compare_models(
 def get_comparison(
     comparisons: Comparisons, recipe: RecipeName, baseline: Version, candidate: Version
 ) -> ComparisonView:
-    """Two versions side by side on the test images of the candidate, per label and as a whole, with intervals."""
+    """Return the comparison of two versions on the test split of the candidate, by label and as a whole."""
     return comparisons.get(recipe, baseline, candidate)
 
 
 def thresholds_of(given: Sequence[str]) -> dict[str, float]:
-    """``label:number``, several of them.
+    """Return thresholds from texts of the form ``label:number``.
 
     Raises:
-        Problem: 422: something else.
+        Problem: 422: a text has another form.
     """
     try:
         return {label: float(value) for label, _, value in (each.rpartition(":") for each in given)}

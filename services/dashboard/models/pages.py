@@ -1,10 +1,10 @@
-"""The pages of models: the versions of a recipe, one of them, two side by side, and what goes into production."""
+"""The pages of models: the versions of a recipe, one version, a comparison, and promotions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
@@ -17,12 +17,10 @@ from services.dashboard.models.endpoints import Comparisons, Models, RecipeName,
 from services.dashboard.models.schemas import (
     ComparisonOrder,
     EpochView,
-    ModelView,
     PromotionOrder,
     PromotionState,
     RollbackOrder,
 )
-from services.dashboard.models.service import ModelsService
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
@@ -31,17 +29,17 @@ from services.dashboard.web.templating import show
 from shared.messages import Name
 
 TRAININGS: Final = 12
-MOVES: Final = 30
-OF_LABELS: Final = {
+PROMOTIONS: Final = 30
+LABEL_METRICS: Final = {
     "recall": "recall",
     "precision": "precision",
     "accuracy": "accuracy",
     "average_precision": "average precision",
 }
-OF_WHOLE: Final = {
-    "verdict_accuracy": "verdicts right",
-    "escape_rate": "escapes, of the NG parts",
-    "overkill_rate": "overkill, of the ok parts",
+TOTAL_METRICS: Final = {
+    "verdict_accuracy": "correct verdicts",
+    "escape_rate": "escapes of the NG parts",
+    "overkill_rate": "overkill of the ok parts",
 }
 OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "shares", "variants", "precision")
 Reason = Annotated[str, Form(max_length=500)]
@@ -51,7 +49,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True)
 class ListedTrainings:
-    """The trainings that the page of the models lists; the feature `trainings` is built on this one."""
+    """The trainings on the page of the models. It is passed in, because the feature `trainings` imports this one."""
 
     page: Callable[[Paging], BaseModel]
 
@@ -68,12 +66,13 @@ def show_models(
     *,
     recipe: Annotated[Name | None, Query()] = None,
     trainings_before: Before = None,
-    moves_before: Before = None,
+    promotions_before: Before = None,
 ) -> HTMLResponse:
-    """What is in production, the versions there are, the trainings, and the history of a recipe."""
+    """Show the version in production, the versions, the trainings, and the history of a recipe."""
     recipes = models.recipes()
     recipe = recipe or (recipes[0] if recipes else None)
     found = models.newest(recipe).models if recipe else []
+    promotions = models.promotions(recipe).promotions if recipe else []
     return show(
         request,
         "models.html",
@@ -83,8 +82,8 @@ def show_models(
         models=found,
         production=models.production(recipe) if found and recipe else None,
         before=models.before(recipe) if found and recipe else None,
-        moves=models.history(recipe, Paging(place_of(moves_before), MOVES)) if recipe else None,
-        waiting=_waiting(models, recipe) if recipe else [],
+        history=models.history(recipe, Paging(place_of(promotions_before), PROMOTIONS)) if recipe else None,
+        waiting=[each for each in promotions if each.state is PromotionState.REQUESTED],
         trainings=trainings.page(Paging(place_of(trainings_before), TRAININGS)),
         fields=fields,
     )
@@ -100,7 +99,7 @@ def show_comparison(
     candidate: Annotated[Name, Query()],
     since: Annotated[AwareDatetime | None, Query()] = None,
 ) -> HTMLResponse:
-    """Two versions side by side; a page that waits looks again by itself."""
+    """Show a comparison; a page without a result is fetched again until there is one."""
     try:
         found = comparisons.get(recipe, baseline, candidate, since)
     except Problem:
@@ -114,8 +113,8 @@ def show_comparison(
         candidate=candidate,
         found=found,
         comparison=found.comparison if found else None,
-        of_labels=OF_LABELS,
-        of_whole=OF_WHOLE,
+        label_metrics=LABEL_METRICS,
+        total_metrics=TOTAL_METRICS,
     )
 
 
@@ -129,11 +128,11 @@ def compare(
     baseline: Annotated[Name, Form()],
     candidate: Annotated[Name, Form()],
 ) -> RedirectResponse:
-    """Ask for a comparison, and wait for it on its page."""
+    """Request a comparison, and show its page."""
     with audit.recording("model.compare", recipe, caller.name, baseline=baseline, candidate=candidate):
         order = ComparisonOrder(baseline=baseline, candidate=candidate)
-        asked_at = comparisons.order(recipe, order, by=caller.name)
-    return _see(f"/models/{recipe}/compare?{urlencode({**order.model_dump(), 'since': asked_at.isoformat()})}")
+        requested_at = comparisons.order(recipe, order, by=caller.name)
+    return _redirect(f"/models/{recipe}/compare?{urlencode({**order.model_dump(), 'since': requested_at.isoformat()})}")
 
 
 @router.post("/models/{recipe}/rollback")
@@ -146,19 +145,19 @@ def roll_back(
     to: Annotated[Name, Form()],
     reason: Reason = "",
 ) -> RedirectResponse:
-    """Back to what was in production before, as the page showed it, then the page of the recipe."""
+    """Request a rollback to the version that the page showed, and show the page of the recipe."""
     if models.before(recipe) != to:
-        raise Problem(409, f"production has moved meanwhile, and a rollback leads no longer to {to}: look again")
+        raise Problem(409, f"a rollback does not lead to {to} any more, since production has changed: reload the page")
     with audit.recording("model.rollback", recipe, caller.name, reason=reason):
         models.roll_back(recipe, RollbackOrder(reason=reason), by=caller.name)
-    return _see(f"/models?recipe={recipe}#production")
+    return _redirect(f"/models?recipe={recipe}#production")
 
 
 @router.get("/models/{recipe}/{version}")
 def show_model(
     request: Request, models: Models, sets: Thresholds, *, recipe: RecipeName, version: Version
 ) -> HTMLResponse:
-    """One version: how good it is, where it comes from, and what may be done with it."""
+    """Show one version: its evaluation, its origin, and the actions on it."""
     model = models.get(recipe, version)
     curves = [
         EpochView(epoch=number, metrics=each) for number, each in enumerate(models.curves(recipe, version), start=1)
@@ -169,15 +168,15 @@ def show_model(
         "model.html",
         "models",
         model=model,
-        evaluation=model.evaluation if _is_measured(model) else None,
+        evaluation=model.evaluation if model.evaluation and model.evaluation.get("labels") else None,
         others=[each for each in models.newest(recipe).models if each.version != version],
         production=models.production(recipe).version,
         promotions=promotions,
         derived=[each for each in sets.of_recipe(recipe).thresholds if each.model_version == version][:1],
         has_report=models.has_report(recipe, version),
         has_thresholds=models.recipe(recipe, version).task == "multi-label",
-        of_labels=OF_LABELS,
-        of_whole=OF_WHOLE,
+        label_metrics=LABEL_METRICS,
+        total_metrics=TOTAL_METRICS,
         shown_options=OPTIONS,
         loss=draw_curves(curves, LOSS, "Loss per epoch") if curves else "",
         precision=draw_curves(curves, PRECISION, "Average precision per epoch", share=True) if curves else "",
@@ -195,21 +194,12 @@ def promote(
     reason: Reason = "",
     force: Annotated[bool, Form()] = False,
 ) -> RedirectResponse:
-    """Ask for a promotion, and show what becomes of it."""
+    """Request a promotion, and show the page of the version."""
     order = PromotionOrder(reason=reason, force=force)
     with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
         models.promote(recipe, version, order, by=caller.name)
-    return _see(f"/models/{recipe}/{version}#promotion")
+    return _redirect(f"/models/{recipe}/{version}#promotion")
 
 
-def _waiting(models: ModelsService, recipe: str) -> list[Any]:
-    """The promotions that the trainer has not decided yet."""
-    return [each for each in models.promotions(recipe).promotions if each.state is PromotionState.REQUESTED]
-
-
-def _is_measured(model: ModelView) -> bool:
-    return bool(model.evaluation and model.evaluation.get("labels"))
-
-
-def _see(address: str) -> RedirectResponse:
+def _redirect(address: str) -> RedirectResponse:
     return RedirectResponse(address, status_code=303)

@@ -1,4 +1,4 @@
-"""Models: read from object storage, where the trainer keeps them; promoted by asking the trainer."""
+"""Models: read from object storage, and promoted by requests to the trainer."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from shared.storage.records import readable
 
 
 class ModelsService:
-    """What people may know of models, and do with them."""
+    """Answers about models, and requests of promotions."""
 
     def __init__(self, store: ObjectStore, repository: ModelRepository, commands: Commands) -> None:
         self._store = store
         self._repository = repository
         self._commands = commands
-        # bundles never change; one that is not there raises, which is not kept: it may come, or be put back
+        # bundles never change; a missing one raises, which is not cached: it may appear later
         self._model = lru_cache(maxsize=500)(self._read_model)
         self._recipe = lru_cache(maxsize=500)(self._read_recipe)
         self._evaluation = lru_cache(maxsize=500)(self._read_evaluation)
 
     def newest(self, recipe: str | None, paging: Paging = ALL) -> ModelList:
-        """The versions of a recipe, or of all, newest first."""
+        """Return the versions of a recipe, or of all recipes, newest first."""
         recipes = [recipe] if recipe else self.recipes()
         models = [model for name in recipes for model in self._of_recipe(name)]
         shown, more = paging.part(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
         return ModelList(models=shown, next=more)
 
     def get(self, recipe: str, version: str) -> ModelView:
-        """One version.
+        """Return one version.
 
         Raises:
             Problem: 404.
@@ -67,11 +67,11 @@ class ModelsService:
             raise Problem(404, why) from error
 
     def recipes(self) -> list[str]:
-        """The recipes that have models."""
+        """Return the recipes that have models."""
         return sorted({key.split("/")[1] for key in self._store.keys("models/") if key.count("/") > 1})
 
     def labels(self, recipe: str, version: str) -> list[LabelView]:
-        """The labels of a model; none when its bundle can't be read."""
+        """Return the labels of a model; none if its bundle can't be read."""
         try:
             measured = _measured_heatmaps(self._evaluation_if_there(recipe, version))
             labels = self._recipe(recipe, version).labels
@@ -80,7 +80,7 @@ class ModelsService:
             return []
 
     def recipe(self, recipe: str, version: str) -> Recipe:
-        """The recipe of a model.
+        """Return the recipe of a model.
 
         Raises:
             Problem: 404: there is no such model, or its recipe can't be read.
@@ -91,10 +91,10 @@ class ModelsService:
             raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}, or it is damaged") from error
 
     def file(self, recipe: str, version: str, name: str) -> bytes:
-        """A file of a bundle.
+        """Return a file of a bundle.
 
         Raises:
-            Problem: 404: it has none of that name.
+            Problem: 404: there is no file of that name.
         """
         try:
             return self._store.get(f"{bundle.folder_of(recipe, version)}/{name}")
@@ -102,16 +102,16 @@ class ModelsService:
             raise Problem(404, f"version {version!r} of recipe {recipe!r} has no {name}") from error
 
     def curves(self, recipe: str, version: str) -> list[dict[str, float]]:
-        """The metrics of each epoch of a model's training; empty where it keeps none."""
+        """Return the metrics of each epoch of a model's training; empty if the bundle has none."""
         try:
             return TypeAdapter(list[dict[str, float]]).validate_json(self.file(recipe, version, bundle.HISTORY))
         except (Problem, ValidationError):
             return []
 
     def trust(self, recipe: str, version: str) -> dict[tuple[str, bool], bool | None]:
-        """Whether the heatmaps of each label can be trusted, in the direction that was measured.
+        """Return whether the heatmaps of each label can be trusted, in the direction that was measured.
 
-        Nothing is known while storage is away.
+        The result is empty while storage is away.
         """
         try:
             return {
@@ -123,7 +123,7 @@ class ModelsService:
             return {}
 
     def production(self, recipe: str) -> Production:
-        """The model in production.
+        """Return the version in production.
 
         Raises:
             Problem: 404: there are no models of that recipe.
@@ -131,28 +131,28 @@ class ModelsService:
         if not bundle.versions(self._store, recipe):
             raise Problem(404, f"there are no models of a recipe {recipe!r}")
         history = bundle.production_history(self._store, recipe)
-        moves = [ProductionEntry(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
-        return Production(recipe=recipe, version=moves[0].version if moves else None, history=moves)
+        entries = [ProductionEntry(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
+        return Production(recipe=recipe, version=entries[0].version if entries else None, history=entries)
 
     def before(self, recipe: str) -> str | None:
-        """The version that a rollback leads to; None when there is none."""
+        """Return the version that a rollback leads to; None if there is none."""
         return bundle.version_before(bundle.production_history(self._store, recipe))
 
     def has_report(self, recipe: str, version: str) -> bool:
-        """Whether the trainer kept a report with a model."""
+        """Return whether the bundle of a model has a report."""
         return self._store.exists(f"{bundle.folder_of(recipe, version)}/{bundle.REPORT}")
 
     def promote(self, recipe: str, version: str, order: PromotionOrder, by: str) -> PromotionView:
-        """Ask the trainer to put a version into production.
+        """Request the promotion of a version.
 
         Raises:
             Problem: 404: no such version; 422: forced without a reason.
-            MessagingError: nobody was asked.
+            MessagingError: the request was not published.
         """
         if version not in bundle.versions(self._store, recipe):
             raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
         if order.force and not order.reason:
-            raise Problem(422, "reason: say why the gate should be overruled")
+            raise Problem(422, "reason: give the reason for overruling the gate")
         request = PromotionRequested(
             promotion_id=f"promotion-{ULID()}",
             recipe=recipe,
@@ -162,14 +162,14 @@ class ModelsService:
             by=by,
             at=datetime.now(UTC),
         )
-        return self._ask(request)
+        return self._publish(request)
 
     def roll_back(self, recipe: str, order: RollbackOrder, by: str) -> PromotionView:
-        """Ask the trainer to put the version back that was in production before.
+        """Request a rollback to the version that was in production before.
 
         Raises:
             Problem: 409: there is none.
-            MessagingError: nobody was asked.
+            MessagingError: the request was not published.
         """
         before = self.before(recipe)
         if before is None:
@@ -183,26 +183,26 @@ class ModelsService:
             by=by,
             at=datetime.now(UTC),
         )
-        return self._ask(request)
+        return self._publish(request)
 
     def history(self, recipe: str, paging: Paging = ALL) -> HistoryView:
-        """Every promotion, rollback and refusal of a recipe, newest first."""
+        """Return every promotion, rollback and refusal of a recipe, newest first."""
         entries = history_of(self._store, recipe)
         shown, more = paging.part(entries, lambda entry: newest(entry.at, f"{entry.version}/{entry.outcome}"))
         return HistoryView(recipe=recipe, history=shown, next=more)
 
     def promotion(self, recipe: str, promotion_id: str) -> PromotionView | None:
-        """One that was ordered or happened; None when nothing is known of it."""
+        """Return one promotion; None if there is no message about it."""
         return next((each for each in self.promotions(recipe).promotions if each.promotion_id == promotion_id), None)
 
-    def _ask(self, request: PromotionRequested) -> PromotionView:
+    def _publish(self, request: PromotionRequested) -> PromotionView:
         self._commands.give(request)
         return next(
             each for each in self.promotions(request.recipe).promotions if each.promotion_id == request.promotion_id
         )
 
     def promotions(self, recipe: str, paging: Paging = ALL) -> PromotionList:
-        """The promotions of a recipe that were ordered or happened, newest first."""
+        """Return the promotions of a recipe, newest first."""
         views = [PromotionView.of(promotion) for promotion in self._repository.promotions(recipe)]
         shown, more = paging.part(views, lambda view: newest(view.at, view.promotion_id))
         return PromotionList(promotions=shown, next=more)
@@ -227,20 +227,20 @@ class ModelsService:
         return self._model(recipe, version).model_copy(update=changes)
 
     def _is_changed(self, recipe: str, version: str) -> bool:
-        """Whether a bundle is another than when it was promoted: the archive, which the trainer can't write, knows."""
-        moves = (move.promoted for move in self._repository.promotions(recipe))
-        known = {promoted.digest for promoted in moves if promoted and promoted.model_version == version} - {""}
+        """Return whether a bundle has changed since its promotion, by the digest in the trainer's message."""
+        promotions = (each.promoted for each in self._repository.promotions(recipe))
+        known = {promoted.digest for promoted in promotions if promoted and promoted.model_version == version} - {""}
         return bool(known) and known != {bundle.digest_of(self._store, recipe, version)}
 
     def _read_model(self, recipe: str, version: str) -> ModelView:
         folder = bundle.folder_of(recipe, version)
         manifest = bundle.Manifest.model_validate_json(self._store.get(f"{folder}/{bundle.MANIFEST}"))
-        told = {"recipe", "version", "architecture", "created_at", "dataset", "options"}
+        shown = {"recipe", "version", "architecture", "created_at", "dataset", "options"}
         origin = {"derived_from", "author", "reason"}
-        return ModelView(**manifest.model_dump(include=told | origin), in_production=False, labels=[], evaluation=None)
+        return ModelView(**manifest.model_dump(include=shown | origin), in_production=False, labels=[], evaluation=None)
 
     def _evaluation_if_there(self, recipe: str, version: str) -> dict[str, JsonValue] | None:
-        """Looked for again until it is there: storage may be copied in any order."""
+        """Return None for a missing evaluation, and read it again next time: storage may be copied in any order."""
         try:
             return self._evaluation(recipe, version)
         except (ObjectNotFound, ValueError):
@@ -256,7 +256,7 @@ class ModelsService:
 
 
 def _measured_heatmaps(evaluation: dict[str, JsonValue] | None) -> dict[str, MeasuredHeatmaps]:
-    """By label; empty where an evaluation says nothing of heatmaps: not measured, or by an older trainer."""
+    """Return the evaluation of the heatmaps by label; empty if they were not measured."""
     try:
         return MeasuredModel.model_validate((evaluation or {}).get("heatmaps") or {}).labels
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Threshold sets: what they would do, asked of the scores that a model keeps; and made, by asking the trainer."""
+"""Threshold sets: compute their effect from the scores that a model stores, and request them from the trainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 from ulid import ULID
 
 from services.dashboard.ingest.commands import Commands
-from services.dashboard.models.effects import Effect, effect_of, effect_of_curves
+from services.dashboard.models.effects import Effect, effect_of, unknown_effect
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
 from services.dashboard.models.service import ModelsService
@@ -22,8 +22,8 @@ from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 
-class ThresholdSets:
-    """What people may do with thresholds."""
+class ThresholdSetsService:
+    """Answers about threshold sets, and requests of them."""
 
     def __init__(
         self, store: ObjectStore, repository: ModelRepository, models: ModelsService, commands: Commands
@@ -32,11 +32,11 @@ class ThresholdSets:
         self._repository = repository
         self._models = models
         self._commands = commands
-        # bundles never change; one that is not there raises, which is not kept
+        # bundles never change; a missing one raises, which is not cached
         self._scores = lru_cache(maxsize=8)(self._read_scores)
 
     def effect(self, recipe: str, version: str, thresholds: Mapping[str, float]) -> Effect:
-        """What a model would do at other thresholds.
+        """Return the effect of other thresholds of a model.
 
         Raises:
             Problem: 404: no such model; 409: its labels have no thresholds; 422: it has no such label.
@@ -46,10 +46,10 @@ class ThresholdSets:
         scored = self._scores(recipe, version)
         if scored and scored.labels == found.label_names:
             return effect_of(found, scored.splits["valid"], thresholds)
-        return effect_of_curves(found, self._models.get(recipe, version).evaluation or {}, thresholds)
+        return unknown_effect(found, thresholds)
 
     def recipe(self, recipe: str, version: str) -> Recipe:
-        """The recipe of a model.
+        """Return the recipe of a model.
 
         Raises:
             Problem: 404: no such model; 409: its labels have no thresholds.
@@ -60,22 +60,22 @@ class ThresholdSets:
         return found
 
     def order(self, recipe: str, version: str, order: ThresholdSetOrder, by: str) -> ThresholdSetView:
-        """Ask the trainer for a version of other thresholds.
+        """Request a version with other thresholds.
 
         Raises:
-            Problem: 404: no such model; 409: its labels have no thresholds; 422: no such label, or nothing moves.
-            MessagingError: nobody was asked.
+            Problem: 404: no such model; 409: its labels have no thresholds; 422: no such label, or no change.
+            MessagingError: the request was not published.
         """
         found = self.recipe(recipe, version)
         _check(found, order.thresholds)
-        moved = {name: value for name, value in order.thresholds.items() if value != found.label(name).threshold}
-        if not moved:
-            raise Problem(422, "thresholds: these are the ones that the model has: move one")
+        changed = {name: value for name, value in order.thresholds.items() if value != found.label(name).threshold}
+        if not changed:
+            raise Problem(422, "thresholds: the model has these thresholds already: change one")
         request = ThresholdsRequested(
             thresholds_id=f"thresholds-{ULID()}",
             recipe=recipe,
             model_version=version,
-            thresholds=moved,
+            thresholds=changed,
             reason=order.reason,
             promote=order.promote,
             by=by,
@@ -85,7 +85,7 @@ class ThresholdSets:
         return next(each for each in self._views(recipe) if each.thresholds_id == request.thresholds_id)
 
     def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:
-        """Those that were asked for, newest first."""
+        """Return the requested threshold sets of a recipe, newest first."""
         shown, more = paging.part(self._views(recipe), lambda view: newest(view.at, view.thresholds_id))
         return ThresholdSetList(thresholds=shown, next=more)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dashboard.models.effects import effect_of, effect_of_curves
+from services.dashboard.models.effects import effect_of, unknown_effect
 from shared.contracts.scores import ScoredSplit
 from shared.messages import Verdict
 from shared.recipe import Recipe, parse_recipe
@@ -84,33 +84,8 @@ def test_the_effect_is_what_the_line_would_do(scores: list[tuple[float, ...]], t
     assert found.overkill is None
 
 
-CURVES = {
-    "valid": {"images": 50},
-    "operating_points": {
-        name: {
-            "chosen": 0.5,
-            "thresholds": [0.2, 0.5, 0.8],
-            "escape_rate": [0.0, 0.1, 0.4],
-            "overkill_rate": [0.3, 0.1, 0.0],
-            "cost": [0.3, 0.2, 0.4],
-        }
-        for name in RECIPE.label_names
-    },
-}
-
-
-def test_without_scores_one_moved_label_is_read_from_its_curve() -> None:
-    found = effect_of_curves(RECIPE, CURVES, {"break": 0.79})
-    assert found.escapes
-    assert (found.known, found.escapes.value, found.cost, found.images) == (True, 0.4, 0.4, 50)
-    assert "the others as they are" in found.note
-
-
-def test_without_scores_nothing_is_claimed_of_several_moved_labels() -> None:
-    found = effect_of_curves(RECIPE, CURVES, {"break": 0.8, "good": 0.2})
+def test_without_scores_the_effect_is_unknown() -> None:
+    found = unknown_effect(RECIPE, {"break": 0.8})
     assert (found.known, found.escapes, found.overkill) == (False, None, None)
-    assert "not known before they are saved" in found.note
-
-
-def test_a_model_that_was_never_measured_says_so() -> None:
-    assert not effect_of_curves(RECIPE, {}, {}).known
+    assert "unknown until they are saved" in found.note
+    assert {label.label: label.threshold for label in found.labels}["break"] == 0.8

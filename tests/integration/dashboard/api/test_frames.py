@@ -123,7 +123,7 @@ def test_frames_are_found_by_time_batch_part_camera_and_score(client: httpx.Clie
     rest = client.get("/api/frames", params={"to": minute(6), "from": minute(1), "before": first["next"]}).json()
     assert [frame["part"] for frame in first["frames"] + rest["frames"]] == [f"part-{n}" for n in (5, 4, 3, 2, 1)]
     assert rest["next"] is None
-    problem(client.get("/api/frames", params={"score_from": "0.5"}), 422, "of which label")
+    problem(client.get("/api/frames", params={"score_from": "0.5"}), 422, "the label of the score")
     problem(client.get("/api/frames", params={"label": "a", "score_from": "0.5", "score_to": "0.1"}), 422, "below")
     problem(client.get("/api/frames", params={"from": minute(3), "to": minute(2)}), 422, "before `to`")
 

@@ -86,7 +86,7 @@ def test_a_page_has_bounds_and_a_cursor_of_ones_own_making_is_refused(client: ht
     ("path", "page", "field", "one", "other"),
     [
         ("/api/trainings", "/models", "trainings_before", "/trainings/training-3", "/trainings/training-2"),
-        ("/api/models/seam/history", "/models", "moves_before", "refusal 3", "refusal 2"),
+        ("/api/models/seam/history", "/models", "promotions_before", "refusal 3", "refusal 2"),
         ("/api/parked/decisions", "/accounting", "before", "note-1", "note-0"),
         ("/api/labelling/sources", "/labelling", "before", "> video-4<", "> video-3<"),
     ],

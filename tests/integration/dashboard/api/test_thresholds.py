@@ -104,7 +104,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
 def test_thresholds_that_move_nothing_are_refused(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     path = "/api/models/seam/model-1/thresholds"
-    problem(client.post(path, json={"thresholds": {"break": 0.5}, "reason": "why not"}), 422, "move one")
+    problem(client.post(path, json={"thresholds": {"break": 0.5}, "reason": "why not"}), 422, "change one")
     problem(client.post(path, json={"thresholds": {"brake": 0.4}, "reason": "why not"}), 422, "no label 'brake'")
     problem(client.post(path, json={"thresholds": {"break": 0.4}, "reason": " "}), 422, "reason")
 

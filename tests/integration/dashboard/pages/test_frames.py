@@ -76,7 +76,7 @@ def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
 
 def test_a_search_that_makes_no_sense_is_told_in_words(page: Page) -> None:
     page.goto("/frames?score_from=0.5")
-    expect(page.get_by_role("alert")).to_contain_text("of which label")
+    expect(page.get_by_role("alert")).to_contain_text("the label of the score")
     page.goto("/frames?line=a%20b")
     expect(page.get_by_role("alert")).to_contain_text("none of its kind")
     page.goto("/frames")

@@ -89,20 +89,20 @@ def test_a_model_is_trained_promoted_tuned_and_rolled_back(page: Page, store: Ob
     (second,) = set(versions(store, "strokes")) - {first}
     assert read_bundle(store, "strokes", second).manifest.author == "local"
 
-    page.get_by_label("Why").fill("fewer overkills")
+    page.get_by_label("Reason", exact=True).fill("fewer overkills")
     page.get_by_role("button", name="Promote", exact=True).click()
     expect(page.locator("#promotion")).to_contain_text("too few test images", timeout=TRAINED)
     page.reload()
-    page.get_by_text("Promote it all the same", exact=True).click()
-    page.get_by_label("Why the gate should be overruled").fill("tried by hand")
+    page.get_by_text("Promote it although the gate refused", exact=True).click()
+    page.get_by_label("Reason for overruling the gate").fill("tried by hand")
     page.get_by_role("button", name="Promote by force").click()
     expect(page.locator("#promotion")).to_contain_text("Promoted, by force", timeout=TRAINED)
     page.get_by_role("button", name="Compare on the same images").click()
-    expect(page.locator("table.sides")).to_contain_text("escapes, of the NG parts", timeout=TRAINED)
+    expect(page.locator("table.sides")).to_contain_text("escapes of the NG parts", timeout=TRAINED)
 
     page.goto("/models")
     page.get_by_text(f"Roll back to {first}").click()
-    page.get_by_label("Why").fill("called a good part NG")
+    page.get_by_label("Reason", exact=True).fill("called a good part NG")
     page.get_by_role("button", name="Roll back", exact=True).click()
     expect(page.locator("#production a.version")).to_have_text(first, timeout=TRAINED)
     expect(page.locator("#history tbody tr").first).to_contain_text("rolled back")
@@ -110,7 +110,7 @@ def test_a_model_is_trained_promoted_tuned_and_rolled_back(page: Page, store: Ob
 
 
 def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
-    page.get_by_role("link", name="Move its thresholds").click()
+    page.get_by_role("link", name="Change the thresholds").click()
     page.wait_for_url("**/thresholds")
     escapes = page.locator("#effect dd").first
     before = escapes.inner_text()
@@ -122,9 +122,9 @@ def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
     expect(escapes).to_have_text(before)
     page.get_by_label("Threshold of dark").fill("0.9")
     page.get_by_role("button", name="Save the thresholds").click()
-    expect(page.get_by_role("alert")).to_contain_text("say why")
+    expect(page.get_by_role("alert")).to_contain_text("give a reason")
     expect(page.locator("[data-number=threshold-dark]")).to_have_value("0.9")
-    page.get_by_label("Why").fill("dark threads are not dark strokes")
+    page.get_by_label("Reason", exact=True).fill("dark threads are not dark strokes")
     page.get_by_role("button", name="Save the thresholds").click()
     expect(page.locator("#set")).to_contain_text("Saved", timeout=TRAINED)
     page.locator("#set").get_by_role("link").click()
