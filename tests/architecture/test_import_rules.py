@@ -26,6 +26,8 @@ BREACHES = [
     ("trainer-service", "services.trainer.handler", "keras"),
     ("trainer-service", "services.trainer.jobs.claims", "services.trainer.training.loss"),
     ("trainer-service", "services.trainer.__main__", "services.trainer.training.fit"),
+    ("trainer-service", "services.trainer.jobs.measurer", "services.trainer.measuring.compare"),
+    ("trainer-service", "services.trainer.promotion.gate", "openvino"),
     ("dashboard-layers", "services.dashboard.live.hub", "services.dashboard.frames.service"),
     ("dashboard-layers", "services.dashboard.ingest.projector", "services.dashboard.frames.repository"),
     ("dashboard-layers", "services.dashboard.lines.service", "services.dashboard.frames.repository"),
@@ -34,6 +36,8 @@ BREACHES = [
     ("acyclic-packages", "shared.topology", "shared.messaging.port"),
     ("acyclic-packages", "services.camera.sources.port", "services.camera.frames"),
     ("acyclic-packages", "services.trainer.evaluation.evaluate", "services.trainer.training.loss"),
+    ("acyclic-packages", "services.trainer.jobs.claims", "services.trainer.training.options"),
+    ("acyclic-packages", "services.dashboard.models.schemas", "services.dashboard.trainings.pages"),
 ]
 
 
