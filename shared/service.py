@@ -16,7 +16,7 @@ from shared.errors import CannotStart
 from shared.messaging import open_broker
 from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
 from shared.recipe import RecipeError
-from shared.retry import patient
+from shared.retry import retrying
 from shared.settings import ServiceSettings
 from shared.shutdown import Stop, hear_signals
 from shared.storage.port import StorageError, StorageRefusedLogin, StorageUnavailable
@@ -84,7 +84,9 @@ def await_broker(
         SystemExit: ``stop`` was set before the broker came.
     """
     try:
-        return patient(stop, BrokerUnavailable, shortest=0.5, longest=LONGEST_PAUSE, tell=_say_once)(connect, settings)
+        return retrying(stop, BrokerUnavailable, shortest=0.5, longest=LONGEST_PAUSE, before_pause=_say_once)(
+            connect, settings
+        )
     except BrokerUnavailable:
         raise SystemExit(0) from None
 

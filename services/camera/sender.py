@@ -28,7 +28,7 @@ from shared.messaging.port import (
     Publisher,
     PublishRefused,
 )
-from shared.retry import patient
+from shared.retry import retrying
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin
 
 PATIENCE_SECONDS: Final = 0.2
@@ -314,8 +314,8 @@ class Sender:
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until it succeeds or the time for sending is over."""
         try:
-            retrying = patient(self._abandoned, TROUBLE, shortest=0.1, longest=LONGEST_PAUSE, tell=self._tell)
-            return retrying(attempt)
+            pauses = {"shortest": 0.1, "longest": LONGEST_PAUSE}
+            return retrying(self._abandoned, TROUBLE, **pauses, before_pause=self._tell)(attempt)
         except TROUBLE:
             raise Abandoned from None
 

@@ -1,63 +1,89 @@
-"""The loop of a service: receive, handle, publish, wait for the confirms, acknowledge, in this order and no other.
+"""The loop of a service: receive, handle, publish, wait for the confirms, acknowledge, always in this order.
 
-A message is acknowledged when everything that follows from it is on the broker's disk. A process that dies anywhere in
-between leaves it to another one, so handlers see a message at least once, and now and then twice.
+A message is acknowledged when everything that follows from it is on the disk of the broker or in storage. If a process
+dies before, the broker gives its messages to another process: handlers see a message at least once, sometimes twice.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from structlog.contextvars import bound_contextvars
 from tenacity import RetryCallState
 
 from shared.health import Health
 from shared.messages import MalformedMessage, Message
 from shared.messaging.port import BrokerUnavailable, Delivery, Publisher, PublishRefused, Subscription
-from shared.retry import patient
+from shared.retry import retrying
+from shared.storage.port import StorageUnavailable
 
 LONGEST_PAUSE: Final = 10.0
-"""Seconds between two tries; shorter than the silence after which a service is not well."""
+"""Seconds between two tries; shorter than the silence after which a service counts as stalled."""
 
 CONFIRM_SECONDS: Final = 1.0
-"""Between two signs of life of a loop that waits for a confirm."""
+"""Seconds between two heartbeats of a loop that waits for a confirm."""
 
-HANDLED: Final = Counter("seamline_messages_handled", "Messages done: answers confirmed, then acknowledged", ["queue"])
-PARKED: Final = Counter("seamline_messages_parked", "Messages put aside: unreadable, or rejected", ["queue"])
-RETRIED: Final = Counter("seamline_batches_retried", "Tries that have to be repeated", ["queue"])
+HANDLED: Final = Counter("seamline_messages_handled", "Messages handled and acknowledged", ["queue"])
+HELD: Final = Gauge("seamline_messages_held", "Messages handled and not acknowledged yet", ["queue"])
+PARKED: Final = Counter("seamline_messages_parked", "Messages parked: unreadable, or rejected", ["queue"])
+RETRIED: Final = Counter("seamline_batches_retried", "Tries that failed and are repeated", ["queue"])
 
 _log = structlog.stdlib.get_logger("loop")
 Result = TypeVar("Result")
 
 
 class Reject(Exception):
-    """A handler's answer to a message that will never succeed: park it, with this reason."""
+    """A message that no later try would handle: the loop parks it, with this reason."""
 
 
 class RetryLater(Exception):
-    """A handler's answer when something it needs is away: try the same messages again."""
-
-
-class Handle(Protocol):
-    """What a service does with its messages."""
-
-    def __call__(self, messages: list[Message], /) -> Sequence[Message]:
-        """Messages in, the messages that follow from them out."""
-        ...
+    """Something that the handler needs is unavailable: the loop tries the same messages again."""
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A delivery and what it says."""
+class Received:
+    """A delivery with its decoded message."""
 
     delivery: Delivery
     message: Message
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What follows from a batch."""
+
+    messages: Sequence[Message] = ()
+    """Published before the batch is acknowledged."""
+    stored: Future[None] | None = None
+    """The acknowledgement waits for this future, and the loop handles further batches meanwhile.
+
+    If it fails with `StorageUnavailable`, the batch stays in the queue; another error ends the service.
+    """
+    rejected: Mapping[int, str] = field(default_factory=dict)
+    """The messages to park, by their position in the batch, with the reason."""
+
+
+class Handle(Protocol):
+    """Handle a batch of messages."""
+
+    def __call__(self, messages: list[Message], /) -> Sequence[Message]:
+        """Return the messages that follow from a batch."""
+        ...
+
+
+class HandleReceived(Protocol):
+    """Handle a batch of messages with their deliveries."""
+
+    def __call__(self, batch: Sequence[Received], /) -> Outcome:
+        """Return what follows from a batch."""
+        ...
 
 
 def consume(
@@ -70,120 +96,169 @@ def consume(
     stop: threading.Event,
     health: Health,
 ) -> None:
-    """Handle the messages of a subscription until ``stop`` is set; then the batch at hand is finished first.
+    """Handle the messages of a subscription until ``stop`` is set; the current batch is finished first.
 
     Args:
         subscription: where messages come from.
-        publisher: where the handler's answers go.
-        handle: gets up to ``most`` messages. It may raise `Reject`: a batch is then handled again message by message,
+        publisher: publishes the messages that the handler returns.
+        handle: gets up to ``most`` messages. It may raise `Reject`: the batch is then handled again message by message,
             and the one that is rejected alone is parked. It may raise `RetryLater`: the same batch is handled again
-            after a pause that grows. Whatever else it raises ends the service, and the messages go to another one.
+            after a growing pause. Any other error ends the service, and the messages go to another process.
         most: messages in a batch.
-        wait_seconds: for the first message of a batch; after it, a batch is what is there.
+        wait_seconds: for the first message of a batch; the messages that are there by then are the batch.
         stop: set by a signal.
-        health: told at each turn.
+        health: gets a heartbeat at each turn.
     """
-    loop = _Loop(subscription, publisher, handle, stop, health)
-    while not stop.is_set():
-        health.beat()
-        loop.turn(most, wait_seconds)
+
+    def handle_received(batch: Sequence[Received]) -> Outcome:
+        return Outcome(handle([received.message for received in batch]))
+
+    loop = Loop(subscription, publisher, handle_received, stop, health)
+    loop.run(most, wait_seconds)
 
 
-class _Loop:
+class Loop:
+    """The loop over one subscription, for handlers that also need the deliveries or a later acknowledgement.
+
+    See `consume` for the arguments.
+    """
+
     def __init__(
-        self, subscription: Subscription, publisher: Publisher, handle: Handle, stop: threading.Event, health: Health
+        self,
+        subscription: Subscription,
+        publisher: Publisher | None,
+        handle: HandleReceived,
+        stop: threading.Event,
+        health: Health,
+        *,
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
+        """``flush`` is called at the stop: what the futures of the outcomes wait for is then finished at once."""
         self._subscription = subscription
         self._publisher = publisher
         self._handle = handle
         self._stop = stop
         self._health = health
+        self._flush = flush
         self._queue = ""
+        self._held: deque[tuple[Future[None] | None, Sequence[Delivery]]] = deque()
+        """The batches that are handled and not acknowledged yet, oldest first."""
+
+    def run(self, most: int, wait_seconds: float) -> None:
+        """Handle batches until ``stop`` is set, then wait for the batches that are not acknowledged yet."""
+        while not self._stop.is_set():
+            self._health.beat()
+            self.turn(most, wait_seconds)
+        self._flush()
+        for stored, _ in self._held:
+            if stored:
+                self._wait(stored)
+        self._acknowledge_stored()
 
     def turn(self, most: int, wait_seconds: float) -> None:
-        """One batch, from the queue to its acknowledgement."""
+        """Receive and handle one batch, and acknowledge the batches that are stored."""
         try:
             deliveries = self._subscription.receive(most, wait_seconds)
         except BrokerUnavailable as error:
-            _log.warning("the broker went away; waiting for it", reason=str(error))
+            _log.warning("the broker is unavailable; waiting for it", reason=str(error))
             self._stop.wait(1.0)
             return
-        if not deliveries:
-            return
-        self._queue = deliveries[0].queue
-        readable = [read for delivery in deliveries if (read := self._read(delivery))]
-        if not readable:
-            return
         try:
-            self._answer(readable)
-        except (RetryLater, PublishRefused, BrokerUnavailable) as error:
+            batch = []
+            for delivery in deliveries:
+                self._queue = delivery.queue
+                try:
+                    batch.append(Received(delivery, delivery.read()))
+                except MalformedMessage as error:
+                    self._park(delivery, str(error))
+            if batch:
+                self._handle_batch(batch)
+        except PASSING as error:
             # only a stop ends the tries: the messages go back to the queue when the subscription is closed
-            _log.warning("stopped before a batch was done; it stays in the queue", reason=str(error))
+            _log.warning("stopped before a batch was handled; it stays in the queue", reason=str(error))
+        self._acknowledge_stored()
 
-    def _read(self, delivery: Delivery) -> _Read | None:
-        try:
-            return _Read(delivery, delivery.read())
-        except MalformedMessage as error:
-            self._park(delivery, str(error))
-            return None
-
-    def _answer(self, batch: Sequence[_Read]) -> None:
-        """Handle a batch to its end; one with a message that is rejected, message by message."""
-        with bound_contextvars(**_frame_of(batch)):
+    def _handle_batch(self, batch: Sequence[Received]) -> None:
+        """Handle a batch to its end; if one of its messages is rejected, handle it message by message."""
+        frame = getattr(batch[0].message, "frame", None)
+        fields = {"frame_id": frame.frame_id} if frame and len(batch) == 1 else {}
+        with bound_contextvars(**fields):
             try:
-                self._publish(self._until_done(lambda: self._handle([read.message for read in batch])))
+                outcome = self._retry(lambda: self._handle(batch))
+                self._publish(outcome.messages)
             except Reject as rejected:
                 if len(batch) == 1:
                     self._park(batch[0].delivery, str(rejected))
                     return
             else:
-                self._subscription.acknowledge([read.delivery for read in batch])
-                HANDLED.labels(self._queue).inc(len(batch))
+                handled = [each.delivery for place, each in enumerate(batch) if place not in outcome.rejected]
+                self._held.append((outcome.stored, handled))
+                HELD.labels(self._queue).inc(len(handled))
+                self._acknowledge_stored()
+                for place, reason in outcome.rejected.items():
+                    self._park(batch[place].delivery, reason)
                 return
-        for read in batch:
-            self._answer([read])
+        for received in batch:
+            self._handle_batch([received])
 
-    def _publish(self, answers: Sequence[Message]) -> None:
-        """Wait until the broker has confirmed every answer; what it did not take is published again."""
-        left = list(answers)
+    def _publish(self, messages: Iterable[Message]) -> None:
+        """Publish messages until the broker has confirmed each; those that it refuses are published again."""
+        publisher, unconfirmed = self._publisher, list(messages)
+        if publisher is None or not unconfirmed:
+            return
 
         def attempt() -> None:
-            futures = [(self._publisher.publish(message), message) for message in left]
-            failures = [(failure, message) for future, message in futures if (failure := self._outcome(future))]
-            left[:] = [message for _, message in failures]
-            # the one that a retry can't help comes first
-            for failure, _ in sorted(failures, key=lambda failed: isinstance(failed[0], _PASSING)):
+            futures = [(publisher.publish(message), message) for message in unconfirmed]
+            failures = [(failure, message) for future, message in futures if (failure := self._wait(future))]
+            unconfirmed[:] = [message for _, message in failures]
+            # an error that no retry mends comes first
+            for failure, _ in sorted(failures, key=lambda failed: isinstance(failed[0], PASSING)):
                 raise failure
 
-        self._until_done(attempt)
+        self._retry(attempt)
 
-    def _outcome(self, confirm: Future[None]) -> BaseException | None:
-        """What a confirm brings. A broker that is mute makes no loop stand: the publisher says that of itself."""
-        while not confirm.done():
+    def _wait(self, future: Future[None]) -> BaseException | None:
+        """Return the error of a future, or None. The loop is healthy while it waits: the publisher reports stalls."""
+        while not future.done():
             self._health.beat()
-            wait([confirm], timeout=CONFIRM_SECONDS)
-        return confirm.exception()
+            wait([future], timeout=CONFIRM_SECONDS)
+        return future.exception()
+
+    def _acknowledge_stored(self) -> None:
+        """Acknowledge the batches whose futures are done, in the order in which they were received."""
+        done: list[Delivery] = []
+        while self._held and ((stored := self._held[0][0]) is None or stored.done()):
+            _, deliveries = self._held.popleft()
+            if deliveries:
+                HELD.labels(deliveries[0].queue).dec(len(deliveries))
+            try:
+                if stored:
+                    stored.result()
+            except StorageUnavailable as error:
+                _log.warning("a batch was not stored; it stays in the queue", queue=self._queue, reason=str(error))
+            else:
+                done.extend(deliveries)
+        if done:
+            self._subscription.acknowledge(done)
+            HANDLED.labels(self._queue).inc(len(done))
 
     def _park(self, delivery: Delivery, reason: str) -> None:
-        self._until_done(lambda: self._subscription.park(delivery, reason))
+        self._retry(lambda: self._subscription.park(delivery, reason))
         PARKED.labels(delivery.queue).inc()
         _log.error("parked a message", queue=delivery.queue, reason=reason)
 
-    def _until_done(self, attempt: Callable[[], Result]) -> Result:
-        """Try again and again, with longer and longer pauses, as long as the trouble may pass and nobody says stop."""
-        return patient(self._stop, _PASSING, longest=LONGEST_PAUSE, tell=self._tell)(attempt)
+    def _retry(self, attempt: Callable[[], Result]) -> Result:
+        """Retry with backoff until the attempt succeeds, fails for good, or ``stop`` is set."""
 
-    def _tell(self, state: RetryCallState) -> None:
-        self._health.beat()
-        RETRIED.labels(self._queue).inc()
-        if state.attempt_number == 1 and state.outcome:
-            _log.warning("will try again until it succeeds", queue=self._queue, reason=str(state.outcome.exception()))
+        def before_pause(state: RetryCallState) -> None:
+            self._health.beat()
+            RETRIED.labels(self._queue).inc()
+            if state.attempt_number == 1 and state.outcome:
+                reason = str(state.outcome.exception())
+                _log.warning("will try again until it succeeds", queue=self._queue, reason=reason)
+
+        return retrying(self._stop, PASSING, longest=LONGEST_PAUSE, before_pause=before_pause)(attempt)
 
 
-_PASSING: Final = (RetryLater, PublishRefused, BrokerUnavailable)
-
-
-def _frame_of(batch: Sequence[_Read]) -> dict[str, str]:
-    """The frame that log lines are about, where it is one."""
-    frame = getattr(batch[0].message, "frame", None)
-    return {"frame_id": frame.frame_id} if frame and len(batch) == 1 else {}
+PASSING: Final = (RetryLater, PublishRefused, BrokerUnavailable)
+"""Errors after which the loop tries again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,8 +13,9 @@ import pytest
 from shared import topology
 from shared.health import Health
 from shared.messages import REASON_LENGTH, FrameCaptured, Message, decode
-from shared.messaging.loop import Handle, Reject, RetryLater, consume
+from shared.messaging.loop import Handle, Loop, Outcome, Received, Reject, RetryLater, consume
 from shared.messaging.port import Broker
+from shared.storage.port import StorageUnavailable
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests import children
 from tests.broker_address import BrokerAddress
@@ -182,6 +184,53 @@ def test_a_defect_ends_the_loop_and_leaves_the_batch_in_the_queue(open_broker: O
         )
     subscription.close()
     wait_for_depth(broker, "inference.frames", 1)
+
+
+def test_a_batch_is_acknowledged_when_its_future_is_done_and_others_are_handled_meanwhile(
+    open_broker: OpenBroker,
+) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(4)])
+    stored: list[Future[None]] = []
+
+    def store(batch: Sequence[Received]) -> Outcome:
+        stored.append(Future())
+        return Outcome(stored=stored[-1], rejected={0: "frame 3 is rejected"} if len(stored) == 4 else {})
+
+    subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=4)
+    loop = Loop(subscription, None, store, threading.Event(), Health())
+    for _ in range(3):
+        loop.turn(1, 60.0)
+    stored[1].set_result(None)
+    loop.turn(1, 60.0)
+    wait_for_depth(broker, "inference.frames.parked", 1)
+    assert len(stored) == 4
+    assert broker.depth("inference.frames").total == 3, "the oldest batch is not stored: nothing is acknowledged"
+    stored[0].set_result(None)
+    loop.turn(1, 0.1)
+    wait_for_depth(broker, "inference.frames", 1)
+    assert broker.depth("inference.frames").unacknowledged == 1
+    stored[2].set_exception(StorageUnavailable("storage is unavailable until the end"))
+    loop.turn(1, 0.1)
+    subscription.close()
+    again = broker.subscribe(INFERENCE_FRAMES, prefetch=4)
+    assert sequences(collect(again, 1)) == [2]
+    again.close()
+
+
+def test_a_stop_flushes_and_waits_for_the_batches_that_are_not_stored(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(1)])
+    stop, stored = threading.Event(), Future[None]()
+
+    def store(batch: Sequence[Received]) -> Outcome:
+        stop.set()
+        return Outcome(stored=stored)
+
+    subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
+    Loop(subscription, None, store, stop, Health(), flush=lambda: stored.set_result(None)).run(1, 60.0)
+    subscription.close()
+    wait_for_depth(broker, "inference.frames", 0)
 
 
 class Stranger(FrameCaptured):

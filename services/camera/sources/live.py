@@ -21,7 +21,7 @@ from services.camera.sources.sampling import Sampling
 from services.camera.sources.shot import Shot, clock
 from shared.imaging.codec import Image
 from shared.messages import CameraState
-from shared.retry import patient
+from shared.retry import retrying
 
 BUFFER_BYTES: Final = 128 * 1024**2
 MOST_BUFFERED: Final = 64
@@ -136,7 +136,7 @@ class LiveCamera:
     def _opened_again(self) -> tuple[cv2.VideoCapture, Image]:
         self._closed.wait(SHORTEST_PAUSE)
         pauses = {"shortest": SHORTEST_PAUSE, "longest": LONGEST_PAUSE}
-        return patient(self._closed, CameraError, **pauses, tell=self._tell)(self._open)
+        return retrying(self._closed, CameraError, **pauses, before_pause=self._tell)(self._open)
 
     def _tell(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""

@@ -19,7 +19,7 @@ from ulid import ULID
 
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.services import provided
-from shared.retry import patient
+from shared.retry import retrying
 from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
@@ -128,7 +128,7 @@ class Audit:
 
     def _put_later(self, outcome: AuditEntry) -> None:
         try:
-            patient(self._stop, StorageError, longest=LONGEST_PAUSE)(self._put, outcome, OUTCOME)
+            retrying(self._stop, StorageError, longest=LONGEST_PAUSE)(self._put, outcome, OUTCOME)
         except StorageError:
             _log.error("an outcome was not written", entry=outcome.id, action=outcome.action, failed=outcome.failed)
 

@@ -26,7 +26,7 @@ from tenacity import RetryCallState
 from ulid import ULID
 
 from shared.messages import LINE_LIMIT, MalformedMessage, Message, decode
-from shared.retry import patient
+from shared.retry import retrying
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 FOLDER: Final = "verdicts"
@@ -168,8 +168,8 @@ class Archive:
     def _write(self, segment: _Open) -> None:
         content = gzip.compress(b"".join(segment.lines), compresslevel=6)
         key = f"{FOLDER}/{datetime.now(UTC):%Y-%m-%d/%H%M}-{ULID()}.jsonl.gz"
-        retrying = patient(self._stop, StorageUnavailable, longest=LONGEST_PAUSE, tell=_tell)
-        retrying(self._store.put, key, content, CONTENT_TYPE)
+        put = retrying(self._stop, StorageUnavailable, longest=LONGEST_PAUSE, before_pause=_tell)
+        put(self._store.put, key, content, CONTENT_TYPE)
         self._written(key, segment.batches)
         SEGMENTS.inc()
 

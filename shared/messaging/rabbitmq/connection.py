@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from shared import topology
 from shared.messaging.port import BrokerRefusedLogin, BrokerUnavailable, MessagingError
-from shared.retry import patient
+from shared.retry import retrying
 from shared.topology import Queue, WhenFull
 
 HEARTBEAT_SECONDS: Final = 20
@@ -176,7 +176,7 @@ def patiently(
         if state.outcome and isinstance(error := state.outcome.exception(), MessagingError):
             tell(error)
 
-    return patient(stop, passing, longest=LONGEST_PAUSE, tell=told)(attempt)
+    return retrying(stop, passing, longest=LONGEST_PAUSE, before_pause=told)(attempt)
 
 
 def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:

@@ -31,7 +31,7 @@ def test_health_and_metrics_have_a_port_without_a_login(tmp_path: Path) -> None:
     try:
         soon(lambda: answers(f"{settings.address}healthz") == 200, "the dashboard to answer", seconds=400)
         assert answers(f"{watched}/healthz") == 200
-        assert "dashboard_held_messages" in httpx.get(f"{watched}/metrics", trust_env=False, timeout=60).text
+        assert "seamline_messages_held" in httpx.get(f"{watched}/metrics", trust_env=False, timeout=60).text
         assert answers(f"{settings.address}metrics") == 401
         assert answers(f"{watched}/api/lines") == 404
     finally:
