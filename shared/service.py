@@ -1,20 +1,27 @@
-"""How every service starts and ends."""
+"""How every service starts, runs its background threads, reports and ends."""
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final, NoReturn
+from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 from tenacity import RetryCallState
 
 from shared.contracts.bundle import BundleError
 from shared.errors import CannotStart
+from shared.health import Health
+from shared.messages import Message, WorkerReported
 from shared.messaging import open_broker
-from shared.messaging.port import Broker, BrokerUnavailable, MessagingError
+from shared.messaging.loop import Handle
+from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Publisher
 from shared.recipe import RecipeError
 from shared.retry import retrying
 from shared.settings import ServiceSettings
@@ -22,7 +29,7 @@ from shared.shutdown import Stop, hear_signals
 from shared.storage.port import StorageError, StorageRefusedLogin, StorageUnavailable
 
 LONGEST_PAUSE: Final = 10.0
-"""Seconds between two looks for an absent broker."""
+"""Seconds between two tries to reach an unavailable broker."""
 
 _log = structlog.stdlib.get_logger("service")
 
@@ -30,25 +37,21 @@ _log = structlog.stdlib.get_logger("service")
 def run_service(main: Callable[[Stop], None]) -> None:
     """Run a service's ``main`` with the event that a signal sets.
 
-    What the people who run it can put right is told in one line, with exit code 2; what may pass by itself, with
-    exit code 1, so that whoever watches the service starts it again. Anything else is a defect, with its traceback. A
-    thread that ends with an error ends the service with it.
+    An error that the operator can correct is printed in one line, with exit code 2; an error that may pass, with exit
+    code 1, so that the supervisor starts the service again. Any other error is a defect and is raised. If a thread ends
+    with an error, the service ends with it.
     """
     stop = hear_signals()
     try:
         with _ending_with_its_threads(stop):
             main(stop)
     except (CannotStart, MessagingError, StorageError, RecipeError, BundleError) as error:
-        passing = isinstance(error, BrokerUnavailable | StorageUnavailable)
-        _end(stop, error, 1 if passing and not isinstance(error, StorageRefusedLogin) else 2)
+        may_pass = isinstance(error, BrokerUnavailable | StorageUnavailable)
+        stop.exit_code = 1 if may_pass and not isinstance(error, StorageRefusedLogin) else 2
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        raise SystemExit(stop.exit_code) from None
     else:
         stop.exit_code = 0
-
-
-def _end(stop: Stop, error: Exception, exit_code: int) -> NoReturn:
-    stop.exit_code = exit_code
-    sys.stderr.write(f"{' '.join(str(error).split())}\n")
-    raise SystemExit(exit_code) from None
 
 
 @contextmanager
@@ -77,20 +80,88 @@ def _ending_with_its_threads(stop: Stop) -> Iterator[None]:
 def await_broker(
     settings: ServiceSettings, stop: threading.Event, connect: Callable[[ServiceSettings], Broker] = open_broker
 ) -> Broker:
-    """The settings' broker; while it is absent, wait for it, and say so once.
+    """Connect to the broker of the settings; while it is unavailable, log that once and wait for it.
 
     Raises:
-        MessagingError: it is there and can't be used, or refuses the login.
-        SystemExit: ``stop`` was set before the broker came.
+        MessagingError: the broker can't be used, or refuses the login.
+        SystemExit: ``stop`` was set while the broker was unavailable.
     """
+
+    def log_first(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome:
+            _log.warning("waiting for the broker", reason=str(state.outcome.exception()))
+
+    connect_later = retrying(stop, BrokerUnavailable, shortest=0.5, longest=LONGEST_PAUSE, before_pause=log_first)
     try:
-        return retrying(stop, BrokerUnavailable, shortest=0.5, longest=LONGEST_PAUSE, before_pause=_say_once)(
-            connect, settings
-        )
+        return connect_later(connect, settings)
     except BrokerUnavailable:
         raise SystemExit(0) from None
 
 
-def _say_once(state: RetryCallState) -> None:
-    if state.attempt_number == 1 and state.outcome:
-        _log.warning("waiting for the broker", reason=str(state.outcome.exception()))
+@contextmanager
+def background_threads(stop: threading.Event, *loops: Callable[[], None]) -> Iterator[None]:
+    """Run loops in background threads while the block runs; at its end, set ``stop`` and wait for them.
+
+    If a loop fails, ``stop`` is set at once, and its error is raised after the block.
+    """
+
+    def end(_loop: Future[None]) -> None:
+        stop.set()
+
+    with ThreadPoolExecutor(max(1, len(loops)), thread_name_prefix="background") as threads:
+        running = [threads.submit(loop) for loop in loops]
+        for loop in running:
+            loop.add_done_callback(end)
+        try:
+            yield
+        finally:
+            stop.set()
+    for loop in running:
+        loop.result()
+
+
+class Reporter:
+    """Count the messages that a worker handles, and publish a `WorkerReported` every few seconds."""
+
+    def __init__(
+        self,
+        service: str,
+        publisher: Publisher,
+        *,
+        model_version: Callable[[], str | None] = lambda: None,
+        trouble: Callable[[], str] = lambda: "",
+    ) -> None:
+        """``trouble`` returns what hinders the worker, in one line, or an empty text."""
+        self._service = service
+        self._publisher = publisher
+        self._model_version = model_version
+        self._trouble = trouble
+        self._worker = f"{platform.node()}-{os.getpid()}"
+        self._handled = 0
+
+    def counting(self, handle: Handle) -> Handle:
+        """Return a handler that also counts the messages that it handled."""
+
+        def handle_and_count(messages: list[Message]) -> Sequence[Message]:
+            answers = handle(messages)
+            self._handled += len(messages)
+            return answers
+
+        return handle_and_count
+
+    def run(self, every_seconds: float, stop: threading.Event, health: Health) -> None:
+        """Publish reports until ``stop`` is set. A report that is lost is followed by another."""
+        while not stop.wait(every_seconds):
+            health.beat()
+            self._publisher.publish(self.report())
+
+    def report(self) -> WorkerReported:
+        """Return the present state of the worker."""
+        return WorkerReported(
+            service=self._service,
+            worker=self._worker,
+            model_version=self._model_version(),
+            handled=self._handled,
+            reason=self._trouble(),
+            at=datetime.now(UTC),
+        )

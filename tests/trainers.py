@@ -17,12 +17,12 @@ from services.trainer.jobs.trainings import Trainings
 from services.trainer.measuring.child_process import measure
 from services.trainer.measuring.compare import compare
 from services.trainer.promotion.promotions import ComparisonNeeded, Promotions
-from shared.background import running_beside
 from shared.contracts.promotion import Decision
 from shared.health import Health
 from shared.messages import ModelPromoted, PromotionRequested
 from shared.messaging.loop import consume
 from shared.messaging.port import Broker, Publisher
+from shared.service import background_threads
 from shared.storage.port import ObjectStore
 from shared.topology import TRAINER_COMMANDS
 
@@ -113,7 +113,7 @@ def answering(
         subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
         consume(subscription, broker.publisher(), commands.handle, most=1, wait_seconds=0.1, stop=stop, health=Health())
 
-    with running_beside(stop, serve, measurer.run):
+    with background_threads(stop, serve, measurer.run):
         yield stop
         stop.set()
         to_measure.set()

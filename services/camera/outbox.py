@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
-from shared.disk_reserve import Reserve
 from shared.messages import FrameCaptured
+from shared.sqlite import Reserve
 
 FORMAT: Final = 1
 SCHEMA: Final = f"""

@@ -17,12 +17,10 @@ from services.explainer.handler import Explainer
 from services.explainer.image_store import ImageStore
 from services.explainer.models import Models
 from services.explainer.settings import ExplainerSettings
-from shared.background import running_beside
 from shared.engines.quiet import import_quietly
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
-from shared.reporting import Reporter
-from shared.service import await_broker, run_service
+from shared.service import Reporter, await_broker, background_threads, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
@@ -48,7 +46,7 @@ def main(stop: threading.Event) -> None:
         explain = reporter.counting(explainer.explain)
         turn = partial(consume, publisher=publisher, handle=explain, most=settings.batch, wait_seconds=0.5, stop=stop)
         requests = broker.subscribe(EXPLAINER_REQUESTS, prefetch=settings.batch)
-        with running_beside(
+        with background_threads(
             stop,
             partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
             partial(turn, requests, health=health.beside("the loop of explainer.requests")),

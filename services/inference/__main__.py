@@ -18,11 +18,9 @@ from services.inference.microbatch import MicroBatches
 from services.inference.model import load_model
 from services.inference.production import Production
 from services.inference.settings import InferenceSettings
-from shared.background import running_beside
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
-from shared.reporting import Reporter
-from shared.service import await_broker, run_service
+from shared.service import Reporter, await_broker, background_threads, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
 from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
@@ -59,7 +57,7 @@ def main(stop: threading.Event) -> None:
         )
         deferred = health.beside("the loop of inference.images")
         following = health.beside("the thread that loads models", SLOW_SECONDS)
-        with running_beside(
+        with background_threads(
             stop,
             partial(production.follow, promotions, settings.model_check_seconds, stop, following),
             partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),

@@ -20,10 +20,9 @@ from services.trainer.jobs.runner import Runner
 from services.trainer.jobs.trainings import Trainings
 from services.trainer.promotion.promotions import Promotions
 from services.trainer.settings import TrainerSettings
-from shared.background import running_beside
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
-from shared.service import await_broker, run_service
+from shared.service import await_broker, background_threads, run_service
 from shared.settings import read_settings
 from shared.storage import open_store
 from shared.topology import TRAINER_COMMANDS
@@ -74,7 +73,7 @@ def main(stop: threading.Event) -> None:
             health=measuring,
         )
         commands = Commands(trainings, promotions, jobs, to_train=to_train, to_measure=to_measure)
-        with running_beside(stop, runner.run, measurer.run):
+        with background_threads(stop, runner.run, measurer.run):
             subscription = broker.subscribe(TRAINER_COMMANDS, prefetch=1)
             consume(subscription, publisher, commands.handle, most=1, wait_seconds=0.5, stop=stop, health=health)
 

@@ -208,8 +208,7 @@ def test_a_batch_is_acknowledged_when_its_future_is_done_and_others_are_handled_
     assert broker.depth("inference.frames").total == 3, "the oldest batch is not stored: nothing is acknowledged"
     stored[0].set_result(None)
     loop.turn(1, 0.1)
-    wait_for_depth(broker, "inference.frames", 1)
-    assert broker.depth("inference.frames").unacknowledged == 1
+    wait_until(lambda: broker.depth("inference.frames").total == 1, 60, "the stored batches to be acknowledged")
     stored[2].set_exception(StorageUnavailable("storage is unavailable until the end"))
     loop.turn(1, 0.1)
     subscription.close()

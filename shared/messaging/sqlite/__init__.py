@@ -14,7 +14,8 @@ from shared.messaging.port import Depth, Fate, ParkedMessage
 from shared.messaging.sqlite.consumer import SqliteSubscription
 from shared.messaging.sqlite.publisher import SqlitePublisher
 from shared.messaging.sqlite.readers import bury_the_dead
-from shared.messaging.sqlite.schema import connect, create, plain_errors, transaction
+from shared.messaging.sqlite.schema import connect, create, plain_errors
+from shared.sqlite import transaction
 from shared.topology import Broadcast, Queue
 
 __all__ = ["SqliteBroker"]

@@ -12,7 +12,8 @@ from ulid import ULID
 
 from shared.messaging.port import BrokerUnavailable, Delivery
 from shared.messaging.sqlite.readers import Reader, bury_the_dead
-from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors, transaction
+from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors
+from shared.sqlite import transaction
 from shared.topology import BROADCAST_LIMIT, Broadcast, Queue
 
 SHORTEST_PAUSE: Final = 0.001

@@ -15,8 +15,9 @@ from shared import topology
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
-from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors, transaction
+from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors
 from shared.messaging.window import Window
+from shared.sqlite import transaction
 
 CLOSING_SECONDS: Final = 5.0
 GROUP: Final = 256

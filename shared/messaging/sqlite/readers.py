@@ -14,7 +14,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 from ulid import ULID
 
 from shared import topology
-from shared.messaging.sqlite.schema import now, transaction
+from shared.messaging.sqlite.schema import now
+from shared.sqlite import transaction
 
 
 class Reader:

@@ -16,8 +16,8 @@ from typing import Final
 from filelock import FileLock
 
 from shared import topology
-from shared.disk_reserve import Reserve
 from shared.messaging.port import BrokerUnavailable, MessagingError
+from shared.sqlite import Reserve, free_bytes, transaction
 from shared.topology import Queue, WhenFull
 
 LAYOUT: Final = 2
@@ -132,8 +132,7 @@ def check_room(path: Path, connection: sqlite3.Connection, largest: int) -> None
     """
     if largest <= SMALL or reserve_of(path).hold():
         return
-    pages, page_size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
-    if pages * page_size < 2 * largest:
+    if free_bytes(connection) < 2 * largest:
         raise BrokerUnavailable(f"{path}: the disk is full: free some space on it")
 
 
@@ -151,19 +150,6 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write, alone among all processes: everything in the block, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def create(path: Path, queues: Sequence[Queue]) -> None:
