@@ -33,7 +33,7 @@ $(VENV)/.%-installed: deploy/requirements/%.txt $(VENV)/bin/uv
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; goes on with the last one's labels and trainings unless FRESH=1)
+demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; continues with the labels and trainings of the last demo unless FRESH=1)
 	@$(BIN)/python -m deploy.embedded
 
 .PHONY: env
@@ -43,7 +43,7 @@ env:  ## Write .env, which `make up` reads, with random secrets; TLS=1 also make
 
 in_env = $(shell sed -n 's/^$(1)=//p' .env | tail -n 1)
 .PHONY: certs
-certs: .env  ## Make the certificates that are missing or end soon, and show when each ends (RENEW=1: all anew; CAMERA=camera-2)
+certs: .env  ## Make certificates that are missing or expire soon, and show when each expires (RENEW=1: renew all; CAMERA=camera-2)
 	@deploy/make-certs "$(or $(call in_env,TLS_FOLDER),var/tls)" $(if $(RENEW),--renew) $(addprefix --camera ,$(CAMERA)) \
 	  $(addprefix --host ,$(subst $(comma), ,$(call in_env,DASHBOARD_ALLOWED_HOSTS)))
 comma := ,
@@ -64,13 +64,13 @@ docker:
 	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start it, or say where it is with DOCKER_HOST" >&2; exit 2; }
 
 .PHONY: up
-up: docker .env $(VIDEO)  ## The line on docker compose: RabbitMQ, Redis, an object store and the five services
+up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the five services
 	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
 	@docker compose up --build --detach --wait
 	@echo "The dashboard: http$(if $(call in_env,TLS_GROUP),s)://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
 
 .PHONY: down
-down: docker .env  ## Stop docker compose; what it knows stays in its volumes
+down: docker .env  ## Stop docker compose; its volumes stay
 	@docker compose down
 	@echo "Stopped. The volumes are kept; to remove them and all they hold: docker compose down --volumes"
 
@@ -81,7 +81,7 @@ no-camera: docker .env  ## Delete the users of a camera (LINE=, NAME=)
 	@deploy/camera remove "$(LINE)" "$(NAME)"
 
 .PHONY: check
-check: $(VENV)/.dev-installed  ## Format, lint, types, import rules
+check: $(VENV)/.dev-installed  ## Check format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -95,21 +95,21 @@ format: $(VENV)/.dev-installed  ## Format the code
 # One more than there are cores: a test often waits for a server or a child process.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 .PHONY: test
-test: $(VENV)/.dev-installed  ## All tests that need no Docker; servers are found, started in Docker, or as child processes
+test: $(VENV)/.dev-installed  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
-bench: $(VENV)/.dev-installed  ## The measured comparisons: messaging, outbox, inference, scaling, explaining, counting, quality (some minutes; best on a quiet machine)
+bench: $(VENV)/.dev-installed  ## Run the measured comparisons: messaging, outbox, inference, scaling, explaining, counting, quality (some minutes; best on a quiet machine)
 	@for name in messaging outbox inference scaling explaining counting quality; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: e2e
-e2e: docker $(VENV)/.dev-installed  ## The images and compose as shipped, on a Docker engine: 1,000 frames through three workers
+e2e: docker $(VENV)/.dev-installed  ## Test the container images and compose as shipped, on a Docker engine: 1,000 frames through three workers
 	@$(BIN)/pytest -m e2e tests/e2e
 
 MINUTES ?= 10
 SEED ?= 1
 .PHONY: soak
-soak: $(VENV)/.dev-installed  ## The line on real servers, broken at random, and its books at the end (MINUTES=, SEED=)
+soak: $(VENV)/.dev-installed  ## Run the line on real servers with faults injected at random; accounts for every frame at the end (MINUTES=, SEED=)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 .PHONY: lock
@@ -130,7 +130,7 @@ $(TOOLS)/.installed: deploy/requirements/tools.txt $(VENV)/bin/uv
 	@touch $@
 
 .PHONY: sbom
-sbom: $(TOOLS)/.installed  ## What is in each image, as CycloneDX: dist/sbom/seamline-<service>.cdx.json
+sbom: $(TOOLS)/.installed  ## List the packages of each container image, as CycloneDX: dist/sbom/seamline-<service>.cdx.json
 	@mkdir -p dist/sbom
 	@for image in $(IMAGES); do \
 	  sed "s/^name = .*/name = \"seamline-$$image\"/" pyproject.toml >dist/sbom/pyproject.toml; \
@@ -140,7 +140,7 @@ sbom: $(TOOLS)/.installed  ## What is in each image, as CycloneDX: dist/sbom/sea
 	@ls dist/sbom/*.cdx.json
 
 .PHONY: notice
-notice: $(TOOLS)/.installed $(VENV)/.embedded-installed  ## The packages of the images with their licences: dist/THIRD-PARTY-NOTICES.txt
+notice: $(TOOLS)/.installed $(VENV)/.embedded-installed  ## List the packages of the container images with their licences: dist/THIRD-PARTY-NOTICES.txt
 	@mkdir -p dist
 	@$(TOOLS)/bin/pip-licenses --python $(BIN)/python --format plain-vertical --with-urls --with-license-file --no-license-path \
 	  --packages $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' $(IMAGES:%=deploy/requirements/%.txt) | sort -u) \
@@ -159,7 +159,7 @@ screenshots: $(VENV)/.dev-installed  ## Photograph the dashboard's pages for doc
 
 ROW := var/seam-heatmaps
 .PHONY: seam-heatmaps
-seam-heatmaps: $(VENV)/.embedded-installed  ## Draw seams, and show what the sample model finds in them and where it looks
+seam-heatmaps: $(VENV)/.embedded-installed  ## Draw seams, and show the sample model's verdicts and heatmaps
 	@$(BIN)/python -m samples row $(ROW) --seed 65
 	@$(BIN)/python -m services.explainer show --model samples/model --out $(ROW).png --rows image,merged \
 	  $(ROW)/error.png=error $(ROW)/break.png=break $(ROW)/error-and-break.png=error,break $(ROW)/length.png=length
