@@ -18,7 +18,7 @@ demo: export DEMO_FRESH := $(value FRESH)
 
 .PHONY: help
 help:  ## Show this help
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 # Each set-up is a stamp named after the locked list that it installed.
 $(VENV)/bin/uv: deploy/requirements/uv.txt
