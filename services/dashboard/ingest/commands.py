@@ -39,11 +39,6 @@ class Commands:
         """
         if noted and (reason := self._redis_away()):
             raise Problem(503, f"nothing was ordered: Redis is away ({reason})", headers={"Retry-After": "5"})
-        self._publish(command)
-        if noted:
-            self._note(command)
-
-    def _publish(self, command: Message) -> None:
         with self._lock:
             confirmed = self._publisher.publish(command)
         at_once = confirmed.done()
@@ -56,14 +51,14 @@ class Commands:
         except BrokerUnavailable as error:
             taken = "nothing was ordered" if at_once else "the broker may have taken the order"
             raise BrokerUnavailable(f"{taken}: {error}") from error
-
-    def _note(self, command: Message) -> None:
-        """The archive first: while Redis is away the projection lacks the command, and gets it from there later."""
-        batch = str(ULID())
-        self._archive.keep([command], batch)
-        try:
-            self._projector.watermark.apply(lambda: self._projector.apply([command]), batch)
-        except AWAY as error:
-            raise Problem(
-                503, "it was ordered, and will be done; Redis is away, so it is not shown yet: do not order it again"
-            ) from error
+        if noted:
+            # the archive first: while Redis is away the projection lacks the command, and gets it from there later
+            batch = str(ULID())
+            self._archive.keep([command], batch)
+            try:
+                self._projector.watermark.apply(lambda: self._projector.apply([command]), batch)
+            except AWAY as error:
+                raise Problem(
+                    503,
+                    "it was ordered, and will be done; Redis is away, so it is not shown yet: do not order it again",
+                ) from error

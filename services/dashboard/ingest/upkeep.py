@@ -72,7 +72,10 @@ class Upkeep:
             try:
                 self._fill(compare=looks % COMPACT_EVERY == 0)
                 if looks % COMPACT_EVERY == 0:
-                    self._compact(days=None if looks == 0 else 2)
+                    if gone := compact(
+                        self._store, datetime.now(UTC), None if looks == 0 else 2, self._watermark.mark_merged
+                    ):
+                        _log.info("compacted the archive", segments_fewer=gone)
                     for task in self._tasks:
                         task(datetime.now(UTC))
             except (*AWAY, StorageError) as error:
@@ -103,7 +106,3 @@ class Upkeep:
             )
         elif found and not built and found.segments:
             _log.info("filled Redis from the archive", segments=found.segments, messages=found.messages)
-
-    def _compact(self, days: int | None) -> None:
-        if gone := compact(self._store, datetime.now(UTC), days, self._watermark.mark_merged):
-            _log.info("compacted the archive", segments_fewer=gone)

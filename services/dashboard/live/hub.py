@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
@@ -161,7 +161,16 @@ class Hub:
             channel.subscribe(self._channel)
             self._tell_away()
             while not self._closed.is_set():
-                notes = self._collect(channel)
+                # the notes of one tick: ids by event, each once, the newest last
+                notes: dict[str, dict[str, None]] = {}
+                until = time.monotonic() + TICK_SECONDS
+                while (left := until - time.monotonic()) > 0 and not self._closed.is_set():
+                    message = channel.get_message(timeout=left)
+                    if message:
+                        note = json.loads(message["data"])
+                        ids = notes.setdefault(note["event"], {})
+                        ids.pop(note["id"], None)
+                        ids[note["id"]] = None
                 if not self._pages:
                     continue
                 self._tell_notes(notes)
@@ -172,19 +181,6 @@ class Hub:
                     beat_at = time.monotonic()
                     self._tell_away()
                     self._tell(_event("beat", json.dumps({"at": datetime.now(UTC).isoformat()})))
-
-    def _collect(self, channel: Any) -> dict[str, dict[str, None]]:
-        """The notes of one tick: ids by event, each once, the newest last."""
-        notes: dict[str, dict[str, None]] = {}
-        until = time.monotonic() + TICK_SECONDS
-        while (left := until - time.monotonic()) > 0 and not self._closed.is_set():
-            message = channel.get_message(timeout=left)
-            if message:
-                note = json.loads(message["data"])
-                ids = notes.setdefault(note["event"], {})
-                ids.pop(note["id"], None)
-                ids[note["id"]] = None
-        return notes
 
     def _tell_notes(self, notes: dict[str, dict[str, None]]) -> None:
         for event, ids in notes.items():

@@ -70,7 +70,11 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
 
 
 def _labels(names: Sequence[str], roles: Sequence[Role]) -> tuple[Label, ...]:
-    columns = zip(names, _keys(names), _colours(len(names)), roles, strict=True)
+    # for each label a letter of its name if one is free, else any
+    taken: list[str] = []
+    for name in names:
+        taken.append(next(key for key in [*name.lower(), *KEYS] if key in KEYS and key not in taken))
+    columns = zip(names, taken, _colours(len(names)), roles, strict=True)
     try:
         return tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
     except ValidationError as error:
@@ -91,14 +95,6 @@ def _roles(dataset: Dataset, task: Task) -> list[Role]:
         Role.QUALITY if index == quality else Role.ATTRIBUTE if shared[index] else Role.DEFECT
         for index in range(len(dataset.label_names))
     ]
-
-
-def _keys(names: Sequence[str]) -> list[str]:
-    """For each label a letter of its name if one is free, else any."""
-    taken: list[str] = []
-    for name in names:
-        taken.append(next(key for key in [*name.lower(), *KEYS] if key in KEYS and key not in taken))
-    return taken
 
 
 def _colours(count: int) -> list[tuple[int, int, int]]:

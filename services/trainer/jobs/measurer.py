@@ -128,25 +128,22 @@ class Measurer:
                     store_refusal(self._store, job, end.reason)
                 return [] if end else None
             case PromotionRequested():
-                return self._decide(job, claim)
+                # compare a model with the one in production, again if that changed meanwhile, and decide
+                not_comparable: dict[str, str] = {}
+                while isinstance(decision := self._promotions.decide(job, not_comparable), ComparisonNeeded):
+                    baseline = decision.baseline
+                    end = self._measure(job, claim, COMPARISON, job.recipe, baseline, job.model_version)
+                    if end is None:
+                        return None
+                    if isinstance(end, Failed):
+                        not_comparable[baseline] = end.reason
+                return [decision]
             case ThresholdsRequested():
                 answer = self._set_thresholds(job, claim)
                 if answer is None:
                     return None
                 promotion = promotion_of_thresholds(job, answer)
                 return [answer, *([promotion] if promotion else [])]
-
-    def _decide(self, request: PromotionRequested, claim: Claim) -> Sequence[Message] | None:
-        """Compare a model with the one in production, again if that changed meanwhile, and decide."""
-        not_comparable: dict[str, str] = {}
-        while isinstance(decision := self._promotions.decide(request, not_comparable), ComparisonNeeded):
-            baseline = decision.baseline
-            end = self._measure(request, claim, COMPARISON, request.recipe, baseline, request.model_version)
-            if end is None:
-                return None
-            if isinstance(end, Failed):
-                not_comparable[baseline] = end.reason
-        return [decision]
 
     def _set_thresholds(self, request: ThresholdsRequested, claim: Claim) -> Answer | None:
         """Return the stored answer to a request, or make one; None where it is made later."""

@@ -132,7 +132,18 @@ class Runner:
         """What follows from the end of an attempt. False where the training has to wait."""
         match end:
             case Finished(model_version=str(version)):
-                return self._deliver(attempt.request, version)
+                # tell of the model, ask for its promotion if that was wished, and only then close the training
+                evaluation = from_json(self._store.get(f"{folder_of(attempt.request.recipe, version)}/{EVALUATION}"))
+                trained = ModelTrained(
+                    training_id=attempt.request.training_id,
+                    recipe=attempt.request.recipe,
+                    model_version=version,
+                    evaluation=evaluation,
+                    at=datetime.now(UTC),
+                )
+                promotion = [promotion_of(attempt.request, version)] if attempt.request.promote else []
+                self._publish(trained, *promotion)
+                return self._end(attempt.request, TrainingState.FINISHED, model_version=version)
             case Failed():
                 return self._end(attempt.request, TrainingState.FAILED, end.reason)
             case Cancelled():
@@ -147,20 +158,6 @@ class Runner:
                 _log.info("left a training, to go on later", why=repr(end))
                 self._trainings.release(attempt.request.training_id)
                 return False
-
-    def _deliver(self, request: TrainingRequested, model_version: str) -> bool:
-        """Tell of the model, ask for its promotion if that was wished, and only then close the training."""
-        evaluation = from_json(self._store.get(f"{folder_of(request.recipe, model_version)}/{EVALUATION}"))
-        trained = ModelTrained(
-            training_id=request.training_id,
-            recipe=request.recipe,
-            model_version=model_version,
-            evaluation=evaluation,
-            at=datetime.now(UTC),
-        )
-        promotion = [promotion_of(request, model_version)] if request.promote else []
-        self._publish(trained, *promotion)
-        return self._end(request, TrainingState.FINISHED, model_version=model_version)
 
     def _end(
         self, request: TrainingRequested, state: TrainingState, reason: str = "", model_version: str | None = None

@@ -129,18 +129,15 @@ class Derived:
             changed[REPORT] = self._report().encode()
         files = {name: content for name, content in self.base.files.items() if self._stays(name)} | changed
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        manifest = self.base.manifest.model_copy(update={**self._origin, "files": digests})
-        return Bundle(manifest, files)
-
-    @property
-    def _origin(self) -> dict[str, Any]:
-        return {
+        origin = {
             "version": self.version,
             "created_at": self.asked.at,
             "derived_from": self.base.version,
             "author": self.asked.by,
             "reason": self.asked.reason,
         }
+        manifest = self.base.manifest.model_copy(update={**origin, "files": digests})
+        return Bundle(manifest, files)
 
     def _stays(self, name: str) -> bool:
         left_out = (
@@ -175,18 +172,17 @@ class Derived:
         for variant in Variant:
             if (told := before.get(f"openvino_{variant}")) is None:
                 continue
-            found[variant] = Proof.model_validate({**told, **self._compared(variant)})
+            if variant not in self.scored.variants:
+                raise BundleError(f"{SCORES} of model {self.base.version} lacks its {variant} variant")
+            scores = as_array(self.scored.variants[variant])
+            found[variant] = Proof.model_validate(
+                {**told, **compare(self.recipe, self.valid.scores, scores).model_dump()}
+            )
         if not found[Variant.FP32].holds:
             raise WrongThresholds(
                 f"at these thresholds the compiled network is not usable for inference: {found[Variant.FP32].objection}"
             )
         return found
-
-    def _compared(self, variant: Variant) -> dict[str, Any]:
-        if variant not in self.scored.variants:
-            raise BundleError(f"{SCORES} of model {self.base.version} lacks its {variant} variant")
-        scores = as_array(self.scored.variants[variant])
-        return compare(self.recipe, self.valid.scores, scores).model_dump()
 
     @cached_property
     def mistakes(self) -> tuple[Mistake, ...]:

@@ -175,7 +175,12 @@ class Promotions:
         if production == request.model_version:
             return _Passed(IN_PRODUCTION)
         if request.rollback:
-            _refuse_other_than(version_before(history), request, production)
+            # refuse a rollback that was requested while another model was in production: it means something else now
+            before = version_before(history)
+            if before is None:
+                raise _Refusal(f"no other model of recipe {request.recipe!r} was in production before")
+            if before != request.model_version:
+                raise _Refusal(f"before {production}, {before} was in production, and not {request.model_version}")
             return _Passed(NOT_MEASURED)
         if production is None:
             return _Passed(NOTHING_BEFORE)
@@ -243,14 +248,6 @@ def _overtaken(request: PromotionRequested, last: ProductionPointer) -> str:
     if not last.rollback or request.at > last.at:
         return ""
     return f"{last.by} rolled back to {last.version} at {last.at:%Y-%m-%d %H:%M:%S} UTC, after this was requested"
-
-
-def _refuse_other_than(before: str | None, request: PromotionRequested, production: str | None) -> None:
-    """Refuse a rollback that was requested while another model was in production: it means something else now."""
-    if before is None:
-        raise _Refusal(f"no other model of recipe {request.recipe!r} was in production before")
-    if before != request.model_version:
-        raise _Refusal(f"before {production}, {before} was in production, and not {request.model_version}")
 
 
 def _refuse_unproven(bundle: Bundle) -> None:

@@ -278,20 +278,16 @@ def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
     }
     if queue.one_reader:
         limits["x-single-active-consumer"] = True
-    dead_letters = _dead_letters(queue.dead_letters, queue.suspects, topology.DELIVERY_LIMIT)
+    dead_letters = {
+        "x-delivery-limit": topology.DELIVERY_LIMIT,
+        "x-dead-letter-exchange": queue.dead_letters,
+        "x-dead-letter-routing-key": queue.suspects,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": WhenFull.REFUSE.value,  # at-least-once asks for it
+    }
     arguments: dict[str, dict[str, object]] = {
         queue.name: limits | ({} if queue.when_full is WhenFull.SHED else dead_letters),
         queue.suspects: {"x-delivery-limit": NO_LIMIT},
         queue.parked: {"x-delivery-limit": NO_LIMIT},
     }
     return {name: {"x-queue-type": "quorum", **rest} for name, rest in arguments.items()}
-
-
-def _dead_letters(exchange: str, to: str, redeliveries: int) -> dict[str, object]:
-    return {
-        "x-delivery-limit": redeliveries,
-        "x-dead-letter-exchange": exchange,
-        "x-dead-letter-routing-key": to,
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": WhenFull.REFUSE.value,  # at-least-once asks for it
-    }
