@@ -1,1 +1,1 @@
-"""Where every frame went, and what was put aside."""
+"""Accounting: what became of every frame, and the parked messages."""

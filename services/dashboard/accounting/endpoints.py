@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from services.dashboard.access import Admin, Audited, Engineer, Role, at_least
-from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, Order, ParkedList
+from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, DecisionOrder, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
@@ -27,43 +27,43 @@ ParkedId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", examples=["0f3c9a1b2d4
 @router.get("/accounting", responses=documented(401, 404, 422, 503))
 def get_accounting(
     accounts: Accounts,
-    first: Annotated[QueryTime | None, Query(alias="from", description="a day before `to` when left out")] = None,
-    last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
+    first: Annotated[QueryTime | None, Query(alias="from", description="default: a day before `to`")] = None,
+    last: Annotated[QueryTime | None, Query(alias="to", description="default: now")] = None,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
 ) -> Accounting:
-    """Where every frame went, per camera and per hour: captured = inspected + dropped + parked + in flight."""
+    """Return what became of every frame, by camera and by hour: captured = inspected + dropped + parked + in flight."""
     last = last or datetime.now(UTC)
     return accounts.account(first or last - timedelta(days=1), last, line)
 
 
 @router.get("/parked", responses=documented(401, 422, 503))
 def list_parked(accounts: Accounts, paging: Paged) -> ParkedList:
-    """The messages that the broker has put aside, with the reason of each: the oldest 200 of each queue.
+    """Return the parked messages with their reasons in pages, newest first: the oldest 200 of each queue.
 
-    As they are, or were some seconds ago; newest first, a page at a time.
+    The list may be some seconds old.
     """
     return accounts.parked.page(paging)
 
 
 @router.get("/parked/decisions", responses=documented(401, 422, 503))
 def list_decisions(accounts: Accounts, paging: Paged) -> DecisionList:
-    """What people made of parked messages in the last 30 days, newest first, a page at a time."""
+    """Return the decisions about parked messages of the last 30 days in pages, newest first."""
     return accounts.parked.decisions(paging)
 
 
 @router.post("/parked/{queue}/{parked_id}/replay", responses=documented(401, 403, 404, 409, 422, 503))
 def replay_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, *, caller: Engineer, audit: Audited
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: DecisionOrder, *, caller: Engineer, audit: Audited
 ) -> Decision:
-    """Put a message back into its queue, as if it were new."""
+    """Put a message back into its queue, like a new message."""
     with audit.recording("parked.replay", f"{queue}/{parked_id}", caller.name, note=order.note):
         return accounts.parked.decide(queue, parked_id, "replay", by=caller.name, note=order.note)
 
 
 @router.post("/parked/{queue}/{parked_id}/discard", responses=documented(401, 403, 404, 422, 503))
 def discard_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: Order, *, caller: Admin, audit: Audited
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: DecisionOrder, *, caller: Admin, audit: Audited
 ) -> Decision:
-    """Take a message away for good. It is kept with the decision in object storage, below `parked/`."""
+    """Remove a message from its queue. It is stored with the decision in object storage, below `parked/`."""
     with audit.recording("parked.discard", f"{queue}/{parked_id}", caller.name, note=order.note):
         return accounts.parked.decide(queue, parked_id, "discard", by=caller.name, note=order.note)

@@ -1,4 +1,4 @@
-"""The page of the accounting: where every frame went, and what to do with what was put aside."""
+"""The page of the accounting: what became of every frame, and the parked messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPANS: Final = {
     "month": ("31 days", timedelta(days=31)),
 }
 MOST_HOURS: Final = 200
-"""Rows of the table; the API has them all."""
+"""Rows of the table; the API returns all of them."""
 DECISIONS: Final = 50
 
 router = APIRouter(include_in_schema=False)
@@ -36,7 +36,7 @@ def show_accounting(
     span: Annotated[Literal["day", "week", "month"], Query()] = "day",
     before: Before = None,
 ) -> HTMLResponse:
-    """Captured = inspected + dropped + parked + in flight; then the parked messages."""
+    """Show captured = inspected + dropped + parked + in flight, and the parked messages."""
     now = datetime.now(UTC)
     account, parked = accounts.overview(now - SPANS[span][1], now)
     return show(
@@ -49,7 +49,7 @@ def show_accounting(
         parked=parked,
         fields=fields,
         decided=accounts.parked.decisions(Paging(place_of(before), DECISIONS)),
-        spans={name: words for name, (words, _) in SPANS.items()},
+        spans={name: title for name, (title, _) in SPANS.items()},
         span=span,
     )
 
@@ -65,9 +65,9 @@ def decide(
     fate: Annotated[Literal["replay", "discard"], Form()],
     note: Annotated[str, Form(max_length=500)] = "",
 ) -> RedirectResponse:
-    """Replay or discard one message, then show the page again."""
+    """Replay or discard one message, and show the page again."""
     if fate == "discard" and not caller.may(Role.ADMIN):
-        raise Problem(403, "this takes the role admin: ask one")
+        raise Problem(403, "this needs the role admin")
     with audit.recording(f"parked.{fate}", f"{queue}/{parked_id}", caller.name, note=note):
         accounts.parked.decide(queue, parked_id, fate, by=caller.name, note=note)
     return RedirectResponse("/accounting#decisions", status_code=303)

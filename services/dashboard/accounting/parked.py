@@ -1,4 +1,4 @@
-"""Parked messages: looked at, put back, or discarded by a person whose name is kept."""
+"""Parked messages: list them, replay them, or discard them, with a record of who decided."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import base64
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -23,20 +24,20 @@ from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, BrokerUnavailable, Fate, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
-from shared.topology import QUEUES, Queue
+from shared.topology import QUEUES
 
 FOLDER: Final = "parked"
-"""In object storage: what was decided, and the message itself, so that discarding one loses nothing."""
-MOST_LOOKED_AT: Final = 200
+"""The folder of decisions in object storage, each with its message, so that a discarded message is not lost."""
+MOST_REVIEWED: Final = 200
 """Messages of one queue; each may hold an image of a mebibyte."""
 FRESH_SECONDS: Final = 5.0
-"""What was found is shown for so long: a look moves up to 200 MiB of each queue through the broker."""
-PATIENCE: Final = 0.8
-"""Seconds that one waits for a new look; then the last one is shown, with its time."""
-LONGEST_LOOK: Final = 20.0
-"""Seconds that one waits where there is none: a look may have much to move."""
-LONGEST_WAIT: Final = 4.0
-"""Seconds that a decision waits for a look to end."""
+"""A list is shown again for this time: making one moves up to 200 MiB of each queue through the broker."""
+REFRESH_SECONDS: Final = 0.8
+"""A request waits this long for a new list; then it gets the last one, with its time."""
+FIRST_SECONDS: Final = 20.0
+"""A request waits this long for the first list, which may take long to make."""
+DECISION_SECONDS: Final = 4.0
+"""A decision waits this long until a list is made."""
 DECISION_DAYS: Final = 30
 DECISION: Final = re.compile(rf"{FOLDER}/[0-9-]{{10}}/[0-7][0-9A-HJKMNP-TV-Z]{{25}}\.json")
 FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
@@ -44,69 +45,71 @@ FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
 _log = structlog.stdlib.get_logger("parked")
 
 
-class _Kept(BaseModel):
-    """A decision as it is kept."""
+class StoredDecision(BaseModel):
+    """A decision in object storage."""
 
     decision: Decision
     body: str
-    """of the message, in base64"""
+    """The body of the message in base64."""
 
 
 class ParkedMessages:
-    """What the broker has put aside. One look at a time: while one goes on, another would not see the same.
+    """The parked messages of all queues. They are reviewed one at a time, because a review takes them from the queue.
 
     Args:
-        broker: has the messages.
-        store: keeps the decisions.
-        fresh_seconds: a look is shown again for so long, unless somebody decides here.
+        broker: the broker with the messages.
+        store: the storage of the decisions.
+        fresh_seconds: a list is shown again for this time, unless a decision is made here.
     """
 
     def __init__(self, broker: Broker, store: ObjectStore, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._broker = broker
         self._store = store
         self._lock = threading.Lock()
-        self._seen = Refreshed(self._look, fresh_seconds=fresh_seconds, name="parked messages")
+        self._seen = Refreshed(self._list, fresh_seconds=fresh_seconds, name="parked messages")
 
     def prepare(self) -> None:
-        """Begin a first look, so that there is one while the broker is slow."""
+        """Begin to make the first list, so that there is one while the broker is slow."""
         self._seen.prepare()
 
-    def look(self, patience: float = LONGEST_LOOK) -> ParkedList:
-        """The parked messages of all queues, as they are or were some seconds ago.
+    def look(self, first_seconds: float = FIRST_SECONDS) -> ParkedList:
+        """Return the parked messages of all queues, as they were some seconds ago at most.
 
-        While the broker is slow they are older; ``at`` says how old. ``patience``: seconds to wait for the first look.
+        While the broker is slow they are older: see ``at``. ``first_seconds``: how long to wait for the first list.
 
         Raises:
-            MessagingError: the broker can't be asked.
+            MessagingError: the broker does not answer.
         """
-        found = self._seen.get(PATIENCE)
+        found = self._seen.get(REFRESH_SECONDS)
         if isinstance(found.error, TimeoutError) and found.value is None:
-            found = self._seen.get(patience)
+            found = self._seen.get(first_seconds)
         if isinstance(found.error, TimeoutError) and found.value is not None:
             return found.value
         if isinstance(found.error, TimeoutError):
-            raise BrokerUnavailable("the broker can't be asked what is parked: it does not answer")
+            raise BrokerUnavailable("the parked messages can't be listed: the broker does not answer")
         if found.error or found.value is None:
-            raise found.error or BrokerUnavailable("the broker was not asked what is parked")
+            raise found.error or BrokerUnavailable("the parked messages were not listed")
         return found.value
 
     def page(self, paging: Paging) -> ParkedList:
-        """A part of them; raises as `look`."""
+        """Return a page of the parked messages; raises as `look`."""
         seen = self.look()
         shown, more = paging.part(seen.parked, lambda view: newest(view.parked_at, f"{view.queue}/{view.id}"))
         return seen.model_copy(update={"parked": shown, "next": more})
 
     def decide(self, queue: str, parked_id: str, fate: Literal["replay", "discard"], *, by: str, note: str) -> Decision:
-        """Put a message back into its queue, or discard it; who did so is kept first, and the message with it.
+        """Replay or discard a message. Before that, store the decision and the message.
 
         Raises:
-            Problem: 404: it is not parked (any more); 409: its queue is full.
-            StorageError: it stays parked.
-            MessagingError: the broker went away; if it was too late to know what became of the message, the decision
-                is kept as one that may not be done.
+            Problem: 404: it is not parked, or not any more; 409: its queue is full.
+            StorageError: the decision was not stored, and the message stays parked.
+            MessagingError: the broker went away. If the result is unknown, the decision is stored as one that may not
+                be done.
         """
-        source = _queue(queue)
-        made: list[_Kept] = []
+        source = next((each for each in QUEUES if each.name == queue), None)
+        if source is None:
+            raise Problem(404, f"there is no queue {queue!r}")
+        made: list[StoredDecision] = []
 
         def decide(message: ParkedMessage) -> Fate:
             view = _view(message)
@@ -115,54 +118,60 @@ class ParkedMessages:
             decision = Decision(
                 id=str(ULID()), fate=fate, by=by, at=datetime.now(UTC), note=note, parked=view, done=False
             )
-            kept = _Kept(decision=decision, body=base64.b64encode(message.body).decode())
-            self._keep(kept)
-            made.append(kept)
+            stored = StoredDecision(decision=decision, body=base64.b64encode(message.body).decode())
+            self._store_decision(stored)
+            made.append(stored)
             return FATES[fate]
 
         try:
             with self._alone():
-                self._broker.review(source, decide, MOST_LOOKED_AT)
+                self._broker.review(source, decide, MOST_REVIEWED)
         except PublishRefused as error:
             self._store.delete(_key(made[0].decision))
             raise Problem(409, f"{queue} is full: the message stays parked until there is room") from error
         if not made:
-            raise Problem(404, f"no such message is parked in {queue}: somebody may have decided already")
-        return self._settle(made[0])
+            raise Problem(404, f"no such message is parked in {queue}: another person may have decided")
+        done = made[0].decision.model_copy(update={"done": True})
+        try:
+            self._store_decision(StoredDecision(decision=done, body=made[0].body))
+        except StorageError as error:
+            _log.warning("a decision that is done is stored as one that may not be", id=done.id, reason=str(error))
+        return done
 
     def decisions(self, paging: Paging = ALL) -> DecisionList:
-        """What was decided lately, newest first."""
-        shown, more = paging.part(self._decided(), _place)
-        found = [kept.decision for key in shown if (kept := self._kept(key))]
+        """Return the decisions of the last days, newest first."""
+        today = datetime.now(UTC)
+        folders = (f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/" for age in range(DECISION_DAYS))
+        keys = (key for folder in folders for key in self._store.keys(folder) if DECISION.fullmatch(key))
+        shown, more = paging.part(keys, _place)
+        stored = (readable(key, partial(self._read_decision, key)) for key in shown)
+        found = [each.decision for each in stored if each]
         return DecisionList(decisions=found, next=more)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """While nobody else looks or decides; afterwards, what was seen before is old."""
-        if not self._lock.acquire(timeout=LONGEST_WAIT):
-            raise BrokerUnavailable("nothing was decided: another look at the parked messages does not end")
+        """Exclude other reviews and decisions; afterwards, the last list is outdated."""
+        if not self._lock.acquire(timeout=DECISION_SECONDS):
+            raise BrokerUnavailable("nothing was decided: the parked messages are still being listed")
         try:
             yield
         finally:
             self._seen.invalidate()
             self._lock.release()
 
-    def _look(self) -> ParkedList:
+    def _list(self) -> ParkedList:
         with self._lock:
-            return self._look_alone()
+            began = datetime.now(UTC)
+            waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
+            found: list[ParkedView] = []
 
-    def _look_alone(self) -> ParkedList:
-        began = datetime.now(UTC)
-        waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
-        found: list[ParkedView] = []
+            def note(message: ParkedMessage) -> Fate:
+                found.append(_view(message))
+                return Fate.KEEP
 
-        def note(message: ParkedMessage) -> Fate:
-            found.append(_view(message))
-            return Fate.KEEP
-
-        for queue in QUEUES:
-            if waiting[queue.name]:
-                self._broker.review(queue, note, MOST_LOOKED_AT)
+            for queue in QUEUES:
+                if waiting[queue.name]:
+                    self._broker.review(queue, note, MOST_REVIEWED)
         return ParkedList(
             at=began,
             parked=sorted(found, key=lambda view: view.parked_at, reverse=True),
@@ -170,34 +179,11 @@ class ParkedMessages:
             complete=len(found) >= sum(waiting.values()),
         )
 
-    def _decided(self) -> Iterator[str]:
-        """The keys of the decisions that are told of."""
-        today = datetime.now(UTC)
-        for age in range(DECISION_DAYS):
-            folder = f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/"
-            yield from filter(DECISION.fullmatch, self._store.keys(folder))
+    def _read_decision(self, key: str) -> StoredDecision:
+        return StoredDecision.model_validate_json(self._store.get(key))
 
-    def _settle(self, kept: _Kept) -> Decision:
-        """Note that it is done. It is, even if that can't be noted."""
-        done = kept.decision.model_copy(update={"done": True})
-        try:
-            self._keep(_Kept(decision=done, body=kept.body))
-        except StorageError as error:
-            _log.warning("a decision that is done is kept as one that may not be", id=done.id, reason=str(error))
-        return done
-
-    def _kept(self, key: str) -> _Kept | None:
-        return readable(key, lambda: _Kept.model_validate_json(self._store.get(key)))
-
-    def _keep(self, kept: _Kept) -> None:
-        self._store.put(_key(kept.decision), kept.model_dump_json().encode(), "application/json")
-
-
-def _queue(name: str) -> Queue:
-    found = next((queue for queue in QUEUES if queue.name == name), None)
-    if found is None:
-        raise Problem(404, f"there is no queue {name!r}")
-    return found
+    def _store_decision(self, decision: StoredDecision) -> None:
+        self._store.put(_key(decision.decision), decision.model_dump_json().encode(), "application/json")
 
 
 def _key(decision: Decision) -> str:
@@ -205,12 +191,14 @@ def _key(decision: Decision) -> str:
 
 
 def _place(key: str) -> Place:
-    """A decision's id is a ULID."""
+    """Return the place of a decision in a list; its id is a ULID."""
     return newest(ULID.from_str(key.rpartition("/")[2].removesuffix(".json")).datetime, key)
 
 
 def _view(parked: ParkedMessage) -> ParkedView:
-    message = _read(parked.body)
+    message: Message | None = None
+    with suppress(MalformedMessage):
+        message = decode(parked.body)
     frame: FrameIdentity | None = getattr(message, "frame", None)
     digest = blake2b(parked.body + parked.parked_at.isoformat().encode(), digest_size=12)
     return ParkedView(
@@ -229,15 +217,8 @@ def _view(parked: ParkedMessage) -> ParkedView:
     )
 
 
-def _read(body: bytes) -> Message | None:
-    try:
-        return decode(body)
-    except MalformedMessage:
-        return None
-
-
 def _author(message: Message | None) -> str | None:
-    """The person who ordered it, or the camera or worker that it is from."""
+    """Return the person who requested it, or the camera or worker that sent it."""
     for field in ("by", "worker"):
         if name := getattr(message, field, None):
             return str(name)

@@ -1,4 +1,4 @@
-"""What the API says about the whereabouts of frames, and about parked messages."""
+"""What the API says about the accounting of frames, and about parked messages."""
 
 from __future__ import annotations
 
@@ -11,72 +11,71 @@ from services.dashboard.ingest.watermark import Restored
 from services.dashboard.web.paging import Next
 
 
-class Whereabouts(BaseModel):
-    """Where frames went: captured = inspected + dropped + parked + in flight."""
+class Balance(BaseModel):
+    """What became of frames: captured = inspected + dropped + parked + in flight."""
 
     captured: int = 0
-    inspected: int = Field(0, description="got a verdict, an error too")
-    dropped: int = Field(0, description="neither the broker nor the camera's outbox would take them")
-    parked: int = Field(0, description="put aside by the broker, among those that were looked at")
-    in_flight: int = Field(0, description="captured, and not heard of since")
+    inspected: int = Field(0, description="frames with a verdict, `error` included")
+    dropped: int = Field(0, description="frames that neither the broker nor the camera's outbox accepted")
+    parked: int = Field(0, description="frames of the parked messages that were listed")
+    in_flight: int = Field(0, description="captured frames without a verdict so far")
 
     @classmethod
     def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int) -> Self:
-        """What is neither inspected nor dropped nor parked is in flight."""
+        """Return the balance in which every other captured frame is in flight."""
         known = inspected + dropped + parked
         captured = max(captured, known)
         return cls(captured=captured, inspected=inspected, dropped=dropped, parked=parked, in_flight=captured - known)
 
-    def __add__(self, other: Whereabouts) -> Whereabouts:
-        """Of both."""
-        return Whereabouts(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+    def __add__(self, other: Balance) -> Balance:
+        return Balance(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 
-class CameraWhereabouts(Whereabouts):
-    """Of one camera."""
+class CameraBalance(Balance):
+    """The balance of one camera."""
 
     line: str
     camera: str
 
 
-class HourWhereabouts(CameraWhereabouts):
-    """Of one camera, in one hour of capture."""
+class HourBalance(CameraBalance):
+    """The balance of one camera in one hour of capture."""
 
     start: datetime
 
 
 class Unreadable(BaseModel):
-    """A record in object storage that can't be read and is passed over."""
+    """An object in storage that can't be read and is left out."""
 
     key: str
     reason: str
 
 
 class Accounting(BaseModel):
-    """Where the frames went that were captured in some time."""
+    """What became of the frames that were captured in a window."""
 
     start: datetime
     end: datetime
-    total: Whereabouts
-    cameras: list[CameraWhereabouts]
-    hours: list[HourWhereabouts] = Field(description="newest first; hours in which a camera took nothing are left out")
-    complete: bool = Field(description="all parked frames could be looked at; if not, some are among those in flight")
+    total: Balance
+    cameras: list[CameraBalance]
+    hours: list[HourBalance] = Field(description="newest first; hours without a captured frame are left out")
+    complete: bool = Field(description="all parked messages were listed; if not, some parked frames count as in flight")
     restored: Restored | None = Field(
         None, description="the last time that Redis had lost frames, which were counted again from the archive"
     )
     unreadable: list[Unreadable] = Field(
         [],
-        description="records of any kind that this dashboard passed over: restore them from a backup, or delete them",
+        description="objects that this dashboard left out: restore them from a backup, or delete them",
     )
 
 
 class ParkedView(BaseModel):
-    """A message that was put aside."""
+    """A parked message."""
 
-    id: str = Field(description="of this message in this queue")
-    queue: str = Field(description="where it was parked from")
-    message: str | None = Field(description="what it is; null when it can't be read")
-    author: str | None = Field(description="who sent it: a person, or line and camera; null when it is not known")
+    id: str = Field(description="the id of this message in this queue")
+    queue: str = Field(description="the queue that it was parked from")
+    message: str | None = Field(description="its type; null if it can't be read")
+    author: str | None = Field(description="who sent it: a person, or line and camera; null if that is unknown")
     sender: str = Field("", description="the broker's user that published it, as the broker has checked; or empty")
     frame_id: str | None
     line: str | None
@@ -90,25 +89,25 @@ class ParkedView(BaseModel):
 class ParkedList(BaseModel):
     """The parked messages, newest first."""
 
-    at: datetime = Field(description="when the broker was asked")
+    at: datetime = Field(description="when the list was made")
     parked: list[ParkedView]
     waiting: dict[str, int] = Field(
-        description="by queue: how many are parked in all, of which the oldest are listed, on this page or another"
+        description="by queue: the number of all parked messages; the oldest are listed, on this page or another"
     )
-    complete: bool = Field(description="all of them are listed, on this page or another")
+    complete: bool = Field(description="whether all of them are listed, on this page or another")
     next: Next = None
 
 
-class Order(BaseModel):
-    """What to do with a parked message."""
+class DecisionOrder(BaseModel):
+    """The request of a decision about a parked message."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"note": "the camera is repaired"}})
 
-    note: str = Field("", max_length=500, description="why, for those who come after")
+    note: str = Field("", max_length=500, description="the reason of the decision")
 
 
 class Decision(BaseModel):
-    """What a person made of a parked message."""
+    """A person's decision about a parked message."""
 
     id: str
     fate: Literal["replay", "discard"]
@@ -118,7 +117,7 @@ class Decision(BaseModel):
     parked: ParkedView
     done: bool = Field(
         True,
-        description="false: the broker went away meanwhile, so it may not have happened: look whether it is parked",
+        description="false: the broker went away meanwhile, so it is unknown whether the message is still parked",
     )
 
 

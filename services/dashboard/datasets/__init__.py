@@ -1,1 +1,1 @@
-"""Datasets: the versions of labelled images that models learn from."""
+"""Datasets: the versions of labelled images that models are trained on."""

@@ -22,7 +22,7 @@ Datasets = Annotated[DatasetsService, provided(DatasetsService)]
 
 @router.get("", responses=documented(401, 422, 503))
 def list_datasets(datasets: Datasets, paging: Paged) -> DatasetList:
-    """The names of the datasets, a page at a time: those that have versions, then those that lie there as tables."""
+    """Return the names of the datasets in pages: those with versions, then those of tables."""
     return datasets.names(paging)
 
 
@@ -30,5 +30,5 @@ def list_datasets(datasets: Datasets, paging: Paged) -> DatasetList:
 def list_versions(
     datasets: Datasets, dataset: Annotated[Name, Path(examples=["seam-2026"])], paging: Paged
 ) -> DatasetVersionList:
-    """The versions of a dataset, newest first, a page at a time; a training may name any of them."""
+    """Return the versions of a dataset in pages, newest first; a training may name any of them."""
     return datasets.versions(dataset, paging)

@@ -12,9 +12,9 @@ from shared.contracts.dataset import DatasetVersion
 
 
 class DatasetVersionView(BaseModel):
-    """A version of a dataset: what it holds never changes."""
+    """A version of a dataset. Its content never changes."""
 
-    reference: str = Field(description="what a training names", examples=["seam-2026@0003-3f9a2c1d"])
+    reference: str = Field(description="the name of the version in a training", examples=["seam-2026@0003-3f9a2c1d"])
     dataset: str
     version: str
     made_at: datetime
@@ -27,7 +27,7 @@ class DatasetVersionView(BaseModel):
 
     @classmethod
     def of(cls, version: DatasetVersion) -> Self:
-        """A version without its images."""
+        """Return a version without its images."""
         return cls(
             reference=version.reference,
             dataset=version.dataset,
@@ -43,11 +43,11 @@ class DatasetVersionView(BaseModel):
 
 
 class DatasetList(BaseModel):
-    """The names of the datasets, in their order: first of those that have versions, then of tables."""
+    """The names of the datasets: first those with versions, then those of tables."""
 
-    datasets: list[str] = Field(description="that have versions")
+    datasets: list[str] = Field(description="datasets with versions")
     tables: list[str] = Field(
-        description="that lie there as tables: a training names `datasets/<name>`, and keeps what is there as a version"
+        description="datasets as tables: a training that names `datasets/<name>` stores them as a version"
     )
     next: Next
 

@@ -1,4 +1,4 @@
-"""Datasets: read from object storage, where the trainer keeps them."""
+"""Datasets: read from object storage."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from shared.contracts.dataset import FOLDER, DatasetVersionError, datasets, read
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 TABLE: Final = re.compile(rf"{FOLDER}/(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)/(labels|[^/]+_data)\.csv")
-"""Labels of images that lie below a prefix, as the trainer reads them."""
+"""The keys of tables that are not stored as a version so far."""
 
 VERSIONED, TABLES = range(2)
-"""Which come first."""
+"""The order of the kinds in a list."""
 
 
 class DatasetsService:
-    """What people may know of datasets."""
+    """Answers about datasets."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        # versions never change; one that is not there raises, which is not kept: it may come, or be put back
+        # versions never change; a missing one raises, which is not cached: it may appear later
         self._version = lru_cache(maxsize=500)(self._read)
 
     def names(self, paging: Paging = ALL) -> DatasetList:
-        """Those that have versions, and those that are tables."""
+        """Return the names of the datasets with versions, then those of tables."""
         found = (TABLE.fullmatch(key) for key in self._store.keys(f"{FOLDER}/"))
         tables = {match["name"] for match in found if match}
         places = [*((VERSIONED, name) for name in datasets(self._store)), *((TABLES, name) for name in tables)]
@@ -41,7 +41,7 @@ class DatasetsService:
         )
 
     def versions(self, dataset: str, paging: Paging = ALL) -> DatasetVersionList:
-        """The versions of one; one that can't be read is left out.
+        """Return the versions of a dataset, newest first; a version that can't be read is left out.
 
         Raises:
             Problem: 404.

@@ -1,4 +1,4 @@
-"""The curves of a training, drawn."""
+"""Draw the curves of a training."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from services.dashboard.web.charts import PLAIN, styled
 from shared import charts
 
 LOSS: Final = {"loss": "training", "val_loss": "validation"}
-PRECISION: Final = {"val_average_precision": "average precision on the validation part"}
+PRECISION: Final = {"val_average_precision": "average precision on the validation split"}
 COLOURS: Final = ("var(--line)", "var(--limit)")
 TICKS: Final = 10
 FEW: Final = 40
-"""Epochs, up to which each has its dot."""
+"""Up to this number of epochs, the dots are large."""
 
 
 def draw_curves(epochs: Sequence[EpochView], metrics: Mapping[str, str], title: str, *, share: bool = False) -> str:
-    """Metrics over the epochs, as SVG to be put into a page.
+    """Return metrics over the epochs as SVG for a page.
 
     Args:
-        epochs: in their order.
-        metrics: what they are called in the chart, by their names.
-        title: what the chart is.
-        share: the metrics lie between 0 and 1, and the scale shows all of it.
+        epochs: the epochs in their order.
+        metrics: the names in the chart, by metric.
+        title: the title of the chart.
+        share: whether the scale is from 0 to 1.
     """
     last = max((each.epoch for each in epochs), default=1)
     step = max(1, -(-last // TICKS))
@@ -44,14 +44,14 @@ def draw_curves(epochs: Sequence[EpochView], metrics: Mapping[str, str], title: 
         show_x_guides=False,
         **({"range": (0, 1), "y_labels": [0, 0.25, 0.5, 0.75, 1]} if share else {}),
     )
-    for name, called in metrics.items():
+    for name, shown_name in metrics.items():
         points = [
             {
                 "value": (each.epoch, each.metrics[name]),
-                "label": f"epoch {each.epoch}: {called} {each.metrics[name]:.4f}",
+                "label": f"epoch {each.epoch}: {shown_name} {each.metrics[name]:.4f}",
             }
             for each in epochs
             if name in each.metrics
         ]
-        chart.add(called, points, stroke_style={"width": 2})
+        chart.add(shown_name, points, stroke_style={"width": 2})
     return charts.embed(chart, title)

@@ -1,1 +1,1 @@
-"""Trainings: asked for, followed and cancelled."""
+"""Trainings: request one, follow it, and cancel it."""

@@ -33,7 +33,7 @@ TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB
 def order_training(
     trainings: Trainings, order: TrainingOrder, caller: Engineer, audit: Audited, response: Response
 ) -> TrainingView:
-    """Order a training. The answer comes when the trainer's queue has it; `Location` shows how far it is."""
+    """Request a training. The answer comes when the trainer's queue has the request; `Location` is its address."""
     with audit.recording("training.order", order.recipe, caller.name, dataset=order.dataset, promote=order.promote):
         training = trainings.order(order, by=caller.name)
     response.headers["Location"] = f"/api/trainings/{training.training_id}"
@@ -42,13 +42,13 @@ def order_training(
 
 @router.get("", responses=documented(401, 422, 503))
 def list_trainings(trainings: Trainings, paging: Paged) -> TrainingList:
-    """The trainings, newest first, a page at a time."""
+    """Return the trainings in pages, newest first."""
     return trainings.page(paging)
 
 
 @router.get("/architectures", responses=documented(401, 403))
 def list_architectures() -> ArchitectureList:
-    """The networks that may be trained, each with what it is for; those of keras.applications go by their names."""
+    """Return the architectures that can be trained, with their purposes; keras.applications has further ones."""
     return ArchitectureList(
         architectures=[ArchitectureView(name=name, summary=summary) for name, summary in ARCHITECTURES.items()]
     )
@@ -56,18 +56,18 @@ def list_architectures() -> ArchitectureList:
 
 @router.get("/{training_id}/history", responses=documented(401, 403, 404, 422, 503))
 def get_training_history(trainings: Trainings, training_id: TrainingId) -> TrainingHistory:
-    """The curves of one training: its metrics by epoch."""
+    """Return the curves of one training: its metrics by epoch."""
     return trainings.history(training_id)
 
 
 @router.get("/{training_id}", responses=documented(401, 404, 422, 503))
 def get_training(trainings: Trainings, training_id: TrainingId) -> TrainingView:
-    """One training: how far it is, or what came of it."""
+    """Return one training with its state."""
     return trainings.get(training_id)
 
 
 @router.delete("/{training_id}", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
 def cancel_training(trainings: Trainings, training_id: TrainingId, caller: Engineer, audit: Audited) -> TrainingView:
-    """Ask the trainer to stop; what was learned so far is dropped. The state changes when the trainer has stopped."""
+    """Request the end of a training, without a model. The state changes when the trainer has stopped."""
     with audit.recording("training.cancel", training_id, caller.name):
         return trainings.cancel(training_id, by=caller.name)

@@ -1,4 +1,4 @@
-"""The pages of trainings: ordering one by a form, and following it."""
+"""The pages of trainings: the form of a request, and one training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from shared.contracts.training import ARCHITECTURES, TrainingOptions
 from shared.recipe import RecipeError, parse_recipe
 
 NUMBERS: Final = ("epochs", "patience", "batch_size", "seed")
-PARTS: Final = ("train", "valid", "test")
+SPLITS: Final = ("train", "valid", "test")
 SHARES: Final = {"train": "70", "valid": "15", "test": "15"}
-"""In percent. With fewer than many thousand images, two in a hundred are too few for the gate to say anything."""
+"""In percent. A test split of a few percent has too few images for the gate, unless there are many thousands."""
 DEFAULTS: Final = {
     **{name: str(getattr(TrainingOptions(), name)) for name in NUMBERS},
     **SHARES,
@@ -38,7 +38,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class TrainingForm(BaseModel):
-    """The fields, as a browser sends them: an empty one and one that is not ticked are empty."""
+    """The fields as a browser sends them. A box that is not ticked is an empty field."""
 
     recipe: str = ""
     recipe_yaml: str = ""
@@ -57,15 +57,15 @@ class TrainingForm(BaseModel):
 
 
 @dataclass
-class Filled:
-    """The form as it was filled in, and what is wrong with it."""
+class CheckedForm:
+    """The form with its problems."""
 
     form: TrainingForm
     problems: dict[str, str] = field(default_factory=dict)
-    """By field, what to do."""
+    """What to correct, by field."""
 
     def order(self) -> TrainingOrder | None:
-        """What is asked for; None, with the problems, where a field can't be read."""
+        """Return the request, or None if a field has a problem."""
         form, options = self.form, self._options()
         recipe = form.recipe or self._name_of_recipe()
         if not form.dataset:
@@ -82,14 +82,14 @@ class Filled:
         )
 
     def take(self, problem: Problem) -> None:
-        """Put what the service says beside the fields that it is about."""
+        """Add the problems that the service found to their fields."""
         for error in problem.details.errors or [{"where": "recipe_yaml", "what": problem.details.detail}]:
             where = error["where"].removeprefix("options.").partition(".")[0]
             self.problems["train" if where == "shares" else where] = error["what"]
 
     def _options(self) -> dict[str, JsonValue]:
         options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
-        options["shares"] = {part: (self._number(part, float) or 0) / 100 for part in PARTS}
+        options["shares"] = {split: (self._number(split, float) or 0) / 100 for split in SPLITS}
         options["variants"] = ["fp32", "int8"] if self.form.int8 else ["fp32"]
         if self.form.learning_rate:
             options["learning_rate"] = self._number("learning_rate", float)
@@ -103,7 +103,7 @@ class Filled:
             return None
 
     def _name_of_recipe(self) -> str:
-        """Of the recipe that was given as text."""
+        """Return the name of the recipe that was given as text."""
         if not self.form.recipe_yaml:
             self.problems["recipe"] = "choose a recipe, or give a new one below"
             return ""
@@ -116,9 +116,9 @@ class Filled:
 
 @router.get("/trainings/new")
 def show_form(request: Request, models: Models, datasets: Datasets) -> HTMLResponse:
-    """The form that orders a training; fields may come with the address."""
+    """Show the form of a request; the address may hold its fields."""
     given = {name: value for name, value in request.query_params.items() if name in TrainingForm.model_fields}
-    return _form(request, Filled(TrainingForm(**{**DEFAULTS, **given})), models, datasets)
+    return _form(request, CheckedForm(TrainingForm(**{**DEFAULTS, **given})), models, datasets)
 
 
 @router.post("/trainings/new")
@@ -132,9 +132,9 @@ def order_training(
     audit: Audited,
     form: Annotated[TrainingForm, Form()],
 ) -> Response:
-    """Order a training, and follow it; or show what is wrong, each beside its field."""
-    filled = Filled(form)
-    order = filled.order()
+    """Request a training and show its page, or show each problem beside its field."""
+    checked = CheckedForm(form)
+    order = checked.order()
     if order:
         try:
             with audit.recording(
@@ -143,13 +143,13 @@ def order_training(
                 training = trainings.order(order, by=caller.name)
             return RedirectResponse(f"/trainings/{training.training_id}", status_code=303)
         except Problem as problem:
-            filled.take(problem)
-    return _form(request, filled, models, datasets)
+            checked.take(problem)
+    return _form(request, checked, models, datasets)
 
 
 @router.get("/trainings/{training_id}")
 def show_training(request: Request, trainings: Trainings, training_id: TrainingId) -> HTMLResponse:
-    """One training: how far it is, its curves, and what became of it."""
+    """Show one training: its state, its curves, and its result."""
     training = trainings.get(training_id)
     epochs = trainings.history(training_id).epochs
     return show(
@@ -167,25 +167,25 @@ def show_training(request: Request, trainings: Trainings, training_id: TrainingI
 
 @router.post("/trainings/{training_id}/cancel")
 def cancel(trainings: Trainings, training_id: TrainingId, caller: Engineer, audit: Audited) -> RedirectResponse:
-    """Stop a training."""
+    """Request the end of a training, and show its page."""
     with audit.recording("training.cancel", training_id, caller.name):
         trainings.cancel(training_id, by=caller.name)
     return RedirectResponse(f"/trainings/{training_id}", status_code=303)
 
 
-def _form(request: Request, filled: Filled, models: ModelsService, datasets: DatasetsService) -> HTMLResponse:
+def _form(request: Request, checked: CheckedForm, models: ModelsService, datasets: DatasetsService) -> HTMLResponse:
     names = datasets.names()
     versions = {name: datasets.versions(name).versions for name in names.datasets}
     page = show(
         request,
         "new_training.html",
         "models",
-        form=filled.form,
-        problems=filled.problems,
+        form=checked.form,
+        problems=checked.problems,
         recipes=models.recipes(),
         datasets={name: found for name, found in versions.items() if found},
         tables=names.tables,
         architectures=ARCHITECTURES,
     )
-    page.status_code = 422 if filled.problems else 200
+    page.status_code = 422 if checked.problems else 200
     return page

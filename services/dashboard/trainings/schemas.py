@@ -16,7 +16,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class TrainingOrder(BaseModel):
-    """What to train."""
+    """The request of a training."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -34,18 +34,18 @@ class TrainingOrder(BaseModel):
     recipe: Name
     dataset: Text = Field(
         description="`name@version`, or `name` for its newest version: see /api/datasets; "
-        "a prefix `datasets/<name>` of object storage with tables; or a folder where the trainer may read folders"
+        "a prefix `datasets/<name>` of object storage with tables; or a folder that the trainer may read"
     )
     recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
-        None, description="the recipe itself; left out: the one of the model in production"
+        None, description="the recipe itself; default: the one of the model in production"
     )
     architecture: Name = "efficientnet-lite0"
     options: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, description="epochs, seed, batch size…")
-    promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
+    promote: bool = Field(False, description="promote the model after the training if it passes the gate")
 
 
 class TrainingView(BaseModel):
-    """A training, as far as is known."""
+    """A training by its request and the trainer's reports."""
 
     training_id: str
     recipe: str
@@ -59,31 +59,31 @@ class TrainingView(BaseModel):
     epoch: int
     epochs: int
     metrics: dict[str, float] = Field(description="of the last epoch")
-    stage: str = Field(description="what is done now, besides epochs: reading the images, measuring heatmaps, …")
+    stage: str = Field(description="the present work apart from epochs: reading the images, measuring heatmaps, …")
     reason: str
     model_version: str | None
     evaluation: dict[str, JsonValue] | None
     changed_at: datetime | None
     promotion: PromotionView | None = Field(
-        None, description="what became of the promotion that was asked for together with the training"
+        None, description="the promotion that was requested together with the training"
     )
 
     @classmethod
-    def of(cls, known: StoredTraining) -> Self:
-        """A known training as the API shows it; whatever is not known yet is null."""
-        requested, progressed, trained = known.requested, known.progressed, known.trained
-        said = progressed or trained or requested
+    def of(cls, training: StoredTraining) -> Self:
+        """Return a stored training in the form of the API; what is unknown so far is null."""
+        requested, progressed, trained = training.requested, training.progressed, training.trained
+        last = progressed or trained or requested
         version = (progressed.model_version if progressed else None) or (trained.model_version if trained else None)
         return cls(
-            training_id=known.training_id,
-            recipe=said.recipe if said else "",
+            training_id=training.training_id,
+            recipe=last.recipe if last else "",
             dataset=requested.dataset if requested else None,
             architecture=requested.architecture if requested else None,
             options=requested.options if requested else {},
             promote=requested.promote if requested else False,
             requested_by=requested.by if requested else None,
             requested_at=requested.at if requested else None,
-            state=_state_of(known),
+            state=progressed.state if progressed else TrainingState.FINISHED if trained else TrainingState.QUEUED,
             epoch=progressed.epoch if progressed else 0,
             epochs=progressed.epochs if progressed else 0,
             metrics=progressed.metrics if progressed else {},
@@ -103,14 +103,14 @@ class TrainingHistory(BaseModel):
 
 
 class ArchitectureView(BaseModel):
-    """A network that may be trained."""
+    """An architecture that can be trained."""
 
     name: str
-    summary: str = Field(description="what it is for, in a sentence")
+    summary: str = Field(description="its purpose, as one sentence")
 
 
 class ArchitectureList(BaseModel):
-    """Networks that may be trained, the default one first."""
+    """The architectures that can be trained, the default first."""
 
     architectures: list[ArchitectureView]
 
@@ -120,9 +120,3 @@ class TrainingList(BaseModel):
 
     trainings: list[TrainingView]
     next: Next
-
-
-def _state_of(known: StoredTraining) -> TrainingState:
-    if known.progressed:
-        return known.progressed.state
-    return TrainingState.FINISHED if known.trained else TrainingState.QUEUED

@@ -1,4 +1,4 @@
-"""Trainings: ordered from the trainer by message, followed by what it says."""
+"""Trainings: requested from the trainer by message, and followed by its reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
 from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingOrder, TrainingView
 from services.dashboard.web.paging import Paging, newest
-from services.dashboard.web.problems import Problem
+from services.dashboard.web.problems import Problem, problem_of
 from shared.contracts.training import TrainingOptions
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
@@ -23,63 +23,67 @@ OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingS
 
 
 class TrainingsService:
-    """What people may do with trainings."""
+    """Answers about trainings, and requests of them."""
 
     def __init__(self, trainings: TrainingRepository, models: ModelsService, commands: Commands) -> None:
-        """``models`` know what became of the promotion that was asked for together with a training."""
+        """``models``: the service that knows the promotion of a training."""
         self._trainings = trainings
         self._models = models
         self._commands = commands
 
     def order(self, order: TrainingOrder, by: str) -> TrainingView:
-        """Ask the trainer for a model.
+        """Request a training.
 
         Raises:
-            Problem: 422: the recipe can't be used, or an option is none.
-            MessagingError: nobody was asked.
+            Problem: 422: the recipe or an option is invalid.
+            MessagingError: the request was not published.
         """
-        _check_options(order)
-        _check_recipe(order)
+        try:
+            TrainingOptions.model_validate(order.options)
+        except ValidationError as error:
+            raise problem_of(error, "options") from error
+        if order.recipe_yaml is not None:
+            _check_recipe(order.recipe_yaml, order.recipe)
         request = TrainingRequested(training_id=f"training-{ULID()}", by=by, at=datetime.now(UTC), **order.model_dump())
         self._commands.give(request)
         return self.get(request.training_id)
 
     def page(self, paging: Paging) -> TrainingList:
-        """Trainings, newest first."""
+        """Return trainings, newest first."""
         ids, more = paging.part(self._trainings.ids(), lambda each: newest(each[1], each[0]))
         found = (self._trainings.find(training_id) for training_id, _ in ids)
-        return TrainingList(trainings=[self._view(known) for known in found if known], next=more)
+        return TrainingList(trainings=[self._view(training) for training in found if training], next=more)
 
     def get(self, training_id: str) -> TrainingView:
-        """One training.
+        """Return one training.
 
         Raises:
             Problem: 404.
         """
-        known = self._trainings.find(training_id)
-        if known is None:
-            raise Problem(404, "no such training is known: GET /api/trainings lists them")
-        return self._view(known)
+        training = self._trainings.find(training_id)
+        if training is None:
+            raise Problem(404, "there is no such training: GET /api/trainings lists them")
+        return self._view(training)
 
     def history(self, training_id: str) -> TrainingHistory:
-        """The curves of one training: as it told them, or as its model keeps them.
+        """Return the curves of one training: from its reports, or from the bundle of its model.
 
         Raises:
             Problem: 404.
         """
         view = self.get(training_id)
-        told = [EpochView(epoch=word.epoch, metrics=word.metrics) for word in self._trainings.epochs(training_id)]
-        if not told and view.model_version:
-            kept = enumerate(self._models.curves(view.recipe, view.model_version), start=1)
-            told = [EpochView(epoch=number, metrics=metrics) for number, metrics in kept]
-        return TrainingHistory(training_id=training_id, epochs=told)
+        epochs = [EpochView(epoch=each.epoch, metrics=each.metrics) for each in self._trainings.epochs(training_id)]
+        if not epochs and view.model_version:
+            stored = enumerate(self._models.curves(view.recipe, view.model_version), start=1)
+            epochs = [EpochView(epoch=number, metrics=metrics) for number, metrics in stored]
+        return TrainingHistory(training_id=training_id, epochs=epochs)
 
     def cancel(self, training_id: str, by: str) -> TrainingView:
-        """Ask the trainer to stop; it says when it has.
+        """Request the end of a training. Its state changes when the trainer has stopped.
 
         Raises:
             Problem: 404; 409 when it is over.
-            MessagingError: nobody was asked.
+            MessagingError: the request was not published.
         """
         training = self.get(training_id)
         if training.state in OVER:
@@ -88,35 +92,19 @@ class TrainingsService:
         self._commands.give(command, noted=False)
         return training
 
-    def _view(self, known: StoredTraining) -> TrainingView:
-        view = TrainingView.of(known)
-        if not view.metrics and (epochs := self._trainings.epochs(known.training_id)):
-            last = epochs[-1]  # the word of its end has no metrics
+    def _view(self, training: StoredTraining) -> TrainingView:
+        view = TrainingView.of(training)
+        if not view.metrics and (epochs := self._trainings.epochs(training.training_id)):
+            last = epochs[-1]  # the report of the end has no metrics
             view = view.model_copy(update={"epoch": last.epoch, "epochs": last.epochs, "metrics": last.metrics})
         promotion = self._models.promotion(view.recipe, view.training_id) if view.promote else None
         return view.model_copy(update={"promotion": promotion})
 
 
-def _check_options(order: TrainingOrder) -> None:
+def _check_recipe(text: str, name: str) -> None:
     try:
-        TrainingOptions.model_validate(order.options)
-    except ValidationError as error:
-        errors = [
-            {
-                "where": ".".join(["options", *map(str, problem["loc"])]),
-                "what": problem["msg"].removeprefix("Value error, "),
-            }
-            for problem in error.errors()
-        ]
-        raise Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors) from error
-
-
-def _check_recipe(order: TrainingOrder) -> None:
-    if order.recipe_yaml is None:
-        return
-    try:
-        recipe = parse_recipe(order.recipe_yaml, source="recipe_yaml")
+        recipe = parse_recipe(text, source="recipe_yaml")
     except RecipeError as error:
         raise Problem(422, str(error)) from error
-    if recipe.name != order.recipe:
-        raise Problem(422, f"recipe: is {order.recipe!r}, and recipe_yaml is of {recipe.name!r}: give one name")
+    if recipe.name != name:
+        raise Problem(422, f"recipe: is {name!r}, and recipe_yaml is of {recipe.name!r}: give one name")

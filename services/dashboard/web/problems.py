@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, iter_route_contexts
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -102,7 +102,7 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, _of_validation(error))
+        return answer(request, problem_of(error).details)
 
     def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("something needed is away", reason=str(error))
@@ -158,9 +158,13 @@ def _methods_of(app: FastAPI, path: str) -> str:
     return ", ".join(sorted({name for each in contexts if each.path_regex.match(path) for name in each.methods or ()}))
 
 
-def _of_validation(error: RequestValidationError) -> ProblemDetails:
+def problem_of(error: RequestValidationError | ValidationError, within: str = "") -> Problem:
+    """Return the problem of invalid values, with each place (below the field ``within``) and what is wrong there."""
     errors = [
-        {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"].removeprefix("Value error, ")}
+        {
+            "where": ".".join(map(str, [*([within] if within else []), *found["loc"]])),
+            "what": found["msg"].removeprefix("Value error, "),
+        }
         for found in error.errors()
     ]
-    return Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors).details
+    return Problem(422, f"{errors[0]['where']}: {errors[0]['what']}", errors=errors)

@@ -1,4 +1,4 @@
-"""Where every frame went, and what becomes of what was put aside."""
+"""The accounting of frames, and the decisions about parked messages."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_batch_is_reported_with_its_worst_frames(client: httpx.Client, broker:
 
 SENSELESS = [
     ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "before `to`"),
-    ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "every": "minute"}, "are kept for 2 days"),
+    ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "every": "minute"}, "are stored for 2 days"),
     ({"from": "1990-01-01T00:00:00Z", "to": "2200-12-31T23:59:59Z"}, "at most 20 years"),
     ({"to": "1990-01-01T00:00:00Z"}, "from 1990"),
     ({"from": "2010-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "every": "day"}, "more than 800 points"),

@@ -28,7 +28,7 @@ def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, brok
     page.get_by_label("Why").fill("the lamp was off")
     page.get_by_role("button", name="Replay").click()
 
-    expect(page.locator("main")).to_contain_text("Nothing is parked")
+    expect(page.locator("main")).to_contain_text("No message is parked")
     decision = page.locator("section:has(#decisions) table")
     expect(decision).to_contain_text("replayed")
     expect(decision).to_contain_text("the lamp was off")
