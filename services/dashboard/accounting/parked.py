@@ -144,9 +144,12 @@ class ParkedMessages:
         folders = (f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/" for age in range(DECISION_DAYS))
         keys = (key for folder in folders for key in self._store.keys(folder) if DECISION.fullmatch(key))
         shown, more = paging.part(keys, _place)
-        stored = (readable(key, partial(self._read_decision, key)) for key in shown)
-        found = [each.decision for each in stored if each]
-        return DecisionList(decisions=found, next=more)
+
+        def read(key: str) -> StoredDecision:
+            return StoredDecision.model_validate_json(self._store.get(key))
+
+        stored = (readable(key, partial(read, key)) for key in shown)
+        return DecisionList(decisions=[each.decision for each in stored if each], next=more)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -178,9 +181,6 @@ class ParkedMessages:
             waiting={name: count for name, count in waiting.items() if count},
             complete=len(found) >= sum(waiting.values()),
         )
-
-    def _read_decision(self, key: str) -> StoredDecision:
-        return StoredDecision.model_validate_json(self._store.get(key))
 
     def _store_decision(self, decision: StoredDecision) -> None:
         self._store.put(_key(decision.decision), decision.model_dump_json().encode(), "application/json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -83,11 +83,17 @@ class AccountingService:
             if view.message in UNINSPECTED and view.captured_at
         )
         hours = [hour for name in lines for hour in self._of_line(name, starts, parked)]
+        by_camera: dict[tuple[str, str], Balance] = defaultdict(Balance)
+        for hour in hours:
+            by_camera[hour.line, hour.camera] += hour
         account = Accounting(
             start=starts[0],
             end=starts[-1] + Step.HOUR.length,
             total=sum(hours, Balance()),
-            cameras=list(_by_camera(hours)),
+            cameras=[
+                CameraBalance(line=line, camera=camera, **by_camera[line, camera].model_dump())
+                for line, camera in sorted(by_camera)
+            ],
             hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
             complete=found is not None and found.complete,
             restored=self._watermark.restored(),
@@ -110,9 +116,3 @@ class AccountingService:
                 )
                 if balance.captured:
                     yield HourBalance(line=line, camera=camera, start=start, **balance.model_dump())
-
-
-def _by_camera(hours: list[HourBalance]) -> Iterator[CameraBalance]:
-    for line, camera in sorted({(hour.line, hour.camera) for hour in hours}):
-        of_camera = (hour for hour in hours if (hour.line, hour.camera) == (line, camera))
-        yield CameraBalance(line=line, camera=camera, **sum(of_camera, Balance()).model_dump())

@@ -26,7 +26,12 @@ class DatasetsService:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         # versions never change; a missing one raises, which is not cached: it may appear later
-        self._version = lru_cache(maxsize=500)(self._read)
+
+        @lru_cache(maxsize=500)
+        def version_of(dataset: str, version: str) -> DatasetVersionView:
+            return DatasetVersionView.of(read_version(store, dataset, version))
+
+        self._version = version_of
 
     def names(self, paging: Paging = ALL) -> DatasetList:
         """Return the names of the datasets with versions, then those of tables."""
@@ -55,6 +60,3 @@ class DatasetsService:
             with suppress(ObjectNotFound, DatasetVersionError):
                 views.append(self._version(dataset, version))
         return DatasetVersionList(versions=views, next=more)
-
-    def _read(self, dataset: str, version: str) -> DatasetVersionView:
-        return DatasetVersionView.of(read_version(self._store, dataset, version))

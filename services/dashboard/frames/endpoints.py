@@ -37,7 +37,7 @@ FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-0000
 Label = Annotated[Name, Path(examples=["break"])]
 
 
-def _filter(
+def frame_filter(
     *,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
     camera: Annotated[Name | None, Query()] = None,
@@ -54,7 +54,7 @@ def _filter(
     return FrameFilter(line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to)
 
 
-Filter = Annotated[FrameFilter, Depends(_filter)]
+Filter = Annotated[FrameFilter, Depends(frame_filter)]
 MarkedFrames = Annotated[Marks, provided(Marks)]
 
 

@@ -65,7 +65,8 @@ class Marks:
     def newest(self, line: str | None, limit: int) -> MarkList:
         """Return the marks by capture time, newest first."""
         found = self._store.keys(f"{FOLDER}/{line}/" if line else f"{FOLDER}/")
-        keys = nlargest(limit, (key for key in found if key.count("/") == 3), key=_by_day)
+        marks = (key for key in found if key.count("/") == 3)
+        keys = nlargest(limit, marks, key=lambda key: key.split("/")[2:])  # by day, then by the time of the session
         return MarkList(marks=[mark for key in keys if (mark := self._read(key))])
 
     def _read(self, key: str) -> Mark | None:
@@ -78,9 +79,3 @@ def _folder(frame: FrameIdentity | FrameView) -> str:
 
 def _key(frame: FrameIdentity | FrameView) -> str:
     return f"{_folder(frame)}{frame.frame_id}.json"
-
-
-def _by_day(key: str) -> tuple[str, str]:
-    """Return a sort key; a frame's id begins with the time at which its session began."""
-    _, _, day, name = key.split("/")
-    return day, name

@@ -33,7 +33,7 @@ def show_frames(
     """Show the search: by line, time, label, verdict, batch, part and score."""
     context = {"fields": fields, "choices": lines.choices(fields.get("line")), "verdicts": list(Verdict)}
     try:
-        found = frames.search(_filter(fields, service_of(request, Clock)), before, PAGE)
+        found = frames.search(filter_of_form(fields, service_of(request, Clock)), before, PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
     return show(request, "frames.html", "frames", found=found, marked=marks.among(found.frames), **context)
@@ -51,7 +51,7 @@ def show_frame(
     return show(request, "frame.html", "frames", frame=frame, labels=labels, shown=shown, mark=marks.find(frame))
 
 
-def _filter(fields: FormFields, clock: Clock) -> FrameFilter:
+def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
     """Return the filter of a form.
 
     Raises:

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from services.dashboard.frames.repository import StoredFrame
 from services.dashboard.web.paging import Next
-from shared.messages import FrameExplained, FrameIdentity, Verdict
+from shared.messages import FrameIdentity, Verdict
 
 Trust = Mapping[tuple[str, bool], bool | None]
 """Whether heatmaps can be trusted: by their label and direction (true: for the label), by the model's evaluation."""
@@ -83,7 +83,14 @@ class FrameView(BaseModel):
             findings={label: FindingView(**found.model_dump()) for label, found in verdict.findings.items()},
             image_url=f"{folder}/image" if verdict.image_key else None,
             overlay_url=f"{folder}/overlay" if explanation and explanation.overlay_key else None,
-            heatmaps=_heatmaps(explanation, folder, trust),
+            heatmaps={
+                label: HeatmapView(
+                    url=f"{folder}/heatmaps/{label}",
+                    **heatmap.model_dump(include={"towards", "peak", "box"}),
+                    trustworthy=trust.get((label, heatmap.towards)),
+                )
+                for label, heatmap in (explanation.heatmaps.items() if explanation else ())
+            },
             explained=explanation is not None,
             explanation=(explanation.reason or explanation.method) if explanation else "",
             explained_at=explanation.at if explanation else None,
@@ -161,16 +168,3 @@ class MarkList(BaseModel):
     """The marks by capture time, newest first."""
 
     marks: list[Mark]
-
-
-def _heatmaps(explanation: FrameExplained | None, folder: str, trust: Trust) -> dict[str, HeatmapView]:
-    if explanation is None:
-        return {}
-    return {
-        label: HeatmapView(
-            url=f"{folder}/heatmaps/{label}",
-            **heatmap.model_dump(include={"towards", "peak", "box"}),
-            trustworthy=trust.get((label, heatmap.towards)),
-        )
-        for label, heatmap in explanation.heatmaps.items()
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
@@ -21,7 +21,7 @@ from services.dashboard.frames.schemas import (
 )
 from services.dashboard.ingest.commands import Commands
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.web.paging import Place, cursor_of, place_of
+from services.dashboard.web.paging import cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT
 from shared.messages import ExplanationRequested, Verdict
@@ -64,7 +64,10 @@ class FramesService:
         """
         wanted.check()
         page: list[StoredFrame] = []
-        walk = takewhile(lambda frame: not wanted.too_old(frame), self._walk(wanted, place_of(before)))
+        lines = [wanted.line] if wanted.line else self._lines.all()
+        start = min(filter(None, (place_of(before), wanted.newest)), default=None)
+        frames = newest_first(self._frames.newest(line, wanted.kinds, start) for line in lines)
+        walk = takewhile(lambda frame: not wanted.too_old(frame), frames)
         following: str | None = None
         for searched, frame in enumerate(walk, start=1):
             if wanted.matches(frame):
@@ -189,11 +192,6 @@ class FramesService:
         except ObjectTooLarge as error:
             raise Problem(404, f"it is too large to be an image of a frame: {error}") from error
         return ImageFile(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
-
-    def _walk(self, wanted: FrameFilter, before: Place | None) -> Iterator[StoredFrame]:
-        names = [wanted.line] if wanted.line else self._lines.all()
-        start = min(filter(None, (before, wanted.newest)), default=None)
-        return newest_first(self._frames.newest(line, wanted.kinds, start) for line in names)
 
 
 def severity(frame: StoredFrame) -> float:

@@ -21,16 +21,15 @@ class ParkedFrames:
     """Asks the broker at most once a second, however many ask it, and never within a request."""
 
     def __init__(self, broker: Broker, away: ReasonAway) -> None:
-        """``away``: why the broker counts as away; then nobody waits for it."""
+        """``away``: why the broker counts as away; then a call does not wait for it."""
         self._broker = broker
         self._away = away
         self._parked = Refreshed(self._ask, fresh_seconds=FRESH_SECONDS, name="parked frames")
 
     def __call__(self) -> int | None:
-        """Frames that nobody could judge, and verdicts that could not be read; None while the broker is away."""
+        """Return the parked frames and verdicts; None while the broker is away."""
         found = self._parked.get(0.0 if self._away() else PATIENCE)
-        waits_in_vain = isinstance(found.error, TimeoutError)
-        if found.error and not waits_in_vain:
+        if found.error and not isinstance(found.error, TimeoutError):
             return None
         return found.value if time.monotonic() - found.at < OLDEST_SECONDS else None
 

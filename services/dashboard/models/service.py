@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 
@@ -29,7 +30,7 @@ from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.contracts.promotion import history_of
 from shared.messages import PromotionRequested
-from shared.recipe import Label, Recipe, RecipeError, parse_recipe
+from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.storage.records import readable
 
@@ -48,8 +49,13 @@ class ModelsService:
 
     def newest(self, recipe: str | None, paging: Paging = ALL) -> ModelList:
         """Return the versions of a recipe, or of all recipes, newest first."""
-        recipes = [recipe] if recipe else self.recipes()
-        models = [model for name in recipes for model in self._of_recipe(name)]
+        models: list[ModelView] = []
+        for name in [recipe] if recipe else self.recipes():
+            in_production = bundle.production_version(self._store, name)
+            for version in bundle.versions(self._store, name):
+                manifest = f"{bundle.folder_of(name, version)}/{bundle.MANIFEST}"
+                if found := readable(manifest, partial(self._show, name, version, in_production)):
+                    models.append(found)
         shown, more = paging.part(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
         return ModelList(models=shown, next=more)
 
@@ -73,11 +79,26 @@ class ModelsService:
     def labels(self, recipe: str, version: str) -> list[LabelView]:
         """Return the labels of a model; none if its bundle can't be read."""
         try:
-            measured = _measured_heatmaps(self._evaluation_if_there(recipe, version))
             labels = self._recipe(recipe, version).labels
-            return [_label_view(label, measured.get(label.name, MeasuredHeatmaps())) for label in labels]
+            evaluation = self._evaluation_if_there(recipe, version) or {}
         except (ObjectNotFound, RecipeError):
             return []
+        measured: dict[str, MeasuredHeatmaps] = {}
+        with suppress(ValidationError):
+            measured = MeasuredModel.model_validate(evaluation.get("heatmaps") or {}).labels
+        views = []
+        for label in labels:
+            heatmaps = measured.get(label.name, MeasuredHeatmaps())
+            views.append(
+                LabelView(
+                    **label.model_dump(include={"name", "role", "threshold", "expected"}),
+                    colour="#" + bytes(label.colour).hex(),
+                    trustworthy=heatmaps.trustworthy,
+                    measured_towards=heatmaps.towards,
+                    distrust=heatmaps.reason,
+                )
+            )
+        return views
 
     def recipe(self, recipe: str, version: str) -> Recipe:
         """Return the recipe of a model.
@@ -207,16 +228,6 @@ class ModelsService:
         shown, more = paging.part(views, lambda view: newest(view.at, view.promotion_id))
         return PromotionList(promotions=shown, next=more)
 
-    def _of_recipe(self, recipe: str) -> list[ModelView]:
-        in_production = bundle.production_version(self._store, recipe)
-        models = []
-        for version in bundle.versions(self._store, recipe):
-            manifest = f"{bundle.folder_of(recipe, version)}/{bundle.MANIFEST}"
-            shown = readable(manifest, partial(self._show, recipe, version, in_production))
-            if shown is not None:
-                models.append(shown)
-        return models
-
     def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
         changes = {
             "in_production": version == in_production,
@@ -253,21 +264,3 @@ class ModelsService:
     def _read_recipe(self, recipe: str, version: str) -> Recipe:
         content = self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}")
         return parse_recipe(content.decode(errors="replace"), source=f"recipe of model {version}")
-
-
-def _measured_heatmaps(evaluation: dict[str, JsonValue] | None) -> dict[str, MeasuredHeatmaps]:
-    """Return the evaluation of the heatmaps by label; empty if they were not measured."""
-    try:
-        return MeasuredModel.model_validate((evaluation or {}).get("heatmaps") or {}).labels
-    except ValidationError:
-        return {}
-
-
-def _label_view(label: Label, heatmaps: MeasuredHeatmaps) -> LabelView:
-    return LabelView(
-        **label.model_dump(include={"name", "role", "threshold", "expected"}),
-        colour="#" + bytes(label.colour).hex(),
-        trustworthy=heatmaps.trustworthy,
-        measured_towards=heatmaps.towards,
-        distrust=heatmaps.reason,
-    )

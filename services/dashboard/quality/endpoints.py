@@ -29,7 +29,7 @@ Batches = Annotated[BatchesService, provided(BatchesService)]
 Batch = Annotated[Name, Path(examples=["batch-12"])]
 
 
-def _filter(
+def quality_filter(
     *,
     first: Annotated[QueryTime | None, Query(alias="from", description="default: a day before `to`")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="default: now")] = None,
@@ -57,7 +57,7 @@ def _filter(
     )
 
 
-Filter = Annotated[QualityFilter, Depends(_filter)]
+Filter = Annotated[QualityFilter, Depends(quality_filter)]
 
 
 @router.get("/quality", responses=documented(401, 404, 422, 503))

@@ -61,7 +61,7 @@ def show_quality(
         "rules": RULES,
     }
     try:
-        wanted = _filter(fields, clock)
+        wanted = filter_of_form(fields, clock)
         view = quality.view(wanted)
         against = wanted.compared_with(fields.time("against_from", clock), fields.time("against_to", clock))
         comparison = quality.compare(wanted, against)
@@ -109,7 +109,7 @@ def show_batch(
     return show(request, "batch.html", "quality", report=report, labels=labels, now=datetime.now(UTC))
 
 
-def _filter(fields: FormFields, clock: Clock) -> QualityFilter:
+def filter_of_form(fields: FormFields, clock: Clock) -> QualityFilter:
     """Return the filter of a form.
 
     Raises:

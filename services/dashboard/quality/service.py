@@ -126,14 +126,6 @@ class QualityService:
             days = (self._stored_for(every, wanted) or SLACK) / timedelta(days=1)
             raise Problem(422, f"every: counts by {every.value} are stored for {days:.0f} days: take longer points")
         lines = [wanted.line] if wanted.line else self._lines.all()
-        spans = self._spans(wanted, every)
-        keys = [
-            [self._counting.key(line, span.step, start, wanted.slice_name) for line in lines for start in span.buckets]
-            for span in spans
-        ]
-        return spans, self._counting.sums(keys)
-
-    def _spans(self, wanted: QualityFilter, every: Every) -> list[Span]:
         shifts_of_a_day = len(self._shifts.begin) if every is Every.SHIFT and wanted.shift is None else 1
         shortest = {Every.MINUTE: timedelta(minutes=1), Every.HOUR: timedelta(hours=1)}.get(
             every, timedelta(days=1) / shifts_of_a_day
@@ -145,7 +137,11 @@ class QualityService:
             spans = [span for span in spans if self._shifts.number(span.start) == wanted.shift]
         if not spans:
             raise Problem(422, "shift: no shift of that number begins in this time")
-        return spans
+        keys = [
+            [self._counting.key(line, span.step, start, wanted.slice_name) for line in lines for start in span.buckets]
+            for span in spans
+        ]
+        return spans, self._counting.sums(keys)
 
     def _points(
         self,

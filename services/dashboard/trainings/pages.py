@@ -66,7 +66,12 @@ class CheckedForm:
 
     def order(self) -> TrainingOrder | None:
         """Return the request, or None if a field has a problem."""
-        form, options = self.form, self._options()
+        form = self.form
+        options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
+        options["shares"] = {split: (self._number(split, float) or 0) / 100 for split in SPLITS}
+        options["variants"] = ["fp32", "int8"] if form.int8 else ["fp32"]
+        if form.learning_rate:
+            options["learning_rate"] = self._number("learning_rate", float)
         recipe = form.recipe or self._name_of_recipe()
         if not form.dataset:
             self.problems["dataset"] = "choose a dataset"
@@ -86,14 +91,6 @@ class CheckedForm:
         for error in problem.details.errors or [{"where": "recipe_yaml", "what": problem.details.detail}]:
             where = error["where"].removeprefix("options.").partition(".")[0]
             self.problems["train" if where == "shares" else where] = error["what"]
-
-    def _options(self) -> dict[str, JsonValue]:
-        options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
-        options["shares"] = {split: (self._number(split, float) or 0) / 100 for split in SPLITS}
-        options["variants"] = ["fp32", "int8"] if self.form.int8 else ["fp32"]
-        if self.form.learning_rate:
-            options["learning_rate"] = self._number("learning_rate", float)
-        return options
 
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         try:

@@ -172,7 +172,7 @@ def test_what_was_measured_of_one_direction_says_nothing_of_the_other(
     heatmaps = client.get(f"/api/frames/{verdict.frame.frame_id}").json()["heatmaps"]
     assert {label: heatmap["trustworthy"] for label, heatmap in heatmaps.items()} == dict.fromkeys(turned)
     page = client.get(f"/frames/{verdict.frame.frame_id}").text
-    assert page.count("trust not measured") == 3
+    assert page.count("trustworthiness not measured") == 3
     assert "not trustworthy" not in page
     model = client.get("/api/models/seam/versions/model-1").json()
     assert {label["name"]: label["measured_towards"] for label in model["labels"]} == {

@@ -101,7 +101,7 @@ def test_a_model_that_was_replaced_after_its_promotion_is_told_of(
     manifest = store.get("models/seam/model-1/manifest.json")
     store.put("models/seam/model-1/manifest.json", manifest.replace(b"{", b"{ ", 1))
     assert client.get("/api/models/seam/versions/model-1").json()["changed"] is True
-    assert client.get("/models?recipe=seam").text.count("changed since it was promoted") == 1
+    assert client.get("/models?recipe=seam").text.count("changed since its promotion") == 1
 
 
 def test_a_promotion_that_cant_be_is_refused(client: httpx.Client, store: ObjectStore) -> None:
@@ -176,7 +176,7 @@ def test_a_comparison_is_ordered_and_found_when_it_is_there(
     assert isinstance(asked, ComparisonRequested)
     assert (asked.baseline, asked.candidate) == ("model-1", "model-2")
     address = answer.headers["location"]
-    problem(client.get(address), 404, "not yet")
+    problem(client.get(address), 404, "no result yet")
     key = bundle.comparison_key("seam", "model-1", "model-2")
     store.put(key, b'{"reason": "one judges more labels"}')
     assert client.get(address).json() == {
