@@ -48,24 +48,27 @@ MEMORY_BYTES: Final = 32 * 1024**2
 Services = Annotated[LabellingServices, provided(LabellingServices)]
 
 
-def _labelling(services: Services) -> LabellingService:
+def labelling_service(services: Services) -> LabellingService:
+    """Return the service of labelling."""
     return services.labelling
 
 
-def _upload_slot(services: Services) -> Iterator[None]:
+def upload_slot(services: Services) -> Iterator[None]:
+    """Hold one of the slots for uploads."""
     with services.upload_slots.slot():
         yield
 
 
-def _export_slot(services: Services) -> Iterator[None]:
+def export_slot(services: Services) -> Iterator[None]:
+    """Hold one of the slots for exports with images."""
     with services.export_slots.slot():
         yield
 
 
-Labelling = Annotated[LabellingService, Depends(_labelling)]
-UploadSlot = Annotated[None, Depends(_upload_slot, scope="function")]
+Labelling = Annotated[LabellingService, Depends(labelling_service)]
+UploadSlot = Annotated[None, Depends(upload_slot, scope="function")]
 """Taken after the role is checked, and free again before the answer, so that the next upload may begin at once."""
-ExportSlot = Annotated[None, Depends(_export_slot)]
+ExportSlot = Annotated[None, Depends(export_slot)]
 """Held until the answer is sent."""
 SourcePath = Annotated[SourceId, Path(examples=["line-seam"])]
 FramePath = Annotated[FrameKey, Path(examples=["12"])]

@@ -40,11 +40,12 @@ _SOURCE_ID: Final = TypeAdapter[str](SourceId)
 router = APIRouter(include_in_schema=False)
 
 
-def _paging(before: Before = None) -> Paging:
+def source_paging(before: Before = None) -> Paging:
+    """Return the requested page of the sources."""
     return Paging(place_of(before), SOURCES)
 
 
-PagedSources = Annotated[Paging, Depends(_paging)]
+PagedSources = Annotated[Paging, Depends(source_paging)]
 
 
 @router.get("/labelling")
@@ -92,10 +93,19 @@ def show_history(
         "people": labelling.people(),
         "kinds": [kind.value for kind in AnnotationKind],
     }
+    clock, source, kind = service_of(request, Clock), fields.get("source"), fields.get("kind")
     try:
-        page = labelling.annotations(_filter_of(fields, service_of(request, Clock)), before, ANNOTATIONS)
-    except Problem as problem:
-        return show(request, "annotations.html", "labelling", problem=problem.details, **context)
+        wanted = AnnotationFilter(
+            source=_SOURCE_ID.validate_python(source) if source else None,
+            by=fields.get("by"),
+            label=fields.get("label"),
+            kind=AnnotationKind(kind) if kind else None,
+            first=fields.time("from", clock),
+            last=fields.time("to", clock),
+        )
+    except ValueError:
+        return show(request, "annotations.html", "labelling", error="a field has a value that it can't have", **context)
+    page = labelling.annotations(wanted, before, ANNOTATIONS)
     return show(request, "annotations.html", "labelling", found=page, **context)
 
 
@@ -156,23 +166,3 @@ def _show_sources(request: Request, services: Services, paging: Paging, **contex
         suggested=clock(datetime.now(UTC), "labelled-%Y-%m-%d"),
         **context,
     )
-
-
-def _filter_of(fields: FormFields, clock: Clock) -> AnnotationFilter:
-    """Return the filter of the form.
-
-    Raises:
-        Problem: 422: a field has a value that it can't have.
-    """
-    try:
-        source, kind = fields.get("source"), fields.get("kind")
-        return AnnotationFilter(
-            source=_SOURCE_ID.validate_python(source) if source else None,
-            by=fields.get("by"),
-            label=fields.get("label"),
-            kind=AnnotationKind(kind) if kind else None,
-            first=fields.time("from", clock),
-            last=fields.time("to", clock),
-        )
-    except (ValidationError, ValueError) as error:
-        raise Problem(422, "a field has a value that it can't have") from error

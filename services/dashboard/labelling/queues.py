@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from services.dashboard.frames.marks import Mark
 from services.dashboard.labelling.annotations.annotation import AnnotationKind, InspectedFrame
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.line_frames import LineFrames
@@ -30,66 +31,64 @@ def kind_of(queue: FrameQueue) -> AnnotationKind:
     return kinds.get(queue, AnnotationKind.FIRST)
 
 
-class FrameQueues:
-    """The queues of all sources, computed on request."""
+def queued_frames(
+    source: FrameSource, log: AnnotationLog, queue: FrameQueue, line_frames: LineFrames, *, by: str, line: str | None
+) -> Sequence[QueuedFrame]:
+    """Return the frames of a queue in its order.
 
-    def __init__(self, line_frames: LineFrames) -> None:
-        self._line_frames = line_frames
+    Args:
+        source: of the frames.
+        log: annotations of the source.
+        queue: which queue.
+        line_frames: the frames of the lines.
+        by: the person who will look; frames that they labelled are not in their queue of second annotations.
+        line: only frames of this line, in the queues of a line; None for all lines.
 
-    def frames(
-        self, source: FrameSource, log: AnnotationLog, queue: FrameQueue, *, by: str, line: str | None
-    ) -> Sequence[QueuedFrame]:
-        """Return the frames of a queue in its order.
-
-        Args:
-            source: of the frames.
-            log: annotations of the source.
-            queue: which queue.
-            by: the person who will look; frames that they labelled are not in their queue of second annotations.
-            line: only frames of this line, in the queues of a line; None for all lines.
-
-        Raises:
-            Problem: 422: the source has no such queue.
-        """
-        available = QUEUES_OF_VIDEOS if source.video else QUEUES_OF_LINES
-        if queue not in available:
-            raise Problem(422, f"queue: this source has {', '.join(available)}")
-        frames: dict[FrameQueue, Callable[[], Iterator[QueuedFrame]]] = {
-            FrameQueue.ALL: lambda: (QueuedFrame(key) for key in source.video_frames()),
-            FrameQueue.UNLABELLED: lambda: (
-                QueuedFrame(key) for key in source.video_frames() if log.frame(key).first is None
-            ),
-            FrameQueue.LABELLED: lambda: _labelled(log),
-            FrameQueue.SECOND: lambda: _second(log, by),
-            FrameQueue.CONTRADICTIONS: lambda: _contradictions(log),
-            FrameQueue.MARKED: lambda: self._marked(source, log, line),
-            FrameQueue.UNCERTAIN: lambda: self._uncertain(source, log, line),
-            FrameQueue.DISAGREEMENT: lambda: _disagreement(log, line),
-        }
-        return list(frames[queue]())
-
-    def _marked(self, source: FrameSource, log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
-        for inspected, mark in self._line_frames.marked(source.recipe.name, line):
-            key = inspected.frame.frame_id
-            if log.frame(key).first is None:
-                note = f": {mark.note}" if mark.note else ""
-                reason = f"verdict {mark.verdict.value}, marked as wrong by {mark.marked_by}{note}"
-                yield QueuedFrame(key, reason, inspected)
-
-    def _uncertain(self, source: FrameSource, log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
-        recent = self._line_frames.recent(source.recipe.name, line)
-        for candidate in by_uncertainty(each for each in recent if log.frame(each.frame.frame_id).first is None):
-            yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)
+    Raises:
+        Problem: 422: the source has no such queue.
+    """
+    available = QUEUES_OF_VIDEOS if source.video else QUEUES_OF_LINES
+    if queue not in available:
+        raise Problem(422, f"queue: this source has {', '.join(available)}")
+    frames: dict[FrameQueue, Callable[[], Iterator[QueuedFrame]]] = {
+        FrameQueue.ALL: lambda: map(QueuedFrame, source.video_frames()),
+        FrameQueue.UNLABELLED: lambda: (
+            QueuedFrame(key) for key in source.video_frames() if log.frame(key).first is None
+        ),
+        FrameQueue.LABELLED: lambda: labelled(log),
+        FrameQueue.SECOND: lambda: for_second_annotation(log, by),
+        FrameQueue.CONTRADICTIONS: lambda: contradictions(log),
+        FrameQueue.MARKED: lambda: marked(line_frames.marked(source.recipe.name, line), log),
+        FrameQueue.UNCERTAIN: lambda: uncertain(line_frames.recent(source.recipe.name, line), log),
+        FrameQueue.DISAGREEMENT: lambda: disagreements(log, line),
+    }
+    return list(frames[queue]())
 
 
-def _labelled(log: AnnotationLog) -> Iterator[QueuedFrame]:
+def marked(frames: Iterable[tuple[InspectedFrame, Mark]], log: AnnotationLog) -> Iterator[QueuedFrame]:
+    """Yield the unlabelled ones of the frames that people marked as wrongly inspected."""
+    for inspected, mark in frames:
+        key = inspected.frame.frame_id
+        if log.frame(key).first is None:
+            note = f": {mark.note}" if mark.note else ""
+            reason = f"verdict {mark.verdict.value}, marked as wrong by {mark.marked_by}{note}"
+            yield QueuedFrame(key, reason, inspected)
+
+
+def uncertain(frames: Iterable[InspectedFrame], log: AnnotationLog) -> Iterator[QueuedFrame]:
+    """Yield the unlabelled ones of some frames, the least certain first."""
+    for candidate in by_uncertainty(each for each in frames if log.frame(each.frame.frame_id).first is None):
+        yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)
+
+
+def labelled(log: AnnotationLog) -> Iterator[QueuedFrame]:
     """Yield the labelled frames, the one labelled last first."""
-    labelled = [(frame.first, key) for key, frame in log.frames.items() if frame.first]
-    for annotation, key in sorted(labelled, key=lambda each: (each[0].id, frame_order(each[1])), reverse=True):
+    found = [(frame.first, key) for key, frame in log.frames.items() if frame.first]
+    for annotation, key in sorted(found, key=lambda each: (each[0].id, frame_order(each[1])), reverse=True):
         yield QueuedFrame(key, f"labelled by {annotation.by}")
 
 
-def _second(log: AnnotationLog, by: str) -> Iterator[QueuedFrame]:
+def for_second_annotation(log: AnnotationLog, by: str) -> Iterator[QueuedFrame]:
     """Yield the frames that need a second annotation, shuffled, so that the first ones are already a fair sample.
 
     The order is the same for everyone.
@@ -106,19 +105,21 @@ def _second(log: AnnotationLog, by: str) -> Iterator[QueuedFrame]:
         yield QueuedFrame(key, "labelled by another person")
 
 
-def _contradictions(log: AnnotationLog) -> Iterator[QueuedFrame]:
+def contradictions(log: AnnotationLog) -> Iterator[QueuedFrame]:
+    """Yield the frames about which two people contradict each other, newest first."""
     found = [(key, frame.disputed) for key, frame in log.frames.items() if frame.is_contradiction and frame.disputed]
     for key, pair in sorted(found, key=lambda item: item[1].second.id, reverse=True):
         labels = ", ".join(pair.differing_labels)
         yield QueuedFrame(key, f"{pair.first.by} and {pair.second.by} differ about {labels}")
 
 
-def _disagreement(log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
+def disagreements(log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:
+    """Yield the frames that people labelled otherwise than the model."""
     inspected = log.inspected()
-    labelled = [
+    both = [
         (inspected[key], frame.effective.labels)
         for key, frame in log.frames.items()
         if frame.effective and key in inspected and (line is None or inspected[key].frame.line == line)
     ]
-    for candidate in by_disagreement(labelled):
+    for candidate in by_disagreement(both):
         yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)

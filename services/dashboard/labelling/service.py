@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from services.dashboard.labelling.annotating import AnnotationService
 from services.dashboard.labelling.annotations.annotation import Annotation, AnnotationKind
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
-from services.dashboard.labelling.annotations.service import AnnotationService
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.line_frames import LineFrames
-from services.dashboard.labelling.queues import FrameQueues, QueuedFrame, kind_of
+from services.dashboard.labelling.queues import QueuedFrame, kind_of, queued_frames
 from services.dashboard.labelling.schemas import (
     AgreementView,
     AnnotationPage,
@@ -74,7 +74,6 @@ class LabellingService:
         self._images = images
         self._line_frames = line_frames
         self._annotating = AnnotationService(annotations, line_frames)
-        self._queues = FrameQueues(line_frames)
 
     def sources(self, paging: Paging) -> SourceList:
         """Return the sources: the lines by recipe, then the videos, newest first."""
@@ -149,7 +148,7 @@ class LabellingService:
         """
         source = self._sources.get(source_id)
         log = self._annotations.log(source.id)
-        queued = self._queues.frames(source, log, queue, by=by, line=line)
+        queued = queued_frames(source, log, queue, self._line_frames, by=by, line=line)
         kind = kind_of(queue)
         inspected = {} if source.video else log.inspected()
         frames = [

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Final
 
 from pydantic import ValidationError
 
-from services.dashboard.labelling.videos.repository import Video, VideoRepository
+from services.dashboard.labelling.videos.repository import Video, VideoRepository, plain_name
 from services.dashboard.web.paging import Place, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -44,6 +45,21 @@ class FrameSource:
         """Yield the keys of the frames of the video in their order; none for the frames of the lines."""
         return map(str, range(self.video.frames if self.video else 0))
 
+    def image_name(self, key: str) -> str:
+        """Return the file name of a frame of the video in tables and archives."""
+        numbered = f"{self.name}_{int(key):06d}"
+        if self.video is None or self.video.kind == "video":
+            return f"{numbered}.jpg"
+        path = PurePosixPath(self.video.names[int(key)])
+        return f"{numbered}_{plain_name(path.name)}{path.suffix.lower()}"
+
+    def group(self, key: str) -> str:
+        """Return the group of a frame of the video: the video, or the folder of an album, or else the image itself."""
+        if self.video is None or self.video.kind == "video":
+            return self.name
+        folder = PurePosixPath(self.video.names[int(key)]).parent
+        return f"{self.name}/{folder}" if folder.name else self.image_name(key)
+
     @property
     def place(self) -> Place:
         """Its place in a list: the lines by recipe, then the videos, newest first."""
@@ -61,7 +77,9 @@ class FrameSources:
     def __init__(self, store: ObjectStore, videos: VideoRepository) -> None:
         self._store = store
         self._videos = videos
-        self._recipe_yaml = lru_cache(maxsize=200)(self._read_recipe_yaml)
+        self._recipe_yaml = lru_cache(maxsize=200)(
+            lambda recipe, version: store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}")
+        )
 
     def all(self) -> list[FrameSource]:
         """Return all sources: the lines by recipe, then the videos, newest first."""
@@ -99,10 +117,7 @@ class FrameSources:
         )
         if version is None:
             raise ObjectNotFound(f"there are no models of a recipe {recipe!r}")
-        return self._recipe_yaml(recipe, version)
-
-    def _read_recipe_yaml(self, recipe: str, version: str) -> str:
-        return self._store.get(f"{bundle.folder_of(recipe, version)}/{bundle.RECIPE}").decode(errors="replace")
+        return self._recipe_yaml(recipe, version).decode(errors="replace")
 
     def _of_lines(self, recipe: str) -> FrameSource:
         return FrameSource(f"{LINE}{recipe}", recipe, _parsed(self.recipe_yaml(recipe)), None)

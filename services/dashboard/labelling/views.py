@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from services.dashboard.labelling.annotations.agreement import kappa_by_label
@@ -80,25 +79,7 @@ def frame_view(
 def agreement_view(source: FrameSource, log: AnnotationLog, start: int, limit: int) -> AgreementView:
     """Return how far two people agree, and a part of the contradictions, newest first."""
     inspected = log.inspected()
-    contradictions = _contradictions(source, log, inspected)
-    twice = [frame for frame in log.frames.values() if frame.annotated_twice]
-    return AgreementView(
-        source=source.id,
-        annotated_twice=len(twice),
-        labels={
-            name: KappaView(**asdict(kappa), frames=kappa.frames, agreed=kappa.agreed)
-            for name, kappa in kappa_by_label(twice, source.recipe.label_names).items()
-        },
-        open=len(contradictions),
-        contradictions=contradictions[start : start + limit],
-        adjudicated=sum(frame.adjudication is not None and not frame.is_contradiction for frame in log.frames.values()),
-    )
-
-
-def _contradictions(
-    source: FrameSource, log: AnnotationLog, inspected: Mapping[str, InspectedFrame]
-) -> list[Contradiction]:
-    found = [
+    contradictions = [
         Contradiction(
             frame=key,
             image_url=_image_url(source, key),
@@ -111,7 +92,19 @@ def _contradictions(
         for key, frame in log.frames.items()
         if frame.is_contradiction and frame.disputed
     ]
-    return sorted(found, key=lambda each: each.second.id, reverse=True)
+    contradictions.sort(key=lambda each: each.second.id, reverse=True)
+    twice = [frame for frame in log.frames.values() if frame.annotated_twice]
+    return AgreementView(
+        source=source.id,
+        annotated_twice=len(twice),
+        labels={
+            name: KappaView(**asdict(kappa), frames=kappa.frames, agreed=kappa.agreed)
+            for name, kappa in kappa_by_label(twice, source.recipe.label_names).items()
+        },
+        open=len(contradictions),
+        contradictions=contradictions[start : start + limit],
+        adjudicated=sum(frame.adjudication is not None and not frame.is_contradiction for frame in log.frames.values()),
+    )
 
 
 def _optional(annotation: Annotation | None) -> FrameAnnotation | None:

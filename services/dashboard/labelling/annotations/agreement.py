@@ -51,32 +51,24 @@ def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
     given = list(pairs)
     counts = [sum(pair == cell for pair in given) for cell in ((True, True), (True, False), (False, True))]
     both, only_first, only_second = counts
-    cells = (both, only_first, only_second, len(given) - sum(counts))
-    estimate = _estimate(*cells) if given else None
-    if estimate is None:
+    frames = len(given)
+    neither = frames - sum(counts)
+    cells = (both, only_first, only_second, neither)
+    if not frames or frames in {both, neither}:  # the agreement expected by chance is 1
         return Kappa(*cells, None, None, None)
-    neither = cells[3]
     if 0 in {both + only_first, only_second + neither, both + only_second, only_first + neither}:
         return Kappa(*cells, 0.0, None, None)
-    kappa, error = estimate
-    return Kappa(*cells, kappa, max(-1.0, kappa - NORMAL_95 * error), min(1.0, kappa + NORMAL_95 * error))
-
-
-def _estimate(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float] | None:
-    """Return kappa and its standard error, or None if the agreement expected by chance is 1."""
-    frames = both + only_first + only_second + neither
     table = ((both / frames, only_first / frames), (only_second / frames, neither / frames))
     rows = [sum(row) for row in table]
     columns = [table[0][cell] + table[1][cell] for cell in (0, 1)]
     observed = table[0][0] + table[1][1]
     expected = rows[0] * columns[0] + rows[1] * columns[1]
-    if expected >= 1:
-        return None
     kappa = (observed - expected) / (1 - expected)
     agreeing = sum(table[i][i] * (1 - (rows[i] + columns[i]) * (1 - kappa)) ** 2 for i in (0, 1))
     differing = (1 - kappa) ** 2 * sum(table[i][1 - i] * (columns[i] + rows[1 - i]) ** 2 for i in (0, 1))
     variance = agreeing + differing - (kappa - expected * (1 - kappa)) ** 2
-    return kappa, sqrt(max(0.0, variance) / frames) / (1 - expected)
+    error = sqrt(max(0.0, variance) / frames) / (1 - expected)
+    return Kappa(*cells, kappa, max(-1.0, kappa - NORMAL_95 * error), min(1.0, kappa + NORMAL_95 * error))
 
 
 def kappa_by_label(frames: Iterable[FrameAnnotations], label_names: Sequence[str]) -> dict[str, Kappa]:

@@ -155,6 +155,21 @@ class FrameAnnotations(BaseModel):
             pair = AnnotationPair(pair.first, before) if before and before.by == pair.second.by else None
         return self.model_copy(update={**last, "independent": pair})
 
+    def refusal(self, kind: AnnotationKind, by: str) -> str:
+        """Return why a person may not give this kind of annotation to the frame, or an empty text if they may."""
+        if kind is AnnotationKind.FIRST:
+            independent = self.independent.second if self.independent else None
+            if by in {each.by for each in (self.second, independent) if each}:
+                return "you gave the second annotation, so you can't give the first: adjudicate instead"
+        elif kind is AnnotationKind.SECOND:
+            if self.first is None:
+                return "it has no first annotation: label it without `kind`"
+            if by in self.first_annotators:
+                return "you gave the first annotation, so another person must give the second"
+        elif not self.annotated_twice and self.disputed is None:
+            return "it was not annotated by two people: there is nothing to adjudicate"
+        return ""
+
     @property
     def annotated_twice(self) -> bool:
         """Whether two people annotated the frame independently."""

@@ -28,7 +28,7 @@ class AnnotationLog:
             self.frames = {**self.frames, **_annotated(self.frames, annotations[0])}
         elif annotations:
             self.annotations = sorted([*self.annotations, *annotations], key=lambda each: each.id)
-            self.frames = _frames_of(self.annotations)
+            self.frames = frames_of(self.annotations)
 
     def frame(self, key: str) -> FrameAnnotations:
         """Return the annotations of one frame."""
@@ -44,8 +44,8 @@ class AnnotationLog:
         return {key: frame for annotation in self.annotations for key, frame in annotation.inspected.items()}
 
 
-def _frames_of(annotations: Sequence[Annotation]) -> dict[str, FrameAnnotations]:
-    """Apply the annotations in the order of their ids: one that is undone later still counted until then."""
+def frames_of(annotations: Sequence[Annotation]) -> dict[str, FrameAnnotations]:
+    """Return what annotations, ordered by id, make of each frame. One that is undone later counts until then."""
     frames: dict[str, FrameAnnotations] = {}
     remaining: dict[str, list[Annotation]] = defaultdict(list)
     undone: set[str] = set()

@@ -90,9 +90,16 @@ class AnnotationRepository:
             StorageError: The log can't be read.
         """
         cached = self._cached(source)
+
+        def refresh() -> None:
+            try:
+                self._refresh(source, cached)
+            except StorageError as error:
+                _log.warning("can't list the annotations of other dashboards", source=source, reason=str(error))
+
         if without_waiting and cached.listed_within(STALE_SECONDS):
             if not cached.listed_within(FRESH_SECONDS):
-                self._background.submit(self._refresh_in_background, source, cached)
+                self._background.submit(refresh)
         else:
             self._refresh(source, cached)
         return cached.log
@@ -108,12 +115,6 @@ class AnnotationRepository:
     def _cached(self, source: str) -> _CachedLog:
         with self._lock:
             return self._logs.setdefault(source, _CachedLog())
-
-    def _refresh_in_background(self, source: str, cached: _CachedLog) -> None:
-        try:
-            self._refresh(source, cached)
-        except StorageError as error:
-            _log.warning("can't list the annotations of other dashboards", source=source, reason=str(error))
 
     def _refresh(self, source: str, cached: _CachedLog) -> None:
         """Read the annotations that this process has not read yet."""

@@ -32,24 +32,18 @@ def groups_of(frames: Iterable[InspectedFrame]) -> dict[str, str | None]:
         else:
             ungrouped[frame.line].append(inspected)
     for line, found in ungrouped.items():
-        groups.update(_groups_by_run(line, sorted(found, key=lambda each: each.frame.captured_at)))
-    return groups
-
-
-def _groups_by_run(line: str, frames: Sequence[InspectedFrame]) -> dict[str, str | None]:
-    """Return the groups of frames that are in the order of their capture."""
-    groups: dict[str, str | None] = {}
-    last_grouped: InspectedFrame | None = None
-    for run in _runs(frames):
-        name = f"{line}/{run[0].frame.captured_at:%Y-%m-%dT%H%M%S}"
-        for each in run:
-            near = last_grouped is not None and each.frame.captured_at - last_grouped.frame.captured_at < APART
-            groups[each.frame.frame_id] = None if near else name
-        last_grouped = next((each for each in reversed(run) if groups[each.frame.frame_id]), last_grouped)
+        last_grouped: InspectedFrame | None = None
+        for run in _runs(sorted(found, key=lambda each: each.frame.captured_at)):
+            name = f"{line}/{run[0].frame.captured_at:%Y-%m-%dT%H%M%S}"
+            for each in run:
+                near = last_grouped is not None and each.frame.captured_at - last_grouped.frame.captured_at < APART
+                groups[each.frame.frame_id] = None if near else name
+            last_grouped = next((each for each in reversed(run) if groups[each.frame.frame_id]), last_grouped)
     return groups
 
 
 def _runs(frames: Sequence[InspectedFrame]) -> list[Sequence[InspectedFrame]]:
+    """Return the runs of one line, from its frames in the order of their capture."""
     runs: list[Sequence[InspectedFrame]] = []
     begin = 0
     for end in range(1, len(frames) + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,7 +11,7 @@ from services.dashboard.labelling.annotations.annotation import Annotation, Insp
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.exports.groups import groups_of
 from services.dashboard.labelling.sources import FrameSource, frame_order
-from services.dashboard.labelling.videos.repository import plain_name
+from services.dashboard.web.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class LabelledFrame:
 
     @property
     def name(self) -> str:
-        return image_name(self.source, self.key, self.inspected)
+        """The name of its image in tables and archives, which says where the image is from."""
+        if self.inspected is not None:
+            return f"{self.key}{PurePosixPath(self.inspected.image_key).suffix}"
+        return self.source.image_name(self.key)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def labelled_frames(source: FrameSource, log: AnnotationLog) -> LabelledSource:
             inspected.get(key),
             complete[key],
             tuple(complete[key].labels[name] for name in names),
-            groups[key] if key in inspected else _group_in_video(source, key),
+            groups[key] if key in inspected else source.group(key),
         )
         for key in sorted(complete, key=frame_order)
     ]
@@ -79,20 +83,19 @@ def labelled_frames(source: FrameSource, log: AnnotationLog) -> LabelledSource:
     )
 
 
-def image_name(source: FrameSource, key: str, inspected: InspectedFrame | None) -> str:
-    """Return the file name of an image in tables and archives, which says where the image is from."""
-    if inspected is not None:
-        return f"{key}{PurePosixPath(inspected.image_key).suffix}"
-    numbered = f"{source.name}_{int(key):06d}"
-    if source.video is None or source.video.kind == "video":
-        return f"{numbered}.jpg"
-    path = PurePosixPath(source.video.names[int(key)])
-    return f"{numbered}_{plain_name(path.name)}{path.suffix.lower()}"
+def check_compatible(labelled: Sequence[LabelledSource]) -> None:
+    """Check that the frames of several sources can be in one dataset.
 
-
-def _group_in_video(source: FrameSource, key: str) -> str:
-    """Return the video, the folder of an album, or the image itself if the album has no folders."""
-    if source.video is None or source.video.kind == "video":
-        return source.name
-    folder = PurePosixPath(source.video.names[int(key)]).parent
-    return f"{source.name}/{folder}" if folder.name else image_name(source, key, None)
+    Raises:
+        Problem: 422.
+    """
+    first = labelled[0].source.recipe
+    for each in labelled:
+        recipe = each.source.recipe
+        if (recipe.task, recipe.label_names) != (first.task, first.label_names):
+            raise Problem(422, f"sources: recipes {recipe.name!r} and {first.name!r} have different labels: choose one")
+    # two dashboards may give two videos the same name at the same moment
+    names = Counter(frame.name for each in labelled for frame in each.frames)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise Problem(422, f"sources: two of them have an image {twice[0]}: make a dataset of each")

@@ -10,13 +10,17 @@ import csv
 import io
 import threading
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Final
 
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
-from services.dashboard.labelling.exports.labelled import LabelledFrame, LabelledSource, labelled_frames
+from services.dashboard.labelling.exports.labelled import (
+    LabelledFrame,
+    LabelledSource,
+    check_compatible,
+    labelled_frames,
+)
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.schemas import DatasetMade, DatasetRequest
 from services.dashboard.labelling.sources import FrameSources
@@ -74,7 +78,7 @@ class ExportService:
         """
         with self._making:
             labelled = [self.labelled(source) for source in dict.fromkeys(request.sources)]
-            _check_sources(labelled)
+            check_compatible(labelled)
             frames = [frame for each in labelled for frame in each.grouped]
             with ThreadPoolExecutor(THREADS) as pool:
                 images = [image for image in pool.map(self._store_image, frames) if image]
@@ -130,21 +134,3 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _check_sources(labelled: Sequence[LabelledSource]) -> None:
-    """Check that the frames of several sources can be in one dataset.
-
-    Raises:
-        Problem: 422.
-    """
-    first = labelled[0].source.recipe
-    for each in labelled:
-        recipe = each.source.recipe
-        if (recipe.task, recipe.label_names) != (first.task, first.label_names):
-            raise Problem(422, f"sources: recipes {recipe.name!r} and {first.name!r} have different labels: choose one")
-    # two dashboards may give two videos the same name at the same moment
-    names = Counter(frame.name for each in labelled for frame in each.frames)
-    twice = [name for name, times in names.items() if times > 1]
-    if twice:
-        raise Problem(422, f"sources: two of them have an image {twice[0]}: make a dataset of each")

@@ -122,7 +122,11 @@ class VideoRepository:
         """
         folder = f"{FOLDER}/{(video_id := str(ULID()))}"
         try:
-            parts = self._store_parts(path, video_id)
+            parts = 0
+            with path.open("rb") as file:
+                while chunk := file.read(PART_BYTES):
+                    self._store.put(_part_key(video_id, parts), chunk)
+                    parts += 1
             self._store.put(f"{folder}/{TIMES}", json.dumps(content.times).encode(), "application/json")
             with closing(_reader(content.kind, path, content.names, content.times)) as reader:
                 self._store.put(f"{folder}/{FIRST_FRAME}", reader.image(0))
@@ -197,14 +201,6 @@ class VideoRepository:
 
     def _cached_file(self, video_id: str) -> Path:
         return Path(self._folder.name) / video_id
-
-    def _store_parts(self, path: Path, video_id: str) -> int:
-        parts = 0
-        with path.open("rb") as file:
-            while chunk := file.read(PART_BYTES):
-                self._store.put(_part_key(video_id, parts), chunk)
-                parts += 1
-        return parts
 
     def _free_name(self, name: str) -> str:
         """Return a name that no other video has, because the names of exported images begin with it."""

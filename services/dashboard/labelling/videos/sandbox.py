@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import cv2
 from pydantic import TypeAdapter
@@ -91,29 +91,25 @@ class SandboxedVideoReader:
             if self._closed:
                 raise ValueError("the video was closed")
             try:
-                return self._request(number)
+                deadline = time.monotonic() + FRAME_SECONDS
+                child = self._child = self._child or self._start_child()
+                numbers, images = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
+                numbers.write(f"{number}\n".encode())
+                numbers.flush()
+                size = int(_read(images, HEADER, deadline))
+                content = _read(images, abs(size), deadline)
             except (OSError, EOFError, TimeoutError) as error:
                 self._end_child()
                 raise UnreadableVideo(f"frame {number} of the video can't be read: {TOO_LARGE}") from error
+        if size < 0:
+            raise UnreadableVideo(content.decode())
+        return content
 
     def close(self) -> None:
         """End the process."""
         with self._lock:
             self._closed = True
             self._end_child()
-
-    def _request(self, number: int) -> bytes:
-        deadline = time.monotonic() + FRAME_SECONDS
-        child = self._child = self._child or self._start_child()
-        if child.stdin is None or child.stdout is None:
-            raise EOFError
-        child.stdin.write(f"{number}\n".encode())
-        child.stdin.flush()
-        size = int(_read(child.stdout, HEADER, deadline))
-        content = _read(child.stdout, abs(size), deadline)
-        if size < 0:
-            raise UnreadableVideo(content.decode())
-        return content
 
     def _start_child(self) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(  # noqa: S603  our own module
@@ -165,7 +161,8 @@ def _environment() -> dict[str, str]:
     return ENVIRONMENT | {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
-def _print_scan(path: Path) -> None:
+def print_scan(path: Path) -> None:
+    """Print as JSON what is in a video, or why it can't be read."""
     resource.setrlimit(resource.RLIMIT_CPU, (SCAN_SECONDS, SCAN_SECONDS))
     try:
         answer = asdict(scan(path))
@@ -176,7 +173,8 @@ def _print_scan(path: Path) -> None:
     sys.stdout.write(json.dumps(answer))
 
 
-def _answer_frames(path: Path) -> None:
+def print_frames(path: Path) -> None:
+    """Print a frame of the video for each number on standard input, after its length."""
     video = VideoReader(path, json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         try:
@@ -193,7 +191,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     cv2.setNumThreads(1)
-    {"scan": _print_scan, "frames": _answer_frames}[task](path)
+    {"scan": print_scan, "frames": print_frames}[task](path)
 
 
 if __name__ == "__main__":

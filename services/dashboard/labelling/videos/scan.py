@@ -72,9 +72,9 @@ def scan(path: Path) -> VideoContent:
     with path.open("rb") as file:
         head = file.read(12)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _scan_album(path)
+        return scan_album(path)
     if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:] == b"AVI ") or head.startswith(b"\x1a\x45\xdf\xa3"):
-        return _scan_video(path)
+        return scan_video(path)
     raise UnreadableVideo(
         "neither a video (mp4, mov, avi, mkv, webm), nor a zip of images, nor JPEG or PNG images: "
         "convert a video with `ffmpeg -i FILE video.mp4`"
@@ -88,7 +88,8 @@ def pack_album(images: Sequence[tuple[str, Path]], file: Path) -> None:
             archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
 
 
-def _scan_video(path: Path) -> VideoContent:
+def scan_video(path: Path) -> VideoContent:
+    """Read a video to its end; raises as `scan`."""
     times: list[float] = []
     with opened_video(path) as capture:
         width, height = (int(capture.get(prop)) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -116,12 +117,22 @@ def _scan_video(path: Path) -> VideoContent:
     return VideoContent("video", width, height, frame_rate, times=tuple(times))
 
 
-def _scan_album(path: Path) -> VideoContent:
+def scan_album(path: Path) -> VideoContent:
+    """Decode every image of an album; raises as `scan`."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if _is_image(entry.filename)]
             _check_entries(entries)
-            broken = [f"{entry.filename}: {why}" for entry in entries if (why := _image_error(archive, entry))]
+            broken = []
+            for entry in entries:
+                if entry.file_size > IMAGE_BYTES:
+                    broken.append(f"{entry.filename}: {entry.file_size / 1e6:.0f} MB")
+                    continue
+                try:
+                    with archive.open(entry) as file:
+                        decode(file.read(IMAGE_BYTES + 1))
+                except UnreadableImage as error:
+                    broken.append(f"{entry.filename}: {error}")
             if broken:
                 more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
                 raise UnreadableVideo(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
@@ -153,15 +164,3 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
         raise UnreadableVideo("its images are compressed in an unusual way: pack it again with deflate, or without")
     if sum(entry.file_size for entry in entries) > ALBUM_BYTES:
         raise UnreadableVideo(f"its images are more than {ALBUM_BYTES >> 30} GiB: make several of it")
-
-
-def _image_error(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
-    """Return why an image can't be used, or an empty text if it can."""
-    if entry.file_size > IMAGE_BYTES:
-        return f"{entry.file_size / 1e6:.0f} MB"
-    try:
-        with archive.open(entry) as file:
-            decode(file.read(IMAGE_BYTES + 1))
-    except UnreadableImage as error:
-        return str(error)
-    return ""

@@ -151,9 +151,13 @@ def _upload_of(form: FormData, folder: Path) -> Upload:
 
 
 def _one_file(files: list[UploadFile], folder: Path) -> Path:
-    """Copy the uploaded files into a folder. Return the video or zip, or an album made of the images."""
+    """Copy the uploaded files into a folder, under safe names. Return the video or zip, or an album of the images."""
     files = sorted(files, key=lambda each: natural_order(each.filename or ""))
-    names = [_safe_name(each) for each in files]
+    names = []
+    for file in files:
+        path = PurePosixPath(PurePosixPath((file.filename or "file").replace("\\", "/")).name)
+        suffix = re.sub(r"[^a-z0-9]", "", path.suffix.lower())[:8]
+        names.append(f"{plain_name(path.name)}.{suffix}" if suffix else plain_name(path.name))
     images_only = all(PurePosixPath(name).suffix in IMAGE_SUFFIXES for name in names)
     if len(files) > 1 and not images_only:
         raise Problem(422, "files: one video or one zip at a time, or several JPEG and PNG images")
@@ -167,13 +171,6 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
     album = folder / "images.zip"
     pack_album([(name, folder / name) for name in names], album)
     return album
-
-
-def _safe_name(file: UploadFile) -> str:
-    """Return a file name without folders and special characters."""
-    name = PurePosixPath((file.filename or "file").replace("\\", "/")).name
-    suffix = re.sub(r"[^a-z0-9]", "", PurePosixPath(name).suffix.lower())[:8]
-    return f"{plain_name(name)}.{suffix}" if suffix else plain_name(name)
 
 
 class Download(StreamingResponse):

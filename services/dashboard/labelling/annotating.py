@@ -9,12 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
-from services.dashboard.labelling.annotations.annotation import (
-    Annotation,
-    AnnotationKind,
-    FrameAnnotations,
-    InspectedFrame,
-)
+from services.dashboard.labelling.annotations.annotation import Annotation, InspectedFrame
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.annotations.rules import label_error
@@ -49,8 +44,18 @@ class AnnotationService:
             log = self._repository.log(source.id, without_waiting=True)
             inspected = self.find_frames(source, log, frames)
             for key in frames:
-                _check_kind(log.frame(key), request, key, by)
-                _check_seen(log.frame(key), request, key, by)
+                if refusal := log.frame(key).refusal(request.kind, by):
+                    raise Problem(409, f"frame {key}: {refusal}")
+                before = log.frame(key).of(request.kind)
+                if (
+                    before is not None
+                    and before.by != by
+                    and before.labels != request.labels
+                    and request.seen.get(key) != before.id
+                ):
+                    saved = ", ".join(name for name, value in before.labels.items() if value) or "no label"
+                    look = "look at it, and save again to replace it"
+                    raise Problem(409, f"frame {key}: {before.by} saved {saved} meanwhile; {look}")
             annotation = Annotation(
                 id=_next_id(log),
                 source=source.id,
@@ -139,41 +144,3 @@ def _next_id(log: AnnotationLog) -> str:
     if log.annotations:
         now = max(now, ULID.from_str(log.annotations[-1].id).datetime + timedelta(milliseconds=1))
     return str(ULID.from_datetime(now))
-
-
-def _check_kind(frame: FrameAnnotations, request: LabelRequest, key: str, by: str) -> None:
-    """Check that this person may give this kind of annotation to a frame.
-
-    Raises:
-        Problem: 409.
-    """
-    if request.kind is AnnotationKind.FIRST:
-        pair = frame.independent
-        second_annotators = {each.by for each in (frame.second, pair.second if pair else None) if each}
-        if by in second_annotators:
-            raise Problem(
-                409, f"frame {key}: you gave the second annotation, so you can't give the first: adjudicate instead"
-            )
-    elif request.kind is AnnotationKind.SECOND:
-        if frame.first is None:
-            raise Problem(409, f"frame {key} has no first annotation: label it without `kind`")
-        if by in frame.first_annotators:
-            raise Problem(409, f"frame {key}: you gave the first annotation, so another person must give the second")
-    elif not frame.annotated_twice and frame.disputed is None:
-        raise Problem(409, f"frame {key} was not annotated by two people: there is nothing to adjudicate")
-
-
-def _check_seen(frame: FrameAnnotations, request: LabelRequest, key: str, by: str) -> None:
-    """Check that the person saw the other person's annotation that they would replace.
-
-    Raises:
-        Problem: 409.
-    """
-    before = frame.of(request.kind)
-    if before is None or before.by == by or before.labels == request.labels:
-        return
-    if request.seen.get(key) != before.id:
-        labels = ", ".join(name for name, value in before.labels.items() if value) or "no label"
-        raise Problem(
-            409, f"frame {key}: {before.by} saved {labels} meanwhile; look at it, and save again to replace it"
-        )
