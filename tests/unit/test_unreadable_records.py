@@ -20,7 +20,7 @@ from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.schemas import Mark
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
-from services.dashboard.labelling.videos.repository import Video, VideoRepository
+from services.dashboard.labelling.videos.repository import UploadedVideo, VideoRepository
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.service import ModelsService
 from services.dashboard.store.announcer import Announcer
@@ -83,7 +83,7 @@ def labels(store: FilesystemStore) -> list[Any]:
 
 
 def videos(store: FilesystemStore) -> list[Any]:
-    video = Video(
+    video = UploadedVideo(
         id=str(ULID()),
         name="video",
         kind="video",

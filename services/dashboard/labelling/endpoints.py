@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from services.dashboard.access import Audited, Engineer, Role, Viewer, at_least
-from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, FrameKey, SourceId
+from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, SourceId
 from services.dashboard.labelling.exports.service import table
 from services.dashboard.labelling.schemas import (
     AgreementView,
@@ -27,12 +26,11 @@ from services.dashboard.labelling.schemas import (
     SourceView,
     UndoRequest,
 )
-from services.dashboard.labelling.service import AnnotationFilter, LabellingService
-from services.dashboard.labelling.services import LabellingServices
+from services.dashboard.labelling.service import AnnotationFilter
+from services.dashboard.labelling.services import ExportSlot, FramePath, Labelling, Services, SourcePath, UploadSlot
 from services.dashboard.labelling.videos.transfers import LARGEST, UPLOAD_BODY, Download, Upload, received
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
-from services.dashboard.web.services import provided
 from services.dashboard.web.times import QueryTime
 from shared.imaging.codec import PNG_SIGNATURE
 from shared.messages import Name
@@ -43,35 +41,6 @@ CACHED: Final = "private, max-age=86400"
 """For images, because the image of a frame never changes."""
 MEMORY_BYTES: Final = 32 * 1024**2
 """An archive larger than this is written to a file."""
-
-
-Services = Annotated[LabellingServices, provided(LabellingServices)]
-
-
-def labelling_service(services: Services) -> LabellingService:
-    """Return the service of labelling."""
-    return services.labelling
-
-
-def upload_slot(services: Services) -> Iterator[None]:
-    """Hold one of the slots for uploads."""
-    with services.upload_slots.slot():
-        yield
-
-
-def export_slot(services: Services) -> Iterator[None]:
-    """Hold one of the slots for exports with images."""
-    with services.export_slots.slot():
-        yield
-
-
-Labelling = Annotated[LabellingService, Depends(labelling_service)]
-UploadSlot = Annotated[None, Depends(upload_slot, scope="function")]
-"""Taken after the role is checked, and free again before the answer, so that the next upload may begin at once."""
-ExportSlot = Annotated[None, Depends(export_slot)]
-"""Held until the answer is sent."""
-SourcePath = Annotated[SourceId, Path(examples=["line-seam"])]
-FramePath = Annotated[FrameKey, Path(examples=["12"])]
 
 
 @router.get("/sources", responses=documented(401, 422, 503))

@@ -10,9 +10,9 @@ from pathlib import Path
 from services.dashboard.labelling.annotating import AnnotationService
 from services.dashboard.labelling.annotations.annotation import Annotation, AnnotationKind
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
+from services.dashboard.labelling.frame_queues import kind_of, queued_frames
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.line_frames import LineFrames
-from services.dashboard.labelling.queues import QueuedFrame, kind_of, queued_frames
 from services.dashboard.labelling.schemas import (
     AgreementView,
     AnnotationPage,
@@ -152,7 +152,15 @@ class LabellingService:
         kind = kind_of(queue)
         inspected = {} if source.video else log.inspected()
         frames = [
-            frame_view(source, each, log, inspected.get(each.key), kind) for each in queued[start : start + limit]
+            frame_view(
+                source,
+                each.key,
+                log.frame(each.key),
+                each.inspected or inspected.get(each.key),
+                kind=kind,
+                reason=each.reason,
+            )
+            for each in queued[start : start + limit]
         ]
         return QueuePage(source=source.id, queue=queue, kind=kind, total=len(queued), start=start, frames=frames)
 
@@ -177,7 +185,7 @@ class LabellingService:
         source = self._sources.get(source_id)
         log = self._annotations.log(source.id)
         inspected = self._annotating.find_frames(source, log, [frame])
-        return frame_view(source, QueuedFrame(frame), log, inspected.get(frame), kind)
+        return frame_view(source, frame, log.frame(frame), inspected.get(frame), kind=kind)
 
     def image(self, source_id: str, frame: str, width: int | None = None) -> bytes:
         """Return the image of a frame as a JPEG or PNG file, made no wider than ``width`` pixels if given.

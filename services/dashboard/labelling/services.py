@@ -1,9 +1,15 @@
-"""Build the services of labelling."""
+"""Build the services of labelling, and provide them to endpoints and pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Path
+
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.repository import FrameRepository
+from services.dashboard.labelling.annotations.annotation import FrameKey, SourceId
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.exports.service import ExportService
 from services.dashboard.labelling.images import FrameImages
@@ -13,6 +19,7 @@ from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.transfers import TransferSlots
 from services.dashboard.lines.repository import LineRepository
+from services.dashboard.web.services import provided
 from shared.storage.port import ObjectStore
 
 
@@ -54,3 +61,32 @@ class LabellingServices:
         """Close the open videos, and stop the background thread."""
         self._annotations.close()
         self._videos.close()
+
+
+Services = Annotated[LabellingServices, provided(LabellingServices)]
+
+
+def labelling_service(services: Services) -> LabellingService:
+    """Return the service of labelling."""
+    return services.labelling
+
+
+def upload_slot(services: Services) -> Iterator[None]:
+    """Hold one of the slots for uploads."""
+    with services.upload_slots.slot():
+        yield
+
+
+def export_slot(services: Services) -> Iterator[None]:
+    """Hold one of the slots for exports with images."""
+    with services.export_slots.slot():
+        yield
+
+
+Labelling = Annotated[LabellingService, Depends(labelling_service)]
+UploadSlot = Annotated[None, Depends(upload_slot, scope="function")]
+"""Taken after the role is checked, and free again before the answer, so that the next upload may begin at once."""
+ExportSlot = Annotated[None, Depends(export_slot)]
+"""Held until the answer is sent."""
+SourcePath = Annotated[SourceId, Path(examples=["line-seam"])]
+FramePath = Annotated[FrameKey, Path(examples=["12"])]

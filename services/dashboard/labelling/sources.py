@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from services.dashboard.labelling.videos.repository import Video, VideoRepository, plain_name
+from services.dashboard.labelling.videos.repository import UploadedVideo, VideoRepository, plain_name
 from services.dashboard.web.paging import Place, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -32,7 +32,7 @@ class FrameSource:
     id: str
     name: str
     recipe: Recipe
-    video: Video | None
+    video: UploadedVideo | None
     """None for the frames of the lines."""
 
     def frame_number(self, key: str) -> int | None:
@@ -123,7 +123,7 @@ class FrameSources:
         return FrameSource(f"{LINE}{recipe}", recipe, _parsed(self.recipe_yaml(recipe)), None)
 
 
-def _of_video(video: Video) -> FrameSource:
+def _of_video(video: UploadedVideo) -> FrameSource:
     return FrameSource(video.source, video.name, _parsed(video.recipe_yaml), video)
 
 

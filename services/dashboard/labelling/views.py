@@ -6,9 +6,13 @@ from collections import Counter
 from dataclasses import asdict
 
 from services.dashboard.labelling.annotations.agreement import kappa_by_label
-from services.dashboard.labelling.annotations.annotation import Annotation, AnnotationKind, InspectedFrame
+from services.dashboard.labelling.annotations.annotation import (
+    Annotation,
+    AnnotationKind,
+    FrameAnnotations,
+    InspectedFrame,
+)
 from services.dashboard.labelling.annotations.log import AnnotationLog
-from services.dashboard.labelling.queues import QueuedFrame
 from services.dashboard.labelling.schemas import (
     QUEUES_OF_LINES,
     QUEUES_OF_VIDEOS,
@@ -48,22 +52,22 @@ def source_view(source: FrameSource, log: AnnotationLog) -> SourceView:
 
 def frame_view(
     source: FrameSource,
-    queued: QueuedFrame,
-    log: AnnotationLog,
+    key: str,
+    frame: FrameAnnotations,
     inspected: InspectedFrame | None,
+    *,
     kind: AnnotationKind,
+    reason: str = "",
 ) -> FrameToLabel:
     """Return a frame with its annotations. A second annotator sees neither the others' annotations nor the scores."""
-    frame = log.frame(queued.key)
     hidden, adjudicating = kind is AnnotationKind.SECOND, kind is AnnotationKind.ADJUDICATION
     first, second = (adjudicating and frame.disputed) or (frame.first, frame.second)
-    inspected = queued.inspected or inspected
     scores = {} if hidden or inspected is None else inspected.findings
     return FrameToLabel(
-        frame=queued.key,
-        image_url=_image_url(source, queued.key),
-        title=_title(source, queued.key, inspected),
-        reason=queued.reason,
+        frame=key,
+        image_url=_image_url(source, key),
+        title=_title(source, key, inspected),
+        reason=reason,
         annotation=_optional(frame.of(kind)),
         first=None if hidden else _optional(first),
         second=None if hidden else _optional(second),

@@ -42,7 +42,7 @@ CACHE_BYTES: Final = 1024**3
 """Size of the videos that are cached on this machine, except for the one used last."""
 
 
-class Video(BaseModel):
+class UploadedVideo(BaseModel):
     """An uploaded video or album, and the recipe by which it is labelled."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,7 +71,7 @@ class Video(BaseModel):
 class VideoExists(Exception):
     """The same file was uploaded before, for the same recipe."""
 
-    def __init__(self, video: Video) -> None:
+    def __init__(self, video: UploadedVideo) -> None:
         super().__init__(f"this video was uploaded already, as {video.name!r} (source {video.source})")
 
 
@@ -80,27 +80,29 @@ class VideoRepository:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._videos: dict[str, Video] = {}
+        self._videos: dict[str, UploadedVideo] = {}
         self._readers: OrderedDict[str, FrameReader] = OrderedDict()
         """Open videos by id, the one used last at the end."""
         self._folder = tempfile.TemporaryDirectory(prefix="seamline-videos-")
         self._lock = threading.Lock()
         self._naming = threading.Lock()
 
-    def all(self) -> list[Video]:
+    def all(self) -> list[UploadedVideo]:
         """Return all complete videos, newest first."""
         found = (key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.endswith(f"/{MANIFEST}"))
         keys = ((video_id, f"{FOLDER}/{video_id}/{MANIFEST}") for video_id in sorted(found, reverse=True))
         return [video for video_id, key in keys if (video := readable(key, partial(self.get, video_id)))]
 
-    def get(self, video_id: str) -> Video:
+    def get(self, video_id: str) -> UploadedVideo:
         """Return one video, which never changes.
 
         Raises:
             ObjectNotFound: There is no video of this id.
         """
         if video_id not in self._videos:
-            self._videos[video_id] = Video.model_validate_json(self._store.get(f"{FOLDER}/{video_id}/{MANIFEST}"))
+            self._videos[video_id] = UploadedVideo.model_validate_json(
+                self._store.get(f"{FOLDER}/{video_id}/{MANIFEST}")
+            )
         return self._videos[video_id]
 
     def check_new(self, digest: str, recipe_yaml: str) -> None:
@@ -113,7 +115,7 @@ class VideoRepository:
             if (video.digest, video.recipe_yaml) == (digest, recipe_yaml):
                 raise VideoExists(video)
 
-    def add(self, path: Path, content: VideoContent, *, name: str, recipe_yaml: str, by: str) -> Video:
+    def add(self, path: Path, content: VideoContent, *, name: str, recipe_yaml: str, by: str) -> UploadedVideo:
         """Store a scanned video.
 
         Raises:
@@ -133,7 +135,7 @@ class VideoRepository:
             digest = digest_of(path)
             with self._naming:
                 self.check_new(digest, recipe_yaml)  # again, because a scan takes minutes
-                video = Video(
+                video = UploadedVideo(
                     id=video_id,
                     name=self._free_name(name),
                     kind=content.kind,
@@ -156,7 +158,7 @@ class VideoRepository:
             raise
         return video
 
-    def image(self, video: Video, number: int) -> bytes:
+    def image(self, video: UploadedVideo, number: int) -> bytes:
         """Return a frame as a JPEG or PNG file.
 
         Raises:
@@ -180,7 +182,7 @@ class VideoRepository:
             self._readers.clear()
         self._folder.cleanup()
 
-    def _open(self, video: Video) -> FrameReader:
+    def _open(self, video: UploadedVideo) -> FrameReader:
         """Return the reader of a video, downloaded if it is not cached; close the readers used longest ago."""
         with self._lock:
             if video.id not in self._readers:

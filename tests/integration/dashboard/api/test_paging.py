@@ -11,7 +11,7 @@ import pytest
 from services.dashboard.access import Audit, Role
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
-from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, Video
+from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, UploadedVideo
 from shared.contracts.dataset import LabelledImage, make_version, write_version
 from shared.contracts.promotion import keep_decision
 from shared.messages import PromotionRefused, ThresholdsRefused, TrainingProgressed, TrainingState
@@ -123,7 +123,7 @@ def _all(client: httpx.Client, path: str) -> list[object]:
 
 def _put_videos(store: ObjectStore) -> None:
     for number in range(COUNT):
-        video = Video(
+        video = UploadedVideo(
             id=f"01JF6Z6TX4W8E1V2M6C3N9Q7R{number}",
             name=f"video-{number}",
             kind="album",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from services.dashboard.frames.marks import Mark
+from services.dashboard.frames.schemas import Mark
 from services.dashboard.labelling.annotations.annotation import AnnotationKind, InspectedFrame
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.line_frames import LineFrames
