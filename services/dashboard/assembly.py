@@ -224,15 +224,15 @@ class Dashboard:
                 "broker": Check(
                     lambda: self._broker.depth(DASHBOARD_VERDICTS.name),
                     every_seconds=2.0,
-                    means="The message broker is away: nothing new arrives, and nothing can be ordered.",
+                    consequence="The message broker is away: nothing new arrives, and nothing can be requested.",
                 ),
-                "redis": Check(probe.ping, means="Redis is away: counts, frames and states can't be shown."),
+                "redis": Check(probe.ping, consequence="Redis is away: counts, frames and states can't be shown."),
                 "storage": Check(
                     lambda: self._store.exists("verdicts/ready"),
-                    means="Object storage is away: images, models and labels can't be shown or kept.",
+                    consequence="Object storage is away: images, models and labels can't be shown or stored.",
                 ),
                 "counts": Check(lambda: self.upkeep.unfinished),
-                "intake": Check(lambda: None if self.well else "stands still"),
+                "ingest": Check(lambda: None if self.well else "stalled"),
             }
         )
 

@@ -17,7 +17,7 @@ def _require(needed: Role) -> Callable[[Request], Caller]:
     def caller(request: Request) -> Caller:
         who: Caller = request.state.caller
         if not who.may(needed):
-            raise Problem(403, f"this takes the role {needed}, and {who.name} is {who.role}: ask an admin")
+            raise Problem(403, f"this requires the role {needed}, and {who.name} is {who.role}: ask an admin")
         return who
 
     caller.role = needed  # type: ignore[attr-defined]  # for `role_of`

@@ -13,5 +13,5 @@ PLAIN: Final[dict[str, Any]] = {**charts.PLAIN, "show_legend": False, "no_data_t
 
 
 def styled(colours: tuple[str, ...]) -> Style:
-    """The style of every chart of the dashboard, with the colours of its series."""
+    """Return the style of every chart of the dashboard, with the colours of its series."""
     return charts.style(colours, label_size=13, opacity="0.9", value_font_size=14, value_colors=("var(--ink)",))

@@ -1,4 +1,4 @@
-"""Connections of strangers: bounded in number and in time, so that half requests keep nobody out and end nothing."""
+"""Limits of connections in number and in time, so that incomplete requests neither block nor end the service."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from services.dashboard.web.problems import Problem, respond
 
 HEAD_SECONDS: Final = 10.0
-"""From a connection to the end of the head of its first request."""
+"""Time limit from a connection to the end of the head of its first request."""
 KEEP_ALIVE_SECONDS: Final = 30
-"""A connection that has had its answer is kept for so long."""
+"""An idle connection is closed after so long."""
 UNREAD_SECONDS: Final = 60.0
-"""A connection that takes nothing of its answer for so long is ended."""
+"""A connection that reads nothing of its answer for so long is closed."""
 HANDSHAKE_SECONDS: Final = 5.0
-"""For TLS."""
+"""Time limit of a TLS handshake."""
 BACKLOG: Final = 64
-"""Connections that are accepted in one turn, at most."""
+"""Connections that wait to be accepted, at most."""
 MOST_DESCRIPTORS: Final = 65_536
 
 
 def raise_descriptors() -> int:
-    """Let this process open as many files and connections as its hard limit allows; how many that are."""
+    """Raise the limit of open files and connections to the hard limit, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -37,13 +37,13 @@ def raise_descriptors() -> int:
     return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-class Listener(socket.socket):
-    """Hangs up on whoever comes while most descriptors are taken: the process needs some for its own work."""
+class LimitedSocket(socket.socket):
+    """A listening socket that closes new connections while most file descriptors are in use."""
 
     most_descriptors = MOST_DESCRIPTORS
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """See socket. The system gives the lowest free number, so a high one says that few are left."""
+        # the system assigns the lowest free number, so a high one means that few are left
         connection, address = super().accept()
         if connection.fileno() >= self.most_descriptors:
             connection.close()
@@ -52,23 +52,23 @@ class Listener(socket.socket):
 
 
 class Connections:
-    """How many connections there are, and which of them wait for a request.
+    """The open connections, and which of them are idle.
 
-    Whoever comes when all places are taken gets the place of the one that has waited longest without sending a request;
-    where all are busy, it is sent away.
+    When the limit is reached, a new connection replaces the one that has been idle longest; if none is idle, the new
+    one is refused.
     """
 
     def __init__(self, most: int, most_of_one: int, proxies: Iterable[str] = ()) -> None:
-        """``most`` in all, and ``most_of_one`` address, but of ``proxies``, which bring the callers of others."""
+        """Limit the connections in all, and those of one address, except of reverse proxies."""
         self._most = most
         self._proxies = {each.strip() for each in proxies}
         self._most_of_one = most_of_one
         self._open: dict[BoundedProtocol, str] = {}
         self._of_address: Counter[str] = Counter()
-        self._waiting: OrderedDict[BoundedProtocol, None] = OrderedDict()
+        self._idle: OrderedDict[BoundedProtocol, None] = OrderedDict()
 
     def admit(self, connection: BoundedProtocol, address: str) -> bool:
-        """Count a new connection; False: it has to go."""
+        """Count a new connection; False: it must be closed."""
         too_many = self._of_address[address] >= self._most_of_one and address not in self._proxies
         if too_many and not self._make_room(address):
             return False
@@ -78,34 +78,34 @@ class Connections:
         self._of_address[address] += 1
         return True
 
-    def waits(self, connection: BoundedProtocol) -> None:
-        """It has nothing to answer."""
+    def set_idle(self, connection: BoundedProtocol) -> None:
+        """Note that a connection waits for a request."""
         if connection in self._open:
-            self._waiting[connection] = None
+            self._idle[connection] = None
 
-    def works(self, connection: BoundedProtocol) -> None:
-        """A request of it is being answered."""
-        self._waiting.pop(connection, None)
+    def set_busy(self, connection: BoundedProtocol) -> None:
+        """Note that a request of a connection is being answered."""
+        self._idle.pop(connection, None)
 
-    def forget(self, connection: BoundedProtocol) -> None:
-        """It has gone."""
-        self._waiting.pop(connection, None)
+    def remove(self, connection: BoundedProtocol) -> None:
+        """Note that a connection was closed."""
+        self._idle.pop(connection, None)
         if (address := self._open.pop(connection, None)) is not None:
             self._of_address[address] -= 1
             if not self._of_address[address]:
                 del self._of_address[address]
 
     def _make_room(self, address: str | None) -> bool:
-        oldest = next((each for each in self._waiting if address in (None, self._open[each])), None)
+        oldest = next((each for each in self._idle if address in (None, self._open[each])), None)
         if oldest is None:
             return False
-        self.forget(oldest)
-        oldest.cut()
+        self.remove(oldest)
+        oldest.abort()
         return True
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection, with a deadline for the head of each request."""
+    """A connection with a time limit for the head of each request."""
 
     def __init__(self, bounds: Connections, **options: Any) -> None:
         super().__init__(**options)
@@ -114,7 +114,6 @@ class BoundedProtocol(H11Protocol):
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See asyncio."""
         super().connection_made(transport)
         if self._bounds.admit(self, self.client[0] if self.client else ""):
             self._wait(HEAD_SECONDS)
@@ -122,39 +121,34 @@ class BoundedProtocol(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._bounds.works(self)
+            self._bounds.set_busy(self)
             self._disarm()
 
     def on_response_complete(self) -> None:
-        """See uvicorn. A pipelined request may be under way already when it returns."""
         self._wait(KEEP_ALIVE_SECONDS + HEAD_SECONDS)
-        super().on_response_complete()
+        super().on_response_complete()  # it may start to answer a pipelined request
         if not self.cycle.response_complete:
-            self._bounds.works(self)
+            self._bounds.set_busy(self)
             self._disarm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio."""
         self._disarm()
         self._stop_watching()
-        self._bounds.forget(self)
+        self._bounds.remove(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """See asyncio."""
         super().pause_writing()
         self._watch_reader()
 
     def resume_writing(self) -> None:
-        """See asyncio."""
         self._stop_watching()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Say as problem details what no request was."""
+        """Answer a request that can't be parsed with problem details."""
         details = respond(Problem(400, msg).details)
         headers = [*details.raw_headers, (b"connection", b"close")]
         for event in (
@@ -165,20 +159,22 @@ class BoundedProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
-    def cut(self) -> None:
-        """End it now."""
+    def abort(self) -> None:
+        """Close the connection at once."""
         self._disarm()
         self.transport.abort()
 
     def _watch_reader(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self._look_at_reader, left)
+        """Close the connection if the caller reads nothing until the next check."""
+        before = self.transport.get_write_buffer_size()
 
-    def _look_at_reader(self, before: int) -> None:
-        if self.transport.get_write_buffer_size() < before:
-            self._watch_reader()
-        else:
-            self.cut()
+        def check() -> None:
+            if self.transport.get_write_buffer_size() < before:
+                self._watch_reader()
+            else:
+                self.abort()
+
+        self._unread = self.loop.call_later(UNREAD_SECONDS, check)
 
     def _stop_watching(self) -> None:
         if self._unread is not None:
@@ -186,9 +182,9 @@ class BoundedProtocol(H11Protocol):
             self._unread = None
 
     def _wait(self, seconds: float) -> None:
-        self._bounds.waits(self)
+        self._bounds.set_idle(self)
         self._disarm()
-        self._deadline = self.loop.call_later(seconds, self.cut)
+        self._deadline = self.loop.call_later(seconds, self.abort)
 
     def _disarm(self) -> None:
         if self._deadline is not None:

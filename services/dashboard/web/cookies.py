@@ -1,4 +1,4 @@
-"""The cookies: a session, and a browser that is known."""
+"""The cookies of the session and of the device."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from starlette.responses import Response
 SESSION: Final = "seamline-session"
 DEVICE: Final = "seamline-device"
 HOST: Final = "__Host-"
-"""Before the name of a cookie that came by TLS: browsers take it by TLS alone, and of no neighbouring name."""
+"""Prefix of a cookie that was sent over TLS: browsers accept it over TLS only, and from no other subdomain."""
 
 
 @dataclass(frozen=True)
 class Cookies:
-    """What a browser sends."""
+    """The cookies that a browser sends."""
 
     session: str | None
     device: str | None
 
 
 def cookies_of(headers: Headers) -> Cookies:
-    """Read the cookies; those that came by TLS win."""
+    """Read the cookies; those that were sent over TLS take precedence."""
     given = cookie_parser(headers.get("cookie", ""))
     return Cookies(*(given.get(HOST + name) or given.get(name) for name in (SESSION, DEVICE)))
 
 
-def is_by_tls(request: Request) -> bool:
-    """Whether the browser talks TLS, as it says itself of the page: the proxy that ends TLS speaks HTTP with us."""
+def uses_tls(request: Request) -> bool:
+    """Return whether the browser uses TLS; behind a proxy that ends TLS only the ``Origin`` of the page says so."""
     return request.scope["scheme"] == "https" or request.headers.get("origin", "").lower().startswith("https://")
 
 
 def set_cookie(response: Response, request: Request, name: str, value: str, lasts: timedelta) -> None:
-    """Give the browser a cookie that no script can read and no page of another site can use."""
-    tls = is_by_tls(request)
+    """Set a cookie that no script can read and that no page of another site can use."""
+    tls = uses_tls(request)
     response.set_cookie(
         HOST + name if tls else name,
         value,
@@ -50,6 +50,6 @@ def set_cookie(response: Response, request: Request, name: str, value: str, last
 
 
 def drop_session(response: Response) -> None:
-    """Take the session's cookie back."""
+    """Delete the session's cookie."""
     response.delete_cookie(SESSION, path="/", httponly=True, samesite="lax")
     response.delete_cookie(HOST + SESSION, path="/", secure=True, httponly=True, samesite="lax")

@@ -1,4 +1,4 @@
-"""A deadline for every answer while a server is away: within two seconds people are told what is missing."""
+"""A time limit for every answer while a server is away: within two seconds the caller learns what is missing."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.readiness import Readiness
 
-LOOK_SECONDS: Final = 1.7
-"""After which a question is given up, if a server is away."""
-ORDER_SECONDS: Final = 8.0
-"""After which an order is given up; longer than a broker has to confirm one."""
-STEP_SECONDS: Final = 0.1
+READ_SECONDS: Final = 1.7
+"""Time limit of a request that changes nothing, while a server is away."""
+CHANGE_SECONDS: Final = 8.0
+"""Time limit of a change; longer than the broker has to confirm a message."""
+CHECK_SECONDS: Final = 0.1
 
 _log = structlog.stdlib.get_logger("api")
 
 
 class Deadline:
-    """Answers 503 for the application when that waits for a server that is away. While all are there, it has no part.
+    """Answers 503 instead of an application that waits for a server that is away.
 
-    The thread that hangs is left alone: its driver's own time limit ends it.
+    The thread that waits is not ended: the time limit of its driver ends it.
     """
 
     def __init__(self, app: ASGIApp, readiness: Readiness, answer: Answer) -> None:
@@ -33,46 +33,39 @@ class Deadline:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, given_up = False, False
+        started, given_up = False, False
 
         async def send_in_time(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started
+            started = True
             if not given_up:
                 await send(message)
 
+        is_read = scope["method"] in SAFE
         work = asyncio.ensure_future(self._app(scope, receive, send_in_time))
         try:
-            await asyncio.wait({work}, timeout=LOOK_SECONDS if scope["method"] in SAFE else ORDER_SECONDS)
-            while not begun and not work.done():
+            await asyncio.wait({work}, timeout=READ_SECONDS if is_read else CHANGE_SECONDS)
+            while not started and not work.done():
                 if away := self._readiness.away():
                     given_up = True
-                    await self._give_up(work, away, scope, receive, send)
+                    work.add_done_callback(_ignore_result)
+                    work.cancel()
+                    _log.warning("gave up waiting for a server that is away", path=scope["path"], away=away)
+                    warning = "" if is_read else " The change may have been made: check before you repeat it."
+                    problem = Problem(503, f"{' '.join(away)}{warning}", headers={"Retry-After": "5"})
+                    answer = self._answer(Request(scope), problem.details, problem.headers)
+                    await answer(scope, receive, send)
                     return
-                await asyncio.wait({work}, timeout=STEP_SECONDS)
+                await asyncio.wait({work}, timeout=CHECK_SECONDS)
             await work
         except asyncio.CancelledError:
             work.cancel()
             raise
 
-    async def _give_up(
-        self, work: asyncio.Future[None], away: list[str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        work.add_done_callback(_forget)
-        work.cancel()
-        order = (
-            "" if scope["method"] in SAFE else " What was ordered may have been done: look before ordering it again."
-        )
-        _log.warning("gave up waiting for a server that is away", path=scope["path"], away=away)
-        problem = Problem(503, f"{' '.join(away)}{order}", headers={"Retry-After": "5"})
-        await self._answer(Request(scope), problem.details, problem.headers)(scope, receive, send)
 
-
-def _forget(work: asyncio.Future[None]) -> None:
-    """What became of it is no news any more."""
+def _ignore_result(work: asyncio.Future[None]) -> None:
     if not work.cancelled():
         work.exception()

@@ -1,4 +1,4 @@
-"""The API's documents: OpenAPI, and Swagger UI from files of this machine alone."""
+"""The API's documentation: OpenAPI, and Swagger UI, whose files this service has itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.dashboard.web.roles import Role
 
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
 DESCRIPTION: Final = """
-Everything the pages do. Times are ISO 8601 with a zone; counts by time are in buckets of capture time in UTC.
+Everything that the pages do. Times are ISO 8601 with a zone; counts by time are in buckets of capture time in UTC.
 
 Errors are problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) of type `application/problem+json`.
 Lists come in pages of at most `limit`: give `next` as `before` to get the following one; null: that was the last.
@@ -28,7 +28,7 @@ templates = Jinja2Templates(directory=Path(str(files("services.dashboard.web")))
 
 @router.get("/api/openapi.json")
 def get_openapi(request: Request) -> JSONResponse:
-    """The API's document (OpenAPI)."""
+    """The OpenAPI document."""
     return JSONResponse(request.app.openapi())
 
 
@@ -40,7 +40,7 @@ def show_documents(request: Request) -> HTMLResponse:
 
 @router.get("/api/docs/{asset}")
 def get_asset(asset: str) -> FileResponse:
-    """The script and the style of Swagger UI, as the package `fastapi-offline` ships them."""
+    """The script and the style of Swagger UI, from the package `fastapi-offline`."""
     if asset not in ASSETS:
         raise Problem(404, "no such file")
     return FileResponse(

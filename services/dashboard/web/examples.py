@@ -1,9 +1,8 @@
-"""Examples for the API's document, made from the schemas: from what a field says of itself, then from its name."""
+"""Examples for the OpenAPI document, made from the schemas: from the schema of a field, then from its name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -45,65 +44,57 @@ BY_NAME: Final[dict[str, JsonValue]] = {
     "version": VERSION,
     "worker": "inference-1",
 }
-"""Of fields that say nothing of themselves."""
+"""Of fields without examples."""
 BY_FORMAT: Final = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uri": "https://quality.plant.example/"}
 OTHERWISE: Final = ("01JF6Z6TX4W8E1V2M6C3N9Q7RB", FRAME, "0f3c9a1b2d4e5f60718293a4", "sha256:" + 64 * "0")
-"""Of texts with a pattern, the first that fits."""
+"""Of texts with a pattern: the first that matches is used."""
 KEYS: Final = "break"
-"""Of mappings: most are by label."""
+"""Key of mappings, most of which are by label."""
 
 
 def example_of(schema: Schema, schemas: dict[str, Schema], name: str = "") -> JsonValue:
-    """A value that fits a schema.
+    """Return a value that is valid by a schema.
 
     Args:
-        schema: JSON Schema as OpenAPI 3.1 has it.
-        schemas: those that it may refer to, by name.
-        name: of the field whose schema it is.
+        schema: JSON Schema as in OpenAPI 3.1.
+        schemas: the schemas that it may refer to, by name.
+        name: of the field that has the schema.
     """
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
-    if "example" in schema:
-        return _value(schema["example"])
-    for told in ("examples", "enum"):
-        if schema.get(told):
-            return _value(schema[told][0])
-    if "const" in schema:
-        return _value(schema["const"])
+    given = next((schema[key] for key in ("example", "const") if key in schema), None)
+    given = given or next((schema[key][0] for key in ("examples", "enum") if schema.get(key)), None)
+    if given is not None:
+        value: JsonValue = given
+        return value
     choices = schema.get("anyOf") or schema.get("oneOf")
     if choices:
         described = {**choices[0], **({"default": schema["default"]} if schema.get("default") is not None else {})}
         return example_of(described, schemas, name)
-    makers: dict[str, Callable[[], JsonValue]] = {
-        "object": lambda: _object(schema, schemas),
-        "array": lambda: _array(schema, schemas, name),
-        "string": lambda: _text(schema, name),
-        "integer": lambda: _number(schema, whole=True),
-        "number": lambda: _number(schema, whole=False),
-        "boolean": lambda: bool(schema.get("default", False)),
-        "null": lambda: None,
-    }
-    return makers.get(schema.get("type", ""), dict)()
-
-
-def _object(schema: Schema, schemas: dict[str, Schema]) -> JsonValue:
-    if "properties" in schema:
-        return {field: example_of(of, schemas, field) for field, of in schema["properties"].items()}
-    values = schema.get("additionalProperties")
-    return {KEYS: example_of(values, schemas)} if isinstance(values, dict) and values else {}
-
-
-def _array(schema: Schema, schemas: dict[str, Schema], name: str) -> JsonValue:
-    if "prefixItems" in schema:
-        return [example_of(item, schemas) for item in schema["prefixItems"]]
-    item = example_of(schema.get("items", {}), schemas, name.removesuffix("s"))
-    return [item] * max(1, int(schema.get("minItems", 1)))
-
-
-def _text(schema: Schema, name: str) -> str:
-    fits = re.compile(schema.get("pattern", ""))
-    told = (schema.get("default"), BY_FORMAT.get(schema.get("format", "")), BY_NAME.get(name), name, *OTHERWISE)
-    return next((each for each in told if isinstance(each, str) and each and fits.search(each)), "text")
+    match schema.get("type"):
+        case "object" if "properties" in schema:
+            return {field: example_of(of, schemas, field) for field, of in schema["properties"].items()}
+        case "object":
+            values = schema.get("additionalProperties")
+            return {KEYS: example_of(values, schemas)} if isinstance(values, dict) and values else {}
+        case "array" if "prefixItems" in schema:
+            return [example_of(item, schemas) for item in schema["prefixItems"]]
+        case "array":
+            item = example_of(schema.get("items", {}), schemas, name.removesuffix("s"))
+            return [item] * max(1, int(schema.get("minItems", 1)))
+        case "string":
+            pattern = re.compile(schema.get("pattern", ""))
+            texts = (schema.get("default"), BY_FORMAT.get(schema.get("format", "")), BY_NAME.get(name), name)
+            valid = (each for each in (*texts, *OTHERWISE) if isinstance(each, str) and each and pattern.search(each))
+            return next(valid, "text")
+        case "integer" | "number" as kind:
+            return _number(schema, whole=kind == "integer")
+        case "boolean":
+            return bool(schema.get("default", False))
+        case "null":
+            return None
+        case _:
+            return {}
 
 
 def _number(schema: Schema, *, whole: bool) -> int | float:
@@ -112,8 +103,3 @@ def _number(schema: Schema, *, whole: bool) -> int | float:
     low: Any = schema.get("minimum", schema.get("exclusiveMinimum", 0))
     high: Any = schema.get("maximum", schema.get("exclusiveMaximum", 12 if whole else low + 1))
     return max(int(low), min(12, int(high))) if whole else float(low + high) / 2
-
-
-def _value(told: Any) -> JsonValue:
-    value: JsonValue = told
-    return value

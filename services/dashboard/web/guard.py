@@ -1,4 +1,8 @@
-"""The guard of the dashboard: it lets known callers in, by a name of ours, from a page of ours."""
+"""The guard: it stands before the application and refuses requests that may not reach it.
+
+It refuses unknown callers, host names that are not the dashboard's (DNS rebinding), and changes that a page of another
+site sends (CSRF).
+"""
 
 from __future__ import annotations
 
@@ -19,24 +23,24 @@ from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.roles import Caller
 from shared.storage.port import StorageError
 
-ANYWHERE: Final = "/healthz"
-"""For anyone by any name: it tells nothing."""
+HEALTH: Final = "/healthz"
+"""For any caller, by any host name."""
 OPEN: Final = frozenset(
-    {(method, ANYWHERE) for method in ("GET", "HEAD")}
+    {(method, HEALTH) for method in ("GET", "HEAD")}
     | {(method, "/login") for method in ("GET", "HEAD", "POST")}
     | {("POST", "/api/session")}
 )
-"""For strangers: the way in."""
+"""Requests that need no login."""
 OPEN_FOLDER: Final = "/static/"
-"""What the page of the way in looks like."""
-AT_ONCE: Final = 20
-"""Threads that look who asks: these are no one else's, whatever the application waits for."""
+"""Files of the page for logging in."""
+IDENTIFYING_THREADS: Final = 20
+"""Threads that identify callers; the application has others, which may all wait for a server."""
 MOST_BYTES: Final = 16 * 1024
-"""Of what a stranger sends."""
+"""Largest body of a request without login."""
 OPEN_BODY_SECONDS: Final = 10.0
-"""For what a stranger sends to come whole."""
+"""Time limit of the body of a request without login."""
 BODY_SECONDS: Final = 30.0
-"""The same, of those who are known; but for uploads."""
+"""Time limit of the body of a request with login, except for uploads."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -50,152 +54,136 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
-NOT_KEPT: Final = {"Cache-Control": "no-store"}
-HTTPS_ALONE: Final = {"Strict-Transport-Security": "max-age=31536000"}
-"""A year. Of this name alone: what else is below it is not ours."""
+NO_STORE: Final = {"Cache-Control": "no-store"}
+HTTPS_ONLY: Final = {"Strict-Transport-Security": "max-age=31536000"}
+"""For a year, and not for subdomains, which may belong to others."""
 
 
 Identify = Callable[[Headers], Caller | None]
-"""Return who sends a request with these headers; None for a stranger."""
+"""Return who sends a request with these headers; None for an unknown caller."""
 
 
 class AnswerHeaders:
-    """Adds to every answer what it tells browsers, errors that nobody foresaw included.
+    """Adds security headers to every answer, also to unexpected errors.
 
-    Nothing is kept by caches, unless the answer itself says so; files of the pages are everybody's, and have a tag.
+    Caches store nothing, unless the answer itself allows it. Files of the pages are public, and have an ETag.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _headers_of(scope).items():
-                    headers.setdefault(name, value)
+                headers = HEADERS | (HTTPS_ONLY if scope["scheme"] == "https" else {})
+                if not scope["path"].startswith(OPEN_FOLDER):
+                    headers |= NO_STORE
+                given = MutableHeaders(scope=message)
+                for name, value in headers.items():
+                    given.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
-def _headers_of(scope: Scope) -> dict[str, str]:
-    headers = HEADERS | (HTTPS_ALONE if scope["scheme"] == "https" else {})
-    return headers if scope["path"].startswith(OPEN_FOLDER) else headers | NOT_KEPT
-
-
 class Guard:
-    """Stands before the application and turns strangers away, before anything that they send is read.
+    """Refuses requests before any of their body is read.
 
-    It looks at the path itself, never at ``request.url``, which is put together from the name that the caller gave.
+    It checks the path itself, never ``request.url``, which contains the host name that the caller sent.
 
-    A browser that shows a stranger's page reaches a dashboard as easily as its owner does, and may bring the owner's
-    cookie. So the name by which it calls (``Host``) must be ours, against names that a stranger points at this machine;
-    and what changes anything must come from a page of ours (``Sec-Fetch-Site``, ``Origin``). Programs send neither
-    header, and may.
+    A page of another site reaches a dashboard as easily as its users do, and the browser adds their cookies. So the host
+    name (``Host``) must be the dashboard's, and a change must come from a page of the dashboard (``Sec-Fetch-Site``,
+    ``Origin``). Programs send neither header, and are accepted.
     """
 
     def __init__(self, app: ASGIApp, settings: DashboardSettings, identify: Identify, answer: Answer) -> None:
         self._app = app
-        self._caller_of = identify
+        self._identify = identify
         self._answer = answer
         self._hosts = allowed_hosts(settings)
-        self._at_once = CapacityLimiter(AT_ONCE)
+        self._threads = CapacityLimiter(IDENTIFYING_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        refusal = await self._look_at(request)
-        await (refusal or self._app)(scope, _in_time(request, receive), send)
+        refusal = await self._refusal_of(request)
+        await (refusal or self._app)(scope, _with_time_limit(request, receive), send)
 
-    async def _look_at(self, request: Request) -> Response | None:
-        """What a request is answered that goes no further; None: it goes on, with its caller if it has one."""
-        problem = self._problem_of(request)
+    async def _refusal_of(self, request: Request) -> Response | None:
+        """Return the answer to a request that is refused; None for one that is accepted, with its caller noted."""
+        problem = self._check(request)
         if problem is None and not is_open(request):
-            problem = await to_thread.run_sync(self._identify, request, limiter=self._at_once)
+            problem = await to_thread.run_sync(self._check_caller, request, limiter=self._threads)
         if problem is None:
             return None
-        if problem.details.status == 401 and _is_for_a_page(request):
-            return RedirectResponse(f"/login?next={quote(_path_of(request))}", status_code=303)
+        path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+        is_page = path == "/api/docs" or not path.startswith("/api/")
+        wants_page = request.method in SAFE and "text/html" in request.headers.get("accept", "")
+        if problem.details.status == 401 and is_page and wants_page:
+            return RedirectResponse(f"/login?next={quote(f'{path}?{query}' if query else path)}", status_code=303)
         return self._answer(request, problem.details, problem.headers)
 
-    def _problem_of(self, request: Request) -> Problem | None:
+    def _check(self, request: Request) -> Problem | None:
         headers = request.headers
-        if request.scope["path"] == ANYWHERE:
+        if request.scope["path"] == HEALTH:
             return None
         if self._hosts and hostname(headers.get("host", "")) not in self._hosts:
             return Problem(421, "this dashboard has another name: add this one to DASHBOARD_ALLOWED_HOSTS")
-        if request.method not in SAFE and not _from_a_page_of_ours(headers):
+        if request.method not in SAFE and not is_same_site(headers):
             return Problem(403, "a page of another site may not do this")
-        if is_open(request) and _length(headers) > MOST_BYTES:
+        length = headers.get("content-length", "")
+        if is_open(request) and length.isdecimal() and int(length) > MOST_BYTES:
             return Problem(413, f"send {MOST_BYTES} bytes at most")
         return None
 
-    def _identify(self, request: Request) -> Problem | None:
-        """Note who asks."""
+    def _check_caller(self, request: Request) -> Problem | None:
+        """Note the caller in the request."""
         try:
-            caller = self._caller_of(request.headers)
+            caller = self._identify(request.headers)
         except (*AWAY, StorageError) as error:
-            return Problem(503, f"nobody can be let in right now: {error}", headers={"Retry-After": "5"})
+            return Problem(503, f"callers can't be identified right now: {error}", headers={"Retry-After": "5"})
         if caller is None:
-            asks = {"WWW-Authenticate": 'Bearer realm="Seamline"'}
             return Problem(
-                401, "log in (POST /api/session, or the page /login), or send a token as bearer", headers=asks
+                401,
+                "log in (POST /api/session, or the page /login), or send a token as bearer",
+                headers={"WWW-Authenticate": 'Bearer realm="Seamline"'},
             )
         request.state.caller = caller
         return None
 
 
-def _in_time(request: Request, receive: Receive) -> Receive:
-    """Receive a request's body until a deadline; then it has broken off. Uploads have a rule of their own."""
+def _with_time_limit(request: Request, receive: Receive) -> Receive:
+    """Receive a request's body until a time limit, then act as if the caller disconnected. Uploads have no limit here."""
     if not is_open(request) and request.headers.get("content-type", "").startswith("multipart/"):
         return receive
     until = asyncio.get_running_loop().time() + (OPEN_BODY_SECONDS if is_open(request) else BODY_SECONDS)
-    whole = False
+    complete = False
 
     async def receive_in_time() -> Message:
-        nonlocal whole
-        if whole:
+        nonlocal complete
+        if complete:
             return await receive()
         try:
             async with asyncio.timeout_at(until):
                 message = await receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
-        whole = not message.get("more_body", False)
+        complete = not message.get("more_body", False)
         return message
 
     return receive_in_time
 
 
 def is_open(request: Request) -> bool:
-    """Whether strangers may ask this."""
+    """Return whether a request needs no login."""
     path = request.scope["path"]
     return (request.method, path) in OPEN or (request.method in SAFE and path.startswith(OPEN_FOLDER))
 
 
-def allowed_hosts(settings: DashboardSettings) -> frozenset[str]:
-    """The names by which browsers may call; empty when any will do, because the login stands behind it."""
-    named = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
-    if named or not settings.loopback:
-        return frozenset(named)
-    return frozenset({"localhost", "127.0.0.1", "::1", settings.host.strip("[]").lower()})
-
-
-def hostname(host: str) -> str:
-    """The name in a ``Host`` header, without the port and in lower case; empty when it is none."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _from_a_page_of_ours(headers: Headers) -> bool:
+def is_same_site(headers: Headers) -> bool:
+    """Return whether a page of the dashboard, or a program, sends a request with these headers."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -203,17 +191,17 @@ def _from_a_page_of_ours(headers: Headers) -> bool:
     return origin is None or origin.lower().partition("://")[2] == headers.get("host", "").lower()
 
 
-def _length(headers: Headers) -> int:
-    given = headers.get("content-length", "")
-    return int(given) if given.isdecimal() else 0
+def allowed_hosts(settings: DashboardSettings) -> frozenset[str]:
+    """Return the host names by which browsers may call; empty if any name is accepted, because people log in."""
+    named = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+    if named or not settings.loopback:
+        return frozenset(named)
+    return frozenset({"localhost", "127.0.0.1", "::1", settings.host.strip("[]").lower()})
 
 
-def _is_for_a_page(request: Request) -> bool:
-    path = request.scope["path"]
-    wants_page = "text/html" in request.headers.get("accept", "")
-    return request.method in SAFE and wants_page and (path == "/api/docs" or not path.startswith("/api/"))
-
-
-def _path_of(request: Request) -> str:
-    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
-    return f"{path}?{query}" if query else str(path)
+def hostname(host: str) -> str:
+    """Return the name in a ``Host`` header, without the port and in lower case; empty if it holds none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""

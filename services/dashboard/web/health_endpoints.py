@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: for those who watch the dashboard itself."""
+"""``/healthz``, ``/readyz`` and ``/metrics``: for the monitoring of the dashboard itself."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ router = APIRouter(tags=["watching"])
 
 @router.get("/healthz", dependencies=[anyone()], response_class=Response)
 async def get_health() -> Response:
-    """200 as long as the process answers. No password."""
+    """200 as long as the process answers. It needs no login."""
     return Response("ok\n", media_type="text/plain")
 
 
 @router.get(
     "/readyz",
     dependencies=[at_least(Role.VIEWER)],
-    responses={503: {"model": Ready, "description": "Something is away"}, **documented(401)},
+    responses={503: {"model": Ready, "description": "A server is away, or counts are incomplete"}, **documented(401)},
 )
 async def get_readiness(readiness: Annotated[Readiness, provided(Readiness)], response: Response) -> Ready:
-    """200 when all that the dashboard needs is there, and its counts are complete."""
-    ready = readiness.look()
+    """200 when every server that the dashboard needs is there, and its counts are complete."""
+    ready = readiness.current()
     response.status_code = 200 if ready.ready else 503
     return ready
 
 
 @router.get("/metrics", dependencies=[at_least(Role.VIEWER)], response_class=Response, responses=documented(401))
 def get_metrics() -> Response:
-    """For Prometheus."""
+    """Metrics for Prometheus."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

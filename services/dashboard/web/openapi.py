@@ -1,4 +1,4 @@
-"""The API's document, completed: how to come in, the role that each operation takes, and an example of every body."""
+"""Add to the OpenAPI document: how to log in, the role that each operation requires, and an example of every body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.dashboard.web.problems import MEDIA_TYPE, SAFE, ProblemDetails, do
 from services.dashboard.web.roles import Role
 
 SCHEMES: Final = {
-    "token": {"type": "http", "scheme": "bearer", "description": "A token that an admin has made, for programs."},
+    "token": {"type": "http", "scheme": "bearer", "description": "A token for a program, which an admin has made."},
     "session": {
         "type": "apiKey",
         "in": "cookie",
@@ -29,13 +29,13 @@ Document = dict[str, Any]
 
 
 def install_document(app: FastAPI) -> None:
-    """Complete what FastAPI makes of the routes."""
-    made = app.openapi
+    """Complete the document that FastAPI makes of the routes."""
+    generate = app.openapi
 
     def openapi() -> Document:
         if app.openapi_schema:
             return app.openapi_schema
-        document = made()
+        document = generate()
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).setdefault("ProblemDetails", ProblemDetails.model_json_schema())
         components["securitySchemes"] = SCHEMES
@@ -44,29 +44,29 @@ def install_document(app: FastAPI) -> None:
                 for method in context.methods or ():
                     operation = document["paths"][context.path].get(method.lower())
                     if operation:
-                        _tell_role(operation, method, role_of(context.dependant))
+                        _add_role(operation, method, role_of(context.dependant))
         for path in document["paths"].values():
             for operation in path.values():
-                _tell_examples(operation, components["schemas"])
+                _add_examples(operation, components["schemas"])
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _tell_role(operation: Document, method: str, role: Role | None) -> None:
+def _add_role(operation: Document, method: str, role: Role | None) -> None:
     operation["security"] = EITHER if role else []
-    known = operation["responses"]
+    responses = operation["responses"]
     if role:
-        known.setdefault("401", documented(401)[401])
+        responses.setdefault("401", documented(401)[401])
     if "requestBody" in operation:
-        known.setdefault("400", documented(400)[400])  # bytes that are no text
+        responses.setdefault("400", documented(400)[400])  # a body that is not UTF-8
     if method not in SAFE or role not in (None, Role.VIEWER):
-        known.setdefault("403", documented(403)[403])
+        responses.setdefault("403", documented(403)[403])
     if role not in (None, Role.VIEWER):
-        operation["description"] = f"{operation.get('description', '')}\n\nTakes the role **{role}**."
+        operation["description"] = f"{operation.get('description', '')}\n\nRequires the role **{role}**."
 
 
-def _tell_examples(operation: Document, schemas: Document) -> None:
+def _add_examples(operation: Document, schemas: Document) -> None:
     bodies = {"": operation.get("requestBody", {}), **operation["responses"]}
     for status, body in bodies.items():
         for media_type, content in body.get("content", {}).items():

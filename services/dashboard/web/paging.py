@@ -1,4 +1,4 @@
-"""Lists in pages: a page begins after the place where the one before ended, whatever came or went meanwhile."""
+"""Lists in pages: each page begins after the position where the one before ended, whatever changed meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST: Final = 500
 USUAL: Final = 100
 
 Place = tuple[int, str]
-"""Where a thing is in its list."""
+"""Position of an item in its list."""
 EXAMPLE: Final = "Wy0xNzY5ODYxMjAwMDAwMDAwLCAiZXZhIl0"
 Before = Annotated[str | None, Query(max_length=200, description="`next` of the page before", examples=[EXAMPLE])]
 Next = Annotated[
@@ -34,17 +34,17 @@ Next = Annotated[
 
 @dataclass(frozen=True)
 class Paging:
-    """Which part of a list; all of it when nothing is said."""
+    """A page of a list; by default the whole list."""
 
     after: Place | None = None
     limit: int = sys.maxsize
 
     def part(self, things: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
-        """A part of a list in the order of the places, and `next`.
+        """Return the items of this page in the order of their places, and `next`.
 
         Args:
-            things: the whole list, in any order.
-            place: of a thing; no two have the same.
+            things: all items, in any order.
+            place: returns the place of an item; no two items have the same.
         """
         rest = sorted((thing for thing in things if self.after is None or place(thing) > self.after), key=place)
         shown = rest[: self.limit]
@@ -62,20 +62,20 @@ Paged = Annotated[Paging, Depends(_paging)]
 
 
 def newest(moment: datetime, name: str) -> Place:
-    """The place in a list that begins with the newest."""
+    """Return the place in a list that begins with the newest item."""
     return -round(moment.timestamp() * 1_000_000), name
 
 
 def cursor_of(place: Place) -> str:
-    """A place as clients carry it."""
+    """Return a place as clients send it."""
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str | None) -> Place | None:
-    """The place of a cursor.
+    """Return the place of a cursor.
 
     Raises:
-        Problem: 422: it is none of ours.
+        Problem: 422: it is not a cursor.
     """
     if cursor is None:
         return None

@@ -1,4 +1,4 @@
-"""Errors of the API: problem details for HTTP APIs (RFC 9457), all of them."""
+"""Errors of the API as problem details for HTTP APIs (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from shared.storage.port import StorageError
 MEDIA_TYPE: Final = "application/problem+json"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
-PLAIN: Final = {413: "what was sent is larger than an order may be: send less"}
-"""What to do about errors of the framework."""
+DETAILS: Final = {413: "the request body is too large: send less"}
+"""Details of errors for which the framework has none."""
 
 _log = structlog.stdlib.get_logger("api")
 
 
 class ProblemDetails(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """Problem details (RFC 9457)."""
 
-    type: str = Field("about:blank", description="the kind of problem; about:blank: what the status says")
+    type: str = Field("about:blank", description="the kind of problem; about:blank: the status says it")
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field("", description="what to do about it", examples=["no frame of that id is known"])
@@ -40,7 +40,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """Raise it anywhere to answer with it."""
+    """An error that the API answers with its details."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ Answer = Callable[[Request, ProblemDetails, dict[str, str] | None], Response]
 
 
 def respond(details: ProblemDetails, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Details as an answer."""
+    """Return problem details as a JSON answer."""
     content = details.model_dump(exclude_none=True)
     return JSONResponse(content, details.status, headers, media_type=MEDIA_TYPE)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For ``responses=`` of an endpoint: these problems may come."""
+    """Return the ``responses=`` of an endpoint that may answer with problems of these statuses."""
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -79,10 +79,10 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
 
     Args:
         app: the application.
-        page: shows a problem to a person who came for a page.
+        page: returns the page that shows a problem to a person.
 
     Returns:
-        What answers a request with a problem.
+        A function that answers a request with a problem.
     """
 
     def answer(request: Request, details: ProblemDetails, headers: dict[str, str] | None = None) -> Response:
@@ -95,65 +95,62 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
         return answer(request, problem.details, problem.headers)
 
     @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
-        details = Problem(error.status_code, PLAIN.get(error.status_code) or str(error.detail)).details
-        allowed = {"Allow": _methods_of(app, request.scope["path"])} if error.status_code == 405 else {}
+    def http_error(request: Request, error: HTTPException) -> Response:
+        details = Problem(error.status_code, DETAILS.get(error.status_code) or str(error.detail)).details
+        allowed = {"Allow": allowed_methods(app, request.scope["path"])} if error.status_code == 405 else {}
         return answer(request, details, {**(error.headers or {}), **allowed})
 
     @app.exception_handler(RequestValidationError)
-    def validation(request: Request, error: RequestValidationError) -> Response:
+    def invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(request, problem_of(error).details)
 
     def unavailable(request: Request, error: Exception) -> Response:
-        _log.warning("something needed is away", reason=str(error))
-        what = "try again later" if request.method in SAFE else "look whether it was done, and try again later"
+        _log.warning("a server is away", reason=str(error))
+        what = "try again later" if request.method in SAFE else "check whether it was done, and try again later"
         return answer(request, Problem(503, f"{what}: {error}").details, {"Retry-After": "5"})
 
     for kind in (*AWAY, StorageError, MessagingError):
         app.add_exception_handler(kind, unavailable)
 
     @app.exception_handler(ClientDisconnect)
-    def gone(request: Request, _error: ClientDisconnect) -> Response:
-        _log.info("a request broke off", path=request.scope["path"])
-        return respond(Problem(400, "the request broke off").details)  # nobody reads it
+    def disconnected(request: Request, _error: ClientDisconnect) -> Response:
+        _log.info("a caller disconnected", path=request.scope["path"])
+        return respond(Problem(400, "the request was not sent to its end").details)  # it reaches no caller
 
     @app.exception_handler(Exception)
-    def unknown(request: Request, _error: Exception) -> Response:
-        return answer(request, Problem(500, "an error that nobody foresaw; the log has it").details)
+    def unexpected(request: Request, _error: Exception) -> Response:
+        return answer(request, Problem(500, "an unexpected error; the log has it").details)
 
     return answer
 
 
-class ProblemsAlone:
-    """Answers with problem details where the framework has an error in plain text: a body that is too large."""
+class ProblemsOnly:
+    """Answers with problem details where the framework answers an error in plain text: a body that is too large."""
 
     def __init__(self, app: ASGIApp, answer: Answer) -> None:
         self._app = app
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         replaced = False
 
         async def send_problem(message: Message) -> None:
             nonlocal replaced
-            if message["type"] == "http.response.start" and _is_plain_error(message):
-                replaced = True
-                problem = Problem(message["status"], PLAIN.get(message["status"], ""))
-                await self._answer(Request(scope), problem.details, None)(scope, receive, send)
-            elif not replaced:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                media_type = dict(message["headers"]).get(b"content-type", b"")
+                if media_type.startswith(b"text/plain"):
+                    replaced = True
+                    problem = Problem(message["status"], DETAILS.get(message["status"], ""))
+                    await self._answer(Request(scope), problem.details, None)(scope, receive, send)
+                    return
+            if not replaced:
                 await send(message)
 
         await self._app(scope, receive, send_problem)
 
 
-def _is_plain_error(start: Message) -> bool:
-    kind = dict(start["headers"]).get(b"content-type", b"")
-    return bool(start["status"] >= 400 and kind.startswith(b"text/plain"))
-
-
-def _methods_of(app: FastAPI, path: str) -> str:
-    """What may be asked of a path, in the words of ``Allow``: each route knows its own methods alone."""
+def allowed_methods(app: FastAPI, path: str) -> str:
+    """Return the methods of all routes of a path, as ``Allow`` lists them."""
     contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.route, APIRoute)]
     return ", ".join(sorted({name for each in contexts if each.path_regex.match(path) for name in each.methods or ()}))
 

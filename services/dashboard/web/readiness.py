@@ -1,4 +1,4 @@
-"""Whether the dashboard can do its work: each thing that it needs is asked again and again, away from any request."""
+"""Check again and again whether the servers that the dashboard needs are there, apart from any request."""
 
 from __future__ import annotations
 
@@ -11,79 +11,80 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 OVERDUE_SECONDS: Final = 1.2
-"""What has not answered for so long counts as away; shorter than the deadline of a request."""
+"""A check without a result for so long has failed; shorter than the time limit of a request."""
+NOT_CHECKED: Final = "not checked yet"
 
 
 class Ready(BaseModel):
-    """What is there and what is away."""
+    """Whether the dashboard is ready, and the result of each check."""
 
     ready: bool
     checks: dict[str, str] = Field(
         description="by name: ok, or what is wrong",
-        examples=[{"broker": "ok", "redis": "ok", "storage": "ok", "counts": "ok", "intake": "ok"}],
+        examples=[{"broker": "ok", "redis": "ok", "storage": "ok", "counts": "ok", "ingest": "ok"}],
     )
 
 
 @dataclass(frozen=True)
 class Check:
-    """How one thing is asked."""
+    """A check of something that the dashboard needs."""
 
-    ask: Callable[[], object]
-    """Raises, or returns in words what is wrong; anything but a text is fine."""
+    run: Callable[[], object]
+    """Raises, or returns a text, if something is wrong; any other result is fine."""
     every_seconds: float = 1.0
-    means: str | None = None
-    """Of a server: what people miss while it is away."""
+    consequence: str | None = None
+    """Of a server: a sentence on what people miss while it is away."""
 
 
 class Readiness:
-    """Asks every check in a thread of its own, so that one that hangs delays no other, and no request."""
+    """Runs each check in a thread of its own, so that one that hangs delays no other, and no request."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
-        self._answers = dict.fromkeys(checks, "not asked yet")
-        self._asked_at: dict[str, float] = {}
-        """Of the checks under way: since when."""
+        self._results = dict.fromkeys(checks, NOT_CHECKED)
+        self._started_at: dict[str, float] = {}
+        """Of the checks that run now."""
         self._stop = threading.Event()
 
     def start(self) -> None:
-        """Begin asking; the first answers are waited for, as long as one may take."""
+        """Start the checks, and wait for the first results, for as long as one may take."""
         first = [threading.Event() for _ in self._checks]
-        for (name, check), answered in zip(self._checks.items(), first, strict=True):
-            threading.Thread(target=self._run, args=(name, check, answered), name=f"check {name}", daemon=True).start()
+        for (name, check), finished in zip(self._checks.items(), first, strict=True):
+            threading.Thread(target=self._run, args=(name, check, finished), name=f"check {name}", daemon=True).start()
         until = time.monotonic() + OVERDUE_SECONDS
-        for answered in first:
-            answered.wait(max(0.0, until - time.monotonic()))
+        for finished in first:
+            finished.wait(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """Ask no more. A check that hangs is not waited for."""
+        """End the checks, without waiting for one that hangs."""
         self._stop.set()
 
-    def look(self) -> Ready:
-        """What is there right now; never waits."""
-        checks = {name: self._answer(name) for name in self._checks}
-        return Ready(ready=all(answer == "ok" for answer in checks.values()), checks=checks)
+    def current(self) -> Ready:
+        """Return the present results at once."""
+        checks = {name: self._result(name) for name in self._checks}
+        return Ready(ready=all(result == "ok" for result in checks.values()), checks=checks)
 
     def reason(self, name: str) -> str | None:
-        """Why a server counts as away; None while it does not."""
-        answer = self._answer(name)
-        return None if answer in ("ok", "not asked yet") else answer
+        """Return why a server counts as away; None while it does not."""
+        result = self._result(name)
+        return None if result in ("ok", NOT_CHECKED) else result
 
     def away(self) -> list[str]:
-        """What people miss right now, a sentence for each server that is away."""
-        return [check.means for name, check in self._checks.items() if check.means and self.reason(name)]
+        """Return what people miss right now, a sentence for each server that is away."""
+        return [check.consequence for name, check in self._checks.items() if check.consequence and self.reason(name)]
 
-    def _answer(self, name: str) -> str:
-        waited = time.monotonic() - self._asked_at.get(name, time.monotonic())
-        return f"no answer for {waited:.0f} s" if waited > OVERDUE_SECONDS else self._answers[name]
+    def _result(self, name: str) -> str:
+        waited = time.monotonic() - self._started_at.get(name, time.monotonic())
+        return f"no answer for {waited:.0f} s" if waited > OVERDUE_SECONDS else self._results[name]
 
-    def _run(self, name: str, check: Check, answered: threading.Event) -> None:
+    def _run(self, name: str, check: Check, finished: threading.Event) -> None:
         while not self._stop.is_set():
-            self._asked_at[name] = time.monotonic()
+            self._started_at[name] = time.monotonic()
             try:
-                found = check.ask()
-                self._answers[name] = found if isinstance(found, str) else "ok"
-            except Exception as error:  # noqa: BLE001  whatever it is, it is the answer
-                self._answers[name] = str(error) or type(error).__name__
-            del self._asked_at[name]
-            answered.set()
+                result = check.run()
+                self._results[name] = result if isinstance(result, str) else "ok"
+            except Exception as error:  # noqa: BLE001  the error is the result
+                self._results[name] = str(error) or type(error).__name__
+            del self._started_at[name]
+            finished.set()
             self._stop.wait(check.every_seconds)

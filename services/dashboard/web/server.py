@@ -1,4 +1,4 @@
-"""The HTTP server, in a thread of its own: the main thread waits for the signal to stop."""
+"""The HTTP server, in a thread: the main thread waits for the signal to stop."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from services.dashboard.web.connections import (
     KEEP_ALIVE_SECONDS,
     BoundedProtocol,
     Connections,
-    Listener,
+    LimitedSocket,
     raise_descriptors,
 )
 from services.dashboard.web.guard import AnswerHeaders
-from services.dashboard.web.problems import Answer, ProblemsAlone
+from services.dashboard.web.problems import Answer, ProblemsOnly
 from shared.errors import CannotStart
 
 GRACE_SECONDS: Final = 3
-"""For requests under way, at the end."""
+"""For the requests that are being answered when the server stops."""
 CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
-"""After which a request that waits for a server that hangs is left behind."""
+"""After which the process does not wait for a request any more."""
 
 
 class AddressTaken(CannotStart):
@@ -39,15 +39,15 @@ class AddressTaken(CannotStart):
 
 
 class ServerEnded(RuntimeError):
-    """Nobody asked for it: the service ends with this thread."""
+    """The server ended without being stopped: the service ends with its thread."""
 
 
 @contextmanager
 def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterator[None]:
-    """Serve the application until the block ends, then finish the requests under way.
+    """Serve the application until the block ends, then finish the open requests.
 
     Raises:
-        AddressTaken: the address can't be had.
+        AddressTaken: the address can't be used.
     """
     descriptors = raise_descriptors()
     half = descriptors // 2
@@ -57,8 +57,8 @@ def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterat
         settings.trusted_proxies.split(","),
     )
     config = uvicorn.Config(
-        AnswerHeaders(ProblemsAlone(app, answer)),
-        http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called like the class
+        AnswerHeaders(ProblemsOnly(app, answer)),
+        http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called as the class is
         backlog=BACKLOG,
         log_config=None,
         access_log=False,
@@ -70,16 +70,16 @@ def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterat
         ssl_certfile=settings.https_cert,
         ssl_keyfile=settings.https_key,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # we say ourselves that we listen
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the dashboard logs its address itself
     listening = _listen(settings.host, settings.port)
     listening.most_descriptors = descriptors - descriptors // 8
     server = _Server(config)
-    told = threading.Event()
+    stopping = threading.Event()
 
     def serve() -> None:
-        with suppress(SystemExit):  # how it says that it can't start
+        with suppress(SystemExit):  # uvicorn raises it if it can't start
             server.run(sockets=[listening])
-        if not told.is_set():
+        if not stopping.is_set():
             raise ServerEnded("the HTTP server ended by itself: see the log")
 
     thread = threading.Thread(target=serve, name="http", daemon=True)
@@ -87,18 +87,17 @@ def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterat
     try:
         yield
     finally:
-        told.set()
+        stopping.set()
         server.should_exit = True
         thread.join(CLOSE_SECONDS)
-        if not thread.is_alive():  # a thread that is left behind closes the socket itself
+        if not thread.is_alive():  # a thread that still runs closes the socket itself
             listening.close()
 
 
 class _Server(uvicorn.Server):
-    """A server whose TLS handshakes have a deadline."""
+    """A server whose TLS handshakes have a time limit."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn."""
         if self.config.is_ssl:
             loop = asyncio.get_running_loop()
             loop.create_server = partial(  # type: ignore[method-assign]
@@ -107,12 +106,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
 
 
-def _listen(host: str, port: int) -> Listener:
+def _listen(host: str, port: int) -> LimitedSocket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = Listener(family, kind, protocol)
+        listening = LimitedSocket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except OSError as error:

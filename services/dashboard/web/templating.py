@@ -1,4 +1,7 @@
-"""Templates, and what they all know."""
+"""Render the templates of all features.
+
+Every page is rendered by `show`: translations of the pages would be applied to `templates` here.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,17 @@ from services.dashboard.web.times import bounded
 
 
 class Clock:
-    """The plant's clock: what is printed shows the same time to everybody."""
+    """The plant's clock: pages show its time, wherever the browser is."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
 
     def __call__(self, moment: datetime, form: str = "%d %b %Y %H:%M") -> str:
-        """A moment as the plant says it."""
+        """Return a time of the plant's clock as text."""
         return moment.astimezone(self.zone).strftime(form)
 
     def read(self, text: str | None) -> datetime | None:
-        """A moment from a field of a form; None when it is empty, none, or centuries away."""
+        """Return the time in a field of a form; None if the field is empty, or holds no time of this century or the last."""
         if not text:
             return None
         try:
@@ -41,12 +44,12 @@ class Clock:
 
 
 def count(number: int) -> str:
-    """Thousands apart by a thin space."""
+    """Return a number with thin spaces between thousands."""
     return f"{number:,}".replace(",", "\u202f")
 
 
 def percent(share: float | None) -> str:
-    """With as many digits as rare defects need."""
+    """Return a share in percent, with more digits for rare defects."""
     if share is None:
         return "–"
     digits = 1 if share >= 0.1 or share == 0 else 2 if share >= 0.001 else 3
@@ -54,28 +57,28 @@ def percent(share: float | None) -> str:
 
 
 def only(caller: Caller, role: str) -> Markup:
-    """Attributes of a control that takes a role: empty for who has it; for others it is disabled, and says why."""
+    """Return the attributes that disable a control, with the reason; none if the caller has the role."""
     if caller.may(Role(role)):
         return Markup("")
-    return Markup(' disabled title="This takes the role {}: yours is {}"').format(role, caller.role)
+    return Markup(' disabled title="This requires the role {}: yours is {}"').format(role, caller.role)
 
 
-def _known(request: Request) -> dict[str, Any]:
-    """Who asks, and what is missing right now."""
+def _common_context(request: Request) -> dict[str, Any]:
+    """Return the caller, and what people miss right now."""
     return {"caller": getattr(request.state, "caller", None), "away": service_of(request, Readiness).away()}
 
 
 FOLDERS: Final = sorted(Path(__file__).parents[1].glob("*/templates"))
 """Each feature keeps its templates beside its code. No two templates have the same name."""
 
-templates: Final = Jinja2Templates(directory=FOLDERS, context_processors=[_known])
+templates: Final = Jinja2Templates(directory=FOLDERS, context_processors=[_common_context])
 templates.env.globals["only"] = only
 templates.env.filters["count"] = count
 templates.env.filters["percent"] = percent
 
 
 def show(request: Request, template: str, page: str, **context: Any) -> HTMLResponse:
-    """A page by the name under which the navigation knows it."""
+    """Return a page rendered from a template; ``page`` is its name in the navigation."""
     clock = service_of(request, Clock)
     return templates.TemplateResponse(request, template, {"page": page, "clock": clock, **context})
 

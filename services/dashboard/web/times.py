@@ -1,4 +1,4 @@
-"""Times that people ask about."""
+"""Times in queries."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ LATEST: Final = datetime(2201, 1, 1, tzinfo=UTC)
 
 
 def bounded(moment: datetime) -> datetime:
-    """A moment that can be reckoned with: its buckets and the windows around it are within the calendar.
-
-    Args:
-        moment: with a time zone.
+    """Return a time with a zone as it is, if the windows around it are within the calendar.
 
     Raises:
         ValueError: it is before `EARLIEST` or after `LATEST`.
@@ -26,4 +23,4 @@ def bounded(moment: datetime) -> datetime:
 
 
 QueryTime = Annotated[AwareDatetime, AfterValidator(bounded)]
-"""A time in a query: of every endpoint that takes one."""
+"""A time in a query."""

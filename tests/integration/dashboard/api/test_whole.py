@@ -31,7 +31,7 @@ def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, br
     soon(lambda: inspected(client, line.name) == 1)
     soon(lambda: client.get("/readyz").status_code == 200)
     ready = client.get("/readyz")
-    assert ready.json()["checks"] == dict.fromkeys(("broker", "redis", "storage", "counts", "intake"), "ok")
+    assert ready.json()["checks"] == dict.fromkeys(("broker", "redis", "storage", "counts", "ingest"), "ok")
     assert client.get("/healthz").text == "ok\n"
     assert f'dashboard_verdicts_total{{line="{line.name}",verdict="ng"}} 1.0' in client.get("/metrics").text
 

@@ -60,7 +60,7 @@ def test_a_viewer_logs_in_is_refused_what_takes_an_engineer_and_logs_out(page: P
     expect(page).to_have_url("/accounting")
     replay = page.get_by_role("button", name="Replay")
     expect(replay).to_be_disabled()
-    expect(replay).to_have_attribute("title", "This takes the role engineer: yours is viewer")
+    expect(replay).to_have_attribute("title", "This requires the role engineer: yours is viewer")
     action = page.locator(".parked form").get_attribute("action") or ""
     assert page.evaluate(REPLAY, action) == 403
     expect(page.get_by_role("link", name="People")).to_have_count(0)
