@@ -71,30 +71,33 @@ def example_of(schema: Schema, schemas: dict[str, Schema], name: str = "") -> Js
     if choices:
         described = {**choices[0], **({"default": schema["default"]} if schema.get("default") is not None else {})}
         return example_of(described, schemas, name)
+    return _by_type(schema, schemas, name)
+
+
+def _by_type(schema: Schema, schemas: dict[str, Schema], name: str) -> JsonValue:
+    example: JsonValue = {}
     match schema.get("type"):
         case "object" if "properties" in schema:
-            return {field: example_of(of, schemas, field) for field, of in schema["properties"].items()}
-        case "object":
-            values = schema.get("additionalProperties")
-            return {KEYS: example_of(values, schemas)} if isinstance(values, dict) and values else {}
+            example = {field: example_of(of, schemas, field) for field, of in schema["properties"].items()}
+        case "object" if schema.get("additionalProperties") not in (None, True, False, {}):
+            example = {KEYS: example_of(schema["additionalProperties"], schemas)}
         case "array" if "prefixItems" in schema:
-            return [example_of(item, schemas) for item in schema["prefixItems"]]
+            example = [example_of(item, schemas) for item in schema["prefixItems"]]
         case "array":
             item = example_of(schema.get("items", {}), schemas, name.removesuffix("s"))
-            return [item] * max(1, int(schema.get("minItems", 1)))
+            example = [item] * max(1, int(schema.get("minItems", 1)))
         case "string":
             pattern = re.compile(schema.get("pattern", ""))
             texts = (schema.get("default"), BY_FORMAT.get(schema.get("format", "")), BY_NAME.get(name), name)
             valid = (each for each in (*texts, *OTHERWISE) if isinstance(each, str) and each and pattern.search(each))
-            return next(valid, "text")
+            example = next(valid, "text")
         case "integer" | "number" as kind:
-            return _number(schema, whole=kind == "integer")
+            example = _number(schema, whole=kind == "integer")
         case "boolean":
-            return bool(schema.get("default", False))
+            example = bool(schema.get("default", False))
         case "null":
-            return None
-        case _:
-            return {}
+            example = None
+    return example
 
 
 def _number(schema: Schema, *, whole: bool) -> int | float:

@@ -91,9 +91,9 @@ class Guard:
 
     It checks the path itself, never ``request.url``, which contains the host name that the caller sent.
 
-    A page of another site reaches a dashboard as easily as its users do, and the browser adds their cookies. So the host
-    name (``Host``) must be the dashboard's, and a change must come from a page of the dashboard (``Sec-Fetch-Site``,
-    ``Origin``). Programs send neither header, and are accepted.
+    A page of another site reaches a dashboard as easily as its users do, and the browser adds their cookies. So the
+    host name (``Host``) must be the dashboard's, and a change must come from a page of the dashboard
+    (``Sec-Fetch-Site``, ``Origin``). Programs send neither header, and are accepted.
     """
 
     def __init__(self, app: ASGIApp, settings: DashboardSettings, identify: Identify, answer: Answer) -> None:
@@ -155,7 +155,7 @@ class Guard:
 
 
 def _with_time_limit(request: Request, receive: Receive) -> Receive:
-    """Receive a request's body until a time limit, then act as if the caller disconnected. Uploads have no limit here."""
+    """Receive the body of a request until a time limit, then as if the caller disconnected. Uploads are not limited."""
     if not is_open(request) and request.headers.get("content-type", "").startswith("multipart/"):
         return receive
     until = asyncio.get_running_loop().time() + (OPEN_BODY_SECONDS if is_open(request) else BODY_SECONDS)

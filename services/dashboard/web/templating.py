@@ -33,7 +33,7 @@ class Clock:
         return moment.astimezone(self.zone).strftime(form)
 
     def read(self, text: str | None) -> datetime | None:
-        """Return the time in a field of a form; None if the field is empty, or holds no time of this century or the last."""
+        """Return the time in a field of a form; None if the field is empty, or holds no time within the calendar."""
         if not text:
             return None
         try:

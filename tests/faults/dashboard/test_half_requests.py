@@ -111,14 +111,14 @@ def test_a_half_request_has_a_deadline(
 def test_an_answer_that_is_not_read_has_a_deadline(
     settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut, end = threading.Event(), connections.BoundedProtocol.cut
+    cut, end = threading.Event(), connections.BoundedProtocol.abort
 
     def tell(connection: connections.BoundedProtocol) -> None:
         end(connection)
         cut.set()
 
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
-    monkeypatch.setattr(connections.BoundedProtocol, "cut", tell)
+    monkeypatch.setattr(connections.BoundedProtocol, "abort", tell)
     broker = open_broker(settings)
     with open_dashboard(settings, broker), socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

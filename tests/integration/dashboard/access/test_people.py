@@ -56,7 +56,7 @@ def test_each_role_may_do_what_it_may_and_no_more(house: House, role: Role) -> N
     for needed, answer in asked.items():
         assert (answer.status_code == 403) is (not role.may(needed)), needed
         if not role.may(needed):
-            problem(answer, 403, f"takes the role {needed}")
+            problem(answer, 403, f"requires the role {needed}")
 
 
 def test_a_person_is_added_with_a_password_that_is_told_once(house: House, admin: httpx.Client) -> None:
@@ -121,7 +121,7 @@ def test_a_token_opens_what_its_role_may_until_it_is_revoked(house: House, admin
     headers = bearer(made["secret"])
     assert stranger.get("/metrics", headers=headers).status_code == 200
     assert stranger.get("/api/session", headers=headers).json()["name"] == "token:prometheus"
-    problem(stranger.get("/api/people", headers=headers), 403, "takes the role admin")
+    problem(stranger.get("/api/people", headers=headers), 403, "requires the role admin")
     problem(stranger.put("/api/session/password", json={"current": "x", "new": "y"}, headers=headers), 403, "a person")
     listed = admin.get("/api/tokens")
     assert made["id"] in listed.text
