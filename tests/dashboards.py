@@ -19,7 +19,7 @@ from redis import Redis, RedisError
 
 from services.dashboard.assembly import Dashboard
 from services.dashboard.ingest.archive import Archive, read_segment, segments
-from services.dashboard.ingest.consumer import Intake
+from services.dashboard.ingest.consumer import QueueIngest
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
@@ -166,11 +166,11 @@ def publish(broker: Broker, *messages: Message) -> None:
 @contextmanager
 def taking_in(
     broker: Broker, projection: Projection, store: ObjectStore, queue: Queue = DASHBOARD_VERDICTS, prefetch: int = 5_000
-) -> Iterator[Intake]:
+) -> Iterator[QueueIngest]:
     """One queue goes into the projection and the archive until the block ends."""
     stop = threading.Event()
     archive = Archive(store, seconds=0.05, messages=500, written=projection.watermark.note_written)
-    intake = Intake(broker, queue, projection.projector, archive, prefetch=prefetch, stop=stop)
+    intake = QueueIngest(broker, queue, projection.projector, archive, prefetch=prefetch, stop=stop)
     intake.start(failed=stop.set)
     yield intake
     stop.set()

@@ -26,8 +26,8 @@ from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.ingest.archive import Archive
-from services.dashboard.ingest.commands import Commands
-from services.dashboard.ingest.consumer import Intake
+from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.consumer import QueueIngest
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.labelling.services import LabellingServices
@@ -106,7 +106,7 @@ class Dashboard:
             self.rebuilder, self.projector.watermark, store, stop, tasks=[lambda now: _sweep_uploads(store, now)]
         )
         self.intakes = [
-            Intake(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
+            QueueIngest(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
             for queue in QUEUES
         ]
 
@@ -158,7 +158,7 @@ class Dashboard:
     def _services(self) -> tuple[Services, Hub, LabellingServices]:
         """Build the services that the endpoints use."""
         asked, store, settings = self._asked, self._asked_store, self._settings
-        commands = Commands(
+        commands = CommandPublisher(
             self._broker.publisher(),
             asked.projector,
             self.archive,

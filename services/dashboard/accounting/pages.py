@@ -67,7 +67,7 @@ def decide(
 ) -> RedirectResponse:
     """Replay or discard one message, and show the page again."""
     if fate == "discard" and not caller.may(Role.ADMIN):
-        raise Problem(403, "this needs the role admin")
+        raise Problem(403, "this requires the role admin")
     with audit.recording(f"parked.{fate}", f"{queue}/{parked_id}", caller.name, note=note):
         accounts.parked.decide(queue, parked_id, fate, by=caller.name, note=note)
     return RedirectResponse("/accounting#decisions", status_code=303)

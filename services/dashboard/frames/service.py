@@ -19,7 +19,7 @@ from services.dashboard.frames.schemas import (
     FrameView,
     Trust,
 )
-from services.dashboard.ingest.commands import Commands
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.web.paging import cursor_of, place_of
 from services.dashboard.web.problems import Problem
@@ -48,7 +48,12 @@ class FramesService:
     """Answers about frames."""
 
     def __init__(
-        self, frames: FrameRepository, lines: LineRepository, store: ObjectStore, commands: Commands, trust: TrustOf
+        self,
+        frames: FrameRepository,
+        lines: LineRepository,
+        store: ObjectStore,
+        commands: CommandPublisher,
+        trust: TrustOf,
     ) -> None:
         self._frames = frames
         self._commands = commands
@@ -141,9 +146,9 @@ class FramesService:
             raise Problem(404, "the image of this frame is not stored, so nothing can be explained")
         if labels and frame.explanation:
             labels = {*labels, *frame.explanation.heatmaps}  # the new explanation replaces the one before
-        self._commands.give(
+        self._commands.publish(
             ExplanationRequested(verdict=verdict, labels=tuple(sorted(labels)), by=by, at=datetime.now(UTC)),
-            noted=False,
+            applied=False,
         )
         self._frames.store_request(frame_id, HeatmapRequest.of(frame, labels))
         return ExplanationView.of(frame, ExplanationState.UNDER_WAY)

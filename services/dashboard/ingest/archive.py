@@ -1,7 +1,7 @@
 """The archive: every message that the projection is made of, in segments in object storage.
 
-A segment is the messages as they travelled, each with its sender, one per line, gzipped:
-``verdicts/<day>/<HHMM>-<ulid>.jsonl.gz``, by the time of writing (UTC). A message may be in it twice; reading it twice
+A segment is a gzipped file of messages as they were published, each with its sender, one per line:
+``verdicts/<day>/<HHMM>-<ulid>.jsonl.gz``, by the time of writing (UTC). A message may be in it twice; applying it twice
 changes nothing.
 """
 
@@ -32,16 +32,16 @@ from shared.storage.port import ObjectStore, StorageUnavailable
 FOLDER: Final = "verdicts"
 CONTENT_TYPE: Final = "application/gzip"
 MOST_IN_SEGMENT: Final = 10_000
-"""Messages; reached only when the storage was away for a while."""
+"""Messages; reached only if the storage was away for a while."""
 LONGEST_PAUSE: Final = 5.0
 LONGEST_LINE: Final = 4 * LINE_LIMIT
-"""Bytes of a line that is unpacked: a message may be written at greater length than it came."""
+"""Bytes of a line that is read: a message may be encoded at greater length than it came."""
 LAST_SECONDS: Final = 1.0
-"""At the end, for a write that was told to give up."""
+"""At the end, for a write that was stopped."""
 
 SEGMENTS: Final = Counter("dashboard_segments", "Segments of the archive written")
 FAILURES: Final = Counter("dashboard_segment_failures", "Tries to write a segment that failed")
-WAITING: Final = Gauge("dashboard_archive_waiting", "Messages counted and not yet in a segment")
+WAITING: Final = Gauge("dashboard_archive_waiting", "Messages applied and not yet in a segment")
 
 _log = structlog.stdlib.get_logger("archive")
 
@@ -51,19 +51,19 @@ class DamagedSegment(Exception):
 
 
 @dataclass
-class _Open:
-    """The messages of the next segment, and who waits for it."""
+class _OpenSegment:
+    """The messages of the next segment, and the futures of their batches."""
 
     lines: list[bytes] = field(default_factory=list)
-    waiting: list[tuple[int, Future[None]]] = field(default_factory=list)
-    """How many lines there were with each, and its future."""
+    futures: list[tuple[int, Future[None]]] = field(default_factory=list)
+    """Of each batch, with the number of lines up to its end."""
     batches: list[str] = field(default_factory=list)
-    """The name of the batch of each of them."""
+    """The name of each batch."""
     since: float = 0.0
 
 
 class Archive:
-    """Writes segments in a thread of its own, one after the other."""
+    """Writes segments in a thread, one after the other."""
 
     def __init__(
         self,
@@ -76,30 +76,30 @@ class Archive:
         """Start the thread.
 
         Args:
-            store: where the segments go.
-            seconds: a segment is closed so long after its first message,
-            messages: or when it holds so many.
-            written: is told the key of each segment that was written, and the names of its batches.
+            store: the storage of the segments.
+            seconds: a segment is written this time after its first message,
+            messages: or when it holds this number of messages.
+            written: called with the key of each segment that was written, and the names of its batches.
         """
         self._written = written
         self._store = store
         self._seconds = seconds
         self._messages = messages
-        self._open = _Open()
+        self._open = _OpenSegment()
         self._change = threading.Condition()
-        self._hurry = False
+        self._flush = False
         self._closed = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write_segments, name="archive", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
-    def keep(self, messages: Sequence[Message], batch: str = "", senders: Sequence[str] = ()) -> Future[None]:
-        """Take the messages of a batch in; the future is done when they are in object storage.
+    def add(self, messages: Sequence[Message], batch: str = "", senders: Sequence[str] = ()) -> Future[None]:
+        """Add a batch of messages; the future is done when they are in object storage.
 
-        ``senders``: who published each of them, as the broker has checked.
+        ``senders``: the publisher of each message, as the broker has checked it.
 
-        While the storage is away the future waits. It fails with `StorageUnavailable` when the archive is closed before
-        the storage is back, and with another error when no later try would help.
+        While the storage is away the future waits. It fails with `StorageUnavailable` if the archive is closed before
+        the storage is back, and with another error if no later try would help.
         """
         future: Future[None] = Future()
         with self._change:
@@ -108,104 +108,101 @@ class Archive:
                 return future
             if not self._open.lines:
                 self._open.since = time.monotonic()
-            self._open.lines.extend(map(_line, messages, senders or [""] * len(messages)))
-            self._open.waiting.append((len(self._open.lines), future))
+            for message, sender in zip(messages, senders or [""] * len(messages), strict=True):
+                line = message.encode()
+                if sender:  # one more field of the message, which decoders ignore
+                    line = b'{"sender":%s,%s' % (json.dumps(sender).encode(), line[1:])
+                self._open.lines.append(line)
+            self._open.futures.append((len(self._open.lines), future))
             self._open.batches.append(batch)
             WAITING.inc(len(messages))
             self._change.notify()
         return future
 
-    def hurry(self) -> None:
-        """Write what there is now."""
+    def flush(self) -> None:
+        """Write the open segment now."""
         with self._change:
-            self._hurry = True
+            self._flush = True
             self._change.notify()
 
-    def close(self, patience: float = 5.0) -> None:
-        """Write what there is, trying for ``patience`` seconds; a write that hangs even then is left behind."""
+    def close(self, timeout: float = 5.0) -> None:
+        """Write the open segment, trying for ``timeout`` seconds; a write that hangs even then is abandoned."""
         with self._change:
             self._closed = True
             self._change.notify()
-        self._thread.join(patience)
+        self._thread.join(timeout)
         self._stop.set()
         self._thread.join(LAST_SECONDS)
 
-    def _write_segments(self) -> None:
+    def _run(self) -> None:
         while (segment := self._next_segment()) is not None:
+            error: Exception | None = None
             try:
-                self._write(segment)
-            except Exception as error:  # noqa: BLE001  whoever waits for the future decides
-                self._settle(segment, error)
-            else:
-                self._settle(segment, None)
+                content = gzip.compress(b"".join(segment.lines), compresslevel=6)
+                key = f"{FOLDER}/{datetime.now(UTC):%Y-%m-%d/%H%M}-{ULID()}.jsonl.gz"
+                put = retrying(self._stop, StorageUnavailable, longest=LONGEST_PAUSE, before_pause=_count_failure)
+                put(self._store.put, key, content, CONTENT_TYPE)
+                self._written(key, segment.batches)
+                SEGMENTS.inc()
+            except Exception as failure:  # noqa: BLE001  the owners of the futures handle it
+                error = failure
+            WAITING.dec(len(segment.lines))
+            for _, future in segment.futures:
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
 
-    def _next_segment(self) -> _Open | None:
-        """Wait until there is one to write; None when the archive is closed and empty."""
+    def _next_segment(self) -> _OpenSegment | None:
+        """Wait for a segment of at most `MOST_IN_SEGMENT` messages; None when the archive is closed and empty."""
         with self._change:
-            while not self._due():
-                if self._closed and not self._open.lines:
+            while True:
+                age = time.monotonic() - self._open.since
+                is_due = age >= self._seconds or len(self._open.lines) >= self._messages
+                if self._open.lines and (is_due or self._flush or self._closed):
+                    break
+                if self._closed:
                     return None
-                left = self._seconds - (time.monotonic() - self._open.since) if self._open.lines else None
-                self._change.wait(left)
-            return self._cut()
+                self._change.wait(self._seconds - age if self._open.lines else None)
+            whole, self._flush = self._open, False
+            cut = next((count for count, _ in whole.futures if count >= MOST_IN_SEGMENT), len(whole.lines))
+            taken = [each for each in whole.futures if each[0] <= cut]
+            left = [(count - cut, future) for count, future in whole.futures if count > cut]
+            self._open = _OpenSegment(whole.lines[cut:], left, whole.batches[len(taken) :], whole.since)
+            return _OpenSegment(whole.lines[:cut], taken, whole.batches[: len(taken)], whole.since)
 
-    def _due(self) -> bool:
-        if not self._open.lines:
-            return False
-        old = time.monotonic() - self._open.since >= self._seconds
-        return old or self._hurry or self._closed or len(self._open.lines) >= self._messages
 
-    def _cut(self) -> _Open:
-        """Take the open segment, at most `MOST_IN_SEGMENT` of its lines."""
-        whole, self._hurry = self._open, False
-        cut = next((count for count, _ in whole.waiting if count >= MOST_IN_SEGMENT), len(whole.lines))
-        waiting = [wait for wait in whole.waiting if wait[0] <= cut]
-        segment = _Open(whole.lines[:cut], waiting, whole.batches[: len(waiting)], whole.since)
-        left = [(count - cut, future) for count, future in whole.waiting if count > cut]
-        self._open = _Open(whole.lines[cut:], left, whole.batches[len(waiting) :], whole.since)
-        return segment
-
-    def _write(self, segment: _Open) -> None:
-        content = gzip.compress(b"".join(segment.lines), compresslevel=6)
-        key = f"{FOLDER}/{datetime.now(UTC):%Y-%m-%d/%H%M}-{ULID()}.jsonl.gz"
-        put = retrying(self._stop, StorageUnavailable, longest=LONGEST_PAUSE, before_pause=_tell)
-        put(self._store.put, key, content, CONTENT_TYPE)
-        self._written(key, segment.batches)
-        SEGMENTS.inc()
-
-    def _settle(self, segment: _Open, error: Exception | None) -> None:
-        WAITING.dec(len(segment.lines))
-        for _, future in segment.waiting:
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+def _count_failure(state: RetryCallState) -> None:
+    FAILURES.inc()
+    if state.attempt_number == 1 and state.outcome:
+        error = state.outcome.exception()
+        _log.warning("the archive can't be written; counting goes on, trying again", reason=str(error))
 
 
 def segments(store: ObjectStore, prefix: str = f"{FOLDER}/") -> list[str]:
-    """The keys of the segments, oldest first."""
+    """Return the keys of the segments, oldest first."""
     return sorted(store.keys(prefix))
 
 
 def read_segment(store: ObjectStore, key: str) -> Iterator[Message]:
-    """The messages of a segment; lines that this build can't read are passed over, with a warning.
+    """Yield the messages of a segment; lines that can't be decoded are skipped, with a warning.
 
     Raises:
-        DamagedSegment: it is not whole.
+        DamagedSegment: it is not complete.
         StorageError: of the storage itself.
     """
     for line in lines_of(store, key):
         try:
             yield decode(line)
         except MalformedMessage as error:
-            _log.warning("passed over a line of the archive", segment=key, reason=str(error))
+            _log.warning("skipped a line of the archive", segment=key, reason=str(error))
 
 
 def lines_of(store: ObjectStore, key: str) -> Iterator[bytes]:
-    """The lines of a segment as they travelled, each with its newline.
+    """Yield the lines of a segment, each with its newline.
 
     Raises:
-        DamagedSegment: it is not whole.
+        DamagedSegment: it is not complete.
         StorageError: of the storage itself.
     """
     content = store.get(key)
@@ -223,15 +220,15 @@ def merge(
     store: ObjectStore,
     keys: Sequence[str],
     into: str,
-    about_to: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
+    before_write: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
 ) -> None:
-    """Make one segment of several, each line once; then the several are gone. Interrupted, both may be there.
+    """Write one segment with each line of several segments once, then delete these. Interrupted, all may exist.
 
     Args:
-        store: has the segments.
-        keys: of the several.
-        into: key of the one.
-        about_to: is told both just before the one is written.
+        store: the storage of the segments.
+        keys: of the segments to merge.
+        into: key of the merged segment.
+        before_write: called with ``keys`` and ``into`` just before the merged segment is written.
 
     Raises:
         DamagedSegment, StorageError: nothing was deleted.
@@ -244,20 +241,7 @@ def merge(
                 if digest not in seen:
                     seen.add(digest)
                     merged.write(line)
-    about_to(keys, into)
+    before_write(keys, into)
     store.put(into, content.getvalue(), CONTENT_TYPE)
     for key in keys:
         store.delete(key)
-
-
-def _line(message: Message, sender: str) -> bytes:
-    """A message as it travels, with its sender as one more field, which readers of messages pass over."""
-    line = message.encode()
-    return b'{"sender":%s,%s' % (json.dumps(sender).encode(), line[1:]) if sender else line
-
-
-def _tell(state: RetryCallState) -> None:
-    FAILURES.inc()
-    if state.attempt_number == 1 and state.outcome:
-        error = state.outcome.exception()
-        _log.warning("the archive can't be written; counting goes on, trying again", reason=str(error))

@@ -1,4 +1,4 @@
-"""Commands that people give through the API: published, confirmed, and known here at once."""
+"""Publish the commands that people give through the API, and show them on the pages at once."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ from shared.messaging.port import BrokerUnavailable, Publisher
 CONFIRM_SECONDS: Final = 5.0
 
 
-class Commands:
+class CommandPublisher:
     """Publishes commands; several threads may use it."""
 
     def __init__(self, publisher: Publisher, projector: Projector, archive: Archive, *, redis_away: ReasonAway) -> None:
-        """``redis_away``: why what is ordered could not be shown."""
         self._publisher = publisher
         self._projector = projector
         self._archive = archive
         self._redis_away = redis_away
         self._lock = threading.Lock()
 
-    def give(self, command: Message, *, noted: bool = True) -> None:
-        """Publish a command and wait until the broker has it; ``noted``: the projection shows that it was given.
+    def publish(self, command: Message, *, applied: bool = True) -> None:
+        """Publish a command, wait for the broker's confirm, and apply the command to the projection.
+
+        ``applied=False``: the projection takes no messages of this type.
 
         Raises:
-            MessagingError: it was not published, or nobody knows whether it was; the message says which.
+            MessagingError: it was not published, or the broker did not confirm it; the message says which.
             Problem: 503: it was not published; or it was, and can't be shown yet.
         """
-        if noted and (reason := self._redis_away()):
-            raise Problem(503, f"nothing was ordered: Redis is away ({reason})", headers={"Retry-After": "5"})
+        if applied and (reason := self._redis_away()):
+            raise Problem(503, f"nothing was requested: Redis is away ({reason})", headers={"Retry-After": "5"})
         with self._lock:
-            confirmed = self._publisher.publish(command)
-        at_once = confirmed.done()
+            confirm = self._publisher.publish(command)
+        at_once = confirm.done()
         try:
-            confirmed.result(CONFIRM_SECONDS)
+            confirm.result(CONFIRM_SECONDS)
         except NotInTime as error:
             raise BrokerUnavailable(
-                f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s: it may have taken the order"
+                f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s: it may have taken the request"
             ) from error
         except BrokerUnavailable as error:
-            taken = "nothing was ordered" if at_once else "the broker may have taken the order"
-            raise BrokerUnavailable(f"{taken}: {error}") from error
-        if noted:
-            # the archive first: while Redis is away the projection lacks the command, and gets it from there later
+            outcome = "nothing was requested" if at_once else "the broker may have taken the request"
+            raise BrokerUnavailable(f"{outcome}: {error}") from error
+        if applied:
+            # archived first: if Redis is away now, the projection gets the command from the archive later
             batch = str(ULID())
-            self._archive.keep([command], batch)
+            self._archive.add([command], batch)
             try:
                 self._projector.watermark.apply(lambda: self._projector.apply([command]), batch)
             except AWAY as error:
                 raise Problem(
                     503,
-                    "it was ordered, and will be done; Redis is away, so it is not shown yet: do not order it again",
+                    "it was requested, and will be done; Redis is away, so it is not shown yet: do not repeat it",
                 ) from error

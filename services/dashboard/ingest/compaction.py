@@ -1,4 +1,4 @@
-"""Compaction: the many small segments of an hour that is over become one."""
+"""Compaction: merge the many small segments of each past hour into one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.dashboard.ingest.archive import FOLDER, DamagedSegment, merge, seg
 from shared.storage.port import ObjectStore
 
 AFTER: Final = timedelta(minutes=10)
-"""How long an hour is over before it is compacted: clocks differ, and a slow write may still arrive."""
+"""Time from the end of an hour to its compaction: clocks differ, and a slow write may still arrive."""
 
 _log = structlog.stdlib.get_logger("compaction")
 _KEY: Final = re.compile(rf"^{FOLDER}/(\d{{4}}-\d\d-\d\d)/(\d\d)(?:\d\d)?-[0-9A-Z]{{26}}\.jsonl\.gz$")
@@ -25,18 +25,25 @@ def compact(
     store: ObjectStore,
     now: datetime,
     days: int | None = 2,
-    about_to: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
+    before_write: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
 ) -> int:
-    """Merge the segments of each hour that is over, of the last ``days`` (None: of all); how many segments went.
+    """Merge the segments of each past hour of the last ``days`` (None: of all days).
 
     An hour with a damaged segment stays as it is.
 
-    ``about_to`` is told which segments become which, before that one is written.
+    Args:
+        store: the storage of the segments.
+        now: the present time.
+        days: how many days back.
+        before_write: see `merge`.
+
+    Returns:
+        By how many the number of segments fell.
 
     Raises:
-        StorageError: the hours before it are done.
+        StorageError: earlier hours are merged.
     """
-    gone = 0
+    removed = 0
     if days is None:
         prefixes = [f"{FOLDER}/"]
     else:
@@ -50,9 +57,9 @@ def compact(
         over = datetime.fromisoformat(f"{day}T{hour}:00:00+00:00") + timedelta(hours=1) + AFTER
         if len(keys) > 1 and over < now:
             try:
-                merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz", about_to)
+                merge(store, keys, f"{FOLDER}/{day}/{hour}-{ULID()}.jsonl.gz", before_write)
             except DamagedSegment as error:
                 _log.error("can't merge an hour of the archive", hour=f"{day} {hour}", reason=str(error))
                 continue
-            gone += len(keys) - 1
-    return gone
+            removed += len(keys) - 1
+    return removed

@@ -28,8 +28,8 @@ WAIT_SECONDS: Final = 0.1
 _log = structlog.stdlib.get_logger("ingest")
 
 
-class Intake:
-    """Ingest one queue in a thread."""
+class QueueIngest:
+    """Ingests one queue in a thread."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Intake:
         prefetch: int,
         stop: threading.Event,
     ) -> None:
-        self.health = Health(name=f"the intake of {queue.name}")
+        self.health = Health(name=f"the ingest of {queue.name}")
         self.failure: BaseException | None = None
         """The error that ended the thread."""
         self._queue = queue
@@ -49,22 +49,22 @@ class Intake:
         self._projector = projector
         self._archive = archive
         self._stop = stop
-        self._thread = threading.Thread(target=self._run, name=f"intake {queue.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"ingest {queue.name}", daemon=True)
 
     def start(self, failed: Callable[[], None]) -> None:
         """Start the thread; ``failed`` is called when an unexpected error ends it."""
         self._failed = failed
         self._thread.start()
 
-    def join(self, patience: float | None = None) -> None:
+    def join(self, timeout: float | None = None) -> None:
         """Wait until the messages that were received are acknowledged, or returned to the broker."""
         if self._thread.ident is None:
             self._subscription.close()  # it never started
         else:
-            self._thread.join(patience)
+            self._thread.join(timeout)
 
     def _run(self) -> None:
-        loop = Loop(self._subscription, None, self._ingest, self._stop, self.health, flush=self._archive.hurry)
+        loop = Loop(self._subscription, None, self._ingest, self._stop, self.health, flush=self._archive.flush)
         try:
             loop.run(BATCH, WAIT_SECONDS)
         except Exception as error:  # noqa: BLE001  the process ends, and logs the error
@@ -113,7 +113,7 @@ class Intake:
         stored = None
         if lasting:
             senders = [received.delivery.sender for received in lasting]
-            stored = self._archive.keep([received.message for received in lasting], name, senders)
+            stored = self._archive.add([received.message for received in lasting], name, senders)
         if any(received.delivery.queue != self._queue.name for received in batch):
-            self._archive.hurry()  # the broker delivers the next suspect when this one is acknowledged
+            self._archive.flush()  # the broker delivers the next suspect when this one is acknowledged
         return Outcome(stored=stored, rejected=rejected)

@@ -1,4 +1,4 @@
-"""Making the projection again from the archive: all of it, or the segments that it has lost.
+"""Build the projection from the archive: all of it, or the segments that it lacks.
 
 It may run while dashboards count: each frame is counted once, whichever process applies it first.
 """
@@ -28,17 +28,17 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 
 BATCH: Final = 1_000
 LEASE_SECONDS: Final = 300
-"""How long another process waits for one that builds and says nothing."""
+"""How long another process waits for one that builds and does not renew its lease."""
 
 Progress = Callable[[int, int], object]
-"""Told now and then: how many segments are done, of how many."""
+"""Called now and then with the number of segments that are applied, and of all segments."""
 
 _log = structlog.stdlib.get_logger("rebuild")
 
 
 @dataclass
 class Rebuilt:
-    """What a rebuild found."""
+    """The result of a rebuild."""
 
     segments: int = 0
     messages: int = 0
@@ -48,7 +48,7 @@ class Rebuilt:
 
 
 class Rebuilder:
-    """Fills the projection from the archive."""
+    """Builds the projection from the archive."""
 
     def __init__(
         self, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore, projector: Projector
@@ -61,26 +61,26 @@ class Rebuilder:
         self._projector = projector
         self._watermark = projector.watermark
         script = files("services.dashboard.store") / "forget.lua"
-        self._forget = redis.register_script(script.read_text(encoding="utf-8"))
+        self._delete_projection = redis.register_script(script.read_text(encoding="utf-8"))
 
     @property
     def built(self) -> bool:
-        """Whether the projection was filled from the archive; False in a Redis that is new or was emptied."""
+        """Return whether the projection was built from the archive; False if Redis is new or was emptied."""
         return self._redis.get(self._keys.built) == LAYOUT
 
     @property
     def outdated(self) -> bool:
-        """Whether another version of the dashboard made the projection, and laid it out in another way."""
+        """Return whether the projection has the layout of another version of the dashboard."""
         return self._redis.get(self._keys.built) not in (None, LAYOUT)
 
     def build(self, progress: Progress | None = None, *, from_nothing: bool = False) -> Rebuilt | None:
-        """Read what the projection lacks of the archive, newest first; None when another process is at it.
+        """Apply the segments that the projection lacks, newest first; return None if another process does so.
 
-        ``from_nothing``: forget everything first. Without it, what is known must be younger than what is recognised as
-        seen, or it would be counted again.
+        ``from_nothing``: delete the projection first. Without it, segments that are older than `seen_days` would be
+        counted again.
 
         Raises:
-            StorageError, redis.exceptions.RedisError: it is not complete; build again.
+            StorageError, redis.exceptions.RedisError: the projection is not complete; build again.
         """
         if not from_nothing and self.built and not self._missing():
             return Rebuilt()
@@ -88,40 +88,41 @@ class Rebuilder:
         while lease.acquire(blocking=False):
             try:
                 if from_nothing:
-                    self._forget(
+                    self._delete_projection(
                         keys=[self._keys.generation],
                         args=[f"{self._keys.prefix}:*", self._keys.building, self._keys.access, str(ULID())],
                     )
                 return self._build(lease, progress)
             except LockNotOwnedError:
                 _log.warning("Redis was emptied, or another process took over, during a rebuild; beginning again")
-                from_nothing = False  # what was applied since is marked
+                from_nothing = False  # the segments that were applied since are marked
             finally:
                 with suppress(LockError, RedisError):
                     lease.release()
         return None
 
     def _build(self, lease: Lock, progress: Progress | None) -> Rebuilt:
-        found = self._read_all(lease, progress)
+        """Apply the missing segments, and mark the projection as built."""
+        found = self._apply_missing(lease, progress)
         self._redis.set(self._keys.built, LAYOUT)
         try:
             lease.reacquire()
         except LockNotOwnedError:
-            self._redis.delete(self._keys.built)  # it may have been emptied before it was set
+            self._redis.delete(self._keys.built)  # Redis may have been emptied before the mark was set
             raise
         return found
 
-    def _read_all(self, lease: Lock, progress: Progress | None) -> Rebuilt:
-        """Until a listing shows nothing new, or only what lines that run have written meanwhile.
+    def _apply_missing(self, lease: Lock, progress: Progress | None) -> Rebuilt:
+        """Apply segments until a listing shows no new ones, or only those that running lines have written meanwhile.
 
-        Whoever writes a segment marks it, unless Redis lost a batch of it. So the last listing is one that has what was
-        applied before the first one, and whose segments nobody merged while they were read.
+        The process that writes a segment marks it, unless Redis lost a batch of it. So the last listing must contain
+        all that was applied before the first one, and none of its segments may be merged while they are read.
         """
         found, damaged, done = Rebuilt(), set[str](), 0
         settled = False
         while missing := [key for key in self._missing() if key not in damaged]:
             keys, of, before = iter(missing), done + len(missing), found.segments + len(damaged)
-            while read := self._read(lease, keys, found, damaged):
+            while read := self._apply_some(lease, keys, found, damaged):
                 done += read
                 if progress:
                     progress(done, of)
@@ -134,38 +135,40 @@ class Rebuilder:
         return found
 
     def _missing(self) -> list[str]:
-        """The segments that the projection lacks, newest first."""
+        """Return the segments that the projection lacks, newest first."""
         marked = self._watermark.marked()
         archived = segments(self._store)
         self._watermark.prune(marked.difference(archived))
         return [key for key in reversed(archived) if key not in marked]
 
-    def _read(self, lease: Lock, keys: Iterator[str], found: Rebuilt, damaged: set[str]) -> int:
-        """Apply the next segments, about a batch of messages, and mark those that are whole; how many were read.
+    def _apply_some(self, lease: Lock, keys: Iterator[str], found: Rebuilt, damaged: set[str]) -> int:
+        """Apply the next segments, about a batch of messages, and mark the complete ones; return how many were read.
 
-        Most segments hold a few messages, and applying few takes as many commands as applying many.
+        Most segments hold a few messages, and applying few messages takes as many commands as applying many.
         """
-        read, whole = list[str](), list[str]()
+        read, complete = list[str](), list[str]()
 
         def replay() -> None:
-            messages = self._messages(keys, read, whole, damaged)
+            messages = self._messages(keys, read, complete, damaged)
             while batch := list(islice(messages, BATCH)):
                 lease.reacquire()
                 applied = self._projector.apply_valid(batch)
                 found.counted += applied.counted
                 found.messages += len(batch) - len(applied.rejected)
                 for error in applied.rejected.values():
-                    _log.error("passed over a message of the archive", reason=str(error)[:REASON_LENGTH], near=read[-1])
+                    _log.error("skipped a message of the archive", reason=str(error)[:REASON_LENGTH], near=read[-1])
 
         batch = self._watermark.apply(replay)
         lease.reacquire()
-        if whole:
-            self._watermark.mark(whole, [batch])
-        found.segments += len(whole)
+        if complete:
+            self._watermark.mark(complete, [batch])
+        found.segments += len(complete)
         return len(read)
 
-    def _messages(self, keys: Iterator[str], read: list[str], whole: list[str], damaged: set[str]) -> Iterator[Message]:
-        """The messages of the next segments, until there are enough for a batch."""
+    def _messages(
+        self, keys: Iterator[str], read: list[str], complete: list[str], damaged: set[str]
+    ) -> Iterator[Message]:
+        """Yield the messages of the next segments, about a batch, and add the keys of these segments to the lists."""
         count = 0
         for key in keys:
             read.append(key)
@@ -174,11 +177,11 @@ class Rebuilder:
                     count += 1
                     yield message
             except ObjectNotFound:
-                continue  # merged into another, which the next listing shows
+                continue  # merged into another segment, which the next listing shows
             except DamagedSegment as error:
-                _log.error("passed over the rest of a segment of the archive", reason=str(error))
+                _log.error("skipped the rest of a segment of the archive", reason=str(error))
                 damaged.add(key)
             else:
-                whole.append(key)
+                complete.append(key)
             if count >= BATCH:
                 return

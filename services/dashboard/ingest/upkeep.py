@@ -1,4 +1,4 @@
-"""Upkeep: completes the projection from the archive, merges segments of the archive, and removes broken uploads."""
+"""Upkeep: complete the projection from the archive, compact the archive, and run the tasks of features."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.store.errors import AWAY
 from shared.storage.port import ObjectStore, StorageError
 
-LOOK_SECONDS: Final = 5.0
-"""Between two looks at whether Redis still has the projection."""
-COMPACT_EVERY: Final = 600 / LOOK_SECONDS
-"""Looks between two compactions, and between two comparisons of the projection with the whole archive."""
+CHECK_SECONDS: Final = 5.0
+"""Between two checks that Redis still has the projection."""
+COMPACT_EVERY: Final = 600 / CHECK_SECONDS
+"""Checks between two compactions, and between two comparisons of the projection with the whole archive."""
 
 RESTORED: Final = Counter(
     "dashboard_restored_frames", "Verdicts and explanations that Redis had lost, counted again from the archive"
@@ -29,7 +29,7 @@ _log = structlog.stdlib.get_logger("upkeep")
 
 
 class Upkeep:
-    """Runs in a thread of its own; what is away now is tried again."""
+    """Runs in a thread; after an error it tries again."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class Upkeep:
         stop: threading.Event,
         tasks: Sequence[Callable[[datetime], None]] = (),
     ) -> None:
-        """``tasks`` run every ten minutes with the present time, after the compaction of the archive."""
+        """``tasks`` run every ten minutes, with the present time, after the compaction of the archive."""
         self._rebuilder = rebuilder
         self._watermark = watermark
-        self._life: str | None = None
+        self._projection_id: str | None = None
         self._incomplete = False
         self._due = True
         self._store = store
@@ -51,45 +51,44 @@ class Upkeep:
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
-        """Start; it ends with the stop event."""
+        """Start the thread, which ends with the stop event."""
         self._thread.start()
 
-    def join(self, patience: float | None = None) -> None:
-        """Wait for the end."""
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the thread."""
         if self._thread.ident is not None:
-            self._thread.join(patience)
+            self._thread.join(timeout)
 
     @property
     def unfinished(self) -> str | None:
-        """Why counts may be missing right now; None when none are known to be."""
+        """Return why counts may be missing right now; None if none are known to be missing."""
         if not self._rebuilder.built:
-            return "being made from the archive"
+            return "being built from the archive"
         return "being completed from the archive" if self._incomplete else None
 
     def _run(self) -> None:
-        looks = 0
+        checks = 0
         while not self._stop.is_set():
             try:
-                self._fill(compare=looks % COMPACT_EVERY == 0)
-                if looks % COMPACT_EVERY == 0:
-                    if gone := compact(
-                        self._store, datetime.now(UTC), None if looks == 0 else 2, self._watermark.mark_merged
-                    ):
-                        _log.info("compacted the archive", segments_fewer=gone)
+                self._complete(compare=checks % COMPACT_EVERY == 0)
+                if checks % COMPACT_EVERY == 0:
+                    days, now = None if checks == 0 else 2, datetime.now(UTC)
+                    if removed := compact(self._store, now, days, self._watermark.mark_merged):
+                        _log.info("compacted the archive", segments_fewer=removed)
                     for task in self._tasks:
                         task(datetime.now(UTC))
             except (*AWAY, StorageError) as error:
-                _log.warning("upkeep has to wait", reason=str(error))
-            except Exception:  # noqa: BLE001  a thread that dies alone would leave the counts incomplete until the next start
-                _log.exception("upkeep has to wait")
-            looks += 1
-            self._stop.wait(LOOK_SECONDS)
+                _log.warning("upkeep failed, and will try again", reason=str(error))
+            except Exception:  # noqa: BLE001  without this thread the counts would stay incomplete until the next start
+                _log.exception("upkeep failed, and will try again")
+            checks += 1
+            self._stop.wait(CHECK_SECONDS)
 
-    def _fill(self, *, compare: bool) -> None:
-        """Complete the projection when Redis is empty or may have lost something, and whenever ``compare`` is set."""
-        built, life = self._rebuilder.built, self._watermark.life()
-        lost = not self._watermark.mark_written() or self._life not in (None, life)
-        self._life = life
+    def _complete(self, *, compare: bool) -> None:
+        """Complete the projection if Redis is empty or may have lost messages, or if ``compare`` is set."""
+        built, projection_id = self._rebuilder.built, self._watermark.projection_id()
+        lost = not self._watermark.mark_written() or self._projection_id not in (None, projection_id)
+        self._projection_id = projection_id
         self._incomplete = self._incomplete or lost
         self._due = self._due or self._incomplete or compare
         if built and not self._due:
@@ -105,4 +104,4 @@ class Upkeep:
                 segments=found.segments,
             )
         elif found and not built and found.segments:
-            _log.info("filled Redis from the archive", segments=found.segments, messages=found.messages)
+            _log.info("built the projection from the archive", segments=found.segments, messages=found.messages)

@@ -1,8 +1,8 @@
-"""The watermark: which segments of the archive the projection holds, as marks in Redis.
+"""The watermark: marks in Redis of the segments of the archive that the projection holds.
 
-Redis may come back older than it was: it writes its own log once a second, and a backup may be restored. It loses its
-newest writes then, and keeps all older ones. So a mark is written after what it stands for: where the mark is left, so
-is the rest. A segment without a mark is applied again, and each of its frames is counted once all the same.
+Redis may lose its newest writes, but no older ones: it writes its own log once a second, and a backup may be restored.
+So a mark is written after the messages that it stands for: if the mark is there, the messages are there too. A segment
+without a mark is applied again, and each of its frames is still counted once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ulid import ULID
 from services.dashboard.store.keys import Keys
 
 BATCH_SECONDS: Final = 86_400
-"""How long the mark of a batch waits for its segment. Later, the segment is applied again."""
+"""Lifetime of the mark of a batch. A segment that is written later is applied again."""
 PRUNED_AFTER: Final = timedelta(hours=1)
-"""Age at which a mark goes whose segment is gone: a merged segment is marked before it is written."""
+"""Age at which the mark of a deleted segment is removed: a merged segment is marked before it is written."""
 PORTION: Final = 1_000
-"""Marks that one command names."""
+"""Marks in one command."""
 
 _log = structlog.stdlib.get_logger("watermark")
 
@@ -49,8 +49,8 @@ class Watermark:
         self._mark = redis.register_script((scripts / "mark.lua").read_text(encoding="utf-8"))
         self._mark_merged = redis.register_script((scripts / "mark_merged.lua").read_text(encoding="utf-8"))
 
-    def life(self) -> str:
-        """A name of the present run of Redis and of the present projection in it; it changes with either."""
+    def projection_id(self) -> str:
+        """Return an id of the present projection; it changes if Redis is restarted, or the projection deleted."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.info("server")
         pipeline.get(self._keys.generation)
@@ -61,24 +61,24 @@ class Watermark:
         return f"{'' if isinstance(run, Exception) else run['run_id']}/{generation}"
 
     def apply(self, apply: Callable[[], object], batch: str | None = None) -> str:
-        """Apply a batch and mark that it was applied; returns the name of the batch.
+        """Call ``apply``, mark the batch as applied, and return the name of the batch.
 
         Raises:
             redis.exceptions.RedisError: some of it may be applied; apply all of it again.
         """
-        before, batch = self.life(), batch or str(ULID())
+        before, batch = self.projection_id(), batch or str(ULID())
         apply()
         self._redis.set(self._keys.applied(batch), "1", ex=BATCH_SECONDS)
-        if self.life() != before:
+        if self.projection_id() != before:
             raise errors.ConnectionError("Redis started again, or was emptied, while a batch was applied")
         return batch
 
     def note_written(self, segment: str, batches: Sequence[str]) -> None:
-        """Remember that a segment is in object storage; `mark_written` marks it."""
+        """Note that a segment is in object storage; `mark_written` marks it."""
         self._written.append((segment, batches))
 
     def mark_written(self) -> bool:
-        """Mark the segments that this process wrote; False when Redis has lost a batch of one of them."""
+        """Mark the segments that this process wrote; return False if Redis has lost a batch of one of them."""
         whole = True
         while self._written:
             segment, batches = self._written[0]
@@ -87,37 +87,37 @@ class Watermark:
         return whole
 
     def mark(self, segments: Sequence[str], batches: Sequence[str]) -> bool:
-        """Mark segments, if Redis still has what was applied of them."""
+        """Mark segments, if Redis still has the marks of their batches; return whether it has."""
         keys = [self._keys.segments, *(self._keys.applied(batch) for batch in batches)]
         return bool(self._mark(keys=keys, args=segments))
 
-    def mark_merged(self, parts: Sequence[str], into: str) -> None:
-        """Mark a segment that is about to be merged, if all of its parts are marked."""
-        self._mark_merged(keys=[self._keys.segments], args=[into, *parts])
+    def mark_merged(self, merged: Sequence[str], into: str) -> None:
+        """Mark a merged segment before it is written, if all segments in it are marked."""
+        self._mark_merged(keys=[self._keys.segments], args=[into, *merged])
 
     def marked(self) -> set[str]:
-        """The segments that the projection holds."""
+        """Return the segments that the projection holds."""
         return cast("set[str]", self._redis.smembers(self._keys.segments))
 
-    def prune(self, gone: Iterable[str]) -> None:
-        """Remove old marks of segments that are gone from the archive."""
-        old = [segment for segment in gone if datetime.now(UTC) - _written_at(segment) > PRUNED_AFTER]
+    def prune(self, deleted: Iterable[str]) -> None:
+        """Remove the old marks of segments that were deleted from the archive."""
+        old = [segment for segment in deleted if datetime.now(UTC) - written_at(segment) > PRUNED_AFTER]
         for start in range(0, len(old), PORTION):
             self._redis.srem(self._keys.segments, *old[start : start + PORTION])
 
     def note_restored(self, frames: int) -> None:
-        """Remember that frames were missing and were counted again."""
-        told = Restored(at=datetime.now(UTC), frames=frames)
-        self._redis.set(self._keys.restored, told.model_dump_json())
+        """Store that frames were missing, and were counted again."""
+        restored = Restored(at=datetime.now(UTC), frames=frames)
+        self._redis.set(self._keys.restored, restored.model_dump_json())
 
     def restored(self) -> Restored | None:
-        """The last time that frames were missing; None when none ever were."""
+        """Return when frames were missing last, and how many; None if never."""
         text = cast("str | None", self._redis.get(self._keys.restored))
         return Restored.model_validate_json(text) if text else None
 
 
-def _written_at(segment: str) -> datetime:
-    """A segment's name ends with a ULID."""
+def written_at(segment: str) -> datetime:
+    """Return the time in the ULID at the end of a segment's name."""
     try:
         return ULID.from_str(segment.partition(".")[0].rpartition("-")[2]).datetime
     except ValueError:

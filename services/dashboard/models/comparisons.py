@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pydantic_core import from_json
 
-from services.dashboard.ingest.commands import Commands
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.schemas import ComparisonOrder, ComparisonView
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -17,7 +17,7 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 class ComparisonsService:
     """Requests of comparisons, and their results."""
 
-    def __init__(self, store: ObjectStore, commands: Commands) -> None:
+    def __init__(self, store: ObjectStore, commands: CommandPublisher) -> None:
         self._store = store
         self._commands = commands
 
@@ -33,7 +33,7 @@ class ComparisonsService:
             if version not in versions:
                 raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
         request = ComparisonRequested(recipe=recipe, by=by, at=datetime.now(UTC), **order.model_dump())
-        self._commands.give(request, noted=False)
+        self._commands.publish(request, applied=False)
         return request.at
 
     def get(self, recipe: str, baseline: str, candidate: str, since: datetime | None = None) -> ComparisonView:

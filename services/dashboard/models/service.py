@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
 
-from services.dashboard.ingest.commands import Commands
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import (
     HistoryView,
@@ -38,7 +38,7 @@ from shared.storage.records import readable
 class ModelsService:
     """Answers about models, and requests of promotions."""
 
-    def __init__(self, store: ObjectStore, repository: ModelRepository, commands: Commands) -> None:
+    def __init__(self, store: ObjectStore, repository: ModelRepository, commands: CommandPublisher) -> None:
         self._store = store
         self._repository = repository
         self._commands = commands
@@ -217,7 +217,7 @@ class ModelsService:
         return next((each for each in self.promotions(recipe).promotions if each.promotion_id == promotion_id), None)
 
     def _publish(self, request: PromotionRequested) -> PromotionView:
-        self._commands.give(request)
+        self._commands.publish(request)
         return next(
             each for each in self.promotions(request.recipe).promotions if each.promotion_id == request.promotion_id
         )

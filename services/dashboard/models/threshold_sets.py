@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ulid import ULID
 
-from services.dashboard.ingest.commands import Commands
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.effects import Effect, effect_of, unknown_effect
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
@@ -26,7 +26,7 @@ class ThresholdSetsService:
     """Answers about threshold sets, and requests of them."""
 
     def __init__(
-        self, store: ObjectStore, repository: ModelRepository, models: ModelsService, commands: Commands
+        self, store: ObjectStore, repository: ModelRepository, models: ModelsService, commands: CommandPublisher
     ) -> None:
         self._store = store
         self._repository = repository
@@ -81,7 +81,7 @@ class ThresholdSetsService:
             by=by,
             at=datetime.now(UTC),
         )
-        self._commands.give(request)
+        self._commands.publish(request)
         return next(each for each in self._views(recipe) if each.thresholds_id == request.thresholds_id)
 
     def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:

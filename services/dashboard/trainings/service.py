@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import ValidationError
 from ulid import ULID
 
-from services.dashboard.ingest.commands import Commands
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
@@ -25,7 +25,7 @@ OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingS
 class TrainingsService:
     """Answers about trainings, and requests of them."""
 
-    def __init__(self, trainings: TrainingRepository, models: ModelsService, commands: Commands) -> None:
+    def __init__(self, trainings: TrainingRepository, models: ModelsService, commands: CommandPublisher) -> None:
         """``models``: the service that knows the promotion of a training."""
         self._trainings = trainings
         self._models = models
@@ -45,7 +45,7 @@ class TrainingsService:
         if order.recipe_yaml is not None:
             _check_recipe(order.recipe_yaml, order.recipe)
         request = TrainingRequested(training_id=f"training-{ULID()}", by=by, at=datetime.now(UTC), **order.model_dump())
-        self._commands.give(request)
+        self._commands.publish(request)
         return self.get(request.training_id)
 
     def page(self, paging: Paging) -> TrainingList:
@@ -89,7 +89,7 @@ class TrainingsService:
         if training.state in OVER:
             raise Problem(409, f"this training is {training.state.value}: there is nothing to cancel")
         command = TrainingCancelled(training_id=training_id, by=by, at=datetime.now(UTC))
-        self._commands.give(command, noted=False)
+        self._commands.publish(command, applied=False)
         return training
 
     def _view(self, training: StoredTraining) -> TrainingView:

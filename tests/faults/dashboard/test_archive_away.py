@@ -23,7 +23,7 @@ def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S
     s3_server.stop()
     archive = Archive(store, seconds=0.02, messages=5)
     verdicts = list(Line().verdicts(60))
-    kept = [archive.keep(verdicts[start : start + 3]) for start in range(0, 60, 3)]
+    kept = [archive.add(verdicts[start : start + 3]) for start in range(0, 60, 3)]
     with pytest.raises(TimeoutError):
         kept[0].result(0.3)
     s3_server.start()
@@ -36,9 +36,9 @@ def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S
 def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectStore, s3_server: Server) -> None:
     s3_server.stop()
     archive = Archive(store, seconds=0.02, messages=5)
-    kept = archive.keep(list(Line().verdicts(3)))
-    archive.close(patience=0.2)
-    late = archive.keep(list(Line().verdicts(1)))
+    kept = archive.add(list(Line().verdicts(3)))
+    archive.close(timeout=0.2)
+    late = archive.add(list(Line().verdicts(1)))
     for future in (kept, late):
         with pytest.raises(StorageUnavailable):
             future.result(0)

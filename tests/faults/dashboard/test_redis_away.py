@@ -35,7 +35,7 @@ def settings(settings: DashboardSettings, own_redis: PrivateRedis) -> DashboardS
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(upkeep, "CHECK_SECONDS", 0.1)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def inspected(projection: Projection) -> int:
 def archived(store: ObjectStore, verdicts: list[Message], at_once: int = 20) -> None:
     archive = Archive(store, seconds=0.01, messages=1)
     for start in range(0, len(verdicts), at_once):
-        archive.keep(verdicts[start : start + at_once]).result(60)
+        archive.add(verdicts[start : start + at_once]).result(60)
     archive.close()
 
 
@@ -238,7 +238,7 @@ def test_a_merged_segment_of_applied_ones_is_not_applied_again(
     archived(store, list(Line().verdicts(100)))
     rebuilder = build_rebuilder(open_redis(settings), Keys(settings.redis_prefix), settings, store)
     rebuilder.build()
-    compact(store, datetime.max.replace(tzinfo=UTC), days=None, about_to=projection.watermark.mark_merged)
+    compact(store, datetime.max.replace(tzinfo=UTC), days=None, before_write=projection.watermark.mark_merged)
     assert len(segments(store)) == 1
     again = rebuilder.build()
     assert again is not None
@@ -255,7 +255,7 @@ def test_a_redis_that_was_emptied_is_filled_although_the_line_never_rests(
     def run() -> None:
         while not rest.wait(seconds):
             verdicts = [line.verdict()]
-            archive.keep(verdicts, projection.watermark.apply(partial(projection.projector.apply, verdicts)))
+            archive.add(verdicts, projection.watermark.apply(partial(projection.projector.apply, verdicts)))
 
     running_line = threading.Thread(target=run)
     running_line.start()

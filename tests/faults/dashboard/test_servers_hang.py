@@ -173,7 +173,7 @@ def test_an_order_is_answered_while_the_broker_or_redis_hangs_and_says_whether_i
     servers: dict[str, Server], admin: httpx.Client
 ) -> None:
     order = {"recipe": "seam", "dataset": "datasets/seam"}
-    for name, says in (("broker", "may have taken the order"), ("redis", "")):
+    for name, says in (("broker", "may have taken the request"), ("redis", "")):
         with hanging(servers[name]):
             soon(lambda: admin.get("/readyz").status_code == 503)
             began = time.monotonic()

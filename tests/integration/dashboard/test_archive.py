@@ -23,7 +23,7 @@ def test_what_is_kept_is_in_object_storage_when_the_future_is_done(store: Object
     archive = Archive(store, seconds=0.05, messages=500)
     verdict = Line().verdict("break")
     began = datetime.now(UTC)
-    archive.keep([verdict, explanation_of(verdict)]).result(60)
+    archive.add([verdict, explanation_of(verdict)]).result(60)
     (key,) = segments(store)
     assert key.split("/")[:2] in [["verdicts", f"{day:%Y-%m-%d}"] for day in (began, datetime.now(UTC))]
     assert list(read_segment(store, key)) == [verdict, explanation_of(verdict)]
@@ -32,7 +32,7 @@ def test_what_is_kept_is_in_object_storage_when_the_future_is_done(store: Object
 
 def test_messages_share_a_segment(store: ObjectStore) -> None:
     archive = Archive(store, seconds=60, messages=10)
-    kept = [archive.keep([verdict]) for verdict in Line().verdicts(10)]
+    kept = [archive.add([verdict]) for verdict in Line().verdicts(10)]
     for future in kept:
         future.result(60)
     assert len(segments(store)) == 1
@@ -41,16 +41,16 @@ def test_messages_share_a_segment(store: ObjectStore) -> None:
 
 def test_a_segment_waits_no_longer_than_it_is_told_to(store: ObjectStore) -> None:
     archive = Archive(store, seconds=60, messages=500)
-    kept = archive.keep(list(Line().verdicts(3)))
+    kept = archive.add(list(Line().verdicts(3)))
     assert not kept.done()
-    archive.hurry()
+    archive.flush()
     kept.result(60)
     archive.close()
 
 
 def test_closing_writes_what_is_left(store: ObjectStore) -> None:
     archive = Archive(store, seconds=60, messages=500)
-    kept = archive.keep(list(Line().verdicts(3)))
+    kept = archive.add(list(Line().verdicts(3)))
     archive.close()
     kept.result(0)
     assert len(list(read_segment(store, segments(store)[0]))) == 3

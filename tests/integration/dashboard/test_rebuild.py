@@ -51,7 +51,7 @@ def lived_through() -> list[Message]:
 def keep_in_segments(store: ObjectStore, messages: list[Message], at_once: int = 40) -> None:
     archive = Archive(store, seconds=0.01, messages=1)
     for start in range(0, len(messages), at_once):
-        archive.keep(messages[start : start + at_once]).result(60)
+        archive.add(messages[start : start + at_once]).result(60)
     archive.close()
 
 

@@ -44,7 +44,7 @@ def test_the_live_pages_go_on_after_an_error_that_nobody_foresaw() -> None:
 
 
 def test_upkeep_goes_on_after_an_error_that_nobody_foresaw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep, "CHECK_SECONDS", 0.01)
     stop, looked = threading.Event(), threading.Semaphore(0)
 
     class Failing:
