@@ -1,6 +1,6 @@
-"""``python -m services.dashboard``: count what is judged, and show it. ``… rebuild``: count all of it again.
+"""``python -m services.dashboard``: count the inspected frames, and serve the API and the pages.
 
-``… people`` and ``… token``: who may come in, from the command line.
+``… rebuild`` builds the projection again; ``… people`` and ``… token`` manage who may log in.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ cli.add_typer(token_cli, name="token")
 
 
 def serve(stop: threading.Event) -> None:
-    """Settings, adapters, dashboard."""
+    """Run the dashboard until ``stop``."""
     settings = read_settings(DashboardSettings)
     configure_logging("dashboard", settings)
     redis, store = open_redis(settings), open_store(settings)
@@ -47,7 +47,7 @@ def serve(stop: threading.Event) -> None:
     dashboard = Dashboard(settings, redis=redis, broker=broker, store=store, stop=stop)
     serve_health(dashboard, settings)
     with dashboard.running():
-        _log.info("the dashboard is open", address=settings.address, login=settings.login)
+        _log.info("the dashboard serves requests", address=settings.address, login=settings.login)
         stop.wait()
     broker.close()
     if dashboard.failed:
@@ -79,7 +79,7 @@ def rebuild_with_progress(_stop: threading.Event) -> None:
 
 @cli.callback()
 def main(context: typer.Context) -> None:
-    """Count what is judged, and serve the API and the pages."""
+    """Count the inspected frames, and serve the API and the pages."""
     if context.invoked_subcommand is None:
         run_service(serve)
 

@@ -1,4 +1,4 @@
-"""The application: its routes and what stands before them."""
+"""The application: its routes and its middleware."""
 
 from __future__ import annotations
 

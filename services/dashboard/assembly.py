@@ -1,4 +1,4 @@
-"""The dashboard put together: from three adapters to a process that counts and answers."""
+"""Build the dashboard from its adapters: Redis, the broker and object storage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from pydantic import BaseModel, RootModel
+from pydantic import RootModel
 from redis import Redis
 
 from services.dashboard.access import Audit
@@ -35,7 +35,7 @@ from services.dashboard.labelling.videos.repository import sweep
 from services.dashboard.lines.parked_frames import ParkedFrames
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
-from services.dashboard.live.hub import Hub, Sources
+from services.dashboard.live.hub import Hub, LiveSources
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.pages import ListedTrainings
 from services.dashboard.models.service import ModelsService
@@ -60,27 +60,43 @@ from shared.topology import DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_
 _log = structlog.stdlib.get_logger("dashboard")
 
 QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
-PATIENCE: Final = 5.0
-"""Seconds, at the end, for the archive to be written."""
+STOP_SECONDS: Final = 5.0
+"""For the archive to be written when the dashboard stops."""
 LAST_SECONDS: Final = 2.0
-"""For what hangs then: it is left behind, and what it held comes again."""
+"""For threads that hang then; their messages are delivered again."""
 
 
 class Dashboard:
-    """Everything of one process. `running` is its whole life."""
+    """The threads and services of one process, which work while the block of `running` runs."""
 
     def __init__(
         self, settings: DashboardSettings, *, redis: Redis, broker: Broker, store: ObjectStore, stop: threading.Event
     ) -> None:
-        """``stop`` ends it, and is set by it when it can't go on."""
+        """``stop`` ends the dashboard; an unexpected error sets it."""
         keys = Keys(settings.redis_prefix)
         self._settings = settings
-        self._redis, self._keys, self._broker, self._store, self._stop = redis, keys, broker, store, stop
-        self.readiness = self._readiness()
-        self._asked_redis = fail_fast_redis(redis, lambda: self.readiness.reason("redis"))
-        self._asked_store = FailFastStore(store, lambda: self.readiness.reason("storage"))
-        self._asked = Projection(self._asked_redis, keys, settings)
-        """For requests, which fail fast; messages are applied through a connection that waits for Redis."""
+        self._keys, self._broker, self._store, self._stop = keys, broker, store, stop
+        probe = fail_fast_redis(redis, lambda: None)
+        self.readiness = Readiness(
+            {
+                "broker": Check(
+                    lambda: broker.depth(DASHBOARD_VERDICTS.name),
+                    every_seconds=2.0,
+                    consequence="The message broker is away: nothing new arrives, and nothing can be requested.",
+                ),
+                "redis": Check(probe.ping, consequence="Redis is away: counts, frames and states can't be shown."),
+                "storage": Check(
+                    lambda: store.exists("verdicts/ready"),
+                    consequence="Object storage is away: images, models and labels can't be shown or stored.",
+                ),
+                "counts": Check(lambda: self.upkeep.unfinished),
+                "ingest": Check(lambda: None if self.well else "stalled"),
+            }
+        )
+        self._request_redis = fail_fast_redis(redis, lambda: self.readiness.reason("redis"))
+        self._request_store = FailFastStore(store, lambda: self.readiness.reason("storage"))
+        self._projection = Projection(self._request_redis, keys, settings)
+        """For requests, which fail fast; `projector` applies messages through a connection that waits for Redis."""
         self.projector = Projection(redis, keys, settings).projector
         self.archive = Archive(
             store,
@@ -90,106 +106,109 @@ class Dashboard:
         )
         self.audit = Audit(FailFastStore(audit_store(settings, store), lambda: self.readiness.reason("storage")), stop)
         self.access = AccessService(
-            PeopleRepository(self._asked_store),
+            PeopleRepository(self._request_store),
             Sessions(
-                self._asked_redis,
+                self._request_redis,
                 keys,
                 idle=timedelta(hours=settings.session_idle_hours),
                 longest=timedelta(days=settings.session_days),
             ),
-            Throttle(self._asked_redis, keys),
+            Throttle(self._request_redis, keys),
             self.audit,
             login=settings.login,
         )
         self.rebuilder = build_rebuilder(redis, keys, settings, store)
-        self.upkeep = Upkeep(
-            self.rebuilder, self.projector.watermark, store, stop, tasks=[lambda now: _sweep_uploads(store, now)]
-        )
-        self.intakes = [
+
+        def remove_incomplete_uploads(now: datetime) -> None:
+            if videos := sweep(store, now):
+                _log.info("removed incomplete uploads", uploads=videos)
+
+        self.upkeep = Upkeep(self.rebuilder, self.projector.watermark, store, stop, tasks=[remove_incomplete_uploads])
+        self.ingests = [
             QueueIngest(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
             for queue in QUEUES
         ]
 
     @property
     def well(self) -> bool:
-        """Whether everything that takes in turns."""
-        return all(intake.health.well for intake in self.intakes)
+        """Return whether every queue is being ingested."""
+        return all(ingest.health.well for ingest in self.ingests)
 
     @property
     def troubles(self) -> Sequence[str]:
-        """What stands still; see `shared.health.Wellness`."""
-        standing = [trouble for intake in self.intakes for trouble in intake.health.troubles]
-        return [*standing, *self._broker.troubles(SILENCE_SECONDS)]
+        """Return what is stalled; see `shared.health.Wellness`."""
+        stalled = [trouble for ingest in self.ingests for trouble in ingest.health.troubles]
+        return [*stalled, *self._broker.troubles(SILENCE_SECONDS)]
 
     @property
     def failed(self) -> bool:
-        """Whether something unknown ended it."""
-        return any(intake.failure for intake in self.intakes)
+        """Return whether an unexpected error ended an ingest."""
+        return any(ingest.failure for ingest in self.ingests)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Take in and answer until the block ends; then finish what is under way."""
+        """Ingest messages and answer requests until the block ends; then finish those that have begun."""
         self.readiness.start()
-        services, hub, labelling = self._services()
+        services, hub, labelling = self._build_services()
         app, answer = build_app(self._settings, services)
         try:
             with serving(app, answer, self._settings):
                 self.upkeep.start()
-                for intake in self.intakes:
-                    intake.start(failed=self._stop.set)
+                for ingest in self.ingests:
+                    ingest.start(failed=self._stop.set)
                 yield
                 hub.close()
         finally:
             hub.close()
             labelling.close()
             self.readiness.close()
-            self._close()
+            self._stop.set()
+            until = time.monotonic() + STOP_SECONDS
+            for ingest in self.ingests:
+                ingest.join(max(0.0, until - time.monotonic()))
+            self.archive.close(STOP_SECONDS)
+            until = time.monotonic() + LAST_SECONDS
+            for join in (*(ingest.join for ingest in self.ingests), self.upkeep.join):
+                join(max(0.0, until - time.monotonic()))
 
-    def _close(self) -> None:
-        self._stop.set()
-        until = time.monotonic() + PATIENCE
-        for intake in self.intakes:
-            intake.join(max(0.0, until - time.monotonic()))
-        self.archive.close(PATIENCE)
-        until = time.monotonic() + LAST_SECONDS
-        for join in (*(intake.join for intake in self.intakes), self.upkeep.join):
-            join(max(0.0, until - time.monotonic()))
-
-    def _services(self) -> tuple[Services, Hub, LabellingServices]:
-        """Build the services that the endpoints use."""
-        asked, store, settings = self._asked, self._asked_store, self._settings
+    def _build_services(self) -> tuple[Services, Hub, LabellingServices]:
+        """Build the services that the endpoints use; the hub and labelling are to be closed."""
+        projection, store, settings = self._projection, self._request_store, self._settings
         commands = CommandPublisher(
             self._broker.publisher(),
-            asked.projector,
+            projection.projector,
             self.archive,
             redis_away=lambda: self.readiness.reason("redis"),
         )
         lines = LinesService(
-            asked.lines,
-            asked.counting,
-            asked.cameras,
-            asked.workers,
-            asked.throughput,
-            last_verdicts=asked.frames,
+            projection.lines,
+            projection.counting,
+            projection.cameras,
+            projection.workers,
+            projection.throughput,
+            last_verdicts=projection.frames,
             parked_frames=ParkedFrames(self._broker, lambda: self.readiness.reason("broker")),
             settings=settings,
         )
-        models = ModelsService(store, asked.models, commands)
-        frames = FramesService(asked.frames, asked.lines, store, commands, models.trust)
-        trainings = TrainingsService(asked.trainings, models, commands)
-        sources = Sources(
-            states=lambda: _states(lines),
+        models = ModelsService(store, projection.models, commands)
+        frames = FramesService(projection.frames, projection.lines, store, commands, models.trust)
+        trainings = TrainingsService(projection.trainings, models, commands)
+        sources = LiveSources(
+            states=lambda: {
+                **{f"line/{state.line}": state for state in lines.states()},
+                "workers": RootModel[list[WorkerView]](lines.workers()),
+            },
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
             away=self.readiness.away,
         )
         parked = ParkedMessages(self._broker, store)
         parked.prepare()
-        marks = Marks(store, asked.frames)
-        hub = Hub(self._asked_redis, self._keys, sources)
+        marks = Marks(store, projection.frames)
+        hub = Hub(self._request_redis, self._keys, sources)
         labelling = LabellingServices(
             store,
-            asked.frames,
-            asked.lines,
+            projection.frames,
+            projection.lines,
             marks,
             upload_bytes=settings.upload_megabytes * 1_000_000,
             transfers=settings.transfers,
@@ -203,51 +222,21 @@ class Dashboard:
             marks,
             models,
             ComparisonsService(store, commands),
-            ThresholdSetsService(store, asked.models, models, commands),
+            ThresholdSetsService(store, projection.models, models, commands),
             trainings,
             ListedTrainings(trainings.page),
             DatasetsService(store),
             hub,
             self.readiness,
-            AccountingService(asked.lines, asked.counting, asked.cameras, asked.watermark, parked),
-            QualityService(asked.lines, asked.counting, settings),
-            BatchesService(asked.lines, asked.counting, frames),
+            AccountingService(projection.lines, projection.counting, projection.cameras, projection.watermark, parked),
+            QualityService(projection.lines, projection.counting, settings),
+            BatchesService(projection.lines, projection.counting, frames),
             labelling,
             Clock(settings.working_day.zone),
         )
         return services, hub, labelling
 
-    def _readiness(self) -> Readiness:
-        probe = fail_fast_redis(self._redis, lambda: None)
-        return Readiness(
-            {
-                "broker": Check(
-                    lambda: self._broker.depth(DASHBOARD_VERDICTS.name),
-                    every_seconds=2.0,
-                    consequence="The message broker is away: nothing new arrives, and nothing can be requested.",
-                ),
-                "redis": Check(probe.ping, consequence="Redis is away: counts, frames and states can't be shown."),
-                "storage": Check(
-                    lambda: self._store.exists("verdicts/ready"),
-                    consequence="Object storage is away: images, models and labels can't be shown or stored.",
-                ),
-                "counts": Check(lambda: self.upkeep.unfinished),
-                "ingest": Check(lambda: None if self.well else "stalled"),
-            }
-        )
-
-
-def _states(lines: LinesService) -> dict[str, BaseModel]:
-    """What every page should know."""
-    workers = RootModel[list[WorkerView]](lines.workers())
-    return {**{f"line/{state.line}": state for state in lines.states()}, "workers": workers}
-
 
 def build_rebuilder(redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore) -> Rebuilder:
-    """Return what builds the projection from the archive."""
+    """Return a rebuilder, whose projection announces nothing."""
     return Rebuilder(redis, keys, settings, store, Projection(redis, keys, settings, live=False).projector)
-
-
-def _sweep_uploads(store: ObjectStore, now: datetime) -> None:
-    if videos := sweep(store, now):
-        _log.info("removed incomplete uploads", uploads=videos)

@@ -1,7 +1,7 @@
 """The live stream: server-sent events about lines, frames, workers, trainings and models.
 
-A note on Redis' channel says what is new; each dashboard process looks it up and tells its own pages. The state of the
-lines changes all the time, so it is looked at twice a second, and told when it changed.
+A note on a channel of Redis names what changed; each dashboard process reads it and sends it to its own pages. The
+state of the lines changes all the time, so it is read twice a second, and sent if it changed.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from shared.storage.port import StorageError
 TICK_SECONDS: Final = 0.25
 STATES_EVERY: Final = 0.5
 BEAT_EVERY: Final = 2.0
-"""A page that hears nothing for a few of these must not go on showing that all is well."""
+"""A page that gets no beat for a few seconds shows that its figures are old."""
 MOST_NOTES: Final = 12
-"""Of one tick and kind: nobody can follow more, and the next tick brings the next."""
+"""Notes of one tick and kind that are sent: people can't follow more."""
 MOST_WAITING: Final = 200
-"""Events for one page; of a page that does not read them the oldest are dropped."""
+"""Events that wait for one page; then the oldest are dropped."""
 MOST_PAGES: Final = 200
 MOST_OF_ONE: Final = 50
 """Pages of one person."""
 RETRY_MS: Final = 2_000
 CLOSE_SECONDS: Final = 3.0
-"""For the thread to end, which may be waiting for Redis."""
+"""For the thread to end, which may wait for Redis."""
 
 PASSING: Final = (*AWAY, StorageError, MessagingError)
 
@@ -54,45 +54,46 @@ _log = structlog.stdlib.get_logger("live")
 
 @dataclass(eq=False)
 class _Page:
-    """One listener."""
+    """A page that listens."""
 
     loop: asyncio.AbstractEventLoop
     events: asyncio.Queue[ServerSentEvent | None] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
 
-    def tell(self, event: ServerSentEvent | None) -> None:
-        """Hand an event over, from any thread."""
-        with suppress(RuntimeError):  # its loop has ended
-            self.loop.call_soon_threadsafe(self._put, event)
+    def send(self, event: ServerSentEvent | None) -> None:
+        """Send an event, from any thread; None ends the stream."""
 
-    def _put(self, event: ServerSentEvent | None) -> None:
-        if self.events.full():
-            self.events.get_nowait()
-        self.events.put_nowait(event)
+        def put() -> None:
+            if self.events.full():
+                self.events.get_nowait()
+            self.events.put_nowait(event)
+
+        with suppress(RuntimeError):  # its loop has ended
+            self.loop.call_soon_threadsafe(put)
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where the hub looks up what is new. Each may raise `Problem` when it is gone again."""
+class LiveSources:
+    """What the hub reads. Each function may raise `Problem` if the item does not exist any more."""
 
     states: Callable[[], dict[str, BaseModel]]
-    """What a page should always know: by a name that is stable, with the event's name before the first slash."""
+    """Return the states that every page shows: by a stable name, which begins with the event's name and a slash."""
     by_id: dict[str, Callable[[str], BaseModel]]
-    """By the name of the event."""
+    """Return an item by its id; by the name of the event."""
     away: Callable[[], list[str]] = list
-    """What is missing because a server is away, a sentence each."""
+    """Return what people miss, a sentence for each server that is away."""
 
 
 class Hub:
-    """Looks for what is new in a thread of its own, and tells every page."""
+    """Reads what changed in a thread, and sends it to every page."""
 
-    def __init__(self, redis: Redis, keys: Keys, sources: Sources) -> None:
+    def __init__(self, redis: Redis, keys: Keys, sources: LiveSources) -> None:
         self._redis = redis
         self._channel = keys.events
         self._sources = sources
         self._pages: set[_Page] = set()
         self._listeners: Counter[str] = Counter()
-        """By person. In the loop of the server alone."""
-        self._told: dict[str, str] = {}
+        """By person; only the loop of the server uses it."""
+        self._sent: dict[str, str] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
@@ -116,15 +117,15 @@ class Hub:
             self._listeners[person] -= 1
 
     async def stream(self) -> AsyncIterator[ServerSentEvent]:
-        """The events for one page: first what it should know, then what is new, until it goes."""
+        """Yield the events for one page: first the present states, then the changes, until it disconnects."""
         page = _Page(asyncio.get_running_loop())
         self._pages.add(page)
         PAGES.set(len(self._pages))
         try:
             yield ServerSentEvent(comment="seamline", retry=RETRY_MS)
             yield _away(self._sources.away())
-            with suppress(*PASSING):  # then they come when the server is back
-                for name, text in (await run_in_threadpool(self._look)).items():
+            with suppress(*PASSING):  # then they are sent when the server is back
+                for name, text in (await run_in_threadpool(self._states)).items():
                     yield _event(name.partition("/")[0], text)
             while (event := await page.events.get()) is not None:
                 yield event
@@ -133,10 +134,10 @@ class Hub:
             PAGES.set(len(self._pages))
 
     def close(self) -> None:
-        """Send every page away."""
+        """End all streams."""
         self._closed.set()
         for page in list(self._pages):
-            page.tell(None)
+            page.send(None)
         self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
@@ -146,20 +147,20 @@ class Hub:
                 self._listen()
             except PASSING as error:
                 if not waiting:
-                    _log.warning("the live pages have to wait", reason=str(error))
+                    _log.warning("no live events can be sent; trying again", reason=str(error))
                 waiting = True
-                self._told.clear()  # what changes meanwhile is told afterwards
-                self._tell_away()
+                self._sent.clear()  # so that the states are sent again afterwards
+                self._send_away()
                 self._closed.wait(1.0)
-            except Exception:  # noqa: BLE001  a thread that dies alone would leave every page without news until the next start
-                _log.exception("the live pages have to wait")
+            except Exception:  # noqa: BLE001  without this thread the pages would get no events until the next start
+                _log.exception("no live events can be sent; trying again")
                 self._closed.wait(1.0)
 
     def _listen(self) -> None:
-        looked_at = beat_at = 0.0
+        read_at = beat_at = 0.0
         with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(self._channel)
-            self._tell_away()
+            self._send_away()
             while not self._closed.is_set():
                 # the notes of one tick: ids by event, each once, the newest last
                 notes: dict[str, dict[str, None]] = {}
@@ -173,40 +174,31 @@ class Hub:
                         ids[note["id"]] = None
                 if not self._pages:
                     continue
-                self._tell_notes(notes)
-                if time.monotonic() - looked_at >= STATES_EVERY:
-                    looked_at = time.monotonic()
-                    self._tell_states()
+                for event, ids in notes.items():
+                    for changed in list(ids)[-MOST_NOTES:]:
+                        with suppress(Problem):  # only its explanation has come, or it does not exist any more
+                            self._send(_event(event, self._sources.by_id[event](changed).model_dump_json()))
+                if time.monotonic() - read_at >= STATES_EVERY:
+                    read_at = time.monotonic()
+                    for name, text in self._states().items():
+                        if self._sent.get(name) != text:
+                            self._sent[name] = text
+                            self._send(_event(name.partition("/")[0], text))
                 if time.monotonic() - beat_at >= BEAT_EVERY:
                     beat_at = time.monotonic()
-                    self._tell_away()
-                    self._tell(_event("beat", json.dumps({"at": datetime.now(UTC).isoformat()})))
+                    self._send_away()
+                    self._send(_event("beat", json.dumps({"at": datetime.now(UTC).isoformat()})))
 
-    def _tell_notes(self, notes: dict[str, dict[str, None]]) -> None:
-        for event, ids in notes.items():
-            look_up = self._sources.by_id[event]
-            for known in list(ids)[-MOST_NOTES:]:
-                try:
-                    self._tell(_event(event, look_up(known).model_dump_json()))
-                except Problem:
-                    continue  # only its explanation has come, or it is gone again
+    def _send_away(self) -> None:
+        self._send(_away(self._sources.away()))
 
-    def _tell_states(self) -> None:
-        for name, text in self._look().items():
-            if self._told.get(name) != text:
-                self._told[name] = text
-                self._tell(_event(name.partition("/")[0], text))
-
-    def _tell_away(self) -> None:
-        self._tell(_away(self._sources.away()))
-
-    def _look(self) -> dict[str, str]:
-        """Everything that a page should know; the time of looking is no news."""
+    def _states(self) -> dict[str, str]:
+        """Return the states as JSON, without the time at which they were read."""
         return {name: state.model_dump_json(exclude={"at"}) for name, state in self._sources.states().items()}
 
-    def _tell(self, event: ServerSentEvent) -> None:
+    def _send(self, event: ServerSentEvent) -> None:
         for page in list(self._pages):
-            page.tell(event)
+            page.send(event)
 
 
 def _away(missing: list[str]) -> ServerSentEvent:

@@ -1,4 +1,4 @@
-"""Whether two shares differ by more than chance."""
+"""Compare two shares."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from services.dashboard.statistics.rates import rate
 
 
 class Difference(BaseModel):
-    """How much higher the one share is than the other."""
+    """The difference of two shares."""
 
     model_config = ConfigDict(frozen=True)
 
     value: float = Field(ge=-1, le=1)
     low: float = Field(ge=-1, le=1, description="lower end of the 95 % interval")
     high: float = Field(ge=-1, le=1, description="upper end of the 95 % interval")
-    certain: bool = Field(description="the interval does not hold zero: the two differ by more than chance")
+    certain: bool = Field(description="the interval excludes zero: the two differ by more than chance")
 
 
 def difference(hits: int, frames: int, other_hits: int, other_frames: int) -> Difference | None:
-    """The difference of two shares with its 95 % interval; None when one of them is of no frames.
+    """Return the difference of two shares with its 95 % interval; None if one of them has no frames.
 
     R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17
-    (1998), method 10: of Wilson's intervals of the two, so that it holds for rare defects too.
+    (1998), method 10: computed from their Wilson intervals, so that it is valid for rare defects too.
     """
     one, other = rate(hits, frames), rate(other_hits, other_frames)
     if one is None or other is None:

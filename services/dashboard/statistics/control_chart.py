@@ -1,7 +1,7 @@
-"""The control chart of shares (p-chart), and the run rules that say when a process has changed. Counts in, marks out.
+"""The control chart of shares (p-chart), and the run rules that detect a change of the process.
 
 Limits after Laney ("Improved control charts for attributes", Quality Engineering 14, 2002): with thousands of frames an
-hour, rates differ from hour to hour by more than chance of the binomial kind, and limits that don't know it would mark
+hour, rates differ from hour to hour by more than binomial chance, and limits from binomial chance alone would mark
 every point. Run rules of the Western Electric Statistical Quality Control Handbook (1956).
 """
 
@@ -17,17 +17,17 @@ from typing import Final
 
 SIGMAS: Final = 3.0
 TAIL: Final = 0.00135
-"""What lies beyond three sigmas on one side of a normal distribution."""
+"""Probability beyond three sigmas on one side of a normal distribution."""
 D2: Final = 1.128
-"""The mean difference of two neighbours, in standard deviations of a normal distribution."""
+"""Mean difference of two consecutive samples, in standard deviations of a normal distribution."""
 ENOUGH: Final = 5.0
-"""Expected hits from which a count is near enough to normal for the zones of the run rules."""
+"""Expected hits from which a count is close enough to a normal distribution for the run rules."""
 ENOUGH_POINTS: Final = 20
-"""Samples from which limits are more than provisional."""
+"""Samples from which limits are not provisional."""
 
 
 class Rule(StrEnum):
-    """Why a point is marked."""
+    """The rule that marks a point."""
 
     BEYOND = "beyond"
     """One point beyond three sigmas."""
@@ -40,25 +40,25 @@ class Rule(StrEnum):
 
 
 ZONES: Final = ((Rule.TWO_OF_THREE, 2, 3, 2.0), (Rule.FOUR_OF_FIVE, 4, 5, 1.0), (Rule.EIGHT, 8, 8, 0.0))
-"""Rule, how many, of how many, beyond how many sigmas."""
+"""Rule, number of points, of how many in a row, beyond how many sigmas."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames of one stretch of time."""
+    """The frames of one span of time."""
 
     hits: int
     frames: int
 
     @property
     def share(self) -> float:
-        """Of hits; 0 of no frames."""
+        """Return the share of hits; 0 without frames."""
         return self.hits / self.frames if self.frames else 0.0
 
 
 @dataclass(frozen=True)
 class Control:
-    """What a process does while nothing changes."""
+    """The mean and the variation of a process that does not change."""
 
     centre: float
     """the share of hits in all samples"""
@@ -70,31 +70,31 @@ class Control:
 
     @property
     def provisional(self) -> bool:
-        """Whether there are too few samples to lean on."""
+        """Return whether there are too few samples for reliable limits."""
         return self.samples < ENOUGH_POINTS
 
     def sigma(self, frames: int) -> float:
-        """The standard deviation of the share of a sample."""
+        """Return the standard deviation of the share of a sample."""
         return self.spread * sqrt(self.centre * (1 - self.centre) / frames)
 
     def limits(self, frames: int) -> tuple[float, float]:
-        """Lower and upper limit of the share of a sample; the upper one never below the exact one of rare hits."""
+        """Return the limits of the share of a sample; the upper one is at least the exact limit of rare hits."""
         if frames == 0:
             return 0.0, 1.0
         reach = SIGMAS * self.sigma(frames)
-        # that no hit was seen does not mean that there can be none
+        # without hits so far, a hit is still possible (rule of succession)
         likely = max(self.centre, 1 / (self.frames + 2))
         high = max(self.centre + reach, rare_limit(frames, likely))
         return max(0.0, self.centre - reach), min(1.0, high)
 
     def enough(self, sample: Sample) -> bool:
-        """Whether the run rules may count on a sample."""
+        """Return whether a sample is large enough for the run rules."""
         expected = sample.frames * self.centre
         return expected >= ENOUGH and sample.frames - expected >= ENOUGH
 
 
 def control_of(samples: Sequence[Sample]) -> Control | None:
-    """The centre and the spread of samples in the order of time; None when there are no frames."""
+    """Return the centre and the spread of samples in the order of time; None without frames."""
     some = [sample for sample in samples if sample.frames]
     frames = sum(sample.frames for sample in some)
     if not frames:
@@ -108,13 +108,14 @@ def control_of(samples: Sequence[Sample]) -> Control | None:
 
 
 def rare_limit(frames: int, share: float) -> float:
-    """The share that binomial chance exceeds less often than `TAIL`, where hits are rare; 0 where they are not."""
+    """Return the share that binomial chance exceeds less often than `TAIL` if hits are rare; 0 if they are not."""
     expected = frames * share
     if not 0 < share < 1 or expected > ENOUGH**2:
         return 0.0
     beyond, hits = 1.0, 0
     while hits <= frames:
-        beyond -= _chance(hits, frames, share)
+        ways = lgamma(frames + 1) - lgamma(hits + 1) - lgamma(frames - hits + 1)
+        beyond -= exp(ways + hits * log(share) + (frames - hits) * log(1 - share))
         if beyond < TAIL:
             return hits / frames
         hits += 1
@@ -122,7 +123,7 @@ def rare_limit(frames: int, share: float) -> float:
 
 
 def marks(samples: Sequence[Sample], control: Control) -> list[tuple[Rule, ...]]:
-    """The rules that each sample breaks, together with those before it; samples without frames break none."""
+    """Return the rules that each sample breaks, together with those before it; a sample without frames breaks none."""
     found: list[tuple[Rule, ...]] = []
     for index, sample in enumerate(samples):
         low, high = control.limits(sample.frames)
@@ -136,7 +137,7 @@ def marks(samples: Sequence[Sample], control: Control) -> list[tuple[Rule, ...]]
 
 
 def _runs(last: Sequence[Sample], control: Control, many: int, sigmas: float) -> bool:
-    """Whether ``many`` of the ``last`` (so many) samples, and the very last, lie beyond so many sigmas on one side."""
+    """Return whether ``many`` of the ``last`` samples, with the very last, lie beyond ``sigmas`` on one side."""
     if not all(sample.frames and control.enough(sample) for sample in last):
         return False
     sides: tuple[Callable[[float], bool], ...] = (lambda z: z > sigmas, lambda z: z < -sigmas)
@@ -144,13 +145,7 @@ def _runs(last: Sequence[Sample], control: Control, many: int, sigmas: float) ->
     return any(side(standard[-1]) and sum(map(side, standard)) >= many for side in sides)
 
 
-def _chance(hits: int, frames: int, share: float) -> float:
-    """Of so many hits (binomial)."""
-    ways = lgamma(frames + 1) - lgamma(hits + 1) - lgamma(frames - hits + 1)
-    return exp(ways + hits * log(share) + (frames - hits) * log(1 - share))
-
-
 def frames_for_rules(control: Control) -> int | None:
-    """How many frames a sample needs so that the run rules can count on it; None when nothing ever hits."""
+    """Return how many frames a sample needs for the run rules; None if there are no hits, or only hits."""
     rarer = min(control.centre, 1 - control.centre)
     return ceil(ENOUGH / rarer) if rarer > 0 else None

@@ -1,4 +1,4 @@
-"""Rates with the interval in which the true one lies: few frames say little, and a page should not hide that."""
+"""Rates with their confidence intervals, which are wide for few frames."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Step(StrEnum):
-    """How long a bucket is."""
+    """The length of a bucket."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -16,11 +16,11 @@ class Step(StrEnum):
 
     @property
     def length(self) -> timedelta:
-        """From the start of one bucket to the start of the next."""
+        """Return the time from the start of one bucket to the start of the next."""
         return {Step.MINUTE: timedelta(minutes=1), Step.HOUR: timedelta(hours=1), Step.DAY: timedelta(days=1)}[self]
 
     def start(self, moment: datetime) -> datetime:
-        """The start, in UTC, of the bucket that a moment falls into."""
+        """Return the start (UTC) of the bucket that contains a time."""
         moment = moment.astimezone(UTC)
         match self:
             case Step.MINUTE:
@@ -31,16 +31,16 @@ class Step(StrEnum):
                 return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def stamp(self, start: datetime) -> str:
-        """The bucket's name in a key: ``2026-01-31``, ``2026-01-31T23`` or ``2026-01-31T2359``."""
+        """Return the start as it is in a key: ``2026-01-31``, ``2026-01-31T23`` or ``2026-01-31T2359``."""
         return start.strftime(STAMPS[self.value])
 
 
 STAMPS: Final = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "shift": "%Y-%m-%dT%H%M", "day": "%Y-%m-%d"}
-"""Of a bucket's beginning (UTC), in its key."""
+"""Formats of a bucket's start (UTC) in its key."""
 
 
 def starts_between(step: Step, first: datetime, last: datetime) -> list[datetime]:
-    """The starts of the buckets that hold any moment from ``first`` to just before ``last``."""
+    """Return the starts of the buckets that contain any time from ``first`` to just before ``last``."""
     starts = []
     start = step.start(first)
     while start < last:

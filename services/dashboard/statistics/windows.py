@@ -1,4 +1,4 @@
-"""Stretches of time, and the buckets that hold their counts."""
+"""The points of a chart, and the buckets that hold their counts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import StrEnum
 from typing import Final
 
 from services.dashboard.statistics.shifts import Shifts
-from services.dashboard.statistics.steps import Step
+from services.dashboard.statistics.steps import Step, starts_between
 
 DAY: Final = timedelta(days=1)
 
 
 class Every(StrEnum):
-    """How long each point of a chart is."""
+    """The length of each point of a chart."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -29,12 +29,12 @@ LONGEST: Final = {
     Every.SHIFT: timedelta(days=35),
     Every.DAY: timedelta(days=200),
 }
-"""Up to which window a point is chosen to be so short: a hundred points or so can be read."""
+"""The longest window with points of each length: a chart has about a hundred points."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """One point: from when to when (UTC), and the buckets in it by the names of `services.dashboard.store.counting`."""
+    """A point: its start and end (UTC), and the starts of its buckets, whose length is ``step``."""
 
     start: datetime
     end: datetime
@@ -43,37 +43,29 @@ class Span:
 
 
 def fitting(first: datetime, last: datetime) -> Every:
-    """The length of a point that suits a window."""
+    """Return the length of the points that suits a window."""
     return next((every for every, longest in LONGEST.items() if last - first <= longest), Every.WEEK)
 
 
 def spans(every: Every, first: datetime, last: datetime, shifts: Shifts) -> list[Span]:
-    """The points that hold any moment from ``first`` to just before ``last``."""
+    """Return the points that contain any time from ``first`` to just before ``last``."""
     found = []
-    start = _start(every, first, shifts)
-    while start < last:
-        end = shifts.after(start) if every is Every.SHIFT else start + _length(every)
-        found.append(_span(every, start, end))
-        start = end
-    return found
-
-
-def _start(every: Every, moment: datetime, shifts: Shifts) -> datetime:
     match every:
         case Every.SHIFT:
-            return shifts.start(moment)
+            start = shifts.start(first)
+            while start < last:
+                end = shifts.after(start)
+                found.append(Span(start, end, every.value, (start,)))
+                start = end
         case Every.WEEK:
-            day = Step.DAY.start(moment)
-            return day - day.weekday() * DAY
+            day = Step.DAY.start(first)
+            start = day - day.weekday() * DAY
+            while start < last:
+                days = tuple(start + offset * DAY for offset in range(7))
+                found.append(Span(start, start + 7 * DAY, Step.DAY.value, days))
+                start += 7 * DAY
         case _:
-            return Step(every.value).start(moment)
-
-
-def _length(every: Every) -> timedelta:
-    return 7 * DAY if every is Every.WEEK else Step(every.value).length
-
-
-def _span(every: Every, start: datetime, end: datetime) -> Span:
-    if every is Every.WEEK:
-        return Span(start, end, "day", tuple(start + offset * DAY for offset in range(7)))
-    return Span(start, end, every.value, (start,))
+            step = Step(every.value)
+            for start in starts_between(step, first, last):
+                found.append(Span(start, start + step.length, step.value, (start,)))
+    return found

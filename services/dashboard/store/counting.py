@@ -1,9 +1,9 @@
-"""Counts of frames by line and time, each frame once however often its verdict arrives.
+"""Count frames by line and time, each frame once, however often its verdict arrives.
 
 A bucket holds the frames *captured* in its minute, hour, shift or day, of a line or of one of its slices (a camera, a
-batch, a model), so a verdict that arrives late, twice or out of order lands where it belongs. One Lua script takes a
-batch of facts: for each, was it seen? then count. It runs whole or not at all, so that a batch interrupted anywhere
-can be counted again.
+batch, a model), so a verdict that arrives late, twice or out of order counts in the right bucket. One Lua script counts
+a batch of facts, except those that were counted before. It is atomic, so that an interrupted batch can be counted
+again.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from shared.messages import FrameExplained, FrameIdentity, FrameInspected
 CHUNK: Final = 65_536
 """Frames per bitmap of seen frames: 8 KiB at most."""
 MOST_BUCKETS: Final = 2_000
-"""Added up in one call: a few milliseconds, in which Redis counts nothing."""
+"""Added up in one call, which takes a few milliseconds; Redis does nothing else meanwhile."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What is counted about a frame, once per ``kind``: each field goes up by one."""
+    """A fact about a frame, which is counted once per ``kind``: each field goes up by one."""
 
     kind: Literal["inspected", "explained"]
     frame: FrameIdentity
     fields: tuple[str, ...]
     slices: tuple[str, ...] = ()
-    """The parts of the line in which it is counted as well: ``camera=…``, ``batch=…``, ``model=…``."""
+    """The slices of the line in which it is counted as well: ``camera=…``, ``batch=…``, ``model=…``."""
 
 
 @dataclass
 class Counts:
-    """How many frames, in a bucket or since ever. Labels and models are the keys of the dictionaries."""
+    """Numbers of frames, in a bucket or in all. The keys of the dictionaries are labels and models."""
 
     ok: int = 0
     ng: int = 0
@@ -50,7 +50,7 @@ class Counts:
     flagged: int = 0
     explained: int = 0
     unexplained: int = 0
-    """The explainer answered, without a heatmap."""
+    """The explainer answered without a heatmap."""
     captured: int = 0
     dropped: int = 0
     scored: dict[str, int] = field(default_factory=dict)
@@ -60,17 +60,17 @@ class Counts:
 
     @property
     def inspected(self) -> int:
-        """Frames that got a verdict, an error too."""
+        """Return the number of frames with a verdict, errors included."""
         return self.ok + self.ng + self.error
 
     @property
     def conclusive(self) -> int:
-        """Frames that were found ok or NG: what a defect rate is of."""
+        """Return the number of frames with the verdict ok or NG: the denominator of the defect rate."""
         return self.ok + self.ng
 
     @classmethod
     def read(cls, fields: Mapping[str, str | float]) -> Counts:
-        """From the hash of a bucket."""
+        """Read the hash of a bucket."""
         counts = cls()
         for name, amount in fields.items():
             kind, _, of = name.partition(":")
@@ -81,7 +81,7 @@ class Counts:
         return counts
 
     def add(self, other: Counts) -> None:
-        """Take another's frames in."""
+        """Add the frames of ``other``."""
         for name, amount in vars(other).items():
             mine = getattr(self, name)
             if isinstance(amount, dict):
@@ -92,7 +92,7 @@ class Counts:
 
 
 def fact_of_verdict(verdict: FrameInspected) -> Fact:
-    """What a verdict adds to the counts."""
+    """Return the fact of a verdict."""
     fields = [verdict.verdict.value, f"model:{verdict.model_version}"]
     if verdict.flagged:
         fields.append("flagged")
@@ -109,7 +109,7 @@ def fact_of_verdict(verdict: FrameInspected) -> Fact:
 
 
 def fact_of_explanation(explanation: FrameExplained) -> Fact:
-    """What an explanation adds to the counts."""
+    """Return the fact of an explanation."""
     return Fact("explained", explanation.frame, ("explained" if explanation.heatmaps else "unexplained",))
 
 
@@ -123,26 +123,32 @@ class Counting:
         self._shifts = settings.working_day
         minutes, year = timedelta(hours=settings.minute_hours), timedelta(days=settings.hour_days)
         some_hours = timedelta(days=settings.slice_hour_days)
-        whole = _Kept(minute=minutes, hour=year, shift=year, day=None, total=None)
-        part = _Kept(minute=minutes, hour=some_hours, shift=year, day=None, total=None)
+        whole = _Lifetimes(minute=minutes, hour=year, shift=year, day=None, total=None)
+        part = _Lifetimes(minute=minutes, hour=some_hours, shift=year, day=None, total=None)
         self._year = year
-        self._kept = {"": whole, "camera": part, "model": part, "batch": replace(part, day=year, total=year)}
+        self._lifetimes = {"": whole, "camera": part, "model": part, "batch": replace(part, day=year, total=year)}
         scripts = files("services.dashboard.store")
         self._count = redis.register_script((scripts / "count.lua").read_text(encoding="utf-8"))
         self._sum = redis.register_script((scripts / "sum.lua").read_text(encoding="utf-8"))
 
     def count(self, facts: Sequence[Fact]) -> list[bool]:
-        """Count each fact that was not counted before; says which were counted now."""
+        """Count each fact that was not counted before; return for each whether it was counted now."""
         if not facts:
             return []
         places, lists = _Numbers(), _Numbers()
-        listed = [self._as_list(fact, places, lists) for fact in facts]
+        listed = []
+        for fact in facts:
+            chunk, bit = divmod(fact.frame.sequence, CHUNK)
+            seen = self._keys.seen(fact.kind, fact.frame.session, chunk)
+            minute = Step.MINUTE.start(fact.frame.captured_at)
+            place = places.number_of((fact.frame.line, fact.slices, minute))
+            listed.append([seen, bit, place, lists.number_of(fact.fields)])
         now = datetime.now(UTC)
         buckets = [list(self._buckets_of(line, slices, minute, now)) for line, slices, minute in places]
         counted = self._count(args=[self._seen_seconds, *map(_compact, (buckets, list(lists), listed))])
         captured: dict[tuple[str, str], list[float]] = {}
         for fact in facts:
-            moment = min(fact.frame.captured_at, now)  # a clock that is ahead does not stand before the others
+            moment = min(fact.frame.captured_at, now)  # a camera whose clock is ahead is not sorted before the others
             if moment > now - self._year:
                 for part in fact.slices:
                     captured.setdefault((fact.frame.line, part), []).append(moment.timestamp())
@@ -157,68 +163,67 @@ class Counting:
         return [bool(first) for first in counted]
 
     def total(self, line: str, part: str = "") -> Counts:
-        """The counts of a line, or of one of its slices, since ever."""
+        """Return all counts of a line, or of one of its slices."""
         return Counts.read(read_hash(self._redis, self._keys.total(_of(line, part))))
 
     def buckets(self, line: str, step: Step, starts: Iterable[datetime], part: str = "") -> list[Counts]:
-        """The counts of some buckets of a line, or of one of its slices."""
+        """Return the counts of buckets of a line, or of one of its slices."""
         return self.sums([[self.key(line, step.value, start, part)] for start in starts])
 
     def key(self, line: str, step: str, start: datetime, part: str = "") -> str:
-        """Where the counts are that began at ``start``; ``step`` is a `Step`, or ``shift``."""
+        """Return the key of the bucket that begins at ``start``; ``step`` is a `Step`, or ``shift``."""
         return self._keys.bucket(_of(line, part), step, start.strftime(STAMPS[step]))
 
     def sums(self, groups: Sequence[Sequence[str]], fields: Sequence[str] = ()) -> list[Counts]:
-        """The sum of each group of buckets, added up in Redis.
+        """Return the sum of each group of buckets, added up in Redis.
 
         Args:
-            groups: keys of `key`; those that are not there count nothing.
-            fields: the only ones that are wanted; none: all of them.
+            groups: keys of `key`; a bucket that does not exist counts nothing.
+            fields: only these fields; none: all of them.
         """
+        portions: list[list[Sequence[str]]] = [[]]
+        for group in groups:
+            if portions[-1] and sum(map(len, portions[-1])) + len(group) > MOST_BUCKETS:
+                portions.append([])
+            portions[-1].append(group)
         sums: list[Counts] = []
-        for some in _portions(groups):
-            told = self._sum(args=[_compact(some), _compact(list(fields))])
-            sums.extend(Counts.read(dict(found)) for found in json.loads(told))  # an empty one may come as []
+        for portion in filter(None, portions):
+            answer = self._sum(args=[_compact(portion), _compact(list(fields))])
+            sums.extend(Counts.read(dict(found)) for found in json.loads(answer))  # an empty one may come as []
         return sums
 
     def slices(self, line: str, kind: str, most: int = 200) -> list[str]:
-        """The names of the cameras, batches or models of a line, the one with the newest frame first."""
+        """Return the names of the cameras, batches or models of a line, the one with the newest frame first."""
         members = cast("list[str]", self._redis.zrevrange(self._keys.slices(line), 0, -1))
         names = [name for member in members for of, _, name in [member.partition("=")] if of == kind]
         return names[:most]
 
     def seen(self, line: str, part: str) -> tuple[float, float] | None:
-        """When the first and the last frame of a slice were captured (Unix time); None of a slice nobody knows."""
+        """Return when the first and the last frame of a slice were captured (Unix time); None if there are none."""
         last = self._redis.zscore(self._keys.slices(line), part)
         first = self._redis.zscore(self._keys.began(line), part)
         return None if last is None or first is None else (float(first), float(last))
 
-    def _as_list(self, fact: Fact, places: _Numbers, lists: _Numbers) -> list[object]:
-        chunk, bit = divmod(fact.frame.sequence, CHUNK)
-        seen = self._keys.seen(fact.kind, fact.frame.session, chunk)
-        minute = Step.MINUTE.start(fact.frame.captured_at)
-        return [seen, bit, places.of((fact.frame.line, fact.slices, minute)), lists.of(fact.fields)]
-
     def _buckets_of(
         self, line: str, slices: tuple[str, ...], minute: datetime, now: datetime
     ) -> Iterator[tuple[str, int]]:
-        """The buckets of a frame that are still kept, each with the Unix time at which it goes (0: never)."""
+        """Yield the buckets of a frame that have not expired, each with the Unix time of its expiry (0: never)."""
         spans = [(step.value, step.start(minute), step.start(minute) + step.length) for step in Step]
         shift = self._shifts.start(minute)
         spans.append(("shift", shift, self._shifts.after(shift)))
         for part in ("", *slices):
-            kept = self._kept[part.partition("=")[0]]
-            if kept.total is None or minute + kept.total > now:
-                yield self._keys.total(_of(line, part)), _moment(minute + kept.total if kept.total else None)
+            lifetimes = self._lifetimes[part.partition("=")[0]]
+            if lifetimes.total is None or minute + lifetimes.total > now:
+                yield self._keys.total(_of(line, part)), _unix(minute + lifetimes.total if lifetimes.total else None)
             for step, start, end in spans:
-                lasts = kept.of(step)
-                if lasts is None or end + lasts > now:
-                    yield self.key(line, step, start, part), _moment(end + lasts if lasts else None)
+                lifetime = lifetimes.of(step)
+                if lifetime is None or end + lifetime > now:
+                    yield self.key(line, step, start, part), _unix(end + lifetime if lifetime else None)
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """How long buckets are kept after their end; None: for ever."""
+class _Lifetimes:
+    """For how long buckets are stored after their end; None: for ever."""
 
     minute: timedelta | None
     hour: timedelta | None
@@ -227,36 +232,24 @@ class _Kept:
     total: timedelta | None
 
     def of(self, step: str) -> timedelta | None:
-        kept: timedelta | None = getattr(self, step)
-        return kept
+        lifetime: timedelta | None = getattr(self, step)
+        return lifetime
 
 
 class _Numbers(dict[Any, int]):
-    """Things and their numbers, from 1, in the order in which they came: what is said often is sent once."""
+    """Numbers of distinct values, from 1, so that a value that occurs often is sent once."""
 
-    def of(self, thing: Any) -> int:
-        return self.setdefault(thing, len(self) + 1)
+    def number_of(self, value: Any) -> int:
+        return self.setdefault(value, len(self) + 1)
 
 
 def _of(line: str, part: str) -> str:
     return f"{line}/{part}" if part else line
 
 
-def _moment(at: datetime | None) -> int:
+def _unix(at: datetime | None) -> int:
     return int(at.timestamp()) if at else 0
 
 
 def _compact(things: object) -> str:
     return json.dumps(things, separators=(",", ":"))
-
-
-def _portions(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
-    """Groups of together about `MOST_BUCKETS`: Redis does nothing else while it adds them up."""
-    some: list[Sequence[str]] = []
-    for group in groups:
-        if some and sum(map(len, some)) + len(group) > MOST_BUCKETS:
-            yield some
-            some = []
-        some.append(group)
-    if some:
-        yield some

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 LAYOUT: Final = "3"
-"""Of the keys below. A projection of another layout is made again from the archive."""
+"""Version of the keys below. A projection of another layout is built again from the archive."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class Keys:
 
     @property
     def built(self) -> str:
-        """String: set to `LAYOUT` once the projection holds what the archive held."""
+        """String: `LAYOUT`, once the projection was built from the archive."""
         return f"{self.prefix}:built"
 
     @property
     def building(self) -> str:
-        """String: who is building the projection from the archive; expires when that process dies."""
+        """String: lock of the process that builds the projection from the archive; it expires if that process dies."""
         return f"{self.prefix}:building"
 
     @property
     def generation(self) -> str:
-        """String: a name that changes whenever the projection is forgotten."""
+        """String: an id that changes whenever the projection is deleted."""
         return f"{self.prefix}:generation"
 
     @property
@@ -45,17 +45,17 @@ class Keys:
 
     @property
     def restored(self) -> str:
-        """String: when frames were missing the last time and were counted again from the archive, and how many."""
+        """String: when frames were last missing and counted again from the archive, and how many."""
         return f"{self.prefix}:restored"
 
     @property
     def events(self) -> str:
-        """Channel: what the live pages are told."""
+        """Channel: notes for the live pages."""
         return f"{self.prefix}:events"
 
     @property
     def lines(self) -> str:
-        """Set: the lines that anything was ever heard of."""
+        """Set: the names of the lines."""
         return f"{self.prefix}:lines"
 
     @property
@@ -70,15 +70,15 @@ class Keys:
 
     @property
     def access(self) -> str:
-        """Beginning of the keys that are no projection: they can't be made again, and a rebuild leaves them."""
+        """Prefix of the keys that are not part of the projection: a rebuild leaves them."""
         return f"{self.prefix}:access:"
 
     def login(self, digest: str) -> str:
-        """String: a session of a person, by the digest of its id; as long as it may be idle."""
+        """String: a session of a person, by the digest of its id; for as long as it may be idle."""
         return f"{self.access}login:{digest}"
 
     def logins(self, person: str) -> str:
-        """Set: the digests of a person's sessions; as long as a session may last."""
+        """Set: the digests of a person's sessions; for as long as a session may last."""
         return f"{self.access}logins:{person}"
 
     @property
@@ -91,11 +91,11 @@ class Keys:
         return f"{self.access}failures:{who}"
 
     def waiting(self, who: str) -> str:
-        """String: that the next login has to wait; as long as it has to."""
+        """String: the next login has to wait; it expires when the wait is over."""
         return f"{self.access}waiting:{who}"
 
     def device(self, digest: str) -> str:
-        """String: who has logged in with a browser, by the digest of what it keeps; 180 days."""
+        """String: the person who has logged in with a browser, by the digest of its device cookie; 180 days."""
         return f"{self.access}device:{digest}"
 
     def seen(self, kind: str, session: str, chunk: int) -> str:
@@ -103,7 +103,7 @@ class Keys:
         return f"{self.prefix}:seen:{kind}:{session}:{chunk}"
 
     def total(self, line: str) -> str:
-        """Hash of counts: the line since ever."""
+        """Hash of counts: all frames of the line."""
         return f"{self.prefix}:counts:{line}:total"
 
     def bucket(self, line: str, step: str, start: str) -> str:

@@ -15,7 +15,7 @@ from services.dashboard.ingest import upkeep
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.ingest.watermark import Watermark
-from services.dashboard.live.hub import Hub, Sources
+from services.dashboard.live.hub import Hub, LiveSources
 from services.dashboard.store.keys import Keys
 from shared.storage.filesystem import FilesystemStore
 
@@ -31,7 +31,7 @@ def test_the_live_pages_go_on_after_an_error_that_nobody_foresaw() -> None:
             raise UNFORESEEN
         return {}
 
-    hub = Hub(FakeRedis(decode_responses=True), Keys("test"), Sources(states=states, by_id={}))
+    hub = Hub(FakeRedis(decode_responses=True), Keys("test"), LiveSources(states=states, by_id={}))
 
     async def beat() -> None:
         async for event in hub.stream():

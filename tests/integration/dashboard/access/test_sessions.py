@@ -169,7 +169,7 @@ def test_a_session_that_is_idle_or_old_is_over(house: House, limit: dict[str, fl
 
 
 def test_the_live_stream_ends_with_the_session(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.dashboard.live.endpoints.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("services.dashboard.live.endpoints.CHECK_SECONDS", 0.2)
     name = house.person(Role.VIEWER)
     with house.browser(name).stream("GET", "/api/events", timeout=60) as stream:
         lines = stream.iter_lines()

@@ -51,9 +51,9 @@ def test_shifts_follow_each_other_without_gap(seconds: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"shifts": "six"}, "DASHBOARD_SHIFTS is when shifts begin"),
-        ({"shifts": ""}, "DASHBOARD_SHIFTS is when shifts begin"),
-        ({"shifts": "06:00+01:00"}, "DASHBOARD_TIME_ZONE says"),
+        ({"shifts": "six"}, "DASHBOARD_SHIFTS takes the times when shifts begin"),
+        ({"shifts": ""}, "DASHBOARD_SHIFTS takes the times when shifts begin"),
+        ({"shifts": "06:00+01:00"}, "set DASHBOARD_TIME_ZONE"),
         ({"time_zone": "Berlin"}, "such as Europe/Berlin"),
         ({"time_zone": "../etc"}, "such as Europe/Berlin"),
     ],
