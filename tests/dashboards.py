@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis, RedisError
 
+from services.dashboard.app import serving_app
 from services.dashboard.assembly import Dashboard
 from services.dashboard.ingest.archive import Archive, read_segment, segments
 from services.dashboard.ingest.consumer import QueueIngest
@@ -196,7 +198,10 @@ def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | N
     dashboard = Dashboard(
         settings, redis=redis or open_redis(settings), broker=broker, store=open_store(settings), stop=stop
     )
-    with dashboard.running(), httpx.Client(base_url=settings.address, trust_env=False, timeout=60) as client:
+    with (
+        dashboard.running(partial(serving_app, settings)),
+        httpx.Client(base_url=settings.address, trust_env=False, timeout=60) as client,
+    ):
         soon(lambda: dashboard.rebuilder.built, "the projection to be built")
         yield client
     assert not dashboard.failed

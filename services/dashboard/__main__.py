@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import sys
 import threading
+from functools import partial
 
 import structlog
 import typer
@@ -20,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.dashboard.access.cli import people_cli, token_cli
 from services.dashboard.access.first_admin import ensure_first_admin
+from services.dashboard.app import serving_app
 from services.dashboard.assembly import Dashboard, build_rebuilder
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import check_login, open_redis
@@ -46,7 +48,7 @@ def serve(stop: threading.Event) -> None:
         ensure_first_admin(store, settings, stop)
     dashboard = Dashboard(settings, redis=redis, broker=broker, store=store, stop=stop)
     serve_health(dashboard, settings)
-    with dashboard.running():
+    with dashboard.running(partial(serving_app, settings)):
         _log.info("the dashboard serves requests", address=settings.address, login=settings.login)
         stop.wait()
     broker.close()

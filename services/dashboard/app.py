@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -37,6 +39,7 @@ from services.dashboard.web.openapi import install_document
 from services.dashboard.web.problems import Answer, install_problems
 from services.dashboard.web.readiness import Readiness
 from services.dashboard.web.roles import Role
+from services.dashboard.web.server import serving
 from services.dashboard.web.services import Services
 from services.dashboard.web.templating import show_problem
 
@@ -97,3 +100,11 @@ def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI,
     app.add_middleware(Guard, settings=settings, identify=services.get(AccessService).identify, answer=answer)
     app.add_middleware(Deadline, readiness=services.get(Readiness), answer=answer)
     return app, answer
+
+
+@contextmanager
+def serving_app(settings: DashboardSettings, services: Services) -> Iterator[None]:
+    """Serve the application until the block ends."""
+    app, answer = build_app(settings, services)
+    with serving(app, answer, settings):
+        yield

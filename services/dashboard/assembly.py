@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,7 +21,6 @@ from services.dashboard.access.sessions import Sessions
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
-from services.dashboard.app import build_app
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
@@ -49,7 +48,6 @@ from services.dashboard.store.fail_fast import FailFastStore
 from services.dashboard.store.keys import Keys
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.readiness import Check, Readiness
-from services.dashboard.web.server import serving
 from services.dashboard.web.services import Services
 from services.dashboard.web.templating import Clock
 from shared.health import SILENCE_SECONDS
@@ -64,6 +62,10 @@ STOP_SECONDS: Final = 5.0
 """For the archive to be written when the dashboard stops."""
 LAST_SECONDS: Final = 2.0
 """For threads that hang then; their messages are delivered again."""
+
+
+Serve = Callable[[Services], AbstractContextManager[None]]
+"""Serve requests with these services while a block runs."""
 
 
 class Dashboard:
@@ -146,13 +148,12 @@ class Dashboard:
         return any(ingest.failure for ingest in self.ingests)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Ingest messages and answer requests until the block ends; then finish those that have begun."""
+    def running(self, serve: Serve) -> Iterator[None]:
+        """Ingest messages and serve requests until the block ends; then finish those that have begun."""
         self.readiness.start()
         services, hub, labelling = self._build_services()
-        app, answer = build_app(self._settings, services)
         try:
-            with serving(app, answer, self._settings):
+            with serve(services):
                 self.upkeep.start()
                 for ingest in self.ingests:
                     ingest.start(failed=self._stop.set)
