@@ -13,8 +13,7 @@ import structlog
 from pydantic import RootModel
 from redis import Redis
 
-from services.dashboard.access import Audit
-from services.dashboard.access.audit import audit_store
+from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.service import AccessService
 from services.dashboard.access.sessions import Sessions

@@ -8,11 +8,13 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from services.dashboard.access import Audited, Engineer, Role
+from services.dashboard.access.audit import Audited
 from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
+from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import Role
 from services.dashboard.web.templating import show
 
 SPANS: Final = {

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from services.dashboard.access import Role, at_least
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
 from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.web.authorization import at_least
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.roles import Role
 from services.dashboard.web.services import provided
 from shared.messages import Name
 

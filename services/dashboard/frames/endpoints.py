@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from services.dashboard.access import Audited, Operator, Role, at_least
+from services.dashboard.access.audit import Audited
 from services.dashboard.frames.filter import FrameFilter
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.schemas import (
@@ -19,8 +19,10 @@ from services.dashboard.frames.schemas import (
     MarkOrder,
 )
 from services.dashboard.frames.service import FramesService, ImageFile
+from services.dashboard.web.authorization import Operator, at_least
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
+from services.dashboard.web.roles import Role
 from services.dashboard.web.services import provided
 from services.dashboard.web.times import QueryTime
 from shared.messages import FrameId as FrameIdRule

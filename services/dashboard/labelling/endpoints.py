@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from services.dashboard.access import Audited, Engineer, Role, Viewer, at_least
+from services.dashboard.access.audit import Audited
 from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, SourceId
 from services.dashboard.labelling.exports.service import table
 from services.dashboard.labelling.schemas import (
@@ -29,8 +29,10 @@ from services.dashboard.labelling.schemas import (
 from services.dashboard.labelling.service import AnnotationFilter
 from services.dashboard.labelling.services import ExportSlot, FramePath, Labelling, Services, SourcePath, UploadSlot
 from services.dashboard.labelling.videos.transfers import LARGEST, UPLOAD_BODY, Download, Upload, received
+from services.dashboard.web.authorization import Engineer, Viewer, at_least
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
 from shared.imaging.codec import PNG_SIGNATURE
 from shared.messages import Name

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
-from services.dashboard.access import Audited, Engineer, Viewer
+from services.dashboard.access.audit import Audited
 from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, FrameKey, SourceId
 from services.dashboard.labelling.schemas import DatasetRequest, FrameQueue
 from services.dashboard.labelling.service import AnnotationFilter
 from services.dashboard.labelling.services import Labelling, Services, SourcePath
+from services.dashboard.web.authorization import Engineer, Viewer
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem

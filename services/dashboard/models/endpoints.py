@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
-from services.dashboard.access import Audited, Engineer, Role, at_least
+from services.dashboard.access.audit import Audited
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.effects import Effect
 from services.dashboard.models.schemas import (
@@ -28,8 +28,10 @@ from services.dashboard.models.schemas import (
 )
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSetsService
+from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
+from services.dashboard.web.roles import Role
 from services.dashboard.web.services import provided
 from shared.contracts.bundle import REPORT
 from shared.messages import Name

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import AwareDatetime, BaseModel
 
-from services.dashboard.access import Audited, Engineer
+from services.dashboard.access.audit import Audited
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import (
@@ -21,6 +21,7 @@ from services.dashboard.models.schemas import (
     PromotionState,
     RollbackOrder,
 )
+from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem

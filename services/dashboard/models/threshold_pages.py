@@ -8,10 +8,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from services.dashboard.access import Audited, Engineer
+from services.dashboard.access.audit import Audited
 from services.dashboard.models.endpoints import Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import ModelView, ThresholdSetOrder
 from services.dashboard.models.threshold_sets import ThresholdSetsService
+from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.messages import Name

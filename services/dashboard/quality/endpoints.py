@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from services.dashboard.access import Role, at_least
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.lines.schemas import Choices
 from services.dashboard.quality.batches import BatchesService
@@ -16,7 +15,9 @@ from services.dashboard.quality.schemas import BatchList, BatchReport, QualityVi
 from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of
 from services.dashboard.statistics.windows import Every
+from services.dashboard.web.authorization import at_least
 from services.dashboard.web.problems import documented
+from services.dashboard.web.roles import Role
 from services.dashboard.web.services import provided
 from services.dashboard.web.times import QueryTime
 from shared.messages import Name

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from services.dashboard.access import Audited, Engineer, Role, at_least
+from services.dashboard.access.audit import Audited
 from services.dashboard.trainings.schemas import (
     ArchitectureList,
     ArchitectureView,
@@ -16,8 +16,10 @@ from services.dashboard.trainings.schemas import (
     TrainingView,
 )
 from services.dashboard.trainings.service import TrainingsService
+from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.roles import Role
 from services.dashboard.web.services import provided
 from shared.contracts.training import ARCHITECTURES
 from shared.messages import Name

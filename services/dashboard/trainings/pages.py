@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, JsonValue
 
-from services.dashboard.access import Audited, Engineer
+from services.dashboard.access.audit import Audited
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
@@ -18,6 +18,7 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
 from services.dashboard.trainings.schemas import TrainingOrder
 from services.dashboard.trainings.service import OVER
+from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.contracts.training import ARCHITECTURES, TrainingOptions

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.dashboard.access import Audit, first_admin
+from services.dashboard.access import first_admin
+from services.dashboard.access.audit import Audit
 from services.dashboard.access.first_admin import ensure_first_admin
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository

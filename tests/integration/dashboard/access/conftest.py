@@ -10,10 +10,11 @@ import httpx
 import pytest
 from ulid import ULID
 
-from services.dashboard.access import Audit, Role
+from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import FIRST_ADMIN, People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.roles import Role
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
 from shared.storage import open_store

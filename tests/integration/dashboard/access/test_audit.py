@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.dashboard.access import AuditEntry
+from services.dashboard.access.audit import AuditEntry
 from services.dashboard.settings import DashboardSettings
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore

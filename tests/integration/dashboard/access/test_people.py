@@ -14,13 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from services.dashboard.__main__ import cli
-from services.dashboard.access import Audit, Role, passwords
+from services.dashboard.access import passwords
+from services.dashboard.access.audit import Audit
 from services.dashboard.access.directory import TokenAdded
 from services.dashboard.access.first_admin import NoAdmin, ensure_first_admin
 from services.dashboard.access.people import FIRST_ADMIN, People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.roles import Role
 from shared.storage import open_store
 from tests.dashboards import embedded_settings, environment_of, problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in

@@ -6,12 +6,12 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute, Mount
 
-from services.dashboard.access import Role
 from services.dashboard.access.service import AccessService
 from services.dashboard.app import build_app
 from services.dashboard.web.authorization import role_of
 from services.dashboard.web.guard import OPEN
 from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.roles import Role
 from services.dashboard.web.services import Services
 from tests.dashboards import embedded_settings
 

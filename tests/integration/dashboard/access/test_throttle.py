@@ -9,8 +9,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from services.dashboard.access import Role, throttle
+from services.dashboard.access import throttle
 from services.dashboard.access.throttle import FREE, LONGEST_WAIT, network_of, wait_after
+from services.dashboard.web.roles import Role
 from tests.dashboards import problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from services.dashboard.access import Audit, Role
+from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, UploadedVideo
+from services.dashboard.web.roles import Role
 from shared.contracts.dataset import LabelledImage, make_version, write_version
 from shared.contracts.promotion import keep_decision
 from shared.messages import PromotionRefused, ThresholdsRefused, TrainingProgressed, TrainingState

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from services.dashboard.access import Audit, Role
+from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.roles import Role
 from shared.messaging.port import Broker
 from shared.storage import open_store
 from shared.storage.port import ObjectStore
