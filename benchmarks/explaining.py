@@ -37,12 +37,10 @@ from shared.contracts.bundle import read_bundle_folder
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Images
-from shared.explain.cam import METHODS
-from shared.explain.features import by_openvino
-from shared.explain.gradients import GradientProbe
-from shared.explain.heat import heat_of
-from shared.explain.network import read_network, target_layer_of
-from shared.explain.port import Maps
+from shared.explain.cam import METHODS, GradientProbe
+from shared.explain.network import by_openvino, read_network, target_layer_of
+from shared.explain.rendering import heat_of
+from shared.explain.targets import Maps
 from shared.imaging.codec import Image, decode, encode
 from shared.imaging.preprocessing import prepare
 from shared.recipe import ImageSpec, Recipe, parse_recipe

@@ -42,7 +42,7 @@ from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.engines.openvino import OpenVinoEngine
-from shared.explain.scores import HeatmapScores, LabelHeatmaps
+from shared.explain.metrics import HeatmapScores, LabelHeatmaps
 from shared.recipe import Augmentation, ImageSpec, Recipe, Task, read_recipe
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)

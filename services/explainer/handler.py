@@ -15,7 +15,7 @@ from services.explainer.image_store import ImageStore, Unexplained
 from services.explainer.models import Model, Models
 from services.explainer.overlay import overlay
 from shared.contracts.bundle import BundleError
-from shared.explain.heat import Heat, heat_of
+from shared.explain.rendering import Heat, heat_of
 from shared.explain.targets import Question, questions_about
 from shared.imaging.codec import CONTENT_TYPES, Image, encode
 from shared.imaging.preprocessing import prepare

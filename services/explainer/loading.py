@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from services.explainer.models import Model
 from shared.contracts.bundle import Bundle, BundleError
-from shared.explain.features import by_openvino
-from shared.explain.gradients import GradientProbe
-from shared.explain.network import read_network
+from shared.explain.cam import GradientProbe
+from shared.explain.network import by_openvino, read_network
 
 _log = structlog.stdlib.get_logger("model")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.contracts.bundle import Bundle, read_bundle
-from shared.explain.port import Probe
+from shared.explain.targets import Probe
 from shared.recipe import Recipe
 from shared.storage.port import ObjectStore
 

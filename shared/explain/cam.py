@@ -1,18 +1,24 @@
-"""How features and their gradients become a map: Grad-CAM, Grad-CAM++ and LayerCAM.
+"""Class activation maps: Grad-CAM, Grad-CAM++ and LayerCAM, from the gradients of a network's logits.
 
-All three start from the gradient of a logit, not of a score: behind a sigmoid or a softmax it vanishes where a
-network is sure. They take (questions, height, width, channels) of features and of the gradients of the questions'
-answers by these, and give (questions, height, width), 0 or more.
+All three start from the gradient of a logit, not of a score: behind a sigmoid or a softmax it vanishes where a network
+is sure. They take (questions, height, width, channels) of features and of the gradients of the questions' answers by
+these features, and return (questions, height, width), 0 or more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from shared.recipe import ExplanationMethod
+from shared.engines.port import Images
+from shared.explain.metrics import Subject
+from shared.explain.network import Look, by_tensorflow, cut, shuffled
+from shared.explain.targets import Maps
+from shared.recipe import ExplanationMethod, Recipe
 
 Method = Callable[[Any, Any], Any]
 """(features, gradients) to maps; tensors."""
@@ -54,3 +60,83 @@ METHODS: Final[dict[ExplanationMethod, Method]] = {
     "grad-cam++": grad_cam_plus_plus,
     "layer-cam": layer_cam,
 }
+
+
+def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
+    """A network whose heatmaps are to be measured.
+
+    Raises:
+        BundleError: the network can't be cut at that layer.
+    """
+    method = recipe.explanation.method
+    signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
+    run = tf.function(lambda images: network(images, training=False), input_signature=[signature])
+    return Subject(
+        recipe=recipe,
+        layer=layer,
+        probe=GradientProbe(network, layer, method),
+        shuffled=GradientProbe(shuffled(network), layer, method),
+        logits=lambda images: np.asarray(run(images), np.float32),
+    )
+
+
+class GradientProbe:
+    """Asks a network by the gradients of its logits; see `shared.explain.targets.Probe`.
+
+    The images of a batch go through the network once. Only its head, from the features on, is differentiated: once
+    for each kind of question (a label, and whether to look for or against it), for all images together.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        target_layer: str,
+        method: ExplanationMethod = "grad-cam",
+        see: Callable[[keras.Model], Look] = by_tensorflow,
+    ) -> None:
+        """Prepare a network to be asked about the features of a layer.
+
+        Args:
+            network: from images to logits.
+            target_layer: where it is cut.
+            method: how features and their gradients become a map.
+            see: what runs the half before the cut.
+
+        Raises:
+            BundleError: the network can't be cut at that layer.
+        """
+        half, self._head = cut(network, target_layer)
+        self._look = see(half)
+        self._method = METHODS[method]
+        self._labels = network.output_shape[-1]
+        self._features = tf.TensorSpec((None, *half.output_shape[1:]), tf.float32)
+        self._runs: dict[int, Any] = {}
+
+    def maps(self, images: Images, asked: Sequence[tuple[int, int, bool]]) -> Maps:
+        """Answer questions about a batch; see the port."""
+        features = self._look(images)
+        if not asked:
+            return np.zeros((0, *features.shape[1:3]), np.float32)
+        kinds = sorted({(output, towards) for _, output, towards in asked})
+        directions = np.zeros((len(kinds), self._labels), np.float32)
+        for kind, (output, towards) in enumerate(kinds):
+            directions[kind, output] = 1 if towards else -1
+        maps = np.asarray(self._run(len(kinds))(features, directions), np.float32)
+        image_of = [image for image, _, _ in asked]
+        kind_of = [kinds.index((output, towards)) for _, output, towards in asked]
+        return maps[kind_of, image_of]
+
+    def _run(self, kinds: int) -> Any:
+        """A graph for so many kinds of questions: kept, since it is slow to make."""
+        if kinds not in self._runs:
+            directions = tf.TensorSpec((kinds, self._labels), tf.float32)
+            self._runs[kinds] = tf.function(self._maps, input_signature=[self._features, directions])
+        return self._runs[kinds]
+
+    def _maps(self, features: Any, directions: Any) -> Any:
+        """(kinds, images, height, width): the head runs once, and is differentiated once for each kind."""
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(features)
+            logits = self._head(features, training=False)
+            answers = tf.unstack(tf.reduce_sum(tf.matmul(directions, logits, transpose_b=True), axis=1))
+        return tf.stack([self._method(features, tape.gradient(answer, features)) for answer in answers])

@@ -1,10 +1,15 @@
-"""What is asked about a frame: which labels, and whether for their presence or for their absence."""
+"""Choose what a heatmap answers: which labels of a frame, and whether for their presence or their absence."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.engines.port import Images
 from shared.messages import Finding
 from shared.recipe import Label, Recipe, Role, Task
 
@@ -66,3 +71,21 @@ def points_at_presence(label: Label, recipe: Recipe) -> bool:
     if recipe.task is Task.EXCLUSIVE:
         return True
     return label.role is not Role.QUALITY and label.expected is not True
+
+
+Maps = NDArray[np.float32]
+"""(questions, height, width) of the features, 0 or more; the larger, the more a place speaks for the answer."""
+
+
+class Probe(Protocol):
+    """A network prepared for questions."""
+
+    def maps(self, images: Images, asked: Sequence[tuple[int, int, bool]]) -> Maps:
+        """Answer questions about a batch.
+
+        Args:
+            images: the batch.
+            asked: per question the place of the image in the batch, the place of the label among the network's
+                outputs, and whether to look for what speaks for the label (True) or against it.
+        """
+        ...

@@ -28,7 +28,7 @@ from shared.messaging.port import Fate, MessagingError, ParkedMessage
 from shared.messaging.rabbitmq import RabbitBroker
 from tests.broker_address import BrokerAddress
 from tests.servers import Endpoint
-from tests.unit.test_topology import KINDS, example
+from tests.unit.shared.test_topology import KINDS, example
 
 LINE: Final = "line-1"
 CAMERA: Final = "camera-1"

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from shared.contracts.bundle import BundleError
-from shared.explain.gradients import GradientProbe
+from shared.explain.cam import GradientProbe
 from shared.explain.network import cut
 from tests.integration.slow_maps import slowly
 

@@ -17,11 +17,10 @@ from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from shared.contracts.bundle import Bundle, write_bundle_folder
 from shared.engines.port import Images
-from shared.explain.gradients import subject_of
+from shared.explain.cam import subject_of
 from shared.explain.masks import masks_of
+from shared.explain.metrics import HeatmapScores, Subject, score_heatmaps
 from shared.explain.network import read_network, shuffled
-from shared.explain.scores import HeatmapScores
-from shared.explain.scoring import Subject, score_heatmaps
 from shared.recipe import Recipe
 from tests.models import pack, paint_bundle, paint_recipe, painted
 

@@ -14,10 +14,8 @@ from structlog.testing import capture_logs
 
 from services.trainer.architectures import architecture_of
 from shared.contracts.bundle import BundleError
-from shared.explain.cam import METHODS
-from shared.explain.features import by_openvino
-from shared.explain.gradients import GradientProbe
-from shared.explain.network import target_layer_of
+from shared.explain.cam import METHODS, GradientProbe
+from shared.explain.network import by_openvino, target_layer_of
 from shared.recipe import ExplanationMethod, ImageSpec
 from tests.integration.slow_maps import slowly
 from tests.models import paint_recipe

@@ -19,7 +19,7 @@ from services.inference.image_store import ImageStore
 from services.inference.model import load_model
 from shared import topology
 from shared.contracts.bundle import read_bundle_folder, write_bundle
-from shared.explain.pointing import dilated
+from shared.explain.metrics import dilated
 from shared.messages import FrameExplained, FrameInspected, Message, decode
 from shared.messaging.port import Broker
 from shared.messaging.sqlite import SqliteBroker

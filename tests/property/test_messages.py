@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.messages import REASON_LENGTH, MalformedMessage, Message, decode
 from tests.property.mutation import mutations
 from tests.property.strategies import instances
-from tests.unit.test_messages import FILES, KINDS, golden
+from tests.unit.shared.test_messages import FILES, KINDS, golden
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -11,7 +11,7 @@ from shared.messages import Name
 from shared.recipe import RESERVED_KEYS, Label, Recipe, RecipeError, Role, Task, parse_recipe
 from tests.property.mutation import mutations
 from tests.property.strategies import values_of
-from tests.unit.test_recipe import SEAM
+from tests.unit.shared.test_recipe import SEAM
 
 REPOSITORY = Path(__file__).parents[2]
 KEYS = sorted(set("abcdefghijklmnopqrstuvwxyz0123456789") - set(RESERVED_KEYS))

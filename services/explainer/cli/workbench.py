@@ -13,11 +13,10 @@ from services.explainer.cli.marked import marked_images, random_sample, training
 from services.explainer.cli.requests import Request, WrongRequest, read_request
 from services.explainer.cli.showing import Exhibit, Row, draw_exhibits
 from shared.contracts.bundle import read_bundle_folder
-from shared.explain.gradients import subject_of
-from shared.explain.heat import heat_of
+from shared.explain.cam import subject_of
+from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured, Subject, score_heatmaps
 from shared.explain.network import read_network
-from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
-from shared.explain.scoring import Subject, score_heatmaps
+from shared.explain.rendering import heat_of
 from shared.explain.targets import questions_about
 from shared.imaging.codec import encode
 from shared.imaging.preprocessing import prepare

@@ -9,11 +9,10 @@ from typing import Final
 import keras
 
 from services.trainer.datasets.labelled_images import Example
-from shared.explain.gradients import subject_of
+from shared.explain.cam import subject_of
 from shared.explain.masks import MarkedImage, masks_of
+from shared.explain.metrics import HeatmapScores, score_heatmaps
 from shared.explain.network import target_layer_of
-from shared.explain.scores import HeatmapScores
-from shared.explain.scoring import score_heatmaps
 from shared.recipe import Recipe
 
 MOST: Final = 100

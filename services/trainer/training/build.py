@@ -33,7 +33,7 @@ from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Variant
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
 from shared.engines.compile import compile_for_openvino
-from shared.explain.scores import HeatmapScores
+from shared.explain.metrics import HeatmapScores
 from shared.recipe import Recipe, Task
 from shared.verdict import scores_of
 

@@ -47,7 +47,7 @@ HEATMAP_FIGURES: Final = {
     "insertion_random": "score, only random places sharp",
     "alike": "likeness with shuffled weights",
 }
-"""Figures of `shared.explain.scores.LabelHeatmaps`, by field, with the titles of their columns."""
+"""Figures of `shared.explain.metrics.LabelHeatmaps`, by field, with the titles of their columns."""
 
 
 class VariantRow(BaseModel):

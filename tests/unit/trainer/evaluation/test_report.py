@@ -10,7 +10,7 @@ from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import SIDE, with_images
 from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
 from services.trainer.evaluation.thresholds import choose_thresholds, operating_points
-from shared.explain.scores import HeatmapScores, LabelHeatmaps, Measured
+from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured
 from shared.imaging.codec import decode, size_of
 from shared.recipe import ImageSpec, Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shared.messages import Verdict
 from shared.recipe import Task, parse_recipe
 from shared.verdict import judge, scores_of
-from tests.unit.test_recipe import SEAM
+from tests.unit.shared.test_recipe import SEAM
 
 RECIPE = parse_recipe(SEAM)
 FRUIT = parse_recipe(

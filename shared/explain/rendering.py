@@ -1,4 +1,4 @@
-"""A map of a network at the size of the image: what is kept and shown."""
+"""Render the map of a network at the size of the image: the heatmap that is stored and shown."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from shared import messages, topology
 from shared.messages import Message, decode
 from shared.messaging.sqlite.routing import matches
 from shared.topology import EXCHANGE_OF, EXCHANGES, QUEUES, Queue
-from tests.unit.test_messages import GOLDEN, golden
+from tests.unit.shared.test_messages import GOLDEN, golden
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 KINDS = [kind for kind in Message.types.values() if kind.__module__ == messages.__name__]
 
 

@@ -23,7 +23,7 @@ from shared.messages import (
 )
 from tests.messages import FOREIGN, MOMENT, captured, identity, inspected, training_requested
 
-GOLDEN = Path(__file__).parent / "golden" / "messages"
+GOLDEN = Path(__file__).parents[1] / "golden" / "messages"
 FILES = sorted(GOLDEN.glob("*.json"))
 KINDS = {name: kind for (name, _), kind in Message.types.items() if kind.__module__ == messages.__name__}
 

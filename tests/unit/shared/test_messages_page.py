@@ -1,6 +1,6 @@
 """docs/messages.md says what the code does: its tables are the ones made here.
 
-``python -m tests.unit.test_messages_page`` prints them.
+``python -m tests.unit.shared.test_messages_page`` prints them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from shared import messages
 from shared.messages import Message
 from shared.messaging.sqlite.routing import matches
 from shared.topology import EXCHANGE_OF, PROMOTIONS, QUEUES, WhenFull
-from tests.unit.test_topology import example, wanting
+from tests.unit.shared.test_topology import example, wanting
 
-PAGE = Path(__file__).parents[2] / "docs" / "messages.md"
+PAGE = Path(__file__).parents[3] / "docs" / "messages.md"
 
 
 def rows_of_messages() -> list[str]:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from shared.engines.port import Images
-from shared.explain.curves import STEPS, curves_of
-from shared.explain.heat import heat_of
-from shared.explain.pointing import dilated, point, rank_correlation
+from shared.explain.metrics import STEPS, curves_of, dilated, point, rank_correlation
+from shared.explain.rendering import heat_of
 
 
 def _mask(*box: int, height: int = 100, width: int = 200) -> NDArray[np.bool_]:

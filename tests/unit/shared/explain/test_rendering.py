@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.explainer.overlay import STRENGTH, overlay
-from shared.explain.heat import heat_of
+from shared.explain.rendering import heat_of
 
 
 def test_a_map_gets_the_size_of_the_image_and_its_peak_is_255() -> None:
