@@ -1,4 +1,4 @@
-"""What all charts have in common: drawn here as SVG with pygal, in the colours of the page, read without a script."""
+"""Draw charts as SVG with pygal: in the colours of the page, and without scripts."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ PLAIN: Final[dict[str, Any]] = {"js": (), "disable_xml_declaration": True, "expl
 
 
 def style(colours: tuple[str, ...], *, label_size: int, **more: Any) -> Style:
-    """The style of a chart.
+    """Return the style of a chart.
 
     Args:
-        colours: of its series, in CSS; pygal makes further ones only from colours that it can read.
-        label_size: of what stands at the axes, in pixels.
-        more: what differs from the common look, as pygal names it.
+        colours: of its series, in CSS.
+        label_size: of the labels at the axes, in pixels.
+        more: pygal's options that differ from the common style.
     """
     sizes = {"label_font_size": label_size, "major_label_font_size": label_size}
     return Style(**{**LOOK, **sizes, "colors": colours, **more})
 
 
 def embed(chart: Graph, title: str) -> str:
-    """The drawing alone, to be put into a page, with what each point says shown where the mouse rests.
+    """Return the SVG element of a chart for a page, with the value of each point as its tooltip.
 
-    pygal's scripts are for pages that have none of their own, and ours allow none in line.
+    pygal's scripts are removed: our pages allow no inline scripts.
 
     Args:
         chart: what to draw.
-        title: what a screen reader calls it.
+        title: of the chart, for screen readers.
     """
     tree = chart.render_tree()
     for parent in list(tree.iter("defs")):

@@ -2,4 +2,4 @@
 
 
 class CannotStart(Exception):
-    """A service can't do what its settings ask. The message says in one line what to do; services derive their own."""
+    """A service can't start with its settings; the message says in one line what to do."""

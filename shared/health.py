@@ -1,4 +1,4 @@
-"""Structured logs that carry a frame's identity through all services, health, and metrics."""
+"""Logging, the health of a service, and the server of ``/healthz`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from shared.settings import ServiceSettings
 
 HEALTH_CONNECTIONS: Final = 16
-"""Answered at once, at most."""
+"""Connections that are answered at the same time, at most."""
 HEALTH_SECONDS: Final = 5.0
-"""For a read or a write of one."""
+"""Time limit of one read or write on such a connection."""
 HEALTH_PAUSE: Final = 0.5
-"""Seconds, where no further file can be opened."""
+"""Seconds to wait when the process has no file descriptor left."""
 SILENCE_SECONDS: Final = 30.0
-"""A service whose loop has not turned for so long is not well."""
+"""A loop without a heartbeat for this long counts as stalled."""
 SLOW_SECONDS: Final = 300.0
-"""The same for a loop whose turns take longer: it loads models, trains or measures."""
+"""The same for a loop whose turns take longer because it loads models, trains or measures."""
 
 
 def configure_logging(service: str, settings: ServiceSettings) -> None:
-    """Send every log line, the libraries' too, to standard error as one event with the service's name.
+    """Write every log line, those of libraries included, to standard error with the name of the service.
 
-    Bind a frame to the lines about it with ``structlog.contextvars.bound_contextvars(frame_id=…)`` or as a field.
+    Add a frame to the lines about it with ``structlog.contextvars.bound_contextvars(frame_id=…)`` or as a field.
     """
     shared_steps: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -58,24 +58,23 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared_steps, processors=[*finish, last])
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports what our adapter raises, with a stack each
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each try, and our adapter the outage
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs what our adapter raises, each time with a stack
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each try; our adapter logs the outage
 
 
-class Wellness(Protocol):
-    """What ``/healthz`` asks."""
+class HealthCheck(Protocol):
+    """The health that ``/healthz`` returns."""
 
     @property
     def troubles(self) -> Sequence[str]:
-        """What does not work, each in a few words; empty when it is well."""
+        """Return what is stalled or failed, each in a few words; empty when the service is healthy."""
         ...
 
 
 class Health:
-    """Whether a service's loops turn, and what it sends with is alive.
+    """Detect stalled loops of a service, and ask its other parts, such as publishers, whether they are stalled.
 
-    Each loop calls ``beat`` of its own; whatever else can stand still is watched. ``/healthz`` says 200, or 503 and
-    what is wrong.
+    Each loop calls ``beat`` of its own `Health`. ``/healthz`` answers 200, or 503 with what is stalled.
     """
 
     def __init__(
@@ -90,34 +89,34 @@ class Health:
         self._last_beat = clock()
         self._looks: list[Callable[[], Sequence[str]]] = []
 
-    def beside(self, name: str = "a loop beside", silence_seconds: float | None = None) -> Health:
-        """The health of a further loop, whose turns may take longer: the service is well when all are."""
+    def beside(self, name: str = "another loop", silence_seconds: float | None = None) -> Health:
+        """Return the health of a further loop; the service is healthy when all of its loops are."""
         other = Health(silence_seconds or self._silence_seconds, self._clock, name)
         self._looks.append(lambda: other.troubles)
         return other
 
     def watch(self, troubles: Callable[[float], Sequence[str]]) -> None:
-        """Ask this too, with the seconds after which silence is trouble; see `Broker.troubles`."""
+        """Add a check; it gets the seconds after which a silent part counts as stalled. See `Broker.troubles`."""
         self._looks.append(lambda: troubles(self._silence_seconds))
 
     def beat(self) -> None:
-        """The loop turned."""
+        """Record a heartbeat of the loop."""
         self._last_beat = self._clock()
 
     @property
     def troubles(self) -> Sequence[str]:
-        """The loops that have not turned lately, and what else stands still."""
+        """Return the stalled loops and the other stalled parts."""
         turned = self._clock() - self._last_beat < self._silence_seconds
-        return [*([] if turned else [f"{self._name} stands"]), *(one for look in self._looks for one in look())]
+        return [*([] if turned else [f"{self._name} is stalled"]), *(one for look in self._looks for one in look())]
 
     @property
-    def well(self) -> bool:
-        """Whether nothing is wrong."""
+    def healthy(self) -> bool:
+        """Return whether nothing is stalled."""
         return not self.troubles
 
 
-def serve_health(health: Wellness, settings: ServiceSettings) -> None:
-    """Serve ``/healthz`` and ``/metrics`` from a thread of their own, if the settings give a port."""
+def serve_health(health: HealthCheck, settings: ServiceSettings) -> None:
+    """Serve ``/healthz`` and ``/metrics`` in a background thread, if the settings give a port."""
     if not settings.health_port:
         return
 
@@ -140,14 +139,14 @@ def serve_health(health: Wellness, settings: ServiceSettings) -> None:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """A health check every few seconds is no event."""
+            """Log nothing: health checks come every few seconds."""
 
     server = HealthServer((settings.health_host, settings.health_port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 
 class HealthServer(ThreadingHTTPServer):
-    """Answers a few connections at once; one more gets the place of the oldest, so that nobody holds them all."""
+    """Serve a limited number of connections; a further one closes the oldest, so that no client can hold them all."""
 
     daemon_threads = True
 
@@ -157,7 +156,7 @@ class HealthServer(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """See socketserver. Without a descriptor left it waits a little, and asks again."""
+        """Accept a connection; without a free file descriptor, wait a moment before the error is raised."""
         try:
             connection, address = super().get_request()
         except OSError:
@@ -167,7 +166,7 @@ class HealthServer(ThreadingHTTPServer):
         return connection, address
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
-        """See socketserver."""
+        """Handle a connection, and close the oldest ones beyond the limit."""
         with self._lock:
             self._open[request] = time.monotonic()
             too_many = list(self._open)[:-HEALTH_CONNECTIONS]
@@ -177,10 +176,10 @@ class HealthServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
-        """See socketserver."""
+        """Close a connection."""
         with self._lock:
             self._open.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A connection that broke off is no event."""
+        """Log nothing: clients may disconnect at any time."""

@@ -1,4 +1,4 @@
-"""Settings of a service: from the environment, under the service's own prefix, read once in its ``main``."""
+"""Settings of a service: environment variables with the prefix of the service, read once in its ``main``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ STORES = ("file", "s3", "s3s")
 
 
 class SecretFileError(ValueError):
-    """A file that should hold a secret can't be used; the message says what to do, without the secret."""
+    """The file of a secret can't be used; the message says what to do, and does not contain the secret."""
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads a secret setting from the file that ``<NAME>_FILE`` names, such as Docker and Kubernetes mount them."""
+    """Read a secret setting from the file that ``<NAME>_FILE`` names, as Docker and Kubernetes mount them."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
         variable = f"{self.config.get('env_prefix', '')}{field_name}".upper()
@@ -62,12 +62,12 @@ class SecretFileSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look for a secret in its file first: where both are given, that is an error, unless the other is empty."""
+        """Read the file of a secret before its variable; if both are set, `_SecretFiles` raises an error."""
         return init_settings, _SecretFiles(settings_cls), env_settings, dotenv_settings, file_secret_settings
 
 
 class ServiceSettings(SecretFileSettings):
-    """What every service needs to know. A subclass sets ``env_prefix`` to the service's name and adds its own."""
+    """Settings of every service. A subclass sets ``env_prefix`` to the name of the service and adds its own."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
@@ -121,7 +121,7 @@ class ServiceSettings(SecretFileSettings):
         return self
 
     def client_tls(self) -> ssl.SSLContext:
-        """Check the certificate and the name of each server, and show our certificate to those that ask."""
+        """Return a context that checks the certificate and name of servers, and shows our certificate on request."""
         context = ssl.create_default_context(cafile=self.tls_ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.tls_cert:
@@ -130,7 +130,7 @@ class ServiceSettings(SecretFileSettings):
 
 
 def check_pair(cert_name: str, cert: Path | None, key_name: str, key: Path | None) -> None:
-    """Check that a certificate and its key are both given, or neither, and belong together.
+    """Check that a certificate and its key are both set or both unset, and belong together.
 
     Raises:
         ValueError: they can't be used.
@@ -165,11 +165,11 @@ def check_readable(name: str, file: Path) -> None:
 def split_address(name: str, url: str) -> SplitResult:
     """Split the address of a server or a folder.
 
-    A password with ``/``, ``?``, ``#`` or ``[`` is no user's part to `urlsplit`, which quotes it in its errors, so the
-    text itself is looked at first.
+    The text is searched for a password first: `urlsplit` quotes a password with ``/``, ``?``, ``#`` or ``[`` in its
+    errors.
 
     Raises:
-        ValueError: it holds a password, or can't be split.
+        ValueError: it contains a password, or is not an address.
     """
     if "@" in url and not url.startswith(("file:", "sqlite:")):
         raise ValueError(f"{name} holds a password: give it in a variable of its own")
@@ -182,9 +182,9 @@ def split_address(name: str, url: str) -> SplitResult:
 
 
 def folder_of(url: str) -> Path:
-    """The folder that a ``sqlite:`` or ``file:`` address names: of ``file:///var/x`` it is ``var/x``.
+    """Return the folder of a ``sqlite:`` or ``file:`` address: ``var/x`` for ``file:///var/x``.
 
-    Three slashes name a folder below the working directory and four an absolute one, as SQLAlchemy has it.
+    As in SQLAlchemy, three slashes name a folder below the working directory, and four an absolute one.
 
     Raises:
         ValueError: there are two slashes, or no folder follows.
@@ -200,9 +200,9 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def read_settings(kind: type[Settings], **overrides: Any) -> Settings:
-    """The settings of a service, or the end of the program with one line per wrong setting.
+    """Read the settings of a service, or exit with one line for each wrong setting.
 
-    A wrong value is never printed: it may be a secret.
+    Wrong values are not printed, because they may be secrets.
     """
     try:
         return kind(**overrides)

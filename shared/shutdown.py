@@ -1,6 +1,6 @@
-"""When and how a process ends: told by a signal, within one deadline that everything shares.
+"""End a process after a signal, within one deadline that all of its parts share.
 
-It imports little, so that a service can hear signals before it imports what takes seconds.
+This module imports little, so that a service handles signals before it imports modules that take seconds to load.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from types import FrameType
 from typing import Final
 
 STOP_SECONDS: Final = 15.0
-"""From the stop to the end of the process, whatever hangs."""
+"""From the stop to the end of the process, also if a part of it hangs."""
 SERVE: Final = "serve"
-"""What a service may be started with; every other word is a command of a person."""
+"""The command that starts a service; every other command is one that a user runs."""
 
 _log = logging.getLogger("service")
 
 
 class Stop(threading.Event):
-    """Set by a signal, or by what can't go on. From then on the process has `STOP_SECONDS`, for everything together.
+    """Set by a signal, or by a part that failed. From then on the process has `STOP_SECONDS` in total.
 
-    At the deadline it leaves: what is not acknowledged stays with the broker, and what is not sent on the disk.
+    At the deadline the process exits: unacknowledged messages stay with the broker, unsent frames on the disk.
     """
 
     def __init__(self, seconds: float = STOP_SECONDS) -> None:
         super().__init__()
         self.exit_code = 1
-        """Of a process that leaves at the deadline; 0 once a signal asked for the stop."""
+        """Exit code at the deadline; 0 after a signal."""
         self._seconds = seconds
         self._lock = threading.Lock()
         self._leaving = threading.Thread(target=self._leave, name="deadline", daemon=True)
 
     def allow(self, seconds: float) -> None:
-        """Let the end take so long, if that is longer: for a service whose settings say so."""
+        """Extend the deadline to these seconds, if that is longer."""
         self._seconds = max(self._seconds, seconds)
 
     def set(self) -> None:
-        """Begin the end."""
+        """Start the shutdown."""
         with self._lock:
             if not self.is_set():
                 super().set()
@@ -49,14 +49,14 @@ class Stop(threading.Event):
 
     def _leave(self) -> None:
         time.sleep(self._seconds)
-        _log.error("left at the deadline: what is not done stays with the broker, or on the disk")
+        _log.error("exited at the deadline: unfinished messages stay with the broker, unsent frames on the disk")
         os._exit(self.exit_code)
 
 
 def leave_when_told() -> None:
-    """From now on, end a service at once when it is told to; `hear_signals` follows when there is something to finish.
+    """Exit a starting service at once on SIGTERM or SIGINT, until `hear_signals` takes over.
 
-    Nothing has begun, so nothing is left half done. Commands of people end as the system has it.
+    Nothing has started yet, so nothing has to be finished. Other commands keep the default behaviour.
     """
     if sys.argv[1:] in ([], [SERVE]):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -64,13 +64,13 @@ def leave_when_told() -> None:
 
 
 def hear_signals() -> Stop:
-    """A stop that SIGTERM or SIGINT sets; the second signal ends the process at once."""
+    """Return a stop that SIGTERM or SIGINT sets; the second signal ends the process at once."""
     stop = Stop()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop.exit_code = 0
-        # in a thread: the one that was interrupted may hold the event's lock
+        # in a thread: the interrupted thread may hold the lock of the event
         threading.Thread(target=stop.set, name="stop").start()
 
     signal.signal(signal.SIGTERM, on_signal)

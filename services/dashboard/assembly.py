@@ -91,7 +91,7 @@ class Dashboard:
                     consequence="Object storage is away: images, models and labels can't be shown or stored.",
                 ),
                 "counts": Check(lambda: self.upkeep.unfinished),
-                "ingest": Check(lambda: None if self.well else "stalled"),
+                "ingest": Check(lambda: None if self.healthy else "stalled"),
             }
         )
         self._request_redis = fail_fast_redis(redis, lambda: self.readiness.reason("redis"))
@@ -131,13 +131,13 @@ class Dashboard:
         ]
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Return whether every queue is being ingested."""
-        return all(ingest.health.well for ingest in self.ingests)
+        return all(ingest.health.healthy for ingest in self.ingests)
 
     @property
     def troubles(self) -> Sequence[str]:
-        """Return what is stalled; see `shared.health.Wellness`."""
+        """Return what is stalled; see `shared.health.HealthCheck`."""
         stalled = [trouble for ingest in self.ingests for trouble in ingest.health.troubles]
         return [*stalled, *self._broker.troubles(SILENCE_SECONDS)]
 

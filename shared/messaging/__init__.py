@@ -1,4 +1,4 @@
-"""Messages between processes: the port, its adapters, and the loop that keeps the order publish, confirm, ack."""
+"""Messages between processes: the port, its adapters, and the loop that handles messages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["open_broker"]
 
 
 def open_broker(settings: ServiceSettings) -> Broker:
-    """The broker that the settings name, with its topology there.
+    """Connect to the broker of the settings, and create its topology if necessary.
 
     Raises:
-        BrokerUnavailable: nothing answers; `shared.service.await_broker` waits for it.
+        BrokerUnavailable: the broker does not answer; `shared.service.await_broker` waits for it.
         BrokerRefusedLogin: the user or the password is wrong.
-        MessagingError: the broker is there and can't be used; its message says what to do.
+        MessagingError: the broker can't be used; the message says what to do.
     """
     service = str(settings.model_config.get("env_prefix", "")).rstrip("_").lower()
-    # An adapter is imported when it is chosen: nobody loads the driver of the other one.
+    # only the chosen adapter is imported, with its driver
     if settings.broker_url.startswith("sqlite:"):
         from shared.messaging.sqlite import SqliteBroker  # noqa: PLC0415
 

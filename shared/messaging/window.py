@@ -1,4 +1,4 @@
-"""A bound on what a publisher has under way."""
+"""Limit the messages of a publisher that are not confirmed yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BYTES: Final = 32 * 1024**2
 
 
 class Window:
-    """So many messages and so many bytes at a time; a single message larger than the window passes alone."""
+    """Limit the unconfirmed messages and their bytes; a message larger than the limit is sent alone."""
 
     def __init__(self, messages: int = MESSAGES, size: int = BYTES) -> None:
         self._messages_limit = messages
@@ -22,7 +22,7 @@ class Window:
         self._changed = threading.Condition()
 
     def enter(self, size: int) -> None:
-        """Wait for room for a message of ``size`` bytes, and take it."""
+        """Wait until a message of ``size`` bytes fits, and count it."""
         with self._changed:
             self._changed.wait_for(lambda: self._has_room(size))
             if self._messages == 0:
@@ -31,7 +31,7 @@ class Window:
             self._bytes += size
 
     def leave(self, size: int) -> None:
-        """Give back the room of a message of ``size`` bytes."""
+        """Remove a message of ``size`` bytes from the count."""
         with self._changed:
             self._messages -= 1
             self._bytes -= size
@@ -39,12 +39,12 @@ class Window:
             self._changed.notify_all()
 
     def seconds_still(self) -> float:
-        """How long nothing has left although something is under way."""
+        """Return the seconds since the last confirm, or 0 if no message is unconfirmed."""
         with self._changed:
             return time.monotonic() - self._moved_at if self._messages else 0.0
 
     def wait_empty(self, seconds: float) -> bool:
-        """Wait until nothing is under way; whether that came true in time."""
+        """Wait until no message is unconfirmed. Return whether that happened in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._messages == 0, seconds)
 

@@ -1,4 +1,4 @@
-"""Images, heatmaps, models and verdicts as objects: the port and its adapters."""
+"""Object storage for images, heatmaps, models and the archive: the port and its adapters."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin, 
 from shared.storage.s3 import MinioStore
 
 LOGIN_TRIES: Final = 3
-"""A server that starts, or is told of its users, may refuse right keys for a moment."""
+"""A server that starts or reloads its users may reject valid keys for a moment."""
 
 log = structlog.get_logger(__name__)
 
 
 def open_store(settings: ServiceSettings, url: str = "") -> ObjectStore:
-    """The object storage that the settings or ``url`` name: a folder, or a bucket, which is made if it is not there.
+    """Open the object storage of ``url`` or of the settings: a folder, or a bucket, which is created if necessary.
 
-    A server that can't be reached is no reason not to start: it is warned of, and calls fail until it is there.
+    If the server is unavailable, that is logged, and calls fail until it is available.
 
     Raises:
-        StorageRefusedLogin: the server does not accept the keys.
-        StorageError: the address is wrong, or the folder can't be made.
+        StorageRefusedLogin: the server rejects the access keys.
+        StorageError: the address is wrong, or the folder can't be created.
     """
     url = url or settings.storage_url
     parts = urlsplit(url)

@@ -23,7 +23,7 @@ from shared.storage.port import (
 
 
 class FilesystemStore:
-    """Each object is a file named by its key. Files that start with a dot are being written, and are no objects."""
+    """Store each object as a file named by its key. Files that start with a dot are still being written."""
 
     def __init__(self, folder: Path) -> None:
         with _storage_errors():
@@ -31,13 +31,12 @@ class FilesystemStore:
             self._root = folder.resolve()
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002
-        """Keep ``content`` under ``key``; a file system has no place for the content type."""
+        """Store ``content`` under ``key``; a file system has no place for the content type."""
         path = self._path(key)
         with _storage_errors():
             self._write(path, content)
 
     def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:  # noqa: ARG002
-        """Keep ``content`` under ``key`` if nothing is there."""
         path = self._path(key)
         with _storage_errors():
             try:
@@ -47,7 +46,6 @@ class FilesystemStore:
         return True
 
     def get(self, key: str, most: int | None = None) -> bytes:
-        """What is under ``key``."""
         path = self._path(key)
         with _storage_errors():
             if not _is_object(path):
@@ -61,19 +59,17 @@ class FilesystemStore:
                 raise ObjectNotFound(f"there is no object {key}") from None
 
     def exists(self, key: str) -> bool:
-        """Whether something is under ``key``."""
         path = self._path(key)
         with _storage_errors():
             return _is_object(path)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that start with ``prefix``, in the order of their bytes."""
         folder = checked_prefix(prefix).rpartition("/")[0]
         start = self._path(folder) if folder else self._root
         return self._walk(start, f"{folder}/" if folder else "", prefix)
 
     def delete(self, key: str) -> None:
-        """Remove what is under ``key``, if anything is, and the folders that this leaves empty."""
+        """Delete the object under ``key``, and the folders that are empty afterwards."""
         path = self._path(key)
         with _storage_errors():
             if not _is_object(path):
@@ -89,10 +85,10 @@ class FilesystemStore:
                     break
 
     def _path(self, key: str) -> Path:
-        """Where ``key`` is.
+        """Return the path of an object.
 
         Raises:
-            InvalidKey: it is no key, or a symbolic link leads it out of the folder.
+            InvalidKey: the key is not valid, or a symbolic link leads it out of the folder.
         """
         path = self._root / checked_key(key)
         with _storage_errors():
@@ -100,12 +96,12 @@ class FilesystemStore:
                 raise InvalidKey(f"{key} leads out of the storage folder through a symbolic link: remove the link")
         return path
 
-    # a delete may remove the folder between its making and its use
+    # a concurrent delete may remove the folder before the file is written
     @retry(
         retry=retry_if_exception_type((FileNotFoundError, FileExistsError)), stop=stop_after_attempt(5), reraise=True
     )
     def _write(self, path: Path, content: bytes, *, replace: bool = True) -> None:
-        """Write beside the place, then rename: a reader sees the old content or the new, and so does a power cut."""
+        """Write a temporary file, then rename it: readers see the old or the new content, also after a power cut."""
         self._make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
         try:
@@ -131,7 +127,7 @@ class FilesystemStore:
         _sync_folder(folder.parent)
 
     def _walk(self, folder: Path, below: str, prefix: str) -> Iterator[str]:
-        """The keys in ``folder``. A folder sorts with its slash, so that the whole is in the order of the keys."""
+        """Yield the keys in ``folder``. Folders are sorted with their slash, so that the keys are in order."""
         with _storage_errors():
             try:
                 entries = list(os.scandir(folder))
@@ -150,11 +146,11 @@ class FilesystemStore:
 
 
 class _Taken(Exception):
-    """Another object is under the key."""
+    """There is an object under the key."""
 
 
 def _link(name: str, path: Path) -> None:
-    """Move a file to a place where nothing is."""
+    """Move a file to a path where no file is."""
     try:
         os.link(name, path)
     except FileExistsError as error:
@@ -167,7 +163,7 @@ def _is_object(path: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make what happened in the folder survive a power cut."""
+    """Write the entries of a folder to the disk, so that they survive a power cut."""
     with suppress(FileNotFoundError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -178,7 +174,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """What the operating system says, in the words of the port."""
+    """Turn errors of the operating system into those of the port."""
     try:
         yield
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:

@@ -1,4 +1,4 @@
-"""HTTP connections that end a transfer which is too slow; a timeout for each read does not stop a trickling server."""
+"""HTTP connections that end transfers below a minimum speed, which a timeout for each read does not."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 QUIET_SECONDS: Final = 10.0
-"""For a single read, where the pool has no other timeout, and for `CHUNK` bytes of a request."""
+"""Time limit of one read, unless the pool has another, and of sending `CHUNK` bytes."""
 PATIENCE_SECONDS: Final = 20.0
 SLOWEST: Final = 64 * 1024
-"""Bytes per second. An answer may take `PATIENCE_SECONDS`, and a second more for as many bytes as these."""
+"""Bytes per second. An answer may take `PATIENCE_SECONDS`, and one second more for each of these bytes."""
 CHUNK: Final = 64 * 1024
 
 
@@ -51,17 +51,17 @@ class _PacedResponse(http.client.HTTPResponse):
 
 
 class _Paced:
-    """What both kinds of connections do differently."""
+    """Minimum speed for both kinds of connections."""
 
     response_class = _PacedResponse
     sock: socket.socket
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self.sock.settimeout(QUIET_SECONDS)  # urllib3 leaves the timeout of connecting in place for the request
+        self.sock.settimeout(QUIET_SECONDS)  # urllib3 keeps the connect timeout for the request
 
     def send(self, data: Any) -> None:
-        """Send; the socket's timeout is for all of what it is given, so a large body is sent in chunks."""
+        """Send in chunks: the socket's timeout is for everything that one call sends."""
         pieces = memoryview(data) if isinstance(data, bytes | bytearray | memoryview) else None
         if pieces is None or len(pieces) <= CHUNK:
             super().send(data)  # type: ignore[misc]
@@ -87,7 +87,7 @@ class _PacedHTTPSPool(HTTPSConnectionPool):
 
 
 def paced_pool(**options: Any) -> urllib3.PoolManager:
-    """A pool of such connections; ``options`` are urllib3's."""
+    """Return a pool of connections with a minimum speed; ``options`` are urllib3's."""
     pool = urllib3.PoolManager(**options)
     pool.pool_classes_by_scheme = {"http": _PacedHTTPPool, "https": _PacedHTTPSPool}
     return pool

@@ -1,4 +1,4 @@
-"""The storage port: named bytes in a bucket or a folder."""
+"""The storage port: objects in a bucket or a folder, by their keys."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*(/[A-Za-z0-9_][A-Za-z0-9_.=-]*)*")
-"""What a key looks like: parts of letters, digits and ``_ . = -``, none starting with a dot, between slashes."""
+"""A key: parts of letters, digits and ``_ . = -`` between slashes; no part starts with a dot, ``=`` or ``-``."""
 
 KEY_LENGTH: Final = 512
 
 
 class StorageError(Exception):
-    """Whatever goes wrong between a service and its object storage."""
+    """An error of object storage."""
 
 
 class ObjectNotFound(StorageError):
-    """There is no object of that key."""
+    """There is no object under the key."""
 
 
 class ObjectTooLarge(StorageError):
-    """An object of more bytes than its reader takes."""
+    """The object has more bytes than the limit of the reader."""
 
 
 class StorageUnavailable(StorageError):
-    """The storage can't be reached, or failed. Trying again later may help."""
+    """The storage can't be reached, or failed; a later try may succeed."""
 
 
 class StorageRefusedLogin(StorageUnavailable):
-    """The storage is there and does not accept the keys, or what they may do.
+    """The storage rejects the access keys, or they lack a permission.
 
-    A service that starts ends with it. One that runs waits: keys and policies are changed, and mended, at run time.
+    A starting service ends with this error. A running service tries again: keys and policies change at run time.
     """
 
 
 class InvalidKey(StorageError, ValueError):
-    """A key that is no key (``..``, a leading slash, a control character…)."""
+    """The key is not valid: it has for example ``..``, a leading slash or a control character."""
 
 
 def checked_key(key: str) -> str:
-    """The key itself.
+    """Return the key if it is valid.
 
     Raises:
-        InvalidKey: it would mean something else to a file system or a server.
+        InvalidKey: a file system or a server would read the key in another way.
     """
     if len(key) > KEY_LENGTH or not KEY.fullmatch(key):
         raise InvalidKey(f"{key[:80]!r} is no storage key: use letters, digits and _ . = - between slashes")
@@ -51,10 +51,10 @@ def checked_key(key: str) -> str:
 
 
 def checked_prefix(prefix: str) -> str:
-    """The prefix itself: empty, a key, a key and a slash, or the beginning of a key.
+    """Return the prefix if it is valid: empty, a key, a key and a slash, or the beginning of a key.
 
     Raises:
-        InvalidKey: no key can start so.
+        InvalidKey: no key starts with it.
     """
     if prefix:
         checked_key(prefix.removesuffix("/"))
@@ -62,42 +62,45 @@ def checked_prefix(prefix: str) -> str:
 
 
 class ObjectStore(Protocol):
-    """Named bytes. A put is whole or not at all, and replaces what was there."""
+    """Objects by their keys. A put stores the object completely or not at all, and replaces the object before it."""
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Keep ``content`` under ``key``.
+        """Store ``content`` under ``key``.
 
         Raises:
-            StorageUnavailable: it was not kept.
+            StorageUnavailable: it was not stored.
         """
         ...
 
     def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
-        """Keep ``content`` under ``key`` if nothing is there; False where other content is. Of several, one succeeds.
+        """Store ``content`` under ``key`` if there is no object. Of several concurrent calls, one succeeds.
+
+        Returns:
+            True if the object has this content; False if it has other content.
 
         Raises:
-            StorageUnavailable: it may have been kept; the same call again tells.
+            StorageUnavailable: it may have been stored; the same call again returns which.
         """
         ...
 
     def get(self, key: str, most: int | None = None) -> bytes:
-        """What is under ``key``, of up to ``most`` bytes: whoever may write there may write terabytes.
+        """Return the object under ``key``, of at most ``most`` bytes: others may have stored terabytes there.
 
         Raises:
-            ObjectNotFound: nothing is.
-            ObjectTooLarge: it has more; that much was not read.
-            StorageUnavailable: nobody knows.
+            ObjectNotFound: there is no object.
+            ObjectTooLarge: it has more bytes; it was not read.
+            StorageUnavailable: the storage did not answer.
         """
         ...
 
     def exists(self, key: str) -> bool:
-        """Whether something is under ``key``."""
+        """Return whether there is an object under ``key``."""
         ...
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that start with ``prefix``, in the order of their bytes."""
+        """Yield the keys that start with ``prefix``, in the order of their bytes."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove what is under ``key``, if anything is."""
+        """Delete the object under ``key``, if there is one."""
         ...

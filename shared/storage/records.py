@@ -1,4 +1,4 @@
-"""Records of which many are read together: one that can't be read is passed over, and reported."""
+"""Read stored records of which one that can't be read must not stop the others: it is skipped and reported."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from shared.storage.port import ObjectNotFound
 MOST_REMEMBERED: Final = 1_000
 REASON_LENGTH: Final = 300
 REPORTED_SECONDS: Final = 3_600
-"""A record is reported for so long after somebody last tried to read it."""
+"""A record is reported for this time after the last try to read it."""
 
 UNREADABLE: Final = Counter(
-    "seamline_unreadable_records", "Stored records that can't be read and were passed over", ["folder"]
+    "seamline_unreadable_records", "Stored records that can't be read and were skipped", ["folder"]
 )
 
 _log = structlog.stdlib.get_logger("records")
 _unreadable: dict[str, tuple[str, float]] = {}
-"""Why, and when that was last seen."""
+"""The reason, and when the record was last found unreadable, by key."""
 _lock = threading.Lock()
 Record = TypeVar("Record")
 
 
 def readable(key: str, read: Callable[[], Record]) -> Record | None:
-    """What ``read`` makes of the object under ``key``; None if it is gone, or can't be read, which is reported once.
+    """Return what ``read`` reads from the object under ``key``; None if it is deleted or unreadable.
+
+    A record that is unreadable is reported once.
 
     Raises:
         StorageError: of the storage itself.
@@ -49,7 +51,7 @@ def readable(key: str, read: Callable[[], Record]) -> Record | None:
                 _unreadable[key] = reason, time.monotonic()
         if not known:
             UNREADABLE.labels(key.partition("/")[0]).inc()
-            _log.error("passed over a record that can't be read", key=key, reason=reason)
+            _log.error("skipped a record that can't be read", key=key, reason=reason)
         return None
     if key in _unreadable:
         with _lock:
@@ -58,7 +60,7 @@ def readable(key: str, read: Callable[[], Record]) -> Record | None:
 
 
 def unreadable() -> dict[str, str]:
-    """The records that this process could not read, by their keys, and why."""
+    """Return the reasons for the records that this process could not read, by their keys."""
     now = time.monotonic()
     with _lock:
         return {key: reason for key, (reason, seen_at) in _unreadable.items() if now - seen_at < REPORTED_SECONDS}

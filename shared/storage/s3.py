@@ -35,27 +35,27 @@ CONNECT_SECONDS: Final = 1.5
 TRIES: Final = urllib3.Retry(
     connect=1, read=1, status=2, redirect=0, other=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)
 )
-"""Enough for a hiccup; waiting for an absent server is the caller's part, who knows what to do meanwhile."""
+"""Retries for short failures; the caller decides how to wait for a server that is unavailable."""
 SETTLE_SECONDS: Final = 1.0
-"""Longer than two clients that create the same object at the same time are apart."""
+"""Longer than the time between two clients that create the same object concurrently."""
 PASSING_STATUS: Final = frozenset({408, 409, 429})
-"""And all from 500 on: S3 says ``SlowDown`` by 503, ``RequestTimeout`` by 408 or 400, ``OperationAborted`` by 409."""
+"""And all from 500 on. S3 sends ``SlowDown`` with 503, ``RequestTimeout`` with 408, ``OperationAborted`` with 409."""
 PASSING_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
-"""Of other statuses: what a slow or broken connection causes."""
+"""Codes with other statuses that a slow or broken connection causes."""
 LOGIN_STATUS: Final = frozenset({401, 403})
 LOGIN_CODES: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
-"""Of other statuses: keys that are not accepted any more."""
+"""Codes with other statuses for access keys that are not accepted any more."""
 CONNECTIONS: Final = 64
-"""Kept open for the next call, at most: more than the threads of the dashboard, where 40 answer requests and a dozen
-look after the rest. One is opened when no other is free, so the other services have a few."""
+"""Connections that stay open for the next call, at most: more than the dashboard has threads (40 for requests, and a
+dozen). A connection is opened when no other is free, so the other services have a few."""
 
 
 class NoSuchBucket(StorageError):
-    """The bucket is not there yet; the first put makes it."""
+    """The bucket does not exist yet; the first put creates it."""
 
 
 class MinioStore:
-    """Objects of one bucket. Nothing is asked of the server before the first call, so it may start later."""
+    """Store objects in one bucket. The server is contacted by the first call, so it may start later."""
 
     def __init__(
         self, address: str, bucket: str, access_key: str, secret_key: str, *, tls: ssl.SSLContext | None = None
@@ -63,7 +63,7 @@ class MinioStore:
         self._address = address
         self._bucket = bucket
         self._conditional: bool | None = None
-        """Whether the server knows conditional writes; None until the first object is created."""
+        """Whether the server supports conditional writes; None until the first object is created."""
         self._http = paced_pool(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=QUIET_SECONDS),
             retries=TRIES.new(raise_on_status=False),
@@ -83,21 +83,20 @@ class MinioStore:
             raise StorageError(f"{address!r} and {bucket!r} name no bucket of an object store: {error}") from None
 
     def ensure_bucket(self) -> None:
-        """Make the bucket if it is not there, and the user may. Several services may do so at once.
+        """Create the bucket if it does not exist and the user may create it; several services may call this at once.
 
         Raises:
-            StorageRefusedLogin: the server does not accept the keys.
-            StorageUnavailable: nobody knows.
+            StorageRefusedLogin: the server rejects the access keys.
+            StorageUnavailable: the server did not answer.
         """
         try:
             with self._storage_errors():
-                # this asks where the bucket is, as every user may; `bucket_exists` is for those who may list it
+                # this asks for the bucket's location, which every user may; `bucket_exists` needs the right to list it
                 self._client.get_presigned_url("GET", self._bucket, "any")
         except NoSuchBucket:
             self._make_bucket()
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Keep ``content`` under ``key``."""
         checked_key(key)
         try:
             self._put(key, content, content_type)
@@ -106,10 +105,10 @@ class MinioStore:
             self._put(key, content, content_type)
 
     def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
-        """Keep ``content`` under ``key`` if nothing is there.
+        """Store ``content`` under ``key`` if there is no object, by S3's conditional write.
 
-        S3's conditional write decides. A server that ignores the condition is noticed at the first object; there, the
-        object counts as created when it still stands after `SETTLE_SECONDS`.
+        The first object shows whether the server ignores the condition; on such a server, an object counts as created
+        when it is unchanged after `SETTLE_SECONDS`.
         """
         checked_key(key)
         if self.exists(key) or not self._put_if_absent(key, content, content_type):
@@ -121,21 +120,19 @@ class MinioStore:
         return self._conditional or self._holds(key, content)
 
     def get(self, key: str, most: int | None = None) -> bytes:
-        """What is under ``key``."""
         checked_key(key)
         try:
             with self._storage_errors(key), self._client.get_object(self._bucket, key) as response:
                 size = int(response.headers.get("Content-Length", 0))
                 if most is None or size <= most:
-                    # as it is stored: the writer of an object says how it is encoded, and may say packed
+                    # as it is stored: the writer may have set a content encoding, which is not decoded here
                     return bytes(response.read(decode_content=False))
-                response.close()  # what was not read is in the way of the next request
+                response.close()  # an unread answer would block the next request
         except NoSuchBucket:
             raise ObjectNotFound(f"there is no object {key}") from None
         raise ObjectTooLarge(f"object {key} has {size:,} bytes, and {most:,} are read at most")
 
     def exists(self, key: str) -> bool:
-        """Whether something is under ``key``."""
         checked_key(key)
         try:
             with self._storage_errors(key):
@@ -145,11 +142,9 @@ class MinioStore:
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that start with ``prefix``, in the order of their bytes."""
         return self._list(checked_prefix(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove what is under ``key``, if anything is."""
         checked_key(key)
         try:
             with self._storage_errors(key):
@@ -172,7 +167,7 @@ class MinioStore:
             )
 
     def _put_if_absent(self, key: str, content: bytes, content_type: str) -> bool:
-        """Whether the server stored it; True from a server that ignores the condition, even where an object was."""
+        """Return whether the server stored it; always True on a server that ignores the condition."""
         with self._storage_errors(key):
             url = self._client.get_presigned_url("PUT", self._bucket, key, expires=timedelta(minutes=5))
             headers = {"If-None-Match": "*", "Content-Type": content_type}
@@ -180,7 +175,7 @@ class MinioStore:
         if answer.status < 300:
             return True
         code = re.search(rb"<Code>(\w+)</Code>", answer.data)
-        error = self._in_words(answer.status, code[1].decode() if code else "", key)
+        error = self._to_storage_error(answer.status, code[1].decode() if code else "", key)
         if isinstance(error, NoSuchBucket):
             self._make_bucket()
             return self._put_if_absent(key, content, content_type)
@@ -205,17 +200,17 @@ class MinioStore:
 
     @contextmanager
     def _storage_errors(self, key: str = "") -> Iterator[None]:
-        """What the server or the way to it says, in the words of the port. The cause is cut off: it quotes requests."""
+        """Turn errors of the client into those of the port, without their cause, which quotes requests."""
         try:
             yield
         except MinioException as error:
-            raise self._in_words(*_status_and_code(error), key) from None
+            raise self._to_storage_error(*_status_and_code(error), key) from None
         except ParseError:
             raise StorageUnavailable(f"what answers at {self._address} is no object storage") from None
         except HTTPError as error:
             raise StorageUnavailable(f"object storage at {self._address} {_reason(error)}") from None
 
-    def _in_words(self, status: int, code: str, key: str) -> StorageError:
+    def _to_storage_error(self, status: int, code: str, key: str) -> StorageError:
         said = f"{status} {code}".strip()
         if code == "NoSuchBucket":
             return NoSuchBucket(f"object storage at {self._address} has no bucket {self._bucket}")
@@ -232,7 +227,7 @@ class MinioStore:
 
 
 def _reason(error: HTTPError) -> str:
-    """Why a server can't be talked to, without what urllib3 quotes of the request."""
+    """Return why a server can't be reached, without the parts of the request that urllib3 quotes."""
     reason = getattr(error, "reason", None) or error
     for cause in reason.args:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -241,7 +236,7 @@ def _reason(error: HTTPError) -> str:
 
 
 def _checksum(content: bytes) -> DictType:
-    """Headers with a checksum, which buckets that lock their objects require; none for what goes up in parts."""
+    """Return headers with a checksum, which buckets with object lock require; none for multipart uploads."""
     if len(content) > MIN_PART_SIZE:
         return {}
     digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
@@ -249,10 +244,10 @@ def _checksum(content: bytes) -> DictType:
 
 
 def _status_and_code(error: MinioException) -> tuple[int, str]:
-    """The HTTP status and S3's own code for it.
+    """Return the HTTP status and S3's own code of an error.
 
-    Errors that servers send as ``text/xml`` or plain text (rclone, some gateways) come as `InvalidResponseError`, which
-    tells status and body in its text alone.
+    Errors that servers send as ``text/xml`` or plain text (rclone, some gateways) are raised as `InvalidResponseError`,
+    which has status and body only in its text.
     """
     if isinstance(error, S3Error):
         return error.response.status, error.code or ""

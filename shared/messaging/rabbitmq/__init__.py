@@ -1,4 +1,4 @@
-"""The broker of a plant: RabbitMQ 3.10 or later, or 4. Nothing outside this package imports its driver."""
+"""The adapter for RabbitMQ (3.10 or later, or 4). Only this package imports its driver."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RabbitBroker:
         return subscription
 
     def depth(self, queue: str) -> Depth:
-        """See the port. RabbitMQ's protocol tells what is ready; unacknowledged is what this broker's readers hold."""
+        """Return the ready messages that RabbitMQ reports, and the messages that this broker's subscriptions hold."""
         connection = connect(self._address, "depth", ())
         with self._address.plain_errors():
             try:
@@ -83,7 +83,7 @@ class RabbitBroker:
         return [trouble for trouble in (*publishers, *(one.trouble() for one in self._subscriptions)) if trouble]
 
     def close(self) -> None:
-        """See the port. All of them share the seconds that one may take."""
+        """Close all publishers and subscriptions, together within `CLOSING_SECONDS`."""
         until = time.monotonic() + CLOSING_SECONDS
         parts: list[RabbitSubscription | RabbitPublisher] = [*self._subscriptions, *self._publishers]
         for part in parts:

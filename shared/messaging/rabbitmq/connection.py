@@ -1,4 +1,4 @@
-"""Reaching RabbitMQ: where it is, what its refusals mean, and the topology it must have."""
+"""Connect to RabbitMQ: its address, its errors, and the topology that it must have."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from shared.topology import Queue, WhenFull
 
 HEARTBEAT_SECONDS: Final = 20
 BLOCKED_SECONDS: Final = 30
-"""How long a broker may refuse to read (its disk or memory is full) before the connection is given up."""
+"""Seconds that a broker may block publishers (full disk or memory) before the connection is closed."""
 ATTEMPT_SECONDS: Final = 10
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two attempts to connect."""
 NO_LIMIT: Final = 1_000_000_000
-"""Of redeliveries. RabbitMQ 4 has a limit of its own unless one is set, and 3 does not know -1 for none."""
+"""A limit of redeliveries that is never reached: RabbitMQ 4 has a default limit, and 3 does not accept -1."""
 
 REFUSALS: Final = 3
-"""A broker that starts, or reads its users anew, refuses for a moment: so many refusals in a row are believed."""
+"""Refusals in a row before the service ends: a broker that starts or reloads its users refuses for a moment."""
 RAISED_BY_PIKA: Final = (
     exceptions.AMQPError,
     exceptions.ChannelError,
     AMQPConnectorException,
     OSError,
-    struct.error,  # of a frame that is none
+    struct.error,  # of a malformed frame
 )
-"""On connecting and in use. What is not here is a defect of ours."""
+"""The errors of pika, on connecting and later. Any other error is a defect of Seamline."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a RabbitMQ is, and who is asking."""
+    """The address of a RabbitMQ, with the user and the service that connect to it."""
 
     url: str
     user: str
@@ -54,26 +54,26 @@ class Address:
     heartbeat_seconds: int = HEARTBEAT_SECONDS
     service: str = "seamline"
     tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
-    """How to check a server with TLS; None: as the system does."""
+    """The context for TLS; None for the default of the system."""
 
     @property
     def host(self) -> str:
-        """Name or number of the machine."""
+        """Return the host name or IP address."""
         return urlsplit(self.url).hostname or "localhost"
 
     @property
     def port(self) -> int:
-        """5672, or 5671 with TLS, unless the address says another."""
+        """Return the port of the address, by default 5672, or 5671 with TLS."""
         return urlsplit(self.url).port or (5671 if self._encrypted else 5672)
 
     @property
     def virtual_host(self) -> str:
-        """``/`` unless the address says another."""
+        """Return the virtual host of the address, by default ``/``."""
         return unquote(urlsplit(self.url).path[1:]) or "/"
 
     @property
     def topology_is_given(self) -> bool:
-        """``?topology=given``: exchanges and queues are there already, and the user has no right to make any."""
+        """Return whether the address has ``?topology=given``: exchanges and queues exist, and are not created."""
         return parse_qs(urlsplit(self.url).query).get("topology") == ["given"]
 
     @property
@@ -81,7 +81,7 @@ class Address:
         return urlsplit(self.url).scheme == "amqps"
 
     def parameters(self, part: str) -> pika.ConnectionParameters:
-        """For pika; ``part`` is how the connection is named in RabbitMQ's lists."""
+        """Return pika's parameters; ``part`` names the connection in RabbitMQ's lists."""
         tls = pika.SSLOptions(self.tls or ssl.create_default_context(), self.host) if self._encrypted else None
         return pika.ConnectionParameters(
             self.host,
@@ -97,13 +97,13 @@ class Address:
         )
 
     def failure(self, error: BaseException) -> MessagingError:
-        """What an error of pika means here, and what to do: `BrokerUnavailable` may pass, all others last."""
+        """Return the error of the port for an error of pika: `BrokerUnavailable` if it may pass, else another."""
         where = f"RabbitMQ at {self.host}:{self.port}"
         kind: type[MessagingError]
         code, text = getattr(error, "reply_code", 0), getattr(error, "reply_text", "")
         match error:
-            case exceptions.ProbableAuthenticationError() | exceptions.ProbableAccessDeniedError() if not _was_told(
-                error
+            case exceptions.ProbableAuthenticationError() | exceptions.ProbableAccessDeniedError() if (
+                not _refused_by_broker(error)
             ):
                 kind, words = BrokerUnavailable, ": the connection was cut while it was made"
             case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
@@ -136,20 +136,23 @@ class Address:
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
-        """Turn pika's errors into the port's."""
+        """Turn errors of pika into those of the port."""
         try:
             yield
         except RAISED_BY_PIKA as error:
             raise self.failure(error) from error
 
 
-def _was_told(guess: BaseException) -> bool:
-    """Whether the broker refused (403 a login, 530 a virtual host); pika guesses that of every cut in a handshake."""
+def _refused_by_broker(guess: BaseException) -> bool:
+    """Return whether the broker refused the login (403) or the virtual host (530).
+
+    pika raises the same error for every connection that is lost in the handshake.
+    """
     return any(f"{exceptions.ConnectionClosedByBroker.__name__}: ({code})" in str(guess) for code in (403, 530))
 
 
 def _reason(error: BaseException) -> str:
-    """The system's words, which pika wraps several times."""
+    """Return the reason of the innermost error: pika wraps errors of the system several times."""
     inner = getattr(error, "exceptions", None) or [getattr(error, "exception", None), *error.args]
     causes = [cause for cause in inner if isinstance(cause, BaseException)]
     if causes:
@@ -160,45 +163,45 @@ def _reason(error: BaseException) -> str:
     return " ".join((words or type(error).__name__).split())
 
 
-def patiently(
+def connect_with_retry(
     stop: threading.Event,
     attempt: Callable[[], Result],
     *,
     passing: type[MessagingError] = BrokerUnavailable,
-    tell: Callable[[MessagingError], None] = lambda _error: None,
+    on_error: Callable[[MessagingError], None] = lambda _error: None,
 ) -> Result:
-    """What ``attempt`` returns; tried again, with longer and longer pauses, after errors that are ``passing``.
+    """Retry ``attempt`` with backoff while it raises an error that is ``passing``.
 
-    Each of them is told. When ``stop`` is set, the last one is raised.
+    ``on_error`` gets each of these errors. When ``stop`` is set, the last one is raised.
     """
 
-    def told(state: RetryCallState) -> None:
+    def before_pause(state: RetryCallState) -> None:
         if state.outcome and isinstance(error := state.outcome.exception(), MessagingError):
-            tell(error)
+            on_error(error)
 
-    return retrying(stop, passing, longest=LONGEST_PAUSE, before_pause=told)(attempt)
+    return retrying(stop, passing, longest=LONGEST_PAUSE, before_pause=before_pause)(attempt)
 
 
 def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
-    """A connection to a broker that has the topology.
+    """Connect to a broker, and create or check its topology.
 
     Raises:
-        BrokerUnavailable: nothing answers.
+        BrokerUnavailable: the broker does not answer.
         BrokerRefusedLogin: the user or the password is wrong.
-        MessagingError: the virtual host, the permissions or the topology are others than they must be.
+        MessagingError: the virtual host, the permissions or the topology are wrong.
     """
-    believed = Retrying(
+    connect_again = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, MessagingError) and not may_pass(error)),
         stop=stop_after_attempt(REFUSALS),
         wait=wait_exponential(multiplier=0.5),
         reraise=True,
     )
-    connection: pika.BlockingConnection = believed(_connect_once, address, part, queues)
+    connection: pika.BlockingConnection = connect_again(_connect_once, address, part, queues)
     return connection
 
 
 def may_pass(failure: MessagingError) -> bool:
-    """Whether it is worth trying again."""
+    """Return whether a later try may succeed."""
     return isinstance(failure, BrokerUnavailable)
 
 
@@ -207,7 +210,7 @@ def _connect_once(address: Address, part: str, queues: Sequence[Queue]) -> pika.
         connection = pika.BlockingConnection(address.parameters(part))
         try:
             channel = connection.channel()
-            (look_for if address.topology_is_given else declare)(channel, queues)
+            (check_topology if address.topology_is_given else declare)(channel, queues)
             channel.close()
         except BaseException:
             if connection.is_open:
@@ -217,7 +220,7 @@ def _connect_once(address: Address, part: str, queues: Sequence[Queue]) -> pika.
 
 
 def declare(channel: Any, queues: Sequence[Queue]) -> None:
-    """Create the exchanges, queues and bindings that are not there."""
+    """Create the exchanges, queues and bindings that do not exist."""
     for exchange in topology.EXCHANGES:
         channel.exchange_declare(exchange, "topic", durable=True)
     for exchange in direct_exchanges(queues):
@@ -229,11 +232,11 @@ def declare(channel: Any, queues: Sequence[Queue]) -> None:
             channel.queue_bind(name, exchange, key)
 
 
-def look_for(channel: Any, queues: Sequence[Queue]) -> None:
-    """Ask for each exchange and queue: every user may.
+def check_topology(channel: Any, queues: Sequence[Queue]) -> None:
+    """Check that each exchange and queue exists; every user may do so.
 
     Raises:
-        MessagingError: one is not there.
+        MessagingError: one does not exist.
     """
     try:
         for exchange in (*topology.EXCHANGES, *direct_exchanges(queues)):
@@ -245,18 +248,18 @@ def look_for(channel: Any, queues: Sequence[Queue]) -> None:
         if error.reply_code != 404:
             raise
         raise MessagingError(
-            f"RabbitMQ has not the topology that it was said to have: {error.reply_text}. Import "
+            f"RabbitMQ lacks a part of the topology that ?topology=given promises: {error.reply_text}. Import "
             "deploy/rabbitmq/definitions.json into it, or leave ?topology=given out of its address"
         ) from error
 
 
 def direct_exchanges(queues: Sequence[Queue]) -> list[str]:
-    """The exchanges whose routing keys are names of queues."""
+    """Return the exchanges whose routing keys are names of queues."""
     return [topology.REPLAYS, *sorted({queue.dead_letters for queue in queues})]
 
 
 def bindings_of(queue: Queue) -> list[tuple[str, str, str]]:
-    """Exchange, queue and key of each binding of a queue, its suspects and its parked."""
+    """Return exchange, queue and key of each binding of a queue, its suspects queue and its parked queue."""
     return [
         (queue.exchange, queue.name, queue.binding),
         (topology.REPLAYS, queue.name, queue.name),
@@ -266,10 +269,11 @@ def bindings_of(queue: Queue) -> list[tuple[str, str, str]]:
 
 
 def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
-    """What RabbitMQ is told of a queue, its suspects and its parked.
+    """Return RabbitMQ's arguments of a queue, its suspects queue and its parked queue, by their names.
 
-    A queue that sheds has no dead letters: RabbitMQ would send what it sheds there. Its reader makes the suspects.
-    Readers alone park: RabbitMQ would park what was cut off too often, see `shared.messaging.rabbitmq.trials`.
+    A queue that sheds has no dead letters, because RabbitMQ would send the shed messages there; its reader moves the
+    suspects. Only readers park messages: RabbitMQ would also park messages whose connection was cut too often, see
+    `shared.messaging.rabbitmq.trials`.
     """
     limits: dict[str, object] = {
         "x-max-length": queue.limit,

@@ -1,4 +1,4 @@
-"""Reading from RabbitMQ: a thread talks to the broker, so that whoever computes may take minutes for a batch."""
+"""Receive messages from RabbitMQ: a thread serves the connection, so that handlers may take minutes for a batch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from concurrent.futures import Future
 from typing import Final
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
-from shared.messaging.rabbitmq.connection import Address, patiently
+from shared.messaging.rabbitmq.connection import Address, connect_with_retry
 from shared.messaging.rabbitmq.session import Session
 from shared.messaging.rabbitmq.trials import Trials
 from shared.topology import Broadcast, Queue
 
 CLOSING_SECONDS: Final = 5.0
-BREATH_SECONDS: Final = 0.2
-"""Between losing a connection and asking for the next one."""
+RECONNECT_SECONDS: Final = 0.2
+"""Seconds between a lost connection and the first try to connect again."""
 SUSPECTS_SECONDS: Final = 1.0
-"""Between two looks for a suspect, while there are none."""
+"""Seconds between two queries for a suspect, while there is none."""
 LOOK_SECONDS: Final = 1.0
-"""The longest that a look keeps its caller waiting; the broker may be mute."""
+"""Longest wait for the answer to such a query: the broker may hang."""
 
 
 class RabbitSubscription:
     """See `shared.messaging.port.Subscription`.
 
-    A lost connection is told once, by `receive`; the calls after it wait for the next connection as for a message. The
-    queue of a broadcast ends with its connection: what is said before the next one is not heard.
+    `receive` raises the error of a lost connection once; the next calls wait for a new connection as for a message. The
+    queue of a broadcast ends with its connection: messages that are sent before the next connection are not received.
     """
 
     def __init__(self, address: Address, source: Queue | Broadcast, prefetch: int, queues: Sequence[Queue]) -> None:
@@ -41,7 +41,7 @@ class RabbitSubscription:
         self._inbox: deque[Delivery] = deque()
         self._trouble: Exception | None = None
         self._look: Future[Delivery | None] | None = None
-        """For a suspect, under way."""
+        """The query for a suspect that has no answer yet."""
         self._suspects_at = 0.0
         self._suspect_was_last = False
         self._trials = Trials()
@@ -72,18 +72,18 @@ class RabbitSubscription:
 
     def park(self, delivery: Delivery, reason: str) -> None:
         """See the port."""
-        if isinstance(self._source, Broadcast):  # nobody comes back for one hearer's copy
+        if isinstance(self._source, Broadcast):  # a broadcast has no parked queue
             self.acknowledge([delivery])
             return
         session, source = self._session, self._source
         session.ask(lambda: session.move(delivery, source, source.parked, reason)).result()
 
     def held(self, queue: str) -> int:
-        """How many messages of a queue are with this reader."""
+        """Return the number of messages of a queue that this subscription holds."""
         return list(self._session.held.values()).count(queue)
 
     def trouble(self) -> str:
-        """What is wrong with it, in a few words; empty when it is well."""
+        """Return what is wrong, in a few words; empty if the subscription is healthy."""
         ended = not self._thread.is_alive() and not self._closing.is_set()
         return f"the subscription of {self._source.name} has ended" if ended else ""
 
@@ -98,7 +98,7 @@ class RabbitSubscription:
         self._thread.join(seconds)
 
     def _suspect_in_turn(self) -> Delivery | None:
-        """A suspect now and then: in turn with the others when there are some, and else once in a while."""
+        """Return a suspect, if one is due: in turn with other messages, else once in `SUSPECTS_SECONDS`."""
         in_turn = not (self._suspect_was_last and self._inbox) and time.monotonic() >= self._suspects_at
         self._suspect_was_last = False
         if self._trouble or self._closing.is_set():
@@ -108,14 +108,14 @@ class RabbitSubscription:
         return self._looked() if self._look else None
 
     def _looked(self) -> Delivery | None:
-        """What a look found, if it is over."""
+        """Return the suspect that the query found, if it is answered."""
         assert self._look  # noqa: S101
         try:
             suspect = self._look.result(LOOK_SECONDS)
         except TimeoutError:
             return None
         except MessagingError:
-            suspect = None  # the connection is gone: that is told as soon as it is known why
+            suspect = None  # the connection is lost: `receive` raises the reason as soon as it is known
         self._look = None
         if suspect:
             self._suspect_was_last = True
@@ -137,7 +137,7 @@ class RabbitSubscription:
         try:
             self._serve()
         except Exception as error:
-            self._lose(error)  # `receive` would wait for ever
+            self._lose(error)  # else `receive` would wait forever
             raise
 
     def _serve(self) -> None:
@@ -145,10 +145,10 @@ class RabbitSubscription:
             failure = self._session.run(self._closing)
             if failure:
                 self._lose(BrokerUnavailable(str(failure)))
-            if self._closing.wait(BREATH_SECONDS):
+            if self._closing.wait(RECONNECT_SECONDS):
                 return
             try:
-                self._session = patiently(self._closing, self._open)
+                self._session = connect_with_retry(self._closing, self._open)
             except MessagingError as error:
                 self._lose(error)
                 return

@@ -1,4 +1,4 @@
-"""Messages put aside with a reason, and what people make of them."""
+"""Park messages with a reason, and review the parked messages."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ REASON_HEADER: Final = "x-seamline-reason"
 ROUTING_KEY_HEADER: Final = "x-seamline-routing-key"
 SENDER_HEADER: Final = "x-seamline-sender"
 REASON_LENGTH: Final = 1_000
-"""characters; a header has to fit into a frame"""
+"""Characters: a header has to fit into a frame of AMQP."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How a message was published at first, wherever it was moved since."""
+    """How a message was first published, before it was moved."""
 
     routing_key: str
     sender: str
 
 
 def origin_of(method: Any, properties: Any) -> Origin:
-    """The origin of a delivery.
+    """Return the origin of a delivery.
 
-    Who publishes on a topic exchange is known to RabbitMQ, which checks ``user_id`` and permits each routing key. What
-    names no sender has no routing key here, so that it is no message of ours.
-    Dead letters carry the history that RabbitMQ wrote, ``x-death``; what `put` moved carries headers of ours, which
-    count only on the exchanges that lead to one service's queues.
+    RabbitMQ checks ``user_id`` and the routing key of each message on a topic exchange. A message without a sender gets
+    an empty routing key, so that it is parked. Dead letters have the history that RabbitMQ wrote, ``x-death``; messages
+    that `put` moved have our headers, which are trusted only on the exchanges that lead to the queues of one service.
     """
     headers = properties.headers or {}
     sender = properties.user_id or ""
     if not _moves(method.exchange):
-        # a history that did not lead here is a forgery
+        # a history without a dead-letter exchange is forged
         return Origin(method.routing_key if sender and "x-death" not in headers else "", sender)
     try:
         for death in headers.get("x-death", []):
@@ -52,7 +51,7 @@ def origin_of(method: Any, properties: Any) -> Origin:
 
 
 def _moves(exchange: str) -> bool:
-    """Whether an exchange moves messages from queue to queue."""
+    """Return whether an exchange moves messages between queues."""
     return exchange == topology.REPLAYS or exchange.startswith(f"{topology.DEAD}.")
 
 
@@ -67,10 +66,10 @@ def put(
     reason: str = "",
     more: Mapping[str, object] = {},
 ) -> None:
-    """Move a message into a queue by its name, with ``more`` headers, and wait until the broker has it.
+    """Publish a message to a queue by its name, with ``more`` headers, and wait for the confirm.
 
     Raises:
-        PublishRefused: the queue is full, or is not there.
+        PublishRefused: the queue is full, or does not exist.
     """
     headers = {ROUTING_KEY_HEADER: origin.routing_key, SENDER_HEADER: origin.sender, **more}
     if reason:
@@ -87,7 +86,7 @@ def put(
 def review(
     connection: pika.BlockingConnection, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int, *, user: str
 ) -> None:
-    """See `shared.messaging.port.Broker.review`. What is kept goes back in its place when the channel closes."""
+    """See `shared.messaging.port.Broker.review`. Messages that are kept return when the channel closes."""
     channel = connection.channel()
     channel.confirm_delivery()
     for _ in range(most):
@@ -109,7 +108,7 @@ def _parked(queue: str, sender: str, properties: Any, body: bytes) -> ParkedMess
 
 
 def _parked_at(timestamp: int | None) -> datetime:
-    """By the reader's clock; the beginning of time if that makes no sense."""
+    """Return a timestamp of the reader's clock as a moment; 1970 if it is invalid."""
     try:
         return datetime.fromtimestamp(timestamp or 0, UTC)
     except (ValueError, OverflowError, OSError):

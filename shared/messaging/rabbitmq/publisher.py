@@ -18,7 +18,7 @@ import pika
 from shared import topology
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
-from shared.messaging.rabbitmq.connection import ATTEMPT_SECONDS, Address, connect, patiently
+from shared.messaging.rabbitmq.connection import ATTEMPT_SECONDS, Address, connect, connect_with_retry
 from shared.messaging.window import Window
 from shared.topology import Queue
 
@@ -100,7 +100,9 @@ class RabbitPublisher:
             if self._closing.wait(BREATH_SECONDS):
                 return
             try:
-                self._session = patiently(self._closing, self._open, passing=MessagingError, tell=self._fail)
+                self._session = connect_with_retry(
+                    self._closing, self._open, passing=MessagingError, on_error=self._fail
+                )
             except MessagingError as error:
                 self._fail(error)
                 return

@@ -1,4 +1,4 @@
-"""One connection of a subscription, from its opening to its loss."""
+"""One connection of a subscription, from connecting to its loss."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pika import exceptions
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connection import RAISED_BY_PIKA, Address, connect
 from shared.messaging.rabbitmq.parking import Origin, origin_of, put
-from shared.messaging.rabbitmq.trials import LOSSES_HEADER, Trials, Verdict, digest, losses_of
+from shared.messaging.rabbitmq.trials import LOSSES_HEADER, Decision, Trials, digest, losses_of
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, DIED, Broadcast, Queue, WhenFull
 
 TURN_SECONDS: Final = 1.0
-"""The longest the thread listens without looking up; whoever asks for something wakes it."""
+"""Longest wait for data from the broker; a new job ends the wait."""
 
 MOST_SUSPECTS: Final = 20
-"""Looked at in one go."""
+"""Suspects that one query reads, at most."""
 
 _log = structlog.stdlib.get_logger("messaging")
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Tag:
-    """A delivery tag, which means something on its own channel alone."""
+    """A delivery tag with the channel on which it is valid."""
 
     channel: Any
     number: int
@@ -39,7 +39,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A suspect that this reader has taken, and whose readers went so often."""
+    """A suspect that this reader has received, and how often its readers were lost."""
 
     delivery: Delivery
     source: Queue
@@ -47,7 +47,7 @@ class Suspect:
 
 
 class Session:
-    """Everything but `ask` and `held` belongs to the thread that calls `run`."""
+    """The connection and its channels. Only `ask` and `held` may be used by other threads than that of `run`."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ class Session:
         trials: Trials,
     ) -> None:
         self.held: dict[Tag, str] = {}
-        """What was handed out and is not acknowledged, with the queue it is from."""
+        """The unacknowledged messages, with their queues."""
         self._address = address
         self._source = source
         self._arrive = arrive
         self._trials = trials
         self._suspects: dict[Tag, Suspect] = {}
-        """Those among them that are suspects."""
+        """The suspects among the unacknowledged messages."""
         self._jobs: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._alive = True
@@ -84,18 +84,18 @@ class Session:
         self._channel = self._connection.channel()
         self._channel.basic_qos(prefetch_count=prefetch)
         self._channel.add_on_cancel_callback(self._on_cancelled)
-        # for what is read or written one at a time: suspects, parked
+        # for messages that are read or written one by one: suspects and parked messages
         self._aside = self._connection.channel()
         self._aside.confirm_delivery()
         self._queue = self._source.name if isinstance(self._source, Queue) else self._listen(self._source)
         self._consumer = self._channel.basic_consume(self._queue, self._on_message)
 
     def run(self, closing: threading.Event) -> MessagingError | None:
-        """Serve until the connection is lost (why it was), or until ``closing`` is set (None)."""
+        """Serve until the connection is lost, and return the reason; or until ``closing`` is set, and return None."""
         try:
             with self._address.plain_errors():
                 while not closing.is_set():
-                    if self._connection.is_closed:  # a job found out, and its answer was told why
+                    if self._connection.is_closed:  # a job noticed it, and its future has the reason
                         return self._lost
                     self._connection.process_data_events(TURN_SECONDS)
                     self._do_jobs()
@@ -113,7 +113,7 @@ class Session:
         return None
 
     def ask(self, job: Callable[[], Result]) -> Future[Result]:
-        """Have something done by the session's thread, from any other."""
+        """Run a job in the thread of the session; callable from any thread."""
         answer: Future[Result] = Future()
 
         def do() -> None:
@@ -132,14 +132,14 @@ class Session:
         with self._lock:
             if self._alive:
                 self._jobs.append(do)
-                with suppress(exceptions.ConnectionWrongStateError):  # then `run` is about to find out
+                with suppress(exceptions.ConnectionWrongStateError):  # `run` notices it next
                     self._connection.add_callback_threadsafe(_wake)
                 return answer
         answer.set_exception(BrokerUnavailable(f"RabbitMQ at {self._address.host}: the connection is gone"))
         return answer
 
     def acknowledge(self, tags: Sequence[object]) -> None:
-        """Tell the broker that these are done; those of an earlier session are passed over."""
+        """Acknowledge messages; those of an earlier session are ignored."""
         for tag in tags:
             if isinstance(tag, Tag) and tag in self.held:
                 del self.held[tag]
@@ -148,7 +148,7 @@ class Session:
                 tag.channel.basic_ack(tag.number)
 
     def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "", losses: int = 0) -> None:
-        """Put a copy into another queue of the source, and acknowledge when the broker has it."""
+        """Copy a message into another queue of the source, and acknowledge it when the copy is confirmed."""
         if delivery.tag in self.held:
             origin, headers = Origin(delivery.routing_key, delivery.sender), {LOSSES_HEADER: losses}
             put(
@@ -164,21 +164,21 @@ class Session:
             self.acknowledge([delivery.tag])
 
     def next_suspect(self) -> Delivery | None:
-        """The next suspect to try, unless one is being handled."""
+        """Return the next suspect to handle, unless one is being handled."""
         if self._suspects:
             return None
         for suspect in self._each_suspect():
             match self._trials.judge(suspect.delivery.body, suspect.losses):
-                case Verdict.TRY:
+                case Decision.TRY:
                     return suspect.delivery
-                case Verdict.WAIT:
+                case Decision.WAIT:
                     self._give_back(suspect)
-                case Verdict.PARK:
+                case Decision.PARK:
                     self.move(suspect.delivery, suspect.source, suspect.source.parked, DIED)
         return None
 
     def _clear_survived(self) -> None:
-        """Clear what this reader had in hand when its connection went, and did not die of."""
+        """Clear the suspects that this process held when its connection was lost: it has survived them."""
         for suspect in self._each_suspect():
             if self._trials.clear(suspect.delivery.body):
                 _log.info("cleared a suspect: its connection was cut", queue=suspect.source.name)
@@ -187,7 +187,7 @@ class Session:
                 self._give_back(suspect)
 
     def _each_suspect(self) -> Iterator[Suspect]:
-        """Take suspects, the oldest first, until one comes that was given back; each must be moved or tried."""
+        """Yield suspects, oldest first, until one comes that was returned; the caller must move or handle each."""
         source = self._source
         seen: set[bytes] = set()
         while isinstance(source, Queue) and len(seen) < MOST_SUSPECTS:
@@ -204,11 +204,11 @@ class Session:
             yield suspect
 
     def _give_back(self, suspect: Suspect) -> None:
-        """To the end of the queue, with what is known of it; RabbitMQ would count that it was returned."""
+        """Move a suspect to the end of its queue, with its losses: RabbitMQ would count a rejection as a delivery."""
         self.move(suspect.delivery, suspect.source, suspect.source.suspects, losses=suspect.losses)
 
     def _listen(self, source: Broadcast) -> str:
-        """A queue that ends with this connection."""
+        """Create a queue for a broadcast that ends with this connection, and return its name."""
         arguments = {"x-max-length": BROADCAST_LIMIT}
         declared = self._channel.queue_declare("", exclusive=True, auto_delete=True, arguments=arguments)
         name: str = declared.method.queue
@@ -231,7 +231,7 @@ class Session:
         return Delivery(body, tag, again, queue, origin.routing_key, origin.sender)
 
     def _on_cancelled(self, _method: Any) -> None:
-        """The queue was deleted: begin again, with the topology."""
+        """Reconnect when the queue was deleted: that creates the topology again."""
         self._jobs.append(self._connection.close)
 
     def _do_jobs(self) -> None:
@@ -241,7 +241,7 @@ class Session:
     def _end(self) -> None:
         with self._lock:
             self._alive = False
-        # what waits for an answer gets the connection's error
+        # waiting jobs get the error of the connection
         for finish in (*self._jobs, self._connection.close):
             with suppress(MessagingError, *RAISED_BY_PIKA):
                 finish()
@@ -252,10 +252,10 @@ class Session:
 
 
 def _is_suspect(source: Queue, properties: Any) -> bool:
-    """Whether its readers died too often: of a queue that sheds, RabbitMQ leaves that to us."""
+    """Return whether too many readers of a message were lost; for a queue that sheds, RabbitMQ does not check it."""
     sheds = source.when_full is WhenFull.SHED
     return sheds and (properties.headers or {}).get("x-delivery-count", 0) > DELIVERY_LIMIT
 
 
 def _wake() -> None:
-    """Called by a connection's thread, it ends its wait."""
+    """Do nothing: a callback ends the wait of the thread of the connection."""

@@ -1,8 +1,9 @@
-"""Suspects are tried alone, and only what its readers died of is parked.
+"""Decide what becomes of suspects: they are handled alone, and parked only if their readers died.
 
-RabbitMQ counts each reader that went, and can't tell a process that died from a connection that was cut. A process that
-lives knows: it remembers which suspect it had in hand when its connection went, and comes back to clear it. So
-a suspect that was lost too often waits for `RETURN_SECONDS`, and is parked when no reader has come back for it.
+RabbitMQ counts each lost reader, and can't distinguish a process that died from a connection that was cut. A process
+that is alive can: it remembers which suspect it held when its connection was lost, and clears it after it has
+reconnected. So a suspect whose readers were lost too often waits for `RETURN_SECONDS`, and is parked if no reader has
+cleared it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any, Final
 from shared.topology import DELIVERY_LIMIT, SUSPECT_DELIVERY_LIMIT
 
 RETURN_SECONDS: Final = 15.0
-"""For a reader to connect again, and to clear what it had in hand: longer than its longest pause."""
+"""Time for a reader to reconnect and to clear its suspect: longer than its longest pause."""
 LOSSES_HEADER: Final = "x-seamline-losses"
-"""How often the readers of earlier copies of a suspect went."""
+"""Number of lost readers of earlier copies of a suspect."""
 
 
-class Verdict(Enum):
-    """What becomes of a suspect now."""
+class Decision(Enum):
+    """The decision on a suspect."""
 
     TRY = auto()
     WAIT = auto()
@@ -30,7 +31,7 @@ class Verdict(Enum):
 
 
 class Trials:
-    """What one reader knows of the suspects of its queue, over all its connections."""
+    """What one reader knows about the suspects of its queue, across its connections."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,46 +39,46 @@ class Trials:
         self._met: dict[bytes, float] = {}
 
     def connected(self) -> None:
-        """A new connection: nobody could come back while there was none, so all waits begin again."""
+        """Restart all waits after a new connection: no reader could reconnect before."""
         now = self._clock()
         self._met.clear()
         self._survived = dict.fromkeys(self._survived, now)
 
     def survived(self, body: bytes) -> None:
-        """The connection went while this reader, which lives, had a suspect in hand."""
+        """Record that the connection was lost while this process held a suspect, and that the process is alive."""
         self._survived[digest(body)] = self._clock()
 
     def clear(self, body: bytes) -> bool:
-        """Whether this reader has survived a suspect, and owes to say so; asking once is saying so."""
+        """Return whether this process has survived a suspect, and forget it."""
         return self._survived.pop(digest(body), None) is not None
 
     @property
     def owes(self) -> bool:
-        """Whether there is something to clear that can still be found."""
+        """Return whether there is a suspect to clear that may still be in the queue."""
         now = self._clock()
         return any(now - since < RETURN_SECONDS for since in self._survived.values())
 
-    def judge(self, body: bytes, losses: int) -> Verdict:
-        """What to do with a suspect whose readers went so often."""
+    def judge(self, body: bytes, losses: int) -> Decision:
+        """Decide on a suspect with this number of lost readers."""
         name = digest(body)
         if losses <= SUSPECT_DELIVERY_LIMIT or name in self._survived:
-            self._met.pop(name, None)  # if its readers go again, they may come back again
-            return Verdict.TRY
+            self._met.pop(name, None)  # if its readers are lost again, they may reconnect again
+            return Decision.TRY
         if self._clock() - self._met.setdefault(name, self._clock()) < RETURN_SECONDS:
-            return Verdict.WAIT
+            return Decision.WAIT
         del self._met[name]
-        return Verdict.PARK
+        return Decision.PARK
 
 
 def digest(body: bytes) -> bytes:
-    """Tells messages apart."""
+    """Return a digest that identifies a message."""
     return blake2b(body, digest_size=16).digest()
 
 
 def losses_of(properties: Any) -> int:
-    """How often the readers of a suspect went: of this copy, as RabbitMQ counts, and of those before it.
+    """Return the number of lost readers of a suspect: of this copy, as RabbitMQ counts them, and of earlier copies.
 
-    RabbitMQ 4 leaves the count of the queue that a dead letter comes from on it until it was lost here as well.
+    RabbitMQ 4 keeps the count of the original queue on a dead letter until a reader of the suspects queue is lost.
     """
     headers = properties.headers or {}
     here = headers.get("x-delivery-count")

@@ -24,14 +24,14 @@ def test_a_service_is_well_while_each_of_its_loops_turns() -> None:
     beside = health.beside()
     clock.now = 9
     health.beat()
-    assert health.well
+    assert health.healthy
     clock.now = 11
-    assert not health.well, "the loop beside has stood for 11 seconds"
+    assert not health.healthy, "the other loop has been silent for 11 seconds"
     beside.beat()
-    assert health.well
+    assert health.healthy
     clock.now = 20
     beside.beat()
-    assert not health.well, "the main loop has stood for 11 seconds"
+    assert not health.healthy, "the main loop has been silent for 11 seconds"
 
 
 def test_what_is_wrong_is_named_and_makes_the_service_unwell() -> None:
@@ -54,7 +54,7 @@ def test_what_is_wrong_is_named_and_makes_the_service_unwell() -> None:
     health.beat()
     unwell = httpx.get(address, trust_env=False, timeout=60)
     assert unwell.status_code == 503
-    assert unwell.text == "the loop of requests stands\nthe publisher's thread has ended\n"
+    assert unwell.text == "the loop of requests is stalled\nthe publisher's thread has ended\n"
     assert set(asked) == {10}
 
 
@@ -64,7 +64,7 @@ def test_a_loop_whose_turns_take_longer_may_stand_longer() -> None:
     health.beside("the thread that trains", silence_seconds=100)
     clock.now = 99
     health.beat()
-    assert health.well
+    assert health.healthy
     clock.now = 101
     health.beat()
-    assert health.troubles == ["the thread that trains stands"]
+    assert health.troubles == ["the thread that trains is stalled"]
