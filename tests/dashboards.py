@@ -1,4 +1,4 @@
-"""Dashboards for tests: their settings in both ways to run, what goes into them, and whole ones on a port."""
+"""Dashboards for tests: settings with and without servers, messages, and complete dashboards on a port."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.verdicts import RECIPE, Line
 
 
 def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
-    """As `make demo` runs it: one machine, no servers."""
+    """Return settings as of `make demo`: one machine, no servers."""
     return DashboardSettings(
         **{
             "broker_url": f"sqlite:///{folder}/broker",
@@ -56,20 +56,20 @@ def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
 
 @pytest.fixture(name="store")
 def opened_store(settings: DashboardSettings) -> ObjectStore:
-    """What the dashboard of the fixture ``settings`` stores into."""
+    """Return the storage of the fixture ``settings``."""
     return open_store(settings)
 
 
 @pytest.fixture(name="broker")
 def opened_broker(settings: DashboardSettings) -> Iterator[Broker]:
-    """The broker of the fixture ``settings``."""
+    """Yield the broker of the fixture ``settings``."""
     opened = open_broker(settings)
     yield opened
     opened.close()
 
 
 def redis_of(url: str) -> dict[str, Any]:
-    """The settings of a Redis whose address may hold a password."""
+    """Return the settings of a Redis whose address may contain a password."""
     parts = urlsplit(url)
     return {
         "redis_url": f"redis://{parts.hostname}:{parts.port}{parts.path}",
@@ -78,7 +78,7 @@ def redis_of(url: str) -> dict[str, Any]:
 
 
 def server_settings(folder: Path, rabbitmq: BrokerAddress, redis_url: str, bucket: Bucket) -> DashboardSettings:
-    """As in a plant: RabbitMQ, Redis and S3."""
+    """Return settings with RabbitMQ, Redis and S3."""
     return embedded_settings(
         folder,
         broker_url=rabbitmq.url,
@@ -92,14 +92,14 @@ def server_settings(folder: Path, rabbitmq: BrokerAddress, redis_url: str, bucke
 
 
 def environment_of(settings: DashboardSettings) -> dict[str, str]:
-    """The settings as a process of its own gets them."""
+    """Return the settings as environment variables."""
     values = {name: getattr(settings, name) for name in settings.model_fields_set}
     told = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
     return {f"DASHBOARD_{name.upper()}": str(value) for name, value in told.items()}
 
 
 class PrivateRedis:
-    """A Redis of one test's own that keeps what it has when it is stopped."""
+    """A Redis for one test, which stores its data on disk."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -116,7 +116,7 @@ class PrivateRedis:
         return f"redis://127.0.0.1:{self.port}"
 
     def told(self, command: str) -> None:
-        """Give a command of words; ``_`` is a space within one."""
+        """Run a command of words; ``_`` stands for a space within a word."""
         with Redis(port=self.port) as redis:
             redis.execute_command(*(word.replace("_", " ") for word in command.split(" ")))
 
@@ -133,13 +133,13 @@ class PrivateRedis:
         return False
 
     def save(self) -> None:
-        """Keep a copy of what is on its disk."""
+        """Copy its data on disk."""
         self.server.stop()
         shutil.copytree(self._folder, self._saved)
         self.server.start()
 
     def go_back(self) -> None:
-        """Start again with the copy, as after a power cut or from a backup."""
+        """Start with the copy, as after a power failure or from a backup."""
         self.server.stop()
         shutil.rmtree(self._folder)
         shutil.copytree(self._saved, self._folder)
@@ -153,7 +153,7 @@ class PrivateRedis:
 
 
 def soon(happened: Callable[[], object], what: str = "it to happen", seconds: float = 120) -> None:
-    """Wait for a fact; generous, because the machine may be busy."""
+    """Wait until a condition is met; the limit is generous, because the machine may be busy."""
     wait_until(lambda: bool(happened()), seconds, what)
 
 
@@ -166,10 +166,10 @@ def publish(broker: Broker, *messages: Message) -> None:
 
 
 @contextmanager
-def taking_in(
+def ingesting(
     broker: Broker, projection: Projection, store: ObjectStore, queue: Queue = DASHBOARD_VERDICTS, prefetch: int = 5_000
 ) -> Iterator[QueueIngest]:
-    """One queue goes into the projection and the archive until the block ends."""
+    """Ingest one queue until the block ends."""
     stop = threading.Event()
     archive = Archive(store, seconds=0.05, messages=500, written=projection.watermark.note_written)
     intake = QueueIngest(broker, queue, projection.projector, archive, prefetch=prefetch, stop=stop)
@@ -182,8 +182,8 @@ def taking_in(
     assert intake.failure is None
 
 
-def kept(store: ObjectStore) -> set[bytes]:
-    """What the archive holds."""
+def archived_in(store: ObjectStore) -> set[bytes]:
+    """Return the messages of the archive."""
     return encoded(message for key in segments(store) for message in read_segment(store, key))
 
 
@@ -193,7 +193,7 @@ def encoded(messages: Iterable[Message]) -> set[bytes]:
 
 @contextmanager
 def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | None = None) -> Iterator[httpx.Client]:
-    """A whole dashboard in this process, and a client that talks to it."""
+    """Run a complete dashboard in this process, and yield a client of it."""
     stop = threading.Event()
     dashboard = Dashboard(
         settings, redis=redis or open_redis(settings), broker=broker, store=open_store(settings), stop=stop
@@ -208,12 +208,12 @@ def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | N
 
 
 def captured(line: Line) -> FrameCaptured:
-    """The next frame, not inspected yet."""
+    """Return the next frame, without a verdict."""
     return FrameCaptured(frame=line.verdict().frame, encoding="jpeg", width=4, height=4, image=b"no image")
 
 
 def park(broker: Broker, queue: Queue, messages: Sequence[Message], reason: str) -> None:
-    """As a worker does that can't handle them."""
+    """Park messages as a worker that can't handle them."""
     publish(broker, *messages)
     subscription = broker.subscribe(queue, 10)
     for _ in messages:
@@ -223,13 +223,13 @@ def park(broker: Broker, queue: Queue, messages: Sequence[Message], reason: str)
 
 
 def inspected(client: httpx.Client, line: str = "line-1") -> int:
-    """Frames of a line that were counted."""
+    """Return the number of counted frames of a line."""
     answer = client.get(f"/api/lines/{line}/accounting")
     return int(answer.json()["inspected"]) if answer.status_code == 200 else 0
 
 
 def commands(broker: Broker, count: int = 1) -> list[Message]:
-    """The next commands that the trainer was told, or as many as came."""
+    """Return the next commands for the trainer, or fewer if no more come."""
     subscription, told = broker.subscribe(TRAINER_COMMANDS, 10), list[Message]()
     while len(told) < count and (deliveries := subscription.receive(10, 60.0)):
         subscription.acknowledge(deliveries)
@@ -239,7 +239,7 @@ def commands(broker: Broker, count: int = 1) -> list[Message]:
 
 
 def problem(answer: httpx.Response, status: int, says: str) -> None:
-    """A problem as RFC 9457 has it."""
+    """Check that an answer is a problem by RFC 9457."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     details = answer.json()
     assert details["status"] == status
@@ -249,7 +249,7 @@ def problem(answer: httpx.Response, status: int, says: str) -> None:
 
 
 def put_model(store: ObjectStore, version: str = "model-1", **evaluation: object) -> None:
-    """A model of the recipe of `tests.verdicts`, as the trainer keeps it."""
+    """Store a model of the recipe of `tests.verdicts`, as the trainer does."""
     manifest = bundle.Manifest(
         recipe="seam",
         version=version,

@@ -41,7 +41,7 @@ def projection(settings: DashboardSettings) -> Projection:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[PrivateRedis]:
-    """One that the test may stop."""
+    """Return a Redis that the test may stop."""
     redis = PrivateRedis(tmp_path / "redis")
     redis.server.start()
     yield redis

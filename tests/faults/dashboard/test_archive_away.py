@@ -13,7 +13,7 @@ from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore, StorageRefusedLogin, StorageUnavailable
 from shared.topology import DASHBOARD_VERDICTS
-from tests.dashboards import encoded, kept, publish, soon, taking_in
+from tests.dashboards import archived_in, encoded, ingesting, publish, soon
 from tests.processes import Server
 from tests.servers import Endpoint, start_s3
 from tests.verdicts import Line
@@ -33,7 +33,9 @@ def test_an_archive_that_was_away_loses_nothing(store: ObjectStore, s3_server: S
     archive.close()
 
 
-def test_closing_while_the_storage_is_away_says_what_was_not_kept(store: ObjectStore, s3_server: Server) -> None:
+def test_closing_while_the_storage_is_away_fails_the_futures_of_unwritten_messages(
+    store: ObjectStore, s3_server: Server
+) -> None:
     s3_server.stop()
     archive = Archive(store, seconds=0.02, messages=5)
     kept = archive.add(list(Line().verdicts(3)))
@@ -50,13 +52,13 @@ def test_while_the_archive_is_away_counting_goes_on_and_acknowledging_waits(
     s3_server.stop()
     verdicts: list[Message] = list(Line().verdicts(300))
     publish(broker, *verdicts)
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: projection.counting.total("line-1").inspected == 300)
         assert broker.depth(DASHBOARD_VERDICTS.name).total == 300
         s3_server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert projection.counting.total("line-1").inspected == 300
-    assert kept(store) == encoded(verdicts)
+    assert archived_in(store) == encoded(verdicts)
 
 
 def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
@@ -68,14 +70,14 @@ def test_an_archive_whose_keys_are_refused_for_a_while_loses_nothing(
     with pytest.raises(StorageRefusedLogin):
         store.put("key", b"x")
     publish(broker, *Line().verdicts(30))
-    with taking_in(broker, projection, store) as intake:
+    with ingesting(broker, projection, store) as intake:
         soon(lambda: projection.counting.total("line-1").inspected == 30)
         soon(lambda: FAILURES._value.get() > 0)
         assert intake.failure is None
         stranger.remove()
         server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
-    assert len(kept(store)) == 30
+    assert len(archived_in(store)) == 30
 
 
 def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
@@ -83,7 +85,7 @@ def test_no_more_than_the_prefetch_is_held_while_the_archive_is_away(
 ) -> None:
     s3_server.stop()
     publish(broker, *Line().verdicts(300))
-    with taking_in(broker, projection, store, prefetch=120):
+    with ingesting(broker, projection, store, prefetch=120):
         soon(lambda: projection.counting.total("line-1").inspected == 120)
         assert broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 120
 
@@ -94,11 +96,11 @@ def test_stopping_while_the_archive_is_away_leaves_the_verdicts_in_the_queue(
     s3_server.stop()
     verdicts: list[Message] = list(Line().verdicts(50))
     publish(broker, *verdicts)
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: projection.counting.total("line-1").inspected == 50)
     assert broker.depth(DASHBOARD_VERDICTS.name).total == 50
     s3_server.start()
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert projection.counting.total("line-1").inspected == 50
-    assert kept(store) == encoded(verdicts)
+    assert archived_in(store) == encoded(verdicts)

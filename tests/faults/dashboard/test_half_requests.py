@@ -1,4 +1,4 @@
-"""Strangers who open many connections and send half of a request."""
+"""Unknown callers who open many connections and send incomplete requests."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def logs_in(settings: DashboardSettings) -> bool:
         return False
 
 
-def test_more_half_requests_than_it_may_open_files_keep_nobody_out_and_end_nothing(
+def test_more_incomplete_requests_than_open_files_block_no_login_and_end_nothing(
     settings: DashboardSettings,
     process: subprocess.Popen[bytes],
     half_requests: Callable[[int, int], list[socket.socket]],
@@ -91,7 +91,7 @@ def test_more_half_requests_than_it_may_open_files_keep_nobody_out_and_end_nothi
     assert process.poll() is None
 
 
-def test_a_half_request_has_a_deadline(
+def test_an_incomplete_request_has_a_time_limit(
     settings: DashboardSettings,
     monkeypatch: pytest.MonkeyPatch,
     half_requests: Callable[[int, int], list[socket.socket]],
@@ -108,7 +108,7 @@ def test_a_half_request_has_a_deadline(
     broker.close()
 
 
-def test_an_answer_that_is_not_read_has_a_deadline(
+def test_an_answer_that_is_not_read_has_a_time_limit(
     settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut, end = threading.Event(), connections.BoundedProtocol.abort
@@ -133,7 +133,7 @@ def test_an_answer_that_is_not_read_has_a_deadline(
     broker.close()
 
 
-def test_the_body_of_a_login_has_a_deadline(settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_body_of_a_login_has_a_time_limit(settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.dashboard.web.guard.OPEN_BODY_SECONDS", 0.5)
     broker = open_broker(settings)
     with (

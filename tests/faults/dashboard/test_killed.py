@@ -1,4 +1,4 @@
-"""The dashboard as a process: killed in the middle, started again, told to stop."""
+"""The dashboard as a process: killed, started again, stopped."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def process(settings: DashboardSettings, log: Path) -> Iterator[subprocess.Popen
 
 
 def told(settings: DashboardSettings, *arguments: str, **environment: str) -> tuple[int, str]:
-    """How a process ends by itself, and what it says."""
+    """Return the exit code and the output of a process."""
     ended = subprocess.run(
         [*COMMAND, *arguments],
         check=False,
@@ -111,7 +111,7 @@ def test_rebuilding_by_command_counts_everything_again(settings: DashboardSettin
         ({"DASHBOARD_PORT": "taken"}, "DASHBOARD_PORT"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path, wrong: dict[str, str], says: str) -> None:
+def test_a_wrong_setting_is_reported_in_one_line(tmp_path: Path, wrong: dict[str, str], says: str) -> None:
     code, said = told(embedded_settings(tmp_path), **wrong)
     assert code == 2
     assert said.count("\n") == 1

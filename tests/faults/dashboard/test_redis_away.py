@@ -1,4 +1,4 @@
-"""The dashboard while Redis is stopped, comes back older than it was, or has lost what it had."""
+"""The dashboard while Redis is stopped, or after it has lost some or all of its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shared.messages import Message
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS
-from tests.dashboards import PrivateRedis, publish, soon, taking_in
+from tests.dashboards import PrivateRedis, ingesting, publish, soon
 from tests.processes import Server
 from tests.verdicts import Line
 
@@ -39,8 +39,8 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def kept_up(settings: DashboardSettings, projection: Projection, store: ObjectStore) -> Iterator[Upkeep]:
-    """Upkeep runs within the block."""
+def upkeep_of(settings: DashboardSettings, projection: Projection, store: ObjectStore) -> Iterator[Upkeep]:
+    """Run upkeep within the block."""
     redis, stop = open_redis(settings), threading.Event()
     running = Upkeep(
         build_rebuilder(redis, Keys(settings.redis_prefix), settings, store), projection.watermark, store, stop
@@ -67,7 +67,7 @@ def test_while_redis_is_away_nothing_is_acknowledged_and_then_everything_counted
 ) -> None:
     publish(broker, *Line().verdicts(40))
     own_redis.server.stop()
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         own_redis.server.start()
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
@@ -93,7 +93,7 @@ def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_c
         own_redis.told(command)
     soon(own_redis.refuses_writes)
     publish(broker, *Line().verdicts(40))
-    with taking_in(broker, projection, store) as intake:
+    with ingesting(broker, projection, store) as intake:
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).unacknowledged == 40)
         assert intake.failure is None
         for command in mend:
@@ -102,23 +102,23 @@ def test_while_redis_refuses_writes_the_dashboard_waits_and_then_everything_is_c
     assert inspected(projection) == 40
 
 
-def test_a_redis_that_was_emptied_is_filled_from_the_archive(
+def test_an_emptied_redis_is_filled_from_the_archive(
     broker: Broker, projection: Projection, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     publish(broker, *Line().verdicts(40))
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     open_redis(settings).flushall()
-    with kept_up(settings, projection, store) as running:
+    with upkeep_of(settings, projection, store) as running:
         soon(lambda: running.unfinished is None)
     assert inspected(projection) == 40
 
 
-def test_a_redis_that_comes_back_older_than_it_was_gets_what_it_lost_and_says_so(
+def test_a_redis_that_lost_its_newest_writes_gets_them_back_and_the_page_says_so(
     broker: Broker, projection: Projection, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
 ) -> None:
     line = Line()
-    with taking_in(broker, projection, store), kept_up(settings, projection, store) as running:
+    with ingesting(broker, projection, store), upkeep_of(settings, projection, store) as running:
         publish(broker, *line.verdicts(40))
         soon(lambda: inspected(projection) == 40)
         soon(lambda: running.unfinished is None and projection.watermark.marked() >= set(segments(store)))
@@ -140,7 +140,7 @@ def test_two_dashboards_restore_what_redis_lost_once(
 ) -> None:
     verdicts: list[Message] = list(Line().verdicts(200))
     archived(store, verdicts[:100])
-    with kept_up(settings, projection, store) as one, kept_up(settings, projection, store) as other:
+    with upkeep_of(settings, projection, store) as one, upkeep_of(settings, projection, store) as other:
         soon(lambda: inspected(projection) == 100)
         soon(lambda: one.unfinished is None and other.unfinished is None)
         own_redis.save()
@@ -151,11 +151,11 @@ def test_two_dashboards_restore_what_redis_lost_once(
         assert inspected(projection) == 200
 
 
-def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_again(
+def test_verdicts_not_yet_archived_when_redis_lost_them_are_counted_again(
     broker: Broker, settings: DashboardSettings, own_redis: PrivateRedis, s3_server: Server, store: ObjectStore
 ) -> None:
     projection = Projection(open_redis(settings), Keys(settings.redis_prefix), settings)
-    with taking_in(broker, projection, store), kept_up(settings, projection, store) as running:
+    with ingesting(broker, projection, store), upkeep_of(settings, projection, store) as running:
         soon(lambda: running.unfinished is None)
         own_redis.save()
         soon(lambda: running.unfinished is None)
@@ -169,7 +169,7 @@ def test_what_was_counted_and_not_yet_archived_when_redis_went_back_is_counted_a
         soon(lambda: inspected(projection) == 30)
 
 
-def test_a_redis_that_is_emptied_during_a_rebuild_is_filled_all_the_same(
+def test_a_redis_that_is_emptied_during_a_rebuild_is_filled(
     projection: Projection, store: ObjectStore, settings: DashboardSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "BATCH", 50)
@@ -245,7 +245,7 @@ def test_a_merged_segment_of_applied_ones_is_not_applied_again(
     assert again.segments == 0
 
 
-def test_a_redis_that_was_emptied_is_filled_although_the_line_never_rests(
+def test_an_emptied_redis_is_filled_while_the_line_runs(
     projection: Projection, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     archived(store, list(Line().verdicts(100)))
@@ -260,7 +260,7 @@ def test_a_redis_that_was_emptied_is_filled_although_the_line_never_rests(
     running_line = threading.Thread(target=run)
     running_line.start()
     try:
-        with kept_up(settings, projection, store) as running:
+        with upkeep_of(settings, projection, store) as running:
             soon(lambda: running.unfinished is None, seconds=20)
             assert running_line.is_alive()
     finally:

@@ -1,4 +1,4 @@
-"""The dashboard while a server that it needs accepts connections and says nothing (stopped in the middle)."""
+"""The dashboard while a server that it needs accepts connections and does not answer."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def dashboard(settings: DashboardSettings) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def admin(settings: DashboardSettings, dashboard: subprocess.Popen[bytes]) -> Iterator[httpx.Client]:
-    """Somebody who has logged in, while all was well."""
+    """Return an admin who has logged in before the servers hang."""
 
     def logged_in() -> bool:
         assert dashboard.poll() is None, "the dashboard ended"
@@ -146,7 +146,7 @@ def asked(client: httpx.Client, path: str) -> tuple[httpx.Response, float]:
 SAYS = {"broker": "message broker is away", "redis": "Redis is away", "storage": "Object storage is away"}
 
 
-def test_pages_and_questions_are_answered_in_two_seconds_whatever_hangs(
+def test_pages_and_reads_are_answered_in_two_seconds_whatever_hangs(
     servers: dict[str, Server], admin: httpx.Client
 ) -> None:
     for name, server in servers.items():
@@ -169,7 +169,7 @@ def test_pages_and_questions_are_answered_in_two_seconds_whatever_hangs(
         assert SAYS[name] not in admin.get("/", headers={"Accept": "text/html"}).text
 
 
-def test_an_order_is_answered_while_the_broker_or_redis_hangs_and_says_whether_it_may_have_been_taken(
+def test_a_change_is_answered_while_the_broker_or_redis_hangs_and_the_answer_says_whether_it_may_have_been_made(
     servers: dict[str, Server], admin: httpx.Client
 ) -> None:
     order = {"recipe": "seam", "dataset": "datasets/seam"}

@@ -36,7 +36,7 @@ def test_listening_to_others_without_a_login_is_refused(host: str, capsys: pytes
         ("REDIS_URL", "redis://{}@127.0.0.1:6379/0"),
     ],
 )
-def test_a_password_in_an_address_is_refused_and_not_told(
+def test_a_password_in_an_address_is_refused_and_not_repeated(
     setting: str, address: str, user: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"DASHBOARD_{setting}", address.format(user))

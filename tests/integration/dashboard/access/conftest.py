@@ -31,7 +31,7 @@ def log_in(client: httpx.Client, name: str, password: str = PASSWORD) -> httpx.R
 
 @dataclass(frozen=True)
 class House:
-    """A dashboard, and whoever comes to it."""
+    """A dashboard and its browsers."""
 
     settings: DashboardSettings
     broker: Broker
@@ -40,26 +40,26 @@ class House:
     opened: ExitStack
 
     def stranger(self) -> httpx.Client:
-        """A browser in which nobody has logged in."""
+        """Return a browser without a session."""
         client = httpx.Client(base_url=self.address, trust_env=False, timeout=60)
         self.opened.callback(client.close)
         return client
 
     def browser(self, name: str) -> httpx.Client:
-        """A browser in which somebody has."""
+        """Return a browser in which a person has logged in."""
         client = self.stranger()
         assert log_in(client, name).status_code == 200
         return client
 
     def person(self, role: Role) -> str:
-        """Somebody new, by name."""
+        """Add a person, and return their name."""
         name = f"{role}-{str(ULID())[-10:].lower()}"
         order = {"name": name, "role": role.value, "password": PASSWORD}
         assert self.browser(FIRST_ADMIN).post("/api/people", json=order).status_code == 201
         return name
 
     def someone(self, role: Role) -> httpx.Client:
-        """Somebody new, logged in."""
+        """Add a person, and return a browser in which they have logged in."""
         return self.browser(self.person(role))
 
 

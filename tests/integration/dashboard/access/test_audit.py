@@ -1,4 +1,4 @@
-"""Who did what is kept before it is done."""
+"""The audit log is written before each action."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_a_training_is_in_the_audit_log_with_its_author(client: httpx.Client, st
     assert entry.details["dataset"] == "seam"
 
 
-def test_what_could_not_be_done_is_in_the_audit_log_as_such(client: httpx.Client, store: ObjectStore) -> None:
+def test_a_failed_action_is_in_the_audit_log_with_its_reason(client: httpx.Client, store: ObjectStore) -> None:
     problem(client.delete("/api/trainings/training-1"), 404, "no such training")
     asked, failed = written(store)
     assert (asked.failed, failed.id) == (None, asked.id)
     assert "no such training" in str(failed.failed)
 
 
-def test_an_address_of_the_audit_log_that_was_cut_off_is_refused(client: httpx.Client) -> None:
+def test_a_truncated_cursor_of_the_audit_log_is_refused(client: httpx.Client) -> None:
     assert client.get("/audit", params={"before": "01JF6Z6TX4"}).status_code == 422

@@ -1,4 +1,4 @@
-"""People and tokens: managed by admins, lost by nobody."""
+"""People and tokens: admins manage them, and no change is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def admin(house: House) -> httpx.Client:
 
 @pytest.fixture
 def people(tmp_path: Path) -> People:
-    """A register of its own."""
+    """Return people in a storage of their own."""
     store = open_store(embedded_settings(tmp_path))
     return People(PeopleRepository(store), Audit(store))
 
@@ -47,7 +47,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", Role)
-def test_each_role_may_do_what_it_may_and_no_more(house: House, role: Role) -> None:
+def test_each_role_may_do_what_it_includes_and_no_more(house: House, role: Role) -> None:
     client = house.someone(role)
     asked = {
         Role.VIEWER: client.get(LINES),
@@ -61,7 +61,7 @@ def test_each_role_may_do_what_it_may_and_no_more(house: House, role: Role) -> N
             problem(answer, 403, f"requires the role {needed}")
 
 
-def test_a_person_is_added_with_a_password_that_is_told_once(house: House, admin: httpx.Client) -> None:
+def test_a_person_is_added_with_a_password_that_is_shown_once(house: House, admin: httpx.Client) -> None:
     made = admin.post("/api/people", json={"name": "Ada", "role": "operator"}).json()
     assert (made["name"], made["role"], made["added_by"]) == ("ada", "operator", "admin")
     assert log_in(house.stranger(), "ada", made["password"]).status_code == 200
@@ -109,7 +109,7 @@ def test_two_admins_who_remove_each_other_at_once_leave_one(people: People) -> N
     soon(lambda: len(people.directory().admins) == 1)
 
 
-def test_of_many_changes_at_once_by_several_dashboards_none_is_lost(people: People) -> None:
+def test_no_change_is_lost_when_several_dashboards_change_people_at_once(people: People) -> None:
     several = [People(PeopleRepository(people._repository._store), people._audit) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: several[n % 4].add_token(f"program-{n}", Role.VIEWER, 1, by="tests"), range(16)))
@@ -117,7 +117,7 @@ def test_of_many_changes_at_once_by_several_dashboards_none_is_lost(people: Peop
     assert {token.name for token in fresh.directory().tokens.values()} == {f"program-{n}" for n in range(16)}
 
 
-def test_a_token_opens_what_its_role_may_until_it_is_revoked(house: House, admin: httpx.Client) -> None:
+def test_a_token_has_its_role_until_it_is_revoked(house: House, admin: httpx.Client) -> None:
     stranger = house.stranger()
     made = admin.post("/api/tokens", json={"name": "prometheus", "role": "viewer", "days": 30}).json()
     headers = bearer(made["secret"])
@@ -133,7 +133,7 @@ def test_a_token_opens_what_its_role_may_until_it_is_revoked(house: House, admin
     problem(admin.delete(f"/api/tokens/{made['id']}"), 404, "no such token")
 
 
-def test_a_token_that_has_expired_or_was_never_made_opens_nothing(house: House) -> None:
+def test_an_expired_or_unknown_token_is_refused(house: House) -> None:
     now = datetime.now(UTC)
     over = TokenAdded(
         by="tests", at=now, id="token-over", name="over", role=Role.ADMIN, digest=digest_of("over"), expires_at=now
@@ -188,7 +188,7 @@ def test_logins_are_in_the_audit_log_and_logouts_too(house: House, admin: httpx.
     assert [entry["action"] for entry in entries] == ["session.end", "session.begin"]
 
 
-def test_the_page_tells_a_secret_once_and_what_went_wrong(house: House, admin: httpx.Client) -> None:
+def test_the_page_shows_a_secret_once_and_each_error(house: House, admin: httpx.Client) -> None:
     page = admin.post("/people", data={"name": "zoe", "role": "viewer", "password": ""})
     assert page.headers["cache-control"] == "no-store"
     secret = page.text.partition("<code>")[2].partition("</code>")[0]
@@ -222,7 +222,7 @@ def test_without_any_admin_it_says_what_to_do(tmp_path: Path, password: str, say
     assert "admin1234567" not in str(refused.value)
 
 
-def test_the_command_line_lets_in_who_is_locked_out(tmp_path: Path) -> None:
+def test_the_command_line_manages_people_without_a_login(tmp_path: Path) -> None:
     settings = embedded_settings(tmp_path)
     environment, store = environment_of(settings), open_store(settings)
 
@@ -252,7 +252,7 @@ def test_the_command_line_lets_in_who_is_locked_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["local", "console", "set-up", "trainer", "LOCAL", "console."])
-def test_nobody_gets_a_name_by_which_the_system_is_an_author(house: House, name: str) -> None:
+def test_no_person_gets_a_name_of_the_systems_own_authors(house: House, name: str) -> None:
     admin = house.browser(FIRST_ADMIN)
     problem(admin.post("/api/people", json={"name": name, "role": "viewer"}), 422, "the system itself uses")
     problem(admin.post("/api/tokens", json={"name": name, "role": "viewer"}), 422, "the system itself uses")

@@ -1,4 +1,4 @@
-"""Every route says which role it takes."""
+"""Every route requires a role."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ TAKES = {
     ("GET", "/audit"): Role.ADMIN,
     ("GET", "/audit/table.csv"): Role.ADMIN,
 }
-"""What changes anything, and what not everybody may read. Whatever else is not open is read, by viewers."""
+"""Changes, and reads that need more than a viewer. All other routes that need a login are reads for viewers."""
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[BaseRoute]:
 
 
 def declared(routes: list[BaseRoute]) -> dict[tuple[str, str], Role | None]:
-    """The role that each route takes; None: open to anyone."""
+    """Return the role that each route requires; None: it needs no login."""
     found: dict[tuple[str, str], Role | None] = {}
     for context in iter_route_contexts(routes):
         if isinstance(context.route, Mount):
@@ -92,15 +92,15 @@ def declared(routes: list[BaseRoute]) -> dict[tuple[str, str], Role | None]:
     return found
 
 
-def test_every_route_says_which_role_it_takes(routes: list[BaseRoute]) -> None:
+def test_every_route_requires_a_role(routes: list[BaseRoute]) -> None:
     assert declared(routes)
 
 
-def test_what_strangers_may_ask_is_said_twice_and_the_same(routes: list[BaseRoute]) -> None:
+def test_the_guard_and_the_routes_agree_on_what_needs_no_login(routes: list[BaseRoute]) -> None:
     open_to_anyone = {route for route, role in declared(routes).items() if role is None}
     assert {route for route in OPEN if route[0] != "HEAD"} == open_to_anyone
 
 
-def test_what_changes_anything_takes_the_role_that_the_documents_say(routes: list[BaseRoute]) -> None:
+def test_every_change_requires_the_documented_role(routes: list[BaseRoute]) -> None:
     told = {route: role for route, role in declared(routes).items() if role is not None}
     assert {route: role for route, role in told.items() if route[0] not in READS or role is not Role.VIEWER} == TAKES

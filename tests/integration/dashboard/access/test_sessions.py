@@ -19,22 +19,22 @@ LINES = "/api/lines"
 @pytest.mark.parametrize(
     "path", ["/api/lines", "/api/events", "/metrics", "/readyz", "/api/docs", "/api/openapi.json", "/nothing"]
 )
-def test_a_stranger_is_told_nothing(stranger: httpx.Client, path: str) -> None:
+def test_an_unknown_caller_gets_no_answer(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
     problem(answer, 401, "log in")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_whether_it_lives_is_told_to_everyone(stranger: httpx.Client) -> None:
+def test_the_health_of_the_process_needs_no_login(stranger: httpx.Client) -> None:
     assert stranger.get("/healthz", headers={"Host": "anything.example"}).text == "ok\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1/login?", "127.0.0.1/healthz#", "127.0.0.1/static/x?"])
-def test_no_name_in_the_request_makes_it_look_like_the_way_in(stranger: httpx.Client, host: str) -> None:
+def test_no_host_name_makes_a_request_look_like_a_login(stranger: httpx.Client, host: str) -> None:
     assert stranger.get(LINES, headers={"Host": host}).status_code in (400, 401, 421)
 
 
-def test_a_stranger_who_comes_for_a_page_is_led_to_the_login_and_then_there(house: House) -> None:
+def test_an_unknown_browser_is_led_to_the_login_and_then_to_the_page(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     answer = stranger.get("/frames?verdict=ng&line=line-1", headers={"Accept": "text/html"})
     asked = "/login?next=/frames%3Fverdict%3Dng%26line%3Dline-1"
@@ -46,20 +46,20 @@ def test_a_stranger_who_comes_for_a_page_is_led_to_the_login_and_then_there(hous
 
 
 @pytest.mark.parametrize("path", ["/api/people", "/api/labelling/sources/line-seam/labels", "/people"])
-def test_nobody_makes_it_read_more_than_an_order_takes(house: House, path: str) -> None:
+def test_a_body_that_is_too_large_is_refused(house: House, path: str) -> None:
     kind = "application/json" if path.startswith("/api/") else "application/x-www-form-urlencoded"
     pieces = (b" " * (64 * 1024) for _ in range(20))
     assert house.someone(Role.VIEWER).post(path, content=pieces, headers={"Content-Type": kind}).status_code == 413
 
 
-def test_the_login_leads_nowhere_else(house: House) -> None:
+def test_the_login_leads_to_no_other_site(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     for target in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:x", "/\n/x"):
         answer = stranger.post("/login", data={"name": name, "password": PASSWORD, "next": target})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
-def test_the_cookie_is_for_our_pages_alone(house: House) -> None:
+def test_the_cookie_is_sent_to_pages_of_the_dashboard_only(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     assert "set-cookie" not in log_in(stranger, "nobody").headers
     given = log_in(stranger, name).headers.get_list("set-cookie")
@@ -69,7 +69,7 @@ def test_the_cookie_is_for_our_pages_alone(house: House) -> None:
         assert "Secure" not in cookie
 
 
-def test_behind_tls_the_cookie_travels_by_tls_alone(house: House) -> None:
+def test_behind_tls_the_cookie_is_sent_over_tls_only(house: House) -> None:
     origin = str(house.address).rstrip("/").replace("http://", "https://")
     login = {"name": house.person(Role.VIEWER), "password": PASSWORD}
     given = house.stranger().post("/api/session", json=login, headers={"Origin": origin}).headers.get_list("set-cookie")
@@ -80,7 +80,7 @@ def test_behind_tls_the_cookie_travels_by_tls_alone(house: House) -> None:
 
 
 @pytest.mark.parametrize("foreign", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
-def test_a_page_of_another_site_can_use_no_cookie_and_log_nobody_in(house: House, foreign: dict[str, str]) -> None:
+def test_a_page_of_another_site_can_use_no_cookie_and_log_no_person_in(house: House, foreign: dict[str, str]) -> None:
     name, admin = house.person(Role.VIEWER), house.browser("admin")
     problem(admin.delete(f"/api/people/{name}", headers=foreign), 403, "another site")
     form = house.stranger().post("/login", data={"name": name, "password": PASSWORD}, headers=foreign)
@@ -88,7 +88,7 @@ def test_a_page_of_another_site_can_use_no_cookie_and_log_nobody_in(house: House
     assert log_in(house.stranger(), name).status_code == 200
 
 
-def test_who_has_logged_in_is_told_who_they_are_until_they_log_out(house: House) -> None:
+def test_a_person_sees_their_session_until_they_log_out(house: House) -> None:
     name = house.person(Role.ENGINEER)
     client = house.browser(name)
     assert client.get("/api/session").json() == {"name": name, "role": "engineer", "kind": "person"}
@@ -99,11 +99,11 @@ def test_who_has_logged_in_is_told_who_they_are_until_they_log_out(house: House)
     problem(house.stranger().get(LINES, headers={"Cookie": stolen}), 401, "log in")
 
 
-def test_names_are_taken_as_people_type_them(house: House) -> None:
+def test_names_are_accepted_in_capitals_and_with_spaces_around(house: House) -> None:
     assert log_in(house.stranger(), f"  {house.person(Role.VIEWER).upper()} ").status_code == 200
 
 
-def test_a_wrong_password_and_an_unknown_name_are_answered_alike(house: House) -> None:
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     wrong, unknown = log_in(stranger, name, "wrong"), log_in(stranger, "nobody-at-all", PASSWORD)
     problem(wrong, 401, "name or password is wrong")
@@ -112,12 +112,12 @@ def test_a_wrong_password_and_an_unknown_name_are_answered_alike(house: House) -
     assert (form.status_code, "Name or password is wrong" in form.text) == (401, True)
 
 
-def test_what_was_typed_is_not_repeated(stranger: httpx.Client) -> None:
+def test_an_error_does_not_repeat_the_password(stranger: httpx.Client) -> None:
     answer = stranger.post("/api/session", json={"name": "viewer", "password": {"secret": "tell nobody"}})
     assert (answer.status_code, "tell nobody" in answer.text) == (422, False)
 
 
-def test_a_stranger_cannot_send_much(stranger: httpx.Client) -> None:
+def test_a_large_body_without_login_is_refused(stranger: httpx.Client) -> None:
     problem(stranger.post("/api/session", content=b"x" * 100_000), 413, "bytes at most")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert stranger.post("/login", content=iter([b"x" * 100_000]), headers=form).status_code == 413
@@ -136,7 +136,7 @@ def test_another_password_or_role_ends_every_session_of_that_person(house: House
     assert here.get(LINES).status_code == 401
 
 
-def test_changing_ones_own_password_ends_the_sessions_elsewhere(house: House) -> None:
+def test_changing_the_own_password_ends_the_other_sessions(house: House) -> None:
     name, new = house.person(Role.VIEWER), "lanterns of copper moss"
     here, elsewhere = house.browser(name), house.browser(name)
     for current, wish, status, says in ((new, new, 403, "wrong"), (PASSWORD, "short", 422, "12 to 128")):
@@ -150,12 +150,12 @@ def test_changing_ones_own_password_ends_the_sessions_elsewhere(house: House) ->
 
 
 @pytest.mark.parametrize("limit", [{"session_idle_hours": 1 / 3600}, {"session_days": 1 / 86_400}])
-def test_a_session_that_is_idle_or_old_is_over(house: House, limit: dict[str, float]) -> None:
+def test_a_session_that_is_idle_or_old_ends(house: House, limit: dict[str, float]) -> None:
     settings = house.settings.model_copy(update={**limit, "port": free_port()})
     with open_dashboard(settings, house.broker) as client:
 
         def seen_after(seconds: float) -> tuple[int, float]:
-            """How a session that is as old is answered, and how old it was by then."""
+            """Return the answer to a session of this age, and the age it had by then."""
             given = log_in(client, "admin").headers["set-cookie"].partition(";")[0]
             began = time.monotonic()
             time.sleep(seconds)
@@ -178,7 +178,7 @@ def test_the_live_stream_ends_with_the_session(house: House, monkeypatch: pytest
         assert list(lines)  # to the end
 
 
-def test_without_a_login_everybody_of_this_machine_may_do_everything_and_is_told_so(
+def test_without_a_login_callers_of_this_machine_may_do_everything_and_the_page_says_so(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     settings = embedded_settings(tmp_path_factory.mktemp("local"))

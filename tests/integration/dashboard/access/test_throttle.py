@@ -1,4 +1,4 @@
-"""Guessing passwords is slow, and keeps nobody out who has logged in before."""
+"""Failed logins are rate-limited, and a person who has logged in before is not locked out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
 
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine may be busy: the first waits are shorter than a test may take."""
+    """Allow fewer free tries: on a busy machine the first waits would be over before the test goes on."""
     monkeypatch.setattr(throttle, "wait_after", lambda _tries, _free=0: timedelta(minutes=2))
 
 
@@ -27,7 +27,7 @@ def fail(client: httpx.Client, name: str, times: int) -> list[int]:
 
 
 @pytest.mark.usefixtures("long_waits")
-def test_after_some_wrong_passwords_one_has_to_wait_and_is_told_how_long(house: House) -> None:
+def test_after_some_wrong_passwords_a_try_has_to_wait_and_the_answer_says_how_long(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     for each in (name, "nobody"):
         assert fail(stranger, each, FREE + 2) == [401] * (FREE + 1) + [429]
@@ -40,7 +40,7 @@ def test_after_some_wrong_passwords_one_has_to_wait_and_is_told_how_long(house: 
 
 
 @pytest.mark.usefixtures("long_waits")
-def test_whoever_hammers_at_a_name_does_not_keep_its_owner_out(house: House) -> None:
+def test_many_tries_with_a_name_do_not_lock_its_owner_out(house: House) -> None:
     name, attacker = house.person(Role.VIEWER), house.stranger()
     owner, still_logged_in = house.browser(name), house.browser(name)
     owner.delete("/api/session")
@@ -51,7 +51,7 @@ def test_whoever_hammers_at_a_name_does_not_keep_its_owner_out(house: House) -> 
 
 
 @pytest.mark.usefixtures("long_waits")
-def test_whoever_hammers_at_a_name_from_another_address_does_not_keep_its_owner_out_of_a_new_browser(
+def test_many_tries_from_another_address_do_not_lock_the_owner_out_of_a_new_browser(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, attacker = house.person(Role.VIEWER), house.stranger()
@@ -70,12 +70,12 @@ def test_an_address_that_tries_many_names_has_to_wait(house: House, monkeypatch:
     assert owner.get("/api/lines").status_code == 200
 
 
-def test_of_an_ipv6_address_the_network_counts() -> None:
+def test_an_ipv6_address_is_counted_by_its_network() -> None:
     assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") == "2001:db8:1:2::/64"
     assert network_of("192.0.2.1") == "192.0.2.1"
 
 
-def test_a_known_browser_is_let_in_at_once_while_150_strangers_log_in(house: House) -> None:
+def test_a_known_browser_logs_in_at_once_while_150_unknown_ones_log_in(house: House) -> None:
     name = house.person(Role.VIEWER)
     owner, count = house.browser(name), 150
     limits = httpx.Limits(max_connections=count)

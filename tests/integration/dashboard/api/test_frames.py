@@ -88,7 +88,7 @@ def test_pages_of_frames_follow_each_other_without_gap_or_repetition(client: htt
     assert seen == [verdict.frame.frame_id for verdict in newest_first]
 
 
-def test_a_cursor_of_ones_own_making_is_refused(client: httpx.Client) -> None:
+def test_an_invalid_cursor_is_refused(client: httpx.Client) -> None:
     for cursor in ("x", "e30", "bnVsbA", "WzEsMl0x"):
         problem(client.get("/api/frames", params={"before": cursor}), 422, "before")
 

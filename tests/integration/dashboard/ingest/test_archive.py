@@ -19,7 +19,7 @@ def store(tmp_path: Path) -> ObjectStore:
     return FilesystemStore(tmp_path / "objects")
 
 
-def test_what_is_kept_is_in_object_storage_when_the_future_is_done(store: ObjectStore) -> None:
+def test_messages_are_in_object_storage_when_the_future_is_done(store: ObjectStore) -> None:
     archive = Archive(store, seconds=0.05, messages=500)
     verdict = Line().verdict("break")
     began = datetime.now(UTC)
@@ -39,7 +39,7 @@ def test_messages_share_a_segment(store: ObjectStore) -> None:
     archive.close()
 
 
-def test_a_segment_waits_no_longer_than_it_is_told_to(store: ObjectStore) -> None:
+def test_a_segment_is_written_after_the_time_of_the_settings(store: ObjectStore) -> None:
     archive = Archive(store, seconds=60, messages=500)
     kept = archive.add(list(Line().verdicts(3)))
     assert not kept.done()
@@ -48,7 +48,7 @@ def test_a_segment_waits_no_longer_than_it_is_told_to(store: ObjectStore) -> Non
     archive.close()
 
 
-def test_closing_writes_what_is_left(store: ObjectStore) -> None:
+def test_closing_writes_the_open_segment(store: ObjectStore) -> None:
     archive = Archive(store, seconds=60, messages=500)
     kept = archive.add(list(Line().verdicts(3)))
     archive.close()
@@ -56,7 +56,7 @@ def test_closing_writes_what_is_left(store: ObjectStore) -> None:
     assert len(list(read_segment(store, segments(store)[0]))) == 3
 
 
-def test_a_line_of_a_newer_version_is_passed_over(store: ObjectStore) -> None:
+def test_a_line_of_a_newer_version_is_skipped(store: ObjectStore) -> None:
     verdict = Line().verdict()
     newer = verdict.encode().replace(b'"version":1', b'"version":99', 1)
     store.put("verdicts/2026-01-01/1200-x.jsonl.gz", gzip.compress(newer + verdict.encode()))
@@ -78,7 +78,7 @@ def put_segment(store: ObjectStore, moment: datetime, *lines: bytes) -> None:
     store.put(f"verdicts/{moment:%Y-%m-%d/%H%M}-{ULID()}.jsonl.gz", gzip.compress(b"".join(lines)))
 
 
-def test_an_hour_that_is_over_becomes_one_segment_without_repetitions(store: ObjectStore) -> None:
+def test_a_past_hour_becomes_one_segment_without_repetitions(store: ObjectStore) -> None:
     now = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
     lines = [verdict.encode() for verdict in Line().verdicts(30)]
     for minute in range(10):
@@ -92,7 +92,7 @@ def test_an_hour_that_is_over_becomes_one_segment_without_repetitions(store: Obj
     assert sorted(message.encode() for message in read_segment(store, over)) == sorted(lines)
 
 
-def test_what_comes_late_into_a_compacted_hour_is_compacted_too(store: ObjectStore) -> None:
+def test_a_late_segment_of_a_compacted_hour_is_compacted_too(store: ObjectStore) -> None:
     now = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
     first, second, third = (verdict.encode() for verdict in Line().verdicts(3))
     yesterday = now - timedelta(hours=3)

@@ -1,4 +1,4 @@
-"""From the queue into Redis and the archive: nothing is lost and nothing counted twice, whatever is away."""
+"""Ingest: from the queue into Redis and the archive, without losing a message or counting it twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.messages import REASON_LENGTH, FrameCaptured, FrameInspected, Messag
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_REPORTS, DASHBOARD_VERDICTS
-from tests.dashboards import embedded_settings, encoded, kept, publish, server_settings, soon, taking_in
+from tests.dashboards import archived_in, embedded_settings, encoded, ingesting, publish, server_settings, soon
 from tests.messages import FOREIGN, encoded_as
 from tests.verdicts import Line
 
@@ -32,14 +32,16 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DashboardSetting
     return server_settings(tmp_path, *(request.getfixturevalue(name) for name in ("rabbitmq", "redis_url", "s3")))
 
 
-def test_what_is_acknowledged_is_counted_and_kept(broker: Broker, projection: Projection, store: ObjectStore) -> None:
+def test_acknowledged_messages_are_counted_and_archived(
+    broker: Broker, projection: Projection, store: ObjectStore
+) -> None:
     verdicts: list[Message] = list(Line().verdicts(700))
     publish(broker, *verdicts)
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: projection.counting.total("line-1").inspected == 700)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert projection.counting.total("line-1").inspected == 700
-    assert kept(store) == encoded(verdicts)
+    assert archived_in(store) == encoded(verdicts)
 
 
 def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
@@ -51,11 +53,11 @@ def test_a_dashboard_that_dies_before_it_acknowledges_counts_nothing_twice(
     taken = dying.receive(60, 60.0)
     projection.projector.apply(verdicts[: len(taken)])
     dying.close()
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: projection.counting.total("line-1").inspected == 100)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert projection.counting.total("line-1").inspected == 100
-    assert kept(store) == encoded(verdicts)
+    assert archived_in(store) == encoded(verdicts)
 
 
 def test_reports_of_workers_leave_no_marks_in_redis(
@@ -63,7 +65,7 @@ def test_reports_of_workers_leave_no_marks_in_redis(
 ) -> None:
     report = WorkerReported(service="inference", worker="worker-1", model_version=None, handled=1, at=datetime.now(UTC))
     publish(broker, report)
-    with taking_in(broker, projection, store, DASHBOARD_REPORTS):
+    with ingesting(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.name).total == 0)
     assert [each.message for each in projection.workers.all()] == [report]
     assert not redis.keys(keys.applied("*"))
@@ -77,10 +79,10 @@ def test_a_verdict_under_the_routing_key_of_a_report_is_parked_and_not_counted(
         patched.setattr(forged, "routing_key", "camera.line-1.camera-1")
         patched.setitem(topology.EXCHANGE_OF, forged, topology.REPORTS)
         publish(broker, Line().verdict())
-    with taking_in(broker, projection, store, DASHBOARD_REPORTS):
+    with ingesting(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
     assert projection.counting.total("line-1").inspected == 0
-    assert kept(store) == set()
+    assert archived_in(store) == set()
 
 
 def test_a_verdict_among_the_reports_is_parked_and_not_counted(
@@ -90,18 +92,18 @@ def test_a_verdict_among_the_reports_is_parked_and_not_counted(
     with monkeypatch.context() as patched:
         patched.setitem(topology.EXCHANGE_OF, forged, topology.REPORTS)
         publish(broker, Line().verdict())
-    with taking_in(broker, projection, store, DASHBOARD_REPORTS):
+    with ingesting(broker, projection, store, DASHBOARD_REPORTS):
         soon(lambda: broker.depth(DASHBOARD_REPORTS.parked).total == 1)
     (parked,) = ParkedMessages(broker, store).look().parked
     assert "takes no such messages" in parked.reason
     assert parked.sender
     assert projection.counting.total("line-1").inspected == 0
-    assert kept(store) == set()
+    assert archived_in(store) == set()
 
 
-def test_the_archive_says_who_sent_each_message(broker: Broker, projection: Projection, store: ObjectStore) -> None:
+def test_the_archive_has_the_sender_of_each_message(broker: Broker, projection: Projection, store: ObjectStore) -> None:
     publish(broker, Line().verdict())
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     (line,) = lines_of(store, segments(store)[0])
     assert json.loads(line)["sender"]
@@ -114,7 +116,7 @@ def test_a_frame_of_the_last_day_of_the_calendar_is_parked_and_its_neighbours_ar
     ahead = line.verdict()
     frame = ahead.frame.model_copy(update={"captured_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC)})
     publish(broker, line.verdict(), ahead.model_copy(update={"frame": frame}), line.verdict())
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     assert projection.counting.total("line-1").inspected == 2
     assert broker.depth(DASHBOARD_VERDICTS.parked).total == 1
@@ -133,14 +135,14 @@ def test_a_message_that_cant_be_applied_is_parked_and_its_neighbours_are_counted
 
     monkeypatch.setattr(projection.frames, "store", store_all_but_one)
     publish(broker, *verdicts)
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     (parked,) = ParkedMessages(broker, store).look().parked
     assert "OverflowError: date value out of range" in parked.reason
-    assert kept(store) == encoded(verdicts) - {unfit.encode()}
+    assert archived_in(store) == encoded(verdicts) - {unfit.encode()}
 
 
-def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
+def test_an_unreadable_message_is_parked_and_its_neighbours_are_counted(
     broker: Broker, projection: Projection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = Line()
@@ -151,7 +153,7 @@ def test_what_is_no_message_of_ours_is_parked_and_its_neighbours_are_counted(
         patched.setattr(FrameInspected, "encode", lambda _verdict: captured.encode())
         publish(broker, stranger)
     publish(broker, after)
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: projection.counting.total("line-1").inspected == 2)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.parked).total == 1)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
@@ -166,7 +168,7 @@ def test_a_message_of_deep_json_is_parked_and_shown(broker: Broker, projection: 
         with encoded_as(FrameInspected, body):
             publish(broker, line.verdict())
     publish(broker, line.verdict())
-    with taking_in(broker, projection, store):
+    with ingesting(broker, projection, store):
         soon(lambda: projection.counting.total("line-1").inspected == 2)
         soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
     shown = ParkedMessages(broker, store).look()

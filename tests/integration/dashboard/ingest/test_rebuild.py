@@ -56,7 +56,7 @@ def keep_in_segments(store: ObjectStore, messages: list[Message], at_once: int =
 
 
 def everything(projection: Projection) -> dict[str, object]:
-    """What can be asked of a projection."""
+    """Return the content of a projection."""
     known: dict[str, object] = {"training": projection.trainings.find("training-1")}
     for line in ("line-1", "line-2"):
         known[f"total of {line}"] = projection.counting.total(line)
@@ -69,7 +69,7 @@ def everything(projection: Projection) -> dict[str, object]:
     return known
 
 
-def test_a_rebuilt_projection_equals_the_one_that_was_lived(
+def test_a_rebuilt_projection_equals_the_live_one(
     projection: Projection, rebuilder: Rebuilder, store: ObjectStore
 ) -> None:
     messages = lived_through()
@@ -81,7 +81,7 @@ def test_a_rebuilt_projection_equals_the_one_that_was_lived(
     assert rebuilder.built
 
 
-def test_a_rebuild_forgets_what_is_wrong(
+def test_a_rebuild_deletes_wrong_counts(
     projection: Projection, rebuilder: Rebuilder, store: ObjectStore, redis: Redis, keys: Keys
 ) -> None:
     messages = lived_through()
@@ -104,7 +104,7 @@ def test_verdicts_that_arrive_during_a_rebuild_are_counted_once(
     assert [live.counting.total(line).inspected for line in ("line-1", "line-2")] == [150, 150]
 
 
-def test_verdicts_that_arrive_while_a_rebuild_forgets_are_counted_once(
+def test_verdicts_that_arrive_while_a_rebuild_deletes_are_counted_once(
     another_projection: Callable[[], Projection],
     rebuilder: Rebuilder,
     store: ObjectStore,
@@ -139,7 +139,7 @@ def test_a_compacted_archive_rebuilds_to_the_same(
     assert everything(projection) == before
 
 
-def test_a_damaged_segment_is_told_and_the_others_are_read(
+def test_a_damaged_segment_is_reported_and_the_others_are_read(
     projection: Projection, rebuilder: Rebuilder, store: ObjectStore
 ) -> None:
     keep_in_segments(store, lived_through())
@@ -150,7 +150,7 @@ def test_a_damaged_segment_is_told_and_the_others_are_read(
     assert projection.counting.total("line-1").inspected == 150
 
 
-def test_a_message_of_the_archive_that_cant_be_applied_is_passed_over(
+def test_a_message_of_the_archive_that_cant_be_applied_is_skipped(
     projection: Projection, rebuilder: Rebuilder, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_in_segments(store, list(Line(start=NOW).verdicts(50)))

@@ -58,7 +58,7 @@ def test_a_new_ng_frame_arrives_and_again_when_it_is_explained(client: httpx.Cli
         assert set(frame["heatmaps"]) == {"good", "break"}
 
 
-def test_what_a_page_should_know_comes_first_after_every_connection(client: httpx.Client, broker: Broker) -> None:
+def test_the_states_are_sent_first_after_every_connection(client: httpx.Client, broker: Broker) -> None:
     publish(broker, Line().verdict("break"))
     for _ in range(2):
         with client.stream("GET", "/api/events") as stream:
@@ -67,7 +67,7 @@ def test_what_a_page_should_know_comes_first_after_every_connection(client: http
             assert state["accounting"]["ng"] == 1
 
 
-def test_a_line_is_told_when_it_changes(client: httpx.Client, broker: Broker) -> None:
+def test_a_line_is_sent_when_it_changes(client: httpx.Client, broker: Broker) -> None:
     line = Line()
     publish(broker, line.verdict())
     with client.stream("GET", "/api/events") as stream:
@@ -77,7 +77,7 @@ def test_a_line_is_told_when_it_changes(client: httpx.Client, broker: Broker) ->
         assert first(arriving, "line", state="ng")["reason"] == "error"
 
 
-def test_each_of_several_dashboards_tells_every_frame(tmp_path: Path, broker: Broker, redis_url: str) -> None:
+def test_each_of_several_dashboards_sends_every_frame(tmp_path: Path, broker: Broker, redis_url: str) -> None:
     one, other = (embedded_settings(tmp_path, **redis_of(redis_url)) for _ in range(2))
     verdicts = [Line().verdict("break") for _ in range(6)]
     with open_dashboard(one, broker) as here, open_dashboard(other, broker) as there:
@@ -106,7 +106,7 @@ def test_each_of_several_dashboards_tells_every_frame(tmp_path: Path, broker: Br
     assert heard["here"] == heard["there"] == {verdict.frame.frame_id for verdict in verdicts}
 
 
-def test_a_page_that_does_not_read_harms_nobody(client: httpx.Client, broker: Broker) -> None:
+def test_a_page_that_does_not_read_delays_no_other(client: httpx.Client, broker: Broker) -> None:
     with client.stream("GET", "/api/events"), client.stream("GET", "/api/events") as reading:
         line = Line()
         publish(broker, *(line.verdict("break") for _ in range(300)))
@@ -115,7 +115,7 @@ def test_a_page_that_does_not_read_harms_nobody(client: httpx.Client, broker: Br
             pass
 
 
-def test_who_listens_too_often_is_told_so_at_once_and_a_page_that_closes_makes_room(
+def test_too_many_pages_of_a_person_are_refused_at_once_until_one_closes(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MOST_OF_ONE", 2)

@@ -90,7 +90,7 @@ def test_every_step_and_the_total_count_the_same_frames(projection: Projection) 
         assert sum(bucket.inspected for bucket in buckets) == 500
 
 
-def test_buckets_whose_time_is_over_are_not_made(redis: Redis, keys: Keys, projection: Projection) -> None:
+def test_expired_buckets_are_not_created(redis: Redis, keys: Keys, projection: Projection) -> None:
     old = datetime.now(UTC) - timedelta(days=500)
     projection.projector.apply(list(Line(start=old).verdicts(10)))
     day = keys.bucket("line-1", "day", f"{old:%Y-%m-%d}")
@@ -100,7 +100,7 @@ def test_buckets_whose_time_is_over_are_not_made(redis: Redis, keys: Keys, proje
     assert not list(redis.scan_iter(match=keys.bucket("line-1", "hour", "*")))
 
 
-def test_buckets_go_when_their_time_is_over(redis: Redis, keys: Keys, projection: Projection) -> None:
+def test_buckets_expire(redis: Redis, keys: Keys, projection: Projection) -> None:
     now = datetime.now(UTC)
     projection.projector.apply(list(Line(start=now).verdicts(1)))
     minute = redis.ttl(keys.bucket("line-1", "minute", f"{now:%Y-%m-%dT%H%M}"))

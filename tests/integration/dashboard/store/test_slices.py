@@ -1,4 +1,4 @@
-"""The parts of a line are counted with it: cameras, batches, models, shifts, and what a camera took by the hour."""
+"""The slices of a line are counted with it: cameras, batches, models, shifts, and the captured frames by hour."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_frame_is_counted_for_its_camera_its_batch_and_its_model(projection: P
     assert set(counting.slices("line-1", "model")) == {"model-1", "model-2"}
 
 
-def test_buckets_are_added_up_where_they_are(projection: Projection) -> None:
+def test_buckets_are_added_up_in_redis(projection: Projection) -> None:
     for name in ("line-1", "line-2"):
         line = Line(name, start=HOUR)
         projection.projector.apply(
@@ -69,7 +69,7 @@ def test_a_shift_counts_the_frames_of_its_hours(projection: Projection, settings
     assert (first.ok, first.ng, second.ok, second.ng) == (2, 0, 0, 1)
 
 
-def test_the_counts_of_a_slice_go_when_their_time_is_over(redis: Redis, keys: Keys, projection: Projection) -> None:
+def test_the_counts_of_a_slice_expire(redis: Redis, keys: Keys, projection: Projection) -> None:
     projection.projector.apply([Line(start=HOUR).verdict()])
     day = 86_400
 
@@ -82,7 +82,7 @@ def test_the_counts_of_a_slice_go_when_their_time_is_over(redis: Redis, keys: Ke
     assert redis.ttl(keys.total("line-1/batch=batch-7")) > 399 * day
 
 
-def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(projection: Projection) -> None:
+def test_captured_frames_by_hour_do_not_depend_on_the_order_of_messages(projection: Projection) -> None:
     line = Line(start=HOUR)
     minute = timedelta(minutes=1)
     told: list[Message] = [
@@ -107,7 +107,7 @@ def test_a_camera_tells_by_the_hour_what_it_took_in_whatever_order_it_is_heard(p
     assert projection.counting.total("line-1", "camera=camera-1").captured == 401
 
 
-def test_a_projection_of_an_older_layout_is_made_again(
+def test_a_projection_of_an_older_layout_is_built_again(
     projection: Projection, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore
 ) -> None:
     projection.projector.apply([Line().verdict()])

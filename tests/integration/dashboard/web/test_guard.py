@@ -1,4 +1,4 @@
-"""Strangers are turned away: another name, a page of another site."""
+"""The guard refuses other host names and pages of other sites."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def client(settings: DashboardSettings, broker: Broker) -> Iterator[httpx.Client
         yield opened
 
 
-def test_another_name_for_this_machine_is_refused(client: httpx.Client) -> None:
+def test_another_host_name_of_this_machine_is_refused(client: httpx.Client) -> None:
     for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1"):
         answer = client.get("/api/lines", headers={"Host": host})
         assert answer.status_code in (400, 421), host
         assert "lines" not in answer.text
 
 
-def test_names_of_loopback_are_ours(client: httpx.Client) -> None:
+def test_host_names_of_loopback_are_allowed(client: httpx.Client) -> None:
     for host in ("localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"):
         assert client.get("/api/lines", headers={"Host": host}).status_code == 200, host
 
 
 @pytest.mark.parametrize("settings", [{"allowed_hosts": "qc.plant.example, Qc2"}], indirect=True)
-def test_other_names_can_be_allowed(client: httpx.Client) -> None:
+def test_other_host_names_can_be_allowed(client: httpx.Client) -> None:
     assert client.get("/api/lines", headers={"Host": "qc.plant.example"}).status_code == 200
     assert client.get("/api/lines", headers={"Host": "qc2:8000"}).status_code == 200
     assert client.get("/api/lines", headers={"Host": "127.0.0.1"}).status_code == 421
@@ -60,7 +60,7 @@ FOREIGN = [
 ]
 
 
-def test_a_page_of_another_site_can_order_nothing(client: httpx.Client, broker: Broker) -> None:
+def test_a_page_of_another_site_can_change_nothing(client: httpx.Client, broker: Broker) -> None:
     for headers in FOREIGN:
         answer = client.post("/api/trainings", json=ORDER, headers=headers)
         assert answer.status_code == 403, headers
@@ -68,13 +68,13 @@ def test_a_page_of_another_site_can_order_nothing(client: httpx.Client, broker: 
     assert broker.depth(TRAINER_COMMANDS.name).total == 0
 
 
-def test_pages_of_ours_and_programs_can_order(client: httpx.Client) -> None:
+def test_pages_of_the_dashboard_and_programs_can_request_changes(client: httpx.Client) -> None:
     own = str(client.base_url).rstrip("/")
     for headers in ({"Sec-Fetch-Site": "same-origin", "Origin": own}, {"Origin": own}, {}):
         assert client.post("/api/trainings", json=ORDER, headers=headers).status_code == 202
 
 
-def test_browsers_are_told_to_run_nothing_of_others(client: httpx.Client) -> None:
+def test_browsers_run_no_scripts_of_other_sites(client: httpx.Client) -> None:
     headers = client.get("/").headers
     assert "default-src 'self'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -82,7 +82,7 @@ def test_browsers_are_told_to_run_nothing_of_others(client: httpx.Client) -> Non
     assert "server" not in headers
 
 
-def test_browsers_keep_nothing_that_is_personal_and_give_pages_no_devices(client: httpx.Client) -> None:
+def test_browsers_store_no_answers_and_give_pages_no_devices(client: httpx.Client) -> None:
     for path in ("/", "/api/lines", "/api/session", "/nothing", "/api/lines/nothing"):
         headers = client.get(path).headers
         assert headers["cache-control"] == "no-store", path
@@ -92,12 +92,12 @@ def test_browsers_keep_nothing_that_is_personal_and_give_pages_no_devices(client
 
 
 @pytest.mark.parametrize("settings", [{"trusted_proxies": "127.0.0.1"}], indirect=True)
-def test_a_browser_that_came_by_the_https_of_a_proxy_is_told_to_stay_with_it(client: httpx.Client) -> None:
+def test_a_browser_behind_an_https_proxy_gets_strict_transport_security(client: httpx.Client) -> None:
     headers = client.get("/", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}).headers
     assert "max-age" in headers["strict-transport-security"]
 
 
-def test_nobody_else_is_believed_that_it_came_by_https(client: httpx.Client) -> None:
+def test_only_a_trusted_proxy_may_say_that_a_request_came_by_https(client: httpx.Client) -> None:
     headers = client.get("/", headers={"X-Forwarded-Proto": "https"}).headers
     assert "strict-transport-security" not in headers
 
@@ -116,7 +116,7 @@ def test_every_error_is_problem_details(client: httpx.Client, settings: Dashboar
     assert b"application/problem+json" in answer
 
 
-def test_an_error_that_nobody_foresaw_is_a_problem_too_and_carries_the_same_headers(
+def test_an_unexpected_error_is_a_problem_too_and_has_the_same_headers(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_self: LinesService) -> list[LineState]:

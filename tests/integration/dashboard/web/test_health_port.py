@@ -1,4 +1,4 @@
-"""The dashboard as those see it who watch the services: on the port of health and metrics."""
+"""The port for health and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP server's thread and the service."""
+"""The thread of the HTTP server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log, when storage goes away between an entry and how it ended."""
+"""The audit log, if storage goes away between an entry and its outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.storage.port import StorageUnavailable
 from tests.processes import wait_until
 
 
-def test_what_fails_while_storage_is_away_says_why_when_it_is_back(
+def test_the_outcome_of_a_failed_action_is_written_when_storage_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop = threading.Event()

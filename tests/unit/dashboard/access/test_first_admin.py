@@ -1,4 +1,4 @@
-"""The first admin is made, whatever is away at the start."""
+"""The first admin is made even if storage is away at the start."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def admins(store: Remote) -> set[str]:
     return People(PeopleRepository(store), Audit(store)).directory().admins
 
 
-def test_the_first_admin_is_made_up_for_when_the_storage_is_back(
+def test_the_first_admin_is_made_when_the_storage_is_back(
     store: Remote, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(first_admin, "RETRY_SECONDS", 0.02)

@@ -1,4 +1,4 @@
-"""Control charts: limits where books have them, and rules that fire on what they name and on nothing else."""
+"""Control charts: the limits of the literature, and rules that mark only the patterns that they name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from services.dashboard.statistics.control_chart import Control, Rule, Sample, c
 CALM = Control(0.1, 1.0, 30, 30_000)
 FRAMES = 900
 SIGMA = 0.01
-"""Of samples of `FRAMES` under `CALM`."""
+"""Standard deviation of samples of `FRAMES` under `CALM`."""
 
 
 def at(*sigmas: float) -> list[Sample]:
-    """Samples so many standard deviations from the centre."""
+    """Return samples at these distances from the centre, in standard deviations."""
     return [Sample(round((0.1 + z * SIGMA) * FRAMES), FRAMES) for z in sigmas]
 
 
@@ -131,5 +131,5 @@ def test_intervals_of_a_difference_are_those_of_newcombes_paper(
     assert found.certain is (low > 0)
 
 
-def test_a_difference_to_nothing_is_none() -> None:
+def test_there_is_no_difference_without_frames() -> None:
     assert difference(1, 10, 0, 0) is None

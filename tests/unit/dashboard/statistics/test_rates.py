@@ -25,18 +25,18 @@ def test_the_interval_is_wilsons(hits: int, frames: int, low: float, high: float
     assert found.high == pytest.approx(high, abs=5e-5)
 
 
-def test_no_frames_have_no_rate() -> None:
+def test_there_is_no_rate_without_frames() -> None:
     assert rate(0, 0) is None
 
 
 @pytest.mark.parametrize(("hits", "frames"), [(3, 2), (-1, 5), (1, 0)])
-def test_a_share_that_is_none_is_refused(hits: int, frames: int) -> None:
+def test_an_impossible_share_is_refused(hits: int, frames: int) -> None:
     with pytest.raises(ValueError, match="no share"):
         rate(hits, frames)
 
 
 @given(st.integers(1, 10**7).flatmap(lambda frames: st.tuples(st.integers(0, frames), st.just(frames))))
-def test_the_interval_holds_the_share_and_narrows_with_more_frames(pair: tuple[int, int]) -> None:
+def test_the_interval_contains_the_share_and_narrows_with_more_frames(pair: tuple[int, int]) -> None:
     hits, frames = pair
     few, many = rate(hits, frames), rate(hits * 4, frames * 4)
     assert few is not None

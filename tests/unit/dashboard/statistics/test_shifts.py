@@ -27,7 +27,7 @@ def at(text: str) -> datetime:
         ("2026-07-01T06:00+02:00", "2026-07-01T06:00+02:00", 1),
     ],
 )
-def test_a_moment_falls_into_the_shift_on_the_wall_clock(moment: str, start: str, number: int) -> None:
+def test_a_time_belongs_to_the_shift_of_the_plants_clock(moment: str, start: str, number: int) -> None:
     found = BERLIN.start(at(moment))
     assert found == at(start)
     assert BERLIN.number(found) == number
@@ -58,7 +58,7 @@ def test_shifts_follow_each_other_without_gap(seconds: int) -> None:
         ({"time_zone": "../etc"}, "such as Europe/Berlin"),
     ],
 )
-def test_shifts_that_cant_be_read_are_refused_in_one_line(
+def test_invalid_shifts_are_refused_in_one_line(
     wrong: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

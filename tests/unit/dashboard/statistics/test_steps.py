@@ -23,7 +23,7 @@ def test_a_bucket_starts_in_utc_whatever_the_cameras_clock_says(step: Step, star
     assert step.stamp(step.start(captured)) == stamp
 
 
-def test_the_end_of_a_stretch_is_not_in_it() -> None:
+def test_the_end_of_a_window_is_not_in_it() -> None:
     first = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
     starts = starts_between(Step.MINUTE, first, datetime(2026, 1, 1, 12, 3, tzinfo=UTC))
     assert [start.minute for start in starts] == [0, 1, 2]

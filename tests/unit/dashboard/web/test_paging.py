@@ -24,7 +24,7 @@ def test_the_last_page_says_that_it_is_the_last_even_when_it_is_full() -> None:
     assert (first, last) == (["a", "b"], (["c", "d"], None))
 
 
-def test_a_page_begins_after_the_one_before_whatever_came_or_went() -> None:
+def test_a_page_begins_after_the_one_before_whatever_changed() -> None:
     _, more = Paging(limit=2).part("bdf", lambda letter: (0, letter))
     assert Paging(place_of(more), 2).part("abcefg", lambda letter: (0, letter))[0] == ["e", "f"]
 
@@ -37,7 +37,7 @@ def test_the_newest_comes_first_and_things_of_one_moment_by_name() -> None:
 @pytest.mark.parametrize(
     "cursor", ["", "x", "ü", "e30", "bnVsbA", "WzEsMl0x", "W0luZmluaXR5LCAiYSJd", "W05hTiwgImEiXQ"]
 )
-def test_a_cursor_of_ones_own_making_is_refused(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Problem, match="before"):
         place_of(cursor)
 
