@@ -96,7 +96,7 @@ def show_history(
     }
     clock, source, kind = service_of(request, Clock), fields.get("source"), fields.get("kind")
     try:
-        wanted = AnnotationFilter(
+        requested = AnnotationFilter(
             source=_SOURCE_ID.validate_python(source) if source else None,
             by=fields.get("by"),
             label=fields.get("label"),
@@ -106,7 +106,7 @@ def show_history(
         )
     except ValueError:
         return show(request, "annotations.html", "labelling", error="a field has a value that it can't have", **context)
-    page = labelling.annotations(wanted, before, ANNOTATIONS)
+    page = labelling.annotations(requested, before, ANNOTATIONS)
     return show(request, "annotations.html", "labelling", found=page, **context)
 
 

@@ -213,9 +213,9 @@ class LabellingService:
         source = self._sources.get(source_id)
         return AnnotationView.of(self._annotating.undo(source, request, by), source.name)
 
-    def annotations(self, wanted: AnnotationFilter, before: str | None, limit: int) -> AnnotationPage:
+    def annotations(self, requested: AnnotationFilter, before: str | None, limit: int) -> AnnotationPage:
         """Return the requested annotations, newest first, starting before an id."""
-        sources = [wanted.source] if wanted.source else self._annotations.sources()
+        sources = [requested.source] if requested.source else self._annotations.sources()
         annotations = [each for source in sources for each in self._annotations.log(source).annotations]
         undone = {each.undoes for each in annotations}
         names = {source: source for source in sources}
@@ -223,7 +223,7 @@ class LabellingService:
             with suppress(Problem):  # a source whose recipe is gone still has annotations
                 names[source] = self._sources.get(source).name
         found = sorted(
-            (each for each in annotations if wanted.matches(each) and (before is None or each.id < before)),
+            (each for each in annotations if requested.matches(each) and (before is None or each.id < before)),
             key=lambda each: each.id,
             reverse=True,
         )

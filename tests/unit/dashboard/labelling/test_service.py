@@ -35,7 +35,7 @@ from tests.dashboards import embedded_settings
 from tests.labelling import annotation, labels
 from tests.verdicts import RECIPE
 
-Say = Callable[..., AnnotationView]
+LabelFrame = Callable[..., AnnotationView]
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def source(services: LabellingServices, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def say(services: LabellingServices, source: str) -> Say:
-    def label(by: str, frame: int, *true: str, **fields: object) -> AnnotationView:
+def label(services: LabellingServices, source: str) -> LabelFrame:
+    def label_frame(by: str, frame: int, *true: str, **fields: object) -> AnnotationView:
         request = LabelRequest.model_validate({"frames": [str(frame)], "labels": labels(*true), **fields})
         return services.labelling.label(source, request, by=by)
 
-    return label
+    return label_frame
 
 
 def storage_fails_at(ending: str, patch: pytest.MonkeyPatch) -> None:
@@ -83,52 +83,54 @@ def refused(text: str) -> AbstractContextManager[object]:
 
 
 def test_another_persons_labels_are_replaced_only_if_they_were_seen(
-    services: LabellingServices, source: str, say: Say
+    services: LabellingServices, source: str, label: LabelFrame
 ) -> None:
-    anns = say("ann", 1, "good")
+    anns = label("ann", 1, "good")
     with refused("ann saved good meanwhile"):
-        say("bob", 1, "break")
-    bobs = say("bob", 1, "good")
+        label("bob", 1, "break")
+    bobs = label("bob", 1, "good")
     with refused("bob saved good meanwhile"):
-        say("ann", 1, "break", seen={"1": anns.id})
-    say("ann", 1, "break", seen={"1": bobs.id})
+        label("ann", 1, "break", seen={"1": anns.id})
+    label("ann", 1, "break", seen={"1": bobs.id})
     with refused("this is an annotation of ann"):
         services.labelling.undo(source, UndoRequest(annotation=anns.id), by="bob")
     with refused("nothing to undo"):
         services.labelling.undo(source, UndoRequest(), by="cleo")
 
 
-def test_either_all_of_several_frames_are_labelled_or_none(services: LabellingServices, source: str, say: Say) -> None:
-    say("ann", 5, "good")
+def test_either_all_of_several_frames_are_labelled_or_none(
+    services: LabellingServices, source: str, label: LabelFrame
+) -> None:
+    label("ann", 5, "good")
     with refused("frame 5: ann saved good"):
-        say("bob", 4, "break", frames=["4", "5"])
+        label("bob", 4, "break", frames=["4", "5"])
     with refused("frames 0 to 7"):
-        say("bob", 4, "break", frames=["4", "8"])
+        label("bob", 4, "break", frames=["4", "8"])
     assert services.labelling.frame(source, "4", AnnotationKind.FIRST).annotation is None
 
 
 def test_a_second_annotation_is_by_another_person_who_sees_nothing_of_the_first(
-    services: LabellingServices, source: str, say: Say
+    services: LabellingServices, source: str, label: LabelFrame
 ) -> None:
     for frame in range(6):
-        say("ann", frame, "break" if frame % 2 else "good")
+        label("ann", frame, "break" if frame % 2 else "good")
     assert services.labelling.queue(source, FrameQueue.SECOND, by="ann").total == 0
     queue = services.labelling.queue(source, FrameQueue.SECOND, by="bob")
     assert (queue.total, queue.kind) == (6, AnnotationKind.SECOND)
     assert '"ann"' not in queue.model_dump_json()
     assert '"first":null' in services.labelling.frame(source, "1", AnnotationKind.SECOND).model_dump_json()
     with refused("another person must"):
-        say("ann", 0, "good", kind="second")
+        label("ann", 0, "good", kind="second")
     with refused("no first annotation"):
-        say("bob", 7, "good", kind="second")
+        label("bob", 7, "good", kind="second")
 
 
 def test_contradictions_are_in_no_table_until_an_adjudication(
-    services: LabellingServices, source: str, say: Say
+    services: LabellingServices, source: str, label: LabelFrame
 ) -> None:
     for frame in range(6):
-        say("ann", frame, "break" if frame % 2 else "good")
-        say("bob", frame, "break" if frame == 1 else "good", kind="second")
+        label("ann", frame, "break" if frame % 2 else "good")
+        label("bob", frame, "break" if frame == 1 else "good", kind="second")
     agreement = services.labelling.agreement(source)
     assert (agreement.annotated_twice, agreement.labels["break"].only_first) == (6, 2)
     assert agreement.labels["break"].kappa == pytest.approx(1 / 3)
@@ -139,8 +141,8 @@ def test_contradictions_are_in_no_table_until_an_adjudication(
     assert (older.open, older.contradictions) == (2, agreement.contradictions[1:])
     assert [frame.key for frame in services.exports.labelled(source).frames] == ["0", "1", "2", "4"]
     with refused("nothing to adjudicate"):
-        say("cleo", 7, "good", kind="adjudication")
-    say("cleo", 3, "break", kind="adjudication")
+        label("cleo", 7, "good", kind="adjudication")
+    label("cleo", 3, "break", kind="adjudication")
     agreement = services.labelling.agreement(source)
     assert ([each.frame for each in agreement.contradictions], agreement.adjudicated) == (["5"], 1)
     adjudicated = services.exports.labelled(source).frames[3]
@@ -151,44 +153,44 @@ def test_contradictions_are_in_no_table_until_an_adjudication(
     )
 
 
-def test_one_person_does_not_give_both_annotations(services: LabellingServices, source: str, say: Say) -> None:
-    anns = say("ann", 1, "good")
-    say("bob", 1, "break", kind="second")
+def test_one_person_does_not_give_both_annotations(services: LabellingServices, source: str, label: LabelFrame) -> None:
+    anns = label("ann", 1, "good")
+    label("bob", 1, "break", kind="second")
     with refused("you gave the second annotation"):
-        say("bob", 1, "break", seen={"1": anns.id})
+        label("bob", 1, "break", seen={"1": anns.id})
     assert [each.frame for each in services.labelling.agreement(source).contradictions] == ["1"]
-    say("cleo", 1, "good", seen={"1": anns.id})
+    label("cleo", 1, "good", seen={"1": anns.id})
     with refused("you gave the first annotation"):
-        say("ann", 1, "good", kind="second")
+        label("ann", 1, "good", kind="second")
 
 
 def test_two_people_who_save_at_the_same_moment_do_not_overwrite_each_other(
-    services: LabellingServices, source: str, say: Say, monkeypatch: pytest.MonkeyPatch
+    services: LabellingServices, source: str, label: LabelFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = FilesystemStore.put
 
     def meanwhile(self: FilesystemStore, key: str, content: bytes, content_type: str = "") -> None:
         with monkeypatch.context() as patch:
             patch.setattr(FilesystemStore, "put", put)
-            say("bob", 2, "break")
+            label("bob", 2, "break")
             with refused("frame 1: ann is labelling it now; look at it, and save again"):
-                say("bob", 1, "break")
+                label("bob", 1, "break")
         put(self, key, content, content_type)
 
     monkeypatch.setattr(FilesystemStore, "put", meanwhile)
-    say("ann", 1, "good")
+    label("ann", 1, "good")
     monkeypatch.undo()
     with refused("ann saved good meanwhile"):
-        say("bob", 1, "break")
+        label("bob", 1, "break")
     assert services.labelling.source(source).counts["break"] == 1
 
 
 def test_a_label_that_is_changed_after_both_have_looked_does_not_adjudicate(
-    services: LabellingServices, source: str, say: Say
+    services: LabellingServices, source: str, label: LabelFrame
 ) -> None:
-    say("ann", 1, "good")
-    say("bob", 1, "break", kind="second")
-    say("ann", 1, "break")
+    label("ann", 1, "good")
+    label("bob", 1, "break", kind="second")
+    label("ann", 1, "break")
     agreement = services.labelling.agreement(source)
     (open_,) = agreement.contradictions
     assert (open_.first.labels["good"], open_.second.by, [each.by for each in open_.later]) == (True, "bob", ["ann"])
@@ -197,17 +199,17 @@ def test_a_label_that_is_changed_after_both_have_looked_does_not_adjudicate(
     assert shown.first is not None
     assert (shown.first.labels["good"], [each.labels["break"] for each in shown.later]) == (True, [True])
     assert services.exports.labelled(source).contradictions == 1
-    say("cleo", 1, "break", kind="adjudication")
+    label("cleo", 1, "break", kind="adjudication")
     assert services.labelling.source(source).contradictions == 0
 
 
 def test_the_last_annotation_counts_although_a_clock_was_set_back(
-    services: LabellingServices, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: LabellingServices, source: str, label: LabelFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
     AnnotationRepository(open_store(embedded_settings(tmp_path))).append(annotation("1", source=source, after=120))
     assert services.labelling.source(source).labelled == 1
-    say("ann", 1, "break")
+    label("ann", 1, "break")
     found = services.labelling.frame(source, "1", AnnotationKind.FIRST).annotation
     assert found is not None
     assert found.labels == labels("break")
@@ -218,22 +220,22 @@ def test_the_last_annotation_counts_although_a_clock_was_set_back(
 
 
 def test_two_images_of_one_name_are_refused_in_a_dataset(
-    services: LabellingServices, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: LabellingServices, source: str, label: LabelFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(VideoRepository, "_free_name", lambda _self, name: plain_name(name))  # as two dashboards would
     path = write_video(tmp_path / "other.mp4", 9)
     other = services.labelling.add_video(path, name="seam.mp4", recipe_yaml=RECIPE, by="ann").source
-    say("ann", 1, "good")
+    label("ann", 1, "good")
     services.labelling.label(other, LabelRequest(frames=["1"], labels=labels("break")), by="ann")
     with refused("two of them have an image seam_000001.jpg"):
         services.exports.make_dataset(DatasetRequest(name="both", sources=[source, other]), by="ann")
 
 
 def test_a_dataset_that_could_not_be_made_has_no_version_and_is_made_again_by_its_name(
-    services: LabellingServices, source: str, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: LabellingServices, source: str, label: LabelFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for frame in range(4):
-        say("ann", frame, "good")
+        label("ann", frame, "good")
     store, request = open_store(embedded_settings(tmp_path)), DatasetRequest(name="seams", sources=[source])
     image = services.labelling.image(source, "2")
     for ending in (image_key(hashlib.sha256(image).hexdigest()), ".json"):
@@ -246,14 +248,14 @@ def test_a_dataset_that_could_not_be_made_has_no_version_and_is_made_again_by_it
 
 
 def test_a_dataset_gets_a_further_version_when_more_is_labelled_and_each_image_is_stored_once(
-    services: LabellingServices, source: str, say: Say, tmp_path: Path
+    services: LabellingServices, source: str, label: LabelFrame, tmp_path: Path
 ) -> None:
     store = open_store(embedded_settings(tmp_path))
     seams, others = (DatasetRequest(name=name, sources=[source]) for name in ("seams", "others"))
-    say("ann", 1, "good")
+    label("ann", 1, "good")
     first = services.exports.make_dataset(seams, by="ann")
     assert services.exports.make_dataset(seams, by="bob").dataset == first.dataset, "nothing has changed"
-    say("bob", 2, "break")
+    label("bob", 2, "break")
     second = services.exports.make_dataset(seams, by="bob")
     services.exports.make_dataset(others, by="bob")
     assert [len(versions(store, name)) for name in ("seams", "others")] == [2, 1]
