@@ -19,16 +19,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 from pydantic_core import from_json
 
 IMAGE_LIMIT: Final = 1024 * 1024
-"""The largest image (bytes) that travels in a message; a larger one goes to object storage and is referred to."""
+"""Bytes of the largest image in a message; a larger image is stored, and the message has its key."""
 
 LINE_LIMIT: Final = 1024 * 1024
-"""The longest JSON line (bytes) that is parsed; the largest that a service sends is an evaluation of some 30 kB."""
+"""Bytes of the longest JSON line that is parsed; the longest that a service sends is an evaluation of about 30 kB."""
 
 REASON_LENGTH: Final = 500
-"""Characters of the reason of a `MalformedMessage`: a sender may have chosen the text that it quotes."""
+"""Characters of the reason of a `MalformedMessage`, at most: it may quote text of the sender."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-"""An identity that is part of routing keys, storage keys and addresses: letters, digits, ``_`` and ``-``."""
+"""A name that is part of routing keys, storage keys and URLs: letters, digits, ``_`` and ``-``."""
 
 FrameId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9}$")]
 """``<session>-<sequence>``: the ULID of one run of a camera, and the number of the frame in it."""
@@ -39,10 +39,10 @@ Session = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 """One run of a camera: a ULID."""
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))]
-"""A time of a message: far enough from the limits of `datetime` to be counted with in every time zone."""
+"""A moment, far enough from the limits of `datetime` for arithmetic in every time zone."""
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
-"""How many: Redis, Lua and JSON of every language count exactly so far."""
+"""A number that Redis, Lua and JSON represent exactly."""
 
 Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
 """A length in an image."""
@@ -52,14 +52,14 @@ _FILE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,127}")
 
 
 class MalformedMessage(ValueError):
-    """Bytes that are no message of ours, or one of a version that this build does not read."""
+    """Bytes that are not a message of Seamline, or a message of an unknown version."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason if len(reason) <= REASON_LENGTH else f"{reason[: REASON_LENGTH - 1]}…")
 
 
 class Message(BaseModel):
-    """One fact or command, immutable. ``image`` travels beside the JSON, not inside it."""
+    """An immutable fact or command. ``image`` is sent after the JSON, not inside it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", allow_inf_nan=False)
 
@@ -74,11 +74,11 @@ class Message(BaseModel):
 
     @property
     def routing_key(self) -> str:
-        """Where the message goes on its exchange."""
+        """Return the routing key of the message."""
         return self.topic.format(self)
 
     def encode(self) -> bytes:
-        """The message as it travels."""
+        """Return the bytes of the message."""
         image = getattr(self, "image", None)
         fields = self.model_dump(mode="json", exclude={"image"} if isinstance(image, bytes) else None)
         head = {"type": type(self).__name__, "version": self.version, **fields}
@@ -116,7 +116,7 @@ def decode(body: bytes) -> Message:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise MalformedMessage(f"{name} of version {version}: {where}: {first['msg']}") from error
-    except Exception as error:  # validation depends on the bytes alone, so these are the cause of whatever it raises
+    except Exception as error:  # validation depends only on the bytes, so they cause every error
         raise MalformedMessage(f"{name} of version {version}: {error!r}") from error
 
 
@@ -124,16 +124,16 @@ def decode(body: bytes) -> Message:
 
 
 class Verdict(StrEnum):
-    """What the line is told about a frame."""
+    """The result of the inspection of a frame."""
 
     OK = "ok"
     NG = "ng"
     ERROR = "error"
-    """The frame could not be judged; `FrameInspected.reason` says why."""
+    """The frame could not be inspected; `FrameInspected.reason` says why."""
 
 
 class FrameIdentity(BaseModel):
-    """Which frame it is and where it comes from: carried unchanged by every message about it, and by every log line."""
+    """The identity and origin of a frame, the same in every message and every log line about it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -146,32 +146,32 @@ class FrameIdentity(BaseModel):
 
     @property
     def session(self) -> str:
-        """The run of the camera that this frame belongs to (a ULID)."""
+        """Return the session of the camera (a ULID)."""
         return self.frame_id[:26]
 
     @property
     def sequence(self) -> int:
-        """The number of the frame in its session, from 0, without gaps."""
+        """Return the number of the frame in its session, from 0, without gaps."""
         return int(self.frame_id[27:])
 
     @property
     def storage_key(self) -> str:
-        """The folder of everything kept about this frame: ``frames/<line>/<day>/<frame_id>`` (day in UTC)."""
+        """Return the prefix of the objects of this frame: ``frames/<line>/<day>/<frame_id>`` (day in UTC)."""
         return f"frames/{self.line}/{self.captured_at.astimezone(UTC):%Y-%m-%d}/{self.frame_id}"
 
     def owns(self, key: str) -> bool:
-        """Whether a key of object storage is that of a file in the frame's own folder."""
+        """Return whether a storage key is below the prefix of this frame."""
         folder, _, name = key.rpartition("/")
         return folder == self.storage_key and _FILE.fullmatch(name) is not None
 
 
 def frame_id(session: str, sequence: int) -> str:
-    """The identity of the ``sequence``-th frame of a session (a ULID)."""
+    """Return the id of a frame from its session (a ULID) and its number."""
     return f"{session}-{sequence:09d}"
 
 
 class FrameCaptured(Message):
-    """A camera took a frame. Exactly one of ``image`` and ``image_key`` is set, unless the image was empty."""
+    """A camera captured a frame. Exactly one of ``image`` and ``image_key`` is set, unless the image is empty."""
 
     topic: ClassVar[str] = "captured.{0.frame.line}.{0.frame.camera}"
 
@@ -189,13 +189,13 @@ class FrameCaptured(Message):
 
 
 class FrameDeferred(FrameCaptured):
-    """Object storage was away when the image of this frame had to be fetched: judge it when storage is back."""
+    """Object storage was unavailable when the image of this frame had to be read: inspect the frame later."""
 
     topic: ClassVar[str] = "deferred.{0.frame.line}"
 
 
 class Finding(BaseModel):
-    """What the model and the recipe say about one label of a frame."""
+    """The result for one label of a frame."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -207,23 +207,23 @@ class Finding(BaseModel):
 
 
 class FrameInspected(Message):
-    """A worker judged a frame."""
+    """A worker inspected a frame."""
 
     topic: ClassVar[str] = "inspected.{0.route}.{0.frame.line}"
 
     frame: FrameIdentity
     verdict: Verdict
-    reason: str = Field(description="why, in one line, for people: 'break', 'good is missing', 'not an image: …'")
+    reason: str = Field(description="of the verdict, in one line: 'break', 'not good', 'neither a JPEG nor a PNG'")
     findings: dict[Name, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
     flagged: bool = Field(description="worth explaining: NG, or unsure")
     recipe: Name
     model_version: Name
     at: Moment
     latency_ms: float = Field(ge=0, le=1e13, description="from capture to verdict")
-    image_key: str | None = Field(None, description="where the image is, or is about to be, in object storage")
+    image_key: str | None = Field(None, description="key of the image in object storage, where it is or will be stored")
     image_waits: bool = Field(
         False,
-        description="object storage was away: this verdict comes again, for the explainer, when the image is stored",
+        description="object storage was unavailable: this verdict is sent again when the image is stored",
     )
 
     @model_validator(mode="after")
@@ -233,7 +233,7 @@ class FrameInspected(Message):
 
     @property
     def route(self) -> str:
-        """``flagged`` when there is an image to explain, else ``passed``."""
+        """Return ``flagged`` if there is an image to explain, else ``passed``."""
         return "flagged" if self.flagged and self.image_key and not self.image_waits else "passed"
 
 
@@ -254,7 +254,7 @@ class ExplanationRequested(Message):
 
 
 class ImageDeferred(Message):
-    """Object storage was away when an image had to be kept: here it is, to be stored under ``key`` later."""
+    """Object storage was unavailable when this image had to be stored: store it under ``key`` later."""
 
     topic: ClassVar[str] = "deferred.{0.frame.line}"
 
@@ -263,7 +263,7 @@ class ImageDeferred(Message):
     content_type: str
     image: bytes = b""
     verdict: FrameInspected | None = Field(
-        None, description="on a flagged frame: published again when the image is stored, to be explained"
+        None, description="of a flagged frame: sent again for the explainer when the image is stored"
     )
 
     @model_validator(mode="after")
@@ -273,7 +273,7 @@ class ImageDeferred(Message):
 
 
 class Heatmap(BaseModel):
-    """Where a model looked for one label of a frame."""
+    """The heatmap of one label of a frame."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -286,7 +286,7 @@ class Heatmap(BaseModel):
 
 
 class FrameExplained(Message):
-    """The explainer kept the heatmaps of a frame."""
+    """The explainer stored the heatmaps of a frame."""
 
     topic: ClassVar[str] = "explained.{0.frame.line}"
 
@@ -316,7 +316,7 @@ def _check_keys(frame: FrameIdentity, *keys: str | None) -> None:
 
 
 class CameraState(StrEnum):
-    """What a camera is doing."""
+    """The state of a camera."""
 
     RUNNING = "running"
     RECONNECTING = "reconnecting"
@@ -325,7 +325,7 @@ class CameraState(StrEnum):
 
 
 class CameraReported(Message):
-    """A camera tells how it is, every few seconds and at each change. The counts are of its session, never reset."""
+    """A camera reports its state, every few seconds and at each change. The counts are those of its session."""
 
     topic: ClassVar[str] = "camera.{0.line}.{0.camera}"
 
@@ -342,7 +342,7 @@ class CameraReported(Message):
 
 
 class WorkerReported(Message):
-    """An inference worker or explainer tells how it is, every few seconds."""
+    """An inference worker or explainer reports its state, every few seconds."""
 
     topic: ClassVar[str] = "worker.{0.service}"
 
@@ -350,7 +350,7 @@ class WorkerReported(Message):
     worker: str = Field(max_length=200)
     model_version: str | None
     handled: Count = Field(description="messages since it started")
-    reason: str = Field("", description="what hinders it, in one line; empty when all is well")
+    reason: str = Field("", description="what hinders it, in one line; empty if it is healthy")
     at: Moment
 
 
@@ -358,7 +358,7 @@ class WorkerReported(Message):
 
 
 class TrainingRequested(Message):
-    """Train a model. The trainer owns everything after this; ``training_id`` makes a repeated request harmless."""
+    """Train a model. A repeated request with the same ``training_id`` has no effect."""
 
     topic: ClassVar[str] = "requested.training.{0.recipe}"
 
@@ -373,13 +373,13 @@ class TrainingRequested(Message):
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="epochs, seed, batch size…: see the trainer"
     )
-    promote: bool = Field(False, description="promote the model when it is trained and passes the gate")
+    promote: bool = Field(False, description="promote the model if it passes the gate")
     by: str
     at: Moment
 
 
 class TrainingCancelled(Message):
-    """Stop a training; what it learned so far is dropped."""
+    """Cancel a training; its result is discarded."""
 
     topic: ClassVar[str] = "requested.cancellation"
 
@@ -389,7 +389,7 @@ class TrainingCancelled(Message):
 
 
 class TrainingState(StrEnum):
-    """Where a training is."""
+    """The state of a training."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -399,7 +399,7 @@ class TrainingState(StrEnum):
 
 
 class TrainingProgressed(Message):
-    """How far a training is."""
+    """The progress of a training."""
 
     topic: ClassVar[str] = "happened.training.{0.recipe}"
 
@@ -409,14 +409,14 @@ class TrainingProgressed(Message):
     epoch: Count = 0
     epochs: Count = 0
     metrics: dict[str, float] = Field(default_factory=dict, description="of the last epoch: loss, val_loss, …")
-    stage: str = Field("", description="what is done now, besides epochs: reading the images, measuring heatmaps, …")
+    stage: str = Field("", description="current step besides the epochs: reading the images, measuring heatmaps, …")
     reason: str = ""
     model_version: str | None = Field(None, description="set when it finished")
     at: Moment
 
 
 class ModelTrained(Message):
-    """A bundle is in object storage."""
+    """A trained model is stored as a bundle."""
 
     topic: ClassVar[str] = "happened.trained.{0.recipe}"
 
@@ -428,7 +428,7 @@ class ModelTrained(Message):
 
 
 class ComparisonRequested(Message):
-    """Measure two model versions on the same images: the test part of the candidate."""
+    """Compare two model versions on the same images: the test split of the candidate."""
 
     topic: ClassVar[str] = "requested.comparison.{0.recipe}"
 
@@ -440,27 +440,27 @@ class ComparisonRequested(Message):
 
 
 class ThresholdsRequested(Message):
-    """Make a model version of other thresholds from one that is there; its network stays as it is.
+    """Make a model version with other thresholds and the same network from an existing version.
 
-    ``thresholds_id`` makes a repeated request harmless.
+    A repeated request with the same ``thresholds_id`` has no effect.
     """
 
     topic: ClassVar[str] = "requested.thresholds.{0.recipe}"
 
     thresholds_id: Name
     recipe: Name
-    model_version: Name = Field(description="whose network and other thresholds are kept")
+    model_version: Name = Field(description="existing version, whose network and other thresholds are used")
     thresholds: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
         min_length=1, description="by label: those that change"
     )
     reason: str = ""
-    promote: bool = Field(False, description="promote the version when it is there and passes the gate")
+    promote: bool = Field(False, description="promote the version if it passes the gate")
     by: str
     at: Moment
 
 
-class ThresholdsKept(Message):
-    """A model version of other thresholds is in object storage."""
+class ThresholdsStored(Message):
+    """A model version with other thresholds is stored."""
 
     topic: ClassVar[str] = "happened.thresholds.{0.recipe}"
 
@@ -475,7 +475,7 @@ class ThresholdsKept(Message):
 
 
 class ThresholdsRefused(Message):
-    """The trainer would not make a model version of these thresholds."""
+    """The trainer refused to make a model version with these thresholds."""
 
     topic: ClassVar[str] = "happened.thresholds.{0.recipe}"
 
@@ -497,15 +497,13 @@ class PromotionRequested(Message):
     model_version: Name
     reason: str = ""
     force: bool = Field(False, description="promote although the gate refuses; needs a reason")
-    rollback: bool = Field(
-        False, description="the version is the one that was in production before: back to it, without the gate"
-    )
+    rollback: bool = Field(False, description="return to the version that was in production before, without the gate")
     by: str
     at: Moment
 
 
 class PromotionRefused(Message):
-    """The trainer would not promote."""
+    """The trainer refused a promotion."""
 
     topic: ClassVar[str] = "happened.refused.{0.recipe}"
 
@@ -515,11 +513,11 @@ class PromotionRefused(Message):
     reason: str
     at: Moment
     by: str = ""
-    production_version: str | None = Field(None, description="that was in production, and stays there")
+    production_version: str | None = Field(None, description="version that stays in production")
 
 
 class ModelPromoted(Message):
-    """The pointer to the model in production moved."""
+    """A model version is in production from now on."""
 
     topic: ClassVar[str] = "happened.promoted.{0.recipe}"
 
@@ -533,4 +531,4 @@ class ModelPromoted(Message):
     at: Moment
     forced: bool = Field(False, description="although the gate refused")
     rollback: bool = Field(False, description="back to the model that was in production before")
-    gate: str = Field("", description="what the comparison with the model in production said, in a line")
+    gate: str = Field("", description="result of the comparison with the model in production, in a line")

@@ -1,7 +1,7 @@
-"""The recipe: what is inspected on a product, as one YAML file.
+"""The recipe: a YAML file that says what is inspected on a product.
 
-It names the labels, and for each its key for labelling, its colour in heatmaps, its threshold and its role. Everything
-that differs from product to product is here; no service knows a label by name.
+A recipe names the labels, and for each label its key for labelling, its colour in heatmaps, its threshold and its role.
+Everything that is specific to a product is in its recipe; no service depends on the name of a label.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ NAMED_COLOURS: Final = {
 }
 
 RESERVED_KEYS: Final = {"n": "next", "p": "previous", "s": "save", "u": "undo", "q": "quit"}
-"""Keys of the labelling tool itself."""
+"""Keys that the labelling tool uses itself."""
 
 Colour = tuple[int, int, int]
 """Red, green, blue; 0 to 255."""
 
 
 LONGEST: Final = 64 * 1024
-"""Characters of a recipe; one of 64 labels has about 6,000, and the reader of YAML is slow."""
+"""Characters of a recipe, at most; a recipe of 64 labels has about 6,000, and the YAML parser is slow."""
 REASON_LENGTH: Final = 600
 """Characters of the reason of a `RecipeError`, which quotes the recipe."""
 
@@ -61,14 +61,14 @@ class Task(StrEnum):
 
 
 class Role(StrEnum):
-    """What a label says about the product."""
+    """The meaning of a label for the verdict."""
 
     QUALITY = "quality"
     """True is ok."""
     DEFECT = "defect"
     """True is NG."""
     ATTRIBUTE = "attribute"
-    """Neither, unless the recipe expects a value: NG where it differs."""
+    """No effect, unless the recipe expects a value: NG if the value differs."""
 
 
 class _Section(BaseModel):
@@ -111,7 +111,7 @@ class Label(_Section):
 
 
 class ImageSpec(_Section):
-    """What the network sees. An image is decoded, resized to this size and normalised by itself."""
+    """The input of the network: images are resized to this size, and each is normalised by itself."""
 
     height: int = Field(128, ge=16, le=1024, description="pixels")
     width: int = Field(128, ge=16, le=1024, description="pixels")
@@ -122,17 +122,17 @@ class ImageSpec(_Section):
 
     @property
     def channels(self) -> int:
-        """Of an image as the network sees it."""
+        """Return the channels of the network's input."""
         return 1 if self.colour == "grey" else 3
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image as the network sees it."""
+        """Return height, width and channels of the network's input."""
         return self.height, self.width, self.channels
 
 
 class Augmentation(_Section):
-    """What a training may do to an image without making its labels untrue."""
+    """The changes that a training may make to an image without changing its labels."""
 
     brightness: bool = True
     moved_strip: bool = False
@@ -145,29 +145,29 @@ class Augmentation(_Section):
 
 
 class Costs(_Section):
-    """What a wrong verdict costs, in any unit."""
+    """The costs of wrong verdicts, in any unit."""
 
     escape: float = Field(10.0, gt=0, description="an NG part judged ok")
     overkill: float = Field(1.0, gt=0, description="an ok part judged NG")
 
 
 class Keeping(_Section):
-    """Which images stay in object storage. Those of flagged frames always do."""
+    """The images that are stored besides those of flagged frames."""
 
-    every_nth_passed: int = Field(0, ge=0, description="also every n-th frame judged ok; 0 for none")
+    every_nth_passed: int = Field(0, ge=0, description="also every n-th frame that is ok; 0 for none")
 
 
 ExplanationMethod = Literal["grad-cam", "grad-cam++", "layer-cam"]
 
 
 class Explanation(_Section):
-    """How heatmaps are made."""
+    """How heatmaps are computed."""
 
     method: ExplanationMethod = Field(
-        "grad-cam", description="grad-cam++ does justice to several small things in an image; layer-cam is finer"
+        "grad-cam", description="grad-cam++ shows several small defects in an image better; layer-cam is finer"
     )
     layer: str | None = Field(
-        None, min_length=1, description="of the network: whose features are looked at; None: its last features"
+        None, min_length=1, description="of the network, whose features are used; None: its last features"
     )
 
 
@@ -209,11 +209,11 @@ class Recipe(_Section):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """In the order of the network's outputs."""
+        """Return the names of the labels, in the order of the network's outputs."""
         return tuple(label.name for label in self.labels)
 
     def label(self, name: str) -> Label:
-        """The label of that name.
+        """Return the label with this name.
 
         Raises:
             KeyError: the recipe has no such label.
@@ -224,7 +224,7 @@ class Recipe(_Section):
         raise KeyError(name)
 
     def to_yaml(self) -> str:
-        """The recipe as a file; reading it again gives an equal recipe."""
+        """Return the recipe as YAML, from which an equal recipe can be read."""
         document = self.model_dump(mode="json", exclude_defaults=True)
         for label, written in zip(self.labels, document["labels"], strict=True):
             written["colour"] = "#" + bytes(label.colour).hex()
@@ -236,7 +236,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe file.
 
     Raises:
-        RecipeError: it is missing, is not YAML, or says something a recipe can't; the error says where.
+        RecipeError: it is missing, is not YAML, or has a wrong value; the error names the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -268,9 +268,9 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
 
 
 def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
-    """The file as nodes, which know their lines, and as values.
+    """Parse a file as nodes, which know their lines, and as values.
 
-    Aliases are refused: a few lines of them stand for more than any machine could read, or for themselves.
+    Aliases are refused: a few lines of them can expand to more than fits into memory, or contain themselves.
     """
     with _told_by_line(text, source):
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -285,7 +285,7 @@ def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
 
 @contextmanager
 def _told_by_line(text: str, source: str) -> Iterator[None]:
-    """What the YAML reader says, in the words of a recipe."""
+    """Turn errors of the YAML parser into `RecipeError`, with their lines."""
     try:
         yield
     except yaml.MarkedYAMLError as error:
@@ -296,12 +296,12 @@ def _told_by_line(text: str, source: str) -> Iterator[None]:
         raise RecipeError(f"{source}, line {line}: not YAML: {error.reason}") from error
     except RecursionError as error:
         raise RecipeError(f"{source}, line 1: nested too deeply for a recipe") from error
-    except (ValueError, OverflowError) as error:  # a date or a number that is none
+    except (ValueError, OverflowError) as error:  # an invalid date or number
         raise RecipeError(f"{source}, line 1: not YAML: {error}") from error
 
 
 def _refuse_repeated_keys(tree: yaml.Node, source: str) -> None:
-    """YAML lets a later key replace an earlier one without a word: a label would vanish."""
+    """Refuse repeated keys: YAML silently replaces the earlier value, so that a label would be lost."""
     if not isinstance(tree, yaml.MappingNode):
         return
     seen: dict[str, int] = {}
@@ -331,12 +331,12 @@ def _explain(error: ValidationError, tree: yaml.Node, labels: list[str], source:
 def _quoted(given: float | str) -> str:
     try:
         return repr(given)
-    except ValueError:  # an integer in hexadecimal may have more digits than Python writes
+    except ValueError:  # a hexadecimal integer may have more decimal digits than Python converts
         return "a number of thousands of digits"
 
 
 def _line_of(node: yaml.Node, path: list[Any]) -> int:
-    """The line (from 1) of the deepest part of ``path`` that the file has."""
+    """Return the line (from 1) of the deepest part of ``path`` that the file has."""
     line = node.start_mark.line + 1
     for part in path:
         if not isinstance(node, yaml.MappingNode):

@@ -1,9 +1,8 @@
 """Exchanges, queues, bindings and limits, as data. Both messaging adapters build exactly this.
 
-Every queue ``q`` brings two more: ``q.suspects``, where a message goes that was redelivered `DELIVERY_LIMIT` times
-without an answer, to be read one at a time so that a poison message takes no innocent neighbour with it; and
-``q.parked``, where a message rests that was rejected, or that failed alone as well, until a person replays or
-discards it.
+Every queue ``q`` has two more queues. ``q.suspects`` gets the messages that were redelivered `DELIVERY_LIMIT` times;
+they are read one at a time, so that a message that kills its reader affects no other message. ``q.parked`` gets the
+messages that were rejected, or whose readers died again; they stay there until a person replays or discards them.
 """
 
 from __future__ import annotations
@@ -15,60 +14,60 @@ from typing import Final
 from shared import messages
 
 DELIVERY_LIMIT: Final = 2
-"""How many redeliveries a queue allows before a message becomes a suspect."""
+"""Redeliveries of a message before it becomes a suspect."""
 
 SUSPECT_DELIVERY_LIMIT: Final = 1
-"""How many redeliveries a suspect, read alone, is allowed before it is parked: one death may be a coincidence."""
+"""Redeliveries of a suspect before it is parked: one death of a reader may be a coincidence."""
 
 DIED: Final = "its reader died each time it was read, the last times alone"
-"""The reason of what was parked because of `SUSPECT_DELIVERY_LIMIT`."""
+"""The reason of messages that are parked because of `SUSPECT_DELIVERY_LIMIT`."""
 
 BROADCAST_LIMIT: Final = 1_000
-"""How many messages wait for one hearer of a broadcast; beyond it the oldest goes."""
+"""Messages that wait for one reader of a broadcast, at most; beyond this, the oldest is dropped."""
 
 
 class WhenFull(StrEnum):
-    """What a queue at its limit does."""
+    """The behaviour of a queue at its limit."""
 
     REFUSE = "reject-publish"
-    """The publisher is told, and keeps the message."""
+    """The publish fails, and the publisher still has the message."""
     SHED = "drop-head"
-    """The oldest message goes: for what can be made again on demand."""
+    """The oldest message is dropped: for messages whose results can be computed again on request."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A durable queue, named ``<service>.<what it holds>``."""
+    """A durable queue, named ``<service>.<content>``."""
 
     name: str
     exchange: str
     binding: str
     limit: int = 100_000
-    """messages"""
+    """Messages."""
     limit_bytes: int = 2 * 1024**3
     when_full: WhenFull = WhenFull.REFUSE
     one_reader: bool = False
-    """Only one consumer at a time is served; another takes over when it goes."""
+    """Only one consumer at a time gets messages; the next one takes over when it disconnects."""
 
     @property
     def suspects(self) -> str:
-        """Where messages go whose readers died."""
+        """Return the name of the queue for messages whose readers died."""
         return f"{self.name}.suspects"
 
     @property
     def parked(self) -> str:
-        """Where messages rest that will never succeed."""
+        """Return the name of the queue for messages that can't be handled."""
         return f"{self.name}.parked"
 
     @property
     def dead_letters(self) -> str:
-        """The exchange of the queue's service that leads to its suspects and parked, and nowhere else."""
+        """Return the exchange that leads only to the suspects and parked queues of the service."""
         return f"{DEAD}.{self.name.partition('.')[0]}"
 
 
 @dataclass(frozen=True)
 class Broadcast:
-    """An exchange on which every running worker hears every message, through a queue of its own that ends with it."""
+    """Messages that every running worker receives, each through its own queue, which ends with the worker."""
 
     name: str
     exchange: str
@@ -80,20 +79,20 @@ VERDICTS: Final = "seamline.verdicts"
 MODELS: Final = "seamline.models"
 REPORTS: Final = "seamline.reports"
 DEAD: Final = "seamline.dead"
-"""Begins the name of each service's exchange of dead letters."""
+"""Prefix of the dead-letter exchanges, one for each service."""
 REPLAYS: Final = "seamline.replays"
-"""Leads back into the queues: where a person replays what was parked."""
+"""The exchange through which parked messages are replayed into their queues."""
 EXCHANGES: Final = (FRAMES, VERDICTS, MODELS, REPORTS)
 """All of type topic and durable. Dead letters and replays have direct exchanges, whose routing keys are queues."""
 
 INFERENCE_FRAMES: Final = Queue("inference.frames", FRAMES, "captured.#", limit=20_000)
 INFERENCE_IMAGES: Final = Queue("inference.images", FRAMES, "deferred.#", limit=20_000)
-"""What waits for object storage: images to keep, and frames whose images are there."""
+"""Messages that wait for object storage: images to store, and frames whose images are stored there."""
 EXPLAINER_FLAGGED: Final = Queue(
     "explainer.flagged", VERDICTS, "inspected.flagged.#", limit=10_000, when_full=WhenFull.SHED
 )
 EXPLAINER_REQUESTS: Final = Queue("explainer.requests", VERDICTS, "requested.explanation.#", limit=1_000)
-"""People wait for these: they do not stand in line behind the flagged frames."""
+"""Requests of people, in their own queue, so that they do not wait behind the flagged frames."""
 TRAINER_COMMANDS: Final = Queue("trainer.commands", MODELS, "requested.#", one_reader=True)
 DASHBOARD_VERDICTS: Final = Queue("dashboard.verdicts", VERDICTS, "inspected.#", limit=1_000_000)
 DASHBOARD_EXPLANATIONS: Final = Queue("dashboard.explanations", VERDICTS, "explained.#")
@@ -128,14 +127,14 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.PromotionRequested: MODELS,
     messages.TrainingProgressed: MODELS,
     messages.ModelTrained: MODELS,
-    messages.ThresholdsKept: MODELS,
+    messages.ThresholdsStored: MODELS,
     messages.ThresholdsRefused: MODELS,
     messages.ModelPromoted: MODELS,
     messages.PromotionRefused: MODELS,
     messages.CameraReported: REPORTS,
     messages.WorkerReported: REPORTS,
 }
-"""Where each message is published, under its own ``routing_key``."""
+"""The exchange of each message; its routing key is ``routing_key``."""
 
 TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
     INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured}),
@@ -157,7 +156,7 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
         {
             messages.TrainingProgressed,
             messages.ModelTrained,
-            messages.ThresholdsKept,
+            messages.ThresholdsStored,
             messages.ThresholdsRefused,
             messages.ModelPromoted,
             messages.PromotionRefused,
@@ -165,10 +164,10 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
     ),
     DASHBOARD_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported}),
 }
-"""By queue: the messages that its readers take. What a queue of another name holds is not restricted."""
+"""The messages that the readers of each queue accept. Other queues are not restricted."""
 
 
 def takes(queue: str, message: messages.Message) -> bool:
-    """Whether the readers of a queue, or of its suspects, take such a message."""
+    """Return whether the readers of a queue, or of its suspects queue, accept a message."""
     wanted = TAKES.get(queue.removesuffix(".suspects"))
     return wanted is None or type(message) in wanted

@@ -1,4 +1,4 @@
-"""From scores to a verdict: the rule of the recipe, the same on the line and in an evaluation."""
+"""Apply a recipe to scores: the same rule on the line and in an evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.recipe import Label, Recipe, Role, Task
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the recipe makes of the scores of one image."""
+    """The result of applying a recipe to the scores of one image."""
 
     verdict: Verdict
     reason: str
@@ -23,7 +23,7 @@ class Judgement:
 
 
 def scores_of(logits: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
-    """Probabilities of logits: a sigmoid per label, or a softmax over the labels.
+    """Return the probabilities of logits: a sigmoid for each label, or a softmax over the labels.
 
     Args:
         logits: (frames, labels).
@@ -45,11 +45,11 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
     """Apply a recipe to the scores of one image.
 
     Args:
-        recipe: says what each label means.
+        recipe: of the model.
         scores: one per label, in the recipe's order, 0 to 1.
 
     Raises:
-        ValueError: not one score per label, or a score that is no number from 0 to 1.
+        ValueError: the number of scores is wrong, or a score is not a number from 0 to 1.
     """
     values = [float(score) for score in scores]
     if len(values) != len(recipe.labels):
@@ -68,11 +68,11 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
 
 
 def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which images a label makes NG, of a multi-label recipe: by its presence, or by its absence.
+    """Return which images a label of a multi-label recipe makes NG, by its presence or by its absence.
 
     Args:
-        label: says by its role which of the two.
-        present: whether it was found; of any shape, which the result has too.
+        label: its role says which of the two.
+        present: whether the label is present; the result has the same shape.
     """
     match label.role:
         case Role.DEFECT:
@@ -97,7 +97,7 @@ def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Findin
 
 
 def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
-    """The highest score is the one; the threshold shown is the score that it had to beat."""
+    """Choose the label with the highest score; the threshold in the findings is the score that it exceeds."""
     first, second = sorted(range(len(scores)), key=lambda index: -scores[index])[:2]
     unsure = scores[first] - scores[second] < recipe.unsure_margin
     expects = any(label.expected for label in recipe.labels)

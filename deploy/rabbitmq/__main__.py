@@ -57,7 +57,7 @@ RIGHTS: Final = {
         sends=(
             messages.TrainingProgressed,
             messages.ModelTrained,
-            messages.ThresholdsKept,
+            messages.ThresholdsStored,
             messages.ThresholdsRefused,
             messages.PromotionRequested,
             messages.PromotionRefused,

@@ -1,11 +1,11 @@
-"""The model bundle: one immutable folder of object storage with everything that a model is and comes from.
+"""The model bundle: one immutable folder of object storage with the files of a model and their origin.
 
-``models/<recipe>/<version>/manifest.json`` lists the other files with their SHA-256; it is written last, so a bundle is
-there whole or not at all. ``models/<recipe>/production/<sequence>.json`` are the moves of the pointer to the model in
-production: the one with the highest sequence is in force, and none is ever changed or deleted.
-``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are two versions measured on the same images.
+``models/<recipe>/<version>/manifest.json`` lists the other files with their SHA-256. It is written last, so that a
+bundle is complete or does not exist. ``models/<recipe>/production/<sequence>.json`` are the promotions: the one with
+the highest sequence names the model in production; none is changed or deleted.
+``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are comparisons of two versions on the same images.
 
-Nobody but the trainer writes any of them.
+Only the trainer writes these objects.
 """
 
 from __future__ import annotations
@@ -46,34 +46,34 @@ class Variant(StrEnum):
     """A compiled variant of a network."""
 
     FP32 = "fp32"
-    """In full precision; every bundle has it."""
+    """Full precision; in every bundle."""
     INT8 = "int8"
-    """Quantised; only where it was proven to judge alike."""
+    """Quantised; in a bundle only if it was proven to give the verdicts of the trained network."""
 
 
 VARIANT_FILES: Final = {
     Variant.FP32: (OPENVINO, OPENVINO_WEIGHTS),
     Variant.INT8: (OPENVINO_INT8, OPENVINO_INT8_WEIGHTS),
 }
-"""The network and its weights."""
+"""The files of each variant: the network and its weights."""
 
 
 class BundleError(ValueError):
-    """A bundle that must not be used: incomplete, changed since it was made, or of another recipe."""
+    """A bundle that must not be used: it is incomplete, was changed, or belongs to another recipe."""
 
 
 class BundleExists(BundleError):
-    """There is another bundle of that version, and no version ever changes."""
+    """There is another bundle of this version; a version never changes."""
 
 
 def _free_name(version: str) -> str:
     if version in (PRODUCTION, COMPARISONS):
-        raise ValueError(f"no model is called {version}: beside the models, that folder is for something else")
+        raise ValueError(f"{version} is not a model version: this folder beside the models has another purpose")
     return version
 
 
 ModelVersion = Annotated[Name, AfterValidator(_free_name)]
-"""The name of a model version, which is that of its folder."""
+"""The name of a model version, and of its folder."""
 
 
 def version_name(moment: datetime, request_id: str) -> str:
@@ -82,7 +82,7 @@ def version_name(moment: datetime, request_id: str) -> str:
 
 
 class Manifest(BaseModel):
-    """What a bundle holds and comes from."""
+    """The files of a bundle and their origin."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -90,21 +90,21 @@ class Manifest(BaseModel):
     recipe: Name
     version: ModelVersion
     architecture: str
-    target_layer: str = Field(description="the last convolutional features: what Grad-CAM looks at")
+    target_layer: str = Field(description="layer whose features heatmaps are computed from")
     created_at: AwareDatetime
-    dataset: str = Field(description="what it learned from: a dataset version, or the digest of its table")
+    dataset: str = Field(description="of the training: a dataset version, or the digest of its table")
     options: dict[str, JsonValue] = Field(default_factory=dict, description="of the training, with the seed")
     libraries: dict[str, str] = Field(default_factory=dict, description="name to version")
-    derived_from: Name | None = Field(None, description="the version that has the same network and other thresholds")
-    author: str = Field("", description="who chose the thresholds, where people did")
-    reason: str = Field("", description="why they chose them")
+    derived_from: Name | None = Field(None, description="version with the same network and other thresholds")
+    author: str = Field("", description="person who chose the thresholds, if one did")
+    reason: str = Field("", description="why the person chose them")
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(
         description="name to SHA-256, in hexadecimal"
     )
 
 
 class ProductionPointer(BaseModel):
-    """One move of the pointer to the model in production."""
+    """A promotion: from this moment on, a version is in production."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -118,11 +118,11 @@ class ProductionPointer(BaseModel):
     at: AwareDatetime
     forced: bool = Field(False, description="although the gate refused")
     rollback: bool = Field(False, description="back to the model that was in production before")
-    gate: str = Field("", description="what the comparison with the model in production said")
+    gate: str = Field("", description="result of the comparison with the model in production, in a line")
 
 
 class Bundle:
-    """A bundle that was read: its manifest and recipe, and its files, each checked against its digest."""
+    """The manifest, the recipe and the files of a model; each file is checked against its digest when it is used."""
 
     def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.manifest = manifest
@@ -135,14 +135,14 @@ class Bundle:
 
     @property
     def version(self) -> str:
-        """The name of the model version."""
+        """Return the model version."""
         return self.manifest.version
 
     def file(self, name: str) -> bytes:
-        """The content of one file.
+        """Return the content of a file.
 
         Raises:
-            BundleError: it is not there, or is not what the manifest says.
+            BundleError: it is missing, or does not have the digest of the manifest.
         """
         content = self.files.get(name)
         if content is None or name not in self.manifest.files:
@@ -158,12 +158,12 @@ def fastest_variant(bundle: Bundle) -> Variant:
 
 
 def folder_of(recipe: str, version: str) -> str:
-    """The prefix of a bundle's keys, without the last slash."""
+    """Return the prefix of the keys of a bundle, without the last slash."""
     return f"models/{recipe}/{version}"
 
 
 def digest_of(store: ObjectStore, recipe: str, version: str) -> str:
-    """The SHA-256 of a bundle's manifest, which names the digests of all its files."""
+    """Return the SHA-256 of the manifest of a bundle, which contains the digests of all its files."""
     return hashlib.sha256(store.get(f"{folder_of(recipe, version)}/{MANIFEST}")).hexdigest()
 
 
@@ -171,7 +171,7 @@ def read_bundle(store: ObjectStore, recipe: str, version: str, digest: str | Non
     """Read a bundle from object storage and check its digests.
 
     Raises:
-        BundleError: it is incomplete or changed, or is another model, or its own digest is not ``digest``.
+        BundleError: it is incomplete or changed, is another model, or does not have this digest.
         StorageError: of the storage itself; `ObjectNotFound` when there is no such bundle.
     """
     folder = folder_of(recipe, version)
@@ -203,12 +203,12 @@ def read_bundle_folder(path: Path) -> Bundle:
 
 
 def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
-    """Keep a bundle; the manifest's digests are made here. Returns the manifest as written.
+    """Store a bundle with the digests of its files, and return its manifest as stored.
 
-    A version that is there is never changed: of equal files, those that were lost are written again.
+    A version that exists is not changed; missing files of it are stored again.
 
     Raises:
-        BundleExists: the version is there, with other files.
+        BundleExists: the version exists, with other files.
         BundleError: its manifest can't be read.
     """
     folder = folder_of(manifest.recipe, manifest.version)
@@ -224,7 +224,7 @@ def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]
 
 
 def write_bundle_folder(path: Path, bundle: Bundle) -> None:
-    """Keep a bundle as a folder of this machine; until its last file, the manifest, is written, it is no model."""
+    """Write a bundle into a folder of this machine; it is complete when its last file, the manifest, is written."""
     path.mkdir(parents=True, exist_ok=True)
     (path / MANIFEST).unlink(missing_ok=True)
     for name, content in bundle.files.items():
@@ -233,17 +233,17 @@ def write_bundle_folder(path: Path, bundle: Bundle) -> None:
 
 
 def versions(store: ObjectStore, recipe: str) -> list[str]:
-    """The model versions of a recipe, in the order of their names."""
+    """Return the model versions of a recipe, in the order of their names."""
     keys = store.keys(f"models/{recipe}/")
     found = [key.split("/")[2] for key in keys if key.endswith(f"/{MANIFEST}") and key.count("/") == 3]
     return [version for version in found if version not in (PRODUCTION, COMPARISONS)]
 
 
 def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointer]:
-    """Every move of the pointer, oldest first; empty when nothing was ever promoted. Unreadable ones are passed over.
+    """Return the promotions of a recipe, oldest first. Unreadable ones are skipped, except the last.
 
     Raises:
-        BundleError: the last move can't be read.
+        BundleError: the last promotion can't be read.
         StorageError: of the storage itself.
     """
     keys = _moves(store, recipe)
@@ -252,16 +252,16 @@ def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointe
 
 
 def production_version(store: ObjectStore, recipe: str) -> str | None:
-    """The model version in production; None when nothing was ever promoted. Raises as `production_pointer`."""
+    """Return the model version in production, or None; raises as `production_pointer`."""
     pointer = production_pointer(store, recipe)
     return pointer.version if pointer else None
 
 
 def production_pointer(store: ObjectStore, recipe: str) -> ProductionPointer | None:
-    """The move of the pointer that is in force; None when nothing was ever promoted.
+    """Return the last promotion of a recipe, or None.
 
     Raises:
-        BundleError: the last move can't be read.
+        BundleError: the last promotion can't be read.
         StorageError: of the storage itself.
     """
     keys = _moves(store, recipe)
@@ -269,13 +269,13 @@ def production_pointer(store: ObjectStore, recipe: str) -> ProductionPointer | N
 
 
 def version_before(history: Sequence[ProductionPointer]) -> str | None:
-    """The version to roll back to: the one that was in production before; None when there is none.
+    """Return the version to roll back to: the one that was in production before the present one, or None.
 
-    A rollback undoes a promotion and is not one itself: rolled back twice, production is what it was two promotions
-    ago, and not the model that was rolled back first.
+    A rollback undoes a promotion: after two rollbacks, the model of two promotions ago is in production, and not the
+    model that was rolled back first.
 
     Args:
-        history: every move, oldest first.
+        history: all promotions and rollbacks, oldest first.
     """
     standing: list[str] = []
     for move in history:
@@ -287,23 +287,23 @@ def version_before(history: Sequence[ProductionPointer]) -> str | None:
 
 
 def comparison_key(recipe: str, baseline: str, candidate: str) -> str:
-    """Where two versions are that were measured on the test images of the candidate."""
+    """Return the key of the comparison of two versions on the test split of the candidate."""
     return f"models/{recipe}/{COMPARISONS}/{baseline}.{candidate}.json"
 
 
 def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
-    """Append a move of the pointer. The trainer alone calls this.
+    """Store a promotion. Only the trainer calls this.
 
     Raises:
-        StorageUnavailable: also where another trainer moved the pointer at the same moment: decide again.
+        StorageUnavailable: also if another trainer stored a promotion at the same moment: decide again.
     """
     key = f"{folder_of(pointer.recipe, PRODUCTION)}/{pointer.sequence:08d}.json"
     if not store.create(key, pointer.model_dump_json(indent=2).encode(), "application/json"):
-        raise StorageUnavailable(f"another trainer moved the pointer of recipe {pointer.recipe} at the same moment")
+        raise StorageUnavailable(f"another trainer promoted a model of recipe {pointer.recipe} at the same moment")
 
 
 def _moves(store: ObjectStore, recipe: str) -> list[str]:
-    """Where the moves of the pointer are, oldest first; what else lies beside them is none."""
+    """Return the keys of the promotions, oldest first; other objects beside them are ignored."""
     folder = f"{folder_of(recipe, PRODUCTION)}/"
     return sorted(key for key in store.keys(folder) if MOVE.fullmatch(key.removeprefix(folder)))
 
@@ -311,7 +311,7 @@ def _moves(store: ObjectStore, recipe: str) -> list[str]:
 def _read_recipe(content: bytes, version: str) -> Recipe:
     try:
         return parse_recipe(content.decode(), source=f"recipe of model {version}")
-    except ValueError as error:  # a RecipeError, or no text
+    except ValueError as error:  # a RecipeError, or not UTF-8
         raise BundleError(str(error)) from error
 
 
@@ -324,7 +324,7 @@ def _read_manifest(content: bytes, where: str) -> Manifest:
 
 
 def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str]) -> Manifest | None:
-    """The manifest of a bundle that is there with the same files; None where there is none."""
+    """Return the manifest of an existing bundle with the same files; None if there is no bundle."""
     try:
         manifest = _read_manifest(store.get(f"{folder}/{MANIFEST}"), folder)
     except ObjectNotFound:

@@ -1,7 +1,7 @@
-"""What was decided about promotions: every move of the pointer to production, and every refusal.
+"""The decisions about promotions: every promotion, rollback and refusal.
 
-``promotions/<recipe>/<id>.json`` is the trainer's answer to one request, as the message that it sent; it is written
-once. So a request that comes twice gets one answer, and nobody can say later that a model was never refused.
+``promotions/<recipe>/<id>.json`` is the trainer's answer to one request, as the message that it sent. It is written
+once, so that a request that is delivered twice gets one answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Decision = ModelPromoted | PromotionRefused
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """The decision on a request."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled back"
@@ -31,36 +31,36 @@ class Outcome(StrEnum):
 
 
 class Entry(BaseModel):
-    """One line of the history."""
+    """One entry of the history."""
 
     model_config = ConfigDict(frozen=True)
 
     at: AwareDatetime
     by: str
     outcome: Outcome
-    version: str = Field(description="that was to go into production")
+    version: str = Field(description="that was requested")
     previous: str | None = Field(description="that was in production at that moment")
-    reason: str = Field(description="why it was asked for; of a refusal, why not")
+    reason: str = Field(description="of the request; of a refusal, why it was refused")
     forced: bool = Field(False, description="although the gate refused")
     gate: str = Field("", description="what the comparison with the model in production said")
 
 
 def find_decision(store: ObjectStore, recipe: str, promotion_id: str) -> Decision | None:
-    """The answer to a request; None while there is none."""
+    """Return the answer to a request, or None."""
     key = _key(recipe, promotion_id)
     return readable(key, lambda: _read(store, key))
 
 
-def keep_decision(store: ObjectStore, decision: Decision) -> None:
-    """Write an answer down. The trainer alone calls this."""
+def store_decision(store: ObjectStore, decision: Decision) -> None:
+    """Store the answer to a request. Only the trainer calls this."""
     store.put(_key(decision.recipe, decision.promotion_id), decision.encode(), "application/json")
 
 
 def history_of(store: ObjectStore, recipe: str) -> list[Entry]:
-    """Every move of the pointer of a recipe, and every refusal, oldest first.
+    """Return the promotions, rollbacks and refusals of a recipe, oldest first.
 
     Raises:
-        BundleError: a move can't be read.
+        BundleError: the last promotion can't be read.
         StorageError: of the storage itself.
     """
     moves = [_of_move(move) for move in production_history(store, recipe)]

@@ -1,7 +1,7 @@
-"""What a model said of the images that it never learned from: enough to judge them again by other thresholds.
+"""The scores of a model on its held-out images, ``scores.json`` in a bundle.
 
-``scores.json`` in a bundle. The network gives scores and the thresholds make verdicts of them, so whoever moves a
-threshold needs neither the images nor the network to know what follows.
+Thresholds turn scores into verdicts, so the effect of other thresholds follows from these scores, without the images or
+the network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Table = tuple[tuple[float, ...], ...]
 
 
 class ScoredSplit(BaseModel):
-    """The images of one part of the split, in its order."""
+    """The images of one split, in its order."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -38,13 +38,13 @@ class ScoredSplit(BaseModel):
 
 
 class ScoredImages(BaseModel):
-    """Both parts, and what each compiled variant said of the validation part."""
+    """The scores on both held-out splits, and those of each compiled variant on the validation split."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     labels: tuple[str, ...] = Field(description="in the order of the columns")
     splits: dict[Part, ScoredSplit]
-    variants: dict[Variant, Table] = Field(description="scores of the validation part")
+    variants: dict[Variant, Table] = Field(description="scores on the validation split")
 
     @model_validator(mode="after")
     def _has_a_column_for_each_label(self) -> Self:
@@ -56,12 +56,12 @@ class ScoredImages(BaseModel):
 
 
 def as_table(values: NDArray[np.float32]) -> Table:
-    """(images, labels), as the file has them."""
+    """Return scores as the file has them: (images, labels)."""
     return tuple(map(tuple, np.round(values.astype(np.float64), DIGITS).tolist()))
 
 
 def as_array(table: Table) -> NDArray[np.float32]:
-    """(images, labels), to be reckoned with."""
+    """Return scores as an array: (images, labels)."""
     return np.array(table, np.float32)
 
 
@@ -75,7 +75,7 @@ def read_scores(bundle: Bundle) -> ScoredImages:
 
 
 def parse_scores(content: bytes, version: str) -> ScoredImages:
-    """The scores of a model, as its bundle has them.
+    """Parse ``scores.json``.
 
     Raises:
         BundleError: they can't be read.

@@ -1,4 +1,4 @@
-"""What may be chosen for a training: the contract between those who order one and the trainer."""
+"""The options of a training: the contract between the services that request one and the trainer."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ ARCHITECTURES: Final = {
         "Four convolutions and two dense layers, trained from nothing: for large things of plain shape and colour."
     ),
 }
-"""What each is for, in a sentence. The trainer builds networks of ``keras.applications`` by their names too."""
+"""The purpose of each architecture. The trainer also builds networks of ``keras.applications`` by their names."""
 
 
 LARGEST_SEED: Final = 2**32 - 1
-"""NumPy's generators of old, which Keras seeds as well, take 32 bits."""
+"""NumPy's legacy generators, which Keras seeds as well, take 32 bits."""
 
 
 class Precision(StrEnum):
-    """The numbers that a training reckons in; what is kept is float32 in any case."""
+    """The number format of a training; the stored weights are float32."""
 
     AUTO = "auto"
-    """Mixed where this machine is known to be quicker so with this architecture, and float32 elsewhere."""
+    """Mixed if it is known to be faster on this machine with this architecture, else float32."""
     FLOAT32 = "float32"
     MIXED = "mixed"
-    """Half as many bits in most layers: float16 on a GPU with tensor cores, bfloat16 on a processor that has it."""
+    """16 bits in most layers: float16 on a GPU with tensor cores, bfloat16 on a processor that supports it."""
 
 
 class Shares(BaseModel):
-    """How the images are shared out."""
+    """The shares of the images in the three splits."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -65,22 +65,22 @@ class Shares(BaseModel):
 
 
 class TrainingOptions(BaseModel):
-    """Options of one training; kept in its bundle."""
+    """The options of one training; stored in its bundle."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(30, ge=1, le=1000)
-    patience: int = Field(10, ge=1, description="epochs without a better validation before it stops early")
+    patience: int = Field(10, ge=1, description="epochs without improvement before the training stops early")
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float | None = Field(None, gt=0, description="at its highest; None for the architecture's own")
     weight_decay: float | None = Field(None, ge=0, description="None for the architecture's own")
-    precision: Precision = Field(Precision.AUTO, description="of the numbers that most layers reckon in")
+    precision: Precision = Field(Precision.AUTO, description="of most layers")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     shares: Shares = Shares()
     variants: tuple[Variant, ...] = Field((Variant.FP32, Variant.INT8), description="of the network, for inference")
-    mistakes: int = Field(12, ge=0, le=100, description="of the test part, the worst, kept with their images")
-    report: bool = Field(True, description="keep report.html with the model")
-    skip_problems: bool = Field(False, description="pass over wrong rows and unreadable images")
+    mistakes: int = Field(12, ge=0, le=100, description="worst mistakes on the test split, stored with images")
+    report: bool = Field(True, description="store report.html with the model")
+    skip_problems: bool = Field(False, description="skip wrong rows and unreadable images")
 
     @field_validator("variants")
     @classmethod

@@ -1,4 +1,4 @@
-"""Whether a network says the same of an image, whatever else is in its batch."""
+"""Check that the scores of an image do not depend on the other images of its batch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from shared.recipe import Recipe
 from shared.verdict import scores_of
 
 SAME_SCORE: Final = 0.01
-"""How far a score may move with the size of the batch: by rounding, and not by looking at the neighbours."""
+"""Largest accepted difference of a score between batch sizes: rounding, but not the influence of other images."""
 NOISE_SIDE: Final = 64
 
 
 def moved_by_neighbours(ask: Callable[[Images], Logits], recipe: Recipe, images: Images) -> float:
-    """How far the scores of a batch are from those of its images alone, at most.
+    """Return the largest difference between the scores in a batch and the scores of each image alone, 0 to 1.
 
-    An engine may take another kernel for a batch of one, and in eight bits that can be another network.
+    An engine may use another kernel for a batch of one, and with int8 this may change the scores.
 
     Args:
         ask: the network.
         recipe: its task.
         images: (frames, height, width, channels), at least two.
-
-    Returns:
-        0 to 1.
     """
     together = scores_of(ask(images), recipe.task)
     alone = scores_of(np.concatenate([ask(images[row : row + 1]) for row in range(len(images))]), recipe.task)
@@ -36,6 +33,6 @@ def moved_by_neighbours(ask: Callable[[Images], Logits], recipe: Recipe, images:
 
 
 def noise(recipe: Recipe, count: int) -> Images:
-    """Images of nothing, as the recipe prepares them; the same ones each time."""
+    """Return random images as the recipe prepares them; always the same ones."""
     drawn = np.random.default_rng(0).integers(0, 256, (count, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
     return np.stack([prepare(image, recipe.image) for image in drawn])

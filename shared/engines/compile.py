@@ -1,4 +1,4 @@
-"""The compiled variant of a network, or of the half that makes its features. Importing this imports Keras."""
+"""Compile a network, or its first half, for OpenVINO. Importing this module imports Keras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.engines.openvino import openvino
 
 @dataclass(frozen=True)
 class CompiledVariant:
-    """A network in OpenVINO's intermediate representation. The batch size is free."""
+    """A network in OpenVINO's intermediate representation, for any batch size."""
 
     xml: bytes
     weights: bytes
@@ -22,11 +22,11 @@ class CompiledVariant:
 def compile_for_openvino(network: keras.Model, answer: str = "logits") -> CompiledVariant:
     """Compile a network.
 
-    The SavedModel is read by OpenVINO's own reader: its conversion tool would report its use over the internet.
+    OpenVINO itself reads the SavedModel, because its conversion tool reports its use over the internet.
 
     Args:
         network: from images to one tensor.
-        answer: what that tensor is called.
+        answer: the name of this tensor.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved, compiled = Path(folder, "saved"), Path(folder, "compiled.xml")

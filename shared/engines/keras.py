@@ -1,4 +1,4 @@
-"""Networks in Keras's own format, read for whoever runs or explains them. Importing this imports Keras."""
+"""Load networks in the format of Keras. Importing this module imports Keras."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from shared.engines.port import EngineError
 
 
 def load_network(content: bytes) -> keras.Model:
-    """Load a network of known layers; nothing in it is run meanwhile.
+    """Load a network that consists of known layers; no code of the file is run.
 
     Args:
         content: the ``.keras`` file.
 
     Raises:
-        EngineError: this is no network of Keras's, or one that would run code of its own when loaded.
+        EngineError: the file is not a network, or would run its own code when it is loaded.
     """
     try:
         described(content)
@@ -30,6 +30,6 @@ def load_network(content: bytes) -> keras.Model:
         path.write_bytes(content)
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises errors of many kinds, and the file alone causes them
+        except Exception as error:  # Keras raises errors of many types, and only the file can cause them
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise EngineError(f"Keras can't load {KERAS}: {reason[:300]}") from error

@@ -1,4 +1,4 @@
-"""What a ``.keras`` file describes, read without Keras and without running anything that it says."""
+"""Read and check the description in a ``.keras`` file, without Keras and without running its code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 DESCRIPTION: Final = "config.json"
-"""In the file, which is an archive: the layers, without their weights."""
+"""The member of the archive with the layers, without their weights."""
 MEMBERS: Final = {"metadata.json": 1024**2, DESCRIPTION: 16 * 1024**2, "model.weights.h5": 2 * 1024**3}
-"""What the archive may have, and how many bytes of it once unpacked; only foreign layers have assets."""
+"""The permitted members of the archive, with their unpacked size in bytes; only foreign layers have assets."""
 
 LAYERS: Final = frozenset(
     [
@@ -96,7 +96,7 @@ KNOWN: Final = {
     "keras.src.ops.numpy": OPERATIONS,
     None: frozenset({"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__", "__tuple__"}),
 }
-"""By module: what networks for images are made of, and nothing that runs code, reads files or asks a server."""
+"""The permitted classes by module: none of them runs code, reads files or contacts a server."""
 
 NO_ARCHIVE: Final = (
     zipfile.BadZipFile,
@@ -108,18 +108,18 @@ NO_ARCHIVE: Final = (
     RuntimeError,
     ValueError,
 )
-"""What a broken or strange archive raises."""
+"""Errors that a broken archive raises."""
 
 
 class ForeignNetwork(ValueError):
-    """A file that is no network of Keras's, or one that has more in it than the layers of a network for images."""
+    """A file that is not a network of Keras, or contains something else than known layers."""
 
 
 def described(content: bytes) -> Any:
-    """The description in a ``.keras`` file, when all that it names is known.
+    """Return the description in a ``.keras`` file, after checking that it names known classes only.
 
     Raises:
-        ForeignNetwork: it is no such file, or names something else.
+        ForeignNetwork: the file is not a network, or names another class.
     """
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
@@ -131,7 +131,7 @@ def described(content: bytes) -> Any:
         raise ForeignNetwork(f"is no network of Keras's: {str(error)[:200]}") from error
     if not isinstance(description, dict):
         raise ForeignNetwork("is no network of Keras's: its description is no object")
-    # Keras passes over how the network itself was trained, when it is told not to compile it
+    # Keras ignores the compile configuration of the network when it loads it without compiling
     for module, name in _named({**description, "compile_config": None}):
         if module not in KNOWN or name not in KNOWN[module]:
             raise ForeignNetwork(
@@ -148,7 +148,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def _named(described: Any) -> Iterator[tuple[str | None, str]]:
-    """Module and name of each object that Keras would make."""
+    """Yield module and name of each object that Keras would create."""
     if isinstance(described, list):
         for entry in described:
             yield from _named(entry)

@@ -1,7 +1,7 @@
-"""Networks on OpenVINO: how they judge on the line, and how the trainer proves beforehand that they judge so.
+"""Run networks with OpenVINO, on the line and for the proofs of the trainer.
 
-Import OpenVINO from here (``from shared.engines.openvino import openvino``). Importing it bare reports to its
-maker over the internet; without the package that does the reporting, OpenVINO takes a stand-in that does nothing.
+Import OpenVINO from here (``from shared.engines.openvino import openvino``): this blocks the package by which it
+reports its use over the internet, and OpenVINO then replaces that package by one that does nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["OpenVinoEngine", "openvino"]
 class OpenVinoEngine:
     """A network in OpenVINO's intermediate representation, on the CPU.
 
-    In full precision: left to itself, OpenVINO computes in bfloat16 where the processor can, and what was proven
-    equal to the trained network would be another network on another machine. Threads are not pinned to cores:
-    OpenVINO would pin a one-thread network to the same core in every process, and workers would share that core.
+    It computes in float32: by default, OpenVINO uses bfloat16 on processors that support it, so that the scores would
+    differ from those that were proven on another machine. Threads are not pinned to cores: OpenVINO would pin a
+    network with one thread to the same core in every process, so that workers would share this core.
     """
 
     def __init__(self, xml: bytes, weights: bytes, threads: int = 0) -> None:
@@ -33,11 +33,11 @@ class OpenVinoEngine:
 
         Args:
             xml: the network.
-            weights: its numbers.
-            threads: at most so many; 0 for one on each physical core.
+            weights: its weights.
+            threads: at most; 0 for one on each physical core.
 
         Raises:
-            EngineError: this is no network of OpenVINO's.
+            EngineError: the bytes are not a network of OpenVINO.
         """
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
@@ -53,7 +53,7 @@ class OpenVinoEngine:
 
     @property
     def name(self) -> str:
-        """The library and its version."""
+        """Return the library and its version."""
         return f"openvino {openvino.__version__.partition('-')[0]}"
 
     def logits(self, images: Images) -> Logits:
@@ -61,9 +61,9 @@ class OpenVinoEngine:
         return self.answer(images)
 
     def answer(self, images: Images) -> NDArray[np.float32]:
-        """What the network makes of a batch: logits of a whole one, features of the first half of one.
+        """Run the network on a batch, and return its output: logits of a network, features of its first half.
 
-        A batch is taken as it is: padding it to one size was measured slower than OpenVINO's dynamic batch.
+        The batch is not padded to one size: that was measured slower than OpenVINO's dynamic batch.
 
         Raises:
             EngineError: the network does not take images of this shape, or failed on them.
@@ -75,11 +75,11 @@ class OpenVinoEngine:
         return np.asarray(answer[0], np.float32)
 
     def close(self) -> None:
-        """Give its memory back."""
+        """Free the memory of the network."""
         del self._request
 
 
 def _last_line(error: RuntimeError) -> str:
-    """OpenVINO's errors begin with the places in its sources that they passed."""
+    """Return the last line of an error: the lines before are places in the source code of OpenVINO."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""What runs a network: the port, so that no one who asks for logits knows the library that computes them."""
+"""The port of the engines that run networks; its users do not depend on the library of an engine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
-"""(images, height, width, channels), each as `shared.imaging.preprocessing.prepare` gives it."""
+"""(images, height, width, channels), each as `shared.imaging.preprocessing.prepare` returns it."""
 
 Logits = NDArray[np.float32]
-"""(images, labels), in the recipe's order; `shared.verdict.scores_of` makes probabilities of them."""
+"""(images, labels), in the recipe's order; `shared.verdict.scores_of` turns them into probabilities."""
 
 
 class EngineError(ValueError):
@@ -19,11 +19,11 @@ class EngineError(ValueError):
 
 
 class Engine(Protocol):
-    """One network, loaded. Asked by one thread at a time."""
+    """A loaded network. One thread at a time may use it."""
 
     @property
     def name(self) -> str:
-        """The library and its version, for people."""
+        """Return the library and its version."""
         ...
 
     def logits(self, images: Images) -> Logits:
@@ -35,5 +35,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give its memory back; it is not asked again."""
+        """Free the memory of the network; the engine is not used any more."""
         ...

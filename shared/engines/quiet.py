@@ -1,4 +1,4 @@
-"""TensorFlow without its greetings."""
+"""Import TensorFlow without the messages that it writes while it loads."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 
 ENVIRONMENT: Final = {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 _ONE_AT_A_TIME: Final = threading.RLock()
-"""Two at once would take each other's silence for standard error, and put that back in its place."""
+"""Two concurrent imports would each restore the redirected descriptor of the other."""
 
 
 def import_quietly(name: str) -> ModuleType:
     """Import a module that imports TensorFlow.
 
-    While it loads, TensorFlow writes to the file descriptor of standard error, past every setting of its own. Errors
-    are raised as ever.
+    While TensorFlow loads, it writes to the file descriptor of standard error and ignores its own settings, so the
+    descriptor is redirected meanwhile. Errors are raised as usual.
     """
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)

@@ -1,4 +1,4 @@
-"""Images as bytes (JPEG, PNG) and as arrays: (height, width, 3) uint8, blue green red, as OpenCV has them."""
+"""Encode and decode images: JPEG or PNG, and arrays in OpenCV's order (height, width, 3), uint8, blue green red."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Image = NDArray[np.uint8]
 """(height, width, 3), blue green red, 0 to 255."""
 
 PIXEL_LIMIT: Final = shared.PIXEL_LIMIT
-"""The largest image that is decoded. The size is read from the header first: a small file can claim a huge one."""
+"""Pixels of the largest image that is decoded. The size is read from the header first, before memory is allocated."""
 
 FILE_LIMIT: Final = 4 * PIXEL_LIMIT
-"""Bytes of the largest file that is fetched to be decoded: that of a PNG of noise is smaller."""
+"""Bytes of the largest file that is read for decoding; a PNG of noise is smaller."""
 
 MOST_SEGMENTS: Final = 100_000
-"""Parts of a file; encoders make one for each few kilobytes."""
+"""Segments of a file, at most; encoders write one for each few kilobytes."""
 MOST_SCANS: Final = 30
-"""Of a JPEG; encoders make about ten, and each passes over all pixels."""
+"""Scans of a JPEG, at most; encoders write about ten, and each covers all pixels."""
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 CHUNK: Final = struct.Struct(">I4s")
@@ -34,7 +34,7 @@ TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 SCAN: Final = b"\xff\xda"
 START_OF_SCAN: Final = 0xDA
 FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-"""What libjpeg decodes: baseline, extended and progressive, by Huffman or arithmetic coding."""
+"""Frame types that libjpeg decodes: baseline, extended and progressive, with Huffman or arithmetic coding."""
 WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """TEM and RSTn."""
 WITH_LENGTH: Final = FRAMES | {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
@@ -45,23 +45,23 @@ SUFFIXES: Final = {"jpeg": "jpg", "png": "png"}
 
 
 QUICK_PNG: Final = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
-"""To try other filters on each row takes half as long again, and is smaller by a tenth at best."""
+"""Choosing the filter for each row takes 50 % longer, and saves at most a tenth of the size."""
 
 
 class UnreadableImage(ValueError):
-    """Bytes that are no image, a broken one, or one that is too large; the message says which."""
+    """Bytes that are not an image, or a broken or too large image; the message says which."""
 
 
 def encode(image: Image, encoding: Literal["jpeg", "png"], quality: int = 90) -> bytes:
-    """An image as a file.
+    """Encode an image as a file.
 
     Args:
         image: (height, width, 3) or (height, width), uint8.
-        encoding: PNG keeps every pixel; JPEG is a tenth of its size.
+        encoding: PNG is lossless; a JPEG has a tenth of its size.
         quality: of JPEG, 1 to 100.
 
     Raises:
-        ValueError: the encoding has no room for its size (JPEG ends at 65,500 pixels in a row).
+        ValueError: the image is too large for the encoding (JPEG: 65,500 pixels in a row).
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if encoding == "jpeg" else QUICK_PNG
     done, content = cv2.imencode(f".{SUFFIXES[encoding]}", image, options)
@@ -71,7 +71,7 @@ def encode(image: Image, encoding: Literal["jpeg", "png"], quality: int = 90) ->
 
 
 def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:
-    """A file as an image; grey ones get three equal channels, transparency is dropped.
+    """Decode a file; grey images get three equal channels, transparency is removed.
 
     Raises:
         UnreadableImage: not a JPEG or PNG, broken, or of more than ``pixel_limit`` pixels.
@@ -90,16 +90,16 @@ def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:
         raise UnreadableImage(f"broken image: {getattr(error, 'err', '') or error}") from error
     if image is None:
         raise UnreadableImage("broken image: its header is right, its content is not")
-    if sorted(image.shape[:2]) != sorted((width, height)):  # EXIF may turn it
+    if sorted(image.shape[:2]) != sorted((width, height)):  # EXIF may rotate it
         raise UnreadableImage("broken image: its header names another size than its content has")
     return np.asarray(image, np.uint8)
 
 
 def size_of(content: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the headers alone.
+    """Return width and height in pixels, read from the headers.
 
-    The headers are read to the start of the pixels, and more strictly than by the decoders behind `decode`: what these
-    would skip, guess or allocate memory for is refused here.
+    The headers are checked up to the start of the pixels, and more strictly than the decoders do: what these would
+    skip, guess or allocate memory for is refused here.
 
     Raises:
         UnreadableImage: neither a JPEG nor a PNG, or one whose structure is broken.
@@ -118,7 +118,7 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 
 def _png_size(content: bytes) -> tuple[int, int]:
-    """Look at all chunks: OpenCV allocates what a chunk claims before it reads it."""
+    """Check all chunks: OpenCV allocates the memory that a chunk claims before it reads the chunk."""
     for number, (kind, start, end) in enumerate(_png_chunks(content)):
         if (kind == b"IHDR") != (number == 0) or (kind == b"IHDR" and end - start != 12 + 13):
             raise UnreadableImage("broken PNG: its header is not its first chunk")
@@ -131,7 +131,7 @@ def _png_size(content: bytes) -> tuple[int, int]:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The kind, start and end of each chunk up to the last one (PNG specification, 5)."""
+    """Yield type, start and end of each chunk up to the last one (PNG specification, 5)."""
     at, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         if at + 8 > len(content):
@@ -144,7 +144,7 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _without_texts(content: bytes) -> bytes:
-    """A PNG without its texts: the decoder unpacks them, to a thousand times their size, and keeps all of them."""
+    """Return a PNG without text chunks: the decoder would unpack them, up to a thousand times their size."""
     chunks = list(_png_chunks(content))
     if TEXTS.isdisjoint(kind for kind, _, _ in chunks):
         return content
@@ -152,7 +152,7 @@ def _without_texts(content: bytes) -> bytes:
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
-    """Walk the segments to the start of the first scan (ITU-T T.81, B.2)."""
+    """Check the segments up to the first scan (ITU-T T.81, B.2), and return width and height."""
     at, size, segments = 2, None, 0
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]

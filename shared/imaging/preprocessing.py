@@ -1,4 +1,4 @@
-"""From an image to what a network sees. An image is normalised by itself, so no verdict depends on its neighbours."""
+"""Prepare images for a network. Each image is normalised by itself: no verdict depends on the rest of its batch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ IMAGENET_MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32)
 """Of red, green and blue, as parts of 255."""
 LEAST_DEVIATION: Final = 1e-3
-"""Of an image of one colour: it becomes zeros, not a division by zero."""
+"""Smallest divisor: an image of one colour becomes zeros."""
 
 
 def resize(image: Image, spec: ImageSpec) -> NDArray[np.uint8]:
-    """An image at the size and in the colours of the recipe, still in bytes: what augmentation works on.
+    """Convert an image to the size and the colours of the recipe, as uint8: the input of augmentation.
 
     Args:
         image: (any height, any width, 3), blue green red, 0 to 255.
@@ -38,7 +38,7 @@ def resize(image: Image, spec: ImageSpec) -> NDArray[np.uint8]:
 
 
 def normalise(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
-    """Bytes as the network's numbers, by the recipe's normalisation.
+    """Convert bytes to the numbers of the network, by the normalisation of the recipe.
 
     Args:
         pixels: (height, width, channels), 0 to 255, as `resize` gives them.
@@ -59,7 +59,7 @@ def normalise(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]
 
 
 def imagenet_statistics(spec: ImageSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation by channel, as parts of 255; of grey images, the means of the three colours'."""
+    """Return mean and deviation of each channel, as parts of 255; for grey images, their average over the colours."""
     if spec.colour == "grey":
         return IMAGENET_MEAN.mean(keepdims=True), IMAGENET_DEVIATION.mean(keepdims=True)
     return IMAGENET_MEAN, IMAGENET_DEVIATION

@@ -17,21 +17,21 @@ from shared.messages import (
     ModelPromoted,
     PromotionRefused,
     PromotionRequested,
-    ThresholdsKept,
     ThresholdsRefused,
     ThresholdsRequested,
+    ThresholdsStored,
     decode,
 )
 
 PromotionMessage = PromotionRequested | PromotionRefused | ModelPromoted
-ThresholdsMessage = ThresholdsRequested | ThresholdsRefused | ThresholdsKept
+ThresholdsMessage = ThresholdsRequested | ThresholdsRefused | ThresholdsStored
 MESSAGES: Final = (
     PromotionRequested,
     PromotionRefused,
     ModelPromoted,
     ThresholdsRequested,
     ThresholdsRefused,
-    ThresholdsKept,
+    ThresholdsStored,
 )
 
 
@@ -52,7 +52,7 @@ class ThresholdSet:
     thresholds_id: str
     requested: ThresholdsRequested | None
     refused: ThresholdsRefused | None
-    saved: ThresholdsKept | None
+    saved: ThresholdsStored | None
 
 
 class ModelRepository:
@@ -96,7 +96,7 @@ class ModelRepository:
                 thresholds_id,
                 requested=messages.get(ThresholdsRequested),
                 refused=messages.get(ThresholdsRefused),
-                saved=messages.get(ThresholdsKept),
+                saved=messages.get(ThresholdsStored),
             )
             for thresholds_id, messages in self._by_id(self._keys.thresholds(recipe)).items()
         ]

@@ -39,9 +39,9 @@ from shared.messages import (
     ModelPromoted,
     PromotionRefused,
     PromotionRequested,
-    ThresholdsKept,
     ThresholdsRefused,
     ThresholdsRequested,
+    ThresholdsStored,
 )
 from shared.messaging import open_broker
 from shared.settings import read_settings
@@ -55,7 +55,7 @@ NAMED: Final = 3
 """Files that a refusal names."""
 
 Asked = TypeVar("Asked", PromotionRequested, ThresholdsRequested)
-Done = TypeVar("Done", ModelPromoted, ThresholdsKept)
+Done = TypeVar("Done", ModelPromoted, ThresholdsStored)
 commands = typer.Typer()
 
 Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]

@@ -10,9 +10,9 @@ from services.trainer.jobs.trainings import Outcome
 from shared.contracts.bundle import Manifest
 from shared.messages import (
     PromotionRequested,
-    ThresholdsKept,
     ThresholdsRefused,
     ThresholdsRequested,
+    ThresholdsStored,
     TrainingProgressed,
     TrainingRequested,
     TrainingState,
@@ -56,9 +56,9 @@ def promotion_of(request: TrainingRequested, model_version: str) -> PromotionReq
     )
 
 
-def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str, float]) -> ThresholdsKept:
+def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str, float]) -> ThresholdsStored:
     """A version of other thresholds is there; ``thresholds`` are those of all its labels."""
-    return ThresholdsKept(
+    return ThresholdsStored(
         thresholds_id=asked.thresholds_id,
         recipe=asked.recipe,
         model_version=manifest.version,
@@ -83,7 +83,7 @@ def refused(asked: ThresholdsRequested, reason: str) -> ThresholdsRefused:
 
 
 def promotion_of_thresholds(
-    asked: ThresholdsRequested, answer: ThresholdsKept | ThresholdsRefused
+    asked: ThresholdsRequested, answer: ThresholdsStored | ThresholdsRefused
 ) -> PromotionRequested | None:
     """The promotion that was asked for together with the thresholds; None where none was, or there is no version."""
     if not asked.promote or isinstance(answer, ThresholdsRefused):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.messages import MalformedMessage, ThresholdsKept, ThresholdsRefused, decode
+from shared.messages import MalformedMessage, ThresholdsRefused, ThresholdsStored, decode
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 FOLDER: Final = "thresholds"
 
-Answer = ThresholdsKept | ThresholdsRefused
+Answer = ThresholdsStored | ThresholdsRefused
 
 
 def find_answer(store: ObjectStore, recipe: str, thresholds_id: str) -> Answer | None:

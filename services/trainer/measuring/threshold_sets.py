@@ -39,7 +39,7 @@ from shared.contracts.bundle import (
     write_bundle,
 )
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_array, read_scores
-from shared.messages import ThresholdsKept, ThresholdsRequested
+from shared.messages import ThresholdsRequested, ThresholdsStored
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -51,7 +51,7 @@ class WrongThresholds(TrainerError):
     """Thresholds that can't be set; the message says why."""
 
 
-def set_thresholds(asked: ThresholdsRequested, store: ObjectStore) -> ThresholdsKept:
+def set_thresholds(asked: ThresholdsRequested, store: ObjectStore) -> ThresholdsStored:
     """Make the requested version and store it, unless it is stored already.
 
     Raises:
@@ -75,7 +75,7 @@ def set_thresholds(asked: ThresholdsRequested, store: ObjectStore) -> Thresholds
     return _told(asked, made)
 
 
-def _told(asked: ThresholdsRequested, bundle: Bundle) -> ThresholdsKept:
+def _told(asked: ThresholdsRequested, bundle: Bundle) -> ThresholdsStored:
     return kept(asked, bundle.manifest, {label.name: label.threshold for label in bundle.recipe.labels})
 
 

@@ -32,7 +32,7 @@ from shared.contracts.bundle import (
     version_before,
     write_bundle,
 )
-from shared.contracts.promotion import Decision, find_decision, keep_decision
+from shared.contracts.promotion import Decision, find_decision, store_decision
 from shared.explain.explainable import refuse_unexplainable
 from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -108,7 +108,7 @@ class Promotions:
                 by=request.by,
                 production_version=_current(history),
             )
-        keep_decision(self._store, decision)
+        store_decision(self._store, decision)
         _log.info(type(decision).__name__, **decision.model_dump(mode="json"))
         return decision
 
@@ -144,7 +144,7 @@ class Promotions:
 
     def published(self, promoted: ModelPromoted) -> None:
         """Record that the broker has the message of `start_with`."""
-        keep_decision(self._store, promoted)
+        store_decision(self._store, promoted)
 
     def _check_model(self, request: PromotionRequested) -> None:
         """Refuse what no force overrules: a model that is missing, changed or not proven."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 
 from shared.contracts import bundle
-from shared.contracts.promotion import keep_decision
+from shared.contracts.promotion import store_decision
 from shared.messages import ComparisonRequested, ModelPromoted, PromotionRefused, PromotionRequested
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
@@ -151,7 +151,7 @@ def test_the_history_has_every_move_and_every_refusal(client: httpx.Client, stor
         by="ada",
         production_version="model-1",
     )
-    keep_decision(store, refused)
+    store_decision(store, refused)
     move(store, "model-3", "model-1", forced=True)
     move(store, "model-1", "model-3", rollback=True)
     history = client.get("/api/models/seam/history").json()["history"]

@@ -14,7 +14,7 @@ from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, UploadedVideo
 from services.dashboard.web.roles import Role
 from shared.contracts.dataset import LabelledImage, make_version, write_version
-from shared.contracts.promotion import keep_decision
+from shared.contracts.promotion import store_decision
 from shared.messages import PromotionRefused, ThresholdsRefused, TrainingProgressed, TrainingState
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
@@ -177,7 +177,7 @@ def _tell(broker: Broker, store: ObjectStore) -> None:
             at=at,
             by="eva",
         )
-        keep_decision(store, refused)
+        store_decision(store, refused)
         thresholds = ThresholdsRefused(
             thresholds_id=f"set-{number}",
             recipe="seam",

@@ -8,7 +8,7 @@ import httpx
 
 from shared.contracts import bundle
 from shared.contracts.scores import ScoredImages, ScoredSplit
-from shared.messages import ThresholdsKept, ThresholdsRefused, ThresholdsRequested
+from shared.messages import ThresholdsRefused, ThresholdsRequested, ThresholdsStored
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
@@ -64,7 +64,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
     now = datetime.now(UTC)
     publish(
         broker,
-        ThresholdsKept(
+        ThresholdsStored(
             thresholds_id=first.thresholds_id,
             recipe="seam",
             model_version="model-2",

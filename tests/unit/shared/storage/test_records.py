@@ -28,7 +28,7 @@ from services.dashboard.store.keys import Keys
 from services.dashboard.web.roles import Role
 from services.trainer.jobs.trainings import Trainings
 from shared.contracts.bundle import ProductionPointer, move_production, production_history
-from shared.contracts.promotion import history_of, keep_decision
+from shared.contracts.promotion import history_of, store_decision
 from shared.messages import PromotionRefused
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.records import unreadable
@@ -114,7 +114,7 @@ def models(store: FilesystemStore) -> list[Any]:
 
 def promotions(store: FilesystemStore) -> list[Any]:
     if not list(store.keys("promotions/")):
-        keep_decision(
+        store_decision(
             store,
             PromotionRefused(
                 promotion_id="promotion-1",

@@ -25,7 +25,7 @@ from shared.contracts.bundle import (
 from shared.contracts.dataset import DatasetVersion
 from shared.contracts.promotion import find_decision
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_table, read_scores
-from shared.messages import PromotionRefused, ThresholdsKept, ThresholdsRefused, ThresholdsRequested
+from shared.messages import PromotionRefused, ThresholdsRefused, ThresholdsRequested, ThresholdsStored
 from shared.messaging.sqlite import SqliteBroker
 from shared.recipe import parse_recipe
 from shared.storage.filesystem import FilesystemStore
@@ -210,7 +210,7 @@ def test_thresholds_that_are_asked_for_go_through_the_gate(
         publish(broker, request(LOW, promote=True))
         soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
         kept = find_answer(store, "paint", "thresholds-1")
-        assert isinstance(kept, ThresholdsKept)
+        assert isinstance(kept, ThresholdsStored)
         assert kept.thresholds == {"good": 0.5, "error": 0.5, "break": 0.1, "length": 0.5}
         refused = find_decision(store, "paint", "thresholds-1")
         assert refused
@@ -236,7 +236,7 @@ def test_thresholds_that_were_asked_for_before_a_rollback_are_kept_and_not_promo
         publish(broker, promotion("v1", "back", rollback=True))
         publish(broker, request({"break": 0.4}, model_version="v2", promote=True))
         soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
-    assert isinstance(find_answer(store, "paint", "thresholds-1"), ThresholdsKept)
+    assert isinstance(find_answer(store, "paint", "thresholds-1"), ThresholdsStored)
     refused = find_decision(store, "paint", "thresholds-1")
     assert isinstance(refused, PromotionRefused)
     assert refused.reason.startswith("ada rolled back to v1 at ")
