@@ -38,9 +38,9 @@ from services.dashboard.web.guard import Guard
 from services.dashboard.web.openapi import install_document
 from services.dashboard.web.problems import Answer, install_problems
 from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.registry import Services
 from services.dashboard.web.roles import Role
 from services.dashboard.web.server import serving
-from services.dashboard.web.services import Services
 from services.dashboard.web.templating import show_problem
 
 MOST_BYTES: Final = 1024**2

@@ -47,7 +47,7 @@ from services.dashboard.store.fail_fast import FailFastStore
 from services.dashboard.store.keys import Keys
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.readiness import Check, Readiness
-from services.dashboard.web.services import Services
+from services.dashboard.web.registry import Services
 from services.dashboard.web.templating import Clock
 from shared.health import SILENCE_SECONDS
 from shared.messaging.port import Broker

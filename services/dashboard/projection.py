@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
-from services.dashboard.frames.projection import FrameProjection
+from services.dashboard.frames.appliers import FrameAppliers
 from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.ingest.watermark import Watermark
@@ -37,7 +37,7 @@ class Projection:
         self.trainings = TrainingRepository(redis, keys, announcer)
         self.models = ModelRepository(redis, keys, announcer)
         self.watermark = Watermark(redis, keys)
-        about_frames = FrameProjection(self.frames, self.counting, self.cameras, self.throughput, announcer)
+        about_frames = FrameAppliers(self.frames, self.counting, self.cameras, self.throughput, announcer)
         self.projector = Projector(
             self.watermark,
             {

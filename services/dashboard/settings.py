@@ -161,7 +161,7 @@ class DashboardSettings(ServiceSettings):
         if parts.query:
             raise ValueError("DASHBOARD_REDIS_URL takes no options after a question mark")
         if not self.embedded and not self.redis_password.get_secret_value() and not is_loopback(parts.hostname or ""):
-            raise ValueError("set DASHBOARD_REDIS_PASSWORD: a Redis that others can reach must ask for one")
+            raise ValueError("set DASHBOARD_REDIS_PASSWORD: a Redis that other machines can reach needs one")
         return self
 
 

@@ -39,7 +39,7 @@ from services.dashboard.web.cookies import DEVICE, SESSION, cookies_of, drop_ses
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.paging import Paged, newest
 from services.dashboard.web.problems import documented
-from services.dashboard.web.services import provided, service_of
+from services.dashboard.web.registry import provided, service_of
 from services.dashboard.web.times import QueryTime
 
 router = APIRouter(prefix="/api", tags=["access"])
@@ -174,7 +174,7 @@ def list_tokens(people: ManagedPeople, access: Access, _caller: Admin, paging: P
 
 @router.post("/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 def add_token(people: ManagedPeople, caller: Admin, new: NewToken) -> TokenMade:
-    """Make a token. Its secret is told in this answer alone."""
+    """Make a token. Its secret is returned this once."""
     token, secret = people.add_token(new.name, new.role, new.days, by=caller.name)
     return TokenMade(**TokenView.of(token).model_dump(), secret=secret)
 

@@ -18,8 +18,8 @@ from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Admin, at_least
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.registry import service_of
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import service_of
 from services.dashboard.web.templating import Clock, show
 
 PAGE: Final = 50

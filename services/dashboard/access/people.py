@@ -98,7 +98,7 @@ class People:
         return generated
 
     def remove(self, name: str, *, by: str) -> None:
-        """Remove a person, and end their sessions; the audit log keeps their actions.
+        """Remove a person, and end their sessions; their actions stay in the audit log.
 
         Raises:
             Problem: 404; 409: it is the last admin.

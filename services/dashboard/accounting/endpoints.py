@@ -13,8 +13,8 @@ from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.authorization import Admin, Engineer, at_least
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.registry import provided
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import provided
 from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 

@@ -22,8 +22,8 @@ from services.dashboard.frames.service import FramesService, ImageFile
 from services.dashboard.web.authorization import Operator, at_least
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
+from services.dashboard.web.registry import provided
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import provided
 from services.dashboard.web.times import QueryTime
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict

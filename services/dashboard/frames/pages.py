@@ -15,7 +15,7 @@ from services.dashboard.models.endpoints import Models
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.services import service_of
+from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name, Verdict
 from shared.recipe import Role

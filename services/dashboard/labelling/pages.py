@@ -18,7 +18,7 @@ from services.dashboard.web.authorization import Engineer, Viewer
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.services import service_of
+from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name
 

@@ -19,7 +19,7 @@ from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.transfers import TransferSlots
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.web.services import provided
+from services.dashboard.web.registry import provided
 from shared.storage.port import ObjectStore
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pygal
 
 from services.dashboard.lines.schemas import Bucket
-from services.dashboard.web.charts import PLAIN, styled
+from services.dashboard.web.chart_style import PLAIN, styled
 from services.dashboard.web.templating import Clock
 from shared import charts
 

@@ -12,8 +12,8 @@ from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.problems import documented
+from services.dashboard.web.registry import provided
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import provided
 from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 

@@ -8,7 +8,7 @@ from typing import Final
 import pygal
 
 from services.dashboard.models.schemas import EpochView
-from services.dashboard.web.charts import PLAIN, styled
+from services.dashboard.web.chart_style import PLAIN, styled
 from shared import charts
 
 LOSS: Final = {"loss": "training", "val_loss": "validation"}

@@ -25,7 +25,7 @@ from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.services import provided
+from services.dashboard.web.registry import provided
 from services.dashboard.web.templating import show
 from shared.messages import Name
 

@@ -9,7 +9,7 @@ import pygal
 
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.statistics.windows import Every
-from services.dashboard.web.charts import PLAIN, styled
+from services.dashboard.web.chart_style import PLAIN, styled
 from services.dashboard.web.templating import Clock, percent
 from shared import charts
 

@@ -22,7 +22,7 @@ from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.services import service_of
+from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.recipe import Role
 

@@ -1,1 +1,1 @@
-"""Keep the projection in Redis, and read it."""
+"""Store the projection in Redis, and read it."""

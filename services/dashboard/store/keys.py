@@ -147,7 +147,7 @@ class Keys:
         return f"{self.prefix}:sessions:{line}:{camera}"
 
     def cameras(self, line: str) -> str:
-        """Hash camera → last `CameraReported`, with what is needed to tell an older one."""
+        """Hash camera → last `CameraReported`, with the times that show which report is newer."""
         return f"{self.prefix}:cameras:{line}"
 
     def throughput(self, line: str, second: int) -> str:

@@ -19,8 +19,8 @@ from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
+from services.dashboard.web.registry import provided
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import provided
 from shared.contracts.training import ARCHITECTURES
 from shared.messages import Name
 

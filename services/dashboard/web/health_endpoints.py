@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.dashboard.web.authorization import anyone, at_least
 from services.dashboard.web.problems import documented
 from services.dashboard.web.readiness import Readiness, Ready
+from services.dashboard.web.registry import provided
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import provided
 
 router = APIRouter(tags=["watching"])
 

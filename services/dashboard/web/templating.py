@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from services.dashboard.web.problems import ProblemDetails
 from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.registry import service_of
 from services.dashboard.web.roles import Caller, Role
-from services.dashboard.web.services import service_of
 from services.dashboard.web.times import bounded
 
 

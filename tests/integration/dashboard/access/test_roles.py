@@ -11,8 +11,8 @@ from services.dashboard.app import build_app
 from services.dashboard.web.authorization import role_of
 from services.dashboard.web.guard import OPEN
 from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.registry import Services
 from services.dashboard.web.roles import Role
-from services.dashboard.web.services import Services
 from tests.dashboards import embedded_settings
 
 READS = ("GET", "HEAD")

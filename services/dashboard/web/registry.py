@@ -1,4 +1,4 @@
-"""The services of the application, and how endpoints get them."""
+"""The registry of the application's services, and the dependency by which endpoints get them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DELAY: Final = Histogram(
 )
 
 
-class FrameProjection:
+class FrameAppliers:
     """Applies the messages about frames."""
 
     def __init__(
