@@ -1,4 +1,4 @@
-"""The networks that can be trained, by name. Each gives logits; `shared.verdict.scores_of` makes scores of them."""
+"""Name the networks that can be trained. Each gives logits; `shared.verdict.scores_of` turns them into scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.trainer.architectures.seam_resnet import build_seam_resnet
 from shared.contracts.training import ARCHITECTURES as SENTENCES
 
 FEATURES: Final = "features"
-"""The layer that ends the convolutions in every architecture here: what Grad-CAM looks at."""
+"""Name of the last convolutional layer of every architecture here, of which heatmaps are made."""
 
 TUNING_RATE: Final = 1e-4
 
@@ -48,7 +48,7 @@ ARCHITECTURES: Final = {
         ),
         Architecture(
             "compact",
-            "a small residual network, trained from nothing",
+            "a small residual network, trained from random weights",
             build_compact,
             16,
             2e-3,
@@ -70,17 +70,17 @@ ARCHITECTURES: Final = {
 
 
 def architecture_of(name: str) -> Architecture:
-    """The architecture of that name.
+    """Return an architecture by its name.
 
     Raises:
-        UnfitArchitecture: there is none.
+        UnfitArchitecture: there is no such architecture.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     if name in APPLICATIONS:
         return Architecture(
             name,
-            f"{name} of keras.applications, with weights of a given file",
+            f"{name} of keras.applications, with the weights of a given file",
             partial(build_application, name),
             smallest_of(name),
             1e-3,
@@ -89,6 +89,6 @@ def architecture_of(name: str) -> Architecture:
             loader=partial(load_application, name),
         )
     raise UnfitArchitecture(
-        f"no architecture is called {name!r}: take {', '.join(ARCHITECTURES)}, or a network of keras.applications "
+        f"there is no architecture {name!r}: use {', '.join(ARCHITECTURES)}, or a network of keras.applications "
         "such as MobileNetV3Small"
     )

@@ -1,4 +1,4 @@
-"""Backbones of ``keras.applications`` by name, with weights of a given file. Nothing is ever downloaded."""
+"""Build the backbones of ``keras.applications``, with the weights of a given file. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAFFE: Final = PixelScale((103.939, 116.779, 123.68), (1, 1, 1), "bgr")
 TWICE: Final = PixelScale(
     tuple(255 * IMAGENET_MEAN * (1 - np.sqrt(IMAGENET_DEVIATION))), tuple(np.sqrt(IMAGENET_DEVIATION))
 )
-"""Keras divides a second time, by the square root of the deviation, where it loads EfficientNet's weights by itself."""
+"""Keras divides a second time, by the square root of the deviation, when it loads EfficientNet's own weights."""
 
 FAMILIES: Final = (
     ("ConvNeXt", BYTES, 32),
@@ -40,16 +40,16 @@ FAMILIES: Final = (
     ("VGG", CAFFE, 32),
     ("Xception", SIGNED, 71),
 )
-"""How names begin, what the weights were trained on, and the least height and width. The first that fits holds."""
+"""Prefix of the name, pixel scale of the weights, smallest height and width. The first prefix that fits is used."""
 
 
 def build_application(name: str, image: ImageSpec, labels: int) -> keras.Model:
-    """A network of ``keras.applications`` without its last layers, under average pooling.
+    """Return a network of ``keras.applications`` without its last layers, with average pooling on top.
 
     Args:
         name: one of `APPLICATIONS`.
-        image: what the network sees; at least of `smallest_of` in height and width.
-        labels: how many logits to give.
+        image: the input, at least `smallest_of` pixels high and wide.
+        labels: number of logits.
     """
     inputs = layers.Input(image.shape)
     backbone = _backbone(name, input_tensor=rescale(inputs, image, scale_of(name)))
@@ -59,18 +59,18 @@ def build_application(name: str, image: ImageSpec, labels: int) -> keras.Model:
 
 
 def load_application(name: str, network: keras.Model, file: Path | None) -> Origin | None:
-    """Put weights into all layers but the last.
+    """Load weights into all layers but the last.
 
     Args:
-        name: as it was given to `build_application`.
-        network: as `build_application` made it.
-        file: weights as Keras keeps them, of the network without its top.
+        name: the one that was given to `build_application`.
+        network: made by `build_application`.
+        file: weights in Keras's format, of the network without its top.
 
     Returns:
-        Where the weights come from; None when no file is given.
+        Where the weights come from; None if no file is given.
 
     Raises:
-        WeightsError: the file is not what it should be.
+        WeightsError: the file does not fit.
     """
     if file is None:
         return None
@@ -80,22 +80,22 @@ def load_application(name: str, network: keras.Model, file: Path | None) -> Orig
         published.load_weights(file)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{file}: {reason}: give weights of {name} without its top, as Keras keeps them") from error
+        raise WeightsError(f"{file}: {reason}: give weights of {name} without its top, in Keras's format") from error
     backbone = keras.Model(network.inputs, network.get_layer("features").output)
     backbone.set_weights(published.get_weights())
     for layer in backbone.layers:
         if isinstance(layer, layers.Normalization):
-            layer.finalize_state()  # it would go on with the mean and variance that it had
+            layer.finalize_state()  # otherwise it would use the mean and variance that it had before
     return origin
 
 
 def smallest_of(name: str) -> int:
-    """The least height and width of images, in pixels."""
+    """Return the smallest height and width of images, in pixels."""
     return next(smallest for family, _, smallest in FAMILIES if name.startswith(family))
 
 
 def scale_of(name: str) -> PixelScale:
-    """What its published weights were trained on."""
+    """Return the pixel scale of the published weights."""
     if name.startswith("ResNet") and name.endswith("V2"):
         return SIGNED
     return next(scale for family, scale, _ in FAMILIES if name.startswith(family))

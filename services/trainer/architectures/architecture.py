@@ -1,4 +1,4 @@
-"""A network that can be trained, with the settings that it is best trained with."""
+"""Describe a network that can be trained, with the settings that suit it."""
 
 from __future__ import annotations
 
@@ -14,68 +14,71 @@ from shared.recipe import ImageSpec
 
 
 class UnfitArchitecture(TrainerError):
-    """No network has that name, or it can't take such images; the message says what to do."""
+    """An architecture that does not exist, or that can't take such images; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network, and how it is best trained where nobody says otherwise."""
+    """A network, and the settings of its training unless the options have others."""
 
     name: str
     summary: str
     builder: Callable[[ImageSpec, int], keras.Model]
     smallest: int
-    """The least height and width, in pixels."""
+    """The smallest height and width, in pixels."""
     learning_rate: float
-    """Of all layers that learn from the start."""
+    """Highest learning rate if all layers start from random weights."""
     weight_decay: float
     tuning_rate: float | None = None
-    """The learning rate where all layers but the last start from weights, and the last one is fitted first."""
+    """Highest learning rate of fine-tuning, after the last layer was fitted."""
     loader: Callable[[keras.Model, Path | None], Origin | None] | None = None
-    """Fills a network with weights of a file; without one, with those that are installed."""
+    """Loads the weights of a file into a network, or without a file the ones that are installed."""
     fast_in_bfloat16: bool = False
-    """Measured to learn faster so on a processor with AVX512_BF16; depthwise convolutions and max pooling are not."""
+    """Whether it was measured to train faster in bfloat16 on a processor with AVX512_BF16. Depthwise convolutions and
+    max pooling are slower."""
 
     def build(self, image: ImageSpec, labels: int) -> keras.Model:
-        """The network, not yet trained.
+        """Return the network, not yet trained.
 
-        Its input is (frames, height, width, channels) float32 as `shared.imaging.preprocessing.normalise` gives it, its
-        output (frames, labels) float32 logits.
+        Its input is (images, height, width, channels) float32 from `shared.imaging.preprocessing.normalise`, its output
+        (images, labels) float32 logits.
 
         Raises:
-            UnfitArchitecture: the images are too small for it.
+            UnfitArchitecture: the images are too small.
         """
         if min(image.height, image.width) < self.smallest:
             raise UnfitArchitecture(
-                f"{self.name} takes images from {self.smallest} x {self.smallest} on, and the recipe's are "
-                f"{image.height} x {image.width}: make them larger in the recipe, or take another architecture"
+                f"{self.name} needs images of at least {self.smallest} x {self.smallest}, and the recipe's are "
+                f"{image.height} x {image.width}: make them larger in the recipe, or use another architecture"
             )
         return self.builder(image, labels)
 
     def load_weights(self, network: keras.Model, file: Path | None = None) -> Origin | None:
-        """Start a network from weights that were trained on many images; its last layer stays as it is.
+        """Load pretrained weights into all layers of a network but the last.
 
         Args:
-            network: as `build` made it.
-            file: by default, what is installed.
+            network: made by `build`.
+            file: by default, the installed weights.
 
         Returns:
-            Where the weights come from; None when the network starts from nothing.
+            Where the weights come from; None if the network has no pretrained weights.
 
         Raises:
-            WeightsError: the file is not what this network takes.
+            WeightsError: the file does not fit this network.
         """
         if self.loader is not None:
             return self.loader(network, file)
         if file is not None:
-            raise WeightsError(f"{self.name} is trained from nothing: give no weights, or take another architecture")
+            raise WeightsError(
+                f"{self.name} starts from random weights: give no file of weights, or use another architecture"
+            )
         return None
 
     def note_on(self, origin: Origin | None) -> str | None:
-        """What people should know about a training with this origin; None where all is as expected."""
+        """Return a warning if pretrained weights are missing; None if they are there, or none were expected."""
         if self.loader is None or origin is not None:
             return None
         return (
-            f"{self.name} starts from nothing: give a file of weights (--weights, or in TRAINER_WEIGHTS_FOLDER), "
-            "or install those of the group 'pretrained'"
+            f"{self.name} starts from random weights: give a file of weights (--weights, or in "
+            "TRAINER_WEIGHTS_FOLDER), or install the dependency group 'pretrained'"
         )

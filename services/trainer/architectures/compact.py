@@ -1,4 +1,4 @@
-"""A small residual network, for images by the thousand and machines without a GPU."""
+"""Build a small residual network, for thousands of images and machines without a GPU."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from shared.recipe import ImageSpec
 
 STEM: Final = 16
 STAGES: Final = ((32, 2), (64, 2))
-"""Filters and blocks of each stage. A stage halves the image, so features end at an eighth of its side: small defects
+"""Filters and blocks of each stage. A stage halves the image, so the features have an eighth of its side: small defects
 need resolution more than depth."""
 DROPOUT: Final = 0.2
 MOMENTUM: Final = 0.9
-"""Of the running statistics: with images by the hundred, an epoch has few steps for them to follow."""
+"""Of the running statistics: with hundreds of images, an epoch has few steps in which they can follow."""
 
 
 def build_compact(image: ImageSpec, labels: int) -> keras.Model:
-    """Residual blocks (He et al. 2015, doi 10.1109/CVPR.2016.90) under average and maximum pooling.
+    """Return residual blocks (He et al. 2015, doi 10.1109/CVPR.2016.90) with average and maximum pooling on top.
 
-    The maximum keeps a defect of a few pixels from drowning in the average of a whole image.
+    A defect of a few pixels would vanish in the average of a whole image; the maximum preserves it.
 
     Args:
-        image: what the network sees.
-        labels: how many logits to give.
+        image: the input.
+        labels: number of logits.
     """
     inputs = layers.Input(image.shape)
     outputs = layers.ReLU()(_convolution(inputs, STEM, stride=2))
@@ -37,13 +37,13 @@ def build_compact(image: ImageSpec, labels: int) -> keras.Model:
 
 
 def pool_both(features: keras.KerasTensor) -> keras.KerasTensor:
-    """(frames, height, width, filters) as (frames, 2 filters): the average of each, and its maximum."""
+    """Return the average and the maximum of each filter: (images, 2 filters) of (images, height, width, filters)."""
     pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(features), layers.GlobalMaxPooling2D()(features)])
     return layers.Dropout(DROPOUT)(pooled)
 
 
 def residual(inputs: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
-    """Two convolutions of 3 x 3 beside a shortcut."""
+    """Add two convolutions of 3 x 3 with a shortcut."""
     outputs = layers.ReLU()(_convolution(inputs, filters, stride))
     outputs = _convolution(outputs, filters)
     shortcut = inputs if stride == 1 else _convolution(inputs, filters, stride, size=1)

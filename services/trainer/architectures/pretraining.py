@@ -1,4 +1,4 @@
-"""Starting from weights that were trained on millions of images: where they come from, what they expect."""
+"""Start from pretrained weights: their origin, and the pixel scale that they expect."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from shared.recipe import ImageSpec
 
 
 class WeightsError(TrainerError):
-    """Weights that can't be used for this network; the message says what to do."""
+    """A file of weights that does not fit a network; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a network's first weights come from."""
+    """Where a network's pretrained weights come from."""
 
     source: str
     """A package with its version, or the name of a file."""
@@ -30,39 +30,47 @@ class Origin:
 
 @dataclass(frozen=True)
 class PixelScale:
-    """What weights were trained on: bytes, less a mean, by a deviation."""
+    """The scale of the pixels that weights were trained on: bytes minus a mean, divided by a deviation."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     order: Literal["rgb", "bgr"] = "rgb"
-    """The mean and deviation are in this order too."""
+    """Of the channels, and of the mean and deviation."""
 
 
 def rescale(images: keras.KerasTensor, spec: ImageSpec, scale: PixelScale) -> keras.KerasTensor:
-    """From images as the recipe normalises them to what the weights were trained on, within the network.
+    """Convert images from the recipe's scale to that of the weights, with layers of the network.
 
-    An image normalised by itself is taken for one with ImageNet's statistics. A grey one gets three equal channels.
+    An image that is normalised by its own statistics is treated as one with ImageNet's. A grey image gets three equal
+    channels.
 
     Args:
-        images: (frames, height, width, channels), as `shared.imaging.preprocessing.normalise` gives them.
+        images: (images, height, width, channels), from `shared.imaging.preprocessing.normalise`.
         spec: the recipe's image.
-        scale: what the weights were trained on.
+        scale: of the weights.
 
     Returns:
-        (frames, height, width, 3).
+        (images, height, width, 3).
     """
     if spec.channels == 1:
         images = layers.Concatenate()([images] * 3)
     elif scale.order == "bgr":
         images = keras.ops.flip(images, axis=-1)
-    mean, deviation = _statistics(spec, scale.order)
-    factors = [255 * was / becomes for was, becomes in zip(deviation, scale.deviation, strict=True)]
-    offsets = [(255 * was - less) / by for was, less, by in zip(mean, scale.mean, scale.deviation, strict=True)]
+    mean, deviation = [0.0] * 3, [1.0] * 3
+    if spec.normalisation != "unit":
+        mean, deviation = (values.tolist() * (3 // spec.channels) for values in imagenet_statistics(spec))
+    if scale.order == "bgr":
+        mean, deviation = mean[::-1], deviation[::-1]
+    factors = [255 * before / after for before, after in zip(deviation, scale.deviation, strict=True)]
+    offsets = [
+        (255 * before - after) / divisor
+        for before, after, divisor in zip(mean, scale.mean, scale.deviation, strict=True)
+    ]
     return layers.Rescaling(factors, offsets, name="pixels")(images)
 
 
 def sha256_of(file: Path) -> str:
-    """The digest of a file of weights, in hexadecimal.
+    """Return the digest of a file of weights, in hexadecimal.
 
     Raises:
         WeightsError: the file can't be read.
@@ -75,35 +83,30 @@ def sha256_of(file: Path) -> str:
 
 
 def weights_in(folder: Path | None, architecture: str) -> Path | None:
-    """The file that an architecture starts from, of a folder where each is named after its architecture.
+    """Return the file of weights for an architecture in a folder.
 
     Returns:
-        ``MobileNetV3Small.weights.h5`` for ``MobileNetV3Small``; None where there is none, or no folder.
+        ``MobileNetV3Small.weights.h5`` for ``MobileNetV3Small``; None if there is no such file, or no folder.
 
     Raises:
-        WeightsError: there are several, or the folder can't be read.
+        WeightsError: there are several such files, or the folder can't be read.
     """
     if folder is None:
         return None
     try:
         found = sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(f"{architecture}."))
     except OSError as error:
-        raise WeightsError(f"{folder}: can't be read ({error.strerror}): set TRAINER_WEIGHTS_FOLDER anew") from error
+        raise WeightsError(
+            f"{folder}: can't be read ({error.strerror}): set TRAINER_WEIGHTS_FOLDER to another folder"
+        ) from error
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise WeightsError(f"{folder} has {names} for {architecture}: leave one of them there")
+        raise WeightsError(f"{folder} has {names} for {architecture}: leave only one of them there")
     return found[0] if found else None
 
 
-def _statistics(spec: ImageSpec, order: str) -> tuple[list[float], list[float]]:
-    if spec.normalisation == "unit":
-        return [0.0] * 3, [1.0] * 3
-    mean, deviation = (values.tolist() * (3 // spec.channels) for values in imagenet_statistics(spec))
-    return (mean, deviation) if order == "rgb" else (mean[::-1], deviation[::-1])
-
-
 def freeze_statistics(network: keras.Model) -> None:
-    """Let batch normalisation go on with what it has seen in millions of images; a few hundred would mislead it."""
+    """Freeze the statistics of batch normalisation: those of millions of images are better than those of hundreds."""
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False

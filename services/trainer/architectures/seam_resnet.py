@@ -1,4 +1,4 @@
-"""The network that the first seam inspection ran, layer by layer."""
+"""Build the network of the first seam inspection, layer by layer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ POOL: Final = 4
 
 
 def build_seam_resnet(image: ImageSpec, labels: int) -> keras.Model:
-    """A residual network with batch normalisation on its input, and after each ReLU instead of before it.
+    """Return a residual network with batch normalisation on its input, and after each ReLU instead of before it.
 
     At 100x100x3 with four labels it has 3,409,552 parameters and takes 5.59 billion multiply-accumulates.
 
     Args:
-        image: what the network sees; at least 16 x 16.
-        labels: how many logits to give.
+        image: the input, at least 16 x 16.
+        labels: number of logits.
     """
     inputs = layers.Input(image.shape)
     outputs = layers.BatchNormalization()(inputs)
@@ -30,14 +30,14 @@ def build_seam_resnet(image: ImageSpec, labels: int) -> keras.Model:
     filters = FILTERS
     for stage, blocks in enumerate(BLOCKS):
         for block in range(blocks):
-            outputs = _residual(outputs, filters, halve=stage > 0 and block == 0)
+            outputs = residual_block(outputs, filters, halve=stage > 0 and block == 0)
         filters *= 2
     features = layers.Activation("linear", name="features")(outputs)
     flat = layers.Flatten()(layers.AveragePooling2D(POOL)(features))
     return keras.Model(inputs, layers.Dense(labels, name="logits")(flat), name="seam-resnet")
 
 
-def _residual(inputs: keras.KerasTensor, filters: int, *, halve: bool) -> keras.KerasTensor:
+def residual_block(inputs: keras.KerasTensor, filters: int, *, halve: bool) -> keras.KerasTensor:
     stride = 2 if halve else 1
     outputs = _relu_and_normalise(layers.Conv2D(filters, 3, stride, padding="same")(inputs))
     outputs = layers.Conv2D(filters, 3, padding="same")(outputs)

@@ -1,7 +1,7 @@
-"""Tensors of a PyTorch file, read without PyTorch and without running anything that the file says.
+"""Read the tensors of a PyTorch file, without PyTorch and without running anything in the file.
 
-Both forms that ``torch.save`` ever wrote are read: a zip of a pickle and one file per storage (since 1.6), and before
-that four pickles in a row with the storages behind them.
+It reads both formats of ``torch.save``: a zip of a pickle and one file per storage (since 1.6), and before that, four
+pickles followed by the storages.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ DTYPES: Final = {
     "BoolStorage": "<?",
 }
 FILE_BYTES: Final = 4 * 1024**3
-"""The largest file that is read."""
+"""Size of the largest file that is read."""
 PICKLE_BYTES: Final = 16 * 1024**2
-"""The largest list of tensors; of a network of a thousand tensors it has some 100 kB."""
+"""Size of the largest list of tensors; for a thousand tensors it is about 100 kB."""
 MOST_TUPLES: Final = 50_000
-"""Four for each tensor; and nested ones that are deeper would overflow the stack of the interpreter."""
-MOST_MEMORY: Final = 1_000_000
-"""Places that a pickle notes its objects in; the interpreter allocates up to the highest at once."""
-MOST_SIDES: Final = 16
+"""A tensor has four; tuples that are nested more deeply would overflow the interpreter's stack."""
+LARGEST_MEMO: Final = 1_000_000
+"""Highest number in a pickle's memo: the interpreter allocates all entries up to it at once."""
+MOST_DIMENSIONS: Final = 16
 SHARED: Final = 4
-"""How many times the size of their file tensors may have in all: some networks use one storage for two."""
+"""Largest ratio of the tensors' total size to the file's: some networks use one storage for two tensors."""
 OPCODES: Final = frozenset(
     [
         "PROTO",
@@ -96,7 +96,7 @@ OPCODES: Final = frozenset(
         "BUILD",
     ]
 )
-"""What ``torch.save`` writes, in any protocol."""
+"""Opcodes that ``torch.save`` writes, in any protocol."""
 LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL: Final = 1001
 MALFORMED: Final = (
@@ -115,11 +115,11 @@ MALFORMED: Final = (
     TypeError,
     ValueError,
 )
-"""What reading a file of any bytes at all can raise."""
+"""Errors that reading arbitrary bytes can raise."""
 
 
 class UnreadableTensors(ValueError):
-    """A file that holds no tensors, more than tensors, or broken ones; the message says which."""
+    """A file that holds no tensors, broken ones, or something else; the message says which."""
 
 
 class _Storage(NamedTuple):
@@ -142,43 +142,43 @@ def read_tensors(path: Path) -> Tensors:
         The tensors by name, each an array of its own.
 
     Raises:
-        UnreadableTensors: it is no such file, or asks for anything but tensors.
+        UnreadableTensors: it is not such a file, or contains anything but tensors.
     """
     try:
         with path.open("rb") as file:
-            tensors = dict(_read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file))
+            tensors = dict(read_zip(file) if zipfile.is_zipfile(file) else read_legacy(file))
     except UnreadableTensors as error:
         raise UnreadableTensors(f"{path}: {error}") from error
     except MALFORMED as error:
-        raise UnreadableTensors(f"{path}: no file of PyTorch tensors, or a broken one ({error})") from error
+        raise UnreadableTensors(f"{path}: not a file of PyTorch tensors, or a broken one ({error})") from error
     return tensors
 
 
-def _read_zip(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
+def read_zip(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         folder = next((name.removesuffix("/data.pkl") for name in members if name.endswith("/data.pkl")), None)
         if folder is None:
             raise UnreadableTensors("is a zip without tensors")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-            raise UnreadableTensors("is compressed, as PyTorch writes no file")
+            raise UnreadableTensors("is compressed, and PyTorch never writes compressed files")
         if f"{folder}/byteorder" in members and archive.read(f"{folder}/byteorder") != b"little":
             raise UnreadableTensors("was written on a big-endian machine")
         with archive.open(f"{folder}/data.pkl") as content:
-            records = _records(_unpickled(BytesIO(content.read(PICKLE_BYTES + 1))))
+            records = _records(_unpickle(BytesIO(content.read(PICKLE_BYTES + 1))))
         _check_size(records, file)
         yield from _arrays(records, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
 
 
-def _read_legacy(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
+def read_legacy(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
     file.seek(0)
     pickles = BytesIO(file.read(PICKLE_BYTES + 1))
-    if _unpickled(pickles) != LEGACY_MAGIC or _unpickled(pickles) != LEGACY_PROTOCOL:
-        raise UnreadableTensors("no file of PyTorch tensors")
-    if _unpickled(pickles)["little_endian"] is not True:
+    if _unpickle(pickles) != LEGACY_MAGIC or _unpickle(pickles) != LEGACY_PROTOCOL:
+        raise UnreadableTensors("not a file of PyTorch tensors")
+    if _unpickle(pickles)["little_endian"] is not True:
         raise UnreadableTensors("was written on a big-endian machine")
-    records = _records(_unpickled(pickles))
-    keys = _unpickled(pickles)
+    records = _records(_unpickle(pickles))
+    keys = _unpickle(pickles)
     _check_size(records, file)
     file.seek(pickles.tell())
     widths = {record.storage.key: _dtype(record.storage).itemsize for record in records.values()}
@@ -189,33 +189,34 @@ def _read_legacy(file: IO[bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
     yield from _arrays(records, lambda storage: contents[storage.key])
 
 
-def _unpickled(file: BytesIO) -> Any:
-    """The next object of a file; its opcodes are checked before the first is run.
+def _unpickle(file: BytesIO) -> Any:
+    """Return the next object of a file, after checking all of its opcodes.
 
     Raises:
-        UnreadableTensors: it needs more than a file of tensors does.
+        UnreadableTensors: it has opcodes that a file of tensors does not need.
     """
     start, tuples = file.tell(), 0
     for opcode, argument, _ in pickletools.genops(file):
         tuples += opcode.name.startswith("TUPLE")
-        noted = "PUT" in opcode.name and int(argument or 0) > MOST_MEMORY
-        if opcode.name not in OPCODES or tuples > MOST_TUPLES or noted or file.tell() - start > PICKLE_BYTES:
-            raise UnreadableTensors(f"holds more than tensors, or too many of them (at its opcode {opcode.name})")
+        too_high = "PUT" in opcode.name and int(argument or 0) > LARGEST_MEMO
+        if opcode.name not in OPCODES or tuples > MOST_TUPLES or too_high or file.tell() - start > PICKLE_BYTES:
+            raise UnreadableTensors(
+                f"holds something other than tensors, or too many of them (at its opcode {opcode.name})"
+            )
     file.seek(start)
     return _TensorsOnly(file).load()
 
 
 def _check_size(records: dict[str, _Tensor], file: IO[bytes]) -> None:
-    """Refuse a huge file, and tensors that lie in one storage and are many times what the file holds."""
-    there = os.fstat(file.fileno()).st_size
+    """Refuse a huge file, and tensors that share storages and are together many times the size of the file."""
+    file_size = os.fstat(file.fileno()).st_size
     size = sum(math.prod(record.shape) * _dtype(record.storage).itemsize for record in records.values())
-    if size > SHARED * there or there > FILE_BYTES:
-        names = f"{len(records)} tensors"
-        raise UnreadableTensors(f"{names} reach beyond what the file holds, {size:,} bytes in all")
+    if size > SHARED * file_size or file_size > FILE_BYTES:
+        raise UnreadableTensors(f"{len(records)} tensors reach beyond the end of the file, {size:,} bytes in all")
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Admits what a ``state_dict()`` is made of, none of which runs or can be changed by what the file says."""
+    """Creates only what a ``state_dict()`` consists of; nothing of that runs or can be changed by the file."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -224,28 +225,28 @@ class _TensorsOnly(pickle.Unpickler):
             return _Rebuild()
         if module == "torch" and name in DTYPES:
             return name
-        raise UnreadableTensors(f"asks for {module}.{name}, and a file of weights has tensors alone: don't use it")
+        raise UnreadableTensors(f"asks for {module}.{name}, and a file of weights has only tensors: do not use it")
 
     def persistent_load(self, pid: Any) -> _Storage:
         tag, kind, key, _device, numbers, *view = pid
         if not isinstance(kind, str) or not isinstance(key, str):
             raise UnreadableTensors("refers to a storage without a name")
         if tag != "storage" or any(view):
-            raise UnreadableTensors("refers to what is no whole storage of a tensor")
+            raise UnreadableTensors("refers to a part of a storage, or to something else")
         return _Storage(kind, key, numbers)
 
 
 class _Rebuild:
-    """Stands for ``torch._utils._rebuild_tensor_v2``; it has nothing that a pickle could assign to."""
+    """Replaces ``torch._utils._rebuild_tensor_v2``; it has no attribute to which a pickle could assign."""
 
     __slots__ = ()
 
     def __call__(self, storage: object, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Any:
         numbers = (offset, *shape, *strides)
-        sound = all(type(number) is int and 0 <= number <= FILE_BYTES for number in numbers)
-        sound = sound and len(shape) == len(strides) <= MOST_SIDES
-        if not (isinstance(storage, _Storage) and type(storage.numbers) is int and storage.kind in DTYPES and sound):
-            raise UnreadableTensors(f"describes a tensor that can't be, of {len(shape)} sides")
+        valid = all(type(number) is int and 0 <= number <= FILE_BYTES for number in numbers)
+        valid = valid and len(shape) == len(strides) <= MOST_DIMENSIONS
+        if not (isinstance(storage, _Storage) and type(storage.numbers) is int and storage.kind in DTYPES and valid):
+            raise UnreadableTensors(f"describes an impossible tensor with {len(shape)} dimensions")
         return _Tensor(storage, offset, shape, strides)
 
 
@@ -259,20 +260,18 @@ def _records(content: object) -> dict[str, _Tensor]:
 
 
 def _arrays(records: dict[str, _Tensor], content_of: Callable[[_Storage], bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield each tensor with its name; `content_of` reads a storage."""
     for name, record in records.items():
         content = content_of(record.storage)
         if len(content) != record.storage.numbers * _dtype(record.storage).itemsize:
             raise UnreadableTensors(f"{name} is cut off: copy the file again")
-        yield name, _array(name, record, np.frombuffer(content, _dtype(record.storage)))
-
-
-def _array(name: str, record: _Tensor, numbers: NDArray[Any]) -> NDArray[Any]:
-    last = record.offset + sum((side - 1) * stride for side, stride in zip(record.shape, record.strides, strict=True))
-    if math.prod(record.shape) > len(numbers) or (0 not in record.shape and last >= len(numbers)):
-        raise UnreadableTensors(f"{name} reaches beyond what the file holds")
-    strides = tuple(stride * numbers.itemsize for stride in record.strides)
-    view: NDArray[Any] = np.lib.stride_tricks.as_strided(numbers[record.offset :], record.shape, strides)
-    return view.copy()
+        numbers = np.frombuffer(content, _dtype(record.storage))
+        shape, strides = record.shape, record.strides
+        last = record.offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
+        if math.prod(shape) > len(numbers) or (0 not in shape and last >= len(numbers)):
+            raise UnreadableTensors(f"{name} reaches beyond the end of its storage")
+        byte_strides = tuple(stride * numbers.itemsize for stride in strides)
+        yield name, np.lib.stride_tricks.as_strided(numbers[record.offset :], shape, byte_strides).copy()
 
 
 def _dtype(storage: _Storage) -> np.dtype[Any]:

@@ -162,7 +162,9 @@ def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_ones_th
     embedded.ask(request(epochs=1, architecture="fruit-convnet", dataset=begun_with, training_id="training-3"))
     told = embedded.hear(lambda message: getattr(message, "training_id", "") == "training-3" and ended(message))
     assert isinstance(told, TrainingProgressed)
-    assert told.reason.startswith("fruit-convnet is trained from nothing: give no weights"), "they are in the folder"
+    assert told.reason.startswith("fruit-convnet starts from random weights: give no file of weights"), (
+        "they are in the folder"
+    )
 
     left = {path.name for path in embedded.work_folder.iterdir()}
     assert left == {"identities"}, "nothing of a training that has ended stays"

@@ -31,7 +31,7 @@ def module_of(name: str) -> ModuleType:
 
 @pytest.fixture
 def weights(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Weights as Keras publishes them, but drawn by lot."""
+    """Weights as Keras publishes them, but random."""
     network = getattr(keras.applications, request.param)(include_top=False, weights=None, input_shape=SPEC.shape)
     rng = np.random.default_rng(2)
     of_imagenet = {"mean": IMAGENET_MEAN, "variance": IMAGENET_DEVIATION**2}
@@ -107,7 +107,7 @@ def test_a_network_that_swaps_colours_is_kept_and_compiled(tmp_path: Path) -> No
 
 
 def test_the_least_size_is_told() -> None:
-    with pytest.raises(UnfitArchitecture, match="InceptionV3 takes images from 75 x 75 on"):
+    with pytest.raises(UnfitArchitecture, match="InceptionV3 needs images of at least 75 x 75"):
         architecture_of("InceptionV3").build(SPEC, 2)
 
 
@@ -123,7 +123,7 @@ def test_weights_of_a_folder_are_found_by_the_name_of_the_architecture(tmp_path:
 def test_a_folder_with_two_files_for_an_architecture_or_none_at_all_is_refused(tmp_path: Path) -> None:
     for name in ("ResNet50.weights.h5", "ResNet50.old.h5"):
         (tmp_path / name).touch()
-    with pytest.raises(WeightsError, match="leave one of them there"):
+    with pytest.raises(WeightsError, match="leave only one of them there"):
         weights_in(tmp_path, "ResNet50")
     with pytest.raises(WeightsError, match="TRAINER_WEIGHTS_FOLDER"):
         weights_in(tmp_path / "absent", "ResNet50")

@@ -92,7 +92,7 @@ def test_whatever_is_no_tensor_is_refused_by_name_and_not_run(
     write: Writer, pickled: bytes, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnreadableTensors, match=f"asks for {named}, and a file of weights has tensors alone"):
+    with pytest.raises(UnreadableTensors, match=f"asks for {named}, and a file of weights has only tensors"):
         read_tensors(write(tmp_path / "weights.pt", pickled))
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
 

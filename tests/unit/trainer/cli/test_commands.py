@@ -72,7 +72,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("evaluate", "--model", "nowhere", "--data", "."), "nowhere is no model"),
         (("evaluate", "--model", "nowhere", "--data", ".", "--report", "strokes.yaml/a.json"), "choose another folder"),
         (("evaluate", "--model", "nowhere", "--data", ".", "--html", "strokes.yaml/a.html"), "choose another folder"),
-        (("describe", "alexnet"), "no architecture is called 'alexnet'"),
+        (("describe", "alexnet"), "there is no architecture 'alexnet'"),
         (("export", "seam", "v1", "--out", "out"), "models/seam/v1"),
         (("promote", "seam", "bad!version"), "model_version is at most 64 letters, digits, _ and -, "),
         (("promote", "se/am", "v1"), "recipe is at most 64 letters, digits, _ and -, "),

@@ -155,7 +155,7 @@ def test_a_training_from_weights_that_was_killed_ends_as_if_it_had_not_been() ->
     )
 
 
-def test_a_start_from_nothing_is_noted() -> None:
+def test_a_start_from_random_weights_is_noted() -> None:
     without = replace(PRETRAINED, loader=lambda _network, _file: None)
     trained = fit(
         without, RECIPE, store_of(Task.MULTI_LABEL, 2), ROWS, ROWS, options=TrainingOptions(epochs=1), listener=Silent()
@@ -163,7 +163,7 @@ def test_a_start_from_nothing_is_noted() -> None:
     assert trained.origin is None
     assert trained.best_epoch == 1
     assert without.note_on(None) == (
-        "tiny starts from nothing: give a file of weights (--weights, or in TRAINER_WEIGHTS_FOLDER), "
-        "or install those of the group 'pretrained'"
+        "tiny starts from random weights: give a file of weights (--weights, or in TRAINER_WEIGHTS_FOLDER), "
+        "or install the dependency group 'pretrained'"
     )
     assert without.note_on(ORIGIN) is None
