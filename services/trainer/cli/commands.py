@@ -158,7 +158,7 @@ def measure(command: list[str]) -> None:
 def work(training_id: str) -> None:
     """Do a requested training: the trainer's service starts this process."""
     settings = read_settings(TrainerSettings)
-    import_quietly("services.trainer.training.child_process").work(training_id, settings)
+    import_quietly("services.trainer.training.child_process").run(training_id, settings)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""One training that was asked for by message, in the child process."""
+"""Do one training in the child process that the trainer starts."""
 
 from __future__ import annotations
 
@@ -32,58 +32,55 @@ from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage import open_store
 from shared.storage.port import ObjectStore, StorageUnavailable
 
-FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-"""Of a disk: it goes on when there is room again."""
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-class _Teller:
-    """Tells the trainer about each stage and epoch."""
+class ProgressReporter:
+    """Reports each stage and epoch to the trainer."""
 
     def on_stage(self, stage: str) -> None:
-        """Tell."""
         report(StageReached(stage=stage))
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
-        """Too often to tell."""
+        """Report nothing: batches are too frequent."""
 
     def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        """Tell."""
         report(EpochDone(epoch=epoch, epochs=epochs, metrics=metrics))
 
 
-def work(training_id: str, settings: TrainerSettings) -> None:
-    """Train, and put the bundle into object storage; tell the trainer how it goes.
+def run(training_id: str, settings: TrainerSettings) -> None:
+    """Do a training, and report how it ended.
 
-    The trainer ends the process at its last word: the folder is gone by then.
+    The work folder is cleared before the last report, because the trainer ends the process when it receives that.
     """
     end_with_parent()
-    clear(settings.work_folder, training_id)  # of a process that was killed
+    clear(settings.work_folder, training_id)  # an earlier process may have been killed
     try:
-        last = last_word(training_id, settings.work_folder / training_id, settings)
+        result = train(training_id, settings.work_folder / training_id, settings)
     finally:
         clear(settings.work_folder, training_id)
-    report(last)
+    report(result)
 
 
-def last_word(training_id: str, folder: Path, settings: TrainerSettings) -> Reported:
-    """How the training went."""
+def train(training_id: str, folder: Path, settings: TrainerSettings) -> Reported:
+    """Do a training in a local folder, and return how it ended."""
     store = open_store(settings)
     trainings = Trainings(store, settings.name, settings.lease_seconds)
     try:
         request = trainings.request(training_id)
-        return Finished(model_version=_trained(request, trainings, store, folder, settings))
+        return Finished(model_version=make_model(request, trainings, store, folder, settings))
     except (TrainerError, RecipeError, bundles.BundleError) as error:
         return Failed(reason=str(error))
     except StorageUnavailable as error:
         return Postponed(reason=str(error))
     except OSError as error:
-        return (Postponed if error.errno in FULL else Failed)(reason=f"the trainer's own disk: {error}")
+        return (Postponed if error.errno in DISK_FULL else Failed)(reason=f"the trainer's own disk: {error}")
 
 
-def _trained(
+def make_model(
     request: TrainingRequested, trainings: Trainings, store: ObjectStore, folder: Path, settings: TrainerSettings
 ) -> str:
-    """The version of the model; a training that was done, but not told, is not done again."""
+    """Make the requested model unless it is stored already, and return its version."""
     version = bundles.version_name(request.at, request.training_id)
     if store.exists(f"{bundles.folder_of(request.recipe, version)}/{bundles.MANIFEST}"):
         return version
@@ -109,8 +106,8 @@ def _trained(
         notes=material.notes,
     )
     checkpoint = StoredCheckpoint(store, trainings.key(request.training_id, CHECKPOINT))
-    built = build(spec, scratch, _Teller(), checkpoint)
-    with suppress(bundles.BundleExists):  # another trainer, which took the training for abandoned, was faster
+    built = build(spec, scratch, ProgressReporter(), checkpoint)
+    with suppress(bundles.BundleExists):  # another trainer took over the training, and was faster
         bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version
 
@@ -124,5 +121,5 @@ def recipe_of(request: TrainingRequested, store: ObjectStore) -> Recipe:
         return bundles.read_bundle(store, request.recipe, version).recipe
     recipe = parse_recipe(request.recipe_yaml)
     if recipe.name != request.recipe:
-        raise RecipeError(f"the request is for recipe {request.recipe!r}, and brings {recipe.name!r}")
+        raise RecipeError(f"the request is for recipe {request.recipe!r}, and its recipe file is of {recipe.name!r}")
     return recipe

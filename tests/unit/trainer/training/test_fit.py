@@ -354,8 +354,8 @@ def test_a_rare_class_weighs_more() -> None:
     ("given", "expected"),
     [
         ({"epoch": 3}, "option epoch: .*; the options are epochs, patience"),
-        ({"forms": ["int8"]}, "option forms: fp32 is always made"),
-        ({"forms": ["fp32", "int4"]}, "option forms.1: Input should be 'fp32' or 'int8'"),
+        ({"variants": ["int8"]}, "option variants: fp32 is always made"),
+        ({"variants": ["fp32", "int4"]}, "option variants.1: Input should be 'fp32' or 'int8'"),
         ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
         ({"epochs": "many"}, "option epochs: .*valid integer"),
         ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),
