@@ -183,7 +183,7 @@ def test_a_measurement_is_done_by_a_process_of_its_own(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TRAINER_STORAGE_URL", f"file://{tmp_path}/objects")
+    monkeypatch.setenv("TRAINER_STORAGE_URL", f"file:///{tmp_path}/objects")
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     line = Line(broker)
     with answering(store, broker, start=started):
