@@ -11,7 +11,7 @@ import numpy as np
 
 from services.trainer.datasets.held_out import held_out
 from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import keep
+from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, Bundle, Variant, write_bundle
 from shared.contracts.dataset import DatasetVersion
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_table
@@ -47,7 +47,7 @@ def painted_version(store: ObjectStore, folder: Path, each: int = 20) -> Dataset
             (folder / "images" / f"{colour}-{number}.png").write_bytes(encode(image, "png"))
             rows.append((f"{colour}-{number}.png", *TRUTH[colour]))
     write_table(folder / "labels.csv", ("name", *LABELS), rows)
-    return keep(read_dataset(folder, LABELS), store, "paint", by="ada", source=str(folder)).version
+    return import_dataset(read_dataset(folder, LABELS), store, "paint", by="ada", source=str(folder)).version
 
 
 def comparable(

@@ -6,7 +6,7 @@ Beside ``images/`` a folder may have ``masks_by_label/<image>_<label>.png``, one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -34,19 +34,32 @@ class MarkedImage:
     """By label: of a defect or attribute, what shows it; of a quality that is missing, all that is wrong."""
 
 
-def masks_of(folder: Path, name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:
-    """The masks of one image, by label.
+def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:
+    """Return the masks of one image, by label.
 
-    A mask of everything is one label's own only where the image has no second defect. Of a quality that is missing it
-    is the truth where maps show what speaks against it; of labels that exclude each other they show what speaks for.
+    A mask of all defects is that of one label only where the image has no second defect. For a quality that is missing
+    it is the truth where heatmaps show what speaks against the label; those of exclusive labels show what speaks for.
 
     Args:
-        folder: of the data set.
-        name: of the image, as its table has it.
-        true: the labels that it has.
+        files: the masks of the image, by their names below the dataset's folder: see `mask_files`.
+        name: the name of the image in its table.
+        true: the labels that the image has.
         recipe: says which labels are defects.
     """
-    return dict(_masks_of(folder, PurePosixPath(name), true, recipe))
+    image = PurePosixPath(name)
+    together = files.get(str(PurePosixPath(TOGETHER) / image.with_suffix(".png")))
+    defects = [label for label in recipe.labels if label.role is Role.DEFECT and label.name in true]
+    found: dict[str, Path] = {}
+    for label in recipe.labels:
+        own = files.get(str(PurePosixPath(BY_LABEL) / image.with_name(f"{image.stem}_{label.name}.png")))
+        if label.role is Role.QUALITY:
+            if together and label.name not in true and not points_at_presence(label, recipe):
+                found[label.name] = together
+        elif own and label.name in true:
+            found[label.name] = own
+        elif together and defects == [label]:
+            found[label.name] = together
+    return found
 
 
 def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
@@ -63,20 +76,6 @@ def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tup
         *(PurePosixPath(BY_LABEL) / image.with_name(f"{image.stem}_{each}.png") for each in labels if "/" not in each),
     ]
     return ((str(each), folder / each) for each in names if (folder / each).is_file())
-
-
-def _masks_of(folder: Path, name: PurePosixPath, true: Collection[str], recipe: Recipe) -> Iterator[tuple[str, Path]]:
-    together = folder / TOGETHER / name.with_suffix(".png")
-    defects = [label for label in recipe.labels if label.role is Role.DEFECT and label.name in true]
-    for label in recipe.labels:
-        own = folder / BY_LABEL / name.with_name(f"{name.stem}_{label.name}.png")
-        if label.role is Role.QUALITY:
-            if label.name not in true and together.is_file() and not points_at_presence(label, recipe):
-                yield label.name, together
-        elif label.name in true and own.is_file():
-            yield label.name, own
-        elif defects == [label] and together.is_file():
-            yield label.name, together
 
 
 def read_mask(path: Path) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from services.trainer.evaluation.heatmaps import heatmap_scores
 from shared.contracts.bundle import Bundle, write_bundle_folder
 from shared.engines.port import Images
 from shared.explain.cam import subject_of
-from shared.explain.masks import masks_of
+from shared.explain.masks import mask_files, masks_of
 from shared.explain.metrics import HeatmapScores, Subject, score_heatmaps
 from shared.explain.network import read_network, shuffled
 from shared.recipe import Recipe
@@ -67,17 +68,21 @@ def subject(bundle: Bundle) -> Subject:
     return subject_of(read_network(bundle), bundle.recipe, "features")
 
 
+def masks_in(folder: Path, name: str, true: set[str], recipe: Recipe) -> dict[str, Path]:
+    return masks_of(dict(mask_files(folder, name, recipe.label_names)), name, true, recipe)
+
+
 def test_a_mask_of_everything_is_a_labels_own_only_where_there_is_no_other(spots: Path) -> None:
     recipe = paint_recipe()
     together, own = spots / "masks", spots / "masks_by_label"
-    assert masks_of(spots, "0.png", {"error"}, recipe) == {"good": together / "0.png", "error": together / "0.png"}
-    assert masks_of(spots, "25.png", {"error", "break"}, recipe) == {
+    assert masks_in(spots, "0.png", {"error"}, recipe) == {"good": together / "0.png", "error": together / "0.png"}
+    assert masks_in(spots, "25.png", {"error", "break"}, recipe) == {
         "good": together / "25.png",
         "error": own / "25_error.png",
         "break": own / "25_break.png",
     }
-    assert masks_of(spots, "1.jpg", {"error", "break"}, recipe) == {"good": together / "1.png"}
-    assert masks_of(spots, "clean.png", {"good"}, recipe) == {}
+    assert masks_in(spots, "1.jpg", {"error", "break"}, recipe) == {"good": together / "1.png"}
+    assert masks_in(spots, "clean.png", {"good"}, recipe) == {}
 
 
 def test_maps_that_point_at_the_thing_are_trusted_and_the_baselines_stand_beside(subject: Subject, spots: Path) -> None:
@@ -161,12 +166,12 @@ def test_the_trainer_measures_the_same_where_its_data_set_has_masks(spots: Path,
     recipe = bundle.recipe
     examples = read_dataset(spots, recipe.label_names, on_problem="skip").examples
     network = read_network(bundle)
-    scores = heatmap_scores(network, recipe, spots, examples)
+    scores = heatmap_scores(network, recipe, examples)
     assert scores
     assert scores.layer == "features"
     assert scores.labels["error"].images == 14
     assert scores.labels["error"].trustworthy
-    assert heatmap_scores(network, recipe, spots / "nowhere", examples) is None
+    assert heatmap_scores(network, recipe, [replace(example, masks=()) for example in examples]) is None
 
 
 def _command(model: Path, data: Path, *words: str) -> tuple[int, str, str]:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from shared.contracts.bundle import Bundle
-from shared.explain.masks import MarkedImage, masks_of
+from shared.explain.masks import MarkedImage, mask_files, masks_of
 from shared.recipe import Recipe
 
 LABELS: Final = "labels.csv"
@@ -44,7 +44,7 @@ def marked_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) 
     marked = [
         MarkedImage(folder / "images" / row["name"], groups.get(row["name"], row["name"]), masks)
         for row in rows
-        if row["name"] not in excluded and (masks := masks_of(folder, row["name"], _true_labels(row, recipe), recipe))
+        if row["name"] not in excluded and (masks := _masks_of(folder, row, recipe))
     ]
     if not marked:
         raise MarkedFolderError(
@@ -68,8 +68,9 @@ def training_images(bundle: Bundle) -> frozenset[str]:
     return frozenset(row.get("name", "") for row in csv.DictReader(io.StringIO(table)))
 
 
-def _true_labels(row: dict[str, str], recipe: Recipe) -> set[str]:
-    return {label for label in recipe.label_names if row[label].strip().lower() in TRUE}
+def _masks_of(folder: Path, row: dict[str, str], recipe: Recipe) -> dict[str, Path]:
+    true = {label for label in recipe.label_names if row[label].strip().lower() in TRUE}
+    return masks_of(dict(mask_files(folder, row["name"], recipe.label_names)), row["name"], true, recipe)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -95,8 +95,8 @@ def train(
         if VARIABLE in os.environ:  # what TensorFlow would log of workers that are gone, the complaint says in a line
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         bench = workbench()
-        chosen = bench.recipe_for(data, recipe, task, size, skip_problems=skip_problems)
-        spec = bench.spec_of(data, chosen, architecture, options, version=version, weights=weights)
+        images, chosen = bench.read_images(data, recipe, task, size, skip_problems=skip_problems)
+        spec = bench.spec_of(images, chosen, architecture, options, version=version, weights=weights)
         for folder in (out, *([checkpoint.parent] if checkpoint else [])):
             prove_writable(folder)
         bench.train(spec, out, checkpoint)

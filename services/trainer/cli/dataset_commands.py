@@ -11,12 +11,11 @@ from typing import Annotated, Final
 import typer
 
 from services.trainer.cli.errors import complaints
-from services.trainer.datasets.download import holds_tables
 from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import as_dataset, check_out, find_version, keep
+from services.trainer.datasets.versions import dataset_of, export_version, find_version, import_dataset
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.options import read_options, shares_of
 from shared.contracts.dataset import DatasetVersion, datasets, read_version, versions
@@ -46,7 +45,7 @@ SMALLEST: Final = ImageSpec(height=16, width=16, colour="grey")
 
 
 @commands.command("import")
-def import_dataset(
+def import_folder(
     folder: Folder,
     *,
     name: Annotated[str, typer.Option(help="Of the dataset in object storage.")],
@@ -55,20 +54,21 @@ def import_dataset(
     by: Annotated[str, typer.Option(envvar="USER", help="Who brings it; kept in the version.")] = "command line",
     skip_problems: SkipProblems = False,
 ) -> None:
-    """Put a folder of labelled images into object storage: a new version, if anything changed."""
+    """Import a folder of labelled images into object storage: a new version, if anything changed."""
     with complaints():
         if not NAME.fullmatch(name):
             raise DatasetError([f"a dataset is named with letters, digits, _ and -, and not {name!r}"])
         store = open_store(read_settings(TrainerSettings))
-        if holds_tables(store, name):
-            raise DatasetError(
-                [f"datasets/{name}/ holds tables, which become a version when they are trained on: take another name"]
-            )
-        dataset = _read(folder, recipe, task, skip_problems=True)  # all of them, then told together
+        dataset = _read(folder, recipe, task, skip_problems=True)  # the problems are reported together
         on_problem = _on_problem(skip_problems=skip_problems)
-        kept = keep(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
-        _note([*(f"passed over: {problem}" for problem in kept.problems), *(f"note: {text}" for text in kept.warnings)])
-        typer.echo(f"{'new: ' if kept.is_new else 'nothing changed: '}{_summary(kept.version)}")
+        imported = import_dataset(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
+        _note(
+            [
+                *(f"passed over: {problem}" for problem in imported.problems),
+                *(f"note: {text}" for text in imported.warnings),
+            ]
+        )
+        typer.echo(f"{'new: ' if imported.is_new else 'nothing changed: '}{_summary(imported.version)}")
 
 
 @commands.command("list")
@@ -97,8 +97,8 @@ def export_dataset(
             raise DatasetError([f"{out} is not empty: choose another folder"])
         store = open_store(read_settings(TrainerSettings))
         version = find_version(store, dataset)
-        check_out(version, store, out)
-        _write_split(as_dataset(version), out, shares, seed)
+        export_version(version, store, out)
+        _write_split(dataset_of(version), out, shares, seed)
         typer.echo(_summary(version))
 
 
@@ -113,7 +113,7 @@ def split_dataset(
     """Write train.csv, valid.csv and test.csv of a version, as a training with these shares and this seed has them."""
     with complaints():
         version = find_version(open_store(read_settings(TrainerSettings)), dataset)
-        _write_split(as_dataset(version), out, shares, seed)
+        _write_split(dataset_of(version), out, shares, seed)
 
 
 def split_folder(

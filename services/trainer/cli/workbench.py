@@ -22,7 +22,7 @@ from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
 from services.trainer.cli.progress import ProgressBar
 from services.trainer.datasets.draft import draft_recipe, side_of
-from services.trainer.datasets.labelled_images import OnProblem, read_dataset
+from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
 from services.trainer.datasets.learned import Learned, learned_by
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import Evaluation, table_of
@@ -54,7 +54,7 @@ DEFAULTS: Final = TrainingOptions()
 
 
 def spec_of(
-    data: Path,
+    images: Dataset,
     recipe: Recipe,
     architecture: str,
     options: TrainingOptions,
@@ -64,7 +64,7 @@ def spec_of(
 ) -> ModelSpec:
     """Return what to build, requested now."""
     now = datetime.now(UTC)
-    return ModelSpec(version or version_name(now, str(ULID())), data, recipe, architecture, options, now, weights)
+    return ModelSpec(version or version_name(now, str(ULID())), images, recipe, architecture, options, now, weights)
 
 
 def train(spec: ModelSpec, out: Path, checkpoint: Path | None = None) -> None:
@@ -93,13 +93,16 @@ def train(spec: ModelSpec, out: Path, checkpoint: Path | None = None) -> None:
     _show(built, out, console)
 
 
-def recipe_for(data: Path, recipe: Path | None, task: Task, size: int | None, *, skip_problems: bool = False) -> Recipe:
-    """The recipe of a file, or one drafted from the table's columns."""
-    if recipe:
-        return read_recipe(recipe)
+def read_images(
+    data: Path, recipe: Path | None, task: Task, size: int | None, *, skip_problems: bool = False
+) -> tuple[Dataset, Recipe]:
+    """Read a folder of labelled images with the recipe of a file, or with one drafted from the columns of its table."""
     on_problem: OnProblem = "skip" if skip_problems else "stop"
-    dataset = read_dataset(data, exclusive=task is Task.EXCLUSIVE, on_problem=on_problem)
-    return draft_recipe(data.resolve().name, dataset, task, size or side_of(dataset))
+    given = read_recipe(recipe) if recipe else None
+    exclusive = (given.task if given else task) is Task.EXCLUSIVE
+    names = given.label_names if given else ()
+    dataset = read_dataset(data, names, exclusive=exclusive, on_problem=on_problem)
+    return dataset, given or draft_recipe(data.resolve().name, dataset, task, size or side_of(dataset))
 
 
 @contextmanager

@@ -132,6 +132,19 @@ def group_of_table(table: str, name: str) -> str:
     return table.removesuffix(VIDEO_TABLE) if table.endswith(VIDEO_TABLE) else name
 
 
+def unknown_labels(names: Sequence[str]) -> str:
+    """Write the problem that a recipe lacks some labels."""
+    return f"the recipe has no label {', '.join(names)}: remove the column, or add the label to the recipe"
+
+
+def not_exclusive(names: Sequence[str], labels: Sequence[bool]) -> str:
+    """Write the problem that not exactly one label is true; empty where one is."""
+    if sum(labels) == 1:
+        return ""
+    true = [name for name, value in zip(names, labels, strict=True) if value]
+    return f"{' and '.join(true) or 'no label'} is true, and the recipe wants exactly one"
+
+
 class _WrongRow(ValueError):
     """Why one row can't be used."""
 
@@ -164,8 +177,7 @@ class _Reader:
             raise DatasetError([Problem(table.top, text)])
         unknown = [name for name in label_columns(table) if name not in self._names]
         if unknown:
-            text = f"the recipe has no label {', '.join(unknown)}: remove the column, or add the label to the recipe"
-            self.problems.append(Problem(table.top, text))
+            self.problems.append(Problem(table.top, unknown_labels(unknown)))
         self.problems.extend(table.problems)
         for row in table.rows:
             try:
@@ -190,9 +202,8 @@ class _Reader:
             if row.cells[label].lower() not in BOOLEANS:
                 raise _WrongRow(f"{label} is {row.cells[label]!r}: write True or False")
         labels = tuple(BOOLEANS[row.cells[label].lower()] for label in self._names)
-        if self._exclusive and sum(labels) != 1:
-            true = [name for name, value in zip(self._names, labels, strict=True) if value]
-            raise _WrongRow(f"{' and '.join(true) or 'no label'} is true, and the recipe wants exactly one")
+        if self._exclusive and (wrong := not_exclusive(self._names, labels)):
+            raise _WrongRow(wrong)
         return labels
 
     def _image(self, name: str) -> Path:

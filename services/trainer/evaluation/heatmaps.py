@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import keras
@@ -20,15 +19,12 @@ MOST: Final = 100
 CURVES: Final = 8
 
 
-def heatmap_scores(
-    network: keras.Model, recipe: Recipe, folder: Path, held_out: Iterable[Example]
-) -> HeatmapScores | None:
+def heatmap_scores(network: keras.Model, recipe: Recipe, held_out: Iterable[Example]) -> HeatmapScores | None:
     """Compare a network's heatmaps with the masks beside its images.
 
     Args:
         network: the trained network.
         recipe: of the network, its labels in the order of the examples' labels.
-        folder: of the dataset.
         held_out: images that the network was not trained on.
 
     Returns:
@@ -37,7 +33,7 @@ def heatmap_scores(
     marked = []
     for example in held_out:
         true = [name for name, value in zip(recipe.label_names, example.labels, strict=True) if value]
-        if masks := masks_of(folder, example.name, true, recipe):
+        if masks := masks_of(dict(example.masks), example.name, true, recipe):
             marked.append(MarkedImage(example.image, example.group, masks))
     if not marked:
         return None

@@ -13,7 +13,7 @@ import structlog
 from pydantic import JsonValue
 
 from services.trainer.architectures import architecture_of
-from services.trainer.datasets.labelled_images import OnProblem, read_dataset
+from services.trainer.datasets.labelled_images import Dataset, OnProblem
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.split import Split, split, tables
 from services.trainer.datasets.tables import Problem
@@ -34,7 +34,7 @@ from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
 from shared.engines.compile import compile_for_openvino
 from shared.explain.metrics import HeatmapScores
-from shared.recipe import Recipe, Task
+from shared.recipe import Recipe
 from shared.verdict import scores_of
 
 _log = structlog.stdlib.get_logger("training")
@@ -45,8 +45,8 @@ class ModelSpec:
     """What to build."""
 
     version: str
-    folder: Path
-    """Of the labelled images."""
+    images: Dataset
+    """The labelled images, with the labels of the recipe in its order."""
     recipe: Recipe
     architecture: str
     options: TrainingOptions
@@ -54,7 +54,7 @@ class ModelSpec:
     weights: Path | None = None
     """A file of initial weights; by default, the ones that are installed for the architecture."""
     dataset: str | None = None
-    """The dataset version in the folder; None for a folder that is not a dataset version."""
+    """The dataset version of the images; None if they are of a folder."""
     notes: tuple[str, ...] = ()
     """What was noticed about the images before."""
 
@@ -141,9 +141,7 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
     """Read, decode and split the images of a training."""
     recipe, options = spec.recipe, spec.options
     on_problem: OnProblem = "skip" if options.skip_problems else "stop"
-    exclusive = recipe.task is Task.EXCLUSIVE
-    dataset = read_dataset(spec.folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
-    dataset, store = decode_images(dataset, recipe.image, scratch, on_problem)
+    dataset, store = decode_images(spec.images, recipe.image, scratch, on_problem)
     found = split(dataset, options.shares, options.seed)
     for warning in found.warnings:
         _log.warning(warning)  # now, and not after hours of training
@@ -177,7 +175,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     calibration = calibration_rows(rows, spec.options.seed)
     variants = make_variants(compile_for_openvino(trained.network), reference, spec.options.variants, calibration)
     listener.on_stage("measuring heatmaps")
-    heatmaps = heatmap_scores(trained.network, recipe, spec.folder, [*parts["valid"], *parts["test"]])
+    heatmaps = heatmap_scores(trained.network, recipe, [*parts["valid"], *parts["test"]])
     listener.on_stage("writing the evaluation")
     mistakes, mistake_images = with_images(test.worst_mistakes(spec.options.mistakes), store, rows["test"])
     options = {

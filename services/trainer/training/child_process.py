@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from services.trainer.architectures.pretraining import weights_in
-from services.trainer.datasets.download import Datasets, Reading
+from services.trainer.datasets.download import Datasets
 from services.trainer.errors import TrainerError
 from services.trainer.jobs.child import (
     EpochDone,
@@ -86,24 +86,25 @@ def make_model(
         return version
     begun = trainings.begun(request.training_id)
     options, recipe = read_options(request.options), recipe_of(begun or request, store)
-    reading = Reading(recipe, "skip" if options.skip_problems else "stop", by=request.by)
     datasets = Datasets(store, folder / "dataset", settings.dataset_folder)
-    material = datasets.fetch(begun.dataset if begun else request.dataset, reading)
+    found = datasets.fetch(
+        (begun or request).dataset, recipe, by=request.by, on_problem="skip" if options.skip_problems else "stop"
+    )
     if begun is None:
-        settled = {"dataset": material.version.reference, "recipe_yaml": recipe.to_yaml()}
+        settled = {"dataset": found.version.reference, "recipe_yaml": recipe.to_yaml()}
         trainings.begin(request.model_copy(update=settled))
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     spec = ModelSpec(
         version,
-        material.folder,
+        found.dataset,
         recipe,
         request.architecture,
         options,
         request.at,
         weights_in(settings.weights_folder, request.architecture),
-        dataset=material.version.reference,
-        notes=material.notes,
+        dataset=found.version.reference,
+        notes=found.notes,
     )
     checkpoint = StoredCheckpoint(store, trainings.key(request.training_id, CHECKPOINT))
     built = build(spec, scratch, ProgressReporter(), checkpoint)

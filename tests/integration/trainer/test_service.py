@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.versions import find_version
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.versions import find_version, import_dataset
 from shared.messages import (
     Message,
     ModelPromoted,
@@ -115,8 +116,7 @@ def request(epochs: int, **changes: object) -> TrainingRequested:
 
 
 def put_dataset(store: ObjectStore, folder: Path) -> None:
-    for path in sorted(draw_strokes(folder, 80).rglob("*.*")):
-        store.put(f"datasets/strokes/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    import_dataset(read_dataset(draw_strokes(folder, 80)), store, "strokes", by="ada", source="a test")
 
 
 @pytest.fixture
@@ -136,14 +136,15 @@ def ended(message: Message) -> bool:
 
 
 def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_ones_that_cannot_be_done_say_so(
-    embedded: Line,
+    embedded: Line, tmp_path: Path
 ) -> None:
     embedded.start()
     embedded.ask(request(epochs=6))
     embedded.hear(lambda message: isinstance(message, TrainingProgressed) and message.epoch == 2)
     embedded.kill()
     begun_with = find_version(embedded.store, "strokes").reference
-    embedded.store.put("datasets/strokes/groups.csv", b"name,group\n")
+    fewer = read_dataset(draw_strokes(tmp_path / "fewer", 20))
+    import_dataset(fewer, embedded.store, "strokes", by="eva", source="a test")
     killed_after = len(embedded.epochs)
     embedded.start()
     embedded.hear(lambda message: isinstance(message, ModelPromoted))

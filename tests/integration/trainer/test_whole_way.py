@@ -11,7 +11,7 @@ import pytest
 
 from services.dashboard.settings import DashboardSettings
 from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import keep
+from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import read_bundle, write_bundle
 from shared.messaging.port import Broker
 from shared.storage import open_store
@@ -134,7 +134,7 @@ def plant(tmp_path: Path, rabbitmq: BrokerAddress, redis_url: str, s3: Bucket) -
 
 def put_dataset(store: ObjectStore, folder: Path) -> None:
     dataset = read_dataset(draw_strokes(folder, IMAGES), ("good", "dark", "bright"))
-    keep(dataset, store, "strokes", by="ada", source="a test")
+    import_dataset(dataset, store, "strokes", by="ada", source="a test")
 
 
 def put_again(store: ObjectStore, version: str, other: str) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from services.dashboard.settings import DashboardSettings
 from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import keep
+from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import production_version, read_bundle, versions
 from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
 from shared.messaging.port import Broker
@@ -30,7 +30,9 @@ TRAINED = 300_000
 
 
 def put_dataset(store: ObjectStore, folder: Path) -> None:
-    keep(read_dataset(draw_strokes(folder / "strokes", 80), LABELS), store, "strokes", by="ada", source="a test")
+    import_dataset(
+        read_dataset(draw_strokes(folder / "strokes", 80), LABELS), store, "strokes", by="ada", source="a test"
+    )
 
 
 @pytest.fixture
@@ -180,9 +182,8 @@ def test_a_training_is_watched_live_and_cancelled(
     expect(page.get_by_role("button", name="Cancel the training")).to_have_count(0)
 
 
-def test_a_training_from_tables_that_failed_says_why(page: Page, broker: Broker, store: ObjectStore) -> None:
-    store.put("datasets/monday/labels.csv", b"name,dark,light\na.png,maybe,True\n", "text/csv")
-    training_id = order_one(page, broker, "datasets/monday")
+def test_a_training_that_failed_says_why(page: Page, broker: Broker) -> None:
+    training_id = order_one(page, broker)
     publish(broker, told(training_id, TrainingState.FAILED, "labels.csv, line 2: 'maybe' is no truth"))
     expect(page.locator("#state")).to_contain_text("✕ failed")
     expect(page.locator("#state")).to_contain_text("'maybe' is no truth")

@@ -150,11 +150,3 @@ def test_wrong_input_is_refused_with_what_is_wrong(
     commands: Commands, source: Path, words: tuple[str, ...], expected: str
 ) -> None:
     assert expected in commands.complaint(*(word.format(source=source) for word in words))
-
-
-def test_a_dataset_whose_tables_lie_in_object_storage_is_not_imported_over(
-    commands: Commands, source: Path, tmp_path: Path
-) -> None:
-    FilesystemStore(tmp_path / "objects").put("datasets/strokes/labels.csv", b"name,good\n")
-    said = commands.complaint("dataset", "import", source, "--name", "strokes")
-    assert "datasets/strokes/ holds tables" in said

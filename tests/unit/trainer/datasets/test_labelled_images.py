@@ -8,7 +8,7 @@ from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split
 from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import keep
+from services.trainer.datasets.versions import import_dataset
 from shared.contracts.training import Shares
 from shared.imaging.codec import encode
 from shared.recipe import ImageSpec
@@ -168,7 +168,7 @@ def test_images_that_nobody_grouped_are_warned_of_before_they_are_split(folder: 
     (warning,) = read_dataset(folder).warnings
     assert warning.startswith("no groups.csv: each image is taken for a part of its own")
     assert warning in split(read_dataset(folder), Shares(), 0).warnings
-    assert warning in keep(read_dataset(folder), store, "seam", by="ada", source="").warnings
+    assert warning in import_dataset(read_dataset(folder), store, "seam", by="ada", source="").warnings
     (folder / "labels.csv").rename(folder / "denim_data.csv")
     assert read_dataset(folder).warnings == ()
     write(folder, "name,group\n0.png,a\n1.png,b\n2.png,c\n", "groups.csv")

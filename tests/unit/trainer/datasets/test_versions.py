@@ -9,7 +9,7 @@ from services.trainer.datasets.labelled_images import Dataset, read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import Kept, as_dataset, check_out, find_version, keep
+from services.trainer.datasets.versions import Imported, dataset_of, export_version, find_version, import_dataset
 from shared.contracts.dataset import DatasetVersionError, datasets, image_key, read_version, versions, write_version
 from shared.contracts.training import Shares
 from shared.imaging.codec import encode
@@ -35,8 +35,8 @@ def draw(folder: Path, number: int, grey: int) -> None:
     (folder / "images" / f"{number}.png").write_bytes(encode(image, "png"))
 
 
-def kept(folder: Path, store: FilesystemStore, dataset: Dataset | None = None) -> Kept:
-    return keep(dataset or read_dataset(folder), store, "seam", by="ada", source=str(folder))
+def kept(folder: Path, store: FilesystemStore, dataset: Dataset | None = None) -> Imported:
+    return import_dataset(dataset or read_dataset(folder), store, "seam", by="ada", source=str(folder))
 
 
 def test_a_version_says_which_images_with_which_labels(folder: Path, store: FilesystemStore) -> None:
@@ -78,7 +78,7 @@ def test_an_image_that_changed_in_its_folder_is_found_again_as_it_was(
     first = kept(folder, store).version
     draw(folder, 0, grey=9)
     kept(folder, store)
-    check_out(first, store, tmp_path / "copy")
+    export_version(first, store, tmp_path / "copy")
     assert (tmp_path / "copy" / "images" / "0.png").read_bytes() == before
 
 
@@ -94,7 +94,7 @@ def test_a_version_taken_out_and_imported_is_the_same(folder: Path, store: Files
     (folder / "two_data.csv").write_text(",name,good\n0,2.png,False\n1,3.png,False\n")
     version = kept(folder, store).version
     assert {image.group for image in version.images} == {"one", "two"}
-    check_out(version, store, tmp_path / "copy")
+    export_version(version, store, tmp_path / "copy")
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["images", "one_data.csv", "two_data.csv"]
     assert (tmp_path / "copy" / "two_data.csv").read_text() == "name,good\n2.png,False\n3.png,False\n"
     assert not kept(tmp_path / "copy", store).is_new
@@ -110,8 +110,8 @@ def test_a_version_has_the_digest_of_what_a_training_learns_from(
 def test_a_version_is_split_as_its_folder_is(strokes: Path, store: FilesystemStore) -> None:
     dataset = read_dataset(strokes)
     shares = Shares(train=0.6, valid=0.2, test=0.2)
-    version = keep(dataset, store, "strokes", by="ada", source="strokes").version
-    parts = tables(split(as_dataset(version), shares, seed=3), version.label_names)
+    version = import_dataset(dataset, store, "strokes", by="ada", source="strokes").version
+    parts = tables(split(dataset_of(version), shares, seed=3), version.label_names)
     assert parts == tables(split(dataset, shares, seed=3), dataset.label_names)
 
 
@@ -120,7 +120,7 @@ def test_an_image_that_cant_be_decoded_stops_the_import_or_is_passed_over(folder
     with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: neither a JPEG nor a PNG"):
         kept(folder, store)
     assert list(store.keys("")) == []
-    passed = keep(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
+    passed = import_dataset(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
     assert [image.name for image in passed.version.images] == ["0.png", "2.png"]
     assert [str(problem.place) for problem in passed.problems] == ["labels.csv, line 3"]
 
@@ -154,7 +154,7 @@ def test_masks_are_part_of_a_version_and_come_back_with_it(
         name: hashlib.sha256(content).hexdigest() for name, content in both.items()
     }
     assert [each.masks for each in version.images[:2]] == [{}, {}]
-    check_out(version, store, tmp_path / "copy")
+    export_version(version, store, tmp_path / "copy")
     assert {name: (tmp_path / "copy" / name).read_bytes() for name in both} == both
     assert not (tmp_path / "copy" / "masks" / "7.png").exists()
     assert not kept(tmp_path / "copy", store).is_new
@@ -167,7 +167,7 @@ def test_a_mask_that_is_no_image_stops_the_import_or_is_passed_over(folder: Path
     (folder / "masks" / "2.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"labels.csv, line 4: masks/2.png, the mask of 2.png: neither a JPEG"):
         kept(folder, store)
-    passed = keep(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
+    passed = import_dataset(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")
     assert [(image.name, image.masks) for image in passed.version.images][2] == ("2.png", {})
 
 
@@ -176,7 +176,7 @@ def test_a_changed_mask_is_not_taken_out(folder: Path, store: FilesystemStore, t
     version = kept(folder, store).version
     store.put(image_key(version.images[2].masks["masks/2.png"]), b"another")
     with pytest.raises(DatasetVersionError, match=r"image masks/2.png has changed since it was stored"):
-        check_out(version, store, tmp_path / "copy")
+        export_version(version, store, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("written", ["without_masks", "with_masks"])
@@ -229,10 +229,10 @@ def test_a_changed_or_missing_image_is_named(folder: Path, store: FilesystemStor
     key = image_key(version.images[0].digest)
     store.put(key, b"another")
     with pytest.raises(DatasetVersionError, match=r"image 0.png has changed since it was stored"):
-        check_out(version, store, tmp_path / "copy")
+        export_version(version, store, tmp_path / "copy")
     store.delete(key)
     with pytest.raises(DatasetVersionError, match=r"lacks its image 0.png"):
-        check_out(version, store, tmp_path / "copy")
+        export_version(version, store, tmp_path / "copy")
 
 
 def test_a_version_that_is_not_there_is_told_beside_those_that_are(folder: Path, store: FilesystemStore) -> None:

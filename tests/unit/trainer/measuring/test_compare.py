@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import keep
+from services.trainer.datasets.versions import import_dataset
 from services.trainer.errors import NotComparable
 from services.trainer.measuring.compare import compare, differences, judged_alike
 from services.trainer.promotion.comparison import Comparison, Side
@@ -223,7 +223,9 @@ def test_neighbours_of_images_that_the_model_learned_from_prove_nothing(
     """As where a split has too few groups, and cuts them."""
     videos = [(image.name, f"video-{len(image.name) % 2}") for image in dataset.images]
     write_table(tmp_path / "paint" / "groups.csv", ("name", "group"), videos)
-    recorded = keep(read_dataset(tmp_path / "paint", LABELS), store, "paint", by="ada", source="a test").version
+    recorded = import_dataset(
+        read_dataset(tmp_path / "paint", LABELS), store, "paint", by="ada", source="a test"
+    ).version
     put(store, comparable("v1", recorded), comparable("v2", recorded))
     found = compare(store, "paint", "v1", "v2")
     assert (found.groups, found.known_groups) == (2, 2)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from services.trainer.datasets.labelled_images import read_dataset
+from services.trainer.datasets.versions import import_dataset
 from services.trainer.jobs.child import Failed
 from services.trainer.jobs.trainings import Trainings
 from services.trainer.settings import TrainerSettings
@@ -33,15 +35,10 @@ def test_a_training_whose_trainer_cannot_write_says_so(
     occupied = tmp_path / "occupied"
     occupied.touch()
     monkeypatch.setenv("TRAINER_STORAGE_URL", f"file:///{tmp_path}/objects")
-    put_folder(store, draw_strokes(tmp_path / "strokes", 12), "datasets/strokes")
+    import_dataset(read_dataset(draw_strokes(tmp_path / "strokes", 12)), store, "strokes", by="ada", source="a test")
     settings = TrainerSettings(work_folder=occupied)
     assert Trainings(store, settings.name, settings.lease_seconds).add(training())
     result = train("training-1", settings.work_folder / "training-1", settings)
     assert isinstance(result, Failed)
     assert result.reason.startswith("the trainer's own disk: ")
     assert str(occupied) in result.reason
-
-
-def put_folder(store: FilesystemStore, folder: Path, prefix: str) -> None:
-    for path in folder.rglob("*.*"):
-        store.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())

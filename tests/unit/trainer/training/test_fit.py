@@ -114,7 +114,8 @@ def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer:
 @pytest.fixture(scope="module")
 def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A model that was really trained."""
-    spec = ModelSpec("v1", strokes, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
+    images = read_dataset(strokes, strokes_recipe().label_names)
+    spec = ModelSpec("v1", images, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
     witness = Witness()
     built = build(spec, tmp_path_factory.mktemp("scratch"), witness)
     assert witness.stages[0] == "reading the images"
