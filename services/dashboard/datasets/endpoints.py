@@ -23,7 +23,7 @@ Datasets = Annotated[DatasetsService, provided(DatasetsService)]
 
 @router.get("", responses=documented(401, 422, 503))
 def list_datasets(datasets: Datasets, paging: Paged) -> DatasetList:
-    """Return the names of the datasets in pages: those with versions, then those of tables."""
+    """Return the names of the datasets in pages."""
     return datasets.names(paging)
 
 

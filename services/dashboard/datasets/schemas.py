@@ -43,12 +43,9 @@ class DatasetVersionView(BaseModel):
 
 
 class DatasetList(BaseModel):
-    """The names of the datasets: first those with versions, then those of tables."""
+    """The names of the datasets."""
 
-    datasets: list[str] = Field(description="datasets with versions")
-    tables: list[str] = Field(
-        description="datasets as tables: a training that names `datasets/<name>` stores them as a version"
-    )
+    datasets: list[str]
     next: Next
 
 

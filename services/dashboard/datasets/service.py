@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
 from services.dashboard.web.paging import ALL, Paging
 from services.dashboard.web.problems import Problem
-from shared.contracts.dataset import FOLDER, DatasetVersionError, datasets, read_version, versions
+from shared.contracts.dataset import DatasetVersionError, datasets, read_version, versions
 from shared.storage.port import ObjectNotFound, ObjectStore
-
-TABLE: Final = re.compile(rf"{FOLDER}/(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)/(labels|[^/]+_data)\.csv")
-"""The keys of tables that are not stored as a version so far."""
-
-VERSIONED, TABLES = range(2)
-"""The order of the kinds in a list."""
 
 
 class DatasetsService:
@@ -34,16 +26,9 @@ class DatasetsService:
         self._version = version_of
 
     def names(self, paging: Paging = ALL) -> DatasetList:
-        """Return the names of the datasets with versions, then those of tables."""
-        found = (TABLE.fullmatch(key) for key in self._store.keys(f"{FOLDER}/"))
-        tables = {match["name"] for match in found if match}
-        places = [*((VERSIONED, name) for name in datasets(self._store)), *((TABLES, name) for name in tables)]
-        shown, more = paging.part(places, lambda place: place)
-        return DatasetList(
-            datasets=[name for kind, name in shown if kind == VERSIONED],
-            tables=[name for kind, name in shown if kind == TABLES],
-            next=more,
-        )
+        """Return the names of the datasets that have versions."""
+        shown, more = paging.part(datasets(self._store), lambda name: (0, name))
+        return DatasetList(datasets=shown, next=more)
 
     def versions(self, dataset: str, paging: Paging = ALL) -> DatasetVersionList:
         """Return the versions of a dataset, newest first; a version that can't be read is left out.

@@ -182,7 +182,6 @@ def _form(request: Request, checked: CheckedForm, models: ModelsService, dataset
         problems=checked.problems,
         recipes=models.recipes(),
         datasets={name: found for name, found in versions.items() if found},
-        tables=names.tables,
         architectures=ARCHITECTURES,
     )
     page.status_code = 422 if checked.problems else 200

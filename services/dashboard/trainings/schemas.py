@@ -34,7 +34,7 @@ class TrainingOrder(BaseModel):
     recipe: Name
     dataset: Text = Field(
         description="`name@version`, or `name` for its newest version: see /api/datasets; "
-        "a prefix `datasets/<name>` of object storage with tables; or a folder that the trainer may read"
+        "or a folder that the trainer may read"
     )
     recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
         None, description="the recipe itself; default: the one of the model in production"
