@@ -28,6 +28,7 @@ BREACHES = [
     ("trainer-service", "services.trainer.__main__", "services.trainer.training.fit"),
     ("trainer-service", "services.trainer.jobs.measurer", "services.trainer.measuring.compare"),
     ("trainer-service", "services.trainer.promotion.gate", "openvino"),
+    ("trainer-service", "services.trainer.promotion.comparison", "services.trainer.evaluation.evaluate"),
     ("dashboard-layers", "services.dashboard.live.hub", "services.dashboard.frames.service"),
     ("dashboard-layers", "services.dashboard.ingest.projector", "services.dashboard.frames.repository"),
     ("dashboard-layers", "services.dashboard.lines.service", "services.dashboard.frames.repository"),

@@ -25,8 +25,9 @@ from services.trainer.datasets.draft import draft_recipe, side_of
 from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
 from services.trainer.datasets.learned import Learned, learned_by
 from services.trainer.datasets.pixels import PixelStore, decode_images
-from services.trainer.evaluation.evaluate import Evaluation, table_of
+from services.trainer.evaluation.evaluate import table_of
 from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.logits import engine_logits
 from services.trainer.evaluation.mistakes import with_images
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render

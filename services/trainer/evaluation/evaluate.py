@@ -6,63 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from services.trainer.evaluation.calibration import Bin, expected_error, reliability
+from services.trainer.evaluation.calibration import expected_error, reliability
 from services.trainer.evaluation.costs import Scores, Truth, is_ng, line_weights, verdict_costs
+from services.trainer.evaluation.figures import Confusion, Evaluation, LabelEvaluation
 from shared.intervals import Interval, Weights, draws, mean, proportion, spread
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge
-
-
-class Confusion(BaseModel):
-    """Numbers of images by whether they have a label and whether it was found."""
-
-    model_config = ConfigDict(frozen=True)
-
-    true_positive: int
-    false_positive: int
-    false_negative: int
-    true_negative: int
-
-
-class LabelEvaluation(BaseModel):
-    """The figures of one label. A figure that is not defined is None: no precision if nothing was found."""
-
-    model_config = ConfigDict(frozen=True)
-
-    n: int = Field(description="images")
-    positives: int = Field(description="images that have the label")
-    threshold: float
-    accuracy: float
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    roc_auc: float | None
-    average_precision: float | None
-    brier: float = Field(description="mean squared error of the score; 0 is best")
-    expected_calibration_error: float = Field(description="between the score and the share of true images; 0 is best")
-    reliability: tuple[Bin, ...]
-    confusion: Confusion
-    intervals: dict[str, Interval] = Field(description="95 %, by the name of the figure")
-
-
-class Evaluation(BaseModel):
-    """The figures of a model on one set of images."""
-
-    model_config = ConfigDict(frozen=True)
-
-    images: int
-    groups: int
-    labels: dict[str, LabelEvaluation]
-    verdict_accuracy: float
-    escape_rate: float | None = Field(description="share of the NG parts that were judged ok")
-    overkill_rate: float | None = Field(description="share of the ok parts that were judged NG")
-    macro_average_precision: float
-    cost: float = Field(description="of escapes and overkills, per part, at the recipe's costs and defect rate")
-    intervals: dict[str, Interval]
 
 
 def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]) -> Evaluation:

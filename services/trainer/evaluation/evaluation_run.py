@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from services.trainer.evaluation.costs import Scores, Truth
-from services.trainer.evaluation.evaluate import Evaluation, evaluate
+from services.trainer.evaluation.evaluate import evaluate
+from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.mistakes import Mistake, worst_mistakes
 from services.trainer.evaluation.thresholds import OperatingPoints, operating_points
 from shared.recipe import Recipe

@@ -9,7 +9,7 @@ import json
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.trainer.evaluation.evaluate import Evaluation
+from services.trainer.evaluation.figures import Evaluation
 from shared.contracts.bundle import comparison_key
 from shared.intervals import Interval
 from shared.messages import ComparisonRequested

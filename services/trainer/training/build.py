@@ -17,8 +17,8 @@ from services.trainer.datasets.labelled_images import Dataset, OnProblem
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.split import Split, split, tables
 from services.trainer.datasets.tables import Problem
-from services.trainer.evaluation.evaluate import Evaluation
 from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.evaluation.mistakes import Mistake, with_images

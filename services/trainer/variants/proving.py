@@ -12,7 +12,8 @@ import numpy as np
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.costs import Scores
-from services.trainer.evaluation.evaluate import Evaluation, macro_average_precision
+from services.trainer.evaluation.evaluate import macro_average_precision
+from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.logits import engine_logits
 from services.trainer.variants.proof import LeftOut, Proof, compare
 from shared.contracts.bundle import VARIANT_FILES, Variant
