@@ -1,1 +1,1 @@
-"""Read labelled images, split them, and store them as dataset versions."""
+"""Import labelled images as dataset versions, download versions, and split them."""

@@ -1,4 +1,4 @@
-"""A first recipe, made from a table: something to start with and to correct by hand."""
+"""Draft a recipe from the labels of a dataset, to be corrected by hand."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from shared.recipe import (
 )
 
 GOOD: Final = ("good", "ok", "normal", "intact")
-"""Names of a label that says the part is ok."""
+"""Names of a label that means that the part is ok."""
 SHARE_OF_GOOD: Final = 0.02
-"""A label that at least this share of the good images have is no defect."""
+"""A label that at least this share of the good images has is no defect."""
 SAMPLE: Final = 20
-"""Images whose size is looked at."""
+"""Number of images whose size is read."""
 SIDES: Final = (32, 160)
 """In pixels."""
 KEYS: Final = [key for key in "abcdefghijklmnopqrstuvwxyz0123456789" if key not in RESERVED_KEYS]
 
 
 def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
-    """A recipe for the labels of a dataset.
+    """Draft a recipe for the labels of a dataset.
 
-    A label called good (or ok, normal, intact) is the quality; one that good images have now and then is an
-    attribute; any other is a defect. Where no label is the quality, exclusive labels are attributes, others defects.
+    A label called good (or ok, normal, intact) is the quality. A label that good images sometimes have is an attribute.
+    Any other is a defect. If no label is the quality, exclusive labels are attributes, others defects.
 
     Args:
-        name: of the product; what a recipe's name can't hold is replaced.
+        name: of the product; characters that a recipe's name can't have are replaced.
         dataset: the labelled images.
-        task: how the labels relate.
+        task: whether the labels exclude each other.
         side: height and width of the network's images, in pixels.
 
     Raises:
-        RecipeError: a label's name is none for a recipe, there are more of them than keys, or too few for the task.
+        RecipeError: a label has a name that a recipe can't have, or there are too many labels, or too few for the task.
     """
     roles = _roles(dataset, task)
     if len(roles) > len(KEYS):
@@ -104,9 +104,9 @@ def _colours(count: int) -> list[tuple[int, int, int]]:
 
 
 def side_of(dataset: Dataset) -> int:
-    """The side of the network's images for these: their own (the shorter one), as far as `SIDES` allow.
+    """Return the side of the network's images: the median of the shorter sides of some images, within `SIDES`.
 
-    Images that can't be read are passed over: whoever decodes them all names each with its row.
+    Images that can't be read are left out: they are reported when all images are decoded.
     """
     sizes = list(islice(_sizes(dataset), SAMPLE)) or [SIDES]
     return int(np.clip(np.median([min(size) for size in sizes]), *SIDES))

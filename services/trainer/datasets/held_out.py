@@ -1,4 +1,4 @@
-"""The images that a model was evaluated on and never learned from, found again in object storage."""
+"""Find the images of a model's test split again in object storage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = structlog.stdlib.get_logger("held_out")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Some images of a dataset version, which a model never learned from."""
+    """The images of a model's test split."""
 
     version: DatasetVersion
     images: tuple[LabelledImage, ...]
@@ -46,14 +46,14 @@ class HeldOut:
 
     @property
     def groups(self) -> list[str]:
-        """Of each image."""
+        """The group of each image."""
         return [image.group for image in self.images]
 
     def read(self, store: ObjectStore, part: slice) -> list[Image]:
-        """Some of the images, each checked to be the one that was labelled.
+        """Read some of the images; each must be the one that was labelled.
 
         Raises:
-            NotComparable: one is gone or has changed.
+            NotComparable: an image is missing or has changed.
         """
 
         def read(image: LabelledImage) -> Image:
@@ -70,7 +70,7 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
     """Find the test split of a model.
 
     Raises:
-        NotComparable: the bundle does not say which it is, or its images are not in object storage.
+        NotComparable: the bundle does not list its test split, or the images are not in object storage.
     """
     names = _part(bundle, "test.csv")
     version = version_of(bundle, store)
@@ -91,7 +91,7 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
 
 
 def learned_from(bundle: Bundle, test: HeldOut, store: ObjectStore) -> int | None:
-    """How many of the images a model was trained or validated on; None where that is not known."""
+    """Return how many of the images a model was trained or validated on; None if that is unknown."""
     names = names_learned(bundle)
     try:
         version = version_of(bundle, store)
@@ -104,16 +104,16 @@ def learned_from(bundle: Bundle, test: HeldOut, store: ObjectStore) -> int | Non
 
 
 def known_groups(bundle: Bundle, test: HeldOut) -> int:
-    """Of how many groups of a model's own test images it was trained or validated on others."""
+    """Count the groups of a model's test images with other images that it was trained or validated on."""
     names = names_learned(bundle)
     return len({image.group for image in test.version.images if image.name in names} & set(test.groups))
 
 
 def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
-    """The dataset version that a model learned from: the one that it names, or one of the digest that it names.
+    """Find the dataset version that a model learned from, by its name or by the digest of its images.
 
     Raises:
-        NotComparable: the version is gone or has changed, or what the model names can be none.
+        NotComparable: the version is missing or has changed, or the name is not that of a dataset.
     """
     named = bundle.manifest.dataset
     try:
@@ -127,21 +127,21 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
 
 
 def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
-    """All that can be read: one that is damaged stands in the way of no model but its own."""
+    """Yield the versions that can be read; a damaged one is left out."""
     for name in datasets(store):
         for version in versions(store, name):
             try:
                 yield read_version(store, name, version)
             except DatasetVersionError as error:
-                _log.warning("passed over a dataset version", reason=str(error))
+                _log.warning("left out a dataset version", reason=str(error))
 
 
 def names_learned(bundle: Bundle) -> set[str]:
-    """The names of the images that a model was trained or validated on."""
+    """Return the names of the images that a model was trained or validated on."""
     return {*_part(bundle, "train.csv"), *_part(bundle, "valid.csv")}
 
 
 def _part(bundle: Bundle, name: str) -> list[str]:
-    """The names of the images of one part of the split; none where the bundle has no such table."""
+    """Return the names of the images in a table of a split; none if the bundle has no such table."""
     content = bundle.files.get(name, b"").decode("utf-8", errors="replace")
     return [row[NAME] for row in csv.DictReader(io.StringIO(content)) if row.get(NAME)]

@@ -2,7 +2,7 @@
 
 A table is ``labels.csv`` or ``<video>_data.csv``: a column ``name`` with the image's file, and one column per label
 with True or False, separated by commas, semicolons or tabs. A leading column without a name (or named ``index``) is an
-index that some tool wrote, and is passed over. Several tables in one folder are read together. Images lie in
+index that some tool wrote, and is ignored. Several tables in one folder are read together. Images lie in
 ``images/``, or beside the tables. ``groups.csv`` says which images belong together (``name,group``); without it,
 those of a ``<video>_data.csv`` are one group. ``labelled.csv`` says who labelled them and when (``name,by,at``), where
 that is known. Masks, where there are any, lie as `shared.explain.masks` says.
@@ -37,7 +37,7 @@ UNGROUPED: Final = (
 )
 
 OnProblem = Literal["stop", "skip"]
-"""Whether a row that is wrong ends the reading, or is passed over and listed."""
+"""Whether a wrong row is an error, or is left out and listed."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Example:
     """In the order of the dataset's label names."""
     group: str
     place: Place
-    """The row that says so."""
+    """The row that lists it."""
     labelled_by: str | None = None
     labelled_at: datetime | None = None
     masks: tuple[tuple[str, Path], ...] = ()
-    """The files that mark where in it the things are, each by its name below the folder."""
+    """Its masks: path below the folder, and the file."""
     digest: str = ""
-    """SHA-256 of the image's file, in hexadecimal; empty where it was not opened yet."""
+    """SHA-256 of the image's file, in hexadecimal; empty if the file has not been read."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,26 @@ class Dataset:
     label_names: tuple[str, ...]
     examples: tuple[Example, ...]
     problems: tuple[Problem, ...] = ()
-    """Rows that were passed over."""
+    """Rows that were left out."""
     warnings: tuple[str, ...] = ()
-    """What can be learned from, and is perhaps not what was meant."""
+    """What is usable, but perhaps not meant."""
 
     @property
     def groups(self) -> int:
-        """How many there are."""
+        """The number of groups."""
         return len({example.group for example in self.examples})
 
 
 def read_dataset(
     folder: Path, label_names: Sequence[str] = (), *, exclusive: bool = False, on_problem: OnProblem = "stop"
 ) -> Dataset:
-    """Read a folder of labelled images. The images themselves are not opened.
+    """Read a folder of labelled images. The images are not opened.
 
     Args:
         folder: with the tables.
-        label_names: the recipe's labels, in its order; empty for those of the first table.
+        label_names: the labels of the recipe, in its order; empty for those of the first table.
         exclusive: exactly one label of each image must be true.
-        on_problem: what a row that is wrong does.
+        on_problem: what happens to a wrong row.
 
     Raises:
         DatasetError: there is no table, a label of the recipe has no column, no image is left, or (``stop``) a row is
@@ -104,7 +104,7 @@ def read_dataset(
 
 
 def find_tables(folder: Path) -> list[Path]:
-    """The tables of a folder, in the order of their names.
+    """Return the tables of a folder, in the order of their names.
 
     Raises:
         DatasetError: there is none.
@@ -117,18 +117,18 @@ def find_tables(folder: Path) -> list[Path]:
 
 
 def is_table(name: str) -> bool:
-    """Whether a file lists labels, by its name in the folder of a dataset."""
+    """Return whether a file is a table of labels, by its name."""
     return "/" not in name and (name == LABELS or name.endswith(VIDEO_TABLE))
 
 
 def label_columns(table: Table) -> tuple[str, ...]:
-    """The columns of a table that are labels."""
+    """Return the columns of a table that are labels."""
     leading = 1 if table.columns and table.columns[0].lower() in INDEX_COLUMNS else 0
     return tuple(column for column in table.columns[leading:] if column != NAME)
 
 
 def group_of_table(table: str, name: str) -> str:
-    """The group of an image that no ``groups.csv`` names: the video of its table, or itself."""
+    """Return the group of an image without ``groups.csv``: the video of its table, or itself."""
     return table.removesuffix(VIDEO_TABLE) if table.endswith(VIDEO_TABLE) else name
 
 
@@ -146,11 +146,11 @@ def not_exclusive(names: Sequence[str], labels: Sequence[bool]) -> str:
 
 
 class _WrongRow(ValueError):
-    """Why one row can't be used."""
+    """A row can't be used; the message says why."""
 
 
 class _Reader:
-    """Gathers the examples of one folder, and what is wrong with its tables."""
+    """Collects the examples of one folder, and the problems of its tables."""
 
     def __init__(self, folder: Path, names: tuple[str, ...], *, exclusive: bool) -> None:
         self.examples: dict[str, Example] = {}
@@ -164,7 +164,7 @@ class _Reader:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What may be wrong with all of it."""
+        """What may be wrong with the whole folder."""
         alone = sum(each.group == each.name for each in self.examples.values())
         return (UNGROUPED,) if self._groups is None and alone > 1 else ()
 

@@ -1,4 +1,4 @@
-"""How many of the images that a model is measured on it was trained or validated on: of those, figures flatter."""
+"""Count the images of an evaluation that the model was trained or validated on: on those, its figures flatter."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shared.contracts.bundle import Bundle
 
 
 class Learned(BaseModel):
-    """Images that a model knows, or seems to know, from its training."""
+    """Images of an evaluation that a model knows, or seems to know, from its training."""
 
     model_config = ConfigDict(frozen=True)
 
     images: int = Field(ge=1)
-    of: int = Field(description="images that it is measured on")
+    of: int = Field(description="images of the evaluation")
     known_by: Literal["content", "name"] = Field(
-        description="of a folder that is the very one of the training, or by their names alone"
+        description="content: the evaluation is on the dataset of the training; name: the names are the same"
     )
 
     def __str__(self) -> str:
@@ -36,12 +36,12 @@ class Learned(BaseModel):
 
 
 def learned_by(bundle: Bundle, examples: Sequence[Example], digest: str) -> Learned | None:
-    """What a model knows of some images; None where it knows none, or does not say what it learned from.
+    """Count the images that a model knows; None if it knows none, or does not list what it learned from.
 
     Args:
         bundle: the model.
         examples: the images.
-        digest: the `shared.contracts.dataset.content_digest` of them all.
+        digest: the `shared.contracts.dataset.content_digest` of all images.
     """
     names = names_learned(bundle)
     known = sum(example.name in names for example in examples)

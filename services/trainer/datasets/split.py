@@ -1,4 +1,4 @@
-"""Train, valid and test: whole groups, labels in like shares, and the same again for the same seed."""
+"""Divide a dataset by group into training, validation and test split, with equal shares of every label."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from shared.contracts.training import Shares
 
 PARTS: Final = ("train", "valid", "test")
 RUNS: Final = 20
-"""Into how many runs of neighbours the images are cut where there are too few groups."""
-HANDINGS: Final = 5_000
-"""How many times a group is handed out, over all tries."""
+"""The number of runs of neighbours into which the images are cut where there are too few groups."""
+ASSIGNMENTS: Final = 5_000
+"""How many times a group is assigned, over all tries."""
 NAMED: Final = 3
 """Copies that a warning names."""
 FEWEST_ATTEMPTS: Final = 5
 FEW: Final = 10
-"""Examples with (or without) a label below which a part can't measure it."""
+"""The number of images with (or without) a label below which a split can't measure the label."""
 SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
-"""How much larger than their labels ask for parts may have to be, since groups stay whole."""
+"""How much larger than necessary for their labels splits may have to be, because groups stay whole."""
 SHARE_DIGITS: Final = 9
-"""Of a share that is left over: more than anybody asks for, and fewer than a sum of floats gets wrong."""
+"""To which the remaining share is rounded: a sum of floats is wrong in later digits."""
 LEAST_TRAIN: Final = 0.4
-"""The share that is left to learn from, in what is advised."""
+"""The smallest training split that is advised."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Where each image went."""
+    """The images of each split."""
 
     train: tuple[Example, ...]
     valid: tuple[Example, ...]
@@ -44,24 +44,24 @@ class Split:
 
     @property
     def parts(self) -> dict[str, tuple[Example, ...]]:
-        """By name."""
+        """The splits by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
 
 def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
-    """Share out a dataset, a group to one side as a whole.
+    """Divide a dataset; each group is in one split. The same seed gives the same splits.
 
-    Groups are handed out from the largest to the smallest, each to the part that lacks most of what it brings (after
-    Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10); of many tries, the one counts that comes nearest to the
-    shares of every label. Groups that hold the same file are taken for one. Where there are fewer groups than parts,
-    the images are cut into runs of neighbours. A warning says so of either.
+    Groups are assigned from the largest to the smallest, each to the split that lacks most of its images and labels
+    (after Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10). Of many tries, the one that comes nearest to the
+    shares of every label is used. Groups that contain the same file are merged. If there are fewer groups than splits,
+    the images are cut into runs of neighbours. Both cause a warning.
 
     Raises:
-        DatasetError: there are fewer images than parts.
+        DatasetError: there are fewer images than splits.
     """
     if len(dataset.examples) < len(PARTS):
         raise DatasetError([f"{len(dataset.examples)} image(s) can't be split into {', '.join(PARTS)}: label more"])
-    found = _shared_out(dataset, shares, seed)
+    found = _divide(dataset, shares, seed)
     scarce_parts = []
     for part, examples in found.parts.items():
         if few := _few(dataset.label_names, [example.labels for example in examples]):
@@ -71,7 +71,7 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
 
 
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
-    """``train.csv``, ``valid.csv`` and ``test.csv``: the labels of each part, as a labelling tool writes them."""
+    """Return ``train.csv``, ``valid.csv`` and ``test.csv``: the names and labels of the images of each split."""
     return {
         f"{part}.csv": written((NAME, *label_names), [(example.name, *example.labels) for example in examples])
         for part, examples in parts.parts.items()
@@ -79,13 +79,13 @@ def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
 
 
 def scarce(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
-    """Which labels too few images have, or lack, to measure how well they are told."""
+    """Warn of labels that too few images have, or lack, to measure them."""
     few = _few(label_names, labels)
     return [f"too few images with or without {few} to measure them: label at least {FEW} of each"] if few else []
 
 
-def _shared_out(dataset: Dataset, shares: Shares, seed: int) -> Split:
-    """A split that warns of too few groups alone."""
+def _divide(dataset: Dataset, shares: Shares, seed: int) -> Split:
+    """Divide a dataset; warn only of too few groups."""
     groups, warnings = _groups(dataset)
     parts = _best_of(groups, np.array([shares.train, shares.valid, shares.test]), np.random.default_rng(seed))
     train, valid, test = (tuple(example for index in sorted(part) for example in groups[index]) for part in parts)
@@ -109,12 +109,12 @@ def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
 
 
 def _joined(examples: Sequence[Example]) -> tuple[dict[str, str], list[str]]:
-    """Of each group the one that stands for it, the same for all that hold the same file; and a warning of those."""
-    stands = {example.group: example.group for example in examples}
+    """Merge groups that contain the same file: return the representative of each group, and a warning."""
+    representative = {example.group: example.group for example in examples}
 
-    def standing(group: str) -> str:
-        while stands[group] != group:
-            stands[group] = group = stands[stands[group]]
+    def find(group: str) -> str:
+        while representative[group] != group:
+            representative[group] = group = representative[representative[group]]
         return group
 
     first: dict[str, Example] = {}
@@ -123,35 +123,35 @@ def _joined(examples: Sequence[Example]) -> tuple[dict[str, str], list[str]]:
         original = first.setdefault(example.digest or example.name, example)
         if original.group != example.group:
             copies.append((example.name, original.name))
-            stands[standing(example.group)] = standing(original.group)
-    return {group: standing(group) for group in stands}, [_of_copies(copies)] if copies else []
+            representative[find(example.group)] = find(original.group)
+    return {group: find(group) for group in representative}, [_copies_warning(copies)] if copies else []
 
 
-def _of_copies(copies: Sequence[tuple[str, str]]) -> str:
-    told = ", ".join(f"{copy} of {name}" for copy, name in copies[:NAMED]) + (", …" if copies[NAMED:] else "")
+def _copies_warning(copies: Sequence[tuple[str, str]]) -> str:
+    named = ", ".join(f"{copy} of {name}" for copy, name in copies[:NAMED]) + (", …" if copies[NAMED:] else "")
     return (
-        f"{len(copies)} image(s) are copies of one of another group ({told}), and the groups of both are taken for "
+        f"{len(copies)} image(s) are copies of one of another group ({named}), and the groups of both are taken for "
         "one: remove copies, which count as often as they are there"
     )
 
 
 def _best_of(groups: list[list[Example]], shares: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:
-    """Hand out the groups in many orders; the numbers of each part's groups, in the order that came nearest."""
+    """Assign the groups in many orders; return the indices of each split's groups for the best order."""
     brings = np.array([_weight(group) for group in groups], np.float64)
-    attempts = max(FEWEST_ATTEMPTS, HANDINGS // len(groups))
-    found = [_hand_out(brings, shares, rng) for _ in range(attempts)]
-    return min(found, key=lambda handed: handed[0])[1]
+    attempts = max(FEWEST_ATTEMPTS, ASSIGNMENTS // len(groups))
+    found = [_assign(brings, shares, rng) for _ in range(attempts)]
+    return min(found, key=lambda tried: tried[0])[1]
 
 
-def _hand_out(
+def _assign(
     brings: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[float, list[list[int]]]:
-    """Large groups first, each to the part that lacks most of it. Returns how far off the result is, and the parts.
+    """Assign large groups first, each to the split that lacks most of it. Return the error and the splits.
 
     Args:
         brings: (groups, quantities), see `_weight`.
-        shares: (parts,).
-        rng: shuffles groups of like size.
+        shares: (splits,).
+        rng: shuffles groups of similar size.
     """
     wanted = np.maximum(shares[:, np.newaxis] * brings.sum(axis=0), 1e-9)
     got = np.zeros_like(wanted)
@@ -172,14 +172,14 @@ def _hand_out(
 
 
 def _weight(group: list[Example]) -> list[int]:
-    """Of a group: its images, and how many have each label."""
+    """Return the number of images of a group, and the number with each label."""
     return [len(group), *np.sum([example.labels for example in group], axis=0)]
 
 
 def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[str]:
-    """The shares to ask for, tried out, with which the parts can measure what the whole dataset can.
+    """Advise shares with which every split can measure the labels that the whole dataset can measure.
 
-    None where the split that was found measures that already: what is scarce in it no shares can help.
+    Empty if the given split measures them already: no shares help against the labels that are scarce in it.
     """
     counts = np.sum([example.labels for example in dataset.examples], axis=0)
     rarer = np.minimum(counts, len(dataset.examples) - counts)
@@ -189,7 +189,7 @@ def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[s
     least = FEW / min(rarer[column] for column in columns)
     for slack in SLACK:
         asked = _raised(shares, least * slack)
-        if asked and asked != shares and _measures(_shared_out(dataset, asked, seed), columns):
+        if asked and asked != shares and _measures(_divide(dataset, asked, seed), columns):
             names = ", ".join(dataset.label_names[column] for column in columns)
             return [
                 f"ask for shares {asked} (option shares, --split): valid and test then have {FEW} images with and "
@@ -199,7 +199,7 @@ def _advice(dataset: Dataset, found: Split, shares: Shares, seed: int) -> list[s
 
 
 def _raised(shares: Shares, least: float) -> Shares | None:
-    """Shares of which valid and test are not below ``least``; None where too little would be left to learn from."""
+    """Return shares whose valid and test are at least ``least``; None if too little would be left to train on."""
     valid, test = (max(share, ceil(100 * least) / 100) for share in (shares.valid, shares.test))
     if (valid, test) == (shares.valid, shares.test):
         return shares
@@ -208,7 +208,7 @@ def _raised(shares: Shares, least: float) -> Shares | None:
 
 
 def _measures(found: Split, columns: list[int]) -> bool:
-    """Whether valid and test have enough images with and without some labels."""
+    """Return whether valid and test have enough images with and without some labels."""
     for part in (found.valid, found.test):
         true = np.sum([example.labels for example in part], axis=0)[columns]
         if min(true.min(), (len(part) - true).min()) < FEW:

@@ -1,4 +1,4 @@
-"""CSV tables whose every row knows where it stands, so that an error can name the file and the line."""
+"""Read CSV tables with the file and line of every row, for error messages; and write them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 from services.trainer.errors import TrainerError
 
 SHOWN: Final = 20
-"""Problems that an error lists; the rest are counted."""
+"""Problems that an error lists; the rest is counted."""
 SEPARATORS: Final = ",;\t"
 """Spreadsheets write ``;`` where the decimal separator of their language is a comma."""
 
@@ -25,7 +25,7 @@ MOST_COLUMNS: Final = 1_000
 
 @dataclass(frozen=True)
 class Place:
-    """A file, and a line in it (from 1)."""
+    """A line of a file (from 1)."""
 
     file: str
     line: int
@@ -36,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong at one place."""
+    """A problem at one place."""
 
     place: Place
     text: str
@@ -46,7 +46,7 @@ class Problem:
 
 
 class DatasetError(TrainerError):
-    """Labelled images that can't be learned from; the message names each file and line."""
+    """Labelled images can't be used; the message names each file and line."""
 
     def __init__(self, problems: Sequence[Problem | str]) -> None:
         shown = [str(problem) for problem in problems[:SHOWN]]
@@ -56,7 +56,7 @@ class DatasetError(TrainerError):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: its cells by their column, without spaces around them."""
+    """One line of a table: its stripped cells by column."""
 
     place: Place
     cells: dict[str, str]
@@ -70,23 +70,23 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...] = ()
-    """Lines of more cells than there are columns: they are no rows, for nobody knows which cell is of which column."""
+    """Lines with more cells than columns; they are not among the rows."""
 
     @property
     def top(self) -> Place:
-        """The header's place."""
+        """The place of the header."""
         return Place(self.file, 1)
 
 
 def read_table(path: Path, known: Sequence[str] = ()) -> Table:
-    """Read a CSV file; empty lines are passed over, and cells that a short line lacks are empty.
+    """Read a CSV file; empty lines are left out, and the missing cells of a short line are empty.
 
     Args:
-        path: the file; its cells are separated as those of its header are, by what `SEPARATORS` has.
+        path: the file; its separator is the one of `SEPARATORS` that its header has most.
         known: columns that may be written in capitals.
 
     Raises:
-        DatasetError: it can't be read, is not text in UTF-8, names two columns alike, or is larger than any dataset's.
+        DatasetError: the file can't be read, is not text in UTF-8, has two columns of one name, or is too large.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -122,7 +122,7 @@ def _row(place: Place, columns: tuple[str, ...], values: Sequence[str]) -> Row |
 
 
 def written(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A table as a labelling tool writes it: ``True`` and ``False``, no index."""
+    """Write a table with ``True`` and ``False`` and without an index."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

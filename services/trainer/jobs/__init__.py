@@ -1,1 +1,1 @@
-"""Run trainings and measurements that were requested by message."""
+"""Do trainings and measurements that were requested by message, in child processes."""

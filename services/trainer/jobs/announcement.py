@@ -1,4 +1,4 @@
-"""What the trainer tells about a training, and about thresholds."""
+"""Make the messages about a training and about thresholds."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from shared.messages import (
 
 
 def queued(request: TrainingRequested) -> TrainingProgressed:
-    """It waits for its turn."""
+    """Report that a training waits for its turn."""
     return _progressed(request, TrainingState.QUEUED)
 
 
 def running(
     request: TrainingRequested, epoch: int = 0, epochs: int = 0, metrics: dict[str, float] | None = None
 ) -> TrainingProgressed:
-    """It is being done; ``epoch`` of ``epochs`` are."""
+    """Report that a training runs, and how many epochs are done. Metrics that are not finite are left out."""
     progressed = _progressed(request, TrainingState.RUNNING)
-    told = {name: value for name, value in (metrics or {}).items() if isfinite(value)}  # a loss may diverge
-    return progressed.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": told})
+    finite = {name: value for name, value in (metrics or {}).items() if isfinite(value)}  # a loss may diverge
+    return progressed.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": finite})
 
 
 def busy(request: TrainingRequested, stage: str) -> TrainingProgressed:
-    """It is being done: what, besides epochs."""
+    """Report the stage of a training."""
     return _progressed(request, TrainingState.RUNNING).model_copy(update={"stage": stage})
 
 
 def ended(request: TrainingRequested, outcome: Outcome) -> TrainingProgressed:
-    """It finished, failed or was cancelled."""
+    """Report that a training finished, failed or was cancelled."""
     progressed = _progressed(request, outcome.state)
     return progressed.model_copy(update={"reason": outcome.reason, "model_version": outcome.model_version})
 
 
 def promotion_of(request: TrainingRequested, model_version: str) -> PromotionRequested:
-    """The promotion that was asked for together with the training."""
+    """Make the promotion that was requested with a training."""
     return PromotionRequested(
         promotion_id=request.training_id,
         recipe=request.recipe,
         model_version=model_version,
-        reason=f"asked for with training {request.training_id}",
+        reason=f"requested with training {request.training_id}",
         by=request.by,
         at=datetime.now(UTC),
     )
 
 
 def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str, float]) -> ThresholdsStored:
-    """A version of other thresholds is there; ``thresholds`` are those of all its labels."""
+    """Report a version with other thresholds; ``thresholds`` are those of all its labels."""
     return ThresholdsStored(
         thresholds_id=asked.thresholds_id,
         recipe=asked.recipe,
@@ -71,7 +71,7 @@ def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str
 
 
 def refused(asked: ThresholdsRequested, reason: str) -> ThresholdsRefused:
-    """There is no version of such thresholds."""
+    """Report that there is no version with such thresholds."""
     return ThresholdsRefused(
         thresholds_id=asked.thresholds_id,
         recipe=asked.recipe,
@@ -85,7 +85,7 @@ def refused(asked: ThresholdsRequested, reason: str) -> ThresholdsRefused:
 def promotion_of_thresholds(
     asked: ThresholdsRequested, answer: ThresholdsStored | ThresholdsRefused
 ) -> PromotionRequested | None:
-    """The promotion that was asked for together with the thresholds; None where none was, or there is no version."""
+    """Make the promotion that was requested with thresholds; None if none was, or there is no version."""
     if not asked.promote or isinstance(answer, ThresholdsRefused):
         return None
     return PromotionRequested(
@@ -94,7 +94,7 @@ def promotion_of_thresholds(
         model_version=answer.model_version,
         reason=asked.reason,
         by=asked.by,
-        at=asked.at,  # a rollback since then goes before it
+        at=asked.at,  # a rollback since then overrules it
     )
 
 

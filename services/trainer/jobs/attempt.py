@@ -1,4 +1,4 @@
-"""One try of one training: follows its process, tells of each epoch, and holds the claim."""
+"""Follow the process of one training: report each epoch, and hold the claim."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from shared.messages import Message, TrainingRequested
 from shared.storage.port import StorageUnavailable
 
 EVENT_SECONDS: Final = 0.5
-"""How long a stop or a cancellation may wait."""
+"""The longest delay of a stop or a cancellation."""
 
 _log = structlog.stdlib.get_logger("attempt")
 
 
 class Cancelled(BaseModel):
-    """Somebody does not want the model any more."""
+    """The training was cancelled."""
 
 
 class Stopped(BaseModel):
-    """The trainer ends; the training goes on later."""
+    """The trainer ends; the training continues later."""
 
 
 class Lost(BaseModel):
-    """Another trainer has taken the training up, while this one was cut off for longer than its lease."""
+    """Another trainer has taken the training, because this one was silent for longer than its lease."""
 
 
 End = Event | Cancelled | Stopped | Lost
@@ -51,7 +51,7 @@ class Attempt:
         *,
         on_news: Callable[[TrainingRequested], None],
     ) -> None:
-        """Make one; ``mention`` tells of progress, ``on_news`` is called when others may be cancelled."""
+        """Create one; ``mention`` publishes progress, ``on_news`` is called when other trainings may be cancelled."""
         self.request = request
         self.claim = claim
         self._trainings = trainings
@@ -61,21 +61,21 @@ class Attempt:
     def follow(
         self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float, health: Health
     ) -> End:
-        """Wait for the end of the child, of the training, or of the trainer; tell of each stage and epoch meanwhile.
+        """Wait for the end of the child, the training or the trainer; report each stage and epoch meanwhile.
 
         Args:
             child: the running process.
             news: set when a training may have been cancelled.
             stop: set when the trainer ends.
-            lease_seconds: how long a claim holds; it is renewed three times as often.
-            health: is told that the process is watched.
+            lease_seconds: how long a claim is in force; it is renewed three times as often.
+            health: gets a beat while the process is followed.
         """
         renewal = time.monotonic() + lease_seconds / 3
         while not stop.is_set():
             health.beat()
             event = child.next_event(EVENT_SECONDS)
             if isinstance(event, EpochDone):
-                # it gets on: whatever ends it now, it deserves all its attempts again
+                # the training makes progress, so its attempts are counted from zero again
                 self.claim = self.claim.model_copy(update={"attempts": 0})
                 self._mention(running(self.request, event.epoch, event.epochs, event.metrics))
             elif isinstance(event, StageReached):
@@ -84,19 +84,19 @@ class Attempt:
             elif event is not None:
                 return event if self.holds() else Lost()
             if news.is_set() or time.monotonic() > renewal:
-                told = news.is_set()
+                has_news = news.is_set()
                 news.clear()
                 renewal = time.monotonic() + lease_seconds / 3
                 if not self.holds():
                     return Lost()
                 if self._is_cancelled():
                     return Cancelled()
-                if told:
+                if has_news:
                     self._on_news(self.request)
         return Stopped()
 
     def holds(self) -> bool:
-        """Renew the claim. While object storage can't be asked, the training goes on."""
+        """Renew the claim. While object storage is away, the training continues."""
         try:
             return self._trainings.renew(self.request.training_id, self.claim)
         except StorageUnavailable as error:
@@ -104,9 +104,9 @@ class Attempt:
             return True
 
     def _is_cancelled(self) -> bool:
-        """While object storage is away, the training goes on."""
+        """Return whether the training was cancelled. While object storage is away, it continues."""
         try:
             return self._trainings.is_cancelled(self.request.training_id)
         except StorageUnavailable as error:
-            _log.warning("could not ask whether a training was cancelled", reason=str(error))
+            _log.warning("could not find out whether a training was cancelled", reason=str(error))
             return False

@@ -1,7 +1,7 @@
-"""Who works on what: of several trainers, one does each thing.
+"""Claim jobs, so that of several trainers one does each.
 
-The claims on one piece of work are a chain of objects, ``<folder>/<name>/claim.<number>.json``, and the newest one
-holds. A trainer that takes, renews or releases a claim creates the next object of the chain, which only one can.
+The claims on one job are a chain of objects, ``<folder>/<name>/claim.<number>.json``, and the newest one is in force. A
+trainer that takes, renews or releases a claim creates the next object of the chain, which only one trainer can do.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ CLAIM: Final = re.compile(r"claim\.(\d{9})\.json")
 
 
 class Claim(BaseModel):
-    """Who works on it."""
+    """The trainer that works on a job."""
 
     model_config = ConfigDict(frozen=True)
 
     holder: str
     attempts: int
-    """How many times it was taken up; what brings its trainer down is not taken up for ever."""
+    """How many times the job was taken: a job whose process dies each time is given up."""
     lease_seconds: float
-    """How long it holds without being renewed."""
+    """How long the claim is in force without a renewal."""
     released: bool = False
     mark: str = Field(default_factory=lambda: str(ULID()))
-    """Tells this claim from every other one."""
+    """Distinguishes this claim from every other one."""
 
 
 class Claims:
-    """The claims on the work of one folder, as one trainer sees them.
+    """The claims on the jobs of one folder, as one trainer sees them.
 
-    A claim has lapsed when this trainer saw no renewal for as long as its lease: clocks of other hosts are not asked.
+    A claim has lapsed when this trainer saw no renewal during its lease: the clocks of other hosts are not used.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Claims:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def take(self, name: str) -> Claim | None:
-        """Take something up; None while another trainer holds it."""
+        """Take a job; None while another trainer holds it."""
         number, before = self._newest(name)
         if before and before.holder != self._holder and not before.released and not self._lapsed(name, number, before):
             return None
@@ -70,18 +70,18 @@ class Claims:
         return claim if self._append(name, number, claim) else None
 
     def renew(self, name: str, claim: Claim) -> bool:
-        """Hold on to something; False where another trainer has it, since this one was not heard of."""
+        """Extend the claim on a job; False where another trainer has taken it, because this one was silent."""
         number, newest = self._newest(name)
         return self._is_mine(newest) and self._append(name, number, self._claim(claim.attempts))
 
     def release(self, name: str) -> None:
-        """Let go of what is not done, and did not fail; what another trainer has stays with it."""
+        """Give a job back that is not done and did not fail. A job that another trainer holds stays with it."""
         number, newest = self._newest(name)
         if self._is_mine(newest):
             self._append(name, number, self._claim(0).model_copy(update={"released": True}))
 
     def drop(self, name: str) -> None:
-        """Remove the claims on what is done."""
+        """Delete the claims on a job that is done."""
         for number in self._numbers(name):
             self._store.delete(self._key(name, number))
 
@@ -99,7 +99,7 @@ class Claims:
         return self._clock() - since >= claim.lease_seconds
 
     def _newest(self, name: str) -> tuple[int, Claim | None]:
-        """The number of the newest claim, and the claim; 0 and None where there is none, None if it can't be read."""
+        """Return the number of the newest claim, 0 if there is none; and the claim, None if it is unreadable."""
         for number in reversed(self._numbers(name)):
             key = self._key(name, number)
             claim = readable(key, partial(self._read, key))
@@ -111,12 +111,12 @@ class Claims:
         return Claim.model_validate_json(self._store.get(key))
 
     def _append(self, name: str, newest: int, claim: Claim) -> bool:
-        """Create the next claim; False where another trainer did so first."""
+        """Create the next claim; False if another trainer did so first."""
         number = newest + 1
         if not self._store.create(self._key(name, number), claim.model_dump_json().encode(), "application/json"):
             return False
         numbers = self._numbers(name)
-        if numbers and numbers[-1] > number:  # this trainer stood still while others went on
+        if numbers and numbers[-1] > number:  # this trainer was suspended while others continued
             self._store.delete(self._key(name, number))
             return False
         for older in numbers:
@@ -133,13 +133,13 @@ class Claims:
 
 
 class Identity:
-    """The name by which one trainer process claims work: its own while this object lives, the same after a restart.
+    """The name by which one trainer process claims jobs: the same after a restart.
 
-    Processes that share a work folder, or a host name, have different ones.
+    Processes that share a work folder or a host name have different ones.
     """
 
     def __init__(self, name: str, work_folder: Path) -> None:
-        """Take the first identity of the work folder that no running process has.
+        """Take the first identity of the work folder that no other running process has.
 
         Raises:
             CannotStart: the work folder can't be written to.

@@ -1,4 +1,4 @@
-"""What processes that were killed leave in the work folder: the images of their training, and nobody looks again."""
+"""Delete what processes that were killed leave in the work folder: the images of their training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _log = structlog.stdlib.get_logger("leftovers")
 
 
 def clear(work_folder: Path, training_id: str) -> None:
-    """Remove what there is of a training; what can't be removed stays."""
+    """Delete the files of a training; a file that can't be deleted stays."""
     shutil.rmtree(work_folder / training_id, ignore_errors=True)
 
 
 def clear_ended(work_folder: Path, trainings: Trainings) -> None:
-    """Remove what there is of trainings that have ended, and nothing else; not now while object storage is away."""
+    """Delete the files of trainings that have ended; at the next start if object storage is away."""
     try:
         ended = trainings.ended()
     except StorageUnavailable as error:
-        _log.warning("will look for what trainings left behind at the next start", reason=str(error))
+        _log.warning("will delete the files of ended trainings at the next start", reason=str(error))
         return
     for training_id in ended:
         clear(work_folder, training_id)

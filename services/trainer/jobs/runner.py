@@ -1,4 +1,4 @@
-"""Does the trainings that were asked for, one at a time, and tells how each goes."""
+"""Do the requested trainings one at a time, each in a child process, and report how each goes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from shared.messaging.port import MessagingError, Publisher
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 3
-"""A training whose process dies so often, without finishing an epoch, is given up."""
+"""A training whose process dies this often without finishing an epoch is given up."""
 TRAININGS: Final = Counter("seamline_trainings", "Trainings that ended", ["state"])
 
 _log = structlog.stdlib.get_logger("runner")
 
 
 class Runner:
-    """Takes up open trainings, oldest first."""
+    """Does open trainings, oldest first."""
 
     def __init__(
         self,
@@ -50,16 +50,16 @@ class Runner:
         health: Health,
         start: Callable[..., AbstractContextManager[Child]] = started,
     ) -> None:
-        """Make a runner.
+        """Create a runner.
 
         Args:
-            trainings: what is to be done.
-            store: where the bundles are.
+            trainings: the requests.
+            store: object storage with the bundles.
             publisher: of this runner alone.
-            work_folder: where each training's process has a folder of its own.
-            news: set when a training was asked for or cancelled.
-            stop: set by a signal; the training at hand is left, to be taken up again.
-            lease_seconds: how long a training stays with a trainer that is not heard of.
+            work_folder: holds a folder for each training's process.
+            news: set when a training was requested or cancelled.
+            stop: set by a signal; the training at hand is released.
+            lease_seconds: how long a training stays with a trainer that is silent.
             health: of this runner.
             start: runs a command of the trainer in a child process.
         """
@@ -74,12 +74,12 @@ class Runner:
         self._start = start
 
     def run(self) -> None:
-        """Until the stop."""
+        """Train until the stop."""
         clear_ended(self._work_folder, self._trainings)
         take_turns(self._turn, self._news, self._stop, self._health)
 
     def _turn(self) -> bool:
-        """Do the first training that nobody else does; False if there is none, or it has to wait."""
+        """Do the first training that no other trainer does; False if there is none, or it has to wait."""
         for request in self._trainings.open():
             claim = self._trainings.claim(request.training_id)
             if claim is not None:
@@ -103,7 +103,7 @@ class Runner:
         return self._conclude(attempt, end)
 
     def _end_waiting(self, at_hand: TrainingRequested) -> None:
-        """End what was cancelled before it began, and not only after the training at hand."""
+        """End trainings that were cancelled before they began, without waiting for the one at hand."""
         try:
             for request in self._trainings.open():
                 training_id = request.training_id
@@ -111,15 +111,15 @@ class Runner:
                 if waits and self._trainings.claim(training_id):
                     self._end(request, TrainingState.CANCELLED)
         except PASSING as error:
-            _log.warning("will end what was cancelled at its turn", reason=str(error))
+            _log.warning("will end a cancelled training at its turn", reason=str(error))
 
     def _conclude(self, attempt: Attempt, end: End) -> bool:
-        """Tell how an attempt ended, as soon as that can be told. False where the training has to wait."""
+        """Report how an attempt ended, as soon as that is possible. False if the training has to wait."""
         while True:
             try:
                 return self._close(attempt, end)
             except PASSING as error:
-                _log.warning("will tell again how a training ended", reason=str(error))
+                _log.warning("will report again how a training ended", reason=str(error))
             self._health.beat()
             if self._stop.wait(LOOK_SECONDS):
                 with suppress(StorageUnavailable):
@@ -129,10 +129,10 @@ class Runner:
                 end = Lost()
 
     def _close(self, attempt: Attempt, end: End) -> bool:
-        """What follows from the end of an attempt. False where the training has to wait."""
+        """Act on the end of an attempt. False if the training has to wait."""
         match end:
             case Finished(model_version=str(version)):
-                # tell of the model, ask for its promotion if that was wished, and only then close the training
+                # report the model, request its promotion if the training says so, and only then close the training
                 evaluation = from_json(self._store.get(f"{folder_of(attempt.request.recipe, version)}/{EVALUATION}"))
                 trained = ModelTrained(
                     training_id=attempt.request.training_id,
@@ -149,13 +149,13 @@ class Runner:
             case Cancelled():
                 return self._end(attempt.request, TrainingState.CANCELLED)
             case Lost():
-                _log.warning("another trainer has taken a training up: left it to that one")
+                _log.warning("another trainer has taken a training: left it to that one")
                 return True
             case Died():
                 _log.error("the process of a training died", exit_code=end.exit_code)
                 return True
             case _:
-                _log.info("left a training, to go on later", why=repr(end))
+                _log.info("left a training, to continue later", why=repr(end))
                 self._trainings.release(attempt.request.training_id)
                 return False
 
@@ -171,13 +171,13 @@ class Runner:
         return True
 
     def _publish(self, *messages: Message) -> None:
-        """Wait for the confirms: a training is closed only when everybody was told."""
+        """Wait for the confirms: a training is closed only after its messages were accepted."""
         for future in [self._publisher.publish(message) for message in messages]:
             future.result()
 
     def _mention(self, message: Message) -> None:
-        """Tell of progress; nothing waits for it, and nothing is lost with it."""
+        """Publish progress; a message that can't be published is dropped."""
         try:
             self._publish(message)
         except MessagingError as error:
-            _log.warning("could not tell of a training's progress", reason=str(error))
+            _log.warning("could not report a training's progress", reason=str(error))

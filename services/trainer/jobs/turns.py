@@ -1,4 +1,4 @@
-"""Turn after turn: how a thread of the trainer works off what it is asked for."""
+"""Run the turns of a thread that does jobs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from shared.messaging.port import BrokerUnavailable, PublishRefused
 from shared.storage.port import StorageUnavailable
 
 LOOK_SECONDS: Final = 2.0
-"""Between two looks for work that another trainer left."""
+"""Time between two looks for jobs that another trainer left."""
 PASSING: Final = (BrokerUnavailable, PublishRefused, StorageUnavailable)
-"""Trouble after which a turn is tried again."""
+"""Errors after which a turn is tried again."""
 
 _log = structlog.stdlib.get_logger("turns")
 
 
 def take_turns(turn: Callable[[], bool], news: threading.Event, stop: threading.Event, health: Health) -> None:
-    """Turn until the stop.
+    """Call a function again and again until the stop.
 
     Args:
-        turn: does one piece of work; False where there is none, or it has to wait.
-        news: set when there is something new to do.
-        stop: ends it after the turn at hand.
-        health: is told at each turn; a turn that takes longer tells it as well.
+        turn: does one job; False if there is none, or it has to wait.
+        news: set when there is a new job.
+        stop: ends the turns after the one at hand.
+        health: gets a beat at each turn; a turn that takes longer beats as well.
     """
     waiting = False
     while not stop.is_set():
