@@ -95,11 +95,13 @@ def train(
         if VARIABLE in os.environ:  # what TensorFlow would log of workers that are gone, the complaint says in a line
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         bench = workbench()
-        images, chosen = bench.read_images(data, recipe, task, size, skip_problems=skip_problems)
-        spec = bench.spec_of(images, chosen, architecture, options, version=version, weights=weights)
         for folder in (out, *([checkpoint.parent] if checkpoint else [])):
             prove_writable(folder)
-        bench.train(spec, out, checkpoint)
+        stored = bench.checkpoint_in(checkpoint) if checkpoint else None
+        bench.architecture_of(architecture)  # an unknown name is an error before the images are read
+        images, chosen = bench.read_images(data, recipe, task, size, skip_problems=skip_problems)
+        spec = bench.spec_of(images, chosen, architecture, options, version=version, weights=weights)
+        bench.train(spec, out, stored)
 
 
 @app.command()

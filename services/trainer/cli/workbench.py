@@ -68,16 +68,20 @@ def spec_of(
     return ModelSpec(version or version_name(now, str(ULID())), images, recipe, architecture, options, now, weights)
 
 
-def train(spec: ModelSpec, out: Path, checkpoint: Path | None = None) -> None:
+def checkpoint_in(path: Path) -> StoredCheckpoint:
+    """Return the checkpoint that is stored in a file."""
+    return StoredCheckpoint(FilesystemStore(path.parent), path.name)
+
+
+def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None) -> None:
     """Train, show the progress, and write the bundle; of several workers, all but the chief only take part.
 
     Args:
         spec: what to build.
-        out: gets the bundle.
-        checkpoint: a file to keep the training in after each epoch, and to go on from; dropped at the end.
+        out: the folder for the bundle.
+        checkpoint: saved after each epoch, and continued from; deleted at the end.
     """
     console = Console(stderr=True)
-    kept = StoredCheckpoint(FilesystemStore(checkpoint.parent), checkpoint.name) if checkpoint else None
     workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
@@ -87,10 +91,10 @@ def train(spec: ModelSpec, out: Path, checkpoint: Path | None = None) -> None:
             assist(spec, Path(scratch), bar, workers)
             console.print(f"worker {workers.rank.index} has finished: the chief writes the model", highlight=False)
             return
-        built = build(spec, Path(scratch), bar, kept, workers)
+        built = build(spec, Path(scratch), bar, checkpoint, workers)
     write_bundle_folder(out, built.bundle)
-    if kept:
-        kept.delete()
+    if checkpoint:
+        checkpoint.delete()
     _show(built, out, console)
 
 

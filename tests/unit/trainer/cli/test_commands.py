@@ -108,7 +108,7 @@ def test_a_file_that_cant_be_read_is_told_in_a_line(tmp_path: Path, capsys: pyte
 def test_a_recipe_is_drafted_from_what_is_left_of_wrong_rows(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"no image")
     (tmp_path / "labels.csv").write_text("name,good,stain\n9.png,True,False\n0.png,False,perhaps\n0.png,True,False\n")
-    drafted = workbench().recipe_for(tmp_path, None, Task.MULTI_LABEL, None, skip_problems=True)
+    _, drafted = workbench().read_images(tmp_path, None, Task.MULTI_LABEL, None, skip_problems=True)
     assert drafted.label_names == ("good", "stain")
 
 
