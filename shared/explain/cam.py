@@ -21,11 +21,11 @@ from shared.explain.targets import Maps
 from shared.recipe import ExplanationMethod, Recipe
 
 Method = Callable[[Any, Any], Any]
-"""(features, gradients) to maps; tensors."""
+"""Return maps from features and gradients, as tensors."""
 
 
 def grad_cam(features: Any, gradients: Any) -> Any:
-    """Each channel counts as much as it moves the logit on average.
+    """Weight each channel by its mean gradient.
 
     Selvaraju et al. 2017, doi 10.1109/ICCV.2017.74, equations 1 and 2.
     """
@@ -34,7 +34,7 @@ def grad_cam(features: Any, gradients: Any) -> Any:
 
 
 def grad_cam_plus_plus(features: Any, gradients: Any) -> Any:
-    """Each place of a channel that speaks for the logit counts alike: a small thing as much as a large one.
+    """Weight each channel so that small and large regions count equally.
 
     Chattopadhay et al. 2018, doi 10.1109/WACV.2018.00097: their weights for the exponential of the logit, whose
     derivatives are powers g, g², g³ of the logit's own, times the exponential. With g² taken out of the fraction
@@ -48,7 +48,7 @@ def grad_cam_plus_plus(features: Any, gradients: Any) -> Any:
 
 
 def layer_cam(features: Any, gradients: Any) -> Any:
-    """Each place counts by its own gradient, so that early layers, which are finer, give maps too.
+    """Weight each pixel by its own gradient, so that early layers, which are finer, give maps as well.
 
     Jiang et al. 2021, doi 10.1109/TIP.2021.3089943, equations 6 and 7.
     """
@@ -63,7 +63,7 @@ METHODS: Final[dict[ExplanationMethod, Method]] = {
 
 
 def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
-    """A network whose heatmaps are to be measured.
+    """Return a network as the subject of `score_heatmaps`.
 
     Raises:
         BundleError: the network can't be cut at that layer.
@@ -81,7 +81,7 @@ def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
 
 
 class GradientProbe:
-    """Asks a network by the gradients of its logits; see `shared.explain.targets.Probe`.
+    """Answer questions by the gradients of the logits; see `shared.explain.targets.Probe`.
 
     The images of a batch go through the network once. Only its head, from the features on, is differentiated: once
     for each kind of question (a label, and whether to look for or against it), for all images together.
@@ -94,13 +94,13 @@ class GradientProbe:
         method: ExplanationMethod = "grad-cam",
         see: Callable[[keras.Model], Look] = by_tensorflow,
     ) -> None:
-        """Prepare a network to be asked about the features of a layer.
+        """Cut a network at the layer whose features the maps are computed from.
 
         Args:
             network: from images to logits.
-            target_layer: where it is cut.
-            method: how features and their gradients become a map.
-            see: what runs the half before the cut.
+            target_layer: the layer.
+            method: that computes a map from features and gradients.
+            see: returns the function that runs the half before the cut.
 
         Raises:
             BundleError: the network can't be cut at that layer.
@@ -113,7 +113,7 @@ class GradientProbe:
         self._runs: dict[int, Any] = {}
 
     def maps(self, images: Images, asked: Sequence[tuple[int, int, bool]]) -> Maps:
-        """Answer questions about a batch; see the port."""
+        """See `shared.explain.targets.Probe`."""
         features = self._look(images)
         if not asked:
             return np.zeros((0, *features.shape[1:3]), np.float32)
@@ -127,14 +127,14 @@ class GradientProbe:
         return maps[kind_of, image_of]
 
     def _run(self, kinds: int) -> Any:
-        """A graph for so many kinds of questions: kept, since it is slow to make."""
+        """Return the graph for a number of kinds of questions; graphs are cached, because they are slow to build."""
         if kinds not in self._runs:
             directions = tf.TensorSpec((kinds, self._labels), tf.float32)
             self._runs[kinds] = tf.function(self._maps, input_signature=[self._features, directions])
         return self._runs[kinds]
 
     def _maps(self, features: Any, directions: Any) -> Any:
-        """(kinds, images, height, width): the head runs once, and is differentiated once for each kind."""
+        """Return (kinds, images, height, width): the head runs once, and is differentiated once for each kind."""
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(features)
             logits = self._head(features, training=False)

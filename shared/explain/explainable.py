@@ -1,4 +1,4 @@
-"""Whether a model can be explained at all, without running or even loading its network."""
+"""Check whether heatmaps can be computed for a model, without loading its network."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from shared.engines.network_file import ForeignNetwork, described
 
 MAPS: Final = ("images", "height", "width", "channels")
 FLAT: Final = frozenset({"Dense", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"})
-"""Layers that keep no places apart. In a sequence of layers no shapes are written down."""
+"""Layers without maps; needed where a description has no shapes."""
 TENSOR: Final = "__keras_tensor__"
 
 
 def refuse_unexplainable(bundle: Bundle) -> None:
-    """Refuse a model that no heatmap could ever be made of, before it comes to a line.
+    """Refuse a model for which no heatmap can be computed.
 
     Raises:
-        BundleError: it has no network to look into, or one without a convolution, or without the layer that its
-            heatmaps are made of, or one where that layer gives no maps.
+        BundleError: its network is missing, or has no convolution, or lacks the layer for heatmaps, or this layer has
+            no maps.
     """
     try:
         description = described(bundle.file(KERAS))
@@ -28,19 +28,19 @@ def refuse_unexplainable(bundle: Bundle) -> None:
         raise BundleError(f"model {bundle.version}: {KERAS} {error}") from error
     name, target = bundle.version, bundle.manifest.target_layer
     if not any("Conv" in kind for kind in layers.values()):
-        raise BundleError(f"model {name} has no convolution: no heatmap can be made of what it sees")
+        raise BundleError(f"model {name} has no convolution: no heatmap can be computed")
     if target not in layers:
-        raise BundleError(f"model {name} has no layer {target!r}, which its heatmaps would be made of: train it again")
+        raise BundleError(f"model {name} has no layer {target!r}, which its heatmaps need: train it again")
     shapes = [shape for layer, shape in tensors if layer == target]
     if layers[target] in FLAT or any(len(shape) != len(MAPS) for shape in shapes):
         raise BundleError(
-            f"model {name}: layer {target!r}, a {layers[target]}, gives no maps to make heatmaps of: name one before "
+            f"model {name}: layer {target!r}, a {layers[target]}, has no maps for heatmaps: name one before "
             "it in the recipe's explanation, or none, and train it again"
         )
 
 
 def _layers(described: Any) -> Iterator[tuple[str, str]]:
-    """Kind and name of each layer, nested ones included."""
+    """Yield class and name of each layer, including nested ones."""
     config = described.get("config") if isinstance(described, dict) else None
     if not isinstance(config, dict):
         return
@@ -50,7 +50,7 @@ def _layers(described: Any) -> Iterator[tuple[str, str]]:
 
 
 def _tensors(described: Any) -> Iterator[tuple[str, list[int | None]]]:
-    """From which layer what goes into another one comes, and its shape; wherever it is written in a description."""
+    """Yield the source layer and the shape of each tensor in a description."""
     if isinstance(described, list):
         for entry in described:
             yield from _tensors(entry)

@@ -1,7 +1,7 @@
-"""Where things are in labelled images, as somebody marked it: the truth that heatmaps are held to.
+"""Masks of defects in labelled images: the ground truth for heatmaps.
 
-Beside ``images/`` a folder may have ``masks_by_label/<image>_<label>.png``, one mask per label, and
-``masks/<image>.png``, everything that is wrong with the image in one; 0 or 255, of the image's size.
+Beside ``images/`` a folder may have ``masks_by_label/<image>_<label>.png``, one mask for each label, and
+``masks/<image>.png``, one mask of all defects of the image. Masks are 0 or 255 and have the size of the image.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class MarkedImage:
-    """An image, and where in it is what its labels say."""
+    """An image with the masks of its labels."""
 
     path: Path
     group: str
     masks: dict[str, Path]
-    """By label: of a defect or attribute, what shows it; of a quality that is missing, all that is wrong."""
+    """By label: the region of a defect or attribute; for a missing quality, all defects."""
 
 
 def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:
@@ -63,12 +63,12 @@ def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe
 
 
 def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
-    """The files that mark an image, whatever its labels are: each by its name below the folder.
+    """Yield the existing mask files of an image: the name below the folder, and the path.
 
     Args:
-        folder: of the data set.
-        name: of the image, as its table has it.
-        labels: all that there are.
+        folder: of the dataset.
+        name: of the image in its table.
+        labels: all labels.
     """
     image = PurePosixPath(name)
     names = [
@@ -79,9 +79,9 @@ def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tup
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask.
+    """Read a mask.
 
     Raises:
-        UnreadableImage: it is no image.
+        UnreadableImage: it is not an image.
     """
     return np.asarray(decode(path.read_bytes())[..., 0] > 127)

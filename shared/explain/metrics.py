@@ -38,61 +38,63 @@ class Measured(BaseModel):
 
 
 class LabelHeatmaps(BaseModel):
-    """The heatmaps of one label."""
+    """The metrics of the heatmaps of one label."""
 
     model_config = ConfigDict(frozen=True)
 
-    images: int = Field(description="that have the label, and a mask of it")
-    towards: bool = Field(description="True: maps of what speaks for the label; False: of what speaks against it")
-    pointing: Measured = Field(description="share of maps whose peak is in the mask, or within the tolerance of it")
-    centre: Measured = Field(description="the same, of the middle of the image")
-    random: Measured = Field(description="the same, of a pixel drawn by lot")
-    advantage: Measured = Field(description="pointing less centre, image by image")
-    energy: Measured = Field(description="part of the heat that is in the mask")
-    area: Measured = Field(description="part of the image that is in the mask")
-    deletion: Measured = Field(description="mean score while the hottest places are blurred; low is good")
-    deletion_random: Measured = Field(description="the same, in the order of a map drawn by lot")
-    insertion: Measured = Field(description="mean score while the hottest places appear; high is good")
-    insertion_random: Measured = Field(description="the same, in the order of a map drawn by lot")
+    images: int = Field(description="images with the label and a mask of it")
+    towards: bool = Field(description="True: maps of the evidence for the label; False: of the evidence against it")
+    pointing: Measured = Field(description="share of maps whose peak is in the mask or within the tolerance of it")
+    centre: Measured = Field(description="the same for the centre of the image")
+    random: Measured = Field(description="the same for a random pixel")
+    advantage: Measured = Field(description="pointing minus centre, image by image")
+    energy: Measured = Field(description="share of the heat that is in the mask")
+    area: Measured = Field(description="share of the image that is in the mask")
+    deletion: Measured = Field(description="mean score while the hottest pixels are blurred step by step; low is good")
+    deletion_random: Measured = Field(description="the same in the order of a random map")
+    insertion: Measured = Field(description="mean score while the hottest pixels appear step by step; high is good")
+    insertion_random: Measured = Field(description="the same in the order of a random map")
     curves: int = Field(description="images that deletion and insertion were measured on")
     alike: Measured = Field(description="rank correlation with the maps of the same network with shuffled weights")
     trustworthy: bool | None = Field(description="None: too few images to say")
-    reason: str = Field("", description="why not, in one line")
+    reason: str = Field("", description="why it is not, in one line")
 
 
 class HeatmapScores(BaseModel):
-    """The heatmaps of a model. A label that no image has a mask of is missing: nothing is known about it."""
+    """The metrics of the heatmaps of a model. Labels without any mask are missing."""
 
     model_config = ConfigDict(frozen=True)
 
     method: str
     layer: str
-    tolerance: float = Field(description="part of the image's shorter side that a peak may lie beside a mask")
+    tolerance: float = Field(
+        description="largest distance of a peak from a mask, as a share of the shorter side of the image"
+    )
     labels: dict[str, LabelHeatmaps]
 
 
 TOLERANCE: Final = 0.05
-"""Of the image's shorter side: so far beside a mask a peak still points at it."""
+"""Largest distance of a hit from the mask, as a share of the shorter side of the image."""
 
 
 @dataclass(frozen=True)
 class Pointing:
-    """One heatmap against one mask."""
+    """A heatmap compared with a mask."""
 
     hit: float
-    """1: its peak is in the mask, or within the tolerance of it (Zhang et al. 2018, doi 10.1007/s11263-017-1059-x)."""
+    """1: the peak is in the mask or within the tolerance of it (Zhang et al. 2018, doi 10.1007/s11263-017-1059-x)."""
     centre: float
-    """1: the middle of the image would have hit as well."""
+    """1: the centre of the image hits as well."""
     random: float
-    """How likely a pixel drawn by lot hits."""
+    """The probability that a random pixel hits."""
     energy: float
-    """The part of all heat that is in the mask itself (Wang et al. 2020, doi 10.1109/CVPRW50498.2020.00020)."""
+    """The share of the heat that is in the mask (Wang et al. 2020, doi 10.1109/CVPRW50498.2020.00020)."""
     area: float
-    """The part of the image that is in the mask itself: the energy of a map without any opinion."""
+    """The share of the image that is in the mask: the energy of a uniform map."""
 
 
 def point(heat: Heat, mask: Mask) -> Pointing:
-    """Hold a heatmap against the truth; a map without any activation points nowhere.
+    """Compare a heatmap with a mask; an empty heatmap hits nothing.
 
     Args:
         heat: of the image's size.
@@ -111,17 +113,14 @@ def point(heat: Heat, mask: Mask) -> Pointing:
 
 
 def dilated(mask: Mask, tolerance: float) -> Mask:
-    """A mask grown on all sides by a part of the image's shorter side, at least by a pixel."""
+    """Dilate a mask by a share of the shorter side of the image, at least by one pixel."""
     radius = max(1, round(tolerance * min(mask.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)
 
 
 def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Spearman's, between two maps: 1 where they order all places alike, 0 where one says nothing of the other.
-
-    A map that is the same everywhere orders nothing: 0.
-    """
+    """Return Spearman's rank correlation of two maps: 1 if they order all pixels equally; 0 for a uniform map."""
     ranks = np.stack([_ranks(one.ravel()), _ranks(other.ravel())])
     ranks -= ranks.mean(axis=1, keepdims=True)
     scale = float(np.sqrt((ranks**2).sum(axis=1).prod()))
@@ -129,22 +128,26 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
 
 
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """From 1; equal values share the middle of their ranks."""
+    """Return ranks from 1; equal values get the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], np.float64)
 
 
 STEPS: Final = 10
 BLUR: Final = 1 / 12
-"""Of the shorter side: the deviation of the blur that takes details away."""
+"""Standard deviation of the blur, as a share of the shorter side."""
 
 Scorer = Callable[[Images], NDArray[np.float64]]
-"""What a network says of images towards one answer: (images,), 0 to 1."""
+"""Return the scores of images for one answer: (images,), 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The mean scores while the hottest places go, and while they come."""
+    """Deletion and insertion (Petsiuk et al. 2018, arXiv 1806.07421): does the network need what its heatmap shows?
+
+    The hottest pixels are blurred step by step, and the score should fall early; or they appear step by step in a
+    blurred image, and the score should rise early. Each is the mean score over the steps.
+    """
 
     deletion: float
     """Low is good."""
@@ -153,35 +156,32 @@ class Curves:
 
 
 def curves_of(image: NDArray[np.float32], map_: NDArray[np.float32], scorer: Scorer) -> Curves:
-    """Measure one map.
+    """Measure deletion and insertion of one map.
 
     Args:
-        image: (height, width, channels), as the network sees it.
+        image: (height, width, channels), the input of the network.
         map_: (any height, any width), 0 or more.
-        scorer: asks the network.
+        scorer: runs the network.
     """
     height, width = image.shape[:2]
     heat = cv2.resize(map_, (width, height), interpolation=cv2.INTER_LINEAR)
     places = np.empty(height * width, np.int64)
     places[np.argsort(-heat.ravel(), kind="stable")] = np.arange(height * width)
     steps = (places * STEPS // (height * width)).reshape(height, width, 1)
-    blurred = _blurred(image)
+    deviation = BLUR * min(height, width)
+    soft = cv2.GaussianBlur(image, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
+    blurred = np.asarray(soft, np.float32).reshape(image.shape)
     going = [np.where(steps < step, blurred, image) for step in range(STEPS + 1)]
     coming = [np.where(steps < step, image, blurred) for step in range(STEPS + 1)]
     scores = scorer(np.stack([*going, *coming]).astype(np.float32))
     return Curves(float(scores[: STEPS + 1].mean()), float(scores[STEPS + 1 :].mean()))
 
 
-def _blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    blurred = cv2.GaussianBlur(image, (0, 0), BLUR * min(image.shape[:2]), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(blurred, np.float32).reshape(image.shape)
-
-
 BATCH: Final = 16
 FEW: Final = 10
-"""Below so many marked images nothing is said about a label."""
+"""Marked images that a statement about a label needs, at least."""
 MOST_ALIKE: Final = 0.5
-"""Rank correlation, on average, with the maps of shuffled weights; above it, a map shows the image, not the model."""
+"""Mean rank correlation with the maps of shuffled weights; above it, the maps show the image, not the model."""
 
 
 @dataclass(frozen=True)
@@ -192,31 +192,31 @@ class Subject:
     layer: str
     probe: Probe
     shuffled: Probe
-    """The same network, the numbers of each of its weights in another order."""
+    """The same network with shuffled weights."""
     logits: Callable[[Images], Logits]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One label of one image, to be looked at."""
+    """One label of one image to measure."""
 
     image: MarkedImage
     label: str
     place: int
-    """Of the label among the network's outputs."""
+    """The position of the label among the network's outputs."""
     towards: bool
     with_curves: bool
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """What was measured."""
+    """The measured values of one task."""
 
     task: _Task
     pointing: Pointing
     alike: float
     curves: tuple[Curves, Curves] | None
-    """Of the map, and of one drawn by lot."""
+    """Of the map, and of a random map."""
 
 
 def score_heatmaps(
@@ -227,12 +227,12 @@ def score_heatmaps(
     Args:
         subject: the model.
         marked: images that it was not trained on.
-        most: images per label, drawn by lot if there are more.
-        most_curves: of them, those that deletion and insertion are measured on: each takes 44 runs of the network.
-        seed: of the lots.
+        most: images per label; a random selection if there are more.
+        most_curves: images of them for deletion and insertion, which take 44 runs of the network each.
+        seed: of the random selection and the random maps.
 
     Raises:
-        UnreadableImage: an image or mask is no image.
+        UnreadableImage: an image or mask can't be read.
     """
     rng = np.random.default_rng(seed)
     tasks: list[_Task] = []
@@ -270,21 +270,21 @@ def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator)
                 task=task,
                 pointing=point(heat_of(maps[row], *mask.shape), mask),
                 alike=rank_correlation(maps[row], shuffled[row]),
-                curves=_both_curves(subject, task, images[row], maps[row], rng) if task.with_curves else None,
+                curves=_measure_curves(subject, task, images[row], maps[row], rng) if task.with_curves else None,
             )
         )
     return findings
 
 
-def _both_curves(
+def _measure_curves(
     subject: Subject, task: _Task, image: NDArray[np.float32], map_: Maps, rng: np.random.Generator
 ) -> tuple[Curves, Curves]:
     def scorer(images: Images) -> NDArray[np.float64]:
         scores = scores_of(subject.logits(images), subject.recipe.task)[:, task.place].astype(np.float64)
         return scores if task.towards else 1 - scores
 
-    by_lot = rng.random(map_.shape, np.float32)
-    return curves_of(image, map_, scorer), curves_of(image, by_lot, scorer)
+    random_map = rng.random(map_.shape, np.float32)
+    return curves_of(image, map_, scorer), curves_of(image, random_map, scorer)
 
 
 def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
@@ -295,6 +295,14 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
     }
     advantage = _measured(pointing["hit"] - pointing["centre"], samples)
     alike = _measured(np.array([finding.alike for finding in findings]), samples)
+    measured = [(finding.task.image.group, *finding.curves) for finding in findings if finding.curves]
+    curve_samples = draws([group for group, _, _ in measured])
+    curves = {
+        "deletion": [of_map.deletion for _, of_map, _ in measured],
+        "deletion_random": [of_random.deletion for _, _, of_random in measured],
+        "insertion": [of_map.insertion for _, of_map, _ in measured],
+        "insertion_random": [of_random.insertion for _, _, of_random in measured],
+    }
     trustworthy, reason = _trust(len(findings), advantage, alike)
     return LabelHeatmaps(
         images=len(findings),
@@ -303,22 +311,11 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
         **{name: _measured(values, samples) for name, values in pointing.items()},
         advantage=advantage,
         alike=alike,
-        **_curves(findings),
+        curves=len(measured),
+        **{name: _measured(np.array(values), curve_samples) for name, values in curves.items()},
         trustworthy=trustworthy,
         reason=reason,
     )
-
-
-def _curves(findings: Sequence[_Finding]) -> dict[str, Measured | int]:
-    measured = [(finding.task.image.group, *finding.curves) for finding in findings if finding.curves]
-    samples = draws([group for group, _, _ in measured])
-    numbers = {
-        "deletion": [of_map.deletion for _, of_map, _ in measured],
-        "deletion_random": [by_lot.deletion for _, _, by_lot in measured],
-        "insertion": [of_map.insertion for _, of_map, _ in measured],
-        "insertion_random": [by_lot.insertion for _, _, by_lot in measured],
-    }
-    return {"curves": len(measured), **{name: _measured(np.array(of), samples) for name, of in numbers.items()}}
 
 
 def _measured(values: NDArray[np.float64], samples: Weights) -> Measured:

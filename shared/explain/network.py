@@ -27,10 +27,10 @@ CONVOLUTIONS: Final = (
 
 
 def read_network(bundle: Bundle) -> keras.Model:
-    """The Keras network of a bundle. Nothing in it is run while it is loaded.
+    """Load the Keras network of a bundle without running its code.
 
     Raises:
-        BundleError: it is missing or changed, or no network of Keras's.
+        BundleError: it is missing or changed, or is not a network of Keras.
     """
     try:
         return load_network(bundle.file(KERAS))
@@ -39,7 +39,7 @@ def read_network(bundle: Bundle) -> keras.Model:
 
 
 def target_layer_of(network: keras.Model, recipe: Recipe) -> str:
-    """The layer whose features heatmaps are made of: the one that the recipe names, or the network's last features.
+    """Return the layer for heatmaps: the one of the recipe, or the last one with features.
 
     Raises:
         BundleError: the network has no such layer or no convolution at all, or can't be cut there.
@@ -49,7 +49,7 @@ def target_layer_of(network: keras.Model, recipe: Recipe) -> str:
         return recipe.explanation.layer
     candidates = list(_features(network))
     if not candidates:
-        raise BundleError(f"network {network.name} has no convolution: no heatmap can be made of what it sees")
+        raise BundleError(f"network {network.name} has no convolution: no heatmap can be computed")
     for layer in reversed(candidates):
         with suppress(BundleError):
             cut(network, layer.name)
@@ -60,7 +60,7 @@ def target_layer_of(network: keras.Model, recipe: Recipe) -> str:
 
 
 def _features(network: keras.Model) -> Iterator[keras.Layer]:
-    """The layers that give maps, from the first convolution on, in their order; a pooled map is a coarser one."""
+    """Yield the layers with maps from the first convolution on, without pooling layers, whose maps are coarser."""
     seen = False
     for layer in _leaves(network):
         seen = seen or isinstance(layer, CONVOLUTIONS)
@@ -77,7 +77,7 @@ def _leaves(network: keras.Model) -> Iterator[keras.Layer]:
 
 
 def _output_shape(layer: keras.Layer) -> tuple[int | None, ...]:
-    """Of a layer that gives one tensor in one place; nothing otherwise."""
+    """Return the output shape of a layer with one output; an empty shape for others."""
     try:
         return tuple(layer.output.shape)
     except (AttributeError, ValueError):
@@ -89,14 +89,14 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
 
     Args:
         network: from images to logits.
-        layer: the name of a layer that gives maps, and that everything passes through.
+        layer: the name of a layer with maps; no other path may lead around it.
 
     Returns:
         The network from images to features, (images, height, width, channels), and the head from features to
         logits. They share the layers of ``network``.
 
     Raises:
-        BundleError: there is no such layer, it gives no maps, or something passes by it.
+        BundleError: there is no such layer, it has no maps, or another path leads around it.
     """
     within = next((one for one in network.layers if one.name == layer or _holds(one, layer)), None)
     if within is None:
@@ -112,14 +112,16 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
     except BundleError:
         raise
     except ValueError as error:
-        raise BundleError(f"network {network.name} can't be cut at layer {layer}: something passes by it") from error
+        raise BundleError(
+            f"network {network.name} can't be cut at layer {layer}: another path leads around it"
+        ) from error
     if len(features.output_shape) != 4:
         raise BundleError(f"layer {layer} gives {features.output_shape}: a heatmap needs features of a convolution")
     return features, head
 
 
 def shuffled(network: keras.Model, seed: int = 0) -> keras.Model:
-    """The same network, the numbers of each of its weights in another order: it has learned nothing any more."""
+    """Return the same network with shuffled weights, so that nothing of its training is left."""
     rng = np.random.default_rng(seed)
     other = keras.models.clone_model(network)
     other.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in network.get_weights()])
@@ -131,7 +133,7 @@ def _holds(layer: keras.Layer, name: str) -> bool:
 
 
 def _around(network: keras.Model, within: keras.Layer) -> tuple[keras.Model, keras.Model]:
-    """What comes before one of the layers of a network, and what comes after it."""
+    """Return the parts of a network before and after one of its layers."""
     ends: list[Any] = []
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
@@ -149,34 +151,34 @@ def _around(network: keras.Model, within: keras.Layer) -> tuple[keras.Model, ker
         logits = keras.models.clone_model(
             network, input_tensors=images, clone_function=lambda layer: layer, call_function=call
         ).output
-    # a model of nothing at all is refused by Keras
+    # Keras refuses models without layers
     nothing = keras.layers.Identity
     return keras.Model(images, nothing()(ends[0])), keras.Model(ends[1], nothing()(logits))
 
 
 Look = Callable[[Images], Any]
-"""(images, height, width, channels) of a batch; a tensor or an array."""
+"""Return the features of a batch: (images, height, width, channels), as a tensor or an array."""
 TOLERANCE: Final = 1e-4
-"""Of the largest feature: so far a compiled half may be off."""
+"""Largest accepted error of the compiled half, as a share of the largest feature."""
 
 _log = structlog.stdlib.get_logger("features")
 
 
 def by_tensorflow(half: keras.Model) -> Look:
-    """The features as Keras computes them."""
+    """Return a function that computes features with TensorFlow."""
     signature = [tf.TensorSpec((None, *half.input_shape[1:]), tf.float32)]
     look: Look = tf.function(lambda images: half(images, training=False), input_signature=signature)
     return look
 
 
 def by_openvino(half: keras.Model, threads: int = 0) -> Look:
-    """The same, on the engine that judges on the line: it needs less time, above all for deep networks.
+    """Return a function that computes features with OpenVINO, which is faster, above all for deep networks.
 
-    A half that it can't compile, or that comes out as another one, is left to TensorFlow.
+    If the half can't be compiled, or gives other features, TensorFlow is used.
 
     Args:
         half: from images to features.
-        threads: at most so many; 0 for one on each physical core.
+        threads: at most; 0 for one on each physical core.
     """
     reference = by_tensorflow(half)
     try:
@@ -187,9 +189,9 @@ def by_openvino(half: keras.Model, threads: int = 0) -> Look:
         expected, found = np.asarray(reference(noise)), look(noise)
         off, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
         reason = "" if off <= TOLERANCE * max(1.0, largest) else f"OpenVINO's are off by {off:.2g}, of {largest:.2g}"
-    except (RuntimeError, ValueError, TypeError, OSError) as error:  # the last: no room to write the variant
+    except (RuntimeError, ValueError, TypeError, OSError) as error:  # OSError: the disk is full
         reason = next(reversed(str(error).strip().splitlines()), type(error).__name__)
     if reason:
-        _log.warning("features are left to TensorFlow", reason=reason)
+        _log.warning("computing features with TensorFlow", reason=reason)
         return reference
     return look

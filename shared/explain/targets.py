@@ -16,24 +16,24 @@ from shared.recipe import Label, Recipe, Role, Task
 
 @dataclass(frozen=True)
 class Question:
-    """Which pixels speak for a label, or against it?"""
+    """Which pixels are evidence for a label, or against it?"""
 
     label: Label
     output: int
-    """The label's place among the network's outputs."""
+    """The position of the label among the network's outputs."""
     towards: bool
-    """True: what speaks for the label; False: for its absence."""
+    """True: evidence for the label; False: for its absence."""
 
 
 def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Collection[str] = ()) -> list[Question]:
-    """What to ask about a frame: the labels that flagged it, each towards the fault.
+    """Return the questions about a frame: the labels that flagged it, each towards the fault.
 
-    A frame that no label flagged (the recipe explains all of them, or a person asked) is asked about what it shows.
+    For a frame that no label flagged, they are the labels that are present.
 
     Args:
-        findings: what was found, by label.
-        recipe: of the model that found it.
-        wanted: labels that a person wants to know about; then those alone.
+        findings: of the frame, by label.
+        recipe: of the model that inspected it.
+        wanted: labels that a person requested; then only these.
     """
     found = [
         (place, label, findings[label.name]) for place, label in enumerate(recipe.labels) if label.name in findings
@@ -57,9 +57,9 @@ def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Col
 
 
 def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
-    """Of a label that someone asks about: towards the fault, else towards what was found.
+    """Return the direction for a requested label: towards the fault, else towards the finding.
 
-    Of a defect that is absent, as it should be, what comes nearest to it is shown: its absence has no place.
+    For an absent defect, the evidence for it is shown, because its absence has no position in the image.
     """
     if finding.fault or finding.unsure:
         return points_at_presence(label, recipe)
@@ -67,25 +67,25 @@ def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
 
 
 def points_at_presence(label: Label, recipe: Recipe) -> bool:
-    """Whether the fault of a label is its presence. Of labels that exclude each other, one is always there to see."""
+    """Return whether the presence of a label is its fault; for exclusive labels, maps always show the presence."""
     if recipe.task is Task.EXCLUSIVE:
         return True
     return label.role is not Role.QUALITY and label.expected is not True
 
 
 Maps = NDArray[np.float32]
-"""(questions, height, width) of the features, 0 or more; the larger, the more a place speaks for the answer."""
+"""(questions, height, width) of the features, 0 or more: the evidence for the answer at each position."""
 
 
 class Probe(Protocol):
-    """A network prepared for questions."""
+    """A network that answers questions with maps."""
 
     def maps(self, images: Images, asked: Sequence[tuple[int, int, bool]]) -> Maps:
         """Answer questions about a batch.
 
         Args:
             images: the batch.
-            asked: per question the place of the image in the batch, the place of the label among the network's
-                outputs, and whether to look for what speaks for the label (True) or against it.
+            asked: for each question the position of the image in the batch, the position of the label among the
+                network's outputs, and whether to look for evidence for the label (True) or against it.
         """
         ...

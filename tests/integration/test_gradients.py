@@ -172,7 +172,7 @@ def _with_a_way_around() -> keras.Model:
     [
         (_flat, "nowhere", "has no layer nowhere"),
         (_flat, "logits", "needs features of a convolution"),
-        (_with_a_way_around, "features", "something passes by it"),
+        (_with_a_way_around, "features", "another path leads around it"),
     ],
 )
 def test_a_network_that_cant_be_cut_there_is_refused(build: Any, layer: str, complaint: str) -> None:

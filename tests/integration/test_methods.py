@@ -107,14 +107,14 @@ def test_features_that_openvino_cant_compute_are_left_to_tensorflow() -> None:
     network = keras.Model(inputs, keras.layers.Dense(LABELS)(keras.layers.GlobalAveragePooling2D()(features)))
     with capture_logs() as logs:
         _maps_by_openvino(network)
-    assert [entry["event"] for entry in logs] == ["features are left to TensorFlow"]
+    assert [entry["event"] for entry in logs] == ["computing features with TensorFlow"]
 
 
 def test_features_that_there_is_no_room_to_compile_are_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with capture_logs() as logs:
         _maps_by_openvino(architecture_of("compact").build(ImageSpec(height=32, width=48), LABELS))
-    assert [entry["event"] for entry in logs] == ["features are left to TensorFlow"]
+    assert [entry["event"] for entry in logs] == ["computing features with TensorFlow"]
 
 
 def test_an_earlier_layer_gives_a_finer_map() -> None:

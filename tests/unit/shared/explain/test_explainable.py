@@ -45,7 +45,7 @@ def _without(bundle: Bundle, file: str) -> Bundle:
     return pack(files, bundle.recipe, bundle.version, bundle.manifest.target_layer)
 
 
-DENSE_ALONE = "model v1 has no convolution: no heatmap can be made of what it sees"
+DENSE_ALONE = "model v1 has no convolution: no heatmap can be computed"
 UNEXPLAINABLE = {
     "no convolution": (_bundle(DENSE), DENSE_ALONE),
     "no network": (
@@ -54,7 +54,7 @@ UNEXPLAINABLE = {
     ),
     "no such layer": (
         _bundle(NESTED, "nowhere"),
-        "model v1 has no layer 'nowhere', which its heatmaps would be made of: train it again",
+        "model v1 has no layer 'nowhere', which its heatmaps need: train it again",
     ),
 }
 unexplainable = pytest.mark.parametrize(("bundle", "complaint"), UNEXPLAINABLE.values(), ids=UNEXPLAINABLE)
