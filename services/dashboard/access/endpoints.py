@@ -135,7 +135,7 @@ def end_session(access: Access, caller: Viewer, session_id: OwnSessionId) -> Non
 @router.get("/people", responses=documented(401, 403, 422, 503))
 def list_people(people: ManagedPeople, _caller: Admin, paging: Paged) -> PersonList:
     """The people who may log in, by name, a page at a time."""
-    found, more = paging.part(people.directory().people.values(), lambda person: (0, person.name))
+    found, more = paging.page(people.directory().people.values(), lambda person: (0, person.name))
     return PersonList(people=[PersonView.of(person) for person in found], next=more)
 
 
@@ -167,7 +167,7 @@ def remove_person(people: ManagedPeople, caller: Admin, person: Person) -> None:
 @router.get("/tokens", responses=documented(401, 403, 422, 503))
 def list_tokens(people: ManagedPeople, access: Access, _caller: Admin, paging: Paged) -> TokenList:
     """The tokens of programs, without their secrets, newest first, a page at a time; those that have expired too."""
-    found, more = paging.part(people.directory().tokens.values(), lambda token: newest(token.added_at, token.id))
+    found, more = paging.page(people.directory().tokens.values(), lambda token: newest(token.added_at, token.id))
     used = access.tokens_used()
     return TokenList(tokens=[TokenView.of(token, used.get(token.id)) for token in found], next=more)
 

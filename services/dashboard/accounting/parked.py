@@ -94,7 +94,7 @@ class ParkedMessages:
     def page(self, paging: Paging) -> ParkedList:
         """Return a page of the parked messages; raises as `look`."""
         seen = self.look()
-        shown, more = paging.part(seen.parked, lambda view: newest(view.parked_at, f"{view.queue}/{view.id}"))
+        shown, more = paging.page(seen.parked, lambda view: newest(view.parked_at, f"{view.queue}/{view.id}"))
         return seen.model_copy(update={"parked": shown, "next": more})
 
     def decide(self, queue: str, parked_id: str, fate: Literal["replay", "discard"], *, by: str, note: str) -> Decision:
@@ -143,7 +143,7 @@ class ParkedMessages:
         today = datetime.now(UTC)
         folders = (f"{FOLDER}/{today - timedelta(days=age):%Y-%m-%d}/" for age in range(DECISION_DAYS))
         keys = (key for folder in folders for key in self._store.keys(folder) if DECISION.fullmatch(key))
-        shown, more = paging.part(keys, _place)
+        shown, more = paging.page(keys, _place)
 
         def read(key: str) -> StoredDecision:
             return StoredDecision.model_validate_json(self._store.get(key))
@@ -223,5 +223,5 @@ def _author(message: Message | None) -> str | None:
         if name := getattr(message, field, None):
             return str(name)
     origin = getattr(message, "frame", message)
-    parts = [str(part) for part in (getattr(origin, "line", None), getattr(origin, "camera", None)) if part]
-    return ", ".join(parts) or None
+    names = (getattr(origin, "line", None), getattr(origin, "camera", None))
+    return ", ".join(str(name) for name in names if name) or None

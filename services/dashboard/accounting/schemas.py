@@ -1,4 +1,4 @@
-"""What the API says about the accounting of frames, and about parked messages."""
+"""The requests and answers of the API about the accounting of frames, and about parked messages."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Balance(BaseModel):
     @classmethod
     def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int) -> Self:
         """Return the balance in which every other captured frame is in flight."""
-        known = inspected + dropped + parked
-        captured = max(captured, known)
-        return cls(captured=captured, inspected=inspected, dropped=dropped, parked=parked, in_flight=captured - known)
+        settled = inspected + dropped + parked
+        captured = max(captured, settled)
+        return cls(captured=captured, inspected=inspected, dropped=dropped, parked=parked, in_flight=captured - settled)
 
     def __add__(self, other: Balance) -> Balance:
         return Balance(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})

@@ -27,7 +27,7 @@ from shared.messaging.port import MessagingError
 from shared.storage.records import unreadable
 
 LONGEST: Final = timedelta(days=31)
-"""Counts by hour and camera are stored for a few days more, unless the settings say otherwise."""
+"""Counts by hour and camera are stored for a few days more, unless the settings shorten this."""
 PARKED_SECONDS: Final = 0.5
 """The accounting waits this long for the first list of parked messages; then it is incomplete, and says so."""
 UNINSPECTED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameInspected)}

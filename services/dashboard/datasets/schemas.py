@@ -1,4 +1,4 @@
-"""What the API says about datasets."""
+"""The requests and answers of the API about datasets."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class DatasetsService:
 
     def names(self, paging: Paging = ALL) -> DatasetList:
         """Return the names of the datasets that have versions."""
-        shown, more = paging.part(datasets(self._store), lambda name: (0, name))
+        shown, more = paging.page(datasets(self._store), lambda name: (0, name))
         return DatasetList(datasets=shown, next=more)
 
     def versions(self, dataset: str, paging: Paging = ALL) -> DatasetVersionList:
@@ -36,10 +36,10 @@ class DatasetsService:
         Raises:
             Problem: 404.
         """
-        known = versions(self._store, dataset)
-        if not known:
+        stored = versions(self._store, dataset)
+        if not stored:
             raise Problem(404, f"there is no dataset {dataset!r}: GET /api/datasets lists them")
-        shown, more = paging.part(enumerate(known), lambda numbered: (-numbered[0], numbered[1]))
+        shown, more = paging.page(enumerate(stored), lambda numbered: (-numbered[0], numbered[1]))
         views = []
         for _, version in shown:
             with suppress(ObjectNotFound, DatasetVersionError):

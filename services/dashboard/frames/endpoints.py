@@ -39,7 +39,7 @@ FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-0000
 Label = Annotated[Name, Path(examples=["break"])]
 
 
-def frame_filter(
+def filter_of_query(
     *,
     line: Annotated[Name | None, Query(description="of this line only")] = None,
     camera: Annotated[Name | None, Query()] = None,
@@ -56,14 +56,14 @@ def frame_filter(
     return FrameFilter(line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to)
 
 
-Filter = Annotated[FrameFilter, Depends(frame_filter)]
+Filter = Annotated[FrameFilter, Depends(filter_of_query)]
 MarkedFrames = Annotated[Marks, provided(Marks)]
 
 
 @router.get("", responses=documented(401, 422, 503))
 def search_frames(
     frames: Frames,
-    wanted: Filter,
+    frame_filter: Filter,
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> FramePage:
@@ -72,7 +72,7 @@ def search_frames(
     A page may hold fewer frames than `limit`, or none, and still have a `next`: each request searches 2,000
     frames at most.
     """
-    return frames.search(wanted, before, limit)
+    return frames.search(frame_filter, before, limit)
 
 
 @router.get("/marked", responses=documented(401, 422, 503))

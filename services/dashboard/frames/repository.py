@@ -169,7 +169,7 @@ class FrameRepository:
         return next((frame.verdict for frame in self.newest(line)), None)
 
     def last_ng_verdict(self, line: str) -> FrameInspected | None:
-        """Return the last NG verdict of a line by capture time; None if there is none of late."""
+        """Return the last NG verdict of a line by capture time; None if none of the last flagged frames is NG."""
         flagged = (frame.verdict for frame in islice(self.newest(line, [FrameKind.FLAGGED]), NG_LOOKED_AT))
         return next((verdict for verdict in flagged if verdict.verdict is Verdict.NG), None)
 

@@ -1,4 +1,4 @@
-"""What the API says about frames."""
+"""The requests and answers of the API about frames."""
 
 from __future__ import annotations
 

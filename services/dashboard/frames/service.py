@@ -61,21 +61,21 @@ class FramesService:
         self._lines = lines
         self._store = store
 
-    def search(self, wanted: FrameFilter, before: str | None, limit: int) -> FramePage:
+    def search(self, frame_filter: FrameFilter, before: str | None, limit: int) -> FramePage:
         """Return a page of the frames that match a filter, newest first.
 
         Raises:
             Problem: 422: the filter is inconsistent.
         """
-        wanted.check()
+        frame_filter.check()
         page: list[StoredFrame] = []
-        lines = [wanted.line] if wanted.line else self._lines.all()
-        start = min(filter(None, (place_of(before), wanted.newest)), default=None)
-        frames = newest_first(self._frames.newest(line, wanted.kinds, start) for line in lines)
-        walk = takewhile(lambda frame: not wanted.too_old(frame), frames)
+        lines = [frame_filter.line] if frame_filter.line else self._lines.all()
+        start = min(filter(None, (place_of(before), frame_filter.newest)), default=None)
+        frames = newest_first(self._frames.newest(line, frame_filter.kinds, start) for line in lines)
+        walk = takewhile(lambda frame: not frame_filter.too_old(frame), frames)
         following: str | None = None
         for searched, frame in enumerate(walk, start=1):
-            if wanted.matches(frame):
+            if frame_filter.matches(frame):
                 page.append(frame)
             if len(page) == limit or searched == MOST_SEARCHED:
                 following = cursor_of(frame.moment)
@@ -86,13 +86,13 @@ class FramesService:
         """Return the NG frames of a batch whose faults are farthest beyond their thresholds, the worst first."""
         after = int(captured_until.timestamp() * 1000) + 1
         walk = self._frames.newest(line, [FrameKind.FLAGGED], (after, ""))
-        wanted = FrameFilter(line, Verdict.NG, batch=batch)
-        found = [frame for frame in islice(walk, MOST_SEARCHED) if wanted.matches(frame)]
+        frame_filter = FrameFilter(line, Verdict.NG, batch=batch)
+        found = [frame for frame in islice(walk, MOST_SEARCHED) if frame_filter.matches(frame)]
         return [FrameView.of(frame) for frame in nlargest(limit, found, key=severity)]
 
-    def newest(self, wanted: FrameFilter, limit: int) -> list[FrameView]:
+    def newest(self, frame_filter: FrameFilter, limit: int) -> list[FrameView]:
         """Return the newest frames that match a filter."""
-        return self.search(wanted, None, limit).frames
+        return self.search(frame_filter, None, limit).frames
 
     def get(self, frame_id: str) -> FrameView:
         """Return one frame.

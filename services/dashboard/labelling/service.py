@@ -77,7 +77,7 @@ class LabellingService:
 
     def sources(self, paging: Paging) -> SourceList:
         """Return the sources: the lines by recipe, then the videos, newest first."""
-        shown, more = paging.part(self._sources.all(), lambda source: source.place)
+        shown, more = paging.page(self._sources.all(), lambda source: source.place)
         return SourceList(
             sources=[source_view(source, self._annotations.log(source.id)) for source in shown], next=more
         )

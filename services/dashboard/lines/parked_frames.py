@@ -1,4 +1,4 @@
-"""How many frames the broker has put aside."""
+"""The number of parked frames."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shared.messaging.port import Broker
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 
 FRESH_SECONDS: Final = 1.0
-PATIENCE: Final = 0.3
-"""Seconds that one who asks waits for a fresh number."""
+WAIT_SECONDS: Final = 0.3
+"""A call waits this long for a fresh number."""
 OLDEST_SECONDS: Final = 10.0
-"""An older number is not shown: nobody knows."""
+"""An older number counts as unknown."""
 
 
 class ParkedFrames:
-    """Asks the broker at most once a second, however many ask it, and never within a request."""
+    """Asks the broker at most once a second, in a thread of its own."""
 
     def __init__(self, broker: Broker, away: ReasonAway) -> None:
         """``away``: why the broker counts as away; then a call does not wait for it."""
@@ -28,7 +28,7 @@ class ParkedFrames:
 
     def __call__(self) -> int | None:
         """Return the parked frames and verdicts; None while the broker is away."""
-        found = self._parked.get(0.0 if self._away() else PATIENCE)
+        found = self._parked.get(0.0 if self._away() else WAIT_SECONDS)
         if found.error and not isinstance(found.error, TimeoutError):
             return None
         return found.value if time.monotonic() - found.at < OLDEST_SECONDS else None

@@ -1,4 +1,4 @@
-"""What the API says about lines, cameras and workers."""
+"""The requests and answers of the API about lines, cameras and workers."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
     """
     truth, scores = as_array(scored.truth) > 0.5, as_array(scored.scores)
     ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in truth.astype(np.float32)], np.bool_)
-    wanted = [thresholds.get(label.name, label.threshold) for label in recipe.labels]
-    found = scores >= np.array(wanted)
+    changed = [thresholds.get(label.name, label.threshold) for label in recipe.labels]
+    found = scores >= np.array(changed)
     called_ng = np.zeros(len(ng), np.bool_)
     for column, label in enumerate(recipe.labels):
         called_ng |= faults_of(label, found[:, column])
@@ -77,7 +77,7 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
         labels=[
             LabelEffect(
                 label=label.name,
-                threshold=wanted[column],
+                threshold=changed[column],
                 before=label.threshold,
                 positives=int(truth[:, column].sum()),
                 misses=int((truth[:, column] & ~found[:, column]).sum()),

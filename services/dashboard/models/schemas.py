@@ -1,4 +1,4 @@
-"""What the API says about models."""
+"""The requests and answers of the API about models."""
 
 from __future__ import annotations
 
@@ -168,19 +168,19 @@ class ThresholdSetView(BaseModel):
     def of(cls, found: ThresholdSet) -> Self:
         requested, saved, refused = found.requested, found.saved, found.refused
         messages = [message for message in (requested, saved, refused) if message]
-        first, wanted = messages[0], requested or saved
+        first, origin = messages[0], requested or saved
         return cls(
             thresholds_id=found.thresholds_id,
             recipe=first.recipe,
             derived_from=first.model_version if isinstance(first, ThresholdsRequested) else first.derived_from,
             model_version=saved.model_version if saved else None,
-            thresholds=wanted.thresholds if wanted else {},
+            thresholds=origin.thresholds if origin else {},
             state=ThresholdSetState.REFUSED
             if refused
             else ThresholdSetState.SAVED
             if saved
             else ThresholdSetState.REQUESTED,
-            reason=wanted.reason if wanted else "",
+            reason=origin.reason if origin else "",
             refusal=refused.reason if refused else "",
             by=first.by,
             at=max(message.at for message in messages),

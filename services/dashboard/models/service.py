@@ -56,7 +56,7 @@ class ModelsService:
                 manifest = f"{bundle.folder_of(name, version)}/{bundle.MANIFEST}"
                 if found := readable(manifest, partial(self._show, name, version, in_production)):
                     models.append(found)
-        shown, more = paging.part(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
+        shown, more = paging.page(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
         return ModelList(models=shown, next=more)
 
     def get(self, recipe: str, version: str) -> ModelView:
@@ -209,7 +209,7 @@ class ModelsService:
     def history(self, recipe: str, paging: Paging = ALL) -> HistoryView:
         """Return every promotion, rollback and refusal of a recipe, newest first."""
         entries = history_of(self._store, recipe)
-        shown, more = paging.part(entries, lambda entry: newest(entry.at, f"{entry.version}/{entry.outcome}"))
+        shown, more = paging.page(entries, lambda entry: newest(entry.at, f"{entry.version}/{entry.outcome}"))
         return HistoryView(recipe=recipe, history=shown, next=more)
 
     def promotion(self, recipe: str, promotion_id: str) -> PromotionView | None:
@@ -225,7 +225,7 @@ class ModelsService:
     def promotions(self, recipe: str, paging: Paging = ALL) -> PromotionList:
         """Return the promotions of a recipe, newest first."""
         views = [PromotionView.of(promotion) for promotion in self._repository.promotions(recipe)]
-        shown, more = paging.part(views, lambda view: newest(view.at, view.promotion_id))
+        shown, more = paging.page(views, lambda view: newest(view.at, view.promotion_id))
         return PromotionList(promotions=shown, next=more)
 
     def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
@@ -240,8 +240,8 @@ class ModelsService:
     def _is_changed(self, recipe: str, version: str) -> bool:
         """Return whether a bundle has changed since its promotion, by the digest in the trainer's message."""
         promotions = (each.promoted for each in self._repository.promotions(recipe))
-        known = {promoted.digest for promoted in promotions if promoted and promoted.model_version == version} - {""}
-        return bool(known) and known != {bundle.digest_of(self._store, recipe, version)}
+        digests = {promoted.digest for promoted in promotions if promoted and promoted.model_version == version} - {""}
+        return bool(digests) and digests != {bundle.digest_of(self._store, recipe, version)}
 
     def _read_model(self, recipe: str, version: str) -> ModelView:
         folder = bundle.folder_of(recipe, version)

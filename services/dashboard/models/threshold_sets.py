@@ -86,7 +86,7 @@ class ThresholdSetsService:
 
     def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:
         """Return the requested threshold sets of a recipe, newest first."""
-        shown, more = paging.part(self._views(recipe), lambda view: newest(view.at, view.thresholds_id))
+        shown, more = paging.page(self._views(recipe), lambda view: newest(view.at, view.thresholds_id))
         return ThresholdSetList(thresholds=shown, next=more)
 
     def _views(self, recipe: str) -> list[ThresholdSetView]:

@@ -30,7 +30,7 @@ Batches = Annotated[BatchesService, provided(BatchesService)]
 Batch = Annotated[Name, Path(examples=["batch-12"])]
 
 
-def quality_filter(
+def filter_of_query(
     *,
     first: Annotated[QueryTime | None, Query(alias="from", description="default: a day before `to`")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="default: now")] = None,
@@ -58,13 +58,13 @@ def quality_filter(
     )
 
 
-Filter = Annotated[QualityFilter, Depends(quality_filter)]
+Filter = Annotated[QualityFilter, Depends(filter_of_query)]
 
 
 @router.get("/quality", responses=documented(401, 404, 422, 503))
-def get_quality(quality: Qualities, wanted: Filter) -> QualityView:
+def get_quality(quality: Qualities, quality_filter: Filter) -> QualityView:
     """Return the defect rates over time with control limits and run rules, and the Pareto of labels."""
-    return quality.view(wanted)
+    return quality.view(quality_filter)
 
 
 @router.get(
@@ -72,23 +72,23 @@ def get_quality(quality: Qualities, wanted: Filter) -> QualityView:
     response_class=Response,
     responses={200: {"content": {"text/csv": {}}}, **documented(401, 404, 422, 503)},
 )
-def get_table(quality: Qualities, wanted: Filter) -> Response:
+def get_table(quality: Qualities, quality_filter: Filter) -> Response:
     """Return the points of the chart as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="quality.csv"'}
-    return Response(csv_of(quality.view(wanted)), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(csv_of(quality.view(quality_filter)), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/quality/comparison", responses=documented(401, 404, 422, 503))
 def compare_windows(
     quality: Qualities,
-    wanted: Filter,
+    quality_filter: Filter,
     against_first: Annotated[
         QueryTime | None, Query(alias="against_from", description="default: a window of the same length just before")
     ] = None,
     against_last: Annotated[QueryTime | None, Query(alias="against_to")] = None,
 ) -> WindowComparison:
     """Compare two windows: the difference of NG and of each label, with its interval."""
-    return quality.compare(wanted, wanted.compared_with(against_first, against_last))
+    return quality.compare(quality_filter, quality_filter.compared_with(against_first, against_last))
 
 
 @router.get("/quality/choices", responses=documented(401, 422, 503))

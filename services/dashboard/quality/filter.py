@@ -71,9 +71,9 @@ class QualityFilter:
         found.check()
         return found
 
-    def over(self, first: datetime, last: datetime) -> Self:
-        """Return the same filter with another window."""
-        return replace(self, first=first, last=last)
+    def until(self, last: datetime) -> Self:
+        """Return the same filter with a window of the same length that ends at ``last``."""
+        return replace(self, first=last - (self.last - self.first), last=last)
 
     def compared_with(self, first: datetime | None, last: datetime | None) -> Self:
         """Return the filter to compare with: of the given window, or of one as long that ends where this one begins.
@@ -83,7 +83,7 @@ class QualityFilter:
         """
         length = self.last - self.first
         last = last or (first + length if first else self.first)
-        other = self.over(first or last - length, last)
+        other = replace(self, first=first or last - length, last=last)
         other.check()
         return other
 

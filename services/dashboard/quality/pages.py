@@ -61,16 +61,16 @@ def show_quality(
         "rules": RULES,
     }
     try:
-        wanted = filter_of_form(fields, clock)
-        view = quality.view(wanted)
-        against = wanted.compared_with(fields.time("against_from", clock), fields.time("against_to", clock))
-        comparison = quality.compare(wanted, against)
+        quality_filter = filter_of_form(fields, clock)
+        view = quality.view(quality_filter)
+        against = quality_filter.compared_with(fields.time("against_from", clock), fields.time("against_to", clock))
+        comparison = quality.compare(quality_filter, against)
     except Problem as problem:
         return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
-    labels = _labels(models, frames, wanted.line)
+    labels = _labels(models, frames, quality_filter.line)
     colours = {name: label.colour for name, label in labels.items()}
     missing = {name for name, label in labels.items() if label.role is Role.QUALITY}
-    window = {"from": wanted.first.isoformat(), "to": wanted.last.isoformat()}
+    window = {"from": quality_filter.first.isoformat(), "to": quality_filter.last.isoformat()}
     ranked = accumulated([each for each in view.labels if each.label not in missing])
     return show(
         request,
@@ -88,7 +88,7 @@ def show_quality(
         signalled=sum(bool(point.rules) for point in view.chart.points),
         table=fields.address("/api/quality/table.csv", **window, span=None, against_from=None, against_to=None),
         span=None if fields.get("from") else fields.get("span") or "day",
-        wanted=wanted,
+        quality_filter=quality_filter,
         **context,
     )
 

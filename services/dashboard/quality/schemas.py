@@ -1,4 +1,4 @@
-"""What the API says about quality over time."""
+"""The requests and answers of the API about quality over time."""
 
 from __future__ import annotations
 

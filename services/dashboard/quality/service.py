@@ -45,28 +45,27 @@ class QualityService:
         self._slice_hours = timedelta(days=settings.slice_hour_days)
         self._hours = timedelta(days=settings.hour_days)
 
-    def view(self, wanted: QualityFilter) -> QualityView:
+    def view(self, quality_filter: QualityFilter) -> QualityView:
         """Return the control chart of a window and the Pareto of its labels.
 
         Raises:
             Problem: 404; 422 when such counts are not stored for so long, or there are too many points.
         """
-        every = self._every(wanted)
-        spans, counts = self._count(wanted, every)
+        every = self._every(quality_filter)
+        spans, counts = self._count(quality_filter, every)
         total = _sum(counts)
-        samples = [sample_of(found, wanted.label) for found in counts]
+        samples = [sample_of(found, quality_filter.label) for found in counts]
         limit_samples = samples
-        if wanted.limits is LimitsFrom.BEFORE:
-            start = spans[0].start
-            _, counts_before = self._count(wanted.over(start - (wanted.last - wanted.first), start), every)
-            before = [sample_of(found, wanted.label) for found in counts_before]
+        if quality_filter.limits is LimitsFrom.BEFORE:
+            _, counts_before = self._count(quality_filter.until(spans[0].start), every)
+            before = [sample_of(found, quality_filter.label) for found in counts_before]
             limit_samples = before if any(sample.frames for sample in before) else samples
-        control, whole = control_of(limit_samples), sample_of(total, wanted.label)
+        control, whole = control_of(limit_samples), sample_of(total, quality_filter.label)
         chart = Chart(
             start=spans[0].start,
             end=spans[-1].end,
             every=every,
-            label=wanted.label,
+            label=quality_filter.label,
             frames=whole.frames,
             hits=whole.hits,
             rate=rate(whole.hits, whole.frames),
@@ -79,13 +78,13 @@ class QualityService:
         )
         return QualityView(chart=chart, labels=pareto(total), inspected=total.inspected, error=total.error)
 
-    def compare(self, wanted: QualityFilter, against: QualityFilter) -> WindowComparison:
+    def compare(self, quality_filter: QualityFilter, against: QualityFilter) -> WindowComparison:
         """Return two windows side by side; raises as `view`."""
-        every = max(self._every(wanted), self._every(against), key=list(Every).index)
-        ours, our_counts = self._count(wanted, every)
-        if against.last == wanted.first:
+        every = max(self._every(quality_filter), self._every(against), key=list(Every).index)
+        ours, our_counts = self._count(quality_filter, every)
+        if against.last == quality_filter.first:
             # just before: points are whole, and none belongs to both
-            against = against.over(ours[0].start - (against.last - against.first), ours[0].start)
+            against = against.until(ours[0].start)
         theirs, their_counts = self._count(against, every)
         total, other = _sum(our_counts), _sum(their_counts)
         rows = []
@@ -101,44 +100,48 @@ class QualityService:
             )
         return WindowComparison(rows=rows)
 
-    def _every(self, wanted: QualityFilter) -> Every:
-        """Return the length of a point: the wanted one, or the shortest that suits the window and is still stored."""
-        if wanted.shift is not None:
+    def _every(self, quality_filter: QualityFilter) -> Every:
+        """Return the length of a point: the chosen one, or the shortest that suits the window and is still stored."""
+        if quality_filter.shift is not None:
             return Every.SHIFT
-        if wanted.every:
-            return wanted.every
-        longer = list(Every)[list(Every).index(windows.fitting(wanted.first, wanted.last)) :]
-        return next(every for every in longer if self._is_stored(every, wanted))
+        if quality_filter.every:
+            return quality_filter.every
+        longer = list(Every)[list(Every).index(windows.fitting(quality_filter.first, quality_filter.last)) :]
+        return next(every for every in longer if self._is_stored(every, quality_filter))
 
-    def _is_stored(self, every: Every, wanted: QualityFilter) -> bool:
-        stored_for = self._stored_for(every, wanted)
-        return stored_for is None or datetime.now(UTC) - wanted.first <= stored_for + SLACK
+    def _is_stored(self, every: Every, quality_filter: QualityFilter) -> bool:
+        stored_for = self._stored_for(every, quality_filter)
+        return stored_for is None or datetime.now(UTC) - quality_filter.first <= stored_for + SLACK
 
-    def _stored_for(self, every: Every, wanted: QualityFilter) -> timedelta | None:
-        hours = self._slice_hours if wanted.slice_name else self._hours
+    def _stored_for(self, every: Every, quality_filter: QualityFilter) -> timedelta | None:
+        hours = self._slice_hours if quality_filter.slice_name else self._hours
         return {Every.MINUTE: self._minutes, Every.HOUR: hours, Every.SHIFT: self._hours}.get(every)
 
-    def _count(self, wanted: QualityFilter, every: Every) -> tuple[list[Span], list[Counts]]:
+    def _count(self, quality_filter: QualityFilter, every: Every) -> tuple[list[Span], list[Counts]]:
         """Return the points of a window and the counts of each."""
-        if wanted.line:
-            self._lines.check(wanted.line)
-        if not self._is_stored(every, wanted):
-            days = (self._stored_for(every, wanted) or SLACK) / timedelta(days=1)
+        if quality_filter.line:
+            self._lines.check(quality_filter.line)
+        if not self._is_stored(every, quality_filter):
+            days = (self._stored_for(every, quality_filter) or SLACK) / timedelta(days=1)
             raise Problem(422, f"every: counts by {every.value} are stored for {days:.0f} days: take longer points")
-        lines = [wanted.line] if wanted.line else self._lines.all()
-        shifts_of_a_day = len(self._shifts.begin) if every is Every.SHIFT and wanted.shift is None else 1
+        lines = [quality_filter.line] if quality_filter.line else self._lines.all()
+        shifts_of_a_day = len(self._shifts.begin) if every is Every.SHIFT and quality_filter.shift is None else 1
         shortest = {Every.MINUTE: timedelta(minutes=1), Every.HOUR: timedelta(hours=1)}.get(
             every, timedelta(days=1) / shifts_of_a_day
         )
-        if (wanted.last - wanted.first) / shortest > MOST_POINTS:
+        if (quality_filter.last - quality_filter.first) / shortest > MOST_POINTS:
             raise Problem(422, f"every: more than {MOST_POINTS} points: take longer ones, or a shorter time")
-        spans = windows.spans(every, wanted.first, wanted.last, self._shifts)
-        if wanted.shift is not None:
-            spans = [span for span in spans if self._shifts.number(span.start) == wanted.shift]
+        spans = windows.spans(every, quality_filter.first, quality_filter.last, self._shifts)
+        if quality_filter.shift is not None:
+            spans = [span for span in spans if self._shifts.number(span.start) == quality_filter.shift]
         if not spans:
             raise Problem(422, "shift: no shift of that number begins in this time")
         keys = [
-            [self._counting.key(line, span.step, start, wanted.slice_name) for line in lines for start in span.buckets]
+            [
+                self._counting.key(line, span.step, start, quality_filter.slice_name)
+                for line in lines
+                for start in span.buckets
+            ]
             for span in spans
         ]
         return spans, self._counting.sums(keys)

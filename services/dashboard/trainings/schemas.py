@@ -1,4 +1,4 @@
-"""What the API says about trainings."""
+"""The requests and answers of the API about trainings."""
 
 from __future__ import annotations
 

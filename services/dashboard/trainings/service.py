@@ -50,7 +50,7 @@ class TrainingsService:
 
     def page(self, paging: Paging) -> TrainingList:
         """Return trainings, newest first."""
-        ids, more = paging.part(self._trainings.ids(), lambda each: newest(each[1], each[0]))
+        ids, more = paging.page(self._trainings.ids(), lambda each: newest(each[1], each[0]))
         found = (self._trainings.find(training_id) for training_id, _ in ids)
         return TrainingList(trainings=[self._view(training) for training in found if training], next=more)
 

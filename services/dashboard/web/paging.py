@@ -39,7 +39,7 @@ class Paging:
     after: Place | None = None
     limit: int = sys.maxsize
 
-    def part(self, things: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
+    def page(self, things: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
         """Return the items of this page in the order of their places, and `next`.
 
         Args:

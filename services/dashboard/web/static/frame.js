@@ -27,18 +27,18 @@ document.addEventListener("keydown", (event) => {
 const WAIT_SECONDS = 60;
 
 async function explain(label) {
-  const say = (text) => (document.getElementById("requested").textContent = text);
+  const showStatus = (text) => (document.getElementById("requested").textContent = text);
   const frame = document.querySelector("[data-frame]").dataset.frame;
   const query = label ? `?label=${encodeURIComponent(label)}` : "";
-  say("The explainer makes the heatmaps …");
+  showStatus("The explainer makes the heatmaps …");
   for (let second = 0; second < WAIT_SECONDS; second += 1) {
     const answer = await fetch(`/api/frames/${frame}/explanation${query}`, { method: "POST" });
     const result = await answer.json();
     if (answer.status === 200 && !result.reason) return location.reload();
-    if (answer.status !== 202) return say(result.reason || result.detail);
+    if (answer.status !== 202) return showStatus(result.reason || result.detail);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
-  return say("The explainer has not answered. Is it running?");
+  return showStatus("The explainer has not answered. Is it running?");
 }
 
 for (const button of document.querySelectorAll("[data-explain]")) {

@@ -1,6 +1,6 @@
 // The live page: shows the events of the stream as they arrive.
 
-const WORDS = {
+const TITLES = {
   ok: "OK",
   ng: "NG",
   not_inspected: "Not inspected",
@@ -14,7 +14,7 @@ const SKEW_SECONDS = 5; // of a camera's clock: less is not shown
 const SILENCE_MS = 7000; // without an event: the page shows that it is not up to date
 const RATES_EVERY_MS = 5000;
 
-// The same formats on every page, whatever the browser prefers: thin spaces between thousands, and 24 hours.
+// The same formats on every page and in every browser: thin spaces between thousands, and 24 hours.
 const grouped = new Intl.NumberFormat("en");
 const number = { format: (value) => grouped.format(value).replaceAll(",", "\u202f") };
 const decimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -109,52 +109,52 @@ function addSection(name) {
   const after = [...sections.keys()].filter((other) => other < name).length;
   element("lines").insertBefore(section, element("lines").children[after] ?? null);
   element("empty").hidden = true;
-  const known = { name, section, line: null, shots: [], heroAt: 0, since: null };
-  get(`/api/frames?line=${name}&verdict=ng&limit=${SHOTS}`).then((page) => page.frames.forEach((frame) => keepShot(known, frame)));
-  refreshRates(known);
-  return known;
+  const panel = { name, section, line: null, shots: [], heroAt: 0, since: null };
+  get(`/api/frames?line=${name}&verdict=ng&limit=${SHOTS}`).then((page) => page.frames.forEach((frame) => addShot(panel, frame)));
+  refreshRates(panel);
+  return panel;
 }
 
 function showLine(line) {
-  const known = sectionOf(line.line);
-  const changed = known.line?.state !== line.state;
-  known.line = line;
+  const panel = sectionOf(line.line);
+  const changed = panel.line?.state !== line.state;
+  panel.line = line;
   if (changed) {
-    known.since = known.since === null && line.last_frame ? line.last_frame.inspected_at : new Date(now()).toISOString();
-    showTime(known.section.querySelector("[data-since]"), known.since);
+    panel.since = panel.since === null && line.last_frame ? line.last_frame.inspected_at : new Date(now()).toISOString();
+    showTime(panel.section.querySelector("[data-since]"), panel.since);
   }
-  showState(known, line.state);
-  for (const node of known.section.querySelectorAll("[data-field]")) {
+  showState(panel, line.state);
+  for (const node of panel.section.querySelectorAll("[data-field]")) {
     const value = node.dataset.field.split(".").reduce((of, name) => of?.[name], line);
     write(node, value === null || value === undefined ? "–" : (formats[node.dataset.format] ?? String)(value));
   }
-  for (const row of known.section.querySelectorAll(".alarming")) {
+  for (const row of panel.section.querySelectorAll(".alarming")) {
     row.classList.toggle("alarm", (Number(row.querySelector("dd").textContent.replace(/\D/g, "")) || 0) > 0);
   }
-  showCameras(known, line.cameras);
-  showVital(known, "cameras", line.cameras.filter((camera) => camera.state !== "finished"), "camera");
-  showVital(known, "workers", element("workers").reported ?? [], "worker");
+  showCameras(panel, line.cameras);
+  showVital(panel, "cameras", line.cameras.filter((camera) => camera.state !== "finished"), "camera");
+  showVital(panel, "workers", element("workers").reported ?? [], "worker");
   showOverview();
 }
 
 // how many there are, or how many of them are lost
-function showVital(known, name, parties, noun) {
+function showVital(panel, name, parties, noun) {
   const lost = parties.filter((party) => party.lost || ["reconnecting", "failed"].includes(party.state)).length;
   const count = lost || parties.length;
-  const place = known.section.querySelector(`[data-vital=${name}]`);
+  const place = panel.section.querySelector(`[data-vital=${name}]`);
   place.dataset.healthy = lost === 0 && parties.length > 0 ? "yes" : "no";
-  const words = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
-  write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${words} lost` : `● ${words}`);
+  const summary = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
+  write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${summary} lost` : `● ${summary}`);
 }
 
-function showState(known, state) {
-  if (known.section.dataset.state === state) return;
-  known.section.dataset.state = state;
-  write(known.section.querySelector("[data-word]"), WORDS[state]);
+function showState(panel, state) {
+  if (panel.section.dataset.state === state) return;
+  panel.section.dataset.state = state;
+  write(panel.section.querySelector("[data-title]"), TITLES[state]);
 }
 
-function showCameras(known, cameras) {
-  fill(known.section.querySelector("[data-cameras]"), cameras, (camera) => [
+function showCameras(panel, cameras) {
+  fill(panel.section.querySelector("[data-cameras]"), cameras, (camera) => [
     camera.camera,
     health(camera.lost ? "lost" : camera.state, camera.reason),
     decimal.format(camera.frames_per_second),
@@ -181,7 +181,7 @@ function showWorkers(workers) {
     ago(worker.received_at),
   ]);
   element("workers").reported = workers;
-  for (const known of sections.values()) showVital(known, "workers", workers, "worker");
+  for (const panel of sections.values()) showVital(panel, "workers", workers, "worker");
 }
 
 function health(state, reason) {
@@ -218,35 +218,35 @@ function showOverview() {
     const state = sections.get(name).section.dataset.state;
     link.href = `#line-${name}`;
     link.dataset.state = state;
-    write(link, `${name}: ${WORDS[state]}`);
+    write(link, `${name}: ${TITLES[state]}`);
   });
 }
 
 // ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function keepShot(known, frame) {
+function addShot(panel, frame) {
   if (frame.verdict !== "ng") return;
-  const others = known.shots.filter((shot) => shot.frame_id !== frame.frame_id);
-  known.shots = [...others, frame]
+  const others = panel.shots.filter((shot) => shot.frame_id !== frame.frame_id);
+  panel.shots = [...others, frame]
     .sort((one, other) => Date.parse(other.captured_at) - Date.parse(one.captured_at))
     .slice(0, SHOTS);
-  showShots(known);
+  showShots(panel);
 }
 
-function showShots(known) {
-  if (known.shots.length === 0) return;
-  const shown = known.section.querySelector("[data-hero]").dataset.frame;
-  const wait = known.heroAt + HERO_HOLDS_MS - Date.now();
-  if (shown && shown !== known.shots[0].frame_id && wait > 0) {
-    clearTimeout(known.later);
-    known.later = setTimeout(() => showShots(known), wait);
-    const held = known.shots.find((shot) => shot.frame_id === shown);
-    if (held) showHero(known, held);
+function showShots(panel) {
+  if (panel.shots.length === 0) return;
+  const shown = panel.section.querySelector("[data-hero]").dataset.frame;
+  const wait = panel.heroAt + HERO_HOLDS_MS - Date.now();
+  if (shown && shown !== panel.shots[0].frame_id && wait > 0) {
+    clearTimeout(panel.later);
+    panel.later = setTimeout(() => showShots(panel), wait);
+    const held = panel.shots.find((shot) => shot.frame_id === shown);
+    if (held) showHero(panel, held);
     return;
   }
-  if (shown !== known.shots[0].frame_id) known.heroAt = Date.now();
-  showHero(known, known.shots[0]);
-  showStrip(known, known.shots.slice(1));
+  if (shown !== panel.shots[0].frame_id) panel.heroAt = Date.now();
+  showHero(panel, panel.shots[0]);
+  showStrip(panel, panel.shots.slice(1));
 }
 
 const imageOf = (frame) => frame.overlay_url ?? frame.image_url;
@@ -261,11 +261,11 @@ function show(image, frame) {
   image.alt = `Frame with ${frame.faults.join(", ")}`;
 }
 
-async function showHero(known, frame) {
-  const hero = known.section.querySelector("[data-hero]");
+async function showHero(panel, frame) {
+  const hero = panel.section.querySelector("[data-hero]");
   const labels = await labelsOf(frame.recipe, frame.model_version);
   hero.hidden = false;
-  known.section.querySelector("[data-none]").hidden = true;
+  panel.section.querySelector("[data-none]").hidden = true;
   hero.dataset.frame = frame.frame_id;
   hero.href = `/frames/${frame.frame_id}`;
   show(hero.querySelector("[data-image]"), frame);
@@ -276,8 +276,8 @@ async function showHero(known, frame) {
   hero.querySelector("[data-explained]").hidden = frame.explained;
 }
 
-async function showStrip(known, frames) {
-  const strip = known.section.querySelector("[data-strip]");
+async function showStrip(panel, frames) {
+  const strip = panel.section.querySelector("[data-strip]");
   for (const [index, frame] of frames.entries()) {
     const labels = await labelsOf(frame.recipe, frame.model_version);
     const item = strip.children[index] ?? strip.appendChild(element("shot-template").content.cloneNode(true).firstElementChild);
@@ -290,14 +290,14 @@ async function showStrip(known, frames) {
 }
 
 function showFrame(frame) {
-  keepShot(sectionOf(frame.line), frame);
+  addShot(sectionOf(frame.line), frame);
 }
 
 // ── rates ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function refreshRates(known) {
-  const rates = await get(`/api/lines/${known.name}/rates?step=minute`);
-  const labels = known.line?.recipe ? await labelsOf(known.line.recipe, known.line.model_version) : new Map();
+async function refreshRates(panel) {
+  const rates = await get(`/api/lines/${panel.name}/rates?step=minute`);
+  const labels = panel.line?.recipe ? await labelsOf(panel.line.recipe, panel.line.model_version) : new Map();
   const entries = Object.entries(rates.total.labels).filter(([name, label]) => label.rate && canBeFault(labels.get(name)));
   const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(([, label]) => label.rate.high));
   const rows = entries.map(([name, label]) => [
@@ -306,9 +306,9 @@ async function refreshRates(known) {
     percent.format(label.rate.value),
     `${number.format(label.faults)} of ${number.format(label.scored)}`,
   ]);
-  fillRates(known.section.querySelector("[data-rates]"), rows);
-  showTotal(known.section, rates.total, most);
-  if (rates.buckets.length > 0) await refreshChart(known);
+  fillRates(panel.section.querySelector("[data-rates]"), rows);
+  showTotal(panel.section, rates.total, most);
+  if (rates.buckets.length > 0) await refreshChart(panel);
 }
 
 // an attribute without an expected value is never a fault
@@ -345,9 +345,9 @@ function bar(rate, most, colour) {
   return made;
 }
 
-async function refreshChart(known) {
-  const answer = await fetch(`/lines/${known.name}/chart`);
-  if (answer.ok) known.section.querySelector("[data-chart]").innerHTML = await answer.text();
+async function refreshChart(panel) {
+  const answer = await fetch(`/lines/${panel.name}/chart`);
+  if (answer.ok) panel.section.querySelector("[data-chart]").innerHTML = await answer.text();
 }
 
 // ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -359,9 +359,9 @@ function showLink(state) {
   element("link").dataset.link = state;
   write(element("link").querySelector("span"), LINKS[state]);
   document.body.classList.toggle("stale", state === "lost");
-  for (const known of sections.values()) {
-    if (state === "lost") showState(known, "waiting");
-    else if (known.line) showState(known, known.line.state);
+  for (const panel of sections.values()) {
+    if (state === "lost") showState(panel, "waiting");
+    else if (panel.line) showState(panel, panel.line.state);
   }
   showOverview();
 }
@@ -403,11 +403,11 @@ function everySecond() {
   write(element("clock"), clockTime.format(new Date(now())));
   if (lastEventAt && Date.now() - lastEventAt > SILENCE_MS) showLink("lost");
   for (const node of document.querySelectorAll("[data-ago][data-of]")) write(node, ago(node.dataset.of));
-  for (const known of sections.values()) if (known.line) showCameras(known, known.line.cameras);
+  for (const panel of sections.values()) if (panel.line) showCameras(panel, panel.line.cameras);
   if (element("workers").reported) showWorkers(element("workers").reported);
 }
 
 listen();
 everySecond();
 setInterval(everySecond, 1000);
-setInterval(() => sections.forEach((known) => refreshRates(known).catch(() => {})), RATES_EVERY_MS);
+setInterval(() => sections.forEach((panel) => refreshRates(panel).catch(() => {})), RATES_EVERY_MS);

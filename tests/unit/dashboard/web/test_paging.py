@@ -14,24 +14,24 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_all_of_a_list_is_one_page() -> None:
-    assert ALL.part("cab", lambda letter: (0, letter)) == (["a", "b", "c"], None)
-    assert ALL.part("", lambda letter: (0, letter)) == ([], None)
+    assert ALL.page("cab", lambda letter: (0, letter)) == (["a", "b", "c"], None)
+    assert ALL.page("", lambda letter: (0, letter)) == ([], None)
 
 
 def test_the_last_page_says_that_it_is_the_last_even_when_it_is_full() -> None:
-    first, more = Paging(limit=2).part("abcd", lambda letter: (0, letter))
-    last = Paging(place_of(more), 2).part("abcd", lambda letter: (0, letter))
+    first, more = Paging(limit=2).page("abcd", lambda letter: (0, letter))
+    last = Paging(place_of(more), 2).page("abcd", lambda letter: (0, letter))
     assert (first, last) == (["a", "b"], (["c", "d"], None))
 
 
 def test_a_page_begins_after_the_one_before_whatever_changed() -> None:
-    _, more = Paging(limit=2).part("bdf", lambda letter: (0, letter))
-    assert Paging(place_of(more), 2).part("abcefg", lambda letter: (0, letter))[0] == ["e", "f"]
+    _, more = Paging(limit=2).page("bdf", lambda letter: (0, letter))
+    assert Paging(place_of(more), 2).page("abcefg", lambda letter: (0, letter))[0] == ["e", "f"]
 
 
 def test_the_newest_comes_first_and_things_of_one_moment_by_name() -> None:
     things = [(START, "b"), (START + timedelta(microseconds=1), "c"), (START, "a")]
-    assert ALL.part(things, lambda thing: newest(*thing))[0] == [things[1], things[2], things[0]]
+    assert ALL.page(things, lambda thing: newest(*thing))[0] == [things[1], things[2], things[0]]
 
 
 @pytest.mark.parametrize(
