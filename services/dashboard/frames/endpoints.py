@@ -18,7 +18,7 @@ from services.dashboard.frames.schemas import (
     MarkList,
     MarkOrder,
 )
-from services.dashboard.frames.service import FramesService, ImageFile
+from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.web.authorization import Operator, at_least
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
@@ -162,6 +162,6 @@ def get_heatmap(frames: Frames, frame_id: FrameId, label: Label) -> Response:
     return _file_response(frames.heatmap(frame_id, label))
 
 
-def _file_response(image: ImageFile) -> Response:
+def _file_response(image: ServedImage) -> Response:
     headers = {"Cache-Control": CACHED, "Content-Disposition": "inline"}
     return Response(image.content, media_type=image.content_type, headers=headers)

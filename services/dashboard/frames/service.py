@@ -37,7 +37,7 @@ TrustOf = Callable[[str, str], Trust]
 
 
 @dataclass(frozen=True)
-class ImageFile:
+class ServedImage:
     """An image as a browser shows it."""
 
     content: bytes
@@ -103,7 +103,7 @@ class FramesService:
         frame = self._frames.get(frame_id)
         return FrameView.of(frame, self._trust(frame))
 
-    def image(self, frame_id: str) -> ImageFile:
+    def image(self, frame_id: str) -> ServedImage:
         """Return the image that the camera captured.
 
         Raises:
@@ -113,13 +113,13 @@ class FramesService:
         frame = self._frames.get(frame_id)
         return self._file(frame, frame.verdict.image_key, "the image of this frame was not stored")
 
-    def overlay(self, frame_id: str) -> ImageFile:
+    def overlay(self, frame_id: str) -> ServedImage:
         """Return the image with the heatmaps of its faults in the recipe's colours; raises as `image`."""
         frame = self._frames.get(frame_id)
         key = frame.explanation.overlay_key if frame.explanation else None
         return self._file(frame, key, "this frame has no overlay")
 
-    def heatmap(self, frame_id: str, label: str) -> ImageFile:
+    def heatmap(self, frame_id: str, label: str) -> ServedImage:
         """Return the heatmap of one label; raises as `image`."""
         frame = self._frames.get(frame_id)
         found = frame.explanation.heatmaps.get(label) if frame.explanation else None
@@ -186,7 +186,7 @@ class FramesService:
             return NOT_MEASURED
         return self._trust_of(frame.verdict.recipe, frame.explanation.model_version)
 
-    def _file(self, frame: StoredFrame, key: str | None, otherwise: str) -> ImageFile:
+    def _file(self, frame: StoredFrame, key: str | None, otherwise: str) -> ServedImage:
         """Return a file of a frame. The key comes from a message, so only the frame's own files are returned."""
         if key is None or not frame.verdict.frame.owns(key):
             raise Problem(404, otherwise)
@@ -196,7 +196,7 @@ class FramesService:
             raise Problem(404, "it is not in object storage yet, or no longer") from error
         except ObjectTooLarge as error:
             raise Problem(404, f"it is too large to be an image of a frame: {error}") from error
-        return ImageFile(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
+        return ServedImage(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
 
 def severity(frame: StoredFrame) -> float:

@@ -43,7 +43,7 @@ M = TypeVar("M", CameraReported, WorkerReported, FrameInspected)
 
 
 @dataclass(frozen=True)
-class Received(Generic[M]):
+class ReceivedMessage(Generic[M]):
     """A message and its arrival."""
 
     message: M
@@ -127,11 +127,13 @@ class CameraRepository:
         for frame in last.values():
             self._advance(frame, frame.captured_at, frame.sequence + 1, 0)
 
-    def of_line(self, line: str) -> list[Received[CameraReported]]:
+    def of_line(self, line: str) -> list[ReceivedMessage[CameraReported]]:
         """Return the last report of each camera of a line, in the order of their names."""
         stored = [json.loads(text) for _, text in sorted(read_hash(self._redis, self._keys.cameras(line)).items())]
         return [
-            Received(CameraReported.model_validate_json(each["report"]), datetime.fromtimestamp(each["received"], UTC))
+            ReceivedMessage(
+                CameraReported.model_validate_json(each["report"]), datetime.fromtimestamp(each["received"], UTC)
+            )
             for each in stored
         ]
 
@@ -180,12 +182,12 @@ class WorkerRepository:
             name = f"{report.service}/{report.worker}"
             self._redis.hset(self._keys.workers, name, f"{now} {report.model_dump_json()}")
 
-    def all(self) -> list[Received[WorkerReported]]:
+    def all(self) -> list[ReceivedMessage[WorkerReported]]:
         """Return the last report of each worker of the last hour, in the order of service and name."""
-        stored: dict[str, Received[WorkerReported]] = {}
+        stored: dict[str, ReceivedMessage[WorkerReported]] = {}
         for name, text in sorted(read_hash(self._redis, self._keys.workers).items()):
             at, _, report = text.partition(" ")
-            stored[name] = Received(WorkerReported.model_validate_json(report), datetime.fromisoformat(at))
+            stored[name] = ReceivedMessage(WorkerReported.model_validate_json(report), datetime.fromisoformat(at))
         expired = [name for name, worker in stored.items() if datetime.now(UTC) - worker.at > WORKER_EXPIRY]
         if expired:
             self._redis.hdel(self._keys.workers, *expired)
@@ -219,7 +221,7 @@ class ThroughputRepository:
             pipeline.ltrim(self._keys.latencies(line), 0, LATENCIES - 1)
         pipeline.execute()
 
-    def last(self, line: str) -> tuple[Received[FrameInspected] | None, Received[FrameInspected] | None]:
+    def last(self, line: str) -> tuple[ReceivedMessage[FrameInspected] | None, ReceivedMessage[FrameInspected] | None]:
         """Return the last verdict and the last NG verdict; None: none arrived since Redis was filled."""
         stored = read_hash(self._redis, self._keys.last(line))
         return _received_verdict(stored.get("any")), _received_verdict(stored.get("ng"))
@@ -236,12 +238,16 @@ class ThroughputRepository:
         return median(latencies) if latencies else None
 
 
-def _received_verdict(text: str | None) -> Received[FrameInspected] | None:
+def _received_verdict(text: str | None) -> ReceivedMessage[FrameInspected] | None:
     if text is None:
         return None
     at, _, body = text.partition(" ")
     verdict = decode(body.encode())
-    return Received(verdict, datetime.fromtimestamp(float(at), UTC)) if isinstance(verdict, FrameInspected) else None
+    return (
+        ReceivedMessage(verdict, datetime.fromtimestamp(float(at), UTC))
+        if isinstance(verdict, FrameInspected)
+        else None
+    )
 
 
 def _hour(moment: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from services.dashboard.lines.repository import (
     CameraRepository,
     LineRepository,
-    Received,
+    ReceivedMessage,
     ThroughputRepository,
     WorkerRepository,
 )
@@ -185,7 +185,7 @@ class LinesService:
             at=now,
         )
 
-    def _last(self, line: str) -> tuple[Received[FrameInspected] | None, Received[FrameInspected] | None]:
+    def _last(self, line: str) -> tuple[ReceivedMessage[FrameInspected] | None, ReceivedMessage[FrameInspected] | None]:
         """Return the last verdict and the last NG verdict: by arrival, or by their times if Redis was just filled."""
         last, last_ng = self._throughput.last(line)
         if last is None and (verdict := self._last_verdicts.last_verdict(line)):
@@ -195,7 +195,7 @@ class LinesService:
         return last, last_ng
 
     def _account(
-        self, line: str, cameras: list[Received[CameraReported]], last: Received[FrameInspected] | None
+        self, line: str, cameras: list[ReceivedMessage[CameraReported]], last: ReceivedMessage[FrameInspected] | None
     ) -> LineAccounting:
         counts = self._counting.total(line)
         labels = _label_rates(counts)
@@ -248,6 +248,6 @@ def _label_rates(counts: Counts) -> dict[str, LabelRate]:
     return rates
 
 
-def _received_at_its_time(verdict: FrameInspected) -> Received[FrameInspected]:
+def _received_at_its_time(verdict: FrameInspected) -> ReceivedMessage[FrameInspected]:
     """Return a verdict whose arrival is unknown. A time in the future is a wrong clock, and says nothing."""
-    return Received(verdict, verdict.at if verdict.at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))
+    return ReceivedMessage(verdict, verdict.at if verdict.at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))

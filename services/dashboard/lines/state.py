@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.dashboard.lines.repository import Received
+from services.dashboard.lines.repository import ReceivedMessage
 from services.dashboard.lines.schemas import LineState
 from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
 
@@ -16,15 +16,15 @@ class LineFacts:
     """What the state of a line is computed from."""
 
     now: datetime
-    cameras: Sequence[Received[CameraReported]]
-    last: Received[FrameInspected] | None
+    cameras: Sequence[ReceivedMessage[CameraReported]]
+    last: ReceivedMessage[FrameInspected] | None
     """The verdict that arrived last."""
-    last_ng: Received[FrameInspected] | None
+    last_ng: ReceivedMessage[FrameInspected] | None
     in_flight: int
     ng_hold: timedelta
     silence: timedelta
 
-    def lost(self, camera: Received[CameraReported]) -> bool:
+    def lost(self, camera: ReceivedMessage[CameraReported]) -> bool:
         """Return whether a camera should be running, and either is not or has sent no report for too long."""
         state = camera.message.state
         return state is not CameraState.FINISHED and (
@@ -56,7 +56,7 @@ def _state_without_verdicts(facts: LineFacts) -> tuple[LineState, str]:
     return LineState.STOPPED, "no camera is running"
 
 
-def _why_lost(camera: Received[CameraReported], now: datetime) -> str:
+def _why_lost(camera: ReceivedMessage[CameraReported], now: datetime) -> str:
     report = camera.message
     if report.state is not CameraState.RUNNING:
         return f"camera {report.camera} is {report.state.value}" + (f": {report.reason}" if report.reason else "")

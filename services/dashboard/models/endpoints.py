@@ -17,7 +17,7 @@ from services.dashboard.models.schemas import (
     HistoryView,
     ModelList,
     ModelView,
-    Production,
+    ProductionView,
     PromotionList,
     PromotionOrder,
     PromotionView,
@@ -107,7 +107,7 @@ def list_thresholds(sets: Thresholds, recipe: RecipeName, paging: Paged) -> Thre
 
 
 @router.get("/{recipe}/production", responses=documented(401, 404, 422, 503))
-def get_production(models: Models, recipe: RecipeName) -> Production:
+def get_production(models: Models, recipe: RecipeName) -> ProductionView:
     """Return the version in production, and every promotion that led to it."""
     return models.production(recipe)
 

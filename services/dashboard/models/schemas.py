@@ -88,7 +88,7 @@ class ProductionEntry(BaseModel):
     gate: str = Field(description="the result of the comparison with the version in production")
 
 
-class Production(BaseModel):
+class ProductionView(BaseModel):
     """The version in production, and the promotions that led to it."""
 
     recipe: str

@@ -18,8 +18,8 @@ from services.dashboard.models.schemas import (
     MeasuredModel,
     ModelList,
     ModelView,
-    Production,
     ProductionEntry,
+    ProductionView,
     PromotionList,
     PromotionOrder,
     PromotionView,
@@ -143,7 +143,7 @@ class ModelsService:
         except StorageError:
             return {}
 
-    def production(self, recipe: str) -> Production:
+    def production(self, recipe: str) -> ProductionView:
         """Return the version in production.
 
         Raises:
@@ -153,7 +153,7 @@ class ModelsService:
             raise Problem(404, f"there are no models of a recipe {recipe!r}")
         history = bundle.production_history(self._store, recipe)
         entries = [ProductionEntry(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
-        return Production(recipe=recipe, version=entries[0].version if entries else None, history=entries)
+        return ProductionView(recipe=recipe, version=entries[0].version if entries else None, history=entries)
 
     def before(self, recipe: str) -> str | None:
         """Return the version that a rollback leads to; None if there is none."""

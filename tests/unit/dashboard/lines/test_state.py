@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.dashboard.lines.repository import Received
+from services.dashboard.lines.repository import ReceivedMessage
 from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.state import LineFacts, state_of
 from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
@@ -14,12 +14,12 @@ from tests.verdicts import Line
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
 
-def received(report: CameraReported, ago: float | None = None) -> Received[CameraReported]:
-    return Received(report, report.at if ago is None else NOW - timedelta(seconds=ago))
+def received(report: CameraReported, ago: float | None = None) -> ReceivedMessage[CameraReported]:
+    return ReceivedMessage(report, report.at if ago is None else NOW - timedelta(seconds=ago))
 
 
-def arrived(verdict: FrameInspected) -> Received[FrameInspected]:
-    return Received(verdict, verdict.at)
+def arrived(verdict: FrameInspected) -> ReceivedMessage[FrameInspected]:
+    return ReceivedMessage(verdict, verdict.at)
 
 
 def facts(**changes: Any) -> LineFacts:
@@ -37,7 +37,7 @@ def facts(**changes: Any) -> LineFacts:
     return LineFacts(**{**known, **changes})
 
 
-def verdict_of(age: float, fault: str | None = None, **changes: Any) -> Received[FrameInspected]:
+def verdict_of(age: float, fault: str | None = None, **changes: Any) -> ReceivedMessage[FrameInspected]:
     line = Line(start=NOW - timedelta(seconds=age))
     return arrived(line.verdict(fault, at=NOW - timedelta(seconds=age), **changes))
 
