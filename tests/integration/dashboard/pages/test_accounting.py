@@ -25,7 +25,7 @@ def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, brok
     expect(page.locator(".parked li")).to_contain_text("line-1, camera-1")
     row = page.locator("section:has(h2:text('By camera')) tbody tr")
     expect(row).to_contain_text("camera-1")
-    page.get_by_label("Why").fill("the lamp was off")
+    page.get_by_label("Reason").fill("the lamp was off")
     page.get_by_role("button", name="Replay").click()
 
     expect(page.locator("main")).to_contain_text("No message is parked")

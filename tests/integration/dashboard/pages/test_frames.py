@@ -46,7 +46,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
 
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/frames/{verdicts[1].frame.frame_id}*")
-    expect(page.locator("#marking")).to_contain_text("marked by local")
+    expect(page.locator("#marking")).to_contain_text("for labelling by local")
     is_loaded(page, ".stage img")
     expect(page.locator(".scores")).to_contain_text("after its capture")
     expect(page.locator(".layer[data-label=break]")).to_be_visible()
@@ -71,13 +71,13 @@ def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
     soon(lambda: broker.depth(EXPLAINER_REQUESTS.name).total == 1)
     explained = explanation_of(verdict).model_copy(update={"heatmaps": {}, "reason": "its model is gone"})
     publish(broker, explained)
-    expect(page.locator("#asked")).to_have_text("its model is gone")
+    expect(page.locator("#requested")).to_have_text("its model is gone")
 
 
 def test_a_search_that_makes_no_sense_is_told_in_words(page: Page) -> None:
     page.goto("/frames?score_from=0.5")
     expect(page.get_by_role("alert")).to_contain_text("the label of the score")
     page.goto("/frames?line=a%20b")
-    expect(page.get_by_role("alert")).to_contain_text("none of its kind")
+    expect(page.get_by_role("alert")).to_contain_text("invalid value")
     page.goto("/frames")
     expect(page.locator("main")).to_contain_text("No frame matches")

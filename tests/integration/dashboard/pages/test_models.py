@@ -58,7 +58,7 @@ def fill_in(page: Page) -> None:
     page.get_by_role("link", name="Train a model").click()
     page.get_by_label("Recipe as YAML").fill(STROKES)
     page.get_by_label("compact").check()
-    page.get_by_label("Also in eight bits").uncheck()
+    page.get_by_label("Also an int8 variant").uncheck()
     for field, value in {"Epochs": "many", "Batch size": "16", "Train": "60", "Validation": "20", "Test": "20"}.items():
         page.get_by_label(field, exact=True).fill(value)
 
@@ -126,7 +126,7 @@ def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
     page.get_by_role("button", name="Save the thresholds").click()
     expect(page.get_by_role("alert")).to_contain_text("give a reason")
     expect(page.locator("[data-number=threshold-dark]")).to_have_value("0.9")
-    page.get_by_label("Reason", exact=True).fill("dark threads are not dark strokes")
+    page.get_by_label("Reason").fill("dark threads are not dark strokes")
     page.get_by_role("button", name="Save the thresholds").click()
     expect(page.locator("#set")).to_contain_text("Saved", timeout=TRAINED)
     page.locator("#set").get_by_role("link").click()
