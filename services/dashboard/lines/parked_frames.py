@@ -22,9 +22,13 @@ class ParkedFrames:
 
     def __init__(self, broker: Broker, away: ReasonAway) -> None:
         """``away``: why the broker counts as away; then a call does not wait for it."""
-        self._broker = broker
         self._away = away
-        self._parked = Refreshed(self._ask, fresh_seconds=FRESH_SECONDS, name="parked frames")
+        queues = (INFERENCE_FRAMES.parked, DASHBOARD_VERDICTS.parked)
+        self._parked = Refreshed(
+            lambda: sum(broker.depth(queue).total for queue in queues),
+            fresh_seconds=FRESH_SECONDS,
+            name="parked frames",
+        )
 
     def __call__(self) -> int | None:
         """Return the parked frames and verdicts; None while the broker is away."""
@@ -32,6 +36,3 @@ class ParkedFrames:
         if found.error and not isinstance(found.error, TimeoutError):
             return None
         return found.value if time.monotonic() - found.at < OLDEST_SECONDS else None
-
-    def _ask(self) -> int:
-        return sum(self._broker.depth(queue.parked).total for queue in (INFERENCE_FRAMES, DASHBOARD_VERDICTS))

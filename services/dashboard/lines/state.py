@@ -35,7 +35,15 @@ class LineFacts:
 def state_of(facts: LineFacts) -> tuple[LineState, str]:
     """Return the state of a line and the reason for it."""
     if lost := [camera for camera in facts.cameras if facts.lost(camera)]:
-        return LineState.CAMERA_LOST, "; ".join(_why_lost(camera, facts.now) for camera in lost)
+        reasons = []
+        for camera in lost:
+            report, seconds = camera.message, (facts.now - camera.at).total_seconds()
+            if report.state is CameraState.RUNNING:
+                reasons.append(f"camera {report.camera} has sent no report for {seconds:.0f} s")
+            else:
+                state = f"camera {report.camera} is {report.state.value}"
+                reasons.append(f"{state}: {report.reason}" if report.reason else state)
+        return LineState.CAMERA_LOST, "; ".join(reasons)
     if facts.last is None or facts.now - facts.last.at > facts.silence:
         return _state_without_verdicts(facts)
     if facts.last_ng and facts.now - facts.last_ng.at < facts.ng_hold:
@@ -54,10 +62,3 @@ def _state_without_verdicts(facts: LineFacts) -> tuple[LineState, str]:
     if facts.in_flight > 0:
         return LineState.NOT_INSPECTED, f"the camera stopped, and {facts.in_flight} frames were never inspected"
     return LineState.STOPPED, "no camera is running"
-
-
-def _why_lost(camera: ReceivedMessage[CameraReported], now: datetime) -> str:
-    report = camera.message
-    if report.state is not CameraState.RUNNING:
-        return f"camera {report.camera} is {report.state.value}" + (f": {report.reason}" if report.reason else "")
-    return f"camera {report.camera} has sent no report for {(now - camera.at).total_seconds():.0f} s"
