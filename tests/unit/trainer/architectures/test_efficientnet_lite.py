@@ -141,7 +141,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"absent\.pth: can't be read \(No such file or directory\): give the path"):
         LITE.load_weights(network, tmp_path / "absent.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(WeightsError, match=r"text\.pth: no file of PyTorch tensors"):
+    with pytest.raises(WeightsError, match=r"text\.pth: not a file of PyTorch tensors"):
         LITE.load_weights(network, tmp_path / "text.pth")
 
 
