@@ -1,6 +1,6 @@
-"""Drawn sewing seams with the truth beside them, and the small model that the demo starts with."""
+"""Draw sewing seams with their labels and masks, and hold the small model that the demo starts with."""
 
-import shared  # noqa: F401  it bounds OpenCV, so before anything imports that
+import shared  # noqa: F401  it limits OpenCV, so it has to be imported first
 from samples.seam_video import SeamVideo
 from samples.still import draw_seam
 from samples.strip import Piece, draw_strip

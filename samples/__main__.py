@@ -16,7 +16,7 @@ from samples.sheet import draw_row, draw_sheet
 from samples.swatch import swatches
 from samples.video import UnwritableVideoError, VideoFiles, write_video
 
-app = typer.Typer(help="Draw sewing seams with the truth beside them.", no_args_is_help=True)
+app = typer.Typer(help="Draw sewing seams with their labels and masks.", no_args_is_help=True)
 
 Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same pixels.")]
 Size = Annotated[int, typer.Option(min=64, max=1024, help="Side of the square image, in pixels.")]
@@ -43,7 +43,7 @@ def video(
     cloths: Cloths = 40,
     kind: Kind = None,
 ) -> None:
-    """Video sewn pieces passing under a camera."""
+    """Draw a video of sewn pieces passing under a camera."""
     book = swatches(first_cloth, cloths, kind)
     video = SeamVideo(seed, frames, size, defect_rate, stitch, book)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,12 +74,12 @@ def images(
 
 @app.command()
 def frames(
-    video: Annotated[Path, typer.Argument(help="A video that `video` drew; its table lies beside it.")],
+    video: Annotated[Path, typer.Argument(help="A video that `video` drew; its table is beside it.")],
     folder: Annotated[Path, typer.Argument(help="A folder of labelled images, new or not: frames are added.")],
     *,
-    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame: neighbours are alike.")] = 5,
+    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame: neighbouring frames are alike.")] = 5,
 ) -> None:
-    """Make labelled images of a video's frames."""
+    """Make labelled images from the frames of a video."""
     try:
         typer.echo(f"{add_frames(video, folder, every)} frames added to {folder}")
     except NoVideoError as error:

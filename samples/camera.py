@@ -1,4 +1,4 @@
-"""The camera over the seam: its light, its lens and its sensor."""
+"""Simulate the camera over the seam: its light, its lens and its sensor."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ FIELD_OF_VIEW_MM = 41.0
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera looks: the affine way from its pixels to those of a strip, (2, 3)."""
+    """Where the camera looks: the affine transformation (2, 3) from its pixels to those of a strip."""
 
     matrix: Array
     size: int
 
 
 class Camera:
-    """A camera with its lamp. One camera videos a whole line: its light, its focus and its noise stay."""
+    """A camera with its lamp. One camera films a whole video: its light, focus and noise stay the same."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.size = size
@@ -33,7 +33,7 @@ class Camera:
         self._tilt = rng.normal(0, 0.012)
 
     def look(self, strip: Strip, x_mm: float, y_mm: float, rng: np.random.Generator) -> View:
-        """Aim at the middle (`x_mm`, `y_mm`) of the strip; the machine shakes the camera a little."""
+        """Return the view centred at (`x_mm`, `y_mm`) of the strip; the machine shakes the camera a little."""
         x, y = np.array([x_mm, y_mm]) * strip.pixels_per_mm + rng.normal(0, 0.35, 2) * self._scale
         angle = self._tilt + rng.normal(0, 0.002)
         cosine, sine, half = np.cos(angle), np.sin(angle), (self.size - 1) / 2
@@ -41,7 +41,7 @@ class Camera:
         return View(np.array(matrix, dtype=np.float32), self.size)
 
     def shoot(self, strip: Strip, view: View, smear_mm: float, rng: np.random.Generator) -> Image:
-        """One image, uint8 BGR (size, size, 3); the cloth moved `smear_mm` while the shutter was open."""
+        """Return an image, uint8 BGR (size, size, 3); the cloth moved `smear_mm` while the shutter was open."""
         seen = _through(view, strip.image, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
         smear = 0.29 * smear_mm * strip.pixels_per_mm
         sharp = cv2.GaussianBlur(seen, (0, 0), float(np.hypot(self._focus, smear)), sigmaY=self._focus)
@@ -51,7 +51,7 @@ class Camera:
         return np.clip(noisy, 0, 255).astype(np.uint8)
 
     def _noise(self, exposed: Array, rng: np.random.Generator) -> Array:
-        """Noise of the sensor, (size, size, 3), softened as the camera's own processor does."""
+        """Return the noise of the sensor, (size, size, 3), smoothed as by the camera's processor."""
         raw = rng.standard_normal(exposed.shape, dtype=np.float32)
         soft = cv2.GaussianBlur(raw, (3, 3), 0.6)
         strength = np.float32(self._read_noise) + np.float32(self._shot_noise) * np.sqrt(exposed)
@@ -59,7 +59,7 @@ class Camera:
 
 
 def mask_in_view(view: View, defect: DefectMask) -> Image:
-    """The part of a defect's mask that the camera sees: 0 or 255, (size, size)."""
+    """Return the mask of a defect as the camera sees it: 0 or 255, (size, size)."""
     moved = view.matrix.copy()
     moved[:, 2] -= (defect.left, defect.top)
     return _through(View(moved, view.size), defect.mask, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
@@ -72,7 +72,7 @@ def _through(view: View, image: Image, interpolation: int, border: int) -> Image
 
 
 def _lamp(size: int, rng: np.random.Generator) -> Array:
-    """Light over the image, (size, size, 3), about 1: brighter near the lamp, darker in the corners, tinted."""
+    """Return the light over the image, (size, size, 3), about 1: brighter near the lamp, darker in corners, tinted."""
     x, y = Raster(1.0, 1.0, float(size)).grid()
     lamp_x, lamp_y = rng.uniform(-0.3, 1.3, 2)
     near = np.exp(-((x - lamp_x) ** 2 + (y - lamp_y) ** 2) / rng.uniform(0.8, 2.0))

@@ -1,4 +1,4 @@
-"""Cloth: what it is woven like, and its texture by procedural noise on a lattice of yarns."""
+"""Draw cloth: its weave, and its texture by procedural noise on a lattice of yarns."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -16,7 +16,7 @@ Colour: TypeAlias = tuple[float, float, float]
 class Weave:
     """How warp (running down the image) and weft (running along it) cross.
 
-    In a repeat of `repeat` warps the weft lies on top of `floats` of them, moved on by `step` in the next row.
+    In each `repeat` warps the weft lies on top of `floats` warps, shifted by `step` in the next row.
     """
 
     repeat: int
@@ -54,12 +54,12 @@ class Cloth:
 
     @property
     def name(self) -> str:
-        """Kind and colour, as the tables name it: `denim indigo`."""
+        """Return kind and colour, as in the tables: `denim indigo`."""
         return f"{self.kind} {self.colour_name}"
 
 
 def draw_cloth(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator) -> Array:
-    """The bare cloth, float32 BGR (H, W, 3), 0..255 (not clipped), its warp turned by `angle` radians."""
+    """Return the bare cloth, float32 BGR (H, W, 3), 0..255 (not clipped), its warp rotated by `angle` radians."""
     light, weft = _yarns(cloth, raster, angle, rng)
     light *= _grain(cloth, raster, rng)
     light *= 1 + np.float32(0.02) * raster.noise(rng, 9.0, 9.0)
@@ -68,7 +68,7 @@ def draw_cloth(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Genera
 
 
 def _yarns(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Brightness (about 1) and share of the weft's colour (0..1) by the lattice of yarns, each (H, W)."""
+    """Return the brightness (about 1) and the share of the weft's colour (0..1) of each pixel, each (H, W)."""
     u, v = _lattice(cloth, raster, angle, rng)
     warp, weft = np.floor(u), np.floor(v)
     across_warp, across_weft = _hump(u - warp), _hump(v - weft)
@@ -85,7 +85,7 @@ def _yarns(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator)
 
 
 def _lattice(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Number of the warp and of the weft at each pixel, fractions across the yarn, each (H, W)."""
+    """Return the numbers of the warp and weft at each pixel, with fractions across the yarn, each (H, W)."""
     x, y = raster.grid()
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u = (x * cosine + y * sine) / np.float32(cloth.warp_mm) + 0.22 * raster.noise(rng, 3.0, 5.0)
@@ -94,18 +94,18 @@ def _lattice(cloth: Cloth, raster: Raster, angle: float, rng: np.random.Generato
 
 
 def _hump(fraction: Array) -> Array:
-    """Roundness of a yarn across itself: 0 at its edges, 1 in its middle."""
+    """Return the height of a yarn across itself: 0 at its edges, 1 in its middle."""
     return 1 - (2 * fraction - 1) ** 2
 
 
 def _weft_share(on_top: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], height: Array, crossings: Array) -> Array:
-    """How much of the weft's colour shows, 0..1: soft at its edges, and some crossings are worn or buried."""
+    """Return the share of the weft's colour, 0..1: soft at its edges, and some crossings are worn or covered."""
     strength = np.clip(0.95 + 0.22 * crossings, 0.1, 1.15)
     return np.where(on_top, np.clip(height * 2.8 - 0.3, 0, 1) * strength, 0).astype(np.float32)
 
 
 def _grain(cloth: Cloth, raster: Raster, rng: np.random.Generator) -> Array:
-    """Brightness by fibres, pores and pile, (H, W), about 1; pores are dark, nothing is as bright as they are dark."""
+    """Return the brightness from fibres, pores and pile, (H, W), about 1; the dark pores deviate most."""
     size = cloth.grain_mm
     fine = raster.noise(rng, size, 0.55 * size)
     coarse = raster.noise(rng, 1.6 * size, size)

@@ -1,7 +1,7 @@
-"""What goes wrong in a seam: each kind of defect as thread that lies elsewhere, or is missing.
+"""Sew the defects of a seam: each kind is thread that is misplaced or missing.
 
-Harmless and therefore never a defect: lint, chalk, folds, puckering, slubs in the cloth, needle holes, and the small
-natural unevenness of good stitches.
+Lint, chalk, folds, puckering, slubs in the cloth, needle holes, and the small natural unevenness of good stitches are
+harmless, and never a defect.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from samples.lots import chance, one_of, side
+from samples.choices import chance, one_of, side
 from samples.raster import Array, vector
 from samples.thread import Path, bezier
 
@@ -26,7 +26,7 @@ KINDS_OF: dict[DefectLabel, tuple[DefectKind, ...]] = {
 
 
 def label_of(defect: DefectKind | DefectLabel) -> DefectLabel:
-    """The label that is true where a defect of this kind is in view; of a label, itself."""
+    """Return the label of a kind of defect; a label is returned as it is."""
     return "break" if defect in ("break", *KINDS_OF["break"]) else "error"
 
 
@@ -35,13 +35,13 @@ VISIBLY_BENT_MM = 0.4
 LEAST_GAP_MM = 4.0
 """Less thread missing looks like a long stitch."""
 CLEAR_OF_SEAM_MM = 1.2
-"""The free end of a loose end hangs at least so far off the seam."""
+"""Smallest distance of the free end of a loose end from the seam."""
 ACROSS_SEAM_MM = 0.3
-"""No part of a loose end lies farther beyond the seam, on its other side."""
+"""Largest distance of a loose end beyond the seam, on the other side."""
 OPEN_GAP_MM = 3.0
-"""Of a gap, at least so much has no loose end above or below it."""
+"""Smallest length of a gap without a loose end above or below it."""
 MOST_STITCHES = 9
-"""No defect takes the place of more good stitches than this."""
+"""Largest number of good stitches that a defect replaces."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PlannedDefect:
 
 @dataclass(frozen=True)
 class Damage:
-    """A defect as sewn: it takes the place of `stitches` good ones."""
+    """A defect as sewn; it replaces `stitches` good stitches."""
 
     kind: DefectKind
     stitches: int
@@ -67,7 +67,7 @@ class Damage:
 
 
 def loop(holes: Array, rng: np.random.Generator) -> Damage:
-    """One stitch pulled wide: an arc or a drop of thread, 1.2 to 5 mm out."""
+    """Sew one stitch that is pulled out: an arc or a drop of thread, 1.2 to 5 mm wide."""
     span = int(rng.integers(1, 3))
     start, end = holes[0], holes[span]
     out = side(rng) * rng.uniform(1.2, 5.0)
@@ -79,7 +79,7 @@ def loop(holes: Array, rng: np.random.Generator) -> Damage:
 
 
 def slack(holes: Array, rng: np.random.Generator) -> Damage:
-    """A few stitches without tension: each a small arc of its own height, 0.5 to 1.3 mm out."""
+    """Sew a few stitches without tension: each a small arc of its own height, 0.5 to 1.3 mm."""
     count = int(rng.integers(3, 8))
     toward = side(rng)
     paths = []
@@ -90,13 +90,13 @@ def slack(holes: Array, rng: np.random.Generator) -> Damage:
 
 
 def skip(holes: Array, rng: np.random.Generator) -> Damage:
-    """The hook missed the thread: one slack stitch lies over 6 to 14 mm, at least two lengths."""
+    """Sew one slack stitch over 6 to 14 mm, at least two lengths, where the hook missed the thread."""
     count = _stitches_in(holes, rng.uniform(6.0, 14.0))
     return Damage("skip", count, (_arc(holes[0], holes[count], side(rng) * rng.uniform(0.15, 0.7)),))
 
 
 def bunch(holes: Array, rng: np.random.Generator) -> Damage:
-    """Stitches on top of each other over 4 to 10 mm, now and then with a nest of thread on them."""
+    """Sew stitches on top of each other over 4 to 10 mm, sometimes with a nest of thread on them."""
     count = _stitches_in(holes, rng.uniform(4.0, 10.0))
     start, end = holes[0], holes[count]
     paths = []
@@ -113,14 +113,14 @@ def bunch(holes: Array, rng: np.random.Generator) -> Damage:
 
 
 def cut(holes: Array, rng: np.random.Generator) -> Damage:
-    """The thread is gone for 1.5 to 5 stitches, 4 mm at least; its ends are frayed, and lie where they were sewn."""
+    """Leave out the thread of 1.5 to 5 stitches, at least 4 mm; its frayed ends lie where they were sewn."""
     count, left, right = _gap(holes, rng)
     paths = [*_stub(holes[0], left, rng), *_stub(holes[count], right, rng)]
     return Damage("cut", count, tuple(paths), gap=np.stack([left, right]))
 
 
 def loose_end(holes: Array, rng: np.random.Generator) -> Damage:
-    """The thread is gone for 1.5 to 5 stitches, 4 mm at least, and one end, or both, hangs off the seam."""
+    """Leave out the thread of 1.5 to 5 stitches, at least 4 mm; one end or both hang off the seam."""
     count, left, right = _gap(holes, rng)
     sides = [(holes[0], 1.0), (holes[count], -1.0)]
     hanging = [one_of(rng, sides)] if chance(rng, 0.8) else sides
@@ -139,12 +139,12 @@ DEFECTS: dict[DefectKind, Callable[[Array, np.random.Generator], Damage]] = {
     "cut": cut,
     "loose-end": loose_end,
 }
-"""How each kind is sewn over the holes that follow, shape (n, 2) in mm; `crooked` bends the line itself."""
+"""Function that sews each kind over the following holes, (n, 2) in mm; `crooked` bends the line itself."""
 
 
 @dataclass(frozen=True)
 class Bend:
-    """How a crooked run leaves the line."""
+    """A crooked run of stitches."""
 
     offset_mm: Array
     """(n,), of each needle hole."""
@@ -153,7 +153,7 @@ class Bend:
 
 
 def bend(xs: Array, at_mm: float, rng: np.random.Generator) -> Bend:
-    """A crooked run from `at_mm` on: a bump off the line and back, or a jump to another line."""
+    """Return a crooked run from `at_mm` on: a bump off the line and back, or a jump to another line."""
     out = side(rng) * rng.uniform(0.9, 2.8)
     return _bump(xs, at_mm, out, rng) if chance(rng, 0.6) else _jump(xs, at_mm, out, rng)
 
@@ -167,7 +167,7 @@ def _bump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend
 
 
 def _jump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend:
-    """The line comes back so slowly, over 80 mm, that only the jump itself is crooked."""
+    """Return a jump. The line comes back slowly, over 80 mm, so only the jump itself is crooked."""
     width = rng.uniform(1.0, 4.0)
     step = np.clip((xs - at_mm) / width, 0, 1)
     back = np.clip((xs - at_mm - 8) / 80, 0, 1)
@@ -176,7 +176,7 @@ def _jump(xs: Array, at_mm: float, out: float, rng: np.random.Generator) -> Bend
 
 
 def _stitches_in(holes: Array, length_mm: float) -> int:
-    """How many stitches cover that length, at least two."""
+    """Return the number of stitches that cover a length, at least two."""
     return max(2, int(np.searchsorted(holes[:, 0], holes[0, 0] + length_mm)))
 
 
@@ -187,7 +187,7 @@ def _arc(start: Array, end: Array, out: float) -> Path:
 
 
 def _gap(holes: Array, rng: np.random.Generator) -> tuple[int, Array, Array]:
-    """Stitches touched by a gap, and where its thread ends on the left and on the right, each (2,) in mm."""
+    """Return the number of stitches that a gap touches, and its ends on the left and right, each (2,) in mm."""
     missing = max(rng.uniform(1.5, 5.0), LEAST_GAP_MM / float(holes[1, 0] - holes[0, 0]))
     count = int(np.ceil(missing))
     stub = (count - missing) * rng.uniform(0.1, 0.9)
@@ -197,7 +197,7 @@ def _gap(holes: Array, rng: np.random.Generator) -> tuple[int, Array, Array]:
 
 
 def _stub(hole: Array, end: Array, rng: np.random.Generator) -> list[Path]:
-    """What is left of a cut stitch: the thread up to its end, and the fibres sticking out there."""
+    """Return the rest of a cut stitch: the thread up to its end, and the fibres that stick out there."""
     forward = float(np.sign(end[0] - hole[0])) or 1.0
     left_over = Path(np.stack([hole, end]), dips=(True, False))
     return [left_over, *_fray(end, 0.0 if forward > 0 else np.pi, rng)]
@@ -212,9 +212,9 @@ def _fray(end: Array, heading: float, rng: np.random.Generator) -> list[Path]:
 
 
 def _tail(hole: Array, forward: float, reach_mm: float, rng: np.random.Generator) -> list[Path]:
-    """A loose end from `hole`, 2.5 to 11 mm long, straight or curling, leaving the seam by 45 to 120 degrees.
+    """Return a loose end from `hole`, 2.5 to 11 mm long, straight or curling, at 45 to 120 degrees to the seam.
 
-    It reaches over at most `reach_mm` of its own gap: what hides the gap is thread pulled wide to whoever looks at it.
+    It reaches over at most `reach_mm` of its own gap: a loose end that hides the gap looks like a loop.
     """
     falls = _falls(hole, forward, rng)
     curve = next(fall for fall in falls if _hangs_clear(fall) and _over_gap(fall, forward) <= reach_mm)
@@ -226,7 +226,7 @@ def _tail(hole: Array, forward: float, reach_mm: float, rng: np.random.Generator
 
 
 def _falls(hole: Array, forward: float, rng: np.random.Generator) -> Iterator[Array]:
-    """Ways in which a loose end may fall, each (n, 2) in mm."""
+    """Yield shapes of a loose end, each (n, 2) in mm."""
     while True:
         angle = np.deg2rad(rng.uniform(45, 120)) * side(rng)
         heading = angle if forward > 0 else np.pi - angle
@@ -234,13 +234,13 @@ def _falls(hole: Array, forward: float, rng: np.random.Generator) -> Iterator[Ar
 
 
 def _hangs_clear(curve: Array) -> bool:
-    """Whether a loose end hangs off one side of the seam to its free end: one that turns back looks like a loop."""
+    """Return whether a loose end hangs off one side of the seam: one that turns back looks like a loop."""
     off = (curve[:, 1] - curve[0, 1]) * np.sign(curve[-1, 1] - curve[0, 1])
     return bool(off[-1] >= max(CLEAR_OF_SEAM_MM, 0.7 * float(off.max())) and off.min() >= -ACROSS_SEAM_MM)
 
 
 def _over_gap(curve: Array, forward: float) -> float:
-    """How far a loose end reaches over its own gap, in mm."""
+    """Return how far a loose end reaches over its own gap, in mm."""
     return float(((curve[:, 0] - curve[0, 0]) * forward).max())
 
 
@@ -250,7 +250,7 @@ def _nest(centre: Array, rng: np.random.Generator) -> Path:
 
 
 def _wander(start: Array, heading: float, length_mm: float, curl: float, rng: np.random.Generator) -> Array:
-    """A thread that lies as it fell: (n, 2) in mm, its heading drifting by about `curl` radians per mm."""
+    """Return a thread that fell at random: (n, 2) in mm, its heading drifting by about `curl` radians per mm."""
     step = 0.15
     count = max(5, int(length_mm / step))
     bias = rng.normal(0, curl)

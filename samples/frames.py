@@ -1,4 +1,4 @@
-"""Frames of a drawn video as labelled images: what a camera sees of a seam after a video has been compressed."""
+"""Turn frames of a drawn video into labelled images, with the artefacts of video compression."""
 
 import csv
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ TABLES = {"labels.csv": ("name", *LABELS), "groups.csv": ("name", "group", "clot
 
 
 class NoVideoError(Exception):
-    """The video or its table is not there, or they do not belong together."""
+    """The video or its table is missing, or they do not belong together."""
 
 
 def add_frames(video: Path, folder: Path, every: int) -> int:
-    """Add every n-th frame of a video to a folder of labelled images, as JPEG; how many were added.
+    """Add every n-th frame of a video to a folder of labelled images, as JPEG, and return how many were added.
 
     The group of a frame is its cloth and thread.
 
     Raises:
-        NoVideoError: there is no video, no table beside it, or not a row for each frame.
+        NoVideoError: there is no video, no table beside it, or no row for one of its frames.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     added: list[dict[str, str]] = []

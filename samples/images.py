@@ -1,4 +1,4 @@
-"""A set of labelled images to train on, with masks and groups."""
+"""Draw a set of labelled images to train on, with masks and groups."""
 
 import csv
 import multiprocessing
@@ -12,8 +12,8 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
+from samples.choices import chance, one_of
 from samples.defect import KINDS_OF, DefectLabel
-from samples.lots import chance, one_of
 from samples.still import STITCHES, draw_seam
 from samples.swatch import Swatch
 from samples.truth import LABELS, Frame
@@ -21,23 +21,23 @@ from samples.truth import LABELS, Frame
 Row: TypeAlias = dict[str, str | bool]
 BOTH = 0.2
 """Share of the defective images that have an error and a break at once."""
-HANDED_OUT = 16
-"""Images that a process draws before it asks for more."""
+CHUNK = 16
+"""Number of images that a process draws before it gets more."""
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images to be drawn: the same set is always drawn alike, by however many processes."""
+    """Images to be drawn. The same set has the same pixels, whatever the number of processes."""
 
     count: int
     seed: int
     size: int
     defect_rate: float
     cloths: Sequence[Swatch]
-    """They take turns; all else is drawn by lot."""
+    """They take turns; everything else is random."""
 
     def draw(self, number: int) -> tuple[str, Frame]:
-        """Image `number`, 0 and up, with its name."""
+        """Return image `number`, from 0, with its name."""
         rng = np.random.default_rng([self.seed, number])
         stitch = one_of(rng, STITCHES)
         own_seed = int(rng.integers(2**31))
@@ -51,11 +51,11 @@ def write_images(images: ImageSet, folder: Path, processes: int = 1) -> Iterator
 
     Args:
         images: what to draw.
-        folder: made where it is missing.
-        processes: how many draw at once.
+        folder: created if it is missing.
+        processes: number of processes that draw at once.
 
     Yields:
-        Of each image as it is written, in order, what `labels.csv` and `groups.csv` say of it.
+        The rows of `labels.csv` and `groups.csv` of each image, in order, when it is written.
     """
     for name in ("images", "masks", "masks_by_label"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def write_images(images: ImageSet, folder: Path, processes: int = 1) -> Iterator
         yield from map(write, range(images.count))
         return
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(write, range(images.count), chunksize=HANDED_OUT)
+        yield from pool.map(write, range(images.count), chunksize=CHUNK)
 
 
 def write_tables(rows: Iterable[tuple[Row, Row]], folder: Path) -> None:

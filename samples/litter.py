@@ -1,14 +1,14 @@
-"""What lies on good cloth in any plant: lint, and now and then a faint line of chalk. None of it is a defect."""
+"""Draw what lies on good cloth in any plant: lint, and sometimes a faint line of chalk. It is not a defect."""
 
 import cv2
 import numpy as np
 
-from samples.lots import chance
+from samples.choices import chance
 from samples.raster import Array, Raster
 
 
 def scatter(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
-    """Strew lint and chalk into `colours`, float32 BGR (H, W, 3)."""
+    """Draw lint and chalk into `colours`, float32 BGR (H, W, 3)."""
     area_cm2 = raster.width_mm * raster.height_mm / 100
     for _ in range(rng.poisson(0.12 * area_cm2)):
         _fibre(colours, raster, rng)
@@ -17,7 +17,7 @@ def scatter(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
 
 
 def _fibre(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
-    """One fibre, much thinner than thread, up to 4 mm long, lighter or darker than the cloth."""
+    """Draw a fibre, much thinner than thread, up to 4 mm long, lighter or darker than the cloth."""
     start = rng.random(2) * (raster.width_mm, raster.height_mm)
     headings = rng.uniform(-3.2, 3.2) + np.cumsum(rng.normal(0, 0.3, 12))
     step = rng.uniform(0.4, 4.0) / 12
@@ -27,7 +27,7 @@ def _fibre(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
 
 
 def _chalk(colours: Array, raster: Raster, rng: np.random.Generator) -> None:
-    """A pale line that the cutter drew, 8 to 25 mm long."""
+    """Draw a pale line of chalk, 8 to 25 mm long."""
     start = rng.random(2) * (raster.width_mm, raster.height_mm)
     angle = rng.uniform(0, np.pi)
     end = start + rng.uniform(8, 25) * np.array([np.cos(angle), np.sin(angle)])

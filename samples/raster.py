@@ -12,13 +12,13 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 
 
 def vector(*numbers: float) -> Array:
-    """Those numbers as an array, shape (n,)."""
+    """Return numbers as an array, shape (n,)."""
     return np.array(numbers, dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Where millimetres land in pixels: x runs along the seam, y across it, both from the upper left corner."""
+    """Converts millimetres to pixels: x runs along the seam, y across it, both from the upper left corner."""
 
     width_mm: float
     height_mm: float
@@ -26,11 +26,11 @@ class Raster:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of an image of this rectangle."""
+        """Return rows and columns of an image of this rectangle."""
         return round(self.height_mm * self.pixels_per_mm), round(self.width_mm * self.pixels_per_mm)
 
     def window(self, points: Array, margin_mm: float) -> "Window":
-        """The part of this raster around `points`, shape (n, 2) in mm; it may be empty."""
+        """Return the window of this raster around `points`, shape (n, 2) in mm; it may be empty."""
         height, width = self.shape
         first = (points.min(axis=0) - margin_mm) * self.pixels_per_mm
         last = (points.max(axis=0) + margin_mm) * self.pixels_per_mm
@@ -39,14 +39,14 @@ class Raster:
         return Window(top, bottom, left, right, self.pixels_per_mm)
 
     def grid(self) -> tuple[Array, Array]:
-        """The x of each column, shape (1, W), and the y of each row, shape (H, 1), in mm."""
+        """Return the x of each column, shape (1, W), and the y of each row, shape (H, 1), in mm."""
         height, width = self.shape
         x = (np.arange(width, dtype=np.float32) + 0.5) / np.float32(self.pixels_per_mm)
         y = (np.arange(height, dtype=np.float32) + 0.5) / np.float32(self.pixels_per_mm)
         return x[None, :], y[:, None]
 
     def noise(self, rng: np.random.Generator, along_mm: float, across_mm: float) -> Array:
-        """Smooth noise, shape (H, W), mean 0 and deviation near 1, its grains `along_mm` x `across_mm` big."""
+        """Return smooth noise, shape (H, W), mean 0 and deviation near 1, with grains of `along_mm` x `across_mm`."""
         height, width = self.shape
         rows = max(4, int(self.height_mm / across_mm) + 2)
         columns = max(4, int(self.width_mm / along_mm) + 2)
@@ -54,17 +54,17 @@ class Raster:
         return np.asarray(cv2.resize(grains, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32) * 1.3
 
     def splat(self, points: Array, values: Array) -> Array:
-        """Sum `values`, shape (n, k), into the four pixels around each of `points`, shape (n, 2) in mm: (H, W, k)."""
+        """Add `values`, shape (n, k), to the four pixels around each of `points`, shape (n, 2) in mm: (H, W, k)."""
         height, width = self.shape
         at = points * np.float32(self.pixels_per_mm) - np.float32(0.5)
         corner = np.floor(at).astype(np.int64)
-        part = at - corner
+        fraction = at - corner
         total = np.zeros((height * width, values.shape[1]), dtype=np.float32)
         for down in (0, 1):
             for right in (0, 1):
                 column, row = corner[:, 0] + right, corner[:, 1] + down
                 inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-                share = np.abs(1 - right - part[:, 0]) * np.abs(1 - down - part[:, 1])
+                share = np.abs(1 - right - fraction[:, 0]) * np.abs(1 - down - fraction[:, 1])
                 pixel = (row * width + column)[inside]
                 for k in range(values.shape[1]):
                     weights = (share * values[:, k])[inside]
@@ -72,7 +72,7 @@ class Raster:
         return total.reshape(height, width, -1)
 
     def blur(self, image: Array, deviation_mm: float) -> Array:
-        """`image` under a Gaussian of that deviation; same shape."""
+        """Return the image blurred by a Gaussian of that deviation; same shape."""
         return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation_mm * self.pixels_per_mm), dtype=np.float32)
 
 
@@ -87,21 +87,21 @@ class Window:
     pixels_per_mm: float
 
     def of(self, image: Array) -> Array:
-        """That part of `image`, to draw into."""
+        """Return this window of an image, to draw into."""
         return image[self.top : self.bottom, self.left : self.right]
 
     @property
     def empty(self) -> bool:
-        """Whether nothing lies in it."""
+        """Return whether the window has no pixels."""
         return self.top >= self.bottom or self.left >= self.right
 
     @property
     def corner_mm(self) -> Array:
-        """Its upper left corner, (2,)."""
+        """Return the upper left corner, (2,)."""
         return vector(self.left, self.top) / np.float32(self.pixels_per_mm)
 
     @property
     def raster(self) -> Raster:
-        """A raster of its own."""
+        """Return the window as a raster."""
         width, height = self.right - self.left, self.bottom - self.top
         return Raster(width / self.pixels_per_mm, height / self.pixels_per_mm, self.pixels_per_mm)

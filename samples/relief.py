@@ -1,4 +1,4 @@
-"""The relief of the cloth: folds, the groove that the thread pulls, and puckers; and the light on it."""
+"""Draw the relief of the cloth (folds, the groove under the thread, puckers) and the light on it."""
 
 import cv2
 import numpy as np
@@ -8,11 +8,11 @@ from samples.seam import Seam
 from samples.thread import LIGHT
 
 COARSE = 2.5
-"""Pixels per mm of the relief: nothing in it is smaller than half a millimetre."""
+"""Pixels per mm of the relief, whose smallest details have half a millimetre."""
 
 
 def light_on_relief(raster: Raster, seam: Seam, rng: np.random.Generator) -> Array:
-    """Brightness of each pixel by the slope of the cloth there, (H, W), 0.5..1.5 and mostly near 1."""
+    """Return the brightness of each pixel from the slope of the cloth there, (H, W), 0.5..1.5, mostly near 1."""
     coarse = Raster(raster.width_mm, raster.height_mm, COARSE)
     height = _folds(coarse, rng) + _seam_relief(coarse, seam, rng)
     down, right = np.gradient(height, 1 / COARSE)
@@ -22,14 +22,14 @@ def light_on_relief(raster: Raster, seam: Seam, rng: np.random.Generator) -> Arr
 
 
 def _folds(raster: Raster, rng: np.random.Generator) -> Array:
-    """Height in mm of soft folds, mostly across the seam; some cloth lies flat, some is rumpled."""
+    """Return the height in mm of soft folds, mostly across the seam; some cloth is flat, some is rumpled."""
     soft = raster.noise(rng, rng.uniform(12, 30), rng.uniform(30, 70))
     rumples = raster.noise(rng, rng.uniform(6, 12), rng.uniform(6, 16))
     return rng.exponential(0.35) * soft + rng.exponential(0.03) * rumples
 
 
 def _seam_relief(raster: Raster, seam: Seam, rng: np.random.Generator) -> Array:
-    """Height in mm of the groove under the seam and of the puckers that run out from it."""
+    """Return the height in mm of the groove under the seam and of the puckers beside it."""
     x, y = raster.grid()
     off = y - np.interp(x[0], seam.holes[:, 0], seam.holes[:, 1]).astype(np.float32)[None, :]
     groove = -rng.uniform(0.05, 0.22) * np.exp(-((off / 0.7) ** 2))

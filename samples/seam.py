@@ -1,4 +1,4 @@
-"""The seam: needle holes along a wandering line, and the thread between them, good or damaged."""
+"""Sew a seam: needle holes along a wandering line, and the thread between them, good or damaged."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from samples.raster import Array
 from samples.thread import Path
 
 LEAST_BARE_MM = 0.3
-"""Between two stitches at least so much of the line is bare: otherwise nobody could tell their length."""
+"""Smallest gap between two stitches, without which their length would not be visible."""
 TURN = 0.72
-"""Where on its way a hooked stitch turns back."""
+"""Share of its length at which a hooked stitch turns back."""
 
 
 @dataclass(frozen=True)
 class StitchStyle:
-    """How a machine lays its stitches: set once, and kept for a whole piece."""
+    """How a machine lays its stitches: the same for a whole piece."""
 
     cover: float
-    """Share of the way from hole to hole over which thread lies on top, 0.6..1."""
+    """Share of the distance between holes over which thread lies on top, 0.6..1."""
     lean_mm: float
     """How much higher a stitch ends than it begins: the saw-tooth look of a lockstitch, -0.6..0.6."""
     hook: float
-    """How much of the way back it makes by itself, 0..1: from slanted strokes to one wavy line."""
+    """How far a stitch turns back, 0..1: from slanted strokes to one wavy line."""
     bow_mm: float
-    """How far its middle lies off the straight way, -0.2..0.2."""
+    """Distance of its middle from the straight line, -0.2..0.2."""
     bite: float
     """How dark its needle holes are, 0..1."""
     uneven_mm: float
@@ -70,21 +70,21 @@ def sew(
 
 
 def _hole_positions(stitch_mm: float, length_mm: float, rng: np.random.Generator) -> Array:
-    """The x of each needle hole, (n,), a little beyond both ends of the strip."""
+    """Return the x of each needle hole, (n,), a little beyond both ends of the strip."""
     count = int(length_mm / stitch_mm) + 6
     steps = stitch_mm * (1 + rng.normal(0, 0.025, count))
     return (np.cumsum(steps) - stitch_mm * (2 + rng.random())).astype(np.float32)
 
 
 def _wander(xs: Array, swing_mm: float, rng: np.random.Generator) -> Array:
-    """The line's own slow swing, (n,) in mm around 0."""
+    """Return the slow swing of the line, (n,) in mm around 0."""
     waves = [(rng.uniform(70, 220), 0.75), (rng.uniform(25, 60), 0.2)]
     swings = [share * swing_mm * np.sin(2 * np.pi * (xs / wave + rng.random())) for wave, share in waves]
     return np.asarray(np.sum(swings, axis=0), dtype=np.float32)
 
 
 def _stitch(start: Array, end: Array, style: StitchStyle, rng: np.random.Generator) -> Path:
-    """A good stitch from hole to hole."""
+    """Return a good stitch from hole to hole."""
     bare = max(1 - style.cover, LEAST_BARE_MM / float(end[0] - start[0])) * (0.5 + rng.normal(0, 0.12)) * (end - start)
     ends = rng.normal(0, style.uneven_mm, 2)
     share = np.linspace(0, 1, 13)
@@ -95,14 +95,14 @@ def _stitch(start: Array, end: Array, style: StitchStyle, rng: np.random.Generat
 
 
 def _lean(share: npt.NDArray[np.float64], hook: float) -> npt.NDArray[np.float64]:
-    """Height of a leaning stitch at each share of its way, both (n,): from 0.5 to -0.5, or nearly there and back."""
+    """Return the height of a leaning stitch at each share along it, both (n,): from 0.5 to -0.5, or there and back."""
     there = 0.5 - share
     and_back = 0.5 * np.where(share < TURN, np.cos(np.pi * share / TURN), -np.cos(np.pi * (share - TURN) / (1 - TURN)))
     return there + hook * (and_back - there)
 
 
 def _crooked_run(stitches: dict[int, Path], bent: Bend) -> Damage:
-    """The stitches between holes that are out of line."""
+    """Return the stitches between holes that are out of line."""
     moved = [stitches[int(i)] for i in np.flatnonzero(bent.crooked)]
     return Damage("crooked", 0, tuple(moved))
 
@@ -110,9 +110,9 @@ def _crooked_run(stitches: dict[int, Path], bent: Bend) -> Damage:
 def _damage(
     stitches: dict[int, Path], crooked: Set[int], holes: Array, defect: PlannedDefect, rng: np.random.Generator
 ) -> list[Damage]:
-    """Take good stitches out for a defect, from where it was planned, or the next free place behind.
+    """Replace good stitches by a defect, where it was planned or at the next free place behind.
 
-    Crooked ones stay: were they taken, their defect would be said to be where nothing of it is seen.
+    Crooked stitches are not replaced: their own defect would then be labelled where it is not visible.
     """
     first = int(np.searchsorted(holes[:, 0], defect.at_mm))
     for begin in range(first, len(holes) - MOST_STITCHES):

@@ -1,4 +1,4 @@
-"""A video of sewn pieces passing under a camera, frame by frame with its truth."""
+"""Draw a video of sewn pieces passing under a camera, frame by frame with its labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from samples.camera import FIELD_OF_VIEW_MM, Camera
+from samples.choices import chance, one_of
 from samples.defect import KINDS_OF, DefectKind, DefectLabel, PlannedDefect, label_of
-from samples.lots import chance, one_of
 from samples.still import MARGIN_MM, STITCH_MM, STITCHES, ZOOM, Stitch, cut_piece
 from samples.strip import Piece, draw_strip
 from samples.swatch import Swatch, swatches
@@ -17,9 +17,9 @@ from samples.truth import Frame, judge
 Stitches: TypeAlias = Literal["mixed", "2mm", "4mm"]
 PART_FRAMES = (20, 60)
 STEP_MM = (2.0, 4.0)
-"""How far the cloth moves from frame to frame."""
+"""Range of the distance that the cloth moves from frame to frame."""
 BESIDE_MM = (8.0, 16.0)
-"""Defects come in company: how far behind the first one its companion begins."""
+"""Range of the distance from a defect to its companion."""
 WITH_COMPANION = 0.25
 
 
@@ -28,8 +28,8 @@ class SeamVideo:
     """Sewn pieces passing under one camera, one after the other, each of its own cloth and thread.
 
     Iterating draws the frames, piece by piece; iterating again draws the same ones. Defects are planned so that the
-    share of frames with one comes near `defect_rate` (0..1) as the video goes on: each stays in view for about ten
-    frames, so a short video has none, or more than its share.
+    share of defective frames approaches `defect_rate` (0..1) over the video. Each defect is in view for about ten
+    frames, so a short video has either none or too many.
     """
 
     seed: int = 0
@@ -56,7 +56,7 @@ class SeamVideo:
     def _part(
         self, *, part: int, length: int, owed: float, camera: Camera, step_mm: float, rng: np.random.Generator
     ) -> Iterator[Frame]:
-        """The frames of one piece, into which about `owed` frames with a defect are planned."""
+        """Yield the frames of one piece, with about `owed` defective frames."""
         sewn = one_of(rng, self.swatches)
         stitch: Stitch = self.stitch if self.stitch != "mixed" else one_of(rng, STITCHES)
         view_mm = FIELD_OF_VIEW_MM / rng.uniform(*ZOOM)
@@ -71,7 +71,7 @@ class SeamVideo:
 
 
 def _plan(piece: Piece, owed: float, frames_in_view: float, rng: np.random.Generator) -> tuple[PlannedDefect, ...]:
-    """Defects for a piece: one for each time that a defect would fit, more or less, into the frames owed."""
+    """Return the defects of a piece, so that about `owed` frames show one."""
     planned: list[PlannedDefect] = []
     while owed > frames_in_view * rng.uniform(0.2, 0.9) and len(planned) < piece.length_mm / 20:
         first = PlannedDefect(_any_kind(rng), rng.uniform(MARGIN_MM, piece.length_mm - 25))

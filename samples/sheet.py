@@ -1,4 +1,4 @@
-"""A contact sheet: good seams on top, every kind of defect below."""
+"""Draw a contact sheet: good seams on top, every kind of defect below."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ COLUMNS = 7
 
 
 def draw_row(seed: int, size: int) -> dict[str, Image]:
-    """One image of each thing that a seam can show, by name; uint8 BGR (size, size, 3)."""
+    """Return one image of each label of a seam, by name; uint8 BGR (size, size, 3)."""
     shown: dict[str, tuple[tuple[DefectLabel, ...], Stitch]] = {
         "error": (("error",), "4mm"),
         "break": (("break",), "4mm"),
@@ -26,7 +26,7 @@ def draw_row(seed: int, size: int) -> dict[str, Image]:
 
 
 def draw_sheet(seed: int, size: int) -> Image:
-    """Four rows of seven images, uint8 BGR: two rows of good seams, then each kind of defect twice."""
+    """Return four rows of seven images, uint8 BGR: two rows of good seams, then each kind of defect twice."""
     kinds: list[tuple[DefectKind, ...]] = [*[()] * 2 * COLUMNS, *[(kind,) for kind in DEFECT_KINDS] * 2]
     images = [
         draw_seam(seed + i, cloth=swatch(seed + i), defects=kind, stitch="2mm" if i % 2 else "4mm", size=size).image

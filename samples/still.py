@@ -1,4 +1,4 @@
-"""Single images of a seam with the defects asked for."""
+"""Draw single images of a seam with given defects."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from samples.camera import FIELD_OF_VIEW_MM, Camera
+from samples.choices import one_of
 from samples.defect import KINDS_OF, DefectKind, DefectLabel, PlannedDefect, label_of
-from samples.lots import one_of
 from samples.strip import Piece, draw_strip
 from samples.swatch import Swatch, swatch
 from samples.truth import LONG_STITCH_MM, SHORT_STITCH_MM, Frame, judge
@@ -31,10 +31,10 @@ def draw_seam(
     stitch: Stitch = "4mm",
     size: int = 224,
 ) -> Frame:
-    """An image of a seam, `size` x `size`, with `defects` sewn into it, and true to their labels and no others.
+    """Return an image of a seam, `size` x `size`, with the given defects; no other labels are true.
 
-    A label stands for any kind of it: `{"break"}` draws a `cut` or a `loose-end`. The same arguments draw the same
-    image. Without `cloth` it is the swatch of the same number as the seed.
+    A label stands for any of its kinds: `{"break"}` draws a `cut` or a `loose-end`. The same arguments give the same
+    image. Without `cloth`, it is the swatch with the number of the seed.
     """
     sewn = cloth or swatch(seed)
     labels = {label_of(defect) for defect in defects}
@@ -44,7 +44,7 @@ def draw_seam(
 
 
 def cut_piece(sewn: Swatch, stitch_mm: float, view_mm: float, travel_mm: float, rng: np.random.Generator) -> Piece:
-    """A piece, without defects yet, that is long enough for a view of `view_mm` to travel along it."""
+    """Return a piece, without defects yet, along which a view of `view_mm` can travel `travel_mm`."""
     height = view_mm + 2 * MARGIN_MM
     return Piece(sewn, stitch_mm, travel_mm + height, height, seam_mm=height * rng.uniform(0.4, 0.6))
 
@@ -65,7 +65,7 @@ def _take(
     size: int,
     rng: np.random.Generator,
 ) -> Frame:
-    """One attempt: a defect may come to lie out of view, or find no room."""
+    """Return one attempt, in which a defect may be out of view or missing for lack of room."""
     kinds = [_kind(defect, rng) for defect in sorted(defects)]
     zoom = rng.uniform(*ZOOM)
     view_mm = FIELD_OF_VIEW_MM / zoom
@@ -80,7 +80,7 @@ def _take(
 
 
 def _places(number: int, view_mm: float, rng: np.random.Generator) -> list[float]:
-    """Where defects begin on the strip, in random order, each in its own share of the view."""
+    """Return where defects begin on the strip, in random order, each in its own share of the view."""
     share = (view_mm - 4) / max(1, number)
     places = [MARGIN_MM + i * share + rng.uniform(0, 0.75) * share for i in range(number)]
     return [places[int(i)] for i in rng.permutation(number)]

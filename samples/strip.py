@@ -1,4 +1,4 @@
-"""A strip of sewn cloth, drawn once, long enough to pass under the camera; and where its defects are."""
+"""Draw a strip of sewn cloth that passes under the camera, with the masks of its defects."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ from samples.swatch import Swatch
 from samples.thread import Thread, lay
 
 FINENESS = 2
-"""The strip is drawn this many times finer than it is kept, so that no yarn or thread has a jagged edge."""
+"""The strip is drawn this many times finer than its result, so that no yarn or thread has a jagged edge."""
 AROUND_DEFECT_MM = 0.5
-"""A mask reaches this far around the thread that lies wrong, or is missing."""
+"""A mask reaches this far around thread that is misplaced or missing."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class DefectMask:
-    """Where one defect lies on its strip."""
+    """The position of one defect on its strip."""
 
     kind: DefectKind
     left: int
     top: int
     mask: Image
-    """0 or 255, of the bounding box alone; its upper left pixel lies at (`left`, `top`) of the strip."""
+    """0 or 255, of the bounding box, whose upper left pixel is at (`left`, `top`) of the strip."""
 
     @property
     def label(self) -> DefectLabel:
-        """The label that is true where this is in view."""
+        """Return the label that is true if this is in view."""
         return label_of(self.kind)
 
 
@@ -60,7 +60,7 @@ class Strip:
 
 
 def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> Strip:
-    """Sew `piece` and draw it."""
+    """Sew a piece and draw it."""
     raster = Raster(piece.length_mm, piece.height_mm, pixels_per_mm * FINENESS)
     seam = sew(
         style=piece.swatch.style,
@@ -81,18 +81,18 @@ def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> 
 
 
 def _shrunk(colours: Array, kept: Raster) -> Image:
-    """The finely drawn strip as it is kept, uint8 BGR."""
+    """Return the finely drawn strip at its final size, uint8 BGR."""
     rows, columns = kept.shape
     return np.clip(cv2.resize(colours, (columns, rows), interpolation=cv2.INTER_AREA), 0, 255).astype(np.uint8)
 
 
 def _grain_angle(swatch: Swatch, rng: np.random.Generator) -> float:
-    """Radians by which the cloth was cut off its grain: denim on the bias, fine cloth nearly straight."""
+    """Return the angle in radians between the cut and the grain: denim on the bias, fine cloth nearly straight."""
     return float(rng.normal(0, 0.3 if swatch.cloth.kind == "denim" else 0.05))
 
 
 def _needle_holes(raster: Raster, seam: Seam, thread: Thread, bite: float) -> Array:
-    """Brightness by the holes that the needle left, (H, W), 0..1."""
+    """Return the brightness from the needle's holes, (H, W), 0..1."""
     dots = np.zeros(raster.shape, dtype=np.float32)
     for x, y in seam.holes * raster.pixels_per_mm:
         centre = (round(float(x) * 16), round(float(y) * 16))
@@ -101,7 +101,7 @@ def _needle_holes(raster: Raster, seam: Seam, thread: Thread, bite: float) -> Ar
 
 
 def _lay_seam(colours: Array, raster: Raster, thread: Thread, seam: Seam, rng: np.random.Generator) -> None:
-    """Draw the sewn stitches, and over them what is damaged."""
+    """Draw the sewn stitches, and the damages over them."""
     covering = np.clip(0.75 + raster.noise(rng, 1.0, 0.5), 0, 1)
     buried = 1 - np.float32(thread.sink) * covering
     lay(colours, raster, thread, seam.stitches, buried)
@@ -111,7 +111,7 @@ def _lay_seam(colours: Array, raster: Raster, thread: Thread, seam: Seam, rng: n
 
 
 def _defect_mask(damage: Damage, thread: Thread, raster: Raster) -> DefectMask | None:
-    """The mask of a damage; None where nothing of it lies on the strip."""
+    """Return the mask of a damage; None if nothing of it is on the strip."""
     canvas = np.zeros(raster.shape, dtype=np.uint8)
     lines = [path.points for path in damage.paths] + ([damage.gap] if damage.gap is not None else [])
     width = max(1, round((thread.width_mm + 2 * AROUND_DEFECT_MM) * raster.pixels_per_mm))

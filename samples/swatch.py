@@ -1,21 +1,21 @@
-"""The swatch book: numbered pairs of a cloth and the thread it is sewn with, the same in every run."""
+"""Choose numbered pairs of a cloth and its thread, the same in every run."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from samples.choices import chance, one_of, side
 from samples.cloth import CLOTH_KINDS, Cloth, ClothKind, Colour
-from samples.lots import chance, one_of, side
 from samples.seam import StitchStyle
 from samples.thread import Thread
 
 BOOK = 20_517
-"""Seeds the book: another number, and every swatch looks different."""
+"""Seed of all swatches: with another number, every swatch looks different."""
 
 TONAL = 0.35
 """Share of threads that match their cloth in tone, as tailors prefer."""
 DARK = 300
-"""Cloth whose channels sum up to less is too dark for a still darker thread."""
+"""If the channels of a cloth sum to less, it is too dark for a darker thread."""
 
 CLOTH_COLOURS: dict[str, Colour] = {
     "grey": (140, 136, 136),
@@ -62,13 +62,13 @@ THREAD_COLOURS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Suits:
-    """What thread suits a kind of cloth."""
+    """The threads that suit a kind of cloth."""
 
     width_mm: tuple[float, float]
     sink: float
-    """How far it may drown, 0..1."""
+    """How far it may sink into the cloth, 0..1."""
     contrast: float
-    """Distance from the cloth in BGR below which people can't tell a good stitch from a bad one, 0..441."""
+    """Smallest distance from the cloth in BGR, 0..441, at which people can tell a good stitch from a bad one."""
 
 
 SUITS: dict[ClothKind, Suits] = {
@@ -81,7 +81,7 @@ SUITS: dict[ClothKind, Suits] = {
 
 @dataclass(frozen=True)
 class Swatch:
-    """A cloth, its thread and the way they are sewn. Images of one swatch look alike: they form a group."""
+    """A cloth, its thread and the way they are sewn. Images of one swatch look alike and form a group."""
 
     number: int
     cloth: Cloth
@@ -90,12 +90,12 @@ class Swatch:
 
     @property
     def name(self) -> str:
-        """The group that its images belong to: `swatch-007`."""
+        """Return the group of its images: `swatch-007`."""
         return f"swatch-{self.number:03d}"
 
 
 def swatch(number: int, kind: ClothKind | None = None) -> Swatch:
-    """Swatch `number` (0 and up) of the book; kinds of cloth take turns unless `kind` says which."""
+    """Return swatch `number`, from 0; kinds of cloth take turns unless `kind` is given."""
     kind = kind or CLOTH_KINDS[number % len(CLOTH_KINDS)]
     rng = np.random.default_rng([BOOK, number, CLOTH_KINDS.index(kind)])
     cloth = _cloth(kind, rng)
@@ -103,7 +103,7 @@ def swatch(number: int, kind: ClothKind | None = None) -> Swatch:
 
 
 def swatches(first: int, count: int, kind: ClothKind | None = None) -> list[Swatch]:
-    """`count` swatches from number `first` on, all of one `kind` if it is given."""
+    """Return `count` swatches from number `first` on, all of one `kind` if it is given."""
     return [swatch(number, kind) for number in range(first, first + count)]
 
 
@@ -129,13 +129,13 @@ def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
 
 
 def _dyed(colour: Colour, rng: np.random.Generator, deviation: float) -> Colour:
-    """A colour as one dye lot gives it."""
+    """Return a colour as one dye lot varies it."""
     blue, green, red = np.clip(np.asarray(colour) + rng.normal(0, deviation, 3), 8, 245)
     return float(blue), float(green), float(red)
 
 
 def _thread(cloth: Cloth, rng: np.random.Generator) -> Thread:
-    """A thread for that cloth, in its tone or to be seen."""
+    """Return a thread for a cloth, in its tone or in contrast to it."""
     name = str(rng.choice(list(THREAD_COLOURS)))
     colour = THREAD_COLOURS[name]
     if chance(rng, TONAL):
@@ -157,7 +157,7 @@ def _shaded(colour: Colour, share: float) -> Colour:
 
 
 def _apart(thread: Colour, cloth: Cloth, contrast: float) -> Colour:
-    """The thread; or a visible one where it would vanish: on denim as jeans have it, else in the cloth's own tone."""
+    """Return a thread colour; if it is not visible, one of jeans on denim, or one in the cloth's tone."""
     if all(np.linalg.norm(np.subtract(thread, shade)) >= contrast for shade in _shades(cloth)):
         return thread
     if cloth.kind == "denim":
@@ -167,9 +167,9 @@ def _apart(thread: Colour, cloth: Cloth, contrast: float) -> Colour:
 
 
 def _shades(cloth: Cloth) -> list[Colour]:
-    """What a thread is seen against: the cloth, and of denim, from afar, what warp and weft mix to.
+    """Return the colours behind a thread: the cloth's, and for denim also the mixture of warp and weft.
 
-    Between two stitches on denim one sees the dark warp, so a thread of its tone is one dark line from end to end.
+    Between two stitches on denim the dark warp shows, so a thread of its tone would be one dark line.
     """
     if cloth.kind != "denim":
         return [cloth.colour]

@@ -1,4 +1,4 @@
-"""Thread: its colour, and how it is drawn lying on cloth along a path."""
+"""Draw thread that lies on cloth along a path."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ from samples.cloth import Colour
 from samples.raster import Array, Raster, vector
 
 LIGHT = (-0.35, -0.55)
-"""Where the light comes from over the cloth: x, y of its direction; the rest comes from above."""
+"""x and y of the direction from which light comes; the rest of it comes from above."""
 
 SHADOW_REACH_MM = 2.0
-"""No thread throws its shadow farther."""
+"""No thread casts its shadow farther."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Thread:
     twist: float
     """Contrast of the plies that wind around it, 0..1."""
     sink: float
-    """How far it drowns in the cloth, 0..1: pile and soft cloth cover the thread in places."""
+    """How far it sinks into the cloth, 0..1: pile and soft cloth cover the thread in places."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +38,24 @@ class Path:
 
     points: Array
     lift_mm: float = 0.0
-    """Height over the cloth: a lifted thread throws its shadow farther, and crosses over the sewn ones."""
+    """Height over the cloth: a lifted thread casts its shadow farther, and crosses over the sewn ones."""
     width: float = 1.0
     """Share of the thread's width: a frayed fibre is 0.2."""
     tone: float = 1.0
-    """Its own share of the thread's light: no stitch catches exactly as much as the next."""
+    """Brightness relative to the thread: no two stitches reflect exactly the same light."""
     dips: tuple[bool, bool] = (True, True)
     """Whether its two ends go down through a needle hole."""
 
 
 def bezier(*corners: npt.NDArray[np.floating]) -> Array:
-    """Forty points of the cubic curve with those four corners, shape (40, 2)."""
+    """Return forty points of the cubic curve with four control points, shape (40, 2)."""
     t = np.linspace(0, 1, 40)[:, None]
     weights = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
     return (weights @ np.stack(corners)).astype(np.float32)
 
 
 def lay(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
-    """Draw `paths` with their shadows into `colours` (H, W, 3); `shown`, (H, W) 0..1, is what the cloth lets see."""
+    """Draw `paths` with their shadows into `colours` (H, W, 3); `shown`, (H, W) 0..1, is the visible share."""
     if not paths:
         return
     window = raster.window(np.concatenate([path.points for path in paths]), SHADOW_REACH_MM)
@@ -75,7 +75,7 @@ def _draw(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path],
 
 
 def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
-    """How much light the thread takes from the cloth beside it, (H, W), 0..0.3."""
+    """Return the share of light that the thread's shadow takes from the cloth, (H, W), 0..0.3."""
     dark = np.zeros(raster.shape, dtype=np.float32)
     for path in paths:
         away = -vector(*LIGHT) * (0.25 * thread.width_mm + path.lift_mm)
@@ -87,7 +87,7 @@ def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
 
 @dataclass(frozen=True)
 class Ribbon:
-    """Samples all over paths: where, the share of the thread's light there, the area that each stands for."""
+    """Samples of paths: their points, brightness, and the area that each represents."""
 
     points: Array
     """(n, 2) in mm."""
@@ -98,7 +98,7 @@ class Ribbon:
 
 
 def _ribbon(thread: Thread, paths: Sequence[Path], raster: Raster) -> Ribbon:
-    """Cover `paths` with samples close enough to leave no hole in an image of `raster`."""
+    """Return samples of `paths`, dense enough to leave no hole in an image of `raster`."""
     spacing = 0.5 / raster.pixels_per_mm
     parts = [_path_samples(thread, path, spacing, raster) for path in paths]
     return Ribbon(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -121,7 +121,7 @@ def _path_samples(thread: Thread, path: Path, spacing: float, raster: Raster) ->
 
 
 def _resample(points: Array, spacing: float) -> tuple[Array, Array]:
-    """The path at even distances: points (m, 2) and their way along it (m,), both in mm."""
+    """Return a path at even distances: points (m, 2) and their distance along it (m,), both in mm."""
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     way = np.concatenate([[0.0], np.cumsum(steps)])
     along = np.linspace(0, way[-1], max(3, int(way[-1] / spacing) + 1))
@@ -130,7 +130,7 @@ def _resample(points: Array, spacing: float) -> tuple[Array, Array]:
 
 
 def _dip(along: Array, dips: tuple[bool, bool], width_mm: float) -> Array:
-    """1 where the thread lies on top, falling to 0 at an end that goes down through a hole; shape (m,)."""
+    """Return 1 where the thread lies on top, falling to 0 at an end that goes down through a hole; shape (m,)."""
     depth = np.ones_like(along)
     reach = np.float32(0.9 * width_mm)
     if dips[0]:
@@ -141,7 +141,7 @@ def _dip(along: Array, dips: tuple[bool, bool], width_mm: float) -> Array:
 
 
 def _light(thread: Thread, along: Array, across: Array, normal: Array) -> Array:
-    """Light on a round, twisted thread at each place along and across it: (m, a), about 1."""
+    """Return the light on a round, twisted thread at each place along and across it: (m, a), about 1."""
     ridge = np.sqrt(np.clip(1 - across**2, 0, 1))[None, :]
     side = (normal @ vector(*LIGHT))[:, None] * across[None, :]
     plies = np.sin(2 * np.pi * along[:, None] / (1.6 * thread.width_mm) + 2.2 * across[None, :])

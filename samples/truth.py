@@ -1,4 +1,4 @@
-"""What is true of a frame: its labels, and where each defect lies."""
+"""Compute the truth of a frame: its labels, and the mask of each defect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from samples.swatch import Swatch
 
 LABELS = ("good", "error", "break", "length")
 SHARE_IN_VIEW = 1 / 2
-"""A frame has a defect once this share of the defect's mask lies in view."""
+"""A frame has a defect if at least this share of the defect's mask is in view."""
 SHORT_STITCH_MM = 2.0
 LONG_STITCH_MM = 4.0
 
@@ -24,13 +24,13 @@ LONG_STITCH_MM = 4.0
 class Truth:
     """The truth of one frame.
 
-    A label of a defect is true when at least half of the mask of one such defect lies in view; a sliver at the edge
-    of the image leaves the frame good, and then there is no mask for that label. `good` is neither `error` nor
-    `break`; `length` is true for 2 mm stitches and false for 4 mm ones.
+    A label of a defect is true if at least half of the mask of one such defect is in view. With less of it in view, the
+    frame is good, and there is no mask for that label. `good` means neither `error` nor `break`; `length` is true for
+    2 mm stitches and false for 4 mm ones.
     """
 
     labels: dict[str, bool]
-    """By each of `LABELS`, in their order."""
+    """By name, in the order of `LABELS`."""
     masks: dict[DefectLabel, Image]
     """0 or 255, (H, W), for each label of a defect that is true."""
     part: int
@@ -38,12 +38,12 @@ class Truth:
 
     @property
     def cloth(self) -> str:
-        """Kind and colour of the cloth."""
+        """Return kind and colour of the cloth."""
         return self.swatch.cloth.name
 
     @property
     def thread(self) -> str:
-        """Colour of the thread."""
+        """Return the colour of the thread."""
         return self.swatch.thread.colour_name
 
 
@@ -55,11 +55,12 @@ class Frame(NamedTuple):
 
 
 def judge(view: View, defects: Sequence[DefectMask], stitch_mm: float, part: int, swatch: Swatch) -> Truth:
-    """The truth of what the camera sees of a piece."""
+    """Return the truth of a view of a piece."""
     masks: dict[DefectLabel, Image] = {}
     for label in KINDS_OF:
         seen = [(defect, mask_in_view(view, defect)) for defect in defects if defect.label == label]
-        if any(_counts(defect, mask) for defect, mask in seen):
+        sizes = [(cv2.countNonZero(mask), cv2.countNonZero(defect.mask)) for defect, mask in seen]
+        if any(visible >= SHARE_IN_VIEW * whole for visible, whole in sizes):
             masks[label] = np.bitwise_or.reduce([mask for _, mask in seen])
     labels = {
         "good": not masks,
@@ -68,8 +69,3 @@ def judge(view: View, defects: Sequence[DefectMask], stitch_mm: float, part: int
         "length": stitch_mm == SHORT_STITCH_MM,
     }
     return Truth(labels, masks, part, swatch)
-
-
-def _counts(defect: DefectMask, mask: Image) -> bool:
-    """Whether enough of a defect lies in view to call the frame defective."""
-    return cv2.countNonZero(mask) >= SHARE_IN_VIEW * cv2.countNonZero(defect.mask)

@@ -1,4 +1,4 @@
-"""A video written to disk: the mp4, the table of its truth and the masks of its defects."""
+"""Write a video to disk: the mp4, the table of its labels and the masks of its defects."""
 
 import csv
 from collections.abc import Iterable
@@ -13,27 +13,27 @@ COLUMNS = ("name", *LABELS, "frame", "part", "cloth", "thread")
 
 
 class UnwritableVideoError(Exception):
-    """OpenCV cannot encode such a video, or not there."""
+    """OpenCV can't encode such a video, or can't write it to this path."""
 
 
 @dataclass(frozen=True)
 class VideoFiles:
-    """The three places that belong to one video: OUT.mp4, OUT.csv and OUT_masks/."""
+    """The three paths of one video: OUT.mp4, OUT.csv and OUT_masks/."""
 
     video: Path
 
     @property
     def table(self) -> Path:
-        """One row per frame."""
+        """Return the path of the table with one row per frame."""
         return self.video.with_suffix(".csv")
 
     @property
     def masks(self) -> Path:
-        """One image per true label of a defect: `000123_break.png`."""
+        """Return the folder with an image per true label of a defect: `000123_break.png`."""
         return self.video.with_name(f"{self.video.stem}_masks")
 
     def row(self, number: int, truth: Truth) -> dict[str, str | int | bool]:
-        """The row of frame `number` (0 and up) in the table."""
+        """Return the row of a frame, numbered from 0, in the table."""
         name = f"{self.video.stem}_{number:06d}.png"
         return {
             "name": name,
@@ -46,7 +46,7 @@ class VideoFiles:
 
 
 def write_video(frames: Iterable[Frame], files: VideoFiles, size: int, fps: float) -> None:
-    """Encode `frames`, each `size` x `size`, and write the truth beside them."""
+    """Encode `frames`, each `size` x `size`, and write their labels and masks beside the video."""
     encoder = _encoder(files.video, size, fps)
     files.masks.mkdir(exist_ok=True)
     for stale in files.masks.glob("[0-9]*_*.png"):
@@ -58,21 +58,17 @@ def write_video(frames: Iterable[Frame], files: VideoFiles, size: int, fps: floa
             for number, (image, truth) in enumerate(frames):
                 encoder.write(image)
                 rows.writerow(files.row(number, truth))
-                _write_masks(files.masks, number, truth)
+                for label, mask in truth.masks.items():
+                    cv2.imwrite(str(files.masks / f"{number:06d}_{label}.png"), mask)
     finally:
         encoder.release()
 
 
 def _encoder(video: Path, size: int, fps: float) -> cv2.VideoWriter:
-    # An odd row would be lost without a word, and the masks would no longer fit.
+    # the encoder would drop an odd row without an error, and the masks would no longer fit
     if size % 2:
         raise UnwritableVideoError(f"an mp4 of {size} pixels: its size must be even")
     encoder = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), fps, (size, size))
     if not encoder.isOpened():
         raise UnwritableVideoError(f"cannot write {video}: can its folder be written to, and is its suffix .mp4?")
     return encoder
-
-
-def _write_masks(folder: Path, number: int, truth: Truth) -> None:
-    for label, mask in truth.masks.items():
-        cv2.imwrite(str(folder / f"{number:06d}_{label}.png"), mask)

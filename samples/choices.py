@@ -1,4 +1,4 @@
-"""Drawing lots."""
+"""Choose at random."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """True in that share of the draws, 0..1."""
+    """Return True with this probability, 0 to 1."""
     return bool(rng.random() < probability)
 
 
 def one_of(rng: np.random.Generator, choices: Sequence[T]) -> T:
-    """One of `choices`, each as likely."""
+    """Return one of `choices`, all equally likely."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def side(rng: np.random.Generator) -> float:
-    """Up, -1, or down, 1."""
+    """Return -1 (up) or 1 (down)."""
     return one_of(rng, (-1.0, 1.0))
