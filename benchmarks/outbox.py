@@ -55,7 +55,7 @@ def the_outbox(folder: Path) -> Iterator[Callable[[list[FrameCaptured]], None]]:
         def keep(frames: list[FrameCaptured]) -> None:
             nonlocal kept
             for frame in frames:
-                outbox.keep(frame)
+                outbox.add(frame)
             kept += len(frames)
             if kept >= CONFIRMED_TOGETHER:
                 waiting, position = [], 0

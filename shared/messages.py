@@ -334,8 +334,8 @@ class CameraReported(Message):
     camera: Name
     state: CameraState
     reason: str = ""
-    captured: Count = Field(description="frames taken: published, waiting in the outbox, or refused")
-    refused: Count = Field(description="frames that neither the broker nor the outbox would take")
+    captured: Count = Field(description="frames captured: published, waiting in the outbox, or dropped")
+    dropped: Count = Field(description="frames that neither the broker nor the outbox took")
     waiting: Count = Field(description="frames in the outbox, not yet confirmed by the broker")
     frames_per_second: float = Field(ge=0, le=1e6)
     at: Moment

@@ -104,7 +104,7 @@ class Line:
 
     @property
     def _sent(self) -> int:
-        return sum(report.captured - report.refused - report.waiting for report in self.finished.values())
+        return sum(report.captured - report.dropped - report.waiting for report in self.finished.values())
 
     def sequences(self, session: str | None = None) -> list[int]:
         """The numbers of the frames in the order of their first arrival."""

@@ -91,7 +91,7 @@ def camera(folder: Path) -> dict[str, object]:
         "waited": waited,
         "sent": [len(line.sequences(report.session)) for report in ends],
         "captured": [report.captured for report in ends],
-        "refused": [report.refused for report in ends],
+        "refused": [report.dropped for report in ends],
         "left": frames_on(disk),
         "bytes": sum(path.stat().st_size for path in disk.glob("*.sqlite*")),
         "reserve": [path.name for path in disk.glob("*.reserve")],

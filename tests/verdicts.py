@@ -83,7 +83,7 @@ class Line:
             camera=self.camera,
             state=state,
             captured=self.sequence,
-            refused=0,
+            dropped=0,
             waiting=0,
             frames_per_second=25.0,
             at=datetime.now(UTC),

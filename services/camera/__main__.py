@@ -1,26 +1,26 @@
-"""``python -m services.camera``."""
+"""Run the camera: ``python -m services.camera``."""
 
 from __future__ import annotations
 
 from shared.shutdown import Stop, leave_when_told
 
 if __name__ == "__main__":
-    leave_when_told()  # before the imports: they take seconds
+    leave_when_told()  # before the imports, which take seconds
 
 from contextlib import closing
 from functools import partial
 
-from services.camera.capture_loop import Loop
+from services.camera.capture_loop import CaptureLoop
 from services.camera.errors import CameraError
-from services.camera.frames import Handler
+from services.camera.frames import FrameMaker
+from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
-from services.camera.pacemaker import Pulse
 from services.camera.recorder import open_recorder
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.sources.port import open_source
+from services.camera.sources.opening import open_source
 from shared.health import Health, configure_logging, serve_health
 from shared.messaging import open_broker
 from shared.service import run_service
@@ -28,11 +28,11 @@ from shared.settings import read_settings
 from shared.storage import open_store
 
 FAREWELL_SECONDS = 10.0
-"""For the last report, and for closing, after the time that frames have."""
+"""Time for the last report and for closing, after ``drain_seconds``."""
 
 
 def main(stop: Stop) -> None:
-    """Video, until the source ends or ``stop`` is set."""
+    """Capture until the source ends or ``stop`` is set."""
     settings = read_settings(CameraSettings)
     stop.allow(settings.drain_seconds + FAREWELL_SECONDS)
     configure_logging("camera", settings)
@@ -44,15 +44,15 @@ def main(stop: Stop) -> None:
         reporter = Reporter(session, outbox, settings.report_seconds)
         sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
         health.watch(sender.troubles)
-        pulse = Pulse(stop, health, sender.check)
+        heartbeat = Heartbeat(stop, health, sender.check)
         try:
-            source = open_source(settings, reporter.tell)
+            source = open_source(settings, reporter.set_state)
         except CameraError as error:
-            sender.send_what_waits(pulse, settings.drain_seconds, str(error))
+            sender.send_remaining(heartbeat, settings.drain_seconds, str(error))
             raise
         with closing(source), closing(open_recorder(settings, source)) as recorder:
-            handler = Handler(settings, session, outbox, recorder)
-            Loop(source, handler, outbox, sender, settings).run(pulse)
+            frames = FrameMaker(settings, session, outbox, recorder)
+            CaptureLoop(source, frames, outbox, sender, settings).run(heartbeat)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a shot to a frame in the outbox: cut out, encode, name, keep."""
+"""Make a frame of an image: crop it, encode it, name it, and add it to the outbox."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from services.camera.outbox import Outbox
 from services.camera.recorder import Recorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.sources.shot import Shot
-from shared.imaging.codec import Image, UnreadableImage, encode, size_of
+from services.camera.sources.captured_image import CapturedImage
+from shared.imaging.codec import UnreadableImage, encode, size_of
 from shared.messages import FrameCaptured, FrameIdentity
 
-CAPTURED = Counter("seamline_camera_captured", "Frames taken, with those refused", ["line", "camera"])
-REFUSED = Counter("seamline_camera_refused", "Frames that neither broker nor outbox took", ["line", "camera"])
+CAPTURED = Counter("seamline_camera_captured", "Frames captured, with those dropped", ["line", "camera"])
+DROPPED = Counter("seamline_camera_dropped", "Frames that neither broker nor outbox took", ["line", "camera"])
 
 log = structlog.get_logger(__name__)
 
 
-class UnusableShot(Exception):
-    """A shot that no message can carry; the message says why."""
+class UnusableImage(Exception):
+    """No message can carry an image; the error says why."""
 
 
-class Handler:
-    """Makes frames of shots. Each shot is a frame, has a number, and is kept or counted as refused."""
+class FrameMaker:
+    """Make a numbered frame of each image, and add it to the outbox or count it as dropped."""
 
     def __init__(self, settings: CameraSettings, session: Session, outbox: Outbox, recorder: Recorder) -> None:
         self._settings = settings
@@ -33,63 +33,56 @@ class Handler:
         self._outbox = outbox
         self._recorder = recorder
         self._captured = CAPTURED.labels(session.line, session.camera)
-        self._refused = REFUSED.labels(session.line, session.camera)
+        self._dropped = DROPPED.labels(session.line, session.camera)
 
-    def take(self, shot: Shot) -> None:
-        """Keep a shot as the session's next frame."""
-        identity = self._session.next_identity(shot.taken_at)
+    def add(self, image: CapturedImage) -> None:
+        """Add an image to the outbox as the session's next frame."""
+        identity = self._session.next_identity(image.captured_at)
         self._captured.inc()
         try:
-            kept = self._outbox.keep(self._frame(identity, shot))
-        except (UnusableShot, ValidationError) as error:
-            self._outbox.refuse(" ".join(str(error).split()))
-            kept = False
-        if not kept:
-            self._refused.inc()
+            frame = self._undecoded_frame(identity, image) if image.pixels is None else self._frame(identity, image)
+            added = self._outbox.add(frame)
+        except (UnusableImage, ValidationError) as error:
+            self._outbox.drop(" ".join(str(error).split()))
+            added = False
+        if not added:
+            self._dropped.inc()
 
-    def _frame(self, identity: FrameIdentity, shot: Shot) -> FrameCaptured:
-        if shot.image is None:
-            return self._frame_as_it_came(identity, shot)
-        image = self._cut_out(shot.image)
-        self._recorder.write(image)
+    def _frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
+        """Crop, record and encode a decoded image; a file in the right encoding is sent as it is."""
+        pixels = image.pixels
+        assert pixels is not None  # noqa: S101  the caller has checked
+        if region := self._settings.roi:
+            x, y, width, height = region
+            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            pixels = pixels[y : y + height, x : x + width]
+            if pixels.shape[:2] != (height, width):
+                raise UnusableImage(f"the region of interest reaches beyond this image, which is {size}")
+        self._recorder.write(pixels)
         encoding = self._settings.encoding
-        if shot.file and not self._settings.roi and shot.file.encoding == encoding:
-            content = shot.file.content
+        if image.file and not region and image.file.encoding == encoding:
+            content = image.file.content
         else:
-            content = self._encoded(image)
-        height, width = image.shape[:2]
+            try:
+                content = encode(pixels, encoding, self._settings.jpeg_quality)
+            except ValueError as error:
+                raise UnusableImage(str(error)) from error
+        height, width = pixels.shape[:2]
         return FrameCaptured(frame=identity, encoding=encoding, width=width, height=height, image=content)
 
-    def _frame_as_it_came(self, identity: FrameIdentity, shot: Shot) -> FrameCaptured:
-        """What can't be decoded travels on: its verdict is an error, and it is missing nowhere."""
-        if shot.file is None:
-            raise UnusableShot(shot.problem)
-        log.warning("an image can't be decoded; sending it as it is", frame_id=identity.frame_id, reason=shot.problem)
+    def _undecoded_frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
+        """Make a frame of a file that can't be decoded: it gets the verdict *error*, and no count misses it."""
+        if image.file is None:
+            raise UnusableImage(image.problem)
+        log.warning("an image can't be decoded; sending it as it is", frame_id=identity.frame_id, reason=image.problem)
         try:
-            width, height = size_of(shot.file.content)
+            width, height = size_of(image.file.content)
         except UnreadableImage:
             width, height = 1, 1
         return FrameCaptured(
             frame=identity,
-            encoding=shot.file.encoding,
+            encoding=image.file.encoding,
             width=max(width, 1),
             height=max(height, 1),
-            image=shot.file.content,
+            image=image.file.content,
         )
-
-    def _cut_out(self, image: Image) -> Image:
-        region = self._settings.roi
-        if region is None:
-            return image
-        x, y, width, height = region
-        part = image[y : y + height, x : x + width]
-        if part.shape[:2] != (height, width):
-            size = f"{image.shape[1]} x {image.shape[0]}"
-            raise UnusableShot(f"the region of interest reaches beyond this image, which is {size}")
-        return part
-
-    def _encoded(self, image: Image) -> bytes:
-        try:
-            return encode(image, self._settings.encoding, self._settings.jpeg_quality)
-        except ValueError as error:
-            raise UnusableShot(str(error)) from error

@@ -1,12 +1,13 @@
-"""The camera's own memory on disk: every frame is here from the moment it is captured until the broker has it.
+"""Store every frame on disk from its capture until the broker has confirmed it.
 
-See docs/adr/0003-outbox.md for why every frame passes through it.
+See docs/adr/0003-outbox.md for why every frame passes through the outbox.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,51 +22,59 @@ from filelock import FileLock, Timeout
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
 from shared.messages import FrameCaptured
-from shared.sqlite import Reserve
+from shared.messaging.port import EncodedMessage
+from shared.sqlite import Reserve, free_bytes, transaction
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS frames (
-    position INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL, body BLOB NOT NULL, broken TEXT);
+    position INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL, exchange TEXT NOT NULL,
+    routing_key TEXT NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL, broken TEXT);
 CREATE TABLE IF NOT EXISTS sessions (
-    session TEXT PRIMARY KEY, captured INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    session TEXT PRIMARY KEY, captured INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
 COUNT: Final = """
-INSERT INTO sessions (session, captured, refused) VALUES (?, ?, ?)
-ON CONFLICT (session) DO UPDATE SET captured = excluded.captured, refused = excluded.refused
+INSERT INTO sessions (session, captured, dropped) VALUES (?, ?, ?)
+ON CONFLICT (session) DO UPDATE SET captured = excluded.captured, dropped = excluded.dropped
 """
 SHRINK_BYTES: Final = 64 * 1024**2
-"""An empty outbox whose file is larger than this gives the space back to its disk."""
+"""Size from which the file of an empty outbox is made small again."""
 SLACK: Final = 64 * 1024
-"""Bytes that a frame takes in the database beside its own."""
+"""Bytes that a frame takes in the database in addition to its own."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Waiting:
-    """A frame that waits: the body of a `FrameCaptured` with its image in it, whatever its size."""
+class StoredFrame:
+    """A frame in the outbox: an encoded `FrameCaptured` that carries its image, whatever the size of the image."""
 
     position: int
     session: str
-    body: bytes
+    message: EncodedMessage
+    checksum: int
+
+    @property
+    def is_intact(self) -> bool:
+        """Return whether the disk gave back the bytes that were written."""
+        return zlib.crc32(self.message.body) == self.checksum
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of a session's frames: captured = confirmed + waiting + refused."""
+    """The frames of a session: captured = confirmed + waiting + dropped."""
 
     captured: int
-    refused: int
+    dropped: int
     waiting: int
 
 
 class Outbox:
-    """Frames in the order of their capture, and the counts of each session. Safe to use from several threads."""
+    """Hold frames in the order of their capture, and the counts of each session. Thread-safe."""
 
     def __init__(self, path: Path, session: str, *, frames_limit: int, bytes_limit: int) -> None:
         self._path = path
@@ -74,17 +83,17 @@ class Outbox:
         self._bytes_limit = bytes_limit
         self._changed = threading.Condition()
         self._confirmed: set[int] = set()
-        """Positions of frames that the broker has, and that the disk did not let go yet."""
+        """Positions of frames that the broker has confirmed and that could not be deleted yet."""
         self._aside: set[int] = set()
         self._out_of_room = False
-        """Whether the disk refused a frame, and has not let go of all that wait since."""
-        self._refusing = ""
+        """Whether the disk refused a frame, and frames from before that still wait."""
+        self._drop_reason = ""
         self._captured = 0
-        self._refused = 0
-        self._lock = _locked(path)
+        self._dropped = 0
+        self._lock = _lock(path)
         self._reserve = Reserve(path.with_suffix(".reserve"))
         with _clear_errors(path):
-            self._database = _opened_with(self._reserve, path)
+            self._database = _open_with(self._reserve, path)
             self._reserve.hold()
             self._write_if_possible(COUNT, [(session, 0, 0)])
             held = self._database.execute("SELECT session, length(body) FROM frames WHERE broken IS NULL").fetchall()
@@ -93,7 +102,7 @@ class Outbox:
 
     @classmethod
     def of(cls, settings: CameraSettings, session: str) -> Self:
-        """The outbox that the settings name: one for each camera of each line."""
+        """Open the outbox that the settings name: one for each camera of each line."""
         path = settings.outbox_folder / f"{settings.line}.{settings.name}.sqlite"
         return cls(path, session, frames_limit=settings.outbox_frames, bytes_limit=settings.outbox_bytes)
 
@@ -107,43 +116,46 @@ class Outbox:
             self._database.close()
             self._lock.release()
 
-    # ── for the one who captures ─────────────────────────────────────────────────────────────────────────────────────
+    # ── for the capture loop ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def keep(self, frame: FrameCaptured) -> bool:
-        """Put a frame on the disk; when this returns True, nothing short of losing the disk loses the frame.
+    def add(self, frame: FrameCaptured) -> bool:
+        """Write a frame to the disk, and return whether it is there: from then on only the disk can lose it.
 
-        A frame beyond the limits, or one that the disk does not take, is refused and counted.
+        A frame beyond the limits, or one that the disk does not take, is dropped and counted.
         """
-        body = frame.encode()
+        message = EncodedMessage.of(frame)
+        size = len(message.body)
         with self._changed:
-            reason = self._full(len(body))
+            reason = self._full(size)
             if not reason:
                 try:
-                    self._append(body)
+                    self._append(message)
                 except sqlite3.OperationalError as error:
                     reason = f"the disk of the outbox fails: {error}"
                     self._out_of_room = True
             self._captured += 1
             if reason:
-                self._count_refusal(reason)
+                self._count_dropped(reason)
                 return False
             self._out_of_room = False
-            self._say_when_it_takes_frames_again()
+            if self._drop_reason:
+                log.info("storing frames again", dropped=self._dropped)
+                self._drop_reason = ""
             self._waiting[self._session] += 1
-            self._bytes += len(body)
+            self._bytes += size
             self._changed.notify_all()
             return True
 
-    def refuse(self, reason: str) -> None:
-        """Count a frame that was captured and can't be kept."""
+    def drop(self, reason: str) -> None:
+        """Count a frame that was captured and can't be stored."""
         with self._changed:
             self._captured += 1
-            self._count_refusal(reason)
+            self._count_dropped(reason)
 
     def wait_for_room(self, frames: int, seconds: float) -> bool:
-        """Wait until fewer than ``frames`` wait and there is room for bytes; whether that came true in time.
+        """Wait until fewer than ``frames`` wait and bytes are free, and return whether that happened in time.
 
-        On a full disk there is room when nothing waits any more.
+        On a full disk there is room once no frame waits.
         """
 
         def has_room() -> bool:
@@ -153,25 +165,29 @@ class Outbox:
         with self._changed:
             return self._changed.wait_for(has_room, seconds)
 
-    # ── for the one who sends ────────────────────────────────────────────────────────────────────────────────────────
+    # ── for the sender ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def after(self, position: int) -> Waiting | None:
-        """The oldest frame behind ``position`` (0: of all), if there is one."""
+    def after(self, position: int) -> StoredFrame | None:
+        """Return the oldest frame after ``position`` (0: of all frames); None if there is none."""
         with self._changed:
             row = self._database.execute(
-                "SELECT position, session, body FROM frames WHERE position = ?", (self._following(position),)
+                "SELECT position, session, checksum, exchange, routing_key, body FROM frames WHERE position = ?",
+                (self._following(position),),
             ).fetchone()
-        return Waiting(*row) if row else None
+        if row is None:
+            return None
+        position, session, checksum, *message = row
+        return StoredFrame(position, session, EncodedMessage(*message), checksum)
 
     def wait_for_frames(self, position: int, seconds: float) -> bool:
-        """Wait until there is a frame behind ``position``; whether there is."""
+        """Wait for a frame after ``position``, and return whether there is one."""
         with self._changed:
             return self._changed.wait_for(lambda: self._following(position) is not None, seconds)
 
-    def confirm(self, frames: Sequence[Waiting]) -> None:
-        """The broker has these: forget them.
+    def confirm(self, frames: Sequence[StoredFrame]) -> None:
+        """Delete frames that the broker has confirmed.
 
-        On a full disk even deleting may fail: then they are deleted with the next ones, or sent twice after a restart.
+        On a full disk even deleting may fail: then they are deleted with the next ones, or sent again after a restart.
         """
         with self._changed:
             self._confirmed |= {frame.position for frame in frames}
@@ -180,144 +196,125 @@ class Outbox:
                 "DELETE FROM frames WHERE position = ?", [(position,) for position in self._confirmed]
             ):
                 self._confirmed.clear()
-                self._give_space_back()
+                self._shrink()
 
-    def set_aside(self, frame: Waiting, reason: str) -> None:
-        """Keep a frame that can't be read back, but no longer try to send it; it counts as refused."""
-        log.error("a frame of the outbox can't be read; it stays there", position=frame.position, reason=reason)
+    def set_aside(self, frame: StoredFrame, reason: str) -> None:
+        """Keep a damaged frame on the disk, but stop trying to send it; it counts as dropped."""
+        log.error("a frame of the outbox is damaged; it stays there", position=frame.position, reason=reason)
         with self._changed:
             self._aside.add(frame.position)
             self._write_if_possible("UPDATE frames SET broken = ? WHERE position = ?", [(reason, frame.position)])
-            self._write_if_possible("UPDATE sessions SET refused = refused + 1 WHERE session = ?", [(frame.session,)])
-            self._refused += frame.session == self._session
+            self._write_if_possible("UPDATE sessions SET dropped = dropped + 1 WHERE session = ?", [(frame.session,)])
+            self._dropped += frame.session == self._session
             self._release([frame])
 
-    # ── for the one who reports ──────────────────────────────────────────────────────────────────────────────────────
+    # ── for the reporter ─────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def waiting(self) -> int:
-        """Frames of all sessions that the broker does not have yet."""
+        """Return the number of frames, of all sessions, that the broker has not confirmed yet."""
         with self._changed:
             return self._waiting.total()
 
     def counts(self) -> Counts:
-        """What became of this session's frames so far."""
+        """Return the counts of this session so far."""
         with self._changed:
-            return Counts(self._captured, self._refused, self._waiting[self._session])
+            return Counts(self._captured, self._dropped, self._waiting[self._session])
 
     def ended_sessions(self) -> dict[str, Counts]:
-        """The earlier sessions whose frames have all been sent since, and whose end nobody was told."""
+        """Return the earlier sessions whose frames have all been sent since, and whose end was not reported yet."""
         with self._changed:
-            rows = self._database.execute("SELECT session, captured, refused FROM sessions ORDER BY session")
+            rows = self._database.execute("SELECT session, captured, dropped FROM sessions ORDER BY session")
             return {
-                session: Counts(captured, refused, 0)
-                for session, captured, refused in rows
+                session: Counts(captured, dropped, 0)
+                for session, captured, dropped in rows
                 if session != self._session and not self._waiting[session]
             }
 
     def forget(self, session: str) -> None:
-        """Drop the counts of a session whose end has been told; what the disk does not let go is told once more."""
+        """Delete the counts of a session whose end was reported; one that can't be deleted is reported again."""
         with self._changed:
             self._write_if_possible("DELETE FROM sessions WHERE session = ?", [(session,)])
 
-    # ── within the lock ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── with the lock held ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _full(self, size: int) -> str:
         if self._waiting.total() >= self._frames_limit:
             return f"the outbox is full: {self._frames_limit} frames wait (CAMERA_OUTBOX_FRAMES)"
         if self._bytes + size > self._bytes_limit:
             return f"the outbox is full: {self._bytes} bytes wait (CAMERA_OUTBOX_BYTES)"
-        if not self._reserve.hold() and self._free_bytes() < size + SLACK:
+        if not self._reserve.hold() and free_bytes(self._database) < size + SLACK:
             self._out_of_room = True
             return f"the disk of the outbox is full: free some space on it ({self._path.parent})"
         return ""
 
-    def _append(self, body: bytes) -> None:
-        with self._transaction():
-            self._database.execute("INSERT INTO frames (session, body) VALUES (?, ?)", (self._session, body))
-            self._database.execute(COUNT, (self._session, self._captured + 1, self._refused))
+    def _append(self, message: EncodedMessage) -> None:
+        row = self._session, message.exchange, message.routing_key, zlib.crc32(message.body), message.body
+        with transaction(self._database):
+            self._database.execute(
+                "INSERT INTO frames (session, exchange, routing_key, checksum, body) VALUES (?, ?, ?, ?, ?)", row
+            )
+            self._database.execute(COUNT, (self._session, self._captured + 1, self._dropped))
 
-    def _count_refusal(self, reason: str) -> None:
-        self._refused += 1
-        if reason != self._refusing:
-            log.error("refusing frames", reason=reason, refused=self._refused)
-            self._refusing = reason
-        with suppress(sqlite3.OperationalError):  # the next write that succeeds carries these totals too
-            self._write(COUNT, [(self._session, self._captured, self._refused)])
+    def _count_dropped(self, reason: str) -> None:
+        self._dropped += 1
+        if reason != self._drop_reason:
+            log.error("dropping frames", reason=reason, dropped=self._dropped)
+            self._drop_reason = reason
+        with suppress(sqlite3.OperationalError):  # the next successful write includes these totals
+            self._write(COUNT, [(self._session, self._captured, self._dropped)])
 
     def _say_when_it_takes_frames_again(self) -> None:
-        if self._refusing:
-            log.info("taking frames again", refused=self._refused)
-            self._refusing = ""
+        if self._drop_reason:
+            log.info("taking frames again", refused=self._dropped)
+            self._drop_reason = ""
 
     def _following(self, position: int) -> int | None:
-        """The position of the oldest frame behind another that the broker does not have."""
+        """Return the position of the oldest unconfirmed frame after another; None if there is none."""
         rows = self._database.execute(
             "SELECT position FROM frames WHERE position > ? AND broken IS NULL ORDER BY position", (position,)
         )
         return next((found for (found,) in rows if found not in self._confirmed and found not in self._aside), None)
 
-    def _release(self, frames: Sequence[Waiting]) -> None:
+    def _release(self, frames: Sequence[StoredFrame]) -> None:
         for frame in frames:
             self._waiting[frame.session] -= 1
-            self._bytes -= len(frame.body)
+            self._bytes -= len(frame.message.body)
         self._changed.notify_all()
 
     def _write_if_possible(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
-        """Write what makes room, or what is small; on a full disk, with the space of the reserve. Whether it worked."""
+        """Write what frees space, or little; on a full disk use the reserve. Return whether it was written."""
         try:
             self._write(statement, rows)
         except sqlite3.OperationalError:
-            return self._write_on_a_full_disk(statement, rows)
+            if self._reserve.release():
+                log.warning("the disk of the outbox is full: using the reserved space", path=str(self._path))
+            try:
+                # SQLite then overwrites its write-ahead log from the beginning instead of extending it
+                self._database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                self._write(statement, rows)
+            except sqlite3.OperationalError:
+                return False
         return True
 
-    def _write_on_a_full_disk(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
-        if self._reserve.release():
-            log.warning("the disk of the outbox is full: using the space that is held for this", path=str(self._path))
-        try:
-            # so that SQLite overwrites its log from the beginning instead of making it longer
-            self._database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-            self._write(statement, rows)
-        except sqlite3.OperationalError:
-            return False
-        return True
-
-    def _free_bytes(self) -> int:
-        """The bytes within the file that hold nothing."""
-        pages, page_size = (
-            self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
-        )
-        return int(pages * page_size)
-
-    def _give_space_back(self) -> None:
-        """Make the file of an empty outbox small again, and hold the reserve again."""
-        if self._waiting.total() or (self._reserve.held and self._free_bytes() < SHRINK_BYTES):
+    def _shrink(self) -> None:
+        """Shrink the file of an empty outbox, and take the reserve again."""
+        if self._waiting.total() or (self._reserve.held and free_bytes(self._database) < SHRINK_BYTES):
             return
-        with suppress(sqlite3.OperationalError):  # on a disk that is still full: after one of the next frames
-            if self._free_bytes():
+        with suppress(sqlite3.OperationalError):  # the disk is still full: try again after one of the next frames
+            if free_bytes(self._database):
                 self._database.execute("VACUUM")
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if not self._reserve.held and self._reserve.hold():
                 log.info("the disk of the outbox has room again", path=str(self._path))
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany(statement, rows)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
 
-
-def _locked(path: Path) -> FileLock:
-    """The outbox for this process alone; the lock ends with the process, however it ends."""
+def _lock(path: Path) -> FileLock:
+    """Lock the outbox for this process; the system releases the lock when the process ends."""
     with _clear_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{path}.lock")
@@ -330,39 +327,41 @@ def _locked(path: Path) -> FileLock:
     return lock
 
 
-def _opened_with(reserve: Reserve, path: Path) -> sqlite3.Connection:
-    """The database; on a full disk, opened with the space of the reserve, and else without the file of shared memory.
+def _open_with(reserve: Reserve, path: Path) -> sqlite3.Connection:
+    """Open the database; on a full disk use the reserve, and if that fails do without the shared-memory file.
 
-    That file is for other processes, and a new one takes space.
+    That file serves other processes, and creating it takes space.
     """
     with suppress(sqlite3.OperationalError):
-        return _opened(path)
+        return _open(path)
     reserve.release()
     with suppress(sqlite3.OperationalError):
-        return _opened(path)
-    return _opened(path, "EXCLUSIVE")
+        return _open(path)
+    return _open(path, "EXCLUSIVE")
 
 
-def _opened(path: Path, locking: str = "NORMAL") -> sqlite3.Connection:
+def _open(path: Path, locking: str = "NORMAL") -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(database, path, locking)
+        database.execute(f"PRAGMA locking_mode = {locking}")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        _check_format(path, version)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA temp_store = MEMORY")
+        if version != FORMAT:
+            database.executescript(SCHEMA)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _prepare(database: sqlite3.Connection, path: Path, locking: str) -> None:
-    database.execute(f"PRAGMA locking_mode = {locking}")
-    version = database.execute("PRAGMA user_version").fetchone()[0]
+def _check_format(path: Path, version: int) -> None:
     if version not in (0, FORMAT):
-        raise CameraError(f"{path} was written by a newer version: upgrade the camera, or move the file away")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA temp_store = MEMORY")
-    if version != FORMAT:
-        database.executescript(SCHEMA)
+        raise CameraError(
+            f"{path} was written by another version: use that version of the camera, or move the file away"
+        )
 
 
 @contextmanager

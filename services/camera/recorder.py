@@ -1,4 +1,4 @@
-"""Videos of what the camera saw."""
+"""Record videos of the frames."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ import structlog
 
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
-from services.camera.sources.port import Source
+from services.camera.sources.opening import Source
 from shared.imaging.codec import Image
 
 RETRY_SECONDS: Final = 30.0
-"""Between two tries to begin a video where none can be written."""
-LEAST_ROOM: Final = 1024**3
-"""Bytes that a video leaves on its disk: the outbox may need them."""
+"""Pause between two attempts to begin a video after one failed."""
+LEAST_FREE: Final = 1024**3
+"""Bytes that a recording leaves free on its disk: the outbox may need them."""
 
 log = structlog.get_logger(__name__)
 
 
 class Recorder(Protocol):
-    """Keeps what the camera saw, or does not."""
+    """Record frames, or ignore them."""
 
     def write(self, image: Image) -> None:
         """Add a frame."""
         ...
 
     def close(self) -> None:
-        """No more frames come."""
+        """End the recording."""
         ...
 
 
 class NoRecorder:
-    """Keeps nothing."""
+    """Record nothing."""
 
     def write(self, image: Image) -> None:
-        """Let it pass."""
+        """Ignore the frame."""
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing."""
 
 
 class VideoRecorder:
-    """Writes the frames as MPEG-4 files, a new one every few minutes: a video that was not ended can't be read."""
+    """Write the frames to MPEG-4 files, a new one every few minutes: a file that was not ended can't be read."""
 
     def __init__(self, folder: Path, name: str, frames_per_second: float, minutes: float) -> None:
         self._folder = folder
@@ -62,10 +62,10 @@ class VideoRecorder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CameraError(f"CAMERA_RECORD: {folder} can't be made: {error.strerror}") from error
+            raise CameraError(f"CAMERA_RECORD: {folder} can't be created: {error.strerror}") from error
 
     def write(self, image: Image) -> None:
-        """Add a frame. An image of another size begins a new video; of an odd size it loses a row or a column."""
+        """Add a frame. An image of another size begins a new video; an odd size loses a row or a column."""
         size = (image.shape[1], image.shape[0])
         if self._writer is None:
             if time.monotonic() >= self._next_try:
@@ -86,7 +86,14 @@ class VideoRecorder:
         self.close()
         self._size, self._written = size, 0
         self._next_try = time.monotonic() + RETRY_SECONDS
-        if not self._has_room():
+        try:
+            has_room = shutil.disk_usage(self._folder).free >= LEAST_FREE
+        except OSError:
+            has_room = False
+        if not has_room and not self._pausing:
+            log.error("no video is written: its disk is almost full or unavailable", folder=str(self._folder))
+        self._pausing = not has_room
+        if self._pausing:
             return
         path = self._folder / f"{self._name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.mp4"
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), self._frames_per_second, size)
@@ -95,22 +102,12 @@ class VideoRecorder:
         else:
             log.error("a video can't be written; inspection goes on without it", path=str(path))
 
-    def _has_room(self) -> bool:
-        try:
-            room = shutil.disk_usage(self._folder).free >= LEAST_ROOM
-        except OSError:
-            room = False
-        if not room and not self._pausing:
-            log.error("no video is written: its disk is almost full, or away", folder=str(self._folder))
-        self._pausing = not room
-        return room
-
 
 def open_recorder(settings: CameraSettings, source: Source) -> Recorder:
-    """The recorder that the settings ask for.
+    """Open the recorder that the settings name.
 
     Raises:
-        CameraError: its folder can't be made.
+        CameraError: its folder can't be created.
     """
     if settings.record is None:
         return NoRecorder()

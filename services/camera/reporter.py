@@ -1,4 +1,4 @@
-"""What the camera says about itself."""
+"""Report the state and the counts of the camera."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from prometheus_client import Gauge
 
 from services.camera.outbox import Counts, Outbox
 from services.camera.session import Session
-from services.camera.sources.shot import clock
+from services.camera.sources.captured_image import clock
 from shared.messages import CameraReported, CameraState
 
 WAITING: Final = Gauge("seamline_camera_waiting", "Frames in the outbox", ["line", "camera"])
 SHORTEST_MEASURE: Final = 1.0
-"""Seconds over which the rate is measured at least."""
+"""Shortest time in seconds over which the rate is measured."""
 
 log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Knows the camera's state and when the next report is due. Safe to use from several threads."""
+    """Hold the camera's state and the time of its next report. Thread-safe."""
 
     def __init__(
         self, session: Session, outbox: Outbox, every_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -39,8 +39,8 @@ class Reporter:
         self._measured = (clock(), 0)
         self._rate = 0.0
 
-    def tell(self, state: CameraState, reason: str = "") -> None:
-        """The camera is now like this. A change is reported at once."""
+    def set_state(self, state: CameraState, reason: str = "") -> None:
+        """Set the state; a change is reported at once."""
         with self._lock:
             if (state, reason) == (self._state, self._reason):
                 return
@@ -49,12 +49,12 @@ class Reporter:
         log.info("camera is " + state, reason=reason)
 
     def due(self) -> bool:
-        """Whether it is time for a report."""
+        """Return whether a report is due."""
         with self._lock:
             return self._clock() >= self._due
 
     def report(self) -> CameraReported:
-        """How the camera is now; the next report is due in a while."""
+        """Return a report of the camera now, and schedule the next one."""
         counts = self._outbox.counts()
         WAITING.labels(self._session.line, self._session.camera).set(self._outbox.waiting)
         with self._lock:
@@ -64,13 +64,13 @@ class Reporter:
             if now - since >= SHORTEST_MEASURE:
                 self._rate = (counts.captured - captured) / (now - since)
                 self._measured = (now, counts.captured)
-            return self._reported(self._session.id, counts, self._state, self._reason, self._rate)
+            return self._message(self._session.id, counts, self._state, self._reason, self._rate)
 
-    def end_of(self, session: str, counts: Counts) -> CameraReported:
-        """The report that an earlier run could not send: it was killed, or stopped while the broker was away."""
-        return self._reported(session, counts, CameraState.FINISHED, "its last frames were sent by a later run", 0)
+    def report_end_of(self, session: str, counts: Counts) -> CameraReported:
+        """Return the last report of an earlier run, which was killed or stopped while the broker was unavailable."""
+        return self._message(session, counts, CameraState.FINISHED, "its last frames were sent by a later run", 0)
 
-    def _reported(
+    def _message(
         self, session: str, counts: Counts, state: CameraState, reason: str, frames_per_second: float
     ) -> CameraReported:
         return CameraReported(
@@ -80,7 +80,7 @@ class Reporter:
             state=state,
             reason=reason,
             captured=counts.captured,
-            refused=counts.refused,
+            dropped=counts.dropped,
             waiting=counts.waiting,
             frames_per_second=round(frames_per_second, 2),
             at=clock(),

@@ -1,4 +1,4 @@
-"""From the outbox to the broker, oldest first, with many frames under way at a time."""
+"""Send frames from the outbox to the broker: the oldest first, with many frames in flight."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 from tenacity import RetryCallState
 
-from services.camera.outbox import Outbox, Waiting
-from services.camera.pacemaker import Pulse
+from services.camera.heartbeat import Heartbeat
+from services.camera.outbox import Outbox, StoredFrame
 from services.camera.reporter import Reporter
 from shared.imaging.codec import CONTENT_TYPES, SUFFIXES
 from shared.messages import IMAGE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
@@ -24,6 +23,7 @@ from shared.messaging.port import (
     Broker,
     BrokerRefusedLogin,
     BrokerUnavailable,
+    EncodedMessage,
     MessagingError,
     Publisher,
     PublishRefused,
@@ -31,20 +31,20 @@ from shared.messaging.port import (
 from shared.retry import retrying
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin
 
-PATIENCE_SECONDS: Final = 0.2
-"""How long the sender waits for something to happen before it looks at the clock."""
+POLL_SECONDS: Final = 0.2
+"""Longest wait for an event before the sender checks the time."""
 LONGEST_PAUSE: Final = 2.0
-"""Seconds between two tries while the broker or its queue does not take a frame."""
+"""Seconds between two attempts while the broker or its queue does not take a frame."""
 CONFIRM_SECONDS: Final = 30.0
-"""A confirm that takes longer does not come any more: a new connection may do better."""
+"""Longest wait for a confirm; after it, a new connection may help."""
 WINDOW_BYTES: Final = 16 * 1024**2
-FAREWELL_SECONDS: Final = 3.0
-"""How long the last report may take."""
+LAST_REPORT_SECONDS: Final = 3.0
+"""Longest wait for the confirm of the last report."""
 
-TROUBLE: Final = (MessagingError, StorageError)
-"""With the broker or the object storage: frames wait in the outbox meanwhile."""
-PASSING: Final = (PublishRefused, BrokerUnavailable, StorageError)
-"""What the same publisher gets over by itself."""
+RETRIED: Final = (MessagingError, StorageError)
+"""Errors of the broker or of object storage, during which frames wait in the outbox."""
+TEMPORARY: Final = (PublishRefused, BrokerUnavailable, StorageError)
+"""Errors from which the same publisher recovers."""
 
 Result = TypeVar("Result")
 
@@ -52,38 +52,38 @@ log = structlog.get_logger(__name__)
 
 
 class Abandoned(Exception):
-    """The time for sending is over; what waits, waits on the disk for the next start."""
+    """The time for sending is over; the remaining frames wait on the disk for the next start."""
 
 
 class ConfirmMissing(MessagingError):
-    """The broker neither confirms nor refuses."""
+    """The broker neither confirms nor refuses a frame."""
 
 
 @dataclass(frozen=True, eq=False)
-class UnderWay:
-    """A frame that was handed to the broker."""
+class InFlight:
+    """A frame that was given to the broker."""
 
-    frame: Waiting
+    frame: StoredFrame
     confirmed: Future[None]
     since: float
 
-    def settle(self) -> bool:
-        """Wait a moment for the confirm; whether it, or a failure, has come.
+    def wait_briefly(self) -> bool:
+        """Wait a moment for the confirm, and return whether it, or a failure, has come.
 
         Raises:
-            ConfirmMissing: it does not come any more.
+            ConfirmMissing: it did not come in time.
         """
-        settled = bool(wait([self.confirmed], PATIENCE_SECONDS).done)
+        settled = bool(wait([self.confirmed], POLL_SECONDS).done)
         if not settled and time.monotonic() - self.since > CONFIRM_SECONDS:
             raise ConfirmMissing(f"the broker has not confirmed a frame for {CONFIRM_SECONDS:.0f} seconds")
         return settled
 
 
 class Sender:
-    """Sends in a thread of its own, so that a broker that is away stops neither the camera nor its loop.
+    """Send in a thread of its own, so that an unavailable broker does not stop the capture loop.
 
-    After a failure it sends the oldest frame alone until that is taken, and then opens the window again, doubling it
-    with each confirm: a full queue is not flooded with frames that it will refuse.
+    After a failure it sends the oldest frame alone until the broker takes it. Then the window opens again and doubles
+    with each confirm, so that a full queue is not flooded with frames that it will refuse.
     """
 
     def __init__(
@@ -96,73 +96,73 @@ class Sender:
         self._window = window
         self._allowed = 1
         self._position = 0
-        self._under_way: deque[UnderWay] = deque()
-        self._behind = False
-        self._heard_at = time.monotonic()
-        self._ending = threading.Event()
+        self._in_flight: deque[InFlight] = deque()
+        self._is_behind = False
+        self._last_answer = time.monotonic()
+        self._finishing = threading.Event()
         self._abandoned = threading.Event()
-        self._farewell = (CameraState.FINISHED, "")
+        self._last_state = (CameraState.FINISHED, "")
         self._failure: BaseException | None = None
         self._broker: Broker | None = None
         self._publisher: Publisher | None = None
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     def start(self) -> None:
-        """Begin to send. A broker that is away is waited for.
+        """Begin to send; wait for a broker that is unavailable.
 
         Raises:
-            MessagingError: the broker is there and can't be used.
+            MessagingError: the broker answers and can't be used.
         """
         try:
-            self._open()
+            self._open_publisher()
         except BrokerUnavailable as error:
-            log.warning("the broker is away; frames wait in the outbox", reason=str(error))
-            self._behind = True
+            log.warning("the broker is unavailable; frames wait in the outbox", reason=str(error))
+            self._is_behind = True
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what ended the sender, if something did."""
+        """Raise the error that ended the sender, if one did."""
         if self._failure:
             raise self._failure
 
     def troubles(self, silence_seconds: float) -> Sequence[str]:
-        """What keeps frames from being sent. A broker that is away is no trouble, and neither is a full queue."""
-        silence = time.monotonic() - self._heard_at
-        stands = silence > silence_seconds and self._outbox.waiting
+        """Return what keeps frames from being sent; an unavailable broker and a full queue do not count."""
+        silence = time.monotonic() - self._last_answer
+        stalled = silence > silence_seconds and self._outbox.waiting
         return [
             *(self._broker.troubles(silence_seconds) if self._broker else []),
             *([f"the sender failed: {self._failure!r}"] if self._failure else []),
-            *([f"frames wait, and the broker has said nothing for {silence:.0f} s"] if stands else []),
+            *([f"frames wait, and the broker has said nothing for {silence:.0f} s"] if stalled else []),
         ]
 
-    def send_what_waits(self, pulse: Pulse, seconds: float, reason: str) -> None:
-        """Send for a while what an earlier run left, although no frame comes: the source can't be opened."""
+    def send_remaining(self, heartbeat: Heartbeat, seconds: float, reason: str) -> None:
+        """Send the frames of an earlier run for a while, when the source can't be opened."""
         if self._outbox.waiting:
             with suppress(MessagingError):
                 self.start()
-                self.finish(pulse, seconds, CameraState.FAILED, reason)
+                self.finish(heartbeat, seconds, CameraState.FAILED, reason)
 
-    def finish(self, pulse: Pulse, drain_seconds: float, state: CameraState, reason: str = "") -> None:
-        """Send what waits, then the last report.
+    def finish(self, heartbeat: Heartbeat, drain_seconds: float, state: CameraState, reason: str = "") -> None:
+        """Send the waiting frames, then the last report.
 
-        Waits as long as it takes; once the service is to stop, or when it failed, ``drain_seconds`` at most.
+        Wait as long as needed; once the service is to stop, or after a failure, at most ``drain_seconds``.
         """
-        self._farewell = (state, reason)
-        self._ending.set()
-        while self._thread.is_alive() and state is not CameraState.FAILED and pulse.beat():
-            self._thread.join(PATIENCE_SECONDS)
-        self._join(pulse, drain_seconds)
+        self._last_state = (state, reason)
+        self._finishing.set()
+        while self._thread.is_alive() and state is not CameraState.FAILED and heartbeat.beat():
+            self._thread.join(POLL_SECONDS)
+        self._join(heartbeat, drain_seconds)
         self._abandoned.set()
-        self._join(pulse, 2 * FAREWELL_SECONDS)
+        self._join(heartbeat, 2 * LAST_REPORT_SECONDS)
         self.check()
         if waiting := self._outbox.waiting:
             log.warning("frames wait in the outbox for the next start", waiting=waiting)
 
-    def _join(self, pulse: Pulse, seconds: float) -> None:
+    def _join(self, heartbeat: Heartbeat, seconds: float) -> None:
         until = time.monotonic() + seconds
         while self._thread.is_alive() and time.monotonic() < until:
-            pulse.beat()
-            self._thread.join(PATIENCE_SECONDS)
+            heartbeat.beat()
+            self._thread.join(POLL_SECONDS)
 
     # ── in the sender's thread ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,55 +170,59 @@ class Sender:
         try:
             with suppress(Abandoned):
                 if self._publisher is None:
-                    self._patiently(self._open)
-                while not self._done():
-                    self._turn()
-            self._say_farewell()
-        except BaseException as error:  # noqa: BLE001 - the camera's loop raises it
+                    self._retry(self._open_publisher)
+                while self._outbox.waiting or self._in_flight or not self._finishing.is_set():
+                    self._check_not_abandoned()
+                    self._send_some()
+            self._send_last_report()
+        except BaseException as error:  # noqa: BLE001 - the capture loop raises it
             self._failure = error
         finally:
             if self._broker:
                 self._broker.close()
 
-    def _open(self) -> Publisher:
-        self._broker = self._broker or self._connect()
-        self._publisher = self._broker.publisher()
-        return self._publisher
-
-    def _done(self) -> bool:
-        self._go_on()
-        return self._ending.is_set() and not self._under_way and not self._outbox.waiting
-
-    def _turn(self) -> None:
+    def _send_some(self) -> None:
+        """Fill the window, then wait a moment for a confirm or a frame; after an error, start again."""
         if not self._outbox.waiting:
-            self._hear()
+            self._note_answer()
         try:
-            publisher = self._publisher or self._open()
+            publisher = self._publisher or self._open_publisher()
             self._report_if_due(publisher)
-            self._collect()
-            self._fill(publisher)
-            self._say_when_caught_up()
-            if self._under_way:
-                self._under_way[0].settle()
+            self._collect_confirms()
+            while len(self._in_flight) < self._allowed and self._bytes_in_flight() < WINDOW_BYTES:
+                frame = self._outbox.after(self._position)
+                if frame is None:
+                    break
+                if message := self._message(frame):
+                    self._in_flight.append(InFlight(frame, publisher.publish(message), time.monotonic()))
+                self._position = frame.position
+            if self._is_behind and not self._outbox.waiting:
+                log.info("the outbox has caught up")
+                self._is_behind = False
+            if self._in_flight:
+                self._in_flight[0].wait_briefly()
             else:
-                self._outbox.wait_for_frames(self._position, PATIENCE_SECONDS)
-        except TROUBLE as trouble:
-            self._begin_again(trouble)
+                self._outbox.wait_for_frames(self._position, POLL_SECONDS)
+        except RETRIED as error:
+            self._start_again(error)
 
-    def _collect(self) -> None:
-        """Forget the frames that are confirmed.
+    def _bytes_in_flight(self) -> int:
+        return sum(len(sent.frame.message.body) for sent in self._in_flight)
+
+    def _collect_confirms(self) -> None:
+        """Delete the confirmed frames from the outbox.
 
         Raises:
-            MessagingError: one of the others failed.
+            MessagingError: the broker did not take another frame.
         """
-        done: list[UnderWay] = []
-        unsettled: deque[UnderWay] = deque()
-        for sent in self._under_way:  # each is asked once: the broker's thread may settle it at any moment
+        done: list[InFlight] = []
+        unsettled: deque[InFlight] = deque()
+        for sent in self._in_flight:  # each is asked once: the broker's thread may settle it at any moment
             (done if sent.confirmed.done() else unsettled).append(sent)
         if not done:
             return
-        self._hear()
-        self._under_way = unsettled
+        self._note_answer()
+        self._in_flight = unsettled
         failures = {sent: failure for sent in done if (failure := sent.confirmed.exception())}
         confirmed = [sent.frame for sent in done if sent not in failures]
         self._outbox.confirm(confirmed)
@@ -226,133 +230,122 @@ class Sender:
         for failure in failures.values():
             raise failure
 
-    def _fill(self, publisher: Publisher) -> None:
-        while self._has_room() and (frame := self._outbox.after(self._position)):
-            if message := self._message(frame):
-                self._under_way.append(UnderWay(frame, publisher.publish(message), time.monotonic()))
-            self._position = frame.position
+    def _note_answer(self, error: BaseException | None = None) -> None:
+        """Remember when the broker last answered or could not be reached. A missing confirm is neither."""
+        if not isinstance(error, ConfirmMissing):
+            self._last_answer = time.monotonic()
 
-    def _has_room(self) -> bool:
-        size = sum(len(sent.frame.body) for sent in self._under_way)
-        return len(self._under_way) < self._allowed and size < WINDOW_BYTES
-
-    def _hear(self, trouble: BaseException | None = None) -> None:
-        """Remember when the broker said something, or could not be reached. A missing confirm is neither."""
-        if not isinstance(trouble, ConfirmMissing):
-            self._heard_at = time.monotonic()
-
-    def _begin_again(self, trouble: Exception) -> None:
-        """Hear what became of everything under way, then send the oldest frame until it is taken."""
-        if not self._behind:
-            log.warning("frames wait in the outbox", reason=str(trouble))
-            self._behind = True
-        self._hear_out(trouble)
+    def _start_again(self, error: Exception) -> None:
+        """Wait for the outcome of all frames in flight, then send the oldest frame until the broker takes it."""
+        if not self._is_behind:
+            log.warning("frames wait in the outbox", reason=str(error))
+            self._is_behind = True
+        while self._in_flight and not isinstance(error, ConfirmMissing):
+            self._check_not_abandoned()
+            try:
+                self._in_flight[0].wait_briefly()
+                self._collect_confirms()
+            except MessagingError as another:
+                error = another
+        self._in_flight.clear()
+        if not isinstance(error, TEMPORARY):
+            self._drop_publisher()
         self._position = 0
         self._allowed = 1
-        self._patiently(self._send_oldest)
-
-    def _say_when_caught_up(self) -> None:
-        if self._behind and not self._outbox.waiting:
-            log.info("the outbox has caught up")
-            self._behind = False
-
-    def _hear_out(self, trouble: Exception) -> None:
-        while self._under_way and not isinstance(trouble, ConfirmMissing):
-            self._go_on()
-            try:
-                self._under_way[0].settle()
-                self._collect()
-            except MessagingError as another:
-                trouble = another
-        self._under_way.clear()
-        if not isinstance(trouble, PASSING):
-            self._drop_publisher()
+        self._retry(self._send_oldest)
 
     def _send_oldest(self) -> None:
-        publisher = self._publisher or self._open()
+        publisher = self._publisher or self._open_publisher()
         self._report_if_due(publisher)
         frame = self._outbox.after(0)
         if not frame or not (message := self._message(frame)):
             return
-        sent = UnderWay(frame, publisher.publish(message), time.monotonic())
+        sent = InFlight(frame, publisher.publish(message), time.monotonic())
         try:
-            while not sent.settle():
-                self._go_on()
+            while not sent.wait_briefly():
+                self._check_not_abandoned()
             sent.confirmed.result()
         except MessagingError as error:
-            if not isinstance(error, PASSING):
+            if not isinstance(error, TEMPORARY):
                 self._drop_publisher()
             raise
         self._outbox.confirm([frame])
 
-    def _go_on(self) -> None:
+    def _check_not_abandoned(self) -> None:
         if self._abandoned.is_set():
             raise Abandoned
 
+    def _open_publisher(self) -> Publisher:
+        self._broker = self._broker or self._connect()
+        self._publisher = self._broker.publisher()
+        return self._publisher
+
     def _drop_publisher(self) -> None:
-        """One that gave up, after a refused login say, does not try again: the next one may succeed."""
+        """Close a publisher that gave up, for example after a refused login: the next one may succeed."""
         if self._publisher:
             self._publisher.close()
         self._publisher = None
 
-    def _message(self, frame: Waiting) -> FrameCaptured | None:
-        """The frame as it travels: a large image goes to object storage first."""
+    def _message(self, frame: StoredFrame) -> EncodedMessage | FrameCaptured | None:
+        """Return the message to send: as it was stored, or, for a large image, with the image in object storage."""
+        if not frame.is_intact:
+            self._outbox.set_aside(frame, "its checksum does not match")
+            return None
+        if len(frame.message.body) <= IMAGE_LIMIT:
+            return frame.message
         try:
-            message = decode(frame.body)
+            message = decode(frame.message.body)
         except MalformedMessage as error:
             self._outbox.set_aside(frame, str(error))
             return None
-        if not isinstance(message, FrameCaptured):
-            self._outbox.set_aside(frame, f"it is no frame, but {type(message).__name__}")
-            return None
-        if len(message.image) <= IMAGE_LIMIT:
-            return message
+        if not isinstance(message, FrameCaptured) or len(message.image) <= IMAGE_LIMIT:
+            return frame.message
         key = f"{message.frame.storage_key}/captured.{SUFFIXES[message.encoding]}"
         self._store.put(key, message.image, CONTENT_TYPES[message.encoding])
         return message.model_copy(update={"image": b"", "image_key": key})
 
-    def _patiently(self, attempt: Callable[[], Result]) -> Result:
-        """Try until it succeeds or the time for sending is over."""
+    def _retry(self, attempt: Callable[[], Result]) -> Result:
+        """Call ``attempt`` until it succeeds or the time for sending is over."""
+
+        def before_pause(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self._note_answer(error)
+            # a refused login does not pass by itself: a person has to correct it
+            if state.attempt_number == 1 and isinstance(error, BrokerRefusedLogin | StorageRefusedLogin):
+                log.error("frames wait until the login is corrected", reason=str(error))
+
         try:
             pauses = {"shortest": 0.1, "longest": LONGEST_PAUSE}
-            return retrying(self._abandoned, TROUBLE, **pauses, before_pause=self._tell)(attempt)
-        except TROUBLE:
+            return retrying(self._abandoned, RETRIED, **pauses, before_pause=before_pause)(attempt)
+        except RETRIED:
             raise Abandoned from None
-
-    def _tell(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self._hear(error)
-        # a server that refuses the login won't change its mind: people have to know
-        if state.attempt_number == 1 and isinstance(error, BrokerRefusedLogin | StorageRefusedLogin):
-            log.error("frames wait until the login is put right", reason=str(error))
 
     # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _report_if_due(self, publisher: Publisher) -> None:
-        """Nobody waits for a report: one that is lost is followed by another."""
-        if not self._reporter.due():
-            return
-        self._report_ended_sessions(publisher)
-        publisher.publish(self._reporter.report())
+        """Publish a report without waiting for its confirm: another report follows a lost one."""
+        if self._reporter.due():
+            self._report_ended_sessions(publisher)
+            publisher.publish(self._reporter.report())
 
     def _report_ended_sessions(self, publisher: Publisher) -> None:
         for session, counts in self._outbox.ended_sessions().items():
-            told = publisher.publish(self._reporter.end_of(session, counts))
-            told.add_done_callback(partial(self._forget, session))
 
-    def _forget(self, session: str, told: Future[None]) -> None:
-        if told.exception() is None:
-            self._outbox.forget(session)
+            def forget(reported: Future[None], session: str = session) -> None:
+                if reported.exception() is None:
+                    self._outbox.forget(session)
 
-    def _say_farewell(self) -> None:
-        """The last report; a later run says it if this one can't."""
-        self._reporter.tell(*self._farewell)
+            publisher.publish(self._reporter.report_end_of(session, counts)).add_done_callback(forget)
+
+    def _send_last_report(self) -> None:
+        """Send the last report; if it can't be sent, a later run sends it."""
+        self._reporter.set_state(*self._last_state)
         if self._publisher is None:
             return
         self._report_ended_sessions(self._publisher)
         report = self._reporter.report()
-        told = self._publisher.publish(report)
+        reported = self._publisher.publish(report)
         with suppress(MessagingError, TimeoutError):
-            told.result(FAREWELL_SECONDS)
+            reported.result(LAST_REPORT_SECONDS)
             if not report.waiting:
                 self._outbox.forget(report.session)

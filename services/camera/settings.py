@@ -1,4 +1,4 @@
-"""Settings of the camera: ``CAMERA_…`` in the environment."""
+"""Settings of the camera, from ``CAMERA_…`` in the environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Resolution(NamedTuple):
     height: int
 
 
-def _region(value: Any) -> Any:
+def parse_region(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     numbers = _whole_numbers(value, ",", 4)
@@ -37,7 +37,7 @@ def _region(value: Any) -> Any:
     return Region(*numbers)
 
 
-def _resolution(value: Any) -> Any:
+def parse_resolution(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     numbers = _whole_numbers(value, "x", 2)
@@ -55,7 +55,7 @@ def _whole_numbers(value: str, separator: str, count: int) -> list[int] | None:
 
 
 class CameraSettings(ServiceSettings):
-    """What the camera needs to know."""
+    """Settings of the camera."""
 
     model_config = SettingsConfigDict(env_prefix="CAMERA_", env_ignore_empty=True)
 
@@ -72,7 +72,7 @@ class CameraSettings(ServiceSettings):
     )
     frames_per_part: int = Field(0, ge=0, description="count parts: a new one every so many frames; 0: do not count")
 
-    roi: Annotated[Region | None, NoDecode, BeforeValidator(_region)] = Field(
+    roi: Annotated[Region | None, NoDecode, BeforeValidator(parse_region)] = Field(
         None, description="region of interest `x,y,width,height` in pixels; unset: the whole image"
     )
     every_nth: int = Field(1, ge=1, description="take every n-th image of the source")
@@ -85,7 +85,7 @@ class CameraSettings(ServiceSettings):
     frames_per_second: float = Field(
         10, gt=0, le=1000, description="speed of a source that has none of its own, such as a folder"
     )
-    resolution: Annotated[Resolution | None, NoDecode, BeforeValidator(_resolution)] = Field(
+    resolution: Annotated[Resolution | None, NoDecode, BeforeValidator(parse_resolution)] = Field(
         None, description="`WIDTHxHEIGHT` to ask of a USB camera; unset: what it gives by itself"
     )
 

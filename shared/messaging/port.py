@@ -11,10 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, Self
 
 from shared.messages import MalformedMessage, Message, decode
-from shared.topology import Broadcast, Queue, takes
+from shared.topology import EXCHANGE_OF, Broadcast, Queue, takes
 
 
 class MessagingError(Exception):
@@ -35,6 +35,20 @@ class PublishRefused(MessagingError):
 
 class UnroutableMessage(MessagingError):
     """No queue wants the message: the topology is not there, or is another one."""
+
+
+@dataclass(frozen=True)
+class EncodedMessage:
+    """A message that was encoded before it is published, such as one that was stored on a disk meanwhile."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Encode a message."""
+        return cls(EXCHANGE_OF[type(message)], message.routing_key, message.encode())
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,7 @@ class Fate(Enum):
 class Publisher(Protocol):
     """Sends messages, many at a time under way."""
 
-    def publish(self, message: Message) -> Future[None]:
+    def publish(self, message: Message | EncodedMessage) -> Future[None]:
         """Hand a message over; the future is done when the broker has confirmed it.
 
         The future fails with `PublishRefused`, `UnroutableMessage` or `BrokerUnavailable`. Never blocks for the broker,

@@ -14,6 +14,7 @@ from shared.messages import FrameCaptured, FrameInspected, Message, TrainingRequ
 from shared.messaging.port import (
     Broker,
     Delivery,
+    EncodedMessage,
     Fate,
     MessagingError,
     ParkedMessage,
@@ -71,6 +72,13 @@ def wait_for_depth(broker: Broker, queue: str, ready: int) -> None:
 
 
 # ── publish, receive, acknowledge ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_that_was_encoded_before_arrives_like_any_other(broker: Broker) -> None:
+    publisher = broker.publisher()
+    publisher.publish(EncodedMessage.of(captured(7))).result(timeout=60)
+    (delivery,) = collect(broker.subscribe(INFERENCE_FRAMES, prefetch=1), 1)
+    assert delivery.read() == captured(7)
 
 
 def test_what_is_published_is_received_as_it_was(open_broker: OpenBroker) -> None:

@@ -79,7 +79,7 @@ def close_books(line: Line) -> Books:
         "sessions": len(archived.reports),
         "captured": sum(report.captured for report in archived.reports.values()) + len(line.injected),
         "verdicts": len(archived.verdicts),
-        "dropped": sum(report.refused for report in archived.reports.values()),
+        "dropped": sum(report.dropped for report in archived.reports.values()),
         "parked_frames": len(parked),
         "flagged": len(archived.flagged),
         "explained": sum(1 for name in archived.flagged if _has_heatmaps(archived, name)),
@@ -107,11 +107,11 @@ def of_sessions(archived: Archived, parked: set[str]) -> Iterable[str]:
     """captured = distinct verdicts + dropped + parked, for each run of each camera."""
     inspected, aside = _by_session(archived.verdicts), _by_session(parked - set(archived.verdicts))
     for session, report in archived.reports.items():
-        known = inspected[session] + aside[session] + report.refused
+        known = inspected[session] + aside[session] + report.dropped
         if known != report.captured or report.waiting:
             yield (
                 f"{report.camera} {session} ({report.state}): captured {report.captured}, and {inspected[session]} "
-                f"verdicts + {report.refused} dropped + {aside[session]} parked = {known}; {report.waiting} wait"
+                f"verdicts + {report.dropped} dropped + {aside[session]} parked = {known}; {report.waiting} wait"
             )
 
 

@@ -18,7 +18,7 @@ from tests.soak.report import growth
 from tests.soak.watch import Resources
 
 
-def _archived(*sequences: int, captured: int, refused: int = 0) -> Archived:
+def _archived(*sequences: int, captured: int, dropped: int = 0) -> Archived:
     archived = Archived()
     report = CameraReported(
         session=SESSION,
@@ -26,7 +26,7 @@ def _archived(*sequences: int, captured: int, refused: int = 0) -> Archived:
         camera="camera-1",
         state=CameraState.FINISHED,
         captured=captured,
-        refused=refused,
+        dropped=dropped,
         waiting=0,
         frames_per_second=0,
         at=MOMENT,
@@ -47,7 +47,7 @@ def test_half_an_hour_has_sixty_faults_of_all_kinds_and_the_same_ones_for_the_sa
 
 
 def test_a_frame_without_a_verdict_is_found() -> None:
-    assert not list(of_sessions(_archived(0, 1, 2, captured=4, refused=1), set()))
+    assert not list(of_sessions(_archived(0, 1, 2, captured=4, dropped=1), set()))
     assert not list(of_sessions(_archived(0, 2, captured=3), {inspected(1).frame.frame_id}))
     (problem,) = of_sessions(_archived(0, 2, captured=3), set())
     assert "captured 3, and 2 verdicts + 0 dropped + 0 parked = 2" in problem

@@ -108,7 +108,7 @@ class CameraRepository:
     def store(self, reports: Iterable[CameraReported]) -> None:
         """Store reports; one that is older than the stored report changes nothing."""
         for report in reports:
-            self._advance(report, report.at, report.captured, report.refused)
+            self._advance(report, report.at, report.captured, report.dropped)
             arrival = self._arrival(report.at)
             arguments = [report.camera, report.session, report.captured, min(report.at, arrival).timestamp()]
             arguments += [arrival.timestamp(), int(report.state is CameraState.FINISHED), OUT_OF_ORDER_SECONDS]

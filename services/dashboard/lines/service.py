@@ -173,7 +173,7 @@ class LinesService:
             cameras=[
                 CameraView(
                     **camera.message.model_dump(exclude={"session", "line", "at", "refused"}),
-                    dropped=camera.message.refused,
+                    dropped=camera.message.dropped,
                     reported_at=camera.message.at,
                     received_at=camera.at,
                     clock_skew_seconds=camera.skew_seconds,

@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import pika
 
-from shared import topology
 from shared.messages import Message
-from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
+from shared.messaging.port import BrokerUnavailable, EncodedMessage, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.rabbitmq.connection import ATTEMPT_SECONDS, Address, connect, connect_with_retry
 from shared.messaging.window import Window
 from shared.topology import Queue
@@ -51,12 +50,12 @@ class RabbitPublisher:
         self._thread.start()
         self._connected_once.wait(ATTEMPT_SECONDS)
 
-    def publish(self, message: Message) -> Future[None]:
+    def publish(self, message: Message | EncodedMessage) -> Future[None]:
         """See the port."""
         confirmed: Future[None] = Future()
         confirmed.set_running_or_notify_cancel()
-        exchange = topology.EXCHANGE_OF[type(message)]
-        parcel = _Parcel(exchange, message.routing_key, message.encode(), confirmed)
+        encoded = message if isinstance(message, EncodedMessage) else EncodedMessage.of(message)
+        parcel = _Parcel(encoded.exchange, encoded.routing_key, encoded.body, confirmed)
         self._window.enter(len(parcel.body))
         if not self._session.send(parcel):
             self._settle(parcel, self._unavailable)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from shared import topology
 from shared.messages import Message
-from shared.messaging.port import BrokerUnavailable, MessagingError, PublishRefused, UnroutableMessage
+from shared.messaging.port import BrokerUnavailable, EncodedMessage, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
 from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors
 from shared.messaging.window import Window
@@ -68,14 +67,15 @@ class SqlitePublisher:
         self._writer = threading.Thread(target=self._write, name="publisher", daemon=True)
         self._writer.start()
 
-    def publish(self, message: Message) -> Future[None]:
+    def publish(self, message: Message | EncodedMessage) -> Future[None]:
         """See the port."""
         confirmed: Future[None] = Future()
         confirmed.set_running_or_notify_cancel()
         if self._closed:
             confirmed.set_exception(MessagingError("this publisher is closed"))
             return confirmed
-        parcel = _Parcel(topology.EXCHANGE_OF[type(message)], message.routing_key, message.encode(), confirmed)
+        encoded = message if isinstance(message, EncodedMessage) else EncodedMessage.of(message)
+        parcel = _Parcel(encoded.exchange, encoded.routing_key, encoded.body, confirmed)
         self._window.enter(len(parcel.body))
         self._parcels.put(parcel)
         return confirmed

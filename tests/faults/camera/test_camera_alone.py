@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from services.camera import sender
-from services.camera.capture_loop import Loop
-from services.camera.frames import Handler
+from services.camera.capture_loop import CaptureLoop
+from services.camera.frames import FrameMaker
+from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
-from services.camera.pacemaker import Pulse
 from services.camera.recorder import NoRecorder
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.sources.port import open_source
+from services.camera.sources.opening import open_source
 from shared import topology
 from shared.health import Health
 from shared.imaging.codec import decode, encode
@@ -64,10 +64,10 @@ class CameraInside:
         reporter = Reporter(session, self.outbox, chosen.report_seconds)
         store = FilesystemStore(folder / "objects")
         sending = Sender(self.outbox, store, reporter, lambda: address.open(self.queues), chosen.window)
-        handler = Handler(chosen, session, self.outbox, NoRecorder())
+        handler = FrameMaker(chosen, session, self.outbox, NoRecorder())
         self.stop = threading.Event()
-        self._loop = Loop(open_source(chosen, reporter.tell), handler, self.outbox, sending, chosen)
-        self._thread = threading.Thread(target=lambda: self._loop.run(Pulse(self.stop, Health())), daemon=True)
+        self._loop = CaptureLoop(open_source(chosen, reporter.set_state), handler, self.outbox, sending, chosen)
+        self._thread = threading.Thread(target=lambda: self._loop.run(Heartbeat(self.stop, Health())), daemon=True)
 
         self._thread.start()
 
@@ -113,7 +113,7 @@ def test_while_the_broker_is_away_frames_wait_and_then_arrive_in_order(
     line.take_until_finished()
     (report,) = line.finished.values()
     assert line.sequences() == list(range(report.captured))
-    assert (report.refused, report.waiting) == (0, 0)
+    assert (report.dropped, report.waiting) == (0, 0)
     broker.close()
 
 
@@ -156,7 +156,7 @@ def test_a_broker_that_neither_confirms_nor_refuses_is_asked_again_and_nothing_i
         line.take_until_finished()
         camera.join()
     (report,) = line.finished.values()
-    assert (report.captured, report.refused, report.waiting) == (200, 0, 0)
+    assert (report.captured, report.dropped, report.waiting) == (200, 0, 0)
     assert line.sequences() == list(range(200))
 
 
@@ -175,7 +175,7 @@ def test_a_wrong_password_is_one_line_without_it(
 # ── a queue that is full ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_video_waits_for_a_full_queue_and_no_frame_is_refused(tmp_path: Path, broker_address: BrokerAddress) -> None:
+def test_a_video_waits_for_a_full_queue_and_no_frame_is_dropped(tmp_path: Path, broker_address: BrokerAddress) -> None:
     small = CameraInside(tmp_path, broker_address, SMALL, pace="fast")
     wait_until(
         lambda: small.outbox.waiting == 8 and small.outbox.counts().captured >= 18, SECONDS, "the line to be full"
@@ -185,7 +185,7 @@ def test_a_video_waits_for_a_full_queue_and_no_frame_is_refused(tmp_path: Path, 
         line.take_until_finished()
         small.join()
     (report,) = line.finished.values()
-    assert (report.captured, report.refused, report.waiting) == (100, 0, 0)
+    assert (report.captured, report.dropped, report.waiting) == (100, 0, 0)
     assert sorted(line.sequences()) == list(range(100))
 
 
@@ -193,16 +193,16 @@ def test_a_camera_before_a_full_queue_fills_its_outbox_and_then_counts_what_it_r
     tmp_path: Path, sqlite: BrokerAddress
 ) -> None:
     small = CameraInside(tmp_path, sqlite, SMALL, pace="source", outbox_frames=20)
-    wait_until(lambda: small.outbox.counts().refused > 30, SECONDS, "frames to be refused")
+    wait_until(lambda: small.outbox.counts().dropped > 30, SECONDS, "frames to be dropped")
     assert small.outbox.counts().waiting == 20
     with small.read() as line:
         line.take_until_finished()
         small.join()
     (report,) = line.finished.values()
     assert report.captured == 100
-    assert report.refused > 30
+    assert report.dropped > 30
     assert report.waiting == 0
-    assert len(line.sequences()) == report.captured - report.refused
+    assert len(line.sequences()) == report.captured - report.dropped
     assert set(line.sequences()) < set(range(100))
 
 

@@ -42,4 +42,4 @@ def test_a_camera_sends_again_by_itself_after_its_broker_was_mute(
     line.take_until_finished()
     (report,) = line.finished.values()
     assert line.sequences() == list(range(report.captured))
-    assert (report.refused, report.waiting) == (0, 0)
+    assert (report.dropped, report.waiting) == (0, 0)

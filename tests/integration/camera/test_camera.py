@@ -38,7 +38,7 @@ def test_every_frame_of_a_video_arrives_once_and_in_order(
     identity = line.frames[-1].frame
     assert (identity.line, identity.camera, identity.batch) == ("line-7", "lamp-holder", "b-2026-01")
     (report,) = line.finished.values()
-    assert (report.captured, report.refused, report.waiting) == (300, 0, 0)
+    assert (report.captured, report.dropped, report.waiting) == (300, 0, 0)
     assert line.reports[0].state == "running"
     (recorded,) = (tmp_path / "videos").glob("line-7.lamp-holder-*.mp4")
     assert cv2.VideoCapture(str(recorded)).get(cv2.CAP_PROP_FRAME_COUNT) == 300
@@ -98,7 +98,7 @@ def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
     assert len({frame.frame.session for frame in line.frames}) == 3
     for session, report in line.finished.items():
         assert line.sequences(session) == list(range(report.captured))
-        assert (report.refused, report.waiting) == (0, 0)
+        assert (report.dropped, report.waiting) == (0, 0)
 
 
 def test_an_image_that_cant_be_decoded_arrives_as_it_is(

@@ -8,13 +8,13 @@ from typing import Self
 import numpy as np
 import pytest
 
-from services.camera.frames import Handler
+from services.camera.frames import FrameMaker
 from services.camera.outbox import Counts, Outbox
 from services.camera.recorder import NoRecorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.sources import shot
-from services.camera.sources.shot import ImageFile, Shot
+from services.camera.sources import captured_image
+from services.camera.sources.captured_image import CapturedImage, ImageFile
 from shared.imaging import codec
 from shared.messages import FrameCaptured, decode
 from tests.unit.camera.sources.test_video_file import png_that_claims
@@ -30,16 +30,16 @@ class Camera:
         session = Session("line-1", "camera-1")
         chosen = CameraSettings(source="video.mp4", outbox_folder=folder, **settings)  # type: ignore[arg-type]
         self.outbox = Outbox.of(chosen, session.id)
-        self.handler = Handler(chosen, session, self.outbox, NoRecorder())
+        self.handler = FrameMaker(chosen, session, self.outbox, NoRecorder())
 
-    def take(self, shot: Shot) -> FrameCaptured | None:
-        """The frame that a shot became."""
-        self.handler.take(shot)
+    def take(self, shot: CapturedImage) -> FrameCaptured | None:
+        """Return the frame that was made of an image."""
+        self.handler.add(shot)
         waiting = self.outbox.after(0)
         if waiting is None:
             return None
         self.outbox.confirm([waiting])
-        frame = decode(waiting.body)
+        frame = decode(waiting.message.body)
         assert isinstance(frame, FrameCaptured)
         return frame
 
@@ -58,22 +58,22 @@ def camera(cameras: list[Camera], tmp_path: Path, **settings: object) -> Camera:
 
 
 def test_an_image_becomes_a_jpeg_with_its_size(cameras: list[Camera], tmp_path: Path) -> None:
-    frame = camera(cameras, tmp_path).take(Shot(NOW, IMAGE))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, IMAGE))
     assert frame is not None
     assert (frame.encoding, frame.width, frame.height, frame.frame.captured_at) == ("jpeg", 64, 48, NOW)
     assert codec.size_of(frame.image) == (64, 48)
 
 
 def test_a_png_keeps_every_pixel_of_the_region_of_interest(cameras: list[Camera], tmp_path: Path) -> None:
-    frame = camera(cameras, tmp_path, roi="10,20,30,15", encoding="png").take(Shot(NOW, IMAGE))
+    frame = camera(cameras, tmp_path, roi="10,20,30,15", encoding="png").take(CapturedImage(NOW, IMAGE))
     assert frame is not None
     assert (frame.width, frame.height) == (30, 15)
     assert (codec.decode(frame.image) == IMAGE[20:35, 10:40]).all()
 
 
 def test_a_lower_quality_makes_a_smaller_jpeg(cameras: list[Camera], tmp_path: Path) -> None:
-    fine = camera(cameras, tmp_path / "fine", jpeg_quality=95).take(Shot(NOW, IMAGE))
-    coarse = camera(cameras, tmp_path / "coarse", jpeg_quality=20).take(Shot(NOW, IMAGE))
+    fine = camera(cameras, tmp_path / "fine", jpeg_quality=95).take(CapturedImage(NOW, IMAGE))
+    coarse = camera(cameras, tmp_path / "coarse", jpeg_quality=20).take(CapturedImage(NOW, IMAGE))
     assert fine is not None
     assert coarse is not None
     assert len(coarse.image) < len(fine.image)
@@ -81,14 +81,14 @@ def test_a_lower_quality_makes_a_smaller_jpeg(cameras: list[Camera], tmp_path: P
 
 def test_an_image_file_that_needs_no_change_is_sent_as_it_is(cameras: list[Camera], tmp_path: Path) -> None:
     content = codec.encode(IMAGE, "jpeg", 33)
-    frame = camera(cameras, tmp_path).take(Shot(NOW, codec.decode(content), ImageFile(content, "jpeg")))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, codec.decode(content), ImageFile(content, "jpeg")))
     assert frame is not None
     assert frame.image == content
 
 
 def test_an_image_file_of_another_encoding_is_encoded_anew(cameras: list[Camera], tmp_path: Path) -> None:
     content = codec.encode(IMAGE, "png")
-    frame = camera(cameras, tmp_path).take(Shot(NOW, IMAGE, ImageFile(content, "png")))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, IMAGE, ImageFile(content, "png")))
     assert frame is not None
     assert frame.encoding == "jpeg"
     assert frame.image.startswith(b"\xff\xd8")
@@ -105,7 +105,7 @@ def test_an_image_file_of_another_encoding_is_encoded_anew(cameras: list[Camera]
 def test_what_cant_be_decoded_is_sent_as_it_is(
     cameras: list[Camera], tmp_path: Path, content: bytes, size: tuple[int, int]
 ) -> None:
-    frame = camera(cameras, tmp_path).take(Shot(NOW, file=ImageFile(content, "png"), problem="broken"))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, file=ImageFile(content, "png"), problem="broken"))
     assert frame is not None
     assert (frame.image, frame.encoding, (frame.width, frame.height)) == (content, "png", size)
 
@@ -113,49 +113,52 @@ def test_what_cant_be_decoded_is_sent_as_it_is(
 @pytest.mark.parametrize(
     "unusable",
     [
-        Shot(NOW, problem="the camera is faster than this machine"),
-        Shot(NOW, np.zeros((10, 10, 3), np.uint8)),
+        CapturedImage(NOW, problem="the camera is faster than this machine"),
+        CapturedImage(NOW, np.zeros((10, 10, 3), np.uint8)),
     ],
 )
 def test_a_shot_that_no_frame_can_be_made_of_is_counted_and_has_a_number(
-    cameras: list[Camera], tmp_path: Path, unusable: Shot
+    cameras: list[Camera], tmp_path: Path, unusable: CapturedImage
 ) -> None:
     the_camera = camera(cameras, tmp_path, roi="10,20,30,15")
     assert the_camera.take(unusable) is None
-    assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
-    frame = the_camera.take(Shot(NOW, IMAGE))
+    assert the_camera.outbox.counts() == Counts(captured=1, dropped=1, waiting=0)
+    frame = the_camera.take(CapturedImage(NOW, IMAGE))
     assert frame is not None
     assert frame.frame.sequence == 1
 
 
-def test_an_image_too_wide_for_jpeg_is_refused_and_not_sent_empty(cameras: list[Camera], tmp_path: Path) -> None:
+def test_an_image_too_wide_for_jpeg_is_dropped_and_not_sent_empty(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
-    assert the_camera.take(Shot(NOW, np.zeros((2, 70_000, 3), np.uint8))) is None
-    assert the_camera.outbox.counts().refused == 1
+    assert the_camera.take(CapturedImage(NOW, np.zeros((2, 70_000, 3), np.uint8))) is None
+    assert the_camera.outbox.counts().dropped == 1
 
 
-def test_a_shot_that_no_message_takes_is_refused_and_ends_nothing(cameras: list[Camera], tmp_path: Path) -> None:
+def test_a_shot_that_no_message_takes_is_dropped_and_ends_nothing(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
-    strange = Shot(NOW, file=ImageFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
+    strange = CapturedImage(NOW, file=ImageFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
     assert the_camera.take(strange) is None
-    assert the_camera.outbox.counts() == Counts(captured=1, refused=1, waiting=0)
+    assert the_camera.outbox.counts() == Counts(captured=1, dropped=1, waiting=0)
 
 
 def test_frames_keep_their_order_while_the_clock_jumps(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
-    frames = [the_camera.take(Shot(NOW + timedelta(days=days), IMAGE)) for days in (0, 40, -300, 1)]
+    frames = [the_camera.take(CapturedImage(NOW + timedelta(days=days), IMAGE)) for days in (0, 40, -300, 1)]
     assert [frame.frame.sequence for frame in frames if frame] == [0, 1, 2, 3]
     assert len({frame.frame.session for frame in frames if frame}) == 1
 
 
-@pytest.mark.parametrize(("says", "is_taken_as"), [(1970, shot.EARLIEST), (2106, shot.LATEST), (9999, shot.LATEST)])
+@pytest.mark.parametrize(
+    ("year", "captured_at"),
+    [(1970, captured_image.EARLIEST), (2106, captured_image.LATEST), (9999, captured_image.LATEST)],
+)
 def test_a_clock_that_is_wrong_by_decades_is_brought_within_what_a_message_may_carry(
-    says: int, is_taken_as: datetime, monkeypatch: pytest.MonkeyPatch
+    year: int, captured_at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls(says, 1, 1, tzinfo=tz)
+            return cls(year, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr(shot, "datetime", Wrong)
-    assert shot.clock() == is_taken_as
+    monkeypatch.setattr(captured_image, "datetime", Wrong)
+    assert captured_image.clock() == captured_at

@@ -10,7 +10,7 @@ import pytest
 from ulid import ULID
 
 from services.camera.errors import CameraError
-from services.camera.outbox import Counts, Outbox, Waiting
+from services.camera.outbox import Counts, Outbox, StoredFrame
 from shared.messages import FrameCaptured, FrameIdentity, decode, frame_id
 
 Opener = Callable[..., Outbox]
@@ -41,8 +41,8 @@ def frame(sequence: int = 0, size: int = 100) -> FrameCaptured:
     return FrameCaptured(frame=identity, encoding="jpeg", width=2, height=2, image=b"x" * size)
 
 
-def all_of(outbox: Outbox) -> list[Waiting]:
-    found: list[Waiting] = []
+def all_of(outbox: Outbox) -> list[StoredFrame]:
+    found: list[StoredFrame] = []
     while one := outbox.after(found[-1].position if found else 0):
         found.append(one)
     return found
@@ -51,101 +51,101 @@ def all_of(outbox: Outbox) -> list[Waiting]:
 def test_frames_come_out_in_the_order_of_their_capture(open_outbox: Opener) -> None:
     outbox = open_outbox()
     frames = [frame(number) for number in range(5)]
-    assert all(outbox.keep(one) for one in frames)
-    assert [decode(one.body) for one in all_of(outbox)] == frames
+    assert all(outbox.add(one) for one in frames)
+    assert [decode(one.message.body) for one in all_of(outbox)] == frames
 
 
 def test_a_confirmed_frame_is_gone_and_an_unconfirmed_one_stays(open_outbox: Opener) -> None:
     outbox = open_outbox()
     for number in range(3):
-        outbox.keep(frame(number))
+        outbox.add(frame(number))
     first, second, third = all_of(outbox)
     outbox.confirm([first, third])
     assert [one.position for one in all_of(outbox)] == [second.position]
-    assert outbox.counts() == Counts(captured=3, refused=0, waiting=1)
+    assert outbox.counts() == Counts(captured=3, dropped=0, waiting=1)
 
 
 def test_what_an_earlier_run_left_comes_first(open_outbox: Opener) -> None:
     earlier = open_outbox("first")
     left = [frame(number) for number in range(3)]
     for one in left:
-        earlier.keep(one)
+        earlier.add(one)
     earlier.__exit__(None, None, None)
     outbox = open_outbox("second")
     new = frame(0)
-    outbox.keep(new)
-    assert [decode(one.body) for one in all_of(outbox)] == [*left, new]
-    assert outbox.counts() == Counts(captured=1, refused=0, waiting=1)
+    outbox.add(new)
+    assert [decode(one.message.body) for one in all_of(outbox)] == [*left, new]
+    assert outbox.counts() == Counts(captured=1, dropped=0, waiting=1)
     assert outbox.waiting == 4
 
 
 def test_an_earlier_runs_end_is_told_once_its_last_frame_is_confirmed(open_outbox: Opener) -> None:
     earlier = open_outbox("first", frames_limit=2)
     for number in range(3):
-        earlier.keep(frame(number))
+        earlier.add(frame(number))
     earlier.__exit__(None, None, None)
     outbox = open_outbox("second")
     assert outbox.ended_sessions() == {}
     outbox.confirm(all_of(outbox))
-    assert outbox.ended_sessions() == {"first": Counts(captured=3, refused=1, waiting=0)}
+    assert outbox.ended_sessions() == {"first": Counts(captured=3, dropped=1, waiting=0)}
     outbox.forget("first")
     assert outbox.ended_sessions() == {}
 
 
 @pytest.mark.parametrize("limits", [{"frames_limit": 2}, {"bytes_limit": 1000}])
-def test_beyond_the_limit_frames_are_refused_and_counted(open_outbox: Opener, limits: dict[str, int]) -> None:
+def test_beyond_the_limit_frames_are_dropped_and_counted(open_outbox: Opener, limits: dict[str, int]) -> None:
     outbox = open_outbox(**limits)
-    assert [outbox.keep(frame(number, size=200)) for number in range(4)] == [True, True, False, False]
-    assert outbox.counts() == Counts(captured=4, refused=2, waiting=2)
+    assert [outbox.add(frame(number, size=200)) for number in range(4)] == [True, True, False, False]
+    assert outbox.counts() == Counts(captured=4, dropped=2, waiting=2)
     outbox.confirm(all_of(outbox))
-    assert outbox.keep(frame(4))
-    assert outbox.counts() == Counts(captured=5, refused=2, waiting=1)
+    assert outbox.add(frame(4))
+    assert outbox.counts() == Counts(captured=5, dropped=2, waiting=1)
 
 
-def test_a_frame_that_a_full_disk_does_not_take_is_refused_and_the_camera_goes_on(
+def test_a_frame_that_a_full_disk_does_not_take_is_dropped_and_the_camera_goes_on(
     open_outbox: Opener, path: Path
 ) -> None:
     outbox = open_outbox("first")
     database = outbox._database
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages + 10}")
-    assert outbox.keep(frame(0, size=1000))
-    assert not outbox.keep(frame(1, size=100_000))
-    assert outbox.counts() == Counts(captured=2, refused=1, waiting=1)
-    assert outbox.keep(frame(2, size=1000))
+    assert outbox.add(frame(0, size=1000))
+    assert not outbox.add(frame(1, size=100_000))
+    assert outbox.counts() == Counts(captured=2, dropped=1, waiting=1)
+    assert outbox.add(frame(2, size=1000))
     assert [one.position for one in all_of(outbox)] == [1, 2]
 
 
 def test_a_confirmed_frame_that_a_full_disk_does_not_let_go_is_not_sent_again(open_outbox: Opener) -> None:
     outbox = open_outbox()
     for number in range(3):
-        outbox.keep(frame(number))
+        outbox.add(frame(number))
     first, second, third = all_of(outbox)
     outbox._database.execute("PRAGMA query_only = ON")
     outbox.confirm([first, second])
     assert [one.position for one in all_of(outbox)] == [third.position]
-    assert outbox.counts() == Counts(captured=3, refused=0, waiting=1)
+    assert outbox.counts() == Counts(captured=3, dropped=0, waiting=1)
     outbox._database.execute("PRAGMA query_only = OFF")
     outbox.confirm([third])
     assert not outbox.wait_for_frames(0, 0)
     assert outbox._database.execute("SELECT count(*) FROM frames").fetchone() == (0,)
 
 
-def test_refused_frames_are_counted_across_a_crash(open_outbox: Opener, path: Path) -> None:
+def test_dropped_frames_are_counted_across_a_crash(open_outbox: Opener, path: Path) -> None:
     earlier = open_outbox("first")
-    earlier.refuse("too broken to keep")
+    earlier.drop("too broken to keep")
     earlier.__exit__(None, None, None)
-    assert open_outbox("second").ended_sessions() == {"first": Counts(captured=1, refused=1, waiting=0)}
+    assert open_outbox("second").ended_sessions() == {"first": Counts(captured=1, dropped=1, waiting=0)}
 
 
 def test_a_frame_that_cant_be_read_back_stays_and_lets_the_others_pass(open_outbox: Opener, path: Path) -> None:
     outbox = open_outbox("first")
-    outbox.keep(frame(0))
-    outbox.keep(frame(1))
+    outbox.add(frame(0))
+    outbox.add(frame(1))
     broken, good = all_of(outbox)
     outbox.set_aside(broken, "of an unknown version")
     assert [one.position for one in all_of(outbox)] == [good.position]
-    assert outbox.counts() == Counts(captured=2, refused=1, waiting=1)
+    assert outbox.counts() == Counts(captured=2, dropped=1, waiting=1)
     rows = sqlite3.connect(path).execute("SELECT position, broken FROM frames WHERE broken IS NOT NULL").fetchall()
     assert rows == [(broken.position, "of an unknown version")]
 
@@ -180,7 +180,7 @@ def test_a_folder_that_cant_be_made_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_video_waits_until_the_line_has_taken_its_frames(open_outbox: Opener) -> None:
     outbox = open_outbox()
     for number in range(2):
-        outbox.keep(frame(number))
+        outbox.add(frame(number))
     assert not outbox.wait_for_room(2, 0.01)
     confirming = threading.Timer(0.05, lambda: outbox.confirm(all_of(outbox)[:1]))
     confirming.start()

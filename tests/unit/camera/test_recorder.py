@@ -60,7 +60,7 @@ def test_a_disk_that_is_almost_full_is_left_to_the_outbox(tmp_path: Path, monkey
     class Usage(NamedTuple):
         free: int
 
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(recording.LEAST_ROOM - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(recording.LEAST_FREE - 1))
     recorder = VideoRecorder(tmp_path, "line.camera", frames_per_second=10, minutes=5)
     recorder.write(image_of(1))
     recorder.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -11,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from services.camera import sender as module
+from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
-from services.camera.pacemaker import Pulse
 from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from shared.health import Health
-from shared.messages import CameraState, FrameCaptured, FrameIdentity, Message, frame_id
-from shared.messaging.port import BrokerUnavailable, PublishRefused
+from shared.messages import CameraState, FrameCaptured, FrameIdentity, Message, decode, frame_id
+from shared.messaging.port import BrokerUnavailable, EncodedMessage, PublishRefused
 from shared.storage.filesystem import FilesystemStore
 from tests.processes import wait_until
 
@@ -61,7 +62,8 @@ class Confirming:
     def publisher(self) -> Confirming:
         return self
 
-    def publish(self, message: Message) -> Future[None]:
+    def publish(self, published: Message | EncodedMessage) -> Future[None]:
+        message = decode(published.body) if isinstance(published, EncodedMessage) else published
         if isinstance(message, FrameCaptured):
             self.frames.append(message.frame.sequence)
             if self.frames.count(LATE) == 1 and message.frame.sequence == LATE:
@@ -85,7 +87,7 @@ def session() -> Session:
 def outbox(tmp_path: Path, session: Session) -> Iterator[Outbox]:
     with Outbox(tmp_path / "o.sqlite", session.id, frames_limit=100, bytes_limit=10**9) as opened:
         for sequence in range(FRAMES):
-            opened.keep(_frame(session.id, sequence))
+            opened.add(_frame(session.id, sequence))
         yield opened
 
 
@@ -109,7 +111,7 @@ def test_a_frame_settled_while_the_sender_looks_is_not_forgotten(
     sender = _sender(tmp_path, session, outbox, broker)
     sender.start()
     wait_until(lambda: outbox.waiting == 0, 20, "every frame to be confirmed")
-    sender.finish(Pulse(threading.Event(), Health()), 5, CameraState.FINISHED)
+    sender.finish(Heartbeat(threading.Event(), Health()), 5, CameraState.FINISHED)
     assert broker.frames.count(LATE) == (1 if failure is None else 2)
     assert sorted(set(broker.frames)) == list(range(FRAMES))
 
@@ -117,8 +119,8 @@ def test_a_frame_settled_while_the_sender_looks_is_not_forgotten(
 class Mute(Confirming):
     """A broker that takes frames and says nothing."""
 
-    def publish(self, message: Message) -> Future[None]:
-        return Future() if isinstance(message, FrameCaptured) else super().publish(message)
+    def publish(self, published: Message | EncodedMessage) -> Future[None]:
+        return Future() if isinstance(published, EncodedMessage) else super().publish(published)
 
 
 def test_frames_that_wait_for_a_mute_broker_are_told_and_frames_that_wait_for_an_absent_one_are_not(
@@ -138,7 +140,7 @@ def test_frames_that_wait_for_a_mute_broker_are_told_and_frames_that_wait_for_an
     monkeypatch.setattr(module, "CONFIRM_SECONDS", 0.1)
     monkeypatch.setattr(module, "LONGEST_PAUSE", 0.2)
     wait_until(lambda: sender.troubles(2) == [], 20, "the broker to be found absent")
-    sender.finish(Pulse(threading.Event(), Health()), 0, CameraState.FAILED)
+    sender.finish(Heartbeat(threading.Event(), Health()), 0, CameraState.FAILED)
 
 
 def test_a_sender_that_fails_ends_a_camera_that_has_no_image(
@@ -147,11 +149,25 @@ def test_a_sender_that_fails_ends_a_camera_that_has_no_image(
     monkeypatch.setattr(outbox, "confirm", _fail)
     sender = _sender(tmp_path, session, outbox, Confirming(Future))
     sender.start()
-    pulse = Pulse(threading.Event(), Health(), sender.check)
+    heartbeat = Heartbeat(threading.Event(), Health(), sender.check)
     with pytest.raises(RuntimeError, match="a defect"):
-        pulse.wait(20)
+        heartbeat.wait(20)
     assert "a defect" in sender.troubles(60)[0]
 
 
 def _fail(_frames: object) -> None:
     raise RuntimeError("a defect")
+
+
+def test_a_damaged_frame_stays_on_the_disk_and_the_others_are_sent(
+    tmp_path: Path, session: Session, outbox: Outbox
+) -> None:
+    with sqlite3.connect(tmp_path / "o.sqlite") as disk:
+        disk.execute("UPDATE frames SET body = zeroblob(length(body)) WHERE position = 2")
+    broker = Confirming(lambda: LateFuture(None))
+    sender = _sender(tmp_path, session, outbox, broker)
+    sender.start()
+    wait_until(lambda: outbox.waiting == 0, 20, "the other frames to be confirmed")
+    sender.finish(Heartbeat(threading.Event(), Health()), 5, CameraState.FINISHED)
+    assert sorted(set(broker.frames)) == [0, *range(2, FRAMES)]
+    assert outbox.counts().dropped == 1

@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 
 from services.camera.errors import CameraError
-from services.camera.pacemaker import Pulse
+from services.camera.heartbeat import Heartbeat
 from services.camera.sources import live
+from services.camera.sources.captured_image import CapturedImage
 from services.camera.sources.live import LiveCamera
 from services.camera.sources.sampling import Sampling
-from services.camera.sources.shot import Shot
 from shared.health import Health
 from shared.messages import CameraState
 from tests.camera_videos import number_of
@@ -35,9 +35,9 @@ class Watcher:
         self.states: list[tuple[CameraState, str]] = []
         self.stop = threading.Event()
         self.source = LiveCamera(address, sampling or Sampling(), lambda *state: self.states.append(state))
-        self.shots = self.source.shots(Pulse(self.stop, Health()))
+        self.shots = self.source.images(Heartbeat(self.stop, Health()))
 
-    def next(self, count: int) -> list[Shot]:
+    def next(self, count: int) -> list[CapturedImage]:
         return [next(self.shots) for _ in range(count)]
 
 
@@ -49,7 +49,7 @@ def watcher(camera: MjpegCamera) -> Iterator[Watcher]:
 
 
 def test_every_image_that_the_camera_sends_is_a_shot(watcher: Watcher) -> None:
-    numbers = [number_of(shot.image) for shot in watcher.next(40)]
+    numbers = [number_of(shot.pixels) for shot in watcher.next(40)]
     assert numbers == list(range(40))
     assert watcher.source.size == (64, 48)
     assert watcher.states == []
@@ -62,7 +62,7 @@ def test_a_camera_that_goes_away_is_opened_again_and_both_are_told(camera: Mjpeg
     wait_until(lambda: camera.visits > visits, 60, "a try on a camera that refuses")
     before = camera.next_number
     camera.dropping.clear()
-    numbers = (number_of(shot.image) for shot in watcher.shots)
+    numbers = (number_of(shot.pixels) for shot in watcher.shots)
     assert next(number for number in numbers if number >= before) == before, "the first image is one, too"
     assert [next(numbers) for _ in range(5)] == list(range(before + 1, before + 6))
     states = [state for state, _ in watcher.states]
@@ -74,7 +74,7 @@ def test_a_camera_that_goes_away_is_opened_again_and_both_are_told(camera: Mjpeg
 
 def test_sampling_limits_a_live_camera(camera: MjpegCamera) -> None:
     watching = Watcher(camera.address, Sampling(every_nth=5))
-    numbers = [number_of(shot.image) for shot in watching.next(5)]
+    numbers = [number_of(shot.pixels) for shot in watching.next(5)]
     watching.source.close()
     assert [later - earlier for earlier, later in pairwise(numbers)] == [5, 5, 5, 5]
 
@@ -85,11 +85,11 @@ def test_what_comes_faster_than_it_is_taken_is_told_one_by_one(
     monkeypatch.setattr(live, "MOST_BUFFERED", 3)
     watching = Watcher(camera.address)
     watching.next(1)
-    wait_until(lambda: watching.source._shots.qsize() >= 8, 60, "images that nobody takes")
+    wait_until(lambda: watching.source._images.qsize() >= 8, 60, "images that nobody takes")
     shots = watching.next(8)
     watching.source.close()
     kept, missed = shots[:3], shots[3:7]
-    assert all(shot.image is not None for shot in kept)
+    assert all(shot.pixels is not None for shot in kept)
     assert [shot.problem for shot in missed] == ["the camera is faster than this machine"] * 4
 
 

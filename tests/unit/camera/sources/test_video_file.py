@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from services.camera.errors import CameraError
-from services.camera.pacemaker import Pulse
+from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings
 from services.camera.sources import video_file as video_module
-from services.camera.sources.opencv import open_capture, shown
-from services.camera.sources.port import open_source
+from services.camera.sources.captured_image import CapturedImage
+from services.camera.sources.image_folder import ImageFolder
+from services.camera.sources.opencv import open_capture, redacted
+from services.camera.sources.opening import open_source
 from services.camera.sources.sampling import Sampling
-from services.camera.sources.shot import Shot
-from services.camera.sources.video_file import ImageFolder, Player, VideoFile
+from services.camera.sources.video_file import Player, VideoFile
 from shared.health import Health
 from shared.imaging.codec import encode
 from tests.camera_videos import number_of, write_images, write_video
@@ -27,13 +28,13 @@ from tests.camera_videos import number_of, write_images, write_video
 VIDEOS = Path(os.environ.get("SEAMLINE_DATA", Path(__file__).parents[5] / "shared" / "data")) / "line_videos"
 
 
-def pulse() -> Pulse:
-    return Pulse(threading.Event(), Health())
+def heartbeat() -> Heartbeat:
+    return Heartbeat(threading.Event(), Health())
 
 
-def play(source: object, most: int = 10_000) -> list[Shot]:
+def play(source: object, most: int = 10_000) -> list[CapturedImage]:
     shots = []
-    for shot in source.shots(pulse()):  # type: ignore[attr-defined]
+    for shot in source.images(heartbeat()):  # type: ignore[attr-defined]
         shots.append(shot)
         if len(shots) == most:
             break
@@ -47,7 +48,7 @@ def open_video(path: Path, **settings: object) -> object:
 
 def test_a_video_gives_all_its_images_in_order(tmp_path: Path) -> None:
     video = write_video(tmp_path / "video.mp4", images=40)
-    assert [number_of(shot.image) for shot in play(open_video(video))] == list(range(40))
+    assert [number_of(shot.pixels) for shot in play(open_video(video))] == list(range(40))
 
 
 @pytest.mark.parametrize(
@@ -58,20 +59,20 @@ def test_real_videos_are_played_to_their_last_image(name: str, images: int) -> N
     path = VIDEOS / f"{name}.mp4"
     if not path.exists():
         pytest.skip(f"{path} is not there: SEAMLINE_DATA names the folder of the inspection images")
-    counted = sum(shot.image is not None for shot in open_video(path).shots(pulse()))  # type: ignore[attr-defined]
+    counted = sum(shot.pixels is not None for shot in open_video(path).images(heartbeat()))  # type: ignore[attr-defined]
     assert counted == images
 
 
 def test_a_loop_begins_again_after_the_last_image(tmp_path: Path) -> None:
     video = write_video(tmp_path / "video.mp4", images=5)
     shots = play(open_video(video, at_end="loop"), most=12)
-    assert [number_of(shot.image) for shot in shots] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    assert [number_of(shot.pixels) for shot in shots] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
 
 
 def test_sampling_goes_on_counting_across_the_loop(tmp_path: Path) -> None:
     video = write_video(tmp_path / "video.mp4", images=5)
     shots = play(open_video(video, at_end="loop", every_nth=2), most=6)
-    assert [number_of(shot.image) for shot in shots] == [0, 2, 4, 1, 3, 0]
+    assert [number_of(shot.pixels) for shot in shots] == [0, 2, 4, 1, 3, 0]
 
 
 def test_a_video_is_played_at_its_own_speed(tmp_path: Path) -> None:
@@ -79,13 +80,13 @@ def test_a_video_is_played_at_its_own_speed(tmp_path: Path) -> None:
     began = time.monotonic()
     shots = play(open_video(video, pace="source"))
     assert time.monotonic() - began > 0.44
-    assert 0.4 < (shots[-1].taken_at - shots[0].taken_at).total_seconds() < 20
+    assert 0.4 < (shots[-1].captured_at - shots[0].captured_at).total_seconds() < 20
 
 
 def test_a_stop_ends_a_video_that_waits_for_its_next_image(tmp_path: Path) -> None:
     write_images(tmp_path, ["1.png", "2.png"])
     stop = threading.Event()
-    shots = open_video(tmp_path, pace="source", frames_per_second=0.01).shots(Pulse(stop, Health()))  # type: ignore[attr-defined]
+    shots = open_video(tmp_path, pace="source", frames_per_second=0.01).images(Heartbeat(stop, Health()))  # type: ignore[attr-defined]
     next(shots)
     threading.Timer(0.05, stop.set).start()
     began = time.monotonic()
@@ -97,7 +98,7 @@ def test_a_video_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "video.avi", images=40, codec="MJPG")
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    numbers = [number_of(shot.image) for shot in play(open_video(cut))]
+    numbers = [number_of(shot.pixels) for shot in play(open_video(cut))]
     assert 5 < len(numbers) < 40
     assert numbers[:-1] == list(range(len(numbers) - 1))  # the last one is cut
 
@@ -106,7 +107,7 @@ def test_images_come_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     names = ["a1.png", "a2.png", "A10.png", "a10b.png", "b.png", "b01.png", "b1.png"]
     write_images(tmp_path, names)
     shots = play(open_video(tmp_path))
-    assert [number_of(shot.image) for shot in shots] == list(range(len(names)))
+    assert [number_of(shot.pixels) for shot in shots] == list(range(len(names)))
 
 
 def test_only_the_images_of_a_folder_are_taken(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_an_image_that_cant_be_decoded_keeps_its_bytes_and_says_why(tmp_path: Pa
     (tmp_path / "3.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     (tmp_path / "4.png").write_bytes(png_that_claims(20_000, 5_000))
     shots = play(open_video(tmp_path))
-    assert [shot.image is None for shot in shots] == [False, True, True, True]
+    assert [shot.pixels is None for shot in shots] == [False, True, True, True]
     assert [shot.file.content for shot in shots if shot.file] == [
         (tmp_path / name).read_bytes() for name in ("1.png", "2.png", "3.jpg", "4.png")
     ]
@@ -209,8 +210,8 @@ def test_the_whole_image_is_a_region_too(tmp_path: Path) -> None:
     ],
 )
 def test_an_address_is_shown_without_what_may_be_a_password(address: str) -> None:
-    assert "hunter2" not in shown(address)
-    assert "10.0.0.7:554" in shown(address)
+    assert "hunter2" not in redacted(address)
+    assert "10.0.0.7:554" in redacted(address)
 
 
 def test_an_address_that_cant_be_read_is_refused_without_its_password() -> None:
@@ -268,10 +269,10 @@ def test_a_video_that_is_away_when_it_is_played_again_is_waited_for(
     monkeypatch.setattr(video_module, "RETRY_SECONDS", 0.05)
     path = write_video(tmp_path / "video.mp4", images=3)
     player = Player(VideoFile.of_file(path, 25), Sampling(), paced=False, loop=True)
-    shots = player.shots(pulse())
-    assert [number_of(next(shots).image) for _ in range(3)] == [0, 1, 2]
+    shots = player.images(heartbeat())
+    assert [number_of(next(shots).pixels) for _ in range(3)] == [0, 1, 2]
     path.rename(tmp_path / "away.mp4")
     back = threading.Timer(0.3, lambda: (tmp_path / "away.mp4").rename(path))
     back.start()
-    assert [number_of(next(shots).image) for _ in range(3)] == [0, 1, 2]
+    assert [number_of(next(shots).pixels) for _ in range(3)] == [0, 1, 2]
     back.join()

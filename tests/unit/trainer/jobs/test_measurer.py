@@ -20,7 +20,7 @@ from services.trainer.promotion.promotions import Promotions
 from shared.contracts.bundle import comparison_key, production_history, production_version
 from shared.contracts.dataset import DatasetVersion, image_key
 from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
-from shared.messaging.port import BrokerUnavailable, Publisher
+from shared.messaging.port import BrokerUnavailable, EncodedMessage, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
@@ -228,7 +228,7 @@ class Away(Publisher):
         self._publisher = publisher
         self.was_away = threading.Event()
 
-    def publish(self, message: Message) -> Future[None]:
+    def publish(self, message: Message | EncodedMessage) -> Future[None]:
         if not self.was_away.is_set():
             self.was_away.set()
             raise BrokerUnavailable("the broker is away")

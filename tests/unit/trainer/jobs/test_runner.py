@@ -18,7 +18,7 @@ from services.trainer.jobs.runner import MOST_ATTEMPTS, Runner
 from services.trainer.jobs.trainings import Outcome, Trainings
 from shared.health import Health
 from shared.messages import Message, ModelTrained, PromotionRequested, TrainingProgressed, TrainingState, decode
-from shared.messaging.port import BrokerUnavailable, Publisher
+from shared.messaging.port import BrokerUnavailable, EncodedMessage, Publisher
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_MODELS, TRAINER_COMMANDS
@@ -37,10 +37,10 @@ class Away(Publisher):
 
     def __init__(self, publisher: Publisher) -> None:
         self.away = threading.Event()
-        self.missed: list[Message] = []
+        self.missed: list[Message | EncodedMessage] = []
         self._publisher = publisher
 
-    def publish(self, message: Message) -> Future[None]:
+    def publish(self, message: Message | EncodedMessage) -> Future[None]:
         if self.away.is_set():
             self.missed.append(message)
             raise BrokerUnavailable("the broker is away")

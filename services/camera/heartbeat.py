@@ -1,4 +1,4 @@
-"""The beat of the camera's loop: it waits, stays well while it does, and hears when it is to stop."""
+"""Keep the service healthy while the capture loop waits, and end a wait when the service is to stop."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import Final
 from shared.health import Health
 
 LONGEST_WAIT: Final = 1.0
+"""Seconds between two beats of a long wait."""
 
 
-class Pulse:
-    """Health and the stop signal, for whatever makes the loop wait."""
+class Heartbeat:
+    """Report that the capture loop is alive, and say whether it is to go on."""
 
     def __init__(self, stop: threading.Event, health: Health, check: Callable[[], None] = lambda: None) -> None:
+        """Call ``check`` at each beat; it raises the error of a thread that the loop depends on."""
         self._stop = stop
         self._health = health
         self._check = check
-        """Raises what ended a thread that the loop can't do without."""
 
     @property
     def stopped(self) -> bool:
-        """Whether the service was told to stop."""
+        """Return whether the service was told to stop."""
         return self._stop.is_set()
 
     def beat(self) -> bool:
-        """The loop turned. Whether it is to go on."""
+        """Report one turn of the loop, and return whether the loop is to go on."""
         self._check()
         self._health.beat()
         return not self.stopped
 
     def wait(self, seconds: float) -> bool:
-        """Wait, unless the service is to stop. Whether it is to go on."""
+        """Wait, unless the service is to stop, and return whether the loop is to go on."""
         until = time.monotonic() + seconds
         while self.beat() and (left := until - time.monotonic()) > 0:
             self._stop.wait(min(left, LONGEST_WAIT))
