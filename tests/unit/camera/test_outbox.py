@@ -163,11 +163,11 @@ def test_a_file_that_is_no_outbox_is_told_in_one_line(open_outbox: Opener, path:
         open_outbox()
 
 
-def test_an_outbox_of_a_newer_version_is_left_alone(open_outbox: Opener, path: Path) -> None:
+def test_an_outbox_of_another_version_is_left_alone(open_outbox: Opener, path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(CameraError, match="newer version"):
+    with pytest.raises(CameraError, match="another version"):
         open_outbox()
 
 

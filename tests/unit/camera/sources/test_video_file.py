@@ -163,8 +163,8 @@ def test_what_a_file_is_counts_and_not_its_name(tmp_path: Path) -> None:
     [
         (lambda path: None, "there is no"),
         (lambda path: path.mkdir(), "has no .jpg"),
-        (lambda path: path.write_bytes(b""), "no video that can be read"),
-        (lambda path: path.write_text("a text\n" * 1000), "no video that can be read"),
+        (lambda path: path.write_bytes(b""), "not a video that can be read"),
+        (lambda path: path.write_text("a text\n" * 1000), "not a video that can be read"),
     ],
 )
 def test_a_source_that_cant_be_used_is_told_in_one_line(tmp_path: Path, make: object, said: str) -> None:
