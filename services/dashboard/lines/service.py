@@ -172,8 +172,7 @@ class LinesService:
             model_version=last.message.model_version if last else None,
             cameras=[
                 CameraView(
-                    **camera.message.model_dump(exclude={"session", "line", "at", "refused"}),
-                    dropped=camera.message.dropped,
+                    **camera.message.model_dump(exclude={"session", "line", "at"}),
                     reported_at=camera.message.at,
                     received_at=camera.at,
                     clock_skew_seconds=camera.skew_seconds,
