@@ -202,7 +202,7 @@ def test_times_beyond_their_bounds_are_refused(path: Path, moment: object) -> No
     ("kind", "where"),
     [
         ("CameraReported", "captured"),
-        ("CameraReported", "refused"),
+        ("CameraReported", "dropped"),
         ("CameraReported", "waiting"),
         ("CameraReported", "frames_per_second"),
         ("WorkerReported", "handled"),
