@@ -60,7 +60,7 @@ class Rebuilder:
         self._settle_seconds = 3 * settings.segment_seconds
         self._projector = projector
         self._watermark = projector.watermark
-        script = files("services.dashboard.store") / "forget.lua"
+        script = files("services.dashboard.store") / "delete_projection.lua"
         self._delete_projection = redis.register_script(script.read_text(encoding="utf-8"))
 
     @property

@@ -1,6 +1,6 @@
 -- Count facts about frames, each once: a fact whose bit is already set changes nothing.
 --
--- ARGV[1]  seconds that the bits are kept
+-- ARGV[1]  seconds until the bits expire
 -- ARGV[2]  JSON: places, each {{bucket, expires at (Unix time; 0: never)}, …}
 -- ARGV[3]  JSON: lists of fields
 -- ARGV[4]  JSON: facts, each {seen, bit, number of its place, number of its list of fields} (numbers from 1)

@@ -1,7 +1,7 @@
--- Add buckets up where they are, so that a year of them does not travel. Changes nothing.
+-- Add up buckets in Redis, so that they are not sent to the dashboard. Changes nothing.
 --
 -- ARGV[1]  JSON: groups, each a list of buckets
--- ARGV[2]  JSON: the fields wanted; none: all of them
+-- ARGV[2]  JSON: the fields to add up; none: all of them
 --
 -- Returns JSON: for each group an object of field and sum.
 

@@ -1,11 +1,11 @@
--- Forget all keys but some in a single step, and name the projection anew: a frame counted between the loss of its count and of the mark that it was
--- seen would be counted twice, or never.
+-- Delete all keys but some in a single step, and give the projection a new id. In several steps, a frame that is counted
+-- between the deletion of its count and of the bit that it was seen would be counted twice, or never.
 --
--- KEYS[1]  the name of the projection
+-- KEYS[1]  key of the id of the projection
 -- ARGV[1]  pattern of the keys
 -- ARGV[2]  a key that stays
--- ARGV[3]  beginning of further keys that stay
--- ARGV[4]  the new name
+-- ARGV[3]  prefix of further keys that stay
+-- ARGV[4]  the new id
 
 local found
 repeat
