@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
@@ -20,7 +20,8 @@ from shared.messages import FrameInspected, Message, TrainingProgressed, Trainin
 from shared.storage.port import ObjectStore
 from tests.verdicts import Line, explanation_of
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC) - timedelta(seconds=30)
+"""Early enough that no frame is captured after the present time: such frames count as captured when they arrive."""
 
 
 @pytest.fixture
