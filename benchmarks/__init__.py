@@ -1,1 +1,1 @@
-"""Measured comparisons, each one command."""
+"""Measure and compare, with one command per comparison."""

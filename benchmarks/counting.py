@@ -36,7 +36,7 @@ LABELLED_FRAMES = 2_000
 
 
 def main() -> None:
-    """Compare, then weigh."""
+    """Compare the speeds, and then measure the memory."""
     with redis_server() if len(sys.argv) < 2 else given(sys.argv[1]) as url:
         settings = DashboardSettings(redis_url=url, redis_prefix="benchmark")
         redis, keys = open_redis(settings), Keys("benchmark")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def compare(counting: Counting) -> None:
-    """Alternately, so that whatever else the machine does meets both."""
+    """Measure alternately, so that other load on the machine affects both."""
     single, batched = [], []
     for _ in range(ROUNDS):
         single.append(rate(counting, facts(SINGLE), 1))
@@ -62,12 +62,12 @@ def compare(counting: Counting) -> None:
 
 
 def facts(count: int) -> list[Fact]:
-    """What so many verdicts add to the counts."""
+    """Return what a number of verdicts adds to the counts."""
     return [fact_of_verdict(verdict) for verdict in Line().verdicts(count)]
 
 
 def rate(counting: Counting, waiting: list[Fact], batch: int) -> float:
-    """Verdicts per second, ``batch`` per call."""
+    """Return the verdicts per second, with ``batch`` per call."""
     started = time.perf_counter()
     for start in range(0, len(waiting), batch):
         counting.count(waiting[start : start + batch])
@@ -75,7 +75,7 @@ def rate(counting: Counting, waiting: list[Fact], batch: int) -> float:
 
 
 def weigh_frames(redis: Redis, index: FrameRepository) -> None:
-    """What a frame that can be looked up costs, with its explanation."""
+    """Measure the memory of a frame that can be looked up, with its explanation."""
     before, line = used(redis), Line()
     for _ in range(LABELLED_FRAMES):
         verdict = line.verdict("break")
@@ -85,7 +85,7 @@ def weigh_frames(redis: Redis, index: FrameRepository) -> None:
 
 
 def weigh_a_year(redis: Redis, keys: Keys) -> None:
-    """Of one line with four labels: a year of hours and days, and two days of minutes."""
+    """Measure one line with four labels: a year of hours and days, and two days of minutes."""
     before, now = used(redis), datetime.now(UTC)
     fields: dict[Any, Any] = dict.fromkeys(
         [*fact_of_verdict(Line().verdict("break")).fields, "ok", "explained"], 90_000
@@ -100,25 +100,25 @@ def weigh_a_year(redis: Redis, keys: Keys) -> None:
 
 
 def used(redis: Redis) -> int:
-    """Bytes that Redis uses."""
+    """Return the bytes that Redis uses."""
     return int(redis.info("memory")["used_memory"])
 
 
 def clear(redis: Redis) -> None:
-    """Nothing of ours is left."""
+    """Delete all keys of this benchmark."""
     for key in redis.scan_iter(match="benchmark:*", count=1000):
         redis.delete(key)
 
 
 @contextmanager
 def given(url: str) -> Iterator[str]:
-    """Somebody else's Redis."""
+    """Use a given Redis."""
     yield url
 
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """A Redis for this run."""
+    """Start a Redis for this run."""
     binary = shutil.which("redis-server")
     if binary is None:
         sys.exit("redis-server is not installed: install it, or give the address of a Redis")
@@ -137,7 +137,7 @@ def redis_server() -> Iterator[str]:
 
 
 def wait_for(port: int) -> None:
-    """Until Redis answers."""
+    """Wait until Redis answers."""
     until = time.monotonic() + timedelta(seconds=20).total_seconds()
     while time.monotonic() < until:
         try:

@@ -52,7 +52,7 @@ SIDE = 480
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured."""
+    """The model and the images that are measured."""
 
     name: str
     network: keras.Model
@@ -60,7 +60,7 @@ class Subject:
 
 
 def drawn_by_lot(architecture: str, size: int) -> Subject:
-    """A network of that architecture with random weights: what it costs does not depend on them."""
+    """Return a network of an architecture with random weights, on which its cost does not depend."""
     labels = "\n".join(f"  label{key}: {{key: '{key}', colour: '#0000{key}0', role: defect}}" for key in range(LABELS))
     recipe = parse_recipe(f"name: benchmark\ntask: multi-label\nlabels:\n{labels}\n")
     recipe = recipe.model_copy(update={"image": ImageSpec(height=size, width=size)})
@@ -68,19 +68,19 @@ def drawn_by_lot(architecture: str, size: int) -> Subject:
 
 
 def of_bundle(folder: Path) -> Subject:
-    """The network of a bundle."""
+    """Return the network of a bundle."""
     bundle = read_bundle_folder(folder)
     return Subject(bundle.manifest.architecture, read_network(bundle), bundle.recipe)
 
 
 def judged(engine: OpenVinoEngine, recipe: Recipe, files: list[bytes]) -> object:
-    """The whole way to verdicts."""
+    """Inspect the frames, from images to verdicts."""
     images = np.stack([prepare(decode(file), recipe.image) for file in files])
     return [judge(recipe, scores) for scores in scores_of(engine.logits(images), recipe.task)]
 
 
 def explained(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> object:
-    """The whole way to what is kept of an explanation."""
+    """Explain the frames, from images to the stored files."""
     images = [decode(file) for file in files]
     maps = maps_of(probe, recipe, np.stack([prepare(image, recipe.image) for image in images]))
     labels = len(recipe.labels)
@@ -88,20 +88,20 @@ def explained(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> objec
 
 
 def maps_of(probe: GradientProbe, recipe: Recipe, images: Images) -> Maps:
-    """The maps of every label of each image."""
+    """Compute the heatmaps of every label of each image."""
     asked = [(row, label, True) for row in range(len(images)) for label in range(len(recipe.labels))]
     return probe.maps(images, asked)
 
 
 def keep(image: Image, recipe: Recipe, maps: Maps) -> list[bytes]:
-    """What follows for one frame: heat at the image's size, a PNG per label, and the overlay."""
+    """Render one frame: heat at the image's size, a PNG per label, and the overlay."""
     heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
     layers = [(heat.pixels, label.colour) for heat, label in zip(heats, recipe.labels, strict=True)]
     return [*(encode(heat.pixels, "png") for heat in heats), encode(overlay(image, layers), "jpeg")]
 
 
 def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
-    """Everything that is compared, each with what it is compared with."""
+    """Return everything that is measured, each with its baseline."""
     network, recipe = subject.network, subject.recipe
     variant, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
     engine = OpenVinoEngine(variant.xml, variant.weights, threads)

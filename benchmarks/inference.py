@@ -38,12 +38,12 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 LABELS = 4
 CALIBRATING = 16
 SECONDS = 0.3
-"""The least time of one measurement."""
+"""Shortest duration of one measurement."""
 
 
 @dataclass
 class Measured:
-    """One way to do it: how often per second, and how much processor time each takes."""
+    """One engine, with its runs per second and the processor time of each run."""
 
     name: str
     frames: int
@@ -52,7 +52,7 @@ class Measured:
     milliseconds: list[float] = field(default_factory=list)
 
     def measure(self) -> None:
-        """Do it for a while."""
+        """Run it for at least the shortest duration."""
         self.work()
         done, began, processor = 0, time.perf_counter(), time.process_time()
         while time.perf_counter() - began < SECONDS:
@@ -62,28 +62,28 @@ class Measured:
         self.milliseconds.append((time.process_time() - processor) / done * 1000)
 
     def row(self, reference: Measured) -> str:
-        """A line of the table."""
+        """Return a line of the table."""
         rate, cost = statistics.median(self.per_second), statistics.median(self.milliseconds)
         ratio = cost / statistics.median(reference.milliseconds)
         return f"| {self.name} | {self.frames} | {cost:.2f} | {ratio:.2f} | {rate:.0f} |"
 
 
 def padded(engine: Engine, images: NDArray[np.float32], size: int) -> object:
-    """A batch brought to one size with empty images, as a network of a fixed batch would need it."""
+    """Return a batch filled up with empty images, for a network of a fixed batch size."""
     batch = np.zeros((size, *images.shape[1:]), np.float32)
     batch[: len(images)] = images
     return engine.logits(batch)[: len(images)]
 
 
 def quantised(compiled: CompiledVariant, spec: ImageSpec) -> CompiledVariant:
-    """The int8 variant. Its ranges come from noise: they say nothing of what it costs."""
+    """Return the int8 variant. Its ranges come from noise, and do not affect its cost."""
     pixels = np.random.default_rng(0).integers(0, 256, (CALIBRATING, *spec.shape), np.uint8)
     store = PixelStore(pixels, np.zeros((CALIBRATING, LABELS), np.float32), spec, "")
     return quantise(compiled, store, np.arange(CALIBRATING))
 
 
 def ways(openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engine, spec: ImageSpec) -> list[Measured]:
-    """Everything that is compared."""
+    """Return everything that is compared."""
     noise = np.random.default_rng(0)
     jpeg = encode(draw_seam(0, size=480).image, "jpeg")
     images = noise.normal(size=(max(BATCHES), spec.height, spec.width, 3)).astype(np.float32)

@@ -24,7 +24,7 @@ PREFETCH = 64
 
 
 def per_second(frames: int, work: Callable[[], None]) -> float:
-    """How many frames a second the work takes."""
+    """Return the frames per second of a piece of work."""
     began = time.perf_counter()
     work()
     return frames / (time.perf_counter() - began)
@@ -68,7 +68,7 @@ def measure(name: str, broker: Broker, frames: int) -> None:
 
 
 def main() -> None:
-    """Both brokers, one after the other."""
+    """Measure both brokers, one after the other."""
     frames = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
     print("| broker | frame | one by one | in a window | gain | read and acknowledged |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

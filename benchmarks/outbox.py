@@ -1,4 +1,4 @@
-"""What it costs to have every frame on the disk before it is sent: ``python -m benchmarks.outbox [FOLDER]``.
+"""Measure the cost of having every frame on the disk before it is sent: ``python -m benchmarks.outbox [FOLDER]``.
 
 Writes frames of three sizes into the outbox of the camera on the disk of FOLDER (default: here) and confirms them, as
 it does; beside it the same table with sixteen frames per commit, and without waiting for the disk.
@@ -31,7 +31,7 @@ MOST_FRAMES = 2_000
 
 @dataclass(frozen=True)
 class Measured:
-    """Frames per second, and how long one of them kept the camera waiting (milliseconds)."""
+    """Frames per second, and how long the camera waited for one of them, in milliseconds."""
 
     per_second: float
     median: float
@@ -39,7 +39,7 @@ class Measured:
 
 
 def frame_of(size: int) -> FrameCaptured:
-    """A frame whose image has so many bytes."""
+    """Return a frame whose image has a number of bytes."""
     identity = FrameIdentity(
         frame_id=frame_id(str(ULID()), 0), line="line-1", camera="camera-1", captured_at=datetime.now(UTC)
     )
@@ -48,7 +48,7 @@ def frame_of(size: int) -> FrameCaptured:
 
 @contextmanager
 def the_outbox(folder: Path) -> Iterator[Callable[[list[FrameCaptured]], None]]:
-    """The camera's own: one commit per frame, on the disk before it returns."""
+    """The camera's outbox: one commit per frame, on the disk before it returns."""
     with Outbox(folder / "outbox.sqlite", str(ULID()), frames_limit=10**9, bytes_limit=10**12) as outbox:
         kept = 0
 
@@ -70,7 +70,7 @@ def the_outbox(folder: Path) -> Iterator[Callable[[list[FrameCaptured]], None]]:
 
 @contextmanager
 def plain_table(folder: Path, synchronous: str) -> Iterator[Callable[[list[FrameCaptured]], None]]:
-    """The same table without the rest, one commit for the frames of a call."""
+    """The same table alone, with one commit for the frames of a call."""
     with closing(sqlite3.connect(folder / f"{synchronous}.sqlite", isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA synchronous = {synchronous}")
@@ -92,7 +92,7 @@ def plain_table(folder: Path, synchronous: str) -> Iterator[Callable[[list[Frame
 
 
 def measure(keep: Callable[[list[FrameCaptured]], None], size: int, together: int) -> Measured:
-    """Keep frames until enough bytes are written."""
+    """Store frames until enough bytes are written."""
     frame = frame_of(size)
     rounds = min(MOST_FRAMES, BYTES_WRITTEN // size) // together
     waits = []

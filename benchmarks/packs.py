@@ -1,4 +1,4 @@
-"""Networks on real packs of images: split by group, trained and evaluated by the trainer's own commands.
+"""Measure networks on real packs of images: split by group, trained and evaluated by the trainer's own commands.
 
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
     python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
@@ -71,12 +71,12 @@ COLUMNS = (
 )
 HEATMAPS = "heatmaps.json"
 SOLAR = "defective"
-"""Of a solar cell: what published figures are about."""
+"""The label of solar cells that published figures are about."""
 COSTS = "costs.json"
 BATCH = 8
-"""Images at once, as a worker takes them from a busy queue."""
+"""Size of a micro-batch from a busy queue."""
 SPLIT = "0.83,0.16,0.01"
-"""Of the images of the other folds; what is tested is a fold of its own."""
+"""Of the images of the other folds; one fold is the test set."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def run(
     architecture: Architectures = None,
     folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="How many of the five.")] = FOLDS,
 ) -> None:
-    """Train and evaluate what has not been yet."""
+    """Train and evaluate what is not done yet."""
     for name, fold, network in product(pack or PACKS, range(folds), architecture or EPOCHS):
         kept = out / f"{name}-{network}-{fold}.json"
         if not kept.exists():
@@ -122,7 +122,7 @@ def score(
     architecture: Architectures = None,
     curves: Annotated[int, typer.Option(min=1, help="Images per label for deletion and insertion.")] = 8,
 ) -> None:
-    """Score the heatmaps of the models that were trained, on the marked images of their test folds."""
+    """Score the heatmaps of the trained models on the images with masks of their test folds."""
     for name, network in product(pack or PACKS, architecture or EPOCHS):
         for model in sorted(out.glob(f"{name}-?/{network}")):
             report, test = model.with_name(f"{network}-{HEATMAPS}"), model.with_name("test")
@@ -135,7 +135,7 @@ def score(
 
 @app.command()
 def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 7) -> None:
-    """Measure what an image costs each model that was trained: one after the other, round by round, on one thread."""
+    """Measure the time of an image for each trained model: one after the other, round by round, on one thread."""
     models = {found.parent: judging(found.parent) for found in sorted(out.glob("*-0/*/manifest.json"))}
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for measured in models.values():
@@ -145,7 +145,7 @@ def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How of
 
 
 def judging(model: Path) -> Measured:
-    """A batch of noise through a model, as an inference worker does it."""
+    """Prepare to run a batch of noise through a model, like an inference worker."""
     bundle = read_bundle_folder(model)
     xml, weights = (bundle.file(name) for name in VARIANT_FILES[Variant.FP32])
     engine = OpenVinoEngine(xml, weights, threads=1)
@@ -155,7 +155,7 @@ def judging(model: Path) -> Measured:
 
 @app.command()
 def table(out: Out = OUT) -> None:
-    """Print the mean of the folds that were measured, and how far the heatmaps of each model can be trusted."""
+    """Print the means of the measured folds, and how far the heatmaps of each model can be trusted."""
     costs: dict[str, float] = json.loads((out / COSTS).read_text()) if (out / COSTS).exists() else {}
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name, network in product(PACKS, EPOCHS):
@@ -177,7 +177,7 @@ def table(out: Out = OUT) -> None:
 
 
 def solar_row(fold: str, network: str, of: dict[str, Any]) -> str:
-    """A line of the third table: solar cells in the terms of the published figures (Deitsch et al. 2019)."""
+    """Return a line of the third table: solar cells in the terms of the published figures (Deitsch et al. 2019)."""
     low, high = of["intervals"]["average_precision"]
     good = 1 - of["positives"] / of["n"]
     precision = f"{of['average_precision']:.2f} ({low:.2f} – {high:.2f})"
@@ -185,7 +185,7 @@ def solar_row(fold: str, network: str, of: dict[str, Any]) -> str:
 
 
 def right_at_half(of: dict[str, Any]) -> float:
-    """The share of the images judged rightly with a threshold of 0.5, which is where two bins of scores meet."""
+    """Return the accuracy at a threshold of 0.5, at which two bins of scores meet."""
     right = (
         every["n"] * (every["share"] if every["score"] >= 0.5 else 1 - every["share"]) for every in of["reliability"]
     )
@@ -193,7 +193,7 @@ def right_at_half(of: dict[str, Any]) -> float:
 
 
 def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
-    """A line of the second table."""
+    """Return a line of the second table."""
     numbers = (of.random, of.energy, of.area)
     cells = (
         pack,
@@ -208,7 +208,7 @@ def heatmap_row(pack: str, network: str, label: str, of: LabelHeatmaps) -> str:
 
 
 def row(found: list[Found], milliseconds: float | None = None) -> str:
-    """A line of the first table."""
+    """Return a line of the first table."""
     precisions = [one.macro_average_precision for one in found]
     spread = f" ({min(precisions):.3f} – {max(precisions):.3f})" if len(found) > 1 else ""
     sizes = f"{mean(one.train_images for one in found):.0f}, {mean(one.test_images for one in found):.0f}"
@@ -227,7 +227,7 @@ def row(found: list[Found], milliseconds: float | None = None) -> str:
 
 
 def share_right(found: Found) -> float:
-    """Of the verdicts; of one-of-many labels, which make no verdicts, the images of which the right one was chosen.
+    """Return the share of right verdicts; for exclusive labels, which make no verdicts, of right labels.
 
     A wrong choice is wrong of two labels.
     """
@@ -279,7 +279,7 @@ def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Fou
 
 
 def recipe_for(name: str, network: str) -> Recipe:
-    """The pack's own; for the first network, what the first seam inspection did to images."""
+    """Return the recipe of a pack; for `seam-resnet`, with the augmentation of the first seam inspection."""
     recipe = read_recipe(PACKS[name])
     if network != "seam-resnet":
         return recipe
@@ -289,7 +289,7 @@ def recipe_for(name: str, network: str) -> Recipe:
 
 
 def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
-    """The folders of what is learned and what is tested; images are linked, not copied."""
+    """Return the folders of the training and the test images; images are linked, not copied."""
     rows = rows_of(pack / "labels.csv")
     groups = {row["name"]: row["group"] for row in rows_of(pack / "groups.csv")}
     kinds = [" ".join(key for key, value in row.items() if value == "True") for row in rows]
@@ -309,13 +309,13 @@ def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Make a folder appear at another place too."""
+    """Link a folder to another place."""
     if not target.exists():
         target.symlink_to(source.resolve())
 
 
 def divided(groups: list[str], kinds: list[str]) -> list[str]:
-    """The groups; one that holds nearly all images of its kind (the only variety of orange) is cut into runs.
+    """Return the groups; one with nearly all images of its kind (the only variety of orange) is divided into runs.
 
     Else that kind would be learned in four folds that hardly test it, and tested in the one that hardly saw it.
     """
@@ -331,19 +331,19 @@ def divided(groups: list[str], kinds: list[str]) -> list[str]:
 
 
 def processor_seconds() -> float:
-    """What all commands took so far, on all cores: comparable on a busy machine, too."""
+    """Return the processor time of all commands so far, which is comparable on a busy machine, too."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """A table."""
+    """Read a table."""
     with path.open(newline="") as table:
         return list(csv.DictReader(table))
 
 
 def write(path: Path, rows: Iterator[dict[str, str]] | list[dict[str, str]]) -> None:
-    """A table."""
+    """Write a table."""
     chosen = list(rows)
     with path.open("w", newline="") as table:
         writer = csv.DictWriter(table, chosen[0])

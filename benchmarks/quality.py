@@ -37,7 +37,7 @@ NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def main() -> None:
-    """Make the year, weigh it, ask."""
+    """Fill Redis with a year of counts, measure its size, and time the queries."""
     with redis_server() if len(sys.argv) < 2 else given(sys.argv[1]) as url:
         settings = DashboardSettings(redis_url=url, redis_prefix="benchmark")
         redis, keys = open_redis(settings), Keys("benchmark")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def make_year(redis: Redis, keys: Keys, counting: Counting, shifts: Shifts) -> int:
-    """Every bucket that a year of frames leaves, with plausible counts; how many."""
+    """Write every bucket of a year of frames, with plausible counts, and return how many."""
     made, dice, pipeline = 0, random.Random(1), redis.pipeline(transaction=False)
     for number in range(LINES):
         line = f"line-{number + 1}"
@@ -69,7 +69,7 @@ def make_year(redis: Redis, keys: Keys, counting: Counting, shifts: Shifts) -> i
 
 
 def buckets_of(line: str, counting: Counting, shifts: Shifts) -> Iterator[tuple[str, str, int]]:
-    """The slice, the key and the frames of each bucket that is still kept."""
+    """Yield the slice, the key and the frames of each bucket that is still stored."""
     kept = {Every.MINUTE: 2, Every.HOUR: DAYS, Every.SHIFT: DAYS, Every.DAY: DAYS}
     for every, days in kept.items():
         for span in spans(every, NOW - timedelta(days=days), NOW, shifts):
@@ -81,13 +81,13 @@ def buckets_of(line: str, counting: Counting, shifts: Shifts) -> Iterator[tuple[
 
 
 def parts_at(moment: datetime, shifts: Shifts) -> Iterator[str]:
-    """Two cameras, a batch per shift, a model per month."""
+    """Return the slices of a time: two cameras, a batch per shift, a model per month."""
     yield from ("camera=camera-1", "camera=camera-2", f"model=seam-{moment:%Y%m}01-120000-abcd")
     yield f"batch=B{shifts.start(moment):%Y%m%d-%H}"
 
 
 def counts(frames: int, dice: random.Random) -> dict[Any, Any]:
-    """Of four labels."""
+    """Return counts of four labels."""
     ng = round(frames * dice.uniform(0.01, 0.02))
     fields = {
         "ok": frames - ng,
@@ -103,7 +103,7 @@ def counts(frames: int, dice: random.Random) -> dict[Any, Any]:
 
 
 def ask(quality: QualityService) -> None:
-    """The questions that the page asks, the slowest kinds among them."""
+    """Return the queries of the page, with the slowest kinds."""
     year, month = NOW - timedelta(days=365), NOW - timedelta(days=30)
     questions = {
         "a year of ten lines by week": QualityFilter(year, NOW, None),
@@ -136,7 +136,7 @@ def ask(quality: QualityService) -> None:
 
 
 def told(words: str, answer: Callable[[], object]) -> float:
-    """The median time of an answer in milliseconds."""
+    """Return the median time of a query in milliseconds."""
     took = []
     for _ in range(TRIES):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The line on real images: train, play a real video or folder through all five services, compare with the truth.
+"""Run the line on real images: train, play a real video or folder through all five services, compare with the truth.
 
     python -m benchmarks.real_images fabric|fruit|seams [--data ../shared/data] [--out var/real]
 
@@ -36,11 +36,11 @@ SAMPLE_MODEL = Path(__file__).parents[1] / "samples" / "model"
 BELT = "190,118,96,96"
 """Of the frames of the belt: where one thing lies at a time."""
 ON_THE_BELT = {"apple": range(14, 21), "orange": range(90, 96)}
-"""Frames in which most of the fruit is there; in the others there is a vegetable, a part of something, or nothing."""
+"""Frames that show most of a fruit; the others show a vegetable, a piece of something, or nothing."""
 
 
 def run(module: str, *words: str | Path, **environment: str) -> str:
-    """Run one of our commands; its standard output."""
+    """Run one of our commands, and return its standard output."""
     command = [sys.executable, "-m", module, *map(str, words)]
     return subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
@@ -48,26 +48,26 @@ def run(module: str, *words: str | Path, **environment: str) -> str:
 
 
 def train(data: Path, recipe: Path, out: Path, *options: str) -> None:
-    """Train unless the bundle is there already."""
+    """Train unless the bundle exists already."""
     if not (out / "manifest.json").exists():
         run("services.trainer", "train", "--data", data, "--recipe", recipe, "--out", out, *options)
 
 
 def play(source: Path, model: Path, frames: int, state: Path, **environment: str) -> dict[str, Any]:
-    """Play a source through the line; the summary it prints."""
+    """Play a source through the line, and return the summary that it prints."""
     words = ("--source", source, "--model", model, "--frames", str(frames), "--state", state)
     out = run("deploy.embedded", *words, **environment)
     return dict(json.loads(out.splitlines()[-1]))
 
 
 def archived(state: Path) -> Iterator[Message]:
-    """Every message that the dashboard archived."""
+    """Return every message in the archive."""
     for segment in sorted((state / "objects" / "verdicts").rglob("*.gz")):
         yield from map(decode, gzip.decompress(segment.read_bytes()).splitlines(keepends=True))
 
 
 def verdicts(state: Path) -> list[FrameInspected]:
-    """One per frame, in the order of capture."""
+    """Return one verdict per frame, in the order of capture."""
     found = {message.frame.sequence: message for message in archived(state) if isinstance(message, FrameInspected)}
     return [found[sequence] for sequence in sorted(found)]
 
@@ -133,7 +133,7 @@ def fruit(data: Data = DATA, out: Out = OUT, architecture: str = "efficientnet-l
 
 @app.command()
 def seams(data: Data = DATA, out: Out = OUT, model: Path = SAMPLE_MODEL) -> None:
-    """Play photographs of real seams through the model that learned from drawn ones."""
+    """Play photographs of real seams through the model that was trained on drawn ones."""
     pack = data / "stitching_seams"
     truth = {row["name"]: row for row in csv.DictReader((pack / "labels.csv").open())}
     names = sorted(truth)
@@ -152,7 +152,7 @@ def seams(data: Data = DATA, out: Out = OUT, model: Path = SAMPLE_MODEL) -> None
 
 
 def _sheet(state: Path, explained: list[FrameExplained], out: Path, columns: int = 8) -> None:
-    """Overlays of evenly spaced frames, in one image."""
+    """Return the overlays of evenly spaced frames in one image."""
     kept = sorted((message for message in explained if message.overlay_key), key=lambda message: message.frame.sequence)
     chosen = kept[:: max(1, len(kept) // (columns * 3))][: columns * 3]
     images = [cv2.imread(str(state / "objects" / str(message.overlay_key))) for message in chosen]

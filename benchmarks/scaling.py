@@ -1,4 +1,4 @@
-"""How verdicts per second grow with workers: 1, 2, … processes of the inference service on one RabbitMQ.
+"""Measure how verdicts per second grow with workers: 1, 2, … processes of the inference service on one RabbitMQ.
 
     python -m benchmarks.scaling [--frames 600] [--rounds 5] [--most 2]
 
@@ -45,7 +45,7 @@ LOOP_SECONDS: Final = 3.0
 
 
 def loop_rate(bundle: Bundle, images: Sequence[bytes]) -> float:
-    """Frames per second of one thread, without a broker."""
+    """Return the frames per second of one thread, without a broker."""
     model = load_model(bundle, "openvino", threads=1, largest_batch=BATCH)
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < LOOP_SECONDS:
@@ -58,7 +58,7 @@ def loop_rate(bundle: Bundle, images: Sequence[bytes]) -> float:
 
 
 def worker_rate(address: BrokerAddress, folder: Path, bundle: Bundle, images: Sequence[bytes], workers: int) -> float:
-    """Frames per second of a number of workers, each in a process of its own."""
+    """Return the frames per second of a number of workers, each in a process of its own."""
     folder.mkdir()
     line = Line(address, folder)
     promote(FilesystemStore(line.objects), bundle)
