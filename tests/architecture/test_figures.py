@@ -7,9 +7,9 @@ import pytest
 from tests.architecture.modules import Module, helpers_used_once, longest_chain, read_imports, read_modules
 
 ROOT = Path(__file__).parents[2]
-HELPERS_USED_ONCE = 0.15
+HELPERS_USED_ONCE = 0.135
 """Share of all functions that are private and used once."""
-LONGEST_CHAIN = {"camera": 12, "inference": 12, "explainer": 12, "trainer": 12, "dashboard": 15}
+LONGEST_CHAIN = {"camera": 12, "inference": 12, "explainer": 12, "trainer": 12, "dashboard": 14}
 """Modules in the longest chain of imports, through `shared`."""
 
 

@@ -71,10 +71,6 @@ def example_of(schema: Schema, schemas: dict[str, Schema], name: str = "") -> Js
     if choices:
         described = {**choices[0], **({"default": schema["default"]} if schema.get("default") is not None else {})}
         return example_of(described, schemas, name)
-    return _by_type(schema, schemas, name)
-
-
-def _by_type(schema: Schema, schemas: dict[str, Schema], name: str) -> JsonValue:
     example: JsonValue = {}
     match schema.get("type"):
         case "object" if "properties" in schema:

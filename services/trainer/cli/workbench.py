@@ -31,7 +31,7 @@ from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.logits import engine_logits
 from services.trainer.evaluation.mistakes import with_images
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
-from services.trainer.training.build import Built, ModelSpec, assist, build
+from services.trainer.training.build import ModelSpec, assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
 from services.trainer.training.workers import workers_of
@@ -95,7 +95,12 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     write_bundle_folder(out, built.bundle)
     if checkpoint:
         checkpoint.delete()
-    _show(built, out, console)
+    for warning in built.warnings:
+        console.print(f"note: {warning}", highlight=False)
+    console.print(
+        f"on the test split, which was not used for training:\n{summary_of(built.evaluation)}", highlight=False
+    )
+    console.print(f"model {built.bundle.version} is in {out}", highlight=False)
 
 
 def read_images(
@@ -215,12 +220,3 @@ def summary_of(evaluation: Evaluation) -> str:
         f"{table_of(evaluation)}\n{evaluation.images} images of {evaluation.groups} groups: {shares}, "
         f"macro average precision {evaluation.macro_average_precision:.3f}"
     )
-
-
-def _show(built: Built, out: Path, console: Console) -> None:
-    for warning in built.warnings:
-        console.print(f"note: {warning}", highlight=False)
-    console.print(
-        f"on the test split, which was not used for training:\n{summary_of(built.evaluation)}", highlight=False
-    )
-    console.print(f"model {built.bundle.version} is in {out}", highlight=False)

@@ -187,7 +187,12 @@ class _Reader:
 
     def _add(self, row: Row, table: Table) -> None:
         name = row.cells[NAME]
-        labels = self._labels(row)
+        for label in self._names:
+            if row.cells[label].lower() not in BOOLEANS:
+                raise _WrongRow(f"{label} is {row.cells[label]!r}: write True or False")
+        labels = tuple(BOOLEANS[row.cells[label].lower()] for label in self._names)
+        if self._exclusive and (wrong := not_exclusive(self._names, labels)):
+            raise _WrongRow(wrong)
         before = self.examples.get(name)
         if before:
             what = "is listed twice" if before.labels == labels else "is labelled otherwise"
@@ -196,15 +201,6 @@ class _Reader:
         image, group = self._image(name), self._group(name, table)
         masks = tuple(mask_files(self._folder, name, self._names))
         self.examples[name] = Example(name, image, labels, group, row.place, by, at, masks)
-
-    def _labels(self, row: Row) -> tuple[bool, ...]:
-        for label in self._names:
-            if row.cells[label].lower() not in BOOLEANS:
-                raise _WrongRow(f"{label} is {row.cells[label]!r}: write True or False")
-        labels = tuple(BOOLEANS[row.cells[label].lower()] for label in self._names)
-        if self._exclusive and (wrong := not_exclusive(self._names, labels)):
-            raise _WrongRow(wrong)
-        return labels
 
     def _image(self, name: str) -> Path:
         if not is_image_name(name):
