@@ -29,6 +29,7 @@ from services.dashboard.models import threshold_pages
 from services.dashboard.quality import endpoints as quality_endpoints
 from services.dashboard.quality import pages as quality_pages
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.errors import AWAY
 from services.dashboard.trainings import endpoints as trainings_endpoints
 from services.dashboard.trainings import pages as trainings_pages
 from services.dashboard.web import documents, health_endpoints
@@ -42,6 +43,8 @@ from services.dashboard.web.registry import Services
 from services.dashboard.web.roles import Role
 from services.dashboard.web.server import serving
 from services.dashboard.web.templating import show_problem
+from shared.messaging.port import MessagingError
+from shared.storage.port import StorageError
 
 MOST_BYTES: Final = 1024**2
 """Largest request body, except for uploads: it is read before the role of its caller is checked."""
@@ -96,7 +99,7 @@ def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI,
     app.include_router(session_pages.router)
     app.mount("/static", StaticFiles(packages=[("services.dashboard.web", "static")]), name="static")
     install_document(app)
-    answer = install_problems(app, show_problem)
+    answer = install_problems(app, show_problem, away=(*AWAY, StorageError, MessagingError))
     app.add_middleware(Guard, settings=settings, identify=services.get(AccessService).identify, answer=answer)
     app.add_middleware(Deadline, readiness=services.get(Readiness), answer=answer)
     return app, answer

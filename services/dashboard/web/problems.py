@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,10 +15,6 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from services.dashboard.store.errors import AWAY
-from shared.messaging.port import MessagingError
-from shared.storage.port import StorageError
 
 MEDIA_TYPE: Final = "application/problem+json"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -74,12 +70,13 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install_problems(app: FastAPI, page: Page) -> Answer:
+def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]]) -> Answer:
     """Answer every error with problem details.
 
     Args:
         app: the application.
         page: returns the page that shows a problem to a person.
+        away: errors of a server that is away; they are answered with 503.
 
     Returns:
         A function that answers a request with a problem.
@@ -109,7 +106,7 @@ def install_problems(app: FastAPI, page: Page) -> Answer:
         what = "try again later" if request.method in SAFE else "check whether it was done, and try again later"
         return answer(request, Problem(503, f"{what}: {error}").details, {"Retry-After": "5"})
 
-    for kind in (*AWAY, StorageError, MessagingError):
+    for kind in away:
         app.add_exception_handler(kind, unavailable)
 
     @app.exception_handler(ClientDisconnect)
