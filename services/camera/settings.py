@@ -64,43 +64,49 @@ class CameraSettings(ServiceSettings):
         description="a video file, a folder of JPEG and PNG images, the index of a USB camera (`0`), "
         "or an `rtsp://` or `http://` address",
     )
-    line: Name = Field("line-1", description="the production line that the camera looks at")
-    name: Name = Field("camera-1", description="the camera's name on its line")
-    batch: Name | None = Field(None, description="the batch that is being made")
+    line: Name = Field("line-1", description="name of the production line")
+    name: Name = Field("camera-1", description="name of the camera on its line")
+    batch: Name | None = Field(None, description="name of the batch that is produced")
     part: Annotated[Name, Field(max_length=32)] | None = Field(
-        None, description="the part that is looked at, or the beginning of its name where parts are counted"
+        None, description="name of the part in view, or the beginning of its name where parts are counted"
     )
-    frames_per_part: int = Field(0, ge=0, description="count parts: a new one every so many frames; 0: do not count")
+    frames_per_part: int = Field(
+        0, ge=0, description="number of frames after which a new part begins; 0: do not count parts"
+    )
 
     roi: Annotated[Region | None, NoDecode, BeforeValidator(parse_region)] = Field(
         None, description="region of interest `x,y,width,height` in pixels; unset: the whole image"
     )
     every_nth: int = Field(1, ge=1, description="take every n-th image of the source")
-    most_per_second: float = Field(0, ge=0, description="take at most so many images per second; 0: all")
-    frames: int = Field(0, ge=0, description="stop after so many frames; 0: never")
+    most_per_second: float = Field(0, ge=0, description="largest number of images per second; 0: all")
+    frames: int = Field(0, ge=0, description="number of frames after which the camera stops; 0: never")
     pace: Literal["source", "fast"] = Field(
-        "source", description="play a video at its own speed (`source`), or as fast as the line takes it (`fast`)"
+        "source", description="play a video at its own speed (`source`), or as fast as the line accepts it (`fast`)"
     )
-    at_end: Literal["stop", "loop"] = Field("stop", description="at the end of a video or folder")
+    at_end: Literal["stop", "loop"] = Field(
+        "stop", description="at the end of a video or folder: `stop`, or `loop` to begin again"
+    )
     frames_per_second: float = Field(
-        10, gt=0, le=1000, description="speed of a source that has none of its own, such as a folder"
+        10, gt=0, le=1000, description="speed of a source without a speed of its own, such as a folder"
     )
     resolution: Annotated[Resolution | None, NoDecode, BeforeValidator(parse_resolution)] = Field(
-        None, description="`WIDTHxHEIGHT` to ask of a USB camera; unset: what it gives by itself"
+        None, description="`WIDTHxHEIGHT` to request from a USB camera; unset: the camera's default"
     )
 
-    encoding: Literal["jpeg", "png"] = Field("jpeg", description="`png` keeps every pixel and takes ten times the room")
-    jpeg_quality: int = Field(90, ge=1, le=100, description="of JPEG")
-    record: Path | None = Field(None, description="folder for mp4 videos of the frames as they were sent; unset: none")
-    record_minutes: float = Field(5, gt=0, description="length of each video; a power cut costs the last one")
+    encoding: Literal["jpeg", "png"] = Field(
+        "jpeg", description="`jpeg`, or `png`, which is lossless and ten times as large"
+    )
+    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of JPEG, 1 to 100")
+    record: Path | None = Field(None, description="folder for mp4 videos of the sent frames; unset: record none")
+    record_minutes: float = Field(5, gt=0, description="length of each video; a power cut loses the last one")
 
     outbox_folder: Path = Field(
         Path("var/outbox"), description="folder of the outbox; on a disk that survives a restart"
     )
     outbox_frames: int = Field(
-        10_000, ge=1, description="frames that may wait in the outbox; more are refused, and counted"
+        10_000, ge=1, description="frames that may wait in the outbox; more are dropped, and counted"
     )
     outbox_bytes: int = Field(2 * 1024**3, ge=1, description="bytes that may wait in the outbox")
-    window: int = Field(64, ge=1, le=512, description="frames on their way to the broker without a confirm")
+    window: int = Field(64, ge=1, le=512, description="frames that may be sent to the broker without a confirm")
     report_seconds: float = Field(3, gt=0, description="time between two reports")
     drain_seconds: float = Field(5, ge=0, description="how long a stop waits for frames that are not confirmed yet")

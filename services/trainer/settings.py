@@ -18,24 +18,22 @@ class TrainerSettings(ServiceSettings):
 
     name: str = Field(
         default_factory=socket.gethostname,
-        description="of this trainer, for people; by default the host's",
+        description="name of this trainer, for people; by default the host's name",
     )
     work_folder: Path = Field(
         Path("var/trainings"),
-        description="gets the images of the training under way; a training that a trainer left is taken up at once "
-        "by the next one of the same work folder, and after the lease by any other",
+        description="folder for the images of the running training; a trainer that starts with the same folder "
+        "continues an interrupted training at once, any other trainer after the lease",
     )
     dataset_folder: Path | None = Field(
-        None, description="requests may name folders below this one as datasets; without it, object storage alone"
+        None, description="folder whose folders requests may name as datasets; unset: datasets of object storage only"
     )
     weights_folder: Path | None = Field(
         None,
-        description="weights to start from, by architecture: `MobileNetV3Small.weights.h5`; an architecture without a "
-        "file there starts from what is installed",
+        description="folder of weights from which trainings start, by architecture: `MobileNetV3Small.weights.h5`; "
+        "an architecture without a file starts from installed weights, or random ones",
     )
     initial_model: Path | None = Field(
-        None, description="folder of a bundle that is promoted at the start where its recipe has no model yet"
+        None, description="folder of a bundle that is promoted at the start if its recipe has no model yet"
     )
-    lease_seconds: float = Field(
-        60.0, gt=0, description="how long a training stays with a trainer that is not heard of any more"
-    )
+    lease_seconds: float = Field(60.0, gt=0, description="how long a claim holds after its trainer last renewed it")
