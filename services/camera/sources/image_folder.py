@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import structlog
 from services.camera.errors import CameraError
 from services.camera.sources.captured_image import CapturedImage, ImageFile, clock
 from shared.imaging.codec import UnreadableImage, decode
+from shared.imaging.video import natural_order
 
 ENCODINGS: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 OTHER_IMAGES: Final = {".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -45,7 +45,8 @@ class ImageFolder:
             files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
         except OSError as error:
             raise CameraError(f"{folder} can't be read: {error.strerror}") from error
-        images = sorted((path for path in files if path.suffix.lower() in ENCODINGS), key=natural_order)
+        images = [path for path in files if path.suffix.lower() in ENCODINGS]
+        images.sort(key=lambda path: (natural_order(path.stem), path.name))
         others = sum(path.suffix.lower() in OTHER_IMAGES for path in files)
         if not images:
             hint = f"; its {others} other images would have to be converted" if others else ""
@@ -57,12 +58,6 @@ class ImageFolder:
     def images(self) -> Iterator[tuple[float, Callable[[], CapturedImage]]]:
         for position, path in enumerate(self._paths):
             yield position / self.frames_per_second, partial(read_file, path)
-
-
-def natural_order(path: Path) -> tuple[list[str | int], str]:
-    """Return a key that sorts names by the numbers in them."""
-    parts = re.split(r"(\d+)", path.stem.casefold())
-    return [int(part) if position % 2 else part for position, part in enumerate(parts)], path.name
 
 
 def read_file(path: Path) -> CapturedImage:

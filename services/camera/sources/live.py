@@ -17,9 +17,10 @@ from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.settings import Resolution
 from services.camera.sources.captured_image import CapturedImage, clock
-from services.camera.sources.opencv import open_capture, redacted, speed_of
+from services.camera.sources.opencv import open_capture, redacted
 from services.camera.sources.sampling import Sampling
 from shared.imaging.codec import Image
+from shared.imaging.video import frame_rate_of
 from shared.messages import CameraState
 from shared.retry import retrying
 
@@ -66,7 +67,7 @@ class LiveCamera:
         first = CapturedImage(clock(), image)
         self.size = (image.shape[1], image.shape[0])
         self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // image.nbytes))
-        self.frames_per_second = sampling.rate_of(speed_of(capture, default_rate))
+        self.frames_per_second = sampling.rate_of(frame_rate_of(capture, default_rate))
         self._thread = threading.Thread(target=self._run, args=(capture, first), name="live camera", daemon=True)
 
     def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage]:

@@ -14,8 +14,9 @@ import structlog
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.sources.captured_image import CapturedImage, clock
-from services.camera.sources.opencv import open_capture, redacted, speed_of
+from services.camera.sources.opencv import open_capture, redacted
 from services.camera.sources.sampling import Sampling
+from shared.imaging.video import frame_rate_of
 
 RETRY_SECONDS: Final = 5.0
 LONGEST_STEP: Final = 60.0
@@ -56,7 +57,7 @@ class VideoFile:
         if not readable:
             raise CameraError(f"{name} has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`")
         self.size = (image.shape[1], image.shape[0])
-        self.frames_per_second = speed_of(capture, default_rate)
+        self.frames_per_second = frame_rate_of(capture, default_rate)
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
 
