@@ -45,7 +45,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("fate", ["replay", "discard"])
-def test_a_decision_is_kept_as_doubtful_when_the_broker_goes_away_before_it_is_done(
+def test_a_decision_is_stored_as_not_done_when_the_broker_goes_away(
     broker: Broker, store: ObjectStore, fate: Any
 ) -> None:
     park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")
@@ -75,7 +75,7 @@ def test_a_replay_that_the_queue_refused_is_no_decision(broker: Broker, store: O
     assert parked.decisions().decisions == []
 
 
-def test_parked_messages_are_fetched_once_in_a_while_and_again_after_a_decision(
+def test_parked_messages_are_listed_at_most_every_few_seconds_and_after_a_decision(
     broker: Broker, store: ObjectStore
 ) -> None:
     parked = ParkedMessages(broker, store, fresh_seconds=600)
@@ -87,7 +87,7 @@ def test_parked_messages_are_fetched_once_in_a_while_and_again_after_a_decision(
     assert [each.camera for each in parked.look().parked] == ["camera-2"]
 
 
-def test_what_was_parked_since_is_seen_after_some_seconds(broker: Broker, store: ObjectStore) -> None:
+def test_a_newly_parked_message_is_listed_after_some_seconds(broker: Broker, store: ObjectStore) -> None:
     parked = ParkedMessages(broker, store, fresh_seconds=0.0)
     assert parked.look().parked == []
     park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")

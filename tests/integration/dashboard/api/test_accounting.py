@@ -49,7 +49,7 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     assert none["total"]["captured"] == 0
 
 
-def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client: httpx.Client, broker: Broker) -> None:
+def test_a_parked_message_is_replayed_once_with_the_name_of_the_person(client: httpx.Client, broker: Broker) -> None:
     frame = captured(Line())
     park(broker, INFERENCE_FRAMES, [frame, captured(Line(camera="camera-2"))], "not an image")
     soon(lambda: len(_parked(client)) == 2)
@@ -79,7 +79,7 @@ def test_a_parked_message_is_replayed_once_by_a_person_whose_name_is_kept(client
     )
 
 
-def test_a_discarded_message_is_gone_from_the_broker_and_kept_in_storage(
+def test_a_discarded_message_leaves_the_broker_and_stays_in_storage(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     order = TrainingRequested(training_id="t-1", recipe="seam", dataset="x", by="eva", at=datetime.now(UTC))
@@ -97,7 +97,7 @@ def test_a_discarded_message_is_gone_from_the_broker_and_kept_in_storage(
     assert found == {"parked": [], "waiting": {}, "complete": True, "next": None}
 
 
-def test_what_cant_be_decided_is_refused(client: httpx.Client) -> None:
+def test_an_impossible_decision_is_refused(client: httpx.Client) -> None:
     nobody = "0" * 24
     problem(client.post(f"/api/parked/no.queue/{nobody}/replay", json={}), 404, "no queue")
     problem(client.post(f"/api/parked/inference.frames/{nobody}/replay", json={"why": 1}), 422, "body.why")

@@ -1,4 +1,4 @@
-"""Datasets: their versions, with what they hold."""
+"""Datasets: their versions with their counts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_versions_of_a_dataset_are_listed_with_counts_per_label(client: http
     problem(client.get("/api/datasets/hem"), 404, "GET /api/datasets lists them")
 
 
-def test_a_version_that_is_put_back_is_listed_again(client: httpx.Client, store: ObjectStore) -> None:
+def test_a_restored_version_is_listed_again(client: httpx.Client, store: ObjectStore) -> None:
     reference = put_version(store, 1, (True, False))
     (key,) = (key for key in store.keys("datasets/seam/") if key.endswith(".json"))
     whole = store.get(key)

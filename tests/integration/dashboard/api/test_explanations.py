@@ -1,4 +1,4 @@
-"""Heatmaps on demand: asked for by a POST, made by the explainer, shown when they are there."""
+"""Heatmaps on request: requested by a POST, made by the explainer, shown once they are there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _asked(broker: Broker) -> list[ExplanationRequested]:
     return [message for message in messages if isinstance(message, ExplanationRequested)]
 
 
-def test_a_frame_that_passed_is_explained_when_someone_asks(
+def test_a_frame_that_passed_is_explained_on_request(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
     problem(client.get(_address(passed)), 404, "were not requested")
@@ -65,7 +65,7 @@ def test_a_frame_that_passed_is_explained_when_someone_asks(
     assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 
-def test_what_people_ask_for_is_no_part_of_the_account_of_flagged_frames(
+def test_requested_explanations_do_not_count_in_the_accounting(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
     publish(broker, explanation_of(passed).model_copy(update={"flagged": False}))
@@ -73,7 +73,7 @@ def test_what_people_ask_for_is_no_part_of_the_account_of_flagged_frames(
     assert client.get("/api/lines/line-1/accounting").json()["explained"] == 0
 
 
-def test_a_further_label_is_asked_for_together_with_those_that_are_there(
+def test_a_further_label_is_requested_together_with_the_present_ones(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     verdict = Line().verdict("break")
@@ -88,7 +88,7 @@ def test_a_further_label_is_asked_for_together_with_those_that_are_there(
     assert set(request.labels) == {"good", "break", "length"}
 
 
-def test_the_reason_why_there_are_no_heatmaps_is_told_and_the_question_not_repeated(
+def test_the_reason_for_missing_heatmaps_is_shown_without_a_second_request(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
     assert client.post(_address(passed)).status_code == 202
@@ -105,7 +105,7 @@ def test_the_reason_why_there_are_no_heatmaps_is_told_and_the_question_not_repea
     assert len(_asked(broker)) == 1
 
 
-def test_what_cant_be_explained_is_refused(
+def test_an_impossible_explanation_is_refused(
     client: httpx.Client, broker: Broker, store: ObjectStore, passed: FrameInspected
 ) -> None:
     problem(client.post(_address(passed), params={"label": "mood"}), 422, "the model of this frame has no mood")
@@ -115,7 +115,7 @@ def test_what_cant_be_explained_is_refused(
     assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 
-def test_a_page_of_another_site_cant_ask_the_explainer(
+def test_a_page_of_another_site_cant_request_heatmaps(
     client: httpx.Client, broker: Broker, passed: FrameInspected
 ) -> None:
     strange = {"Sec-Fetch-Site": "cross-site"}
@@ -124,7 +124,7 @@ def test_a_page_of_another_site_cant_ask_the_explainer(
     assert broker.depth(EXPLAINER_REQUESTS.name).total == 0
 
 
-def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywhere(
+def test_heatmaps_that_are_not_trustworthy_are_marked_everywhere(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     why = "its peaks do not point better than the middle of the image does"
@@ -151,7 +151,7 @@ def test_heatmaps_that_the_models_evaluation_does_not_trust_are_marked_everywher
     assert why in page
 
 
-def test_what_was_measured_of_one_direction_says_nothing_of_the_other(
+def test_trust_in_one_direction_of_heatmaps_does_not_hold_for_the_other(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     why = "its peaks do not point better than the middle of the image does"
@@ -184,9 +184,7 @@ def test_what_was_measured_of_one_direction_says_nothing_of_the_other(
 
 
 @pytest.mark.parametrize("heatmaps", [None, {}, {"labels": {"break": 3}}, "unheard of"])
-def test_an_evaluation_that_says_nothing_of_heatmaps_marks_none(
-    client: httpx.Client, store: ObjectStore, heatmaps: object
-) -> None:
+def test_an_evaluation_without_heatmaps_marks_none(client: httpx.Client, store: ObjectStore, heatmaps: object) -> None:
     put_model(store, heatmaps=heatmaps)
     model = client.get("/api/models/seam/versions/model-1").json()
     assert [label["trustworthy"] for label in model["labels"]] == [None] * 4

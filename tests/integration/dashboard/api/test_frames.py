@@ -1,4 +1,4 @@
-"""Frames: found by what they are, and shown with their images."""
+"""Frames: found by their properties, and shown with their images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_frame_shows_its_verdict_and_its_images(client: httpx.Client, broker: 
     problem(client.get(frame["heatmaps"]["good"]["url"]), 404, "not in object storage")
 
 
-def test_frames_are_found_by_what_they_are(client: httpx.Client, broker: Broker) -> None:
+def test_frames_are_found_by_their_properties(client: httpx.Client, broker: Broker) -> None:
     line, other = Line(), Line("line-2")
     error = line.verdict(verdict=Verdict.ERROR, reason="zero bytes", findings={})
     frames = [line.verdict(), line.verdict("break"), line.verdict("error"), error, other.verdict("break")]
@@ -128,7 +128,7 @@ def test_frames_are_found_by_time_batch_part_camera_and_score(client: httpx.Clie
     problem(client.get("/api/frames", params={"from": minute(3), "to": minute(2)}), 422, "before `to`")
 
 
-def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
+def test_a_mark_of_a_wrong_verdict_survives_the_loss_of_redis(
     client: httpx.Client, broker: Broker, store: ObjectStore, settings: DashboardSettings
 ) -> None:
     verdict = Line().verdict("break")
@@ -150,7 +150,7 @@ def test_a_wrong_verdict_is_marked_and_kept_though_redis_forgets(
     assert client.get("/api/frames/marked", params={"line": "line-2"}).json() == {"marks": []}
 
 
-def test_a_mark_can_be_taken_back(client: httpx.Client, broker: Broker) -> None:
+def test_a_mark_can_be_removed(client: httpx.Client, broker: Broker) -> None:
     verdict = Line().verdict()
     publish(broker, verdict)
     soon(lambda: inspected(client) == 1)

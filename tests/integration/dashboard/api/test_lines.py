@@ -33,7 +33,7 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
     assert accounting["model_versions"] == ["model-1"]
 
 
-def test_a_line_tells_its_state(client: httpx.Client, broker: Broker) -> None:
+def test_a_line_has_a_state(client: httpx.Client, broker: Broker) -> None:
     line = Line()
     publish(broker, line.verdict(), line.report(), line.verdict("break"))
     soon(lambda: inspected(client) == 2)
@@ -47,7 +47,7 @@ def test_a_line_tells_its_state(client: httpx.Client, broker: Broker) -> None:
     assert [state["line"] for state in client.get("/api/lines").json()["lines"]] == ["line-1"]
 
 
-def test_rates_are_told_by_minute_and_over_the_whole(client: httpx.Client, broker: Broker) -> None:
+def test_rates_are_given_by_minute_and_in_total(client: httpx.Client, broker: Broker) -> None:
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=3)
     line = Line(start=start)
     publish(broker, *(line.verdict("break" if second == 70 else None, after=second) for second in (10, 70, 80, 130)))
@@ -74,7 +74,7 @@ SENSELESS = [
 ]
 
 
-def test_a_window_that_makes_no_sense_is_refused(client: httpx.Client, broker: Broker) -> None:
+def test_an_invalid_window_is_refused(client: httpx.Client, broker: Broker) -> None:
     publish(broker, Line().verdict())
     soon(lambda: inspected(client) == 1)
     for query, says in SENSELESS:

@@ -1,4 +1,4 @@
-"""Models: listed, promoted, and told what became of it."""
+"""Models: listed, promoted, and shown with the trainer's answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.storage.port import ObjectStore
 from tests.dashboards import commands, problem, publish, put_model, soon
 
 
-def test_models_are_listed_with_what_they_are(client: httpx.Client, store: ObjectStore) -> None:
+def test_models_are_listed_with_labels_and_evaluation(client: httpx.Client, store: ObjectStore) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
     pointer = bundle.ProductionPointer(
@@ -44,7 +44,9 @@ def test_models_are_listed_with_what_they_are(client: httpx.Client, store: Objec
     problem(client.get("/api/models/seam/versions/model-9"), 404, "no version")
 
 
-def test_a_promotion_is_ordered_and_its_answer_told(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
+def test_a_promotion_is_requested_and_shown_with_its_answer(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
     first = client.post("/api/models/seam/model-1/promotion", json={"reason": "better"})
@@ -81,7 +83,7 @@ def test_a_promotion_is_ordered_and_its_answer_told(client: httpx.Client, broker
     soon(lambda: states() == {"model-1": "promoted", "model-2": "refused"})
 
 
-def test_a_model_that_was_replaced_after_its_promotion_is_told_of(
+def test_a_bundle_that_changed_after_its_promotion_is_marked(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     put_model(store, verdict_accuracy=0.9, escape_rate=0.1, overkill_rate=0.1)
@@ -104,7 +106,7 @@ def test_a_model_that_was_replaced_after_its_promotion_is_told_of(
     assert client.get("/models?recipe=seam").text.count("changed since its promotion") == 1
 
 
-def test_a_promotion_that_cant_be_is_refused(client: httpx.Client, store: ObjectStore) -> None:
+def test_an_impossible_promotion_is_refused(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     problem(client.post("/api/models/seam/model-7/promotion", json={}), 404, "no version")
     problem(client.post("/api/models/seam/model-1/promotion", json={"force": True}), 422, "reason")
@@ -126,7 +128,7 @@ def move(store: ObjectStore, version: str, previous: str | None, **details: bool
     bundle.move_production(store, pointer)
 
 
-def test_a_rollback_is_one_call_to_the_version_before(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
+def test_a_rollback_leads_to_the_version_before(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
     move(store, "model-1", None)
@@ -139,7 +141,7 @@ def test_a_rollback_is_one_call_to_the_version_before(client: httpx.Client, brok
     assert (asked.rollback, asked.model_version, asked.reason) == (True, "model-1", "too many alarms")
 
 
-def test_the_history_has_every_move_and_every_refusal(client: httpx.Client, store: ObjectStore) -> None:
+def test_the_history_has_every_promotion_and_every_refusal(client: httpx.Client, store: ObjectStore) -> None:
     assert client.get("/api/models/seam/history").json() == {"recipe": "seam", "history": [], "next": None}
     move(store, "model-1", None)
     refused = PromotionRefused(
@@ -164,9 +166,7 @@ def test_the_history_has_every_move_and_every_refusal(client: httpx.Client, stor
     assert (history[1]["forced"], history[2]["reason"]) == (True, "worse than model-1")
 
 
-def test_a_comparison_is_ordered_and_found_when_it_is_there(
-    client: httpx.Client, broker: Broker, store: ObjectStore
-) -> None:
+def test_a_comparison_is_requested_and_found(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
     order = {"baseline": "model-1", "candidate": "model-2"}
@@ -191,9 +191,7 @@ def test_a_comparison_is_ordered_and_found_when_it_is_there(
     problem(missing, 404, "no version 'model-9'")
 
 
-def test_a_version_that_was_asked_for_too_early_or_is_put_back_is_found(
-    client: httpx.Client, store: ObjectStore
-) -> None:
+def test_a_version_that_appears_later_or_is_restored_is_found(client: httpx.Client, store: ObjectStore) -> None:
     problem(client.get("/api/models/seam/versions/model-1"), 404, "no version 'model-1'")
     put_model(store)
     assert len(client.get("/api/models/seam/versions/model-1").json()["labels"]) == 4

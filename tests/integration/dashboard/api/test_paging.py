@@ -1,4 +1,4 @@
-"""Every list comes in pages, in one order, and a cursor leads on whatever came or went meanwhile."""
+"""Every list has pages in one order, and a cursor stays valid while entries come and go."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_list_is_walked_page_by_page_in_its_order(client: httpx.Client, path: 
 
 
 @pytest.mark.parametrize("path", [*LISTS, "/api/datasets"])
-def test_a_page_has_bounds_and_a_cursor_of_ones_own_making_is_refused(client: httpx.Client, path: str) -> None:
+def test_a_page_has_bounds_and_an_invented_cursor_is_refused(client: httpx.Client, path: str) -> None:
     for limit in ("0", "501", "all"):
         problem(client.get(path, params={"limit": limit}), 422, "query.limit")
     for cursor in ("x", "e30", "W0luZmluaXR5LCAiYSJd"):
@@ -92,7 +92,7 @@ def test_a_page_has_bounds_and_a_cursor_of_ones_own_making_is_refused(client: ht
         ("/api/labelling/sources", "/labelling", "before", "> video-4<", "> video-3<"),
     ],
 )
-def test_a_page_shows_what_is_older(  # noqa: PLR0917  a table
+def test_a_page_links_to_older_entries(  # noqa: PLR0917  a table
     client: httpx.Client, path: str, page: str, field: str, one: str, other: str
 ) -> None:
     more = client.get(path, params={"limit": 2}).json()["next"]
@@ -108,7 +108,7 @@ def test_the_names_of_datasets_come_in_pages(client: httpx.Client) -> None:
     assert rest == {"datasets": ["twill"], "next": None}
 
 
-def test_a_page_goes_on_after_a_thing_that_is_gone(client: httpx.Client) -> None:
+def test_a_page_continues_after_a_removed_entry(client: httpx.Client) -> None:
     client.post("/api/people", json={"name": "bob", "role": "viewer"})
     page = client.get("/api/people", params={"limit": 2}).json()
     assert [each["name"] for each in page["people"]] == ["ada", "bob"]

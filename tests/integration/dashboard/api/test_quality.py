@@ -1,4 +1,4 @@
-"""Quality over time: rates with their limits, what stands out, two windows side by side, batches."""
+"""Quality over time: rates with control limits, signals, the comparison of two windows, and batches."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_raised_defect_rate_is_signalled_where_it_begins(client: httpx.Client,
     assert all("beyond" in point["rules"] for point in late["points"])
 
 
-def test_parts_of_lines_have_rates_of_their_own(client: httpx.Client, broker: Broker) -> None:
+def test_slices_of_lines_have_their_own_rates(client: httpx.Client, broker: Broker) -> None:
     play(broker, client)
     other = Line("line-2", camera="camera-9", start=START)
     publish(broker, *(other.verdict("error" if second % 2 else None, after=second) for second in range(20)))
@@ -76,7 +76,7 @@ def test_parts_of_lines_have_rates_of_their_own(client: httpx.Client, broker: Br
     assert (choices["lines"], choices["shifts"]) == (["line-1", "line-2"], 3)
 
 
-def test_one_shift_of_the_day_is_told_apart(client: httpx.Client, broker: Broker) -> None:
+def test_the_rates_of_one_shift_are_shown_alone(client: httpx.Client, broker: Broker) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     line = Line(start=midnight - timedelta(days=2))
     hours = (7, 15, 23, 24 + 7)
@@ -103,7 +103,7 @@ def test_two_windows_are_compared_with_an_interval_of_the_difference(client: htt
     assert client.get("/api/quality/comparison", params=same).json()["rows"][0]["against"]["frames"] == 100
 
 
-def test_what_is_seen_can_be_taken_away_as_a_table(client: httpx.Client, broker: Broker) -> None:
+def test_the_points_of_a_chart_are_exported_as_csv(client: httpx.Client, broker: Broker) -> None:
     play(broker, client)
     asked = window(START, START + 40 * MINUTE, every="minute", label="break")
     answer = client.get("/api/quality/table.csv", params=asked)
@@ -146,7 +146,7 @@ SENSELESS = [
 ]
 
 
-def test_a_question_that_makes_no_sense_is_refused(client: httpx.Client) -> None:
+def test_an_inconsistent_filter_is_refused(client: httpx.Client) -> None:
     for query, says in SENSELESS:
         problem(client.get("/api/quality", params=query), 422, says)
         problem(client.get("/api/quality/comparison", params=query), 422, says)

@@ -1,4 +1,4 @@
-"""Thresholds: what moving them would do, and the version that is made of them."""
+"""Thresholds: the effect of a change, and the version with changed thresholds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put_scores(store: ObjectStore, version: str = "model-1") -> None:
     store.put(f"{bundle.folder_of('seam', version)}/{bundle.SCORES}", scored.model_dump_json().encode())
 
 
-def test_what_thresholds_do_is_told_for_all_of_them_together(client: httpx.Client, store: ObjectStore) -> None:
+def test_the_effect_is_computed_for_all_thresholds_together(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     put_scores(store)
     path = "/api/models/seam/versions/model-1/effect"
@@ -49,7 +49,7 @@ def test_what_thresholds_do_is_told_for_all_of_them_together(client: httpx.Clien
     problem(client.get("/api/models/seam/versions/model-9/effect"), 404, "no version")
 
 
-def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
+def test_a_threshold_set_is_requested_audited_and_shown_with_its_answer(
     client: httpx.Client, broker: Broker, store: ObjectStore
 ) -> None:
     put_model(store)
@@ -101,7 +101,7 @@ def test_a_threshold_set_is_ordered_audited_and_its_answer_told(
     assert sum('"thresholds.set"' in entry and '"by":"local"' in entry for entry in audited) == 2
 
 
-def test_thresholds_that_move_nothing_are_refused(client: httpx.Client, store: ObjectStore) -> None:
+def test_unchanged_thresholds_are_refused(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     path = "/api/models/seam/model-1/thresholds"
     problem(client.post(path, json={"thresholds": {"break": 0.5}, "reason": "why not"}), 422, "change one")
@@ -120,7 +120,7 @@ def test_an_evaluation_that_comes_after_its_model_is_found(client: httpx.Client,
     assert client.get(path).json()["evaluation"] == {"loss": 0.25}
 
 
-def test_a_report_is_shown_without_any_right(client: httpx.Client, store: ObjectStore) -> None:
+def test_a_report_is_shown_in_a_sandbox(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     path = "/api/models/seam/versions/model-1/report"
     problem(client.get(path), 404, "no report.html")

@@ -1,4 +1,4 @@
-"""Trainings: ordered, followed, cancelled."""
+"""Trainings: requested, followed and cancelled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.dashboards import commands, problem, publish, soon
 from tests.verdicts import RECIPE
 
 
-def test_a_training_is_ordered_followed_and_cancelled(client: httpx.Client, broker: Broker) -> None:
+def test_a_training_is_requested_followed_and_cancelled(client: httpx.Client, broker: Broker) -> None:
     order = {"recipe": "seam", "dataset": "datasets/seam", "options": {"epochs": 3}, "recipe_yaml": RECIPE}
     answer = client.post("/api/trainings", json=order)
     assert answer.status_code == 202
@@ -64,13 +64,13 @@ REFUSED: list[tuple[object, str]] = [
 ]
 
 
-def test_a_training_that_cant_be_is_refused(client: httpx.Client) -> None:
+def test_an_impossible_training_is_refused(client: httpx.Client) -> None:
     for order, says in REFUSED:
         problem(client.post("/api/trainings", json=order), 422, says)
     assert client.get("/api/trainings").json() == {"trainings": [], "next": None}
 
 
-def test_a_training_tells_what_became_of_its_promotion(client: httpx.Client, broker: Broker) -> None:
+def test_a_training_shows_its_promotion(client: httpx.Client, broker: Broker) -> None:
     order = {"recipe": "seam", "dataset": "seam", "recipe_yaml": RECIPE, "promote": True}
     training_id = client.post("/api/trainings", json=order).json()["training_id"]
     assert client.get(f"/api/trainings/{training_id}").json()["promotion"] is None
@@ -92,7 +92,7 @@ def test_a_training_tells_what_became_of_its_promotion(client: httpx.Client, bro
     )
 
 
-def test_options_that_a_training_does_not_have_are_refused_each_by_its_name(client: httpx.Client) -> None:
+def test_unknown_options_of_a_training_are_refused_by_name(client: httpx.Client) -> None:
     order = {"recipe": "seam", "dataset": "seam", "options": {"epochs": 0, "speed": "high"}}
     answer = client.post("/api/trainings", json=order)
     problem(answer, 422, "options.epochs: Input should be greater than or equal to 1")
@@ -101,7 +101,7 @@ def test_options_that_a_training_does_not_have_are_refused_each_by_its_name(clie
     assert names[0] == "efficientnet-lite0"
 
 
-def test_the_curves_of_a_training_are_told_epoch_by_epoch(client: httpx.Client, broker: Broker) -> None:
+def test_the_curves_of_a_training_have_a_point_per_epoch(client: httpx.Client, broker: Broker) -> None:
     def progress(epoch: int, state: TrainingState = TrainingState.RUNNING, **metrics: float) -> TrainingProgressed:
         return TrainingProgressed(
             training_id="training-1",

@@ -58,7 +58,7 @@ def test_frames_of_a_camera_whose_clock_is_behind_are_shown(projection: Projecti
     assert lines.state("line-1").state is LineState.NG
 
 
-def test_a_line_whose_only_clock_is_ahead_stands_still_when_nothing_comes(
+def test_a_line_whose_only_clock_is_ahead_is_stopped_when_no_frame_comes(
     projection: Projection, lines: LinesService, redis: Redis, keys: Keys
 ) -> None:
     projection.projector.apply([Line(start=now() + DAY).verdict()])
@@ -103,7 +103,7 @@ def test_a_session_that_is_over_is_not_brought_back_by_a_late_report(
     assert lines.state("line-1").cameras[0].state is CameraState.FINISHED
 
 
-def test_a_frame_that_is_40_days_ahead_leaves_the_account_of_today(projection: Projection) -> None:
+def test_a_frame_that_is_40_days_ahead_does_not_change_the_counts_of_today(projection: Projection) -> None:
     earlier, running, odd = Line(start=now() - 3 * HOUR), Line(), Line(start=now() + 40 * DAY)
     earlier.sequence, running.sequence = 499, 99
 
@@ -119,7 +119,7 @@ def test_a_frame_that_is_40_days_ahead_leaves_the_account_of_today(projection: P
     assert captured_today() == 601
 
 
-def test_frames_that_are_ahead_push_no_others_out(redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
+def test_frames_that_are_ahead_do_not_remove_others(redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
     index = FrameRepository(redis, keys, settings.model_copy(update={"flagged_frames": 10}))
     ahead = Line(start=now() + 40 * DAY)
     index.store([ahead.verdict("break") for _ in range(10)])

@@ -1,4 +1,4 @@
-"""The page of the accounting in a real browser: what a QA engineer makes of what was put aside."""
+"""The page of the accounting in a real browser: a QA engineer decides about a parked message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of frames in a real browser: find one, and say that its verdict is wrong."""
+"""The pages of frames in a real browser: find a frame, and mark its verdict as wrong."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     assert list(store.keys("marks/")) == []
 
 
-def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
-    page: Page, broker: Broker, store: ObjectStore
-) -> None:
+def test_a_frame_that_passed_is_explained_by_a_button(page: Page, broker: Broker, store: ObjectStore) -> None:
     verdict = Line().verdict()
     verdict = verdict.model_copy(update={"image_key": f"{verdict.frame.storage_key}/image.jpg"})
     put_images(store, verdict)
@@ -74,7 +72,7 @@ def test_a_frame_that_passed_is_explained_at_the_push_of_a_button(
     expect(page.locator("#requested")).to_have_text("its model is gone")
 
 
-def test_a_search_that_makes_no_sense_is_told_in_words(page: Page) -> None:
+def test_an_invalid_search_shows_its_problem(page: Page) -> None:
     page.goto("/frames?score_from=0.5")
     expect(page.get_by_role("alert")).to_contain_text("the label of the score")
     page.goto("/frames?line=a%20b")

@@ -53,7 +53,7 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
     expect(page.locator("[data-chart] svg")).to_be_visible()
 
 
-def test_a_frame_is_looked_at_by_keyboard_alone(page: Page, broker: Broker, store: ObjectStore) -> None:
+def test_a_frame_is_viewed_by_keyboard_alone(page: Page, broker: Broker, store: ObjectStore) -> None:
     put_model(store)
     verdict = Line().verdict("break")
     put_images(store, verdict)
@@ -79,7 +79,7 @@ def test_a_frame_is_looked_at_by_keyboard_alone(page: Page, broker: Broker, stor
     expect(page.locator("tr", has_text="break")).to_contain_text("fault")
 
 
-def test_a_page_without_its_dashboard_does_not_look_alive(
+def test_a_page_without_its_dashboard_shows_that_it_is_not_up_to_date(
     browser: Browser, settings: DashboardSettings, broker: Broker
 ) -> None:
     page = browser.new_page(base_url=settings.address)

@@ -124,7 +124,7 @@ def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: B
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
 
 
-def test_a_line_says_in_one_look_whether_its_cameras_are_well(page: Page, broker: Broker) -> None:
+def test_a_line_shows_whether_its_cameras_are_lost(page: Page, broker: Broker) -> None:
     fill(broker)
     page.goto("/", wait_until="domcontentloaded")
     expect(page.locator("[data-vital=cameras]")).to_have_text("● 1 camera")

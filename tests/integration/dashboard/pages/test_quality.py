@@ -52,7 +52,7 @@ def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Brok
     assert started.value.path().read_text().count("beyond") >= 10
 
 
-def test_a_batch_is_reported_on_paper(page: Page, broker: Broker, store: ObjectStore) -> None:
+def test_the_report_of_a_batch_can_be_printed(page: Page, broker: Broker, store: ObjectStore) -> None:
     put_model(store)
     line = Line()
     publish(broker, *(line.verdict("break" if number == 3 else None) for number in range(20)))
@@ -68,7 +68,7 @@ def test_a_batch_is_reported_on_paper(page: Page, broker: Broker, store: ObjectS
     expect(page.locator(".report")).to_contain_text("model-1")
 
 
-def test_a_question_without_an_answer_is_told_in_words(page: Page) -> None:
+def test_an_invalid_filter_shows_its_problem(page: Page) -> None:
     page.goto("/quality?from=2026-02-01T00:00&to=2026-01-01T00:00")
     expect(page.get_by_role("alert")).to_contain_text("before `to`")
     page.goto("/quality?shift=x")

@@ -1,4 +1,4 @@
-"""A message can't make anybody see what is not its frame's own."""
+"""A frame never shows objects outside its own folder."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The state of a line, from reports and verdicts."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What moving thresholds does: counted image by image, never added up."""
+"""The effect of thresholds: counted image by image, never added up from single labels."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def escapes(thresholds: dict[str, float]) -> float:
     return found.value
 
 
-def test_a_part_that_two_labels_catch_escapes_only_when_both_let_it_go() -> None:
+def test_a_part_with_two_faults_escapes_only_if_both_are_missed() -> None:
     assert escapes({}) == 0
     assert escapes({"break": 0.8}) == 0
     assert escapes({"good": 0.2}) == 0
@@ -61,11 +61,11 @@ def test_a_part_that_two_labels_call_ng_is_overkill_once() -> None:
     assert [(label.misses, label.false_alarms) for label in found.labels[:2]] == [(1, 0), (0, 1)]
 
 
-def test_a_label_that_decides_nothing_changes_no_verdict() -> None:
+def test_an_attribute_without_an_expected_value_changes_no_verdict() -> None:
     assert effect_of(RECIPE, TWO_CATCH_ONE, {"twill": 0.99}).overkill == effect_of(RECIPE, TWO_CATCH_ONE, {}).overkill
 
 
-def test_the_cost_is_that_of_the_line_where_the_recipe_says_how_rare_a_defect_is() -> None:
+def test_the_cost_uses_the_defect_rate_of_the_recipe() -> None:
     rare = RECIPE.model_copy(update={"defect_rate": 0.02})
     assert effect_of(rare, TWO_CATCH_ONE, {"break": 0.8, "good": 0.2}).cost == pytest.approx(0.2)
 
@@ -74,7 +74,9 @@ def test_the_cost_is_that_of_the_line_where_the_recipe_says_how_rare_a_defect_is
     scores=st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), min_size=1, max_size=8),
     thresholds=st.fixed_dictionaries({name: st.floats(0.01, 0.99) for name in RECIPE.label_names}),
 )
-def test_the_effect_is_what_the_line_would_do(scores: list[tuple[float, ...]], thresholds: dict[str, float]) -> None:
+def test_the_effect_equals_the_verdicts_of_the_line(
+    scores: list[tuple[float, ...]], thresholds: dict[str, float]
+) -> None:
     labels = tuple(label.model_copy(update={"threshold": thresholds[label.name]}) for label in RECIPE.labels)
     moved: Recipe = RECIPE.model_copy(update={"labels": labels})
     verdicts = [judge(moved, np.array(row, np.float32)).verdict for row in scores]
