@@ -18,14 +18,15 @@ ARCHITECTURES: Final = {
         "for fine texture such as cloth and seams."
     ),
     "compact": (
-        "A small residual network, trained from nothing: "
+        "A small residual network, trained from random weights: "
         "quick to train and to run, where there are thousands of images."
     ),
     "seam-resnet": (
-        "The network of the first seam inspection, trained from nothing: to compare with what was there before."
+        "The network of the first seam inspection, trained from random weights: to compare with what was there before."
     ),
     "fruit-convnet": (
-        "Four convolutions and two dense layers, trained from nothing: for large things of plain shape and colour."
+        "Four convolutions and two dense layers, trained from random weights: "
+        "for large things of plain shape and colour."
     ),
 }
 """The purpose of each architecture. The trainer also builds networks of ``keras.applications`` by their names."""

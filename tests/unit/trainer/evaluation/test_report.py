@@ -43,7 +43,7 @@ def noisy(recipe: Recipe, count: int = 120) -> EvaluationRun:
 
 
 @pytest.mark.parametrize("name", ["good", "break", "short", "twill"])
-def test_a_point_of_the_curve_is_what_the_recipe_with_that_threshold_does(seam: Recipe, name: str) -> None:
+def test_an_operating_point_has_the_rates_of_the_recipe_with_that_threshold(seam: Recipe, name: str) -> None:
     seen = noisy(seam.model_copy(update={"defect_rate": 0.1}))
     points = seen.operating_points[name]
     assert len(points.thresholds) <= 100
@@ -87,7 +87,7 @@ def test_the_costliest_mistakes_come_first(seam: Recipe) -> None:
 
 
 @pytest.mark.parametrize("side", [32, 600])
-def test_the_images_of_mistakes_are_kept_small(seam: Recipe, side: int) -> None:
+def test_the_images_of_mistakes_are_stored_small(seam: Recipe, side: int) -> None:
     seen = evaluated(seam, np.array([GOOD, BROKEN] * 4), np.array([GOOD] * 8))
     mistakes, shots = with_images(seen.worst_mistakes(3), store_of(seen, side), np.arange(8))
     assert [mistake.image for mistake in mistakes] == list(shots) == [f"mistake_0{number}.jpg" for number in (1, 2, 3)]
@@ -109,9 +109,9 @@ def subject(seen: EvaluationRun) -> ReportContent:
     return ReportContent(
         version="20261123-0850-3f9a2c",
         facts={"architecture": "compact"},
-        measured_on="the test part",
+        measured_on="the test split",
         run=seen,
-        chosen_on="the validation part",
+        chosen_on="the validation split",
         points=seen.operating_points,
         mistakes=mistakes,
         images=shots,
@@ -120,7 +120,7 @@ def subject(seen: EvaluationRun) -> ReportContent:
     )
 
 
-def test_a_report_has_every_part_and_needs_nothing_but_itself(seam: Recipe) -> None:
+def test_a_report_has_every_section_and_loads_nothing_else(seam: Recipe) -> None:
     seen = subject(noisy(seam))
     page = render(seen)
     headings = re.findall("<h2>(.*?)</h2>", page)
@@ -169,7 +169,7 @@ def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam:
     assert "good (heatmap of its absence)" in part
 
 
-def test_a_report_of_exclusive_labels_has_one_table_of_all_against_all() -> None:
+def test_a_report_of_exclusive_labels_has_a_confusion_matrix() -> None:
     truth = np.eye(2)[[0] * 12 + [1] * 9]
     said = np.eye(2)[[0] * 10 + [1] * 11] * 0.8 + 0.1
     page = render(subject(evaluated(parse_recipe(FRUIT), truth, said)))
@@ -178,7 +178,7 @@ def test_a_report_of_exclusive_labels_has_one_table_of_all_against_all() -> None
     assert "Thresholds" not in re.findall("<h2>(.*?)</h2>", page)
 
 
-def test_of_very_many_labels_the_worst_recognised_are_drawn() -> None:
+def test_of_many_labels_those_with_the_lowest_average_precision_are_drawn() -> None:
     keys, names = "abcdefghijkl", [f"kind{number}" for number in range(12)]
     labels = "".join(
         f"  {name}: {{key: {key}, colour: '#0000{number:02d}', role: attribute}}\n"
@@ -191,7 +191,7 @@ def test_of_very_many_labels_the_worst_recognised_are_drawn() -> None:
     assert "The 8 labels of 12 with the lowest average precision." in page
 
 
-def test_a_model_without_forms_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
+def test_a_model_without_variants_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
     assert variant_rows({}) == []
     seen = evaluated(seam, np.array([GOOD, BROKEN] * 6), np.array([GOOD, BROKEN] * 6))
     page = render(ReportContent("v1", {}, "a folder", seen, "a folder", seen.operating_points))

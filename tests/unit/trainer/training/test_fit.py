@@ -44,7 +44,7 @@ OPTIONS = TrainingOptions(epochs=6, batch_size=16, learning_rate=5e-3, shares=Sh
 
 
 def build_tiny(image: ImageSpec, labels: int) -> keras.Model:
-    """A network that is trained in a moment, where it does not matter how well."""
+    """Return a network that is trained in a moment."""
     inputs = keras.layers.Input(image.shape)
     features = keras.layers.Conv2D(4, 4, 4, activation="relu", name="features")(inputs)
     pooled = keras.layers.GlobalMaxPooling2D()(features)
@@ -55,12 +55,12 @@ TINY = Architecture("tiny", "a moment's network", build_tiny, 16, 1e-2, 0.0)
 
 
 class Killed(Exception):
-    """The power went."""
+    """Stands for a power failure."""
 
 
 @dataclass
-class Witness:
-    """Hears how a training goes, and ends it after an epoch, if told so."""
+class RecordingListener:
+    """Records the progress of a training, and may end it after an epoch."""
 
     killed_after: int | None = None
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -80,8 +80,8 @@ class Witness:
 
 
 @dataclass
-class Drawer:
-    """Keeps a checkpoint."""
+class MemoryCheckpoint:
+    """Stores a checkpoint in memory."""
 
     content: bytes | None = None
 
@@ -97,7 +97,9 @@ def store(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> PixelStore
     return decode_images(read_dataset(strokes), strokes_recipe().image, tmp_path_factory.mktemp("pixels"))[1]
 
 
-def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer: Drawer | None = None) -> Trained:
+def train(
+    store: PixelStore, options: TrainingOptions, listener: RecordingListener, checkpoint: MemoryCheckpoint | None = None
+) -> Trained:
     rows = np.arange(len(store.labels))
     return fit(
         TINY,
@@ -106,8 +108,8 @@ def train(store: PixelStore, options: TrainingOptions, witness: Witness, drawer:
         train=rows[:60],
         valid=rows[60:90],
         options=options,
-        listener=witness,
-        checkpoints=drawer,
+        listener=listener,
+        checkpoints=checkpoint,
     )
 
 
@@ -116,10 +118,10 @@ def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A model that was really trained."""
     images = read_dataset(strokes, strokes_recipe().label_names)
     spec = ModelSpec("v1", images, strokes_recipe(), "compact", OPTIONS, datetime(2026, 11, 23, tzinfo=UTC))
-    witness = Witness()
-    built = build(spec, tmp_path_factory.mktemp("scratch"), witness)
-    assert witness.stages[0] == "reading the images"
-    assert "measuring heatmaps" in witness.stages, "what takes minutes after the epochs is told"
+    listener = RecordingListener()
+    built = build(spec, tmp_path_factory.mktemp("scratch"), listener)
+    assert listener.stages[0] == "reading the images"
+    assert "measuring heatmaps" in listener.stages, "work that takes minutes after the epochs is reported"
     return built
 
 
@@ -128,7 +130,7 @@ def test_a_training_really_learns(built: Built) -> None:
     assert built.evaluation.labels["dark"].accuracy > 0.8
 
 
-def test_a_bundle_that_was_read_again_judges_as_it_did(built: Built, tmp_path: Path) -> None:
+def test_a_bundle_that_was_read_again_judges_as_before(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     again = read_bundle_folder(tmp_path / "model")
     images = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
@@ -213,22 +215,22 @@ def test_a_bundle_keeps_its_report_its_worst_mistakes_and_their_images(built: Bu
     assert page.count("data:image/jpeg") == len(listed)
 
 
-def test_progress_is_told_by_batch_and_epoch(store: PixelStore) -> None:
-    witness = Witness()
-    train(store, TrainingOptions(epochs=2, batch_size=16), witness)
-    assert witness.shares == pytest.approx([0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2])
-    assert [set(metrics) for metrics in witness.epochs] == [{"loss", "val_loss", "val_average_precision"}] * 2
+def test_progress_is_reported_by_batch_and_epoch(store: PixelStore) -> None:
+    listener = RecordingListener()
+    train(store, TrainingOptions(epochs=2, batch_size=16), listener)
+    assert listener.shares == pytest.approx([0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2])
+    assert [set(metrics) for metrics in listener.epochs] == [{"loss", "val_loss", "val_average_precision"}] * 2
 
 
-def test_a_killed_training_goes_on_where_it_was(store: PixelStore) -> None:
+def test_a_killed_training_continues_where_it_was(store: PixelStore) -> None:
     options = TrainingOptions(epochs=4, batch_size=16, seed=3)
-    whole = train(store, options, Witness())
-    drawer, witness = Drawer(), Witness()
+    whole = train(store, options, RecordingListener())
+    checkpoint, listener = MemoryCheckpoint(), RecordingListener()
     with pytest.raises(Killed):
-        train(store, options, Witness(killed_after=2), drawer)
-    resumed = train(store, options, witness, drawer)
-    assert witness.stages == ["continuing after epoch 2"]
-    assert len(witness.epochs) == 2
+        train(store, options, RecordingListener(killed_after=2), checkpoint)
+    resumed = train(store, options, listener, checkpoint)
+    assert listener.stages == ["continuing after epoch 2"]
+    assert len(listener.epochs) == 2
     assert resumed.best_epoch == whole.best_epoch
     assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=2e-2)
 
@@ -237,14 +239,14 @@ def test_a_training_in_mixed_precision_keeps_a_plain_network_and_is_taken_up_in_
     store: PixelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = TrainingOptions(epochs=4, batch_size=16, seed=3, precision=Precision.FLOAT32)
-    whole = train(store, options, Witness())
-    drawer = Drawer()
+    whole = train(store, options, RecordingListener())
+    checkpoint = MemoryCheckpoint()
     for name, policy, killed_after in (("gpu", FLOAT16, 2), ("plain", None, 3), ("cpu", BFLOAT16, None)):
         hardware = Hardware(name, policy)
         monkeypatch.setattr(precision, "hardware_of_this_machine", lambda hardware=hardware: hardware)
         asked = options.model_copy(update={"precision": Precision.MIXED if policy else Precision.AUTO})
         with nullcontext() if killed_after is None else pytest.raises(Killed):
-            resumed = train(store, asked, Witness(killed_after), drawer)
+            resumed = train(store, asked, RecordingListener(killed_after), checkpoint)
     assert {layer.dtype_policy.name for layer in resumed.network.layers} == {"float32"}
     assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=5e-2)
     assert [(run["precision"], run["hardware"], run["from_epoch"]) for run in resumed.runs] == [
@@ -255,30 +257,30 @@ def test_a_training_in_mixed_precision_keeps_a_plain_network_and_is_taken_up_in_
 
 
 def test_a_training_that_was_killed_after_its_last_epoch_is_not_trained_again(store: PixelStore) -> None:
-    drawer, witness = Drawer(), Witness()
+    checkpoint, listener = MemoryCheckpoint(), RecordingListener()
     with pytest.raises(Killed):
-        train(store, TrainingOptions(epochs=1), Witness(killed_after=1), drawer)
-    train(store, TrainingOptions(epochs=1), witness, drawer)
-    assert witness.epochs == []
+        train(store, TrainingOptions(epochs=1), RecordingListener(killed_after=1), checkpoint)
+    train(store, TrainingOptions(epochs=1), listener, checkpoint)
+    assert listener.epochs == []
 
 
 def test_a_checkpoint_of_another_training_is_refused(store: PixelStore) -> None:
-    drawer = Drawer()
-    train(store, TrainingOptions(epochs=1), Witness(), drawer)
-    state = decode_checkpoint(drawer.content or b"")
+    checkpoint = MemoryCheckpoint()
+    train(store, TrainingOptions(epochs=1), RecordingListener(), checkpoint)
+    state = decode_checkpoint(checkpoint.content or b"")
     state.network = state.network[:-1]
     with pytest.raises(CheckpointError, match="of another network"):
-        train(store, TrainingOptions(epochs=1), Witness(), Drawer(state.encode()))
+        train(store, TrainingOptions(epochs=1), RecordingListener(), MemoryCheckpoint(state.encode()))
     with pytest.raises(CheckpointError, match="with other images, weights, recipe or options"):
-        train(store, TrainingOptions(epochs=2), Witness(), drawer)
+        train(store, TrainingOptions(epochs=2), RecordingListener(), checkpoint)
     with pytest.raises(CheckpointError, match="not a checkpoint"):
-        train(store, TrainingOptions(epochs=2), Witness(), Drawer(b"weights"))
+        train(store, TrainingOptions(epochs=2), RecordingListener(), MemoryCheckpoint(b"weights"))
 
 
 def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> None:
-    witness = Witness()
-    trained = train(store, TrainingOptions(epochs=30, patience=1, learning_rate=0.3, batch_size=16), witness)
-    assert len(witness.epochs) < 30
+    listener = RecordingListener()
+    trained = train(store, TrainingOptions(epochs=30, patience=1, learning_rate=0.3, batch_size=16), listener)
+    assert len(listener.epochs) < 30
     scores = [row["val_average_precision"] for row in trained.history]
     assert scores[trained.best_epoch - 1] == max(scores)
     assert len(scores) == trained.best_epoch + 1
@@ -286,7 +288,7 @@ def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> N
 
 def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
     with pytest.raises(DivergedTraining, match="choose a smaller learning_rate"):
-        train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), Witness())
+        train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), RecordingListener())
 
 
 def test_a_network_whose_weights_are_lost_in_the_last_step_of_an_epoch_has_diverged(store: PixelStore) -> None:

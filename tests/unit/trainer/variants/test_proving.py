@@ -56,7 +56,7 @@ def reference(
 
 
 def sure(variant: CompiledVariant, store: PixelStore) -> Reference:
-    """A network that decides nothing narrowly: its thresholds are far from every score."""
+    """A network that whose thresholds are far from every score."""
     recipe = strokes_recipe()
     labels = tuple(label.model_copy(update={"threshold": 0.999}) for label in recipe.labels)
     return reference(variant, store, recipe.model_copy(update={"labels": labels}))
@@ -110,7 +110,7 @@ def test_a_network_that_can_not_be_compiled_alike_is_no_model(fp32: CompiledVari
         make_variants(fp32, reference(fp32, store, noise=5.0), (Variant.FP32,), ROWS)
 
 
-def test_what_was_not_asked_for_is_not_made(fp32: CompiledVariant, store: PixelStore) -> None:
+def test_a_variant_that_is_not_requested_is_not_made(fp32: CompiledVariant, store: PixelStore) -> None:
     variants = make_variants(fp32, sure(fp32, store), (Variant.FP32,), ROWS)
     assert variants == Variants({Variant.FP32: fp32}, {Variant.FP32: variants.proofs[Variant.FP32]})
 
@@ -170,7 +170,7 @@ def _weights_of(operation: openvino.Node) -> openvino.Node:
     return node
 
 
-def test_the_ranges_come_from_validation_images_and_where_these_are_few_from_training_ones_too() -> None:
+def test_the_ranges_come_from_validation_images_and_from_training_ones_if_these_are_few() -> None:
     rows = {"train": np.arange(1000, 3000), "valid": np.arange(500), "test": np.arange(5000, 5100)}
     many = calibration_rows(rows, seed=1)
     assert len(many) == CALIBRATING
@@ -182,9 +182,9 @@ def test_the_ranges_come_from_validation_images_and_where_these_are_few_from_tra
     assert few.max() < 3000
 
 
-def test_quantising_writes_nothing_and_reports_to_nobody(fp32: CompiledVariant, store: PixelStore) -> None:
-    said = io.StringIO()
-    with redirect_stdout(said):
+def test_quantising_prints_nothing_and_sends_no_usage_data(fp32: CompiledVariant, store: PixelStore) -> None:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
         quantise(fp32, store, ROWS[:5])
-    assert said.getvalue() == ""
+    assert printed.getvalue() == ""
     assert not any(name.startswith("openvino_telemetry.") for name in sys.modules)
