@@ -29,7 +29,7 @@ from shared.topology import TRAINER_COMMANDS
 
 
 def main(stop: threading.Event) -> None:
-    """Settings, adapters, handler, loops."""
+    """Run the service: settings, adapters, handler, threads."""
     settings = read_settings(TrainerSettings)
     configure_logging("trainer", settings)
     health = Health()

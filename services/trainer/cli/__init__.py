@@ -1,1 +1,1 @@
-"""Commands of the trainer."""
+"""The commands of the trainer."""

@@ -1,4 +1,4 @@
-"""The trainer's commands for people. What needs TensorFlow is imported when it is asked for: that takes seconds."""
+"""The commands of the trainer. Modules that need TensorFlow are imported by the commands that use them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ DEFAULTS: Final = TrainingOptions()
 
 Data = Annotated[Path, typer.Option(help="Folder with images/ and labels.csv, and groups.csv where known.")]
 Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
-SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable images instead of stopping.")]
+SkipProblems = Annotated[bool, typer.Option(help="Leave out wrong rows and unreadable images instead of stopping.")]
 
 
 def workbench() -> ModuleType:
-    """The commands that need TensorFlow or OpenVINO."""
+    """Import the commands that need TensorFlow or OpenVINO."""
     return import_quietly("services.trainer.cli.workbench")
 
 
@@ -46,7 +46,7 @@ def workbench() -> ModuleType:
 def train(
     *,
     data: Data,
-    out: Annotated[Path, typer.Option(help="Gets the bundle: model, recipe, evaluation.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle: model, recipe, evaluation.")],
     recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
     task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
@@ -55,7 +55,9 @@ def train(
         Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = DEFAULTS.epochs,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without anything better.")] = DEFAULTS.patience,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better validation before it stops.")
+    ] = DEFAULTS.patience,
     batch_size: Annotated[int, typer.Option(min=1)] = DEFAULTS.batch_size,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Default: the architecture's own.")] = None,
@@ -63,12 +65,17 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
     variants: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
-    mistakes: Annotated[int, typer.Option(min=0, max=100, help="The worst, kept for review.")] = DEFAULTS.mistakes,
-    report: Annotated[bool, typer.Option(help="Keep report.html with the model.")] = DEFAULTS.report,
+    mistakes: Annotated[
+        int, typer.Option(min=0, max=100, help="The number of costliest mistakes that are stored.")
+    ] = DEFAULTS.mistakes,
+    report: Annotated[bool, typer.Option(help="Store report.html with the model.")] = DEFAULTS.report,
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="File to keep it in after each epoch, and to go on from when started again."),
+        typer.Option(
+            dir_okay=False,
+            help="File for a checkpoint after each epoch; started again, the training continues from it.",
+        ),
     ] = None,
     skip_problems: SkipProblems = False,
 ) -> None:
@@ -92,7 +99,7 @@ def train(
         version = model_version_of(model_version) if model_version is not None else None
         if (out / MANIFEST).exists():
             raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
-        if VARIABLE in os.environ:  # what TensorFlow would log of workers that are gone, the complaint says in a line
+        if VARIABLE in os.environ:  # the error names lost workers in a line; TensorFlow would log pages
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         bench = workbench()
         for folder in (out, *([checkpoint.parent] if checkpoint else [])):
@@ -110,9 +117,10 @@ def evaluate(
     model: Model,
     data: Data,
     variant: Annotated[Variant, typer.Option(help="Of the network.")] = Variant.FP32,
-    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Gets the evaluation as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="File for the evaluation as JSON.")] = None,
     html: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Gets it as a page, with curves and the worst mistakes.")
+        Path | None,
+        typer.Option(dir_okay=False, help="File for it as a page, with curves and mistakes."),
     ] = None,
     skip_problems: SkipProblems = False,
 ) -> None:

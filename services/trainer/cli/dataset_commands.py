@@ -1,4 +1,4 @@
-"""The commands for labelled images: what is in object storage, in and out of it, and the three parts of a split."""
+"""The commands for datasets: import, list, export and split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shared.settings import read_settings
 from shared.storage import open_store
 
 commands = typer.Typer(
-    help="Labelled images in object storage: each import of something new is a version that never changes.",
+    help="Datasets in object storage: each import of something new is a version that never changes.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
@@ -36,12 +36,12 @@ Folder = Annotated[Path, typer.Argument(help="With images/ and labels.csv or <vi
 Reference = Annotated[str, typer.Argument(help="name@version, or the name alone for its newest version.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Default: the labels are the table's columns.")]
 TaskOfFolder = Annotated[Task, typer.Option("--task", help="Of a folder without a recipe.")]
-SkipProblems = Annotated[bool, typer.Option(help="Pass over wrong rows and unreadable images instead of stopping.")]
+SkipProblems = Annotated[bool, typer.Option(help="Leave out wrong rows and unreadable images instead of stopping.")]
 Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
 DEFAULT_SHARES: Final = "0.78,0.20,0.02"
 SMALLEST: Final = ImageSpec(height=16, width=16, colour="grey")
-"""Of images that are decoded only to see that they can be."""
+"""The size of images that are decoded only to check them."""
 
 
 @commands.command("import")
@@ -51,7 +51,7 @@ def import_folder(
     name: Annotated[str, typer.Option(help="Of the dataset in object storage.")],
     recipe: RecipeFile = None,
     task: TaskOfFolder = Task.MULTI_LABEL,
-    by: Annotated[str, typer.Option(envvar="USER", help="Who brings it; kept in the version.")] = "command line",
+    by: Annotated[str, typer.Option(envvar="USER", help="The person; stored in the version.")] = "command line",
     skip_problems: SkipProblems = False,
 ) -> None:
     """Import a folder of labelled images into object storage: a new version, if anything changed."""
@@ -64,7 +64,7 @@ def import_folder(
         imported = import_dataset(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
         _note(
             [
-                *(f"passed over: {problem}" for problem in imported.problems),
+                *(f"left out: {problem}" for problem in imported.problems),
                 *(f"note: {text}" for text in imported.warnings),
             ]
         )
@@ -87,11 +87,11 @@ def list_datasets(
 def export_dataset(
     dataset: Reference,
     *,
-    out: Annotated[Path, typer.Option(help="Gets the tables, images/, and train.csv, valid.csv, test.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables, images/, and train.csv, valid.csv, test.csv.")],
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
 ) -> None:
-    """Copy a version into a folder, as the tables that it came from, with its images, and split."""
+    """Write a version into a folder: its tables and images, and the tables of a split."""
     with complaints():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DatasetError([f"{out} is not empty: choose another folder"])
@@ -106,11 +106,11 @@ def export_dataset(
 def split_dataset(
     dataset: Reference,
     *,
-    out: Annotated[Path, typer.Option(help="Gets train.csv, valid.csv and test.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for train.csv, valid.csv and test.csv.")],
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
 ) -> None:
-    """Write train.csv, valid.csv and test.csv of a version, as a training with these shares and this seed has them."""
+    """Write train.csv, valid.csv and test.csv of a version, as a training with these shares and this seed splits it."""
     with complaints():
         version = find_version(open_store(read_settings(TrainerSettings)), dataset)
         _write_split(dataset_of(version), out, shares, seed)
@@ -119,17 +119,20 @@ def split_dataset(
 def split_folder(
     folder: Folder,
     *,
-    out: Annotated[Path | None, typer.Option(help="Gets the three tables. Default: the folder itself.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the three tables. Default: the folder itself.")] = None,
     recipe: RecipeFile = None,
     task: TaskOfFolder = Task.MULTI_LABEL,
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
     skip_problems: SkipProblems = False,
 ) -> None:
-    """Write train.csv, valid.csv and test.csv of a folder, as a training with these shares and this seed has them."""
+    """Write train.csv, valid.csv and test.csv of a folder, as a training with these shares and this seed splits it."""
     with complaints():
-        dataset = _opened(_read(folder, recipe, task, skip_problems=skip_problems), skip_problems=skip_problems)
-        _note(f"passed over: {problem}" for problem in dataset.problems)
+        dataset = _read(folder, recipe, task, skip_problems=skip_problems)
+        with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:  # a training splits what can be decoded
+            on_problem = _on_problem(skip_problems=skip_problems)
+            dataset, _ = decode_images(dataset, SMALLEST, Path(scratch), on_problem)
+        _note(f"left out: {problem}" for problem in dataset.problems)
         _write_split(dataset, out or folder, shares, seed)
 
 
@@ -138,12 +141,6 @@ def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool)
     exclusive = (found.task if found else task) is Task.EXCLUSIVE
     names = found.label_names if found else ()
     return read_dataset(folder, names, exclusive=exclusive, on_problem=_on_problem(skip_problems=skip_problems))
-
-
-def _opened(dataset: Dataset, *, skip_problems: bool) -> Dataset:
-    """What a training splits: images that can be decoded, each with its digest, by which copies are told."""
-    with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
-        return decode_images(dataset, SMALLEST, Path(scratch), _on_problem(skip_problems=skip_problems))[0]
 
 
 def _on_problem(*, skip_problems: bool) -> OnProblem:

@@ -1,4 +1,4 @@
-"""How the commands tell people what is wrong."""
+"""Print errors of the commands in a line."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ WRONG_INPUT: Final = 2
 
 
 class Unwritable(TrainerError):
-    """A place that takes no files."""
+    """A folder can't be written into."""
 
 
 def prove_writable(folder: Path) -> None:
-    """Make sure that files can be written into a folder, before the work whose result they are; it need not exist yet.
+    """Check before long work that its result can be written into a folder, which need not exist.
 
     Raises:
-        Unwritable: they can't be.
+        Unwritable: it can't.
     """
     try:
         existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-        with tempfile.TemporaryFile(dir=existing):  # and nothing stays, should the work come to nothing
+        with tempfile.TemporaryFile(dir=existing):  # leaves no file
             pass
     except OSError as error:
         raise Unwritable(f"{folder} can't be written into ({error.strerror}): choose another folder") from error
@@ -40,7 +40,7 @@ def prove_writable(folder: Path) -> None:
 
 @contextmanager
 def complaints() -> Iterator[None]:
-    """What people can put right is told in a line, with exit code 2 and without a traceback."""
+    """Print an error that the user can correct in a line, and exit with code 2, without a traceback."""
     try:
         yield
     except (
@@ -53,7 +53,7 @@ def complaints() -> Iterator[None]:
         MessagingError,
     ) as error:
         _refuse(str(error))
-    except BrokenPipeError:  # who read the output has enough: no complaint
+    except BrokenPipeError:  # the reader of the output has closed it: no error
         raise
     except OSError as error:
         place = f"{error.filename} can't be read or written: " if error.filename else ""

@@ -1,9 +1,9 @@
-"""The commands for models: what there is, what is in production and how it came there, and what should be."""
+"""The commands for models: list, compare, promote, roll back, set thresholds, import and export."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from shared.contracts.bundle import (
     write_bundle,
     write_bundle_folder,
 )
-from shared.contracts.promotion import Entry, find_decision, history_of
+from shared.contracts.promotion import find_decision, history_of
 from shared.engines.quiet import import_quietly
 from shared.explain.explainable import refuse_unexplainable
 from shared.messages import (
@@ -52,24 +52,24 @@ REFUSED: Final = 1
 BETWEEN_LOOKS_SECONDS: Final = 0.2
 UNANSWERED: Final = 3
 NAMED: Final = 3
-"""Files that a refusal names."""
+"""The number of files that a refusal names."""
 
 Asked = TypeVar("Asked", PromotionRequested, ThresholdsRequested)
 Done = TypeVar("Done", ModelPromoted, ThresholdsStored)
 commands = typer.Typer()
 
 Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]
-By = Annotated[str, typer.Option(envvar="USER", help="Who asks; kept in the history.")]
-Reason = Annotated[str, typer.Option(help="Kept in the history.")]
+By = Annotated[str, typer.Option(envvar="USER", help="The person who asks; stored in the history.")]
+Reason = Annotated[str, typer.Option(help="Stored in the history.")]
 WaitSeconds = Annotated[float, typer.Option(min=0, help="For the trainer's answer.")]
 
 
 class WrongRequest(TrainerError):
-    """Something that no trainer can be asked for."""
+    """A request is not valid."""
 
 
 class WrongThreshold(WrongRequest):
-    """Something else than a label and a number."""
+    """A threshold is not a label and a number."""
 
 
 class NothingBefore(TrainerError):
@@ -91,16 +91,19 @@ def history(recipe: Recipe) -> None:
     """Print every promotion, rollback and refusal of a recipe, oldest first: who, when, why, from, to."""
     with complaints():
         for entry in history_of(_store(), recipe):
-            typer.echo(_told(entry))
+            forced = "  forced" if entry.forced else ""
+            why = "; ".join(filter(None, [entry.reason, entry.gate]))
+            change = f"{entry.outcome.value}{forced}  {entry.previous or '-'} -> {entry.version}"
+            typer.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}  {change}  {entry.by}: {why}")
 
 
 @commands.command()
 def compare(
     recipe: Recipe,
     baseline: Annotated[str, typer.Argument(help="A model version.")],
-    candidate: Annotated[str, typer.Argument(help="Another one: both are measured on its test images.")],
+    candidate: Annotated[str, typer.Argument(help="Another version: both are measured on its test images.")],
 ) -> None:
-    """Measure two models side by side on the same test images: each label and the whole, with 95 % intervals."""
+    """Measure two models on the same test images: each label and the whole, with 95 % intervals."""
     with complaints():
         comparing = import_quietly("services.trainer.measuring.compare")
         found = comparing.compare(_store(), recipe, baseline, candidate)
@@ -135,7 +138,7 @@ def rollback(recipe: Recipe, *, reason: Reason = "", by: By = "command line", wa
 @commands.command("thresholds")
 def set_thresholds(
     recipe: Recipe,
-    model_version: Annotated[str, typer.Argument(help="Whose network and other thresholds are kept.")],
+    model_version: Annotated[str, typer.Argument(help="The version with the network and the other thresholds.")],
     *,
     chosen: Annotated[list[str], typer.Option("--set", help="LABEL=THRESHOLD, as often as needed.")],
     reason: Reason = "",
@@ -143,16 +146,25 @@ def set_thresholds(
     promotion: Annotated[bool, typer.Option("--promote", help="If it passes the gate.")] = False,
     wait_seconds: WaitSeconds = 60.0,
 ) -> None:
-    """Ask the running trainer for a version of other thresholds, measured on the model's own test images."""
+    """Ask the running trainer for a version with other thresholds, measured on the model's own test images."""
     with complaints():
-        asked = _thresholds_of(recipe, model_version, chosen, reason=reason, by=by, promote=promotion)
+        asked = _asked(
+            ThresholdsRequested,
+            thresholds_id=f"thresholds-{ULID()}",
+            recipe=recipe,
+            model_version=model_version,
+            thresholds=dict(each.rpartition("=")[::2] for each in chosen),
+            reason=reason,
+            by=by,
+            promote=promotion,
+        )
         answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
         typer.echo(f"{answer.model_version} has these thresholds")
 
 
 @commands.command("import")
 def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")]) -> None:
-    """Put a bundle of a folder into object storage; `promote` it afterwards."""
+    """Import the bundle of a folder into object storage; `promote` it afterwards."""
     with complaints():
         bundle = read_bundle_folder(model)
         refuse_unexplainable(bundle)
@@ -164,7 +176,7 @@ def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")
 def export_model(
     recipe: Recipe,
     model_version: Annotated[str, typer.Argument()],
-    out: Annotated[Path, typer.Option(help="Gets the bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
 ) -> None:
     """Copy a bundle from object storage into a folder that holds no other."""
     with complaints():
@@ -174,13 +186,17 @@ def export_model(
 
 
 def _refuse_mixture(out: Path, bundle: Bundle) -> None:
-    """Leave a folder alone that holds something else than (a part of) this very model.
+    """Refuse to write into a folder that holds anything but (a part of) this model.
 
     Raises:
-        BundleExists: it does.
+        BundleExists: the folder holds something else.
     """
     manifest = out / MANIFEST
-    if manifest.exists() and not _is_of(bundle, manifest.read_bytes()):
+    try:
+        is_other = manifest.exists() and Manifest.model_validate_json(manifest.read_bytes()) != bundle.manifest
+    except ValidationError:
+        is_other = True
+    if is_other:
         raise BundleExists(f"{out} holds another model, and models are not changed: choose another folder")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if others := sorted(there - {*bundle.files, MANIFEST}):
@@ -188,41 +204,22 @@ def _refuse_mixture(out: Path, bundle: Bundle) -> None:
         raise BundleExists(f"{out} holds what is not of model {bundle.version} ({named}): choose another folder")
 
 
-def _is_of(bundle: Bundle, manifest: bytes) -> bool:
-    """Whether a manifest is that of a bundle."""
-    try:
-        return Manifest.model_validate_json(manifest) == bundle.manifest
-    except ValidationError:
-        return False
-
-
 def _store() -> ObjectStore:
     return open_store(read_settings(TrainerSettings))
 
 
 def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None:
-    """Ask for a move of the pointer, and tell what the trainer answers."""
+    """Request a promotion, and print the trainer's answer."""
     asked = _asked(PromotionRequested, promotion_id=str(ULID()), recipe=recipe, model_version=version, **details)
     answer = _answer_to(asked, lambda store: find_decision(store, recipe, asked.promotion_id), wait_seconds)
     typer.echo(f"{version} is in production: {answer.gate}")
 
 
-def _thresholds_of(recipe: str, version: str, chosen: Sequence[str], **details: Any) -> ThresholdsRequested:
-    """A request, of what stands on the command line.
-
-    Raises:
-        WrongRequest: something there is none.
-    """
-    thresholds = dict(each.rpartition("=")[::2] for each in chosen)
-    named = {"thresholds_id": f"thresholds-{ULID()}", "recipe": recipe, "model_version": version}
-    return _asked(ThresholdsRequested, **named, thresholds=thresholds, **details)
-
-
 def _asked(kind: type[Asked], **fields: Any) -> Asked:
-    """A request of this moment.
+    """Make a request of now.
 
     Raises:
-        WrongRequest: a field can't be so; the error names the first.
+        WrongRequest: a field is not valid; the error names the first one.
     """
     try:
         return kind.model_validate({**fields, "at": datetime.now(UTC)})
@@ -244,7 +241,7 @@ def _answer_to(
     find: Callable[[ObjectStore], Done | PromotionRefused | ThresholdsRefused | None],
     wait_seconds: float,
 ) -> Done:
-    """What the trainer says to a request. Exit code 1 when it refuses, 3 when it says nothing in time."""
+    """Publish a request and return the trainer's answer. Exit with 1 if it refuses, with 3 if it does not answer."""
     settings = read_settings(TrainerSettings)
     with closing(open_broker(settings)) as broker:
         broker.publisher().publish(asked).result()
@@ -259,10 +256,3 @@ def _answer_to(
         typer.echo(f"refused: {answer.reason}", err=True)
         raise typer.Exit(REFUSED)
     return answer
-
-
-def _told(entry: Entry) -> str:
-    forced = "  forced" if entry.forced else ""
-    why = "; ".join(filter(None, [entry.reason, entry.gate]))
-    moment = f"{entry.at:%Y-%m-%d %H:%M:%S}"
-    return f"{moment}  {entry.outcome.value}{forced}  {entry.previous or '-'} -> {entry.version}  {entry.by}: {why}"

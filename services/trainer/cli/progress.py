@@ -1,4 +1,4 @@
-"""A training as the terminal shows it."""
+"""Show the progress of a training in the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class ProgressBar:
-    """A bar over all epochs, with loss and metric beside it; one line per stage and epoch where no terminal is."""
+    """A bar over all epochs with loss and metric; without a terminal, one line per stage and epoch."""
 
     def __init__(self, console: Console, epochs: int) -> None:
         self._console = console
@@ -36,18 +36,15 @@ class ProgressBar:
         self._progress.stop()
 
     def on_stage(self, stage: str) -> None:
-        """Show what is done besides epochs."""
         self._progress.update(self._task, description=stage)
         if not self._console.is_terminal:
             self._console.print(stage)
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
-        """Move the bar."""
-        said = f"epoch {epoch}/{self._epochs}"
-        self._progress.update(self._task, completed=epoch - 1 + share, description=said, loss=loss)
+        description = f"epoch {epoch}/{self._epochs}"
+        self._progress.update(self._task, completed=epoch - 1 + share, description=description, loss=loss)
 
     def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        """Show the epoch's metrics."""
         metric = f"{metrics['val_average_precision']:.3f}"
         self._progress.update(self._task, completed=epoch, metric=metric)
         if not self._console.is_terminal:

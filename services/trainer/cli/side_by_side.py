@@ -1,4 +1,4 @@
-"""A comparison for the terminal: two models, label by label and as a whole."""
+"""Print a comparison of two models, label by label and as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OF_WHOLE: Final = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")
 
 
 def show(comparison: Comparison) -> None:
-    """Print a table, and what the gate would say of the second model after the first."""
+    """Print a table, and what the gate says of the second model as the successor of the first."""
     before, after = comparison.baseline, comparison.candidate
     table = Table("label", "examples", "measure", before.version, after.version, box=None)
     for name, first in before.evaluation.labels.items():
@@ -26,16 +26,16 @@ def show(comparison: Comparison) -> None:
                 "" if row else name,
                 "" if row else str(first.positives),
                 measure.replace("_", " "),
-                told(getattr(first, measure), first.intervals.get(measure)),
-                told(getattr(second, measure), second.intervals.get(measure)),
+                with_interval(getattr(first, measure), first.intervals.get(measure)),
+                with_interval(getattr(second, measure), second.intervals.get(measure)),
             )
     for row, measure in enumerate(OF_WHOLE):
         table.add_row(
             "" if row else "whole",
             "" if row else str(comparison.images),
             measure.replace("_", " "),
-            told(getattr(before.evaluation, measure), before.evaluation.intervals.get(measure)),
-            told(getattr(after.evaluation, measure), after.evaluation.intervals.get(measure)),
+            with_interval(getattr(before.evaluation, measure), before.evaluation.intervals.get(measure)),
+            with_interval(getattr(after.evaluation, measure), after.evaluation.intervals.get(measure)),
         )
     console = Console(width=120)
     console.print(table, highlight=False)
@@ -45,8 +45,8 @@ def show(comparison: Comparison) -> None:
     console.print(f"{summary(comparison)}\n{found}", highlight=False)
 
 
-def told(value: float | None, interval: Interval | None) -> str:
-    """A number with its interval; a dash where it is not defined."""
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    """Write a number with its interval; a dash if it is not defined."""
     if value is None:
         return "-"
     return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else f"{value:.3f}"

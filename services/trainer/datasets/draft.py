@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -108,11 +107,10 @@ def side_of(dataset: Dataset) -> int:
 
     Images that can't be read are left out: they are reported when all images are decoded.
     """
-    sizes = list(islice(_sizes(dataset), SAMPLE)) or [SIDES]
-    return int(np.clip(np.median([min(size) for size in sizes]), *SIDES))
-
-
-def _sizes(dataset: Dataset) -> Iterator[tuple[int, int]]:
+    sides: list[int] = []
     for example in dataset.examples:
+        if len(sides) == SAMPLE:
+            break
         with suppress(OSError, UnreadableImage):
-            yield size_of(example.image.read_bytes())
+            sides.append(min(size_of(example.image.read_bytes())))
+    return int(np.clip(np.median(sides or [min(SIDES)]), *SIDES))

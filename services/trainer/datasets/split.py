@@ -124,15 +124,14 @@ def _joined(examples: Sequence[Example]) -> tuple[dict[str, str], list[str]]:
         if original.group != example.group:
             copies.append((example.name, original.name))
             representative[find(example.group)] = find(original.group)
-    return {group: find(group) for group in representative}, [_copies_warning(copies)] if copies else []
-
-
-def _copies_warning(copies: Sequence[tuple[str, str]]) -> str:
+    merged = {group: find(group) for group in representative}
+    if not copies:
+        return merged, []
     named = ", ".join(f"{copy} of {name}" for copy, name in copies[:NAMED]) + (", …" if copies[NAMED:] else "")
-    return (
+    return merged, [
         f"{len(copies)} image(s) are copies of one of another group ({named}), and the groups of both are taken for "
         "one: remove copies, which count as often as they are there"
-    )
+    ]
 
 
 def _best_of(groups: list[list[Example]], shares: NDArray[np.float64], rng: np.random.Generator) -> list[list[int]]:

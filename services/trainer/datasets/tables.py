@@ -94,7 +94,8 @@ def read_table(path: Path, known: Sequence[str] = ()) -> Table:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             header = lines.readline()
             reader = csv.reader(chain([header], lines), delimiter=max(SEPARATORS, key=header.count))
-            columns = tuple(_column(cell.strip(), known) for cell in next(reader, []))
+            cells = [cell.strip() for cell in next(reader, [])]
+            columns = tuple(cell.lower() if cell.lower() in known else cell for cell in cells)
             if len(columns) > MOST_COLUMNS:
                 raise DatasetError([f"{path}: has {len(columns)} columns: {MOST_COLUMNS} at most are read"])
             found = [_row(Place(path.name, reader.line_num), columns, values) for values in reader if any(values)]
@@ -105,10 +106,6 @@ def read_table(path: Path, known: Sequence[str] = ()) -> Table:
         raise DatasetError([Problem(Place(path.name, 1), f"two columns are named {twice[0]!r}: keep one")])
     rows = tuple(each for each in found if isinstance(each, Row))
     return Table(path.name, columns, rows, tuple(each for each in found if isinstance(each, Problem)))
-
-
-def _column(cell: str, known: Sequence[str]) -> str:
-    return cell.lower() if cell.lower() in known else cell
 
 
 def _row(place: Place, columns: tuple[str, ...], values: Sequence[str]) -> Row | Problem:

@@ -19,7 +19,7 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
 from shared.intervals import draws, mean, spread
-from shared.recipe import Label, Recipe, Role
+from shared.recipe import Recipe, Role
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.verdict import scores_of
 
@@ -80,7 +80,11 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
         ng=int(ng.sum()),
         baseline=sides[0],
         candidate=sides[1],
-        deciding=tuple(label.name for label in candidate.recipe.labels if _decides(label)),
+        deciding=tuple(
+            label.name
+            for label in candidate.recipe.labels
+            if label.role is not Role.ATTRIBUTE or label.expected is not None
+        ),
         differences=tuple(differences(baseline.recipe, candidate.recipe)),
         extra_cost=float((extra * weights).mean()),
         extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
@@ -131,10 +135,6 @@ def _written(value: object) -> str:
     if value is None:
         return "not given"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _decides(label: Label) -> bool:
-    return label.role is not Role.ATTRIBUTE or label.expected is not None
 
 
 def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> list[Scores]:
