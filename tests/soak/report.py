@@ -168,7 +168,7 @@ def figures(found: dict[str, Any]) -> str:
     rows = {
         "run": f"{found['minutes']:g} minutes, seed {found['seed']}, {found['frames_per_second']} frames/s",
         "faults": f"{found['faults']} of {found['kinds']} kinds",
-        "books": (
+        "balance": (
             f"captured {found['captured']:,} = {found['verdicts']:,} distinct verdicts + {found['dropped']:,} dropped "
             f"+ {found['parked_frames']:,} parked; flagged {found['flagged']:,} = {found['explained']:,} explained; "
             f"{'balanced' if found['balanced'] else 'not balanced: ' + '; '.join(found['problems'])}"
