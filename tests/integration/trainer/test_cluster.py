@@ -86,7 +86,7 @@ def test_the_death_of_a_worker_ends_the_training_with_what_to_do(cluster: Cluste
     assert not (cluster.folder / "missing_chief").exists()
 
 
-def test_a_cluster_that_is_started_again_goes_on_from_the_checkpoint(cluster: Cluster) -> None:
+def test_a_cluster_that_is_started_again_continues_from_the_checkpoint(cluster: Cluster) -> None:
     epochs = [line.split()[1] for line in cluster.said("chief") if line.startswith("epoch")]
     assert epochs == ["2/3", "3/3"]
     assert not (cluster.folder / "checkpoint.npz").exists()
@@ -94,6 +94,6 @@ def test_a_cluster_that_is_started_again_goes_on_from_the_checkpoint(cluster: Cl
 
 def test_the_chief_alone_reports_and_writes(cluster: Cluster) -> None:
     assert (cluster.code("chief"), cluster.code("worker")) == (0, 0)
-    assert cluster.said("worker")[-1] == "worker 1 has done its part: the chief writes the model"
+    assert cluster.said("worker")[-1] == "worker 1 has finished: the chief writes the model"
     assert not [line for line in cluster.said("worker") if line.startswith("epoch")]
     assert not (cluster.folder / "worker").exists()
