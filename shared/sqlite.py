@@ -56,7 +56,17 @@ class Reserve:
         with suppress(OSError):
             disk = shutil.disk_usage(self._path.parent)
             size = min(SIZE, disk.total * SIZE // SMALLEST_DISK)
-            return disk.free >= 2 * size and self._allocate(size)
+            if disk.free < 2 * size:
+                return False
+            file = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
+            try:
+                os.posix_fallocate(file, 0, size)
+            except OSError:
+                self._path.unlink()
+                return False
+            finally:
+                os.close(file)
+            return True
         return False
 
     def release(self) -> bool:
@@ -64,18 +74,5 @@ class Reserve:
         try:
             self._path.unlink()
         except OSError:
-            return False
-        return True
-
-    def _allocate(self, size: int) -> bool:
-        try:
-            file = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
-            try:
-                os.posix_fallocate(file, 0, size)
-            finally:
-                os.close(file)
-        except OSError:
-            with suppress(OSError):
-                self._path.unlink()
             return False
         return True

@@ -58,7 +58,12 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
         raise ValueError(f"scores are numbers from 0 to 1, and these are {values}")
     decide = _decide_exclusive if recipe.task is Task.EXCLUSIVE else _decide_multi_label
     findings = decide(recipe, values)
-    faults = [_fault_in_words(recipe.label(name), found) for name, found in findings.items() if found.fault]
+    faults = []
+    for name, found in findings.items():
+        if found.fault and recipe.label(name).role is Role.ATTRIBUTE:
+            faults.append(f"{name} is {'present' if found.present else 'absent'} and is expected otherwise")
+        elif found.fault:
+            faults.append(name if found.present else f"not {name}")
     unsure = [name for name, found in findings.items() if found.unsure]
     verdict = Verdict.NG if faults else Verdict.OK
     doubt = f"unsure of {', '.join(unsure)}" if unsure else ""
@@ -113,9 +118,3 @@ def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]
             fault=won and (label.role is Role.DEFECT or label.expected is False or unexpected),
         )
     return findings
-
-
-def _fault_in_words(label: Label, found: Finding) -> str:
-    if label.role is Role.ATTRIBUTE:
-        return f"{label.name} is {'present' if found.present else 'absent'} and is expected otherwise"
-    return label.name if found.present else f"not {label.name}"

@@ -127,7 +127,11 @@ class Bundle:
     def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.manifest = manifest
         self.files = files
-        self.recipe: Recipe = _read_recipe(self.file(RECIPE), manifest.version)
+        content = self.file(RECIPE)
+        try:
+            self.recipe: Recipe = parse_recipe(content.decode(), source=f"recipe of model {manifest.version}")
+        except ValueError as error:  # a RecipeError, or not UTF-8
+            raise BundleError(str(error)) from error
         if self.recipe.name != manifest.recipe:
             raise BundleError(
                 f"model {manifest.version} says recipe {manifest.recipe!r} and holds {self.recipe.name!r}"
@@ -306,13 +310,6 @@ def _moves(store: ObjectStore, recipe: str) -> list[str]:
     """Return the keys of the promotions, oldest first; other objects beside them are ignored."""
     folder = f"{folder_of(recipe, PRODUCTION)}/"
     return sorted(key for key in store.keys(folder) if MOVE.fullmatch(key.removeprefix(folder)))
-
-
-def _read_recipe(content: bytes, version: str) -> Recipe:
-    try:
-        return parse_recipe(content.decode(), source=f"recipe of model {version}")
-    except ValueError as error:  # a RecipeError, or not UTF-8
-        raise BundleError(str(error)) from error
 
 
 def _read_manifest(content: bytes, where: str) -> Manifest:

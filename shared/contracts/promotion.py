@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.contracts.bundle import ProductionPointer, production_history
+from shared.contracts.bundle import production_history
 from shared.messages import ModelPromoted, PromotionRefused, decode
 from shared.storage.port import ObjectStore
 from shared.storage.records import readable
@@ -63,35 +63,34 @@ def history_of(store: ObjectStore, recipe: str) -> list[Entry]:
         BundleError: the last promotion can't be read.
         StorageError: of the storage itself.
     """
-    moves = [_of_move(move) for move in production_history(store, recipe)]
+    promotions = [
+        Entry(
+            at=move.at,
+            by=move.by,
+            outcome=Outcome.ROLLED_BACK if move.rollback else Outcome.PROMOTED,
+            version=move.version,
+            previous=move.previous,
+            reason=move.reason,
+            forced=move.forced,
+            gate=move.gate,
+        )
+        for move in production_history(store, recipe)
+    ]
     keys = store.keys(f"{FOLDER}/{recipe}/")
     decisions = (readable(key, partial(_read, store, key)) for key in keys)
-    refusals = [_of_refusal(found) for found in decisions if isinstance(found, PromotionRefused)]
-    return sorted([*moves, *refusals], key=lambda entry: entry.at)
-
-
-def _of_move(move: ProductionPointer) -> Entry:
-    return Entry(
-        at=move.at,
-        by=move.by,
-        outcome=Outcome.ROLLED_BACK if move.rollback else Outcome.PROMOTED,
-        version=move.version,
-        previous=move.previous,
-        reason=move.reason,
-        forced=move.forced,
-        gate=move.gate,
-    )
-
-
-def _of_refusal(refused: PromotionRefused) -> Entry:
-    return Entry(
-        at=refused.at,
-        by=refused.by,
-        outcome=Outcome.REFUSED,
-        version=refused.model_version,
-        previous=refused.production_version,
-        reason=refused.reason,
-    )
+    refusals = [
+        Entry(
+            at=refused.at,
+            by=refused.by,
+            outcome=Outcome.REFUSED,
+            version=refused.model_version,
+            previous=refused.production_version,
+            reason=refused.reason,
+        )
+        for refused in decisions
+        if isinstance(refused, PromotionRefused)
+    ]
+    return sorted([*promotions, *refusals], key=lambda entry: entry.at)
 
 
 def _read(store: ObjectStore, key: str) -> Decision | None:

@@ -1,7 +1,7 @@
-"""The messaging port: what a service may ask of a broker.
+"""The messaging port: publishers, subscriptions and brokers.
 
-A publish is done when the broker has the message on disk in every queue that wants it. A delivery is done when it is
-acknowledged; until then it belongs to the broker, which gives it to another reader when this one goes.
+A message is published when the broker has it on disk in every queue that receives it. A delivery belongs to the broker
+until it is acknowledged; if its reader is lost before, the broker delivers it to another reader.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from shared.topology import EXCHANGE_OF, Broadcast, Queue, takes
 
 
 class MessagingError(Exception):
-    """Whatever goes wrong between a service and its broker."""
+    """An error of a broker."""
 
 
 class BrokerUnavailable(MessagingError):
-    """The broker can't be reached, or went away. Trying again later may help."""
+    """The broker can't be reached, or the connection was lost; a later try may succeed."""
 
 
 class BrokerRefusedLogin(MessagingError):
-    """The broker is there and does not accept the user or the password. Trying again does not help."""
+    """The broker rejects the user or the password; trying again does not help."""
 
 
 class PublishRefused(MessagingError):
-    """The broker did not take a message: a queue is full. The publisher still has it."""
+    """A queue is full, and the broker refused the message; the publisher still has it."""
 
 
 class UnroutableMessage(MessagingError):
@@ -57,20 +57,20 @@ class Delivery:
 
     body: bytes
     tag: object
-    """The adapter's own handle; it means nothing to anyone else."""
+    """A handle of the adapter, which nothing else uses."""
     redelivered: bool = False
     queue: str = ""
     routing_key: str = ""
-    """The key that the message was published under; brokers restrict who may use which."""
+    """The key with which the message was published; brokers permit each user only some keys."""
     sender: str = ""
-    """The user that published it, as the broker has checked; of the embedded broker, the service that said so."""
+    """The user that published the message, checked by RabbitMQ; with the embedded broker, the name of the service."""
 
     def read(self) -> Message:
         """Decode the message.
 
         Raises:
-            MalformedMessage: it can't be decoded, it was published under the routing key of another message, or its
-                queue takes no such messages.
+            MalformedMessage: it can't be decoded, it was published with the routing key of another message, or its
+                queue does not accept its type.
         """
         message = decode(self.body)
         if not takes(self.queue, message):
@@ -87,36 +87,36 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Depth:
-    """How many messages a queue holds."""
+    """The number of messages in a queue."""
 
     ready: int
     unacknowledged: int
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return the number of all messages."""
         return self.ready + self.unacknowledged
 
 
 @dataclass(frozen=True)
 class ParkedMessage:
-    """One message that was put aside."""
+    """A parked message."""
 
     queue: str
-    """where it was parked from"""
+    """The queue that the message was parked from."""
     body: bytes
     reason: str
     parked_at: datetime
     sender: str = ""
-    """as of the `Delivery`"""
+    """See `Delivery.sender`."""
 
 
 class Fate(Enum):
-    """What becomes of a parked message."""
+    """The decision on a parked message."""
 
     KEEP = "keep"
     REPLAY = "replay"
-    """It goes back into its queue, as if it were new."""
+    """The message returns to its queue as a new message."""
     DISCARD = "discard"
 
 
@@ -133,45 +133,45 @@ class Publisher(Protocol):
         ...
 
     def close(self) -> None:
-        """Wait for what is under way (a few seconds at most), then go."""
+        """Wait a few seconds for the unconfirmed messages, then close."""
         ...
 
 
 class Subscription(Protocol):
-    """Receives the messages of one queue and of its suspects, or of a broadcast."""
+    """Receives the messages of a queue and of its suspects queue, or of a broadcast."""
 
     def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
-        """Up to ``most`` messages; waits for the first one at most ``wait_seconds``, then takes what is there.
+        """Return up to ``most`` messages that are ready; wait for the first one at most ``wait_seconds``.
 
-        A suspect is always given alone.
+        A suspect is always returned alone.
 
         Raises:
-            BrokerUnavailable: the connection is gone, and with it every delivery that was not acknowledged.
+            BrokerUnavailable: the connection is lost, and with it the deliveries that were not acknowledged.
         """
         ...
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """These are done. A delivery of a connection that has gone is passed over: the broker gives it out again."""
+        """Acknowledge deliveries. Those of a lost connection are ignored: the broker delivers them again."""
         ...
 
     def park(self, delivery: Delivery, reason: str) -> None:
-        """This one will never succeed: put it, with the reason, into the queue's ``parked``; then it is done."""
+        """Move a message with a reason to the parked queue, and acknowledge it."""
         ...
 
     def close(self) -> None:
-        """Stop receiving, send the acknowledgements that are waiting, give back what was not acknowledged."""
+        """Stop receiving, send the pending acknowledgements, and return the other messages to the queue."""
         ...
 
 
 class Broker(Protocol):
-    """One connection's worth of everything above. Building one creates the topology if it is not there."""
+    """Opens publishers and subscriptions. Creating one creates the topology if it does not exist."""
 
     def publisher(self) -> Publisher:
-        """A publisher of its own connection."""
+        """Open a publisher with its own connection."""
         ...
 
     def subscribe(self, source: Queue | Broadcast, prefetch: int) -> Subscription:
-        """Start receiving, with at most ``prefetch`` messages unacknowledged."""
+        """Open a subscription with at most ``prefetch`` unacknowledged messages."""
         ...
 
     def depth(self, queue: str) -> Depth:

@@ -23,8 +23,13 @@ class Window:
 
     def enter(self, size: int) -> None:
         """Wait until a message of ``size`` bytes fits, and count it."""
+
+        def has_room() -> bool:
+            fits = self._messages < self._messages_limit and self._bytes + size <= self._bytes_limit
+            return self._messages == 0 or fits
+
         with self._changed:
-            self._changed.wait_for(lambda: self._has_room(size))
+            self._changed.wait_for(has_room)
             if self._messages == 0:
                 self._moved_at = time.monotonic()
             self._messages += 1
@@ -47,8 +52,3 @@ class Window:
         """Wait until no message is unconfirmed. Return whether that happened in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._messages == 0, seconds)
-
-    def _has_room(self, size: int) -> bool:
-        if self._messages == 0:
-            return True
-        return self._messages < self._messages_limit and self._bytes + size <= self._bytes_limit

@@ -112,7 +112,11 @@ class FilesystemStore:
             if replace:
                 os.replace(name, path)  # noqa: PTH105 - no Path needed
             else:
-                _link(name, path)
+                try:
+                    os.link(name, path)
+                except FileExistsError as error:
+                    raise _Taken from error
+                os.unlink(name)  # noqa: PTH108
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(name)  # noqa: PTH108
@@ -147,15 +151,6 @@ class FilesystemStore:
 
 class _Taken(Exception):
     """There is an object under the key."""
-
-
-def _link(name: str, path: Path) -> None:
-    """Move a file to a path where no file is."""
-    try:
-        os.link(name, path)
-    except FileExistsError as error:
-        raise _Taken from error
-    os.unlink(name)  # noqa: PTH108
 
 
 def _is_object(path: Path) -> bool:

@@ -1,6 +1,6 @@
-"""Publishing to RabbitMQ: a connection in a thread of its own, and a window of messages on their way to the disk.
+"""Publish to RabbitMQ: a background thread with its own connection, and a window of unconfirmed messages.
 
-`pika.BlockingConnection` waits for the confirm of each message; a camera is faster than that.
+`pika.BlockingConnection` waits for the confirm of each message, which is too slow for a camera.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from shared.messaging.window import Window
 from shared.topology import Queue
 
 CLOSING_SECONDS: Final = 5.0
-BREATH_SECONDS: Final = 0.2
-"""Between losing a connection and asking for the next one."""
+RECONNECT_SECONDS: Final = 0.2
+"""Seconds between a lost connection and the first try to connect again."""
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class _Parcel:
 
 
 class RabbitPublisher:
-    """See `shared.messaging.port.Publisher`. While there is no connection, a publish fails at once."""
+    """See `shared.messaging.port.Publisher`. Without a connection, a publish fails at once."""
 
     def __init__(self, address: Address, queues: Sequence[Queue]) -> None:
         self._address = address
@@ -63,11 +63,11 @@ class RabbitPublisher:
 
     @property
     def ended(self) -> bool:
-        """Whether it was closed, and its thread is over."""
+        """Return whether the publisher is closed and its thread has ended."""
         return self._closing.is_set() and not self._thread.is_alive()
 
     def trouble(self, silence_seconds: float) -> str:
-        """What is wrong with it, in a few words; empty when it is well."""
+        """Return what is wrong, in a few words; empty if the publisher is healthy."""
         if not self._thread.is_alive() and not self._closing.is_set():
             return "the publisher's thread has ended"
         if self._window.seconds_still() > silence_seconds:
@@ -92,11 +92,11 @@ class RabbitPublisher:
             parcel.confirmed.set_result(None)
 
     def _run(self) -> None:
-        """Serve until closed. A refusal that lasts is told to whoever publishes, and looked at again all the same."""
+        """Serve until closed. While the broker refuses the connection, each publish fails with its reason."""
         while True:
             self._fail(self._session.run())
             self._connected_once.set()
-            if self._closing.wait(BREATH_SECONDS):
+            if self._closing.wait(RECONNECT_SECONDS):
                 return
             try:
                 self._session = connect_with_retry(
@@ -111,13 +111,13 @@ class RabbitPublisher:
 
     def _open(self) -> _Session:
         with self._address.plain_errors():
-            # a broker that comes back may have lost the topology; and a refusal is plainer here than in a callback
+            # a broker that restarted may have lost the topology; and errors are clearer here than in a callback
             connect(self._address, "topology", self._queues).close()
             return _Session(self._address, self._settle, self._connected_once.set)
 
 
 class _Session:
-    """One connection, from its opening to its loss. All callbacks run in the thread that called `run`."""
+    """One connection, from connecting to its loss. All callbacks run in the thread that called `run`."""
 
     def __init__(
         self,
@@ -143,14 +143,14 @@ class _Session:
         )
 
     def run(self) -> MessagingError:
-        """Serve until the connection is gone; why it went."""
+        """Serve until the connection is lost, and return the reason."""
         try:
             with self._address.plain_errors():
                 self._connection.ioloop.start()
         except MessagingError as error:
             self._failure = self._failure or error
         finally:
-            # whoever waits for a confirm hears that none will come
+            # futures without a confirm fail
             with self._lock:
                 self._ready = False
                 self._connection.ioloop.close()
@@ -159,7 +159,7 @@ class _Session:
         return self._failure or BrokerUnavailable("closed")
 
     def send(self, parcel: _Parcel) -> bool:
-        """Hand a message over, from any thread; False when there is no connection to take it."""
+        """Send a message, from any thread. Return False without a connection."""
         with self._lock:
             if self._ready:
                 self._outgoing.append(parcel)
@@ -192,7 +192,7 @@ class _Session:
             tag = self._last_tag = self._last_tag + 1
             self._unconfirmed[tag] = parcel
             if self._channel.is_open:
-                # a message that no queue wants comes back with its properties, and only then is it confirmed
+                # a message that no queue receives is returned with its properties before it is confirmed
                 properties = pika.BasicProperties(delivery_mode=2, message_id=str(tag), user_id=self._address.user)
                 self._channel.basic_publish(
                     parcel.exchange, parcel.routing_key, parcel.body, properties, mandatory=True
@@ -215,7 +215,7 @@ class _Session:
             self._connection.close()
 
     def _on_refused(self, connection: Any, reason: BaseException) -> None:
-        """The next `connect` finds out whether a refusal lasts."""
+        """Record a refusal as passing: the next `connect` shows whether it lasts."""
         self._failure = BrokerUnavailable(str(self._address.failure(reason)))
         connection.ioloop.stop()
 

@@ -13,7 +13,7 @@ from shared import topology
 from shared.messaging.port import Depth, Fate, ParkedMessage
 from shared.messaging.sqlite.consumer import SqliteSubscription
 from shared.messaging.sqlite.publisher import SqlitePublisher
-from shared.messaging.sqlite.readers import bury_the_dead
+from shared.messaging.sqlite.readers import remove_dead_readers
 from shared.messaging.sqlite.schema import connect, create, plain_errors
 from shared.sqlite import transaction
 from shared.topology import Broadcast, Queue
@@ -33,7 +33,7 @@ FATES: Final = {
 
 
 class SqliteBroker:
-    """See `shared.messaging.port.Broker`. The folder is on a disk of this machine: not a network share."""
+    """See `shared.messaging.port.Broker`. The folder must be on a local disk, not on a network share."""
 
     def __init__(self, folder: Path, queues: Sequence[Queue] = topology.QUEUES, *, service: str = "") -> None:
         self._path = folder / FILE
@@ -58,14 +58,14 @@ class SqliteBroker:
     def depth(self, queue: str) -> Depth:
         """See the port."""
         with self._lock, plain_errors(self._path):
-            bury_the_dead(self._path.parent, self._connection)
+            remove_dead_readers(self._path.parent, self._connection)
             found = self._connection.execute("SELECT ready, held FROM queue WHERE name = ?", (queue,)).fetchone()
         if found is None:
             raise KeyError(queue)
         return Depth(ready=found[0], unacknowledged=found[1])
 
     def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
-        """See the port. A replay does not ask whether the queue is full."""
+        """See the port. A replay ignores the limit of the queue."""
         with self._lock, plain_errors(self._path), transaction(self._connection):
             rows = self._connection.execute(PARKED, (queue.parked, most)).fetchall()
             for message, body, reason, at, sender in rows:
@@ -74,7 +74,7 @@ class SqliteBroker:
                     self._connection.execute(FATES[fate], {"message": message, "queue": queue.name})
 
     def troubles(self, silence_seconds: float) -> Sequence[str]:
-        """See the port. Subscriptions have no thread of their own."""
+        """See the port. Only publishers have a thread that may stall."""
         publishers = [part for part in self._open if isinstance(part, SqlitePublisher)]
         return [trouble for publisher in publishers if (trouble := publisher.trouble(silence_seconds))]
 

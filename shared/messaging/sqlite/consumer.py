@@ -1,4 +1,4 @@
-"""Reading from the embedded broker."""
+"""Receive messages from the embedded broker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Final
 from ulid import ULID
 
 from shared.messaging.port import BrokerUnavailable, Delivery
-from shared.messaging.sqlite.readers import Reader, bury_the_dead
+from shared.messaging.sqlite.readers import Reader, remove_dead_readers
 from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors
 from shared.sqlite import transaction
 from shared.topology import BROADCAST_LIMIT, Broadcast, Queue
 
 SHORTEST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.02
-"""Seconds between two looks at the file's version: a few microseconds of work each, and no lock."""
-BURIAL_SECONDS: Final = 1.0
+"""Seconds between two reads of the version of the file, which take a few microseconds and no lock."""
+DEAD_READERS_SECONDS: Final = 1.0
+"""Seconds between two checks for dead readers."""
 
 CLAIM: Final = """
 SELECT message.id, failures, routing_key, sender, content FROM message JOIN body ON body.message = message.id
@@ -38,7 +39,7 @@ class SqliteSubscription:
         self._held: dict[int, str] = {}
         self._done: set[int] = set()
         self._suspect_was_last = False
-        self._burial_at = 0.0
+        self._next_check = 0.0
         with plain_errors(path):
             self._connection = connect(path, durable=False)
             self._queue = source.name if isinstance(source, Queue) else f"{source.name}.{ULID()}"
@@ -71,9 +72,9 @@ class SqliteSubscription:
                     return []
                 seen = self._version()
                 self._settle()
-                if time.monotonic() >= self._burial_at:
-                    self._burial_at = time.monotonic() + BURIAL_SECONDS
-                    bury_the_dead(self._path.parent, self._connection)
+                if time.monotonic() >= self._next_check:
+                    self._next_check = time.monotonic() + DEAD_READERS_SECONDS
+                    remove_dead_readers(self._path.parent, self._connection)
                 deliveries = self._claim(most)
             if deliveries or time.monotonic() >= deadline:
                 return deliveries
@@ -89,11 +90,11 @@ class SqliteSubscription:
                 with plain_errors(self._path):
                     self._settle()
             except BrokerUnavailable:
-                return  # kept, and settled with the next receive
+                return  # repeated by the next `receive`
 
     def park(self, delivery: Delivery, reason: str) -> None:
         """See the port."""
-        if self._parked is None:  # nobody comes back for one worker's copy of a broadcast
+        if self._parked is None:  # a broadcast has no parked queue
             self.acknowledge([delivery])
             return
         with self._lock, plain_errors(self._path), transaction(self._connection):
@@ -115,13 +116,13 @@ class SqliteSubscription:
             self._connection.close()
 
     def _version(self) -> int:
-        """Another number after every commit of anyone else."""
+        """Return a number that changes with every commit of another connection."""
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return version
 
     def _wait_for_change(self, seen: int, deadline: float) -> None:
         pause = SHORTEST_PAUSE
-        while not self._closed.is_set() and time.monotonic() < min(deadline, self._burial_at):
+        while not self._closed.is_set() and time.monotonic() < min(deadline, self._next_check):
             self._closed.wait(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 2, LONGEST_PAUSE)
             with self._lock:
@@ -140,29 +141,23 @@ class SqliteSubscription:
             self._done.clear()
 
     def _claim(self, most: int) -> list[Delivery]:
-        """Take what is next: a suspect alone, in turn with a batch of the others."""
-        if not self._may_read():
-            return []
-        for queue in self._queues_in_turn():
+        """Return the next messages: a suspect alone, in turn with a batch of other messages."""
+        if self._one_reader:
+            first = self._connection.execute(
+                "SELECT id FROM reader WHERE queue = ? ORDER BY number LIMIT 1", (self._queue,)
+            ).fetchone()
+            if first is None or first[0] != self._reader.id:
+                return []
+        queues = [self._queue]
+        if self._suspects is not None and self._suspects not in self._held.values():
+            queues.insert(1 if self._suspect_was_last else 0, self._suspects)
+        for queue in queues:
             room = min(most, self._prefetch - len(self._held)) if queue == self._queue else 1
             deliveries = self._take(queue, room) if room > 0 else []
             if deliveries:
                 self._suspect_was_last = queue == self._suspects
                 return deliveries
         return []
-
-    def _may_read(self) -> bool:
-        if not self._one_reader:
-            return True
-        first = self._connection.execute(
-            "SELECT id FROM reader WHERE queue = ? ORDER BY number LIMIT 1", (self._queue,)
-        ).fetchone()
-        return first is not None and first[0] == self._reader.id
-
-    def _queues_in_turn(self) -> list[str]:
-        if self._suspects is None or self._suspects in self._held.values():
-            return [self._queue]
-        return [self._queue, self._suspects] if self._suspect_was_last else [self._suspects, self._queue]
 
     def _take(self, queue: str, most: int) -> list[Delivery]:
         ready = self._connection.execute("SELECT ready FROM queue WHERE name = ?", (queue,)).fetchone()

@@ -1,4 +1,4 @@
-"""Publishing into the embedded broker: what arrives while one commit is written shares the next one."""
+"""Publish to the embedded broker: messages that arrive during a commit are written with the next one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.sqlite import transaction
 
 CLOSING_SECONDS: Final = 5.0
 GROUP: Final = 256
-"""The most messages of one commit: readers wait for the end of it."""
+"""Messages of one commit, at most: readers wait for its end."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class _Parcel:
 
 @dataclass
 class _Target:
-    """A queue, as full as it is in this transaction."""
+    """A queue with its number of messages in this transaction."""
 
     name: str
     exchange: str
@@ -48,7 +48,7 @@ class _Target:
         return self.exchange == parcel.exchange and matches(self.binding, parcel.routing_key)
 
     def overflows(self, messages: int = 0, size: int = 0) -> bool:
-        """Whether it is beyond a limit, with so many messages more."""
+        """Return whether the queue exceeds a limit with these additional messages."""
         too_many = self.most is not None and self.ready + messages > self.most
         return too_many or (self.most_bytes is not None and self.ready_bytes + size > self.most_bytes)
 
@@ -81,7 +81,7 @@ class SqlitePublisher:
         return confirmed
 
     def trouble(self, silence_seconds: float) -> str:
-        """What is wrong with it, in a few words; empty when it is well."""
+        """Return what is wrong, in a few words; empty if the publisher is healthy."""
         if not self._writer.is_alive() and not self._closed:
             return "the publisher's thread has ended"
         if self._window.seconds_still() > silence_seconds:
@@ -112,7 +112,7 @@ class SqlitePublisher:
         self._connection.close()
 
     def _confirm(self, parcels: Sequence[_Parcel]) -> None:
-        """Commit a group; on a full disk its small messages alone: what they answer is deleted afterwards."""
+        """Commit a group; on a full disk only its small messages, after which their inputs are deleted."""
         large = [parcel for parcel in parcels if len(parcel.body) > SMALL]
         try:
             with plain_errors(self._path, takes_room=bool(large)):
@@ -146,7 +146,7 @@ class SqlitePublisher:
             return [self._enqueue(parcel, targets) for parcel in parcels]
 
     def _enqueue(self, parcel: _Parcel, targets: Sequence[_Target]) -> MessagingError | None:
-        """Put a message into every queue that wants it, or into none."""
+        """Insert a message into every queue that receives it, or into none."""
         size = len(parcel.body)
         wanting = [target for target in targets if target.wants(parcel)]
         if not wanting:

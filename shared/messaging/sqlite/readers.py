@@ -1,7 +1,7 @@
-"""Who reads, and whether they live: every reader holds the lock of a file of its own until its process ends.
+"""Detect dead readers: every reader holds the lock of its own file until its process ends.
 
-The operating system lets go of the lock however the process ends, so nobody has to send a sign of life, and a reader
-that computes for an hour is not taken for dead.
+The operating system releases the lock whenever the process ends, so no heartbeat is needed, and a reader that computes
+for an hour does not count as dead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.sqlite import transaction
 
 
 class Reader:
-    """One reader of one queue, alive until `leave` or the end of the process."""
+    """A reader of a queue, until `leave` or the end of the process."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection, queue: str) -> None:
         self.id = str(ULID())
@@ -30,7 +30,7 @@ class Reader:
             connection.execute("INSERT INTO reader (id, queue) VALUES (?, ?)", (self.id, queue))
 
     def leave(self) -> None:
-        """Give back what is held, as if it had never been handed out, and go."""
+        """Return the held messages to the queue without counting a redelivery, and remove the reader."""
         try:
             with transaction(self._connection):
                 self._connection.execute("UPDATE message SET reader = NULL WHERE reader = ?", (self.id,))
@@ -39,8 +39,8 @@ class Reader:
             _release(self._lock)
 
 
-def bury_the_dead(folder: Path, connection: sqlite3.Connection) -> None:
-    """Give back what dead readers held; what came back too often goes to the suspects, and from there to the parked."""
+def remove_dead_readers(folder: Path, connection: sqlite3.Connection) -> None:
+    """Return the messages of dead readers to their queue, or move them to the suspects or parked queue."""
     for (reader,) in connection.execute("SELECT id FROM reader").fetchall():
         lock = _lock_of(folder, reader)
         try:
@@ -60,7 +60,7 @@ def _lock_of(folder: Path, reader: str) -> BaseFileLock:
 
 
 def _release(lock: BaseFileLock) -> None:
-    """Let go of the lock of a reader that is no more; its name is never used again."""
+    """Release the lock of a reader that has ended, and delete its file; its name is never used again."""
     lock.release()
     with suppress(OSError):
         Path(lock.lock_file).unlink()

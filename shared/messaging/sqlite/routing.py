@@ -1,4 +1,4 @@
-"""Topic bindings as RabbitMQ reads them."""
+"""Match routing keys with topic bindings, as RabbitMQ does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def matches(binding: str, routing_key: str) -> bool:
-    """Whether a routing key fits a binding: ``*`` is one word, ``#`` any number of words, words lie between dots."""
+    """Return whether a routing key matches a binding; ``*`` is one word, ``#`` any number; dots separate words."""
     return _pattern(binding).fullmatch(f".{routing_key}") is not None
 
 
 @lru_cache(maxsize=256)
 def _pattern(binding: str) -> re.Pattern[str]:
-    """A pattern for keys with a dot before each word, so that ``#`` may be no word at all."""
+    """Return the pattern for keys with a dot before each word, so that ``#`` can match no word."""
     words = {"*": r"\.[^.]*", "#": r"(?:\.[^.]*)*"}
     return re.compile("".join(words.get(word, r"\." + re.escape(word)) for word in binding.split(".")))

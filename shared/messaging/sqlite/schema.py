@@ -1,14 +1,14 @@
-"""The tables of the embedded broker: queues with their limits and counts, messages, and who reads what.
+"""The tables of the embedded broker: queues with their limits and counts, messages, and readers.
 
-The counts are kept by triggers, so that no statement can forget them. A body lies beside its message, because SQLite
-rewrites a whole row: handing a message to a reader or moving it must not write its image again.
+Triggers update the counts, so that every statement is counted. The body of a message is in its own table, because
+SQLite rewrites whole rows: delivering or moving a message must not write its image again.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,19 +21,19 @@ from shared.sqlite import Reserve, free_bytes, transaction
 from shared.topology import Queue, WhenFull
 
 LAYOUT: Final = 2
-"""Of the tables below: a file of another layout is refused."""
+"""Version of the tables; a file with another version is refused."""
 
 BUSY_SECONDS: Final = 30.0
-"""How long a statement waits while other processes write."""
+"""Seconds that a statement waits while other processes write."""
 
 PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-"""Primary result codes of trouble that may end: other writers, a full disk, a disk that failed once."""
+"""Primary result codes of errors that may pass: other writers, a full disk, a failure of the disk."""
 
 OUT_OF_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-"""Of a full disk, depending on which file would have to grow."""
+"""Result codes of a full disk, depending on the file that has to grow."""
 
 SMALL: Final = 16 * 1024
-"""Bytes of a message that may use the reserve's space: a verdict, after which a frame is deleted."""
+"""Bytes of a message that may use the reserve: a verdict, after which the frame is deleted."""
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS queue (
@@ -98,13 +98,13 @@ ON CONFLICT (name) DO UPDATE SET exchange = excluded.exchange, binding = exclude
 
 @contextmanager
 def plain_errors(path: Path, *, takes_room: bool = False) -> Iterator[None]:
-    """Turn SQLite's errors into the port's, each with what to do.
+    """Turn errors of SQLite into those of the port, with what to do.
 
-    On a full disk, what deletes, or leads to it, finds the space of the reserve free when it is tried again.
+    On a full disk the reserve is released, so that a deletion succeeds when it is tried again.
 
     Args:
         path: of the database.
-        takes_room: what is done makes the database larger, and must leave the reserve alone.
+        takes_room: the block makes the database larger, so that it must not use the reserve.
     """
     try:
         yield
@@ -120,12 +120,12 @@ def plain_errors(path: Path, *, takes_room: bool = False) -> Iterator[None]:
 
 
 def reserve_of(path: Path) -> Reserve:
-    """The space that is held for deletions."""
+    """Return the disk space that is reserved for deletions."""
     return Reserve(path.with_suffix(".reserve"))
 
 
 def check_room(path: Path, connection: sqlite3.Connection, largest: int) -> None:
-    """Refuse a message that would use the space of the reserve.
+    """Refuse a message that would use the reserve.
 
     Raises:
         BrokerUnavailable: the disk is full.
@@ -137,15 +137,15 @@ def check_room(path: Path, connection: sqlite3.Connection, largest: int) -> None
 
 
 def now() -> float:
-    """Seconds since 1970."""
+    """Return the seconds since 1970."""
     return datetime.now(UTC).timestamp()
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """A connection that starts its transactions itself.
+    """Open a connection without automatic transactions.
 
-    With ``durable``, a commit is done when the disk has it; without, it is whole, but the last moments before a power
-    failure may be missing. That is enough for what a reader does: what it had not acknowledged comes again.
+    With ``durable``, a commit is on the disk when it returns. Without, the last commits before a power failure may be
+    lost, which is enough for readers: their messages are delivered again.
     """
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -153,44 +153,36 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
 
 
 def create(path: Path, queues: Sequence[Queue]) -> None:
-    """Make the file, the tables and the queues, where they are not there; queues take the limits given here.
+    """Create the file, the tables and the queues if they do not exist, and set the limits of the queues.
 
     Raises:
-        MessagingError: the folder can't be written, or the file is no database, or one of another layout.
+        MessagingError: the folder can't be written, or the file is not a database, or has another layout.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # SQLite does not wait when two processes switch a new file to WAL at once
         with FileLock(path.with_suffix(".lock"), timeout=BUSY_SECONDS):
-            _create_alone(path, queues)
+            with plain_errors(path), closing(connect(path, durable=True)) as connection:
+                layout = connection.execute("PRAGMA user_version").fetchone()[0]
+                if layout not in (0, LAYOUT):
+                    raise MessagingError(
+                        f"{path} was made by another version of Seamline (layout {layout}, this one has {LAYOUT}): "
+                        "let that version finish its queues, or move the file away"
+                    )
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(TABLES)
+                with transaction(connection):
+                    connection.execute(f"PRAGMA user_version = {LAYOUT}")
+                    for queue in queues:
+                        connection.executemany(DECLARE, rows_of(queue))
             reserve_of(path).hold()
     except OSError as error:
         reason = error.strerror or error
         raise MessagingError(f"the broker's folder {path.parent} can't be used: {reason}") from error
 
 
-def _create_alone(path: Path, queues: Sequence[Queue]) -> None:
-    with plain_errors(path):
-        connection = connect(path, durable=True)
-        try:
-            layout = connection.execute("PRAGMA user_version").fetchone()[0]
-            if layout not in (0, LAYOUT):
-                raise MessagingError(
-                    f"{path} was made by another version of Seamline (layout {layout}, this one has {LAYOUT}): "
-                    "let that version finish its queues, or move the file away"
-                )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(TABLES)
-            with transaction(connection):
-                connection.execute(f"PRAGMA user_version = {LAYOUT}")
-                for queue in queues:
-                    connection.executemany(DECLARE, rows_of(queue))
-        finally:
-            connection.close()
-
-
 def rows_of(queue: Queue) -> list[dict[str, object]]:
-    """A queue with its suspects and its parked."""
+    """Return the rows of a queue, its suspects queue and its parked queue."""
     row: dict[str, object] = {
         "name": queue.name,
         "exchange": queue.exchange,
