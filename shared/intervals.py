@@ -14,12 +14,12 @@ Z95: Final = 1.959963984540054
 """The 97.5th percentile of the normal distribution: a two-sided interval of 95 %."""
 RESAMPLES: Final = 200
 FEW_GROUPS: Final = 8
-"""Below so many groups, single images are drawn: a handful of groups says nothing about groups."""
+"""With fewer groups than this, single images are drawn: so few groups are not a sample of groups."""
 
 Interval = tuple[float, float]
 """Low and high."""
 Weights = NDArray[np.float64]
-"""(samples, images): how often each image is in each sample."""
+"""(samples, images): the number of times that each image is in each sample."""
 
 
 def proportion(hits: int, trials: int) -> Interval | None:
@@ -43,10 +43,10 @@ def proportion(hits: int, trials: int) -> Interval | None:
 
 
 def draws(groups: Sequence[str], seed: int = 0) -> Weights:
-    """Bootstrap samples: images drawn with replacement, a group as a whole, since its images are alike.
+    """Draw bootstrap samples with replacement, groups as a whole, because the images of a group are alike.
 
     Returns:
-        (samples, images): how often each image was drawn.
+        (samples, images): the number of times that each image was drawn.
     """
     rng = np.random.default_rng(seed)
     names, members = np.unique(np.asarray(groups), return_inverse=True)
@@ -57,7 +57,7 @@ def draws(groups: Sequence[str], seed: int = 0) -> Weights:
 
 
 def spread(values: NDArray[np.float64]) -> Interval | None:
-    """The middle 95 % of a number over the samples in which it is defined (not nan); None if it is in none."""
+    """Return the middle 95 % of a number over the samples where it is not nan; None if it is nan in all of them."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return None
@@ -66,5 +66,5 @@ def spread(values: NDArray[np.float64]) -> Interval | None:
 
 
 def mean(values: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    """The mean over the images of each sample: (samples,)."""
+    """Return the mean over the images of each sample: (samples,)."""
     return np.asarray(weights @ values / weights.sum(axis=1))

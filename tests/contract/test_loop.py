@@ -33,7 +33,7 @@ def judge(messages: list[Message]) -> Sequence[Message]:
 
 @contextmanager
 def running(broker: Broker, handle: Handle = judge, most: int = 8) -> Iterator[threading.Event]:
-    """A service's loop in a thread; its failure fails the test."""
+    """Run the loop of a service in a thread; its failure fails the test."""
     subscription, publisher, stop = (
         broker.subscribe(INFERENCE_FRAMES, prefetch=most),
         broker.publisher(),
@@ -233,7 +233,7 @@ def test_a_stop_flushes_and_waits_for_the_batches_that_are_not_stored(open_broke
 
 
 class Stranger(FrameCaptured):
-    """Sends whatever bytes are its image."""
+    """A message that is encoded as the bytes of its image."""
 
     def encode(self) -> bytes:
         return self.image
@@ -281,7 +281,7 @@ def test_what_cant_be_read_is_parked_and_the_others_go_on(
     assert all(found[body].startswith(reason) for body, reason in STRANGERS.items())
 
 
-def test_a_poison_frame_is_parked_and_its_neighbours_are_judged(
+def test_a_poison_frame_is_parked_and_its_neighbours_are_inspected(
     broker_address: BrokerAddress, open_broker: OpenBroker
 ) -> None:
     broker = open_broker()

@@ -1,4 +1,4 @@
-"""What every broker promises, on the embedded one and on a real RabbitMQ."""
+"""The promises of a broker, on the embedded broker and on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FRAMES_ONLY = [INFERENCE_FRAMES]
 
 
 def collect(subscription: Subscription, count: int, seconds: float = 60) -> list[Delivery]:
-    """So many deliveries, none acknowledged."""
+    """Receive this number of messages without acknowledging them."""
     deliveries: list[Delivery] = []
     deadline = time.monotonic() + seconds
     while len(deliveries) < count:
@@ -44,7 +44,7 @@ def collect(subscription: Subscription, count: int, seconds: float = 60) -> list
 
 
 def publish(broker: Broker, messages: Sequence[Message]) -> None:
-    """Publish all, and wait until all are confirmed."""
+    """Publish messages, and wait until all are confirmed."""
     publisher = broker.publisher()
     for future in [publisher.publish(message) for message in messages]:
         future.result(timeout=60)
@@ -221,7 +221,7 @@ def test_a_full_queue_accepts_again_when_it_was_read(open_broker: OpenBroker) ->
     wait_until(lambda: publisher.publish(captured(2)).exception(timeout=60) is None, 60, "room in the queue")
 
 
-def test_a_queue_that_sheds_drops_the_oldest_and_fails_nobody(open_broker: OpenBroker) -> None:
+def test_a_queue_that_sheds_drops_the_oldest_and_fails_no_publisher(open_broker: OpenBroker) -> None:
     broker = open_broker([replace(EXPLAINER_FLAGGED, limit=3), DASHBOARD_VERDICTS])
     publish(broker, [inspected(number, flagged=True) for number in range(10)])
     assert sequences(collect(broker.subscribe(DASHBOARD_VERDICTS, prefetch=20), 10)) == list(range(10))
@@ -274,7 +274,7 @@ def test_parked_messages_are_replayed_or_discarded_one_by_one(open_broker: OpenB
     assert left == [captured(0), captured(3)]
 
 
-def test_a_review_looks_at_no_more_than_it_is_told(open_broker: OpenBroker) -> None:
+def test_a_review_reads_at_most_the_requested_number(open_broker: OpenBroker) -> None:
     broker = open_broker(FRAMES_ONLY)
     publish(broker, [captured(number) for number in range(3)])
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=3)
@@ -377,7 +377,7 @@ def test_every_hearer_of_a_broadcast_hears_it(broker_address: BrokerAddress, ope
     hearers[1].kill()
 
 
-def test_nobody_hears_what_was_said_before(open_broker: OpenBroker) -> None:
+def test_a_broadcast_from_before_the_subscription_is_not_received(open_broker: OpenBroker) -> None:
     broker = open_broker()
     publish(broker, [promoted("v2")])
     subscription = broker.subscribe(topology.PROMOTIONS, prefetch=1)

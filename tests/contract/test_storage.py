@@ -1,4 +1,4 @@
-"""What every object store promises, over a folder and over a real S3 server."""
+"""The promises of an object store, over a folder and over an S3 server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import Bucket
 
 @pytest.fixture(params=["filesystem", "s3"])
 def open_it(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], ObjectStore]:
-    """Opens the same storage each time it is called, as several services do."""
+    """Return a function that opens the same storage with each call, as several services do."""
     if request.param == "filesystem":
         settings = ServiceSettings(storage_url=f"file:///{tmp_path}/objects")
     else:

@@ -1,4 +1,4 @@
-"""When a service is well, and what it answers then."""
+"""When a service is healthy, and what ``/healthz`` answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.processes import free_port
 
 
 class Clock:
-    """A clock that is set by hand, in seconds."""
+    """A clock that the test sets, in seconds."""
 
     now = 0.0
 
@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-def test_a_service_is_well_while_each_of_its_loops_turns() -> None:
+def test_a_service_is_healthy_while_each_of_its_loops_turns() -> None:
     clock = Clock()
     health = Health(silence_seconds=10, clock=clock)
     beside = health.beside()
@@ -34,7 +34,7 @@ def test_a_service_is_well_while_each_of_its_loops_turns() -> None:
     assert not health.healthy, "the main loop has been silent for 11 seconds"
 
 
-def test_what_is_wrong_is_named_and_makes_the_service_unwell() -> None:
+def test_a_stalled_part_is_named_and_makes_the_service_unhealthy() -> None:
     clock = Clock()
     health = Health(silence_seconds=10, clock=clock)
     health.beside("the loop of requests")

@@ -1,4 +1,4 @@
-"""The messages on the wire: what was sent once is read for ever."""
+"""The messages on the wire: their examples can be read, and malformed bytes are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IMAGE = b"\xff\xd8 a\nimage"
 
 
 def body_of(fields: dict[str, Any]) -> bytes:
-    """The message as it travelled, with an image if its kind has one."""
+    """Return the bytes of a message, with an image if its type has one."""
     image = IMAGE if "image" in KINDS[fields["type"]].model_fields else b""
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n" + image
 

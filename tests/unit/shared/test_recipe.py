@@ -1,4 +1,4 @@
-"""A recipe is read whole or refused with the file, the line and the label."""
+"""A recipe is read completely, or refused with the file, the line and the label."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ def test_a_defect_keeps_its_traceback() -> None:
         run_service(main)
 
 
-TOLD_TWICE = """
+STOPPED_TWICE = """
 import os, sys
 from shared.shutdown import hear_signals
 stop, number = hear_signals(), int(sys.argv[1])
@@ -63,7 +63,11 @@ stop.wait(5)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_sets_the_event_and_the_second_one_ends_the_process(number: signal.Signals) -> None:
     told = subprocess.run(
-        [sys.executable, "-c", TOLD_TWICE, str(int(number))], check=False, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", STOPPED_TWICE, str(int(number))],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert (told.stdout, told.returncode) == ("told to stop: True\n", -number)
 

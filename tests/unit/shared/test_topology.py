@@ -1,4 +1,4 @@
-"""The topology as data: every message has a way, and every name is one of ours."""
+"""The topology as data: every message has an exchange and a queue, and every queue a service."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_every_queue_is_fed_by_some_message(queue: Queue) -> None:
 
 
 def test_a_queue_that_refuses_never_waits_for_one_that_sheds() -> None:
-    """A message that two queues want is refused only by queues that are necessary."""
+    """Of two queues that receive a message, only a necessary one may refuse it."""
     sheds = {queue.name for queue in QUEUES if queue.when_full is topology.WhenFull.SHED}
     assert sheds == {"explainer.flagged", "dashboard.reports"}
 
 
-def test_a_broadcast_is_kept_by_a_queue_as_well() -> None:
-    """Otherwise a broadcast that nobody hears would be unroutable."""
+def test_a_broadcast_is_received_by_a_queue_as_well() -> None:
+    """Otherwise a broadcast without running workers would be unroutable."""
     binding, exchange = topology.PROMOTIONS.binding, topology.PROMOTIONS.exchange
     heard = [kind for kind in KINDS if EXCHANGE_OF[kind] == exchange and matches(binding, example(kind).routing_key)]
     assert heard == [messages.ModelPromoted]

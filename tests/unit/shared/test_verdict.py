@@ -1,4 +1,4 @@
-"""From scores to a verdict, as the recipe says."""
+"""Verdicts from scores, by the recipe."""
 
 import numpy as np
 import pytest

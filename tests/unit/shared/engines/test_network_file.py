@@ -1,4 +1,4 @@
-"""A network's file is read as far as its description, and nothing that it names is run."""
+"""Only the description in the file of a network is read, and no code of it is run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORK = Path(__file__).parents[4] / "samples" / "model" / "model.keras"
 
 
 class Runs:
-    """What a pickle may do when it is read."""
+    """An object that runs code when its pickle is read."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("ran"),))
@@ -36,7 +36,7 @@ def archive(members: dict[str, bytes]) -> bytes:
 
 
 def network(layer: dict[str, Any]) -> bytes:
-    """A sequence of one layer."""
+    """Return a sequential network of one layer."""
     description = {"module": "keras", "class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
     return archive({"config.json": json.dumps(description).encode()})
 

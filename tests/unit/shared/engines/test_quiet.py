@@ -1,4 +1,4 @@
-"""TensorFlow's greetings are not heard, and everything else is."""
+"""The messages of TensorFlow while it loads are suppressed, and no others."""
 
 import os
 import threading

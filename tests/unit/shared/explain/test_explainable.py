@@ -1,4 +1,4 @@
-"""A model that no heatmap can be made of is refused before it comes to a line."""
+"""A model for which no heatmap can be computed is refused before its promotion."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_model_that_cant_be_explained_is_not_imported(
     assert versions(FilesystemStore(tmp_path / "objects"), "paint") == []
 
 
-def test_a_line_goes_back_to_a_model_that_judged_before_though_it_cant_be_explained(tmp_path: Path) -> None:
+def test_a_rollback_to_a_model_without_heatmaps_is_possible(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     old, new = _without(_bundle(NESTED), KERAS), pack(_bundle(NESTED).files, paint_recipe(), "v2", "features")
     promote(store, old)

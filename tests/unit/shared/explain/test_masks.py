@@ -1,4 +1,4 @@
-"""Which mask is the truth of which label."""
+"""Which mask is the ground truth of which label."""
 
 from __future__ import annotations
 

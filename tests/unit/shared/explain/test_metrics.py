@@ -1,4 +1,4 @@
-"""One heatmap against one mask, and maps against each other."""
+"""Heatmaps compared with masks, and maps compared with each other."""
 
 from __future__ import annotations
 

@@ -36,14 +36,14 @@ def _asked(recipe: Recipe, scores: list[float]) -> dict[str, bool]:
         ([0.9, 0.1, 0.1, 0.52], {"length": True}),
     ],
 )
-def test_the_labels_that_flagged_a_frame_are_asked_about_towards_the_fault(
+def test_the_questions_are_about_the_labels_that_flagged_a_frame_towards_the_fault(
     scores: list[float], asked: dict[str, bool]
 ) -> None:
     assert _asked(paint_recipe(), scores) == asked
 
 
 @pytest.mark.parametrize(("expected", "score", "towards"), [("true", 0.1, False), ("false", 0.9, True)])
-def test_an_attribute_is_asked_about_towards_what_is_not_expected(expected: str, score: float, towards: bool) -> None:
+def test_an_attribute_is_explained_towards_the_unexpected_value(expected: str, score: float, towards: bool) -> None:
     recipe = parse_recipe(
         f"name: seam\ntask: multi-label\nlabels:\n"
         f"  length: {{key: l, colour: red, role: attribute, expected: {expected}}}\n"
@@ -51,13 +51,13 @@ def test_an_attribute_is_asked_about_towards_what_is_not_expected(expected: str,
     assert _asked(recipe, [score]) == {"length": towards}
 
 
-def test_where_all_frames_are_explained_a_good_one_is_asked_about_what_it_shows() -> None:
+def test_the_questions_about_a_frame_without_faults_are_about_its_present_labels() -> None:
     recipe = paint_recipe("explain: all")
     assert _asked(recipe, [0.99, 0.01, 0.01, 0.99]) == {"good": True, "length": True}
     assert _asked(parse_recipe(FRUIT), [0.1, 0.85, 0.05]) == {"orange": True}
 
 
-def test_a_frame_that_shows_nothing_is_asked_about_its_nearest_label() -> None:
+def test_the_question_about_a_frame_without_labels_is_about_its_highest_score() -> None:
     recipe = parse_recipe(
         "name: seam\ntask: multi-label\nexplain: all\nlabels:\n"
         "  error: {key: e, colour: blue, role: defect}\n  break: {key: b, colour: green, role: defect}\n"
@@ -65,7 +65,7 @@ def test_a_frame_that_shows_nothing_is_asked_about_its_nearest_label() -> None:
     assert _asked(recipe, [0.01, 0.2]) == {"break": True}
 
 
-def test_of_labels_that_exclude_each_other_the_rivals_are_asked_about_when_unsure() -> None:
+def test_the_questions_about_unsure_exclusive_labels_are_about_both_rivals() -> None:
     assert _asked(parse_recipe(FRUIT), [0.48, 0.47, 0.05]) == {"apple": True, "orange": True}
     assert _asked(parse_recipe(FRUIT), [0.05, 0.05, 0.9]) == {"rotten": True}
 
@@ -80,7 +80,7 @@ def _wanted(recipe: Recipe, scores: list[float], *labels: str) -> dict[str, bool
     return {question.label.name: question.towards for question in questions}
 
 
-def test_any_label_is_asked_about_when_someone_wants_to_know() -> None:
+def test_a_requested_label_has_a_question() -> None:
     recipe = paint_recipe()
     assert _wanted(recipe, [0.1, 0.9, 0.1, 0.9], "good", "break", "length") == {
         "good": False,  # the fault is that it is missing

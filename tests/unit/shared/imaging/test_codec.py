@@ -1,4 +1,4 @@
-"""What a decoder makes of files that are made to harm it."""
+"""Files that are made to harm a decoder are refused cheaply."""
 
 from __future__ import annotations
 

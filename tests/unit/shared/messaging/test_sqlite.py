@@ -1,4 +1,4 @@
-"""What is the embedded broker's own: its file, and what goes wrong with it."""
+"""The file of the embedded broker, and its errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.topology import INFERENCE_FRAMES, PROMOTIONS
 from tests.messages import captured
 
 
-def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"this is no database, but long enough to be taken for one" * 100)
     with pytest.raises(
         MessagingError, match=r"messages\.sqlite is damaged .*: move it away to start with empty queues"
@@ -31,13 +31,13 @@ def test_a_file_of_another_layout_is_left_alone(tmp_path: Path) -> None:
         SqliteBroker(tmp_path)
 
 
-def test_a_folder_that_cant_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cant_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MessagingError, match="can't be used: Not a directory"):
         SqliteBroker(tmp_path / "file" / "broker")
 
 
-def test_a_file_that_cant_be_opened_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cant_be_opened_is_reported(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     with pytest.raises(MessagingError, match="can this user write the file and its folder"):
         SqliteBroker(tmp_path)

@@ -1,4 +1,4 @@
-"""Which suspects are tried, which wait, and which are parked."""
+"""Which suspects are handled, which wait, and which are parked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can happen in a folder and not in a bucket."""
+"""Errors that occur in a folder and not in a bucket."""
 
 from __future__ import annotations
 

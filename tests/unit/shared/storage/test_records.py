@@ -1,4 +1,4 @@
-"""One object that can't be read is passed over wherever many are read together, and is reported."""
+"""A record that can't be read is skipped wherever many records are read, and is reported."""
 
 from __future__ import annotations
 

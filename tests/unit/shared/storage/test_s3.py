@@ -1,4 +1,4 @@
-"""What an S3 server may answer."""
+"""The answers of S3 servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKED = gzip.compress(bytes(50_000_000))
 
 
 class _PackedObject(BaseHTTPRequestHandler):
-    """An object whose writer has said that it is packed: servers repeat it to whoever reads."""
+    """An object with a content encoding, which servers send to every reader."""
 
     def do_GET(self) -> None:
         content = b"<LocationConstraint/>" if "location" in self.path else PACKED
@@ -27,7 +27,7 @@ class _PackedObject(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_args: object) -> None:
-        """Not in the output of tests."""
+        """Log nothing."""
 
 
 @pytest.fixture
