@@ -19,7 +19,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.imaging.codec import PNG_SIGNATURE
+from shared.imaging.codec import content_type_of
 from shared.messages import Name
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -199,7 +199,7 @@ def put_image(store: ObjectStore, content: bytes) -> str:
     """Store the file of an image or mask, unless it is stored already. Return its SHA-256 in hexadecimal."""
     digest = hashlib.sha256(content).hexdigest()
     if not store.exists(key := image_key(digest)):
-        store.put(key, content, "image/png" if content.startswith(PNG_SIGNATURE) else "image/jpeg")
+        store.put(key, content, content_type_of(content))
     return digest
 
 

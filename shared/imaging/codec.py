@@ -70,6 +70,11 @@ def encode(image: Image, encoding: Literal["jpeg", "png"], quality: int = 90) ->
     return content.tobytes()
 
 
+def content_type_of(content: bytes) -> str:
+    """Return the content type of a JPEG or PNG file."""
+    return CONTENT_TYPES["png" if content.startswith(PNG_SIGNATURE) else "jpeg"]
+
+
 def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:
     """Decode a file; grey images get three equal channels, transparency is removed.
 

@@ -34,7 +34,7 @@ class PublishRefused(MessagingError):
 
 
 class UnroutableMessage(MessagingError):
-    """No queue wants the message: the topology is not there, or is another one."""
+    """No queue receives the message: the topology is missing or different."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class EncodedMessage:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message as it arrived. ``body`` may be anything: reading it is the receiver's part."""
+    """A message as it arrived. ``body`` may be any bytes; see `read`."""
 
     body: bytes
     tag: object
@@ -121,14 +121,14 @@ class Fate(Enum):
 
 
 class Publisher(Protocol):
-    """Sends messages, many at a time under way."""
+    """Publishes messages without waiting for the confirm of each."""
 
     def publish(self, message: Message | EncodedMessage) -> Future[None]:
-        """Hand a message over; the future is done when the broker has confirmed it.
+        """Publish a message; the future is done when the broker has confirmed it.
 
-        The future fails with `PublishRefused`, `UnroutableMessage` or `BrokerUnavailable`. Never blocks for the broker,
-        except that it waits while the window of unconfirmed messages is full. What failed may be in some of the queues
-        that want it, so publishing it again may repeat it there.
+        The future fails with `PublishRefused`, `UnroutableMessage` or `BrokerUnavailable`. The call blocks only while
+        the window of unconfirmed messages is full. A message that failed may be in some of its queues, so publishing it
+        again may repeat it there.
         """
         ...
 
@@ -175,7 +175,7 @@ class Broker(Protocol):
         ...
 
     def depth(self, queue: str) -> Depth:
-        """How many messages a queue (or its ``suspects`` or ``parked``) holds.
+        """Return the number of messages in a queue, or in its suspects or parked queue.
 
         Raises:
             KeyError: there is no such queue.
@@ -183,20 +183,20 @@ class Broker(Protocol):
         ...
 
     def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
-        """Go through the parked messages of a queue, the oldest first, and do with each what ``decide`` says.
+        """Keep, replay or discard each parked message of a queue, oldest first, as ``decide`` returns.
 
-        While one review goes on, others may not see the same messages. `Fate.KEEP` for all makes it a look.
+        Other reviews may not see the same messages meanwhile. To list the messages, return `Fate.KEEP` for each.
 
         Raises:
-            PublishRefused: the queue is full, and a message that was to be replayed stays parked.
+            PublishRefused: the queue is full; the message stays parked.
         """
         ...
 
     def troubles(self, silence_seconds: float) -> Sequence[str]:
-        """What is wrong with its publishers and subscriptions, each in a few words.
+        """Return what is wrong with the publishers and subscriptions, each in a few words.
 
-        A thread that ended by itself, or something under way without any confirm for so long. A broker that is away is
-        no trouble: it is waited for.
+        That is a thread that has ended, or a publisher without a confirm for this time. An unavailable broker is no
+        trouble: the service waits for it.
         """
         ...
 

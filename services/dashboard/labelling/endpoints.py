@@ -34,7 +34,7 @@ from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
-from shared.imaging.codec import PNG_SIGNATURE
+from shared.imaging.codec import content_type_of
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])
@@ -131,7 +131,7 @@ def get_frame_image(
 ) -> Response:
     """Return the image of a frame. That of a video is decoded now."""
     content = labelling.image(source, frame, width)
-    media_type = "image/png" if content.startswith(PNG_SIGNATURE) else "image/jpeg"
+    media_type = content_type_of(content)
     return Response(content, media_type=media_type, headers={"Cache-Control": CACHED, "Content-Disposition": "inline"})
 
 
