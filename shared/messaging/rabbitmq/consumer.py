@@ -59,8 +59,9 @@ class RabbitSubscription:
             self._changed.wait_for(
                 lambda: self._inbox or self._trouble or self._closing.is_set(), max(0.0, deadline - time.monotonic())
             )
-            if trouble := self._trouble:
-                self._trouble = None
+            if self._trouble:
+                trouble, self._trouble = self._trouble, None
+                assert trouble is not None  # noqa: S101
                 raise trouble
             return [self._inbox.popleft() for _ in range(min(most, len(self._inbox)))]
 
@@ -104,8 +105,11 @@ class RabbitSubscription:
             return None
         if self._look is None and in_turn:
             self._look = self._session.ask(self._session.next_suspect)
-        if self._look is None:
-            return None
+        return self._looked() if self._look else None
+
+    def _looked(self) -> Delivery | None:
+        """Return the suspect that the query found, if it is answered."""
+        assert self._look  # noqa: S101
         try:
             suspect = self._look.result(LOOK_SECONDS)
         except TimeoutError:
@@ -131,18 +135,23 @@ class RabbitSubscription:
 
     def _run(self) -> None:
         try:
-            while True:
-                failure = self._session.run(self._closing)
-                if failure:
-                    self._lose(BrokerUnavailable(str(failure)))
-                if self._closing.wait(RECONNECT_SECONDS):
-                    return
-                self._session = connect_with_retry(self._closing, self._open)
-        except MessagingError as error:
-            self._lose(error)
+            self._serve()
         except Exception as error:
             self._lose(error)  # else `receive` would wait forever
             raise
+
+    def _serve(self) -> None:
+        while True:
+            failure = self._session.run(self._closing)
+            if failure:
+                self._lose(BrokerUnavailable(str(failure)))
+            if self._closing.wait(RECONNECT_SECONDS):
+                return
+            try:
+                self._session = connect_with_retry(self._closing, self._open)
+            except MessagingError as error:
+                self._lose(error)
+                return
 
     def _lose(self, failure: Exception) -> None:
         with self._changed:

@@ -94,13 +94,17 @@ def review(
         if method is None:
             break
         origin = origin_of(method, properties)
-        reason = str((properties.headers or {}).get(REASON_HEADER, ""))[:REASON_LENGTH]
-        fate = decide(ParkedMessage(queue.name, body, reason, _parked_at(properties.timestamp), origin.sender))
+        fate = decide(_parked(queue.name, origin.sender, properties, body))
         if fate is Fate.REPLAY:
             put(channel, topology.REPLAYS, queue.name, body, origin, user=user)
         if fate is not Fate.KEEP:
             channel.basic_ack(method.delivery_tag)
     channel.close()
+
+
+def _parked(queue: str, sender: str, properties: Any, body: bytes) -> ParkedMessage:
+    reason = str((properties.headers or {}).get(REASON_HEADER, ""))[:REASON_LENGTH]
+    return ParkedMessage(queue, body, reason, _parked_at(properties.timestamp), sender)
 
 
 def _parked_at(timestamp: int | None) -> datetime:

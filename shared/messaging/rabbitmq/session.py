@@ -133,7 +133,7 @@ class Session:
             if self._alive:
                 self._jobs.append(do)
                 with suppress(exceptions.ConnectionWrongStateError):  # `run` notices it next
-                    self._connection.add_callback_threadsafe(lambda: None)  # ends the wait for data
+                    self._connection.add_callback_threadsafe(_wake)
                 return answer
         answer.set_exception(BrokerUnavailable(f"RabbitMQ at {self._address.host}: the connection is gone"))
         return answer
@@ -218,9 +218,7 @@ class Session:
     def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         delivery = self._hold(channel, method, properties, body, self._queue)
         source = self._source
-        losses = (properties.headers or {}).get("x-delivery-count", 0)
-        # for a queue that sheds, RabbitMQ does not move the suspects
-        if isinstance(source, Queue) and source.when_full is WhenFull.SHED and losses > DELIVERY_LIMIT:
+        if isinstance(source, Queue) and _is_suspect(source, properties):
             self._jobs.append(lambda: self.move(delivery, source, source.suspects))
         else:
             self._arrive(delivery)
@@ -251,3 +249,13 @@ class Session:
             self._trials.survived(suspect.delivery.body)
         self._suspects.clear()
         self.held.clear()
+
+
+def _is_suspect(source: Queue, properties: Any) -> bool:
+    """Return whether too many readers of a message were lost; for a queue that sheds, RabbitMQ does not check it."""
+    sheds = source.when_full is WhenFull.SHED
+    return sheds and (properties.headers or {}).get("x-delivery-count", 0) > DELIVERY_LIMIT
+
+
+def _wake() -> None:
+    """Do nothing: a callback ends the wait of the thread of the connection."""
