@@ -32,7 +32,7 @@ from benchmarks.inference import LABELS, Measured
 from samples.still import draw_seam
 from services.explainer.loading import use_threads
 from services.explainer.overlay import overlay
-from services.trainer.architectures import architecture_of
+from services.trainer.architectures.registry import architecture_of
 from shared.contracts.bundle import read_bundle_folder
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine

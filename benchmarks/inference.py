@@ -23,7 +23,7 @@ from rich.progress import track
 
 from samples.still import draw_seam
 from services.inference.tensorflow_engine import TensorFlowEngine
-from services.trainer.architectures import ARCHITECTURES
+from services.trainer.architectures.registry import ARCHITECTURES
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.training.packing import keras_file
 from services.trainer.variants.quantise import quantise

@@ -38,8 +38,8 @@ from rich.progress import track
 from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks.inference import Measured
-from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
+from services.trainer.architectures.registry import architecture_of
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps

@@ -23,8 +23,8 @@ from services.dashboard.lines.repository import LineRepository
 from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.shifts import Shifts
 from services.dashboard.statistics.windows import Every, spans
+from services.dashboard.statistics.working_day import Shifts
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys

@@ -60,7 +60,7 @@ class Task(StrEnum):
     """Exactly one label is true (softmax, categorical cross-entropy)."""
 
 
-class Role(StrEnum):
+class LabelRole(StrEnum):
     """The meaning of a label for the verdict."""
 
     QUALITY = "quality"
@@ -81,7 +81,7 @@ class Label(_Section):
     name: Name
     key: str = Field(pattern=r"^[a-z0-9]$", description="for labelling by keyboard")
     colour: Colour = Field(description="red, green, blue, 0 to 255; a name or #rrggbb in the file")
-    role: Role
+    role: LabelRole
     threshold: float = Field(0.5, gt=0, lt=1, description="present from this score on (multi-label)")
     expected: bool | None = Field(None, description="what the product should have (attributes)")
 
@@ -105,7 +105,7 @@ class Label(_Section):
 
     @model_validator(mode="after")
     def _only_attributes_expect(self) -> Self:
-        if self.expected is not None and self.role is not Role.ATTRIBUTE:
+        if self.expected is not None and self.role is not LabelRole.ATTRIBUTE:
             raise ValueError(f"'expected' is for attributes, and this label is a {self.role.value}: remove it")
         return self
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.messages import Finding, Verdict
-from shared.recipe import Label, Recipe, Role, Task
+from shared.recipe import Label, LabelRole, Recipe, Task
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
     findings = decide(recipe, values)
     faults = []
     for name, found in findings.items():
-        if found.fault and recipe.label(name).role is Role.ATTRIBUTE:
+        if found.fault and recipe.label(name).role is LabelRole.ATTRIBUTE:
             faults.append(f"{name} is {'present' if found.present else 'absent'} and is expected otherwise")
         elif found.fault:
             faults.append(name if found.present else f"not {name}")
@@ -80,11 +80,11 @@ def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
         present: whether the label is present; the result has the same shape.
     """
     match label.role:
-        case Role.DEFECT:
+        case LabelRole.DEFECT:
             return present
-        case Role.QUALITY:
+        case LabelRole.QUALITY:
             return ~present
-        case Role.ATTRIBUTE:
+        case LabelRole.ATTRIBUTE:
             return np.zeros_like(present) if label.expected is None else present != label.expected
 
 
@@ -109,12 +109,12 @@ def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]
     findings = {}
     for index, (label, score) in enumerate(zip(recipe.labels, scores, strict=True)):
         won = index == first
-        unexpected = expects and label.role is Role.ATTRIBUTE and not label.expected
+        unexpected = expects and label.role is LabelRole.ATTRIBUTE and not label.expected
         findings[label.name] = Finding(
             score=score,
             threshold=scores[second] if won else scores[first],
             present=won,
             unsure=unsure and index in (first, second),
-            fault=won and (label.role is Role.DEFECT or label.expected is False or unexpected),
+            fault=won and (label.role is LabelRole.DEFECT or label.expected is False or unexpected),
         )
     return findings

@@ -96,8 +96,8 @@ def load() -> None:
     from services.trainer.cli.commands import workbench
 
     workbench()
-    from services.trainer.architectures import ARCHITECTURES
     from services.trainer.architectures.architecture import Architecture
+    from services.trainer.architectures.registry import ARCHITECTURES
 
     ARCHITECTURES["normalising"] = Architecture("normalising", "a moment's network", build_normalising, 16, 1e-2, 1e-2)
 

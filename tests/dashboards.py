@@ -29,7 +29,7 @@ from shared.contracts import bundle
 from shared.messages import FrameCaptured, Message, decode
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_VERDICTS, TRAINER_COMMANDS, Queue
 from tests.broker_address import BrokerAddress

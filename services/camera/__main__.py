@@ -25,7 +25,7 @@ from shared.health import Health, configure_logging, serve_health
 from shared.messaging import open_broker
 from shared.service import run_service
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 
 FAREWELL_SECONDS = 10.0
 """Time for the last report and for closing, after ``drain_seconds``."""

@@ -29,7 +29,7 @@ from services.dashboard.store.keys import Keys
 from shared.health import configure_logging, serve_health
 from shared.service import await_broker, run_service
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 
 _log = structlog.stdlib.get_logger("dashboard")
 cli = typer.Typer(add_completion=False, invoke_without_command=True)

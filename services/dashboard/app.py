@@ -34,13 +34,13 @@ from services.dashboard.trainings import endpoints as trainings_endpoints
 from services.dashboard.trainings import pages as trainings_pages
 from services.dashboard.web import documents, health_endpoints
 from services.dashboard.web.authorization import at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.deadline import Deadline
 from services.dashboard.web.guard import Guard
 from services.dashboard.web.openapi import install_document
 from services.dashboard.web.problems import Answer, install_problems
 from services.dashboard.web.readiness import Readiness
 from services.dashboard.web.registry import Services
-from services.dashboard.web.roles import Role
 from services.dashboard.web.server import serving
 from services.dashboard.web.templating import show_problem
 from shared.messaging.port import MessagingError

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,10 +27,10 @@ from services.dashboard.frames.service import FramesService
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.ingest.consumer import QueueIngest
+from services.dashboard.ingest.projection_upkeep import Upkeep
 from services.dashboard.ingest.rebuild import Rebuilder
-from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.labelling.services import LabellingServices
-from services.dashboard.labelling.videos.repository import sweep
+from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
 from services.dashboard.lines.parked_frames import ParkedFrames
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
@@ -120,11 +121,9 @@ class Dashboard:
         )
         self.rebuilder = build_rebuilder(redis, keys, settings, store)
 
-        def remove_incomplete_uploads(now: datetime) -> None:
-            if videos := sweep(store, now):
-                _log.info("removed incomplete uploads", uploads=videos)
-
-        self.upkeep = Upkeep(self.rebuilder, self.projector.watermark, store, stop, tasks=[remove_incomplete_uploads])
+        self.upkeep = Upkeep(
+            self.rebuilder, self.projector.watermark, store, stop, tasks=[partial(delete_incomplete_uploads, store)]
+        )
         self.ingests = [
             QueueIngest(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
             for queue in QUEUES

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.dashboard.statistics.shifts import Shifts
+from services.dashboard.statistics.working_day import Shifts
 from shared.settings import ServiceSettings, check_pair, split_address
 
 EMBEDDED: Final = "embedded"

@@ -22,7 +22,7 @@ from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
 from shared.service import Reporter, await_broker, background_threads, run_service
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
 
 

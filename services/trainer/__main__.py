@@ -24,7 +24,7 @@ from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
 from shared.service import await_broker, background_threads, run_service
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.topology import TRAINER_COMMANDS
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.explain.targets import points_at_presence
 from shared.imaging.codec import decode
-from shared.recipe import Recipe, Role
+from shared.recipe import LabelRole, Recipe
 
 BY_LABEL: Final = "masks_by_label"
 TOGETHER: Final = "masks"
@@ -48,11 +48,11 @@ def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe
     """
     image = PurePosixPath(name)
     together = files.get(str(PurePosixPath(TOGETHER) / image.with_suffix(".png")))
-    defects = [label for label in recipe.labels if label.role is Role.DEFECT and label.name in true]
+    defects = [label for label in recipe.labels if label.role is LabelRole.DEFECT and label.name in true]
     found: dict[str, Path] = {}
     for label in recipe.labels:
         own = files.get(str(PurePosixPath(BY_LABEL) / image.with_name(f"{image.stem}_{label.name}.png")))
-        if label.role is Role.QUALITY:
+        if label.role is LabelRole.QUALITY:
             if together and label.name not in true and not points_at_presence(label, recipe):
                 found[label.name] = together
         elif own and label.name in true:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.engines.port import Images
 from shared.messages import Finding
-from shared.recipe import Label, Recipe, Role, Task
+from shared.recipe import Label, LabelRole, Recipe, Task
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
     """
     if finding.fault or finding.unsure:
         return points_at_presence(label, recipe)
-    return finding.present or label.role is Role.DEFECT or recipe.task is Task.EXCLUSIVE
+    return finding.present or label.role is LabelRole.DEFECT or recipe.task is Task.EXCLUSIVE
 
 
 def points_at_presence(label: Label, recipe: Recipe) -> bool:
     """Return whether the presence of a label is its fault; for exclusive labels, maps always show the presence."""
     if recipe.task is Task.EXCLUSIVE:
         return True
-    return label.role is not Role.QUALITY and label.expected is not True
+    return label.role is not LabelRole.QUALITY and label.expected is not True
 
 
 Maps = NDArray[np.float32]

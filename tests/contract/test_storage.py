@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 
 from shared.settings import ServiceSettings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, ObjectTooLarge
 from tests.conftest import Bucket
 

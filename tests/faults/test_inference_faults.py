@@ -12,8 +12,8 @@ from shared import topology
 from shared.imaging.codec import encode
 from shared.messages import FrameCaptured, Verdict
 from shared.settings import ServiceSettings
-from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from tests import servers
 from tests.broker_address import BrokerAddress

@@ -14,7 +14,7 @@ import pytest
 from minio import Minio
 
 from shared.settings import ServiceSettings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageRefusedLogin, StorageUnavailable
 from shared.storage.s3 import MinioStore
 from tests.conftest import Bucket

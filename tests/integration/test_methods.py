@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from services.trainer.architectures import architecture_of
+from services.trainer.architectures.registry import architecture_of
 from shared.contracts.bundle import BundleError
 from shared.explain.cam import METHODS, GradientProbe
 from shared.explain.network import by_openvino, target_layer_of

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from deploy.object_store.__main__ import CannotSetUp, SetupSettings, add_camera, make_buckets, make_users, remove_camera
 from deploy.object_store.policies import RIGHTS
 from shared.settings import ServiceSettings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageRefusedLogin
 from shared.storage.s3 import MinioStore
 from tests.store_rights import is_permitted

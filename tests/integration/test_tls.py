@@ -20,7 +20,7 @@ from services.dashboard.store.connection import open_redis
 from shared.messaging import open_broker
 from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.settings import ServiceSettings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
 from shared.topology import INFERENCE_FRAMES
 from tests.certificates import make_certificates, shown_by

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.messages import Name
-from shared.recipe import RESERVED_KEYS, Label, Recipe, RecipeError, Role, Task, parse_recipe
+from shared.recipe import RESERVED_KEYS, Label, LabelRole, Recipe, RecipeError, Task, parse_recipe
 from tests.property.mutation import mutations
 from tests.property.strategies import values_of
 from tests.unit.shared.test_recipe import SEAM
@@ -26,8 +26,8 @@ def labels(draw: st.DrawFn) -> list[Label]:
     colours = draw(st.lists(COLOURS, min_size=4, max_size=4, unique=True))
     made = []
     for name, key, colour in zip(names, keys, colours, strict=False):
-        role = draw(st.sampled_from(Role))
-        expected = draw(st.none() | st.booleans()) if role is Role.ATTRIBUTE else None
+        role = draw(st.sampled_from(LabelRole))
+        expected = draw(st.none() | st.booleans()) if role is LabelRole.ATTRIBUTE else None
         threshold = draw(st.floats(0, 1, exclude_min=True, exclude_max=True))
         made.append(Label(name=name, key=key, colour=colour, role=role, threshold=threshold, expected=expected))
     return made

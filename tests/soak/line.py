@@ -25,7 +25,7 @@ from shared.imaging.codec import encode
 from shared.messages import FrameCaptured, FrameIdentity, frame_id
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from tests.dashboards import PrivateRedis
 from tests.processes import ChildServer, Server, free_port, wait_until

@@ -12,8 +12,8 @@ from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings, Region
 from services.camera.sources.captured_image import CapturedImage
 from services.camera.sources.image_folder import ENCODINGS, ImageFolder
-from services.camera.sources.live import LiveCamera
-from services.camera.sources.opencv import is_address, redacted
+from services.camera.sources.opencv_camera import LiveCamera
+from services.camera.sources.opencv_capture import is_address, redacted
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.video_file import Player, Video, VideoFile
 from shared.messages import CameraState

@@ -14,7 +14,7 @@ import structlog
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.sources.captured_image import CapturedImage, clock
-from services.camera.sources.opencv import open_capture, redacted
+from services.camera.sources.opencv_capture import open_capture, redacted
 from services.camera.sources.sampling import Sampling
 from shared.imaging.video import frame_rate_of
 

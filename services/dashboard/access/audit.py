@@ -20,7 +20,7 @@ from ulid import ULID
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.registry import provided
 from shared.retry import retrying
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
 

@@ -21,11 +21,11 @@ from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.schemas import NewPerson, NewToken
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Role
 from shared.health import configure_logging
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import StorageError
 
 people_cli = typer.Typer(add_completion=False, help="People who may log in.", no_args_is_help=True)

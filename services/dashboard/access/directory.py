@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 
 
 class _Change(BaseModel):

@@ -16,10 +16,10 @@ from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import AccessService
 from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Admin, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
-from services.dashboard.web.roles import Role
 from services.dashboard.web.templating import Clock, show
 
 PAGE: Final = 50

@@ -25,8 +25,8 @@ from services.dashboard.access.directory import (
 from services.dashboard.access.passwords import UnfitPassword
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Role
 
 PersonName = Annotated[
     str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")

@@ -11,8 +11,8 @@ from services.dashboard.access.audit import AuditEntry
 from services.dashboard.access.directory import Person, Token
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.sessions import OpenSession
+from services.dashboard.web.callers import Caller, Role
 from services.dashboard.web.paging import Next
-from services.dashboard.web.roles import Caller, Role
 
 Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """As it was typed; whether it is accepted is checked later, with a better message."""

@@ -15,9 +15,9 @@ from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import OpenSession, Sessions, digest_of
 from services.dashboard.access.throttle import Throttle
+from services.dashboard.web.callers import LOCAL, Caller
 from services.dashboard.web.cookies import cookies_of
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import LOCAL, Caller
 
 WRONG = "name or password is wrong"
 """The same answer for both, so that it does not tell which people exist."""

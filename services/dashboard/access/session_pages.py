@@ -15,10 +15,10 @@ from services.dashboard.access.schemas import OwnSession
 from services.dashboard.access.service import AccessService
 from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Viewer, anyone
+from services.dashboard.web.callers import Caller
 from services.dashboard.web.cookies import drop_session
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Caller
 from services.dashboard.web.templating import show
 
 router = APIRouter(include_in_schema=False)

@@ -11,10 +11,10 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, DecisionOrder, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.authorization import Admin, Engineer, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 

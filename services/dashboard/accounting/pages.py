@@ -11,10 +11,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from services.dashboard.access.audit import Audited
 from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueName
 from services.dashboard.web.authorization import Engineer
+from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Role
 from services.dashboard.web.templating import show
 
 SPANS: Final = {

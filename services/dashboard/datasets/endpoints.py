@@ -9,10 +9,10 @@ from fastapi import APIRouter, Path
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.web.authorization import at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"], dependencies=[at_least(Role.VIEWER)])

@@ -20,10 +20,10 @@ from services.dashboard.frames.schemas import (
 )
 from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.web.authorization import Operator, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict

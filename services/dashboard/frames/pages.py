@@ -18,7 +18,7 @@ from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name, Verdict
-from shared.recipe import Role
+from shared.recipe import LabelRole
 
 PAGE: Final = 48
 _NAME: Final = TypeAdapter[str](Name)
@@ -46,7 +46,7 @@ def show_frame(
     """Show one frame: its image, its heatmaps, and its scores with their thresholds."""
     frame = frames.get(frame_id)
     labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
-    named = [label for label in frame.faults if label not in labels or labels[label].role is not Role.QUALITY]
+    named = [label for label in frame.faults if label not in labels or labels[label].role is not LabelRole.QUALITY]
     shown = named or frame.faults or list(frame.heatmaps)
     return show(request, "frame.html", "frames", frame=frame, labels=labels, shown=shown, mark=marks.find(frame))
 

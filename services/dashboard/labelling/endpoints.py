@@ -30,9 +30,9 @@ from services.dashboard.labelling.service import AnnotationFilter
 from services.dashboard.labelling.services import ExportSlot, FramePath, Labelling, Services, SourcePath, UploadSlot
 from services.dashboard.labelling.videos.transfers import LARGEST, UPLOAD_BODY, Download, Upload, received
 from services.dashboard.web.authorization import Engineer, Viewer, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
-from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
 from shared.imaging.codec import content_type_of
 from shared.messages import Name

@@ -19,7 +19,7 @@ from services.dashboard.labelling.annotations.annotation import (
 )
 from services.dashboard.web.paging import Next
 from shared.messages import Name
-from shared.recipe import Label, Role, Task
+from shared.recipe import Label, LabelRole, Task
 
 
 class FrameQueue(StrEnum):
@@ -57,7 +57,7 @@ class LabelChoice(BaseModel):
 
     name: str
     key: str = Field(description="on the keyboard")
-    role: Role
+    role: LabelRole
     colour: str = Field(description="#rrggbb")
 
     @classmethod

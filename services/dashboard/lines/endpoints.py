@@ -11,9 +11,9 @@ from services.dashboard.lines.schemas import LineAccounting, LineList, LineView,
 from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
 from services.dashboard.web.authorization import at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 

@@ -15,9 +15,9 @@ from services.dashboard.access.service import AccessService
 from services.dashboard.live.hub import Hub
 from services.dashboard.store.errors import AWAY
 from services.dashboard.web.authorization import Viewer, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import service_of
-from services.dashboard.web.roles import Role
 from shared.storage.port import StorageError
 
 CHECK_SECONDS: Final = 10.0

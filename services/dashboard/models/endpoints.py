@@ -29,10 +29,10 @@ from services.dashboard.models.schemas import (
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from shared.contracts.bundle import REPORT
 from shared.messages import Name
 

@@ -12,7 +12,7 @@ from services.dashboard.models.repository import Promotion, ThresholdSet
 from services.dashboard.web.paging import Next
 from shared.contracts.promotion import Entry
 from shared.messages import Name, ThresholdsRequested
-from shared.recipe import Role
+from shared.recipe import LabelRole
 
 
 class MeasuredHeatmaps(BaseModel):
@@ -34,7 +34,7 @@ class LabelView(BaseModel):
     """A label of a model's recipe."""
 
     name: str
-    role: Role
+    role: LabelRole
     threshold: float
     expected: bool | None
     colour: str = Field(description="colour of the label's heatmaps: #rrggbb")

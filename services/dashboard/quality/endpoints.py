@@ -16,9 +16,9 @@ from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.authorization import at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from services.dashboard.web.times import QueryTime
 from shared.messages import Name
 

@@ -24,7 +24,7 @@ from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
-from shared.recipe import Role
+from shared.recipe import LabelRole
 
 SPANS: Final = {
     "hour": ("Hour", timedelta(hours=1)),
@@ -69,7 +69,7 @@ def show_quality(
         return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
     labels = _labels(models, frames, quality_filter.line)
     colours = {name: label.colour for name, label in labels.items()}
-    missing = {name for name, label in labels.items() if label.role is Role.QUALITY}
+    missing = {name for name, label in labels.items() if label.role is LabelRole.QUALITY}
     window = {"from": quality_filter.first.isoformat(), "to": quality_filter.last.isoformat()}
     ranked = accumulated([each for each in view.labels if each.label not in missing])
     return show(

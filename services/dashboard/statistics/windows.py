@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from services.dashboard.statistics.shifts import Shifts
 from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.statistics.working_day import Shifts
 
 DAY: Final = timedelta(days=1)
 

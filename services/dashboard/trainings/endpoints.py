@@ -17,10 +17,10 @@ from services.dashboard.trainings.schemas import (
 )
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.authorization import Engineer, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 from shared.contracts.training import ARCHITECTURES
 from shared.messages import Name
 

@@ -9,8 +9,8 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as Dependency
 
+from services.dashboard.web.callers import Caller, Role
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Caller, Role
 
 
 def _require(needed: Role) -> Callable[[Request], Caller]:

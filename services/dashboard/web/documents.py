@@ -11,8 +11,8 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.templating import Jinja2Templates
 
 from services.dashboard.web.authorization import at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Role
 
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
 DESCRIPTION: Final = """

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import AWAY
+from services.dashboard.web.callers import Caller
 from services.dashboard.web.problems import SAFE, Answer, Problem
-from services.dashboard.web.roles import Caller
 from shared.storage.port import StorageError
 
 HEALTH: Final = "/healthz"

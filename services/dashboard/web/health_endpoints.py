@@ -8,10 +8,10 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.dashboard.web.authorization import anyone, at_least
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.readiness import Readiness, Ready
 from services.dashboard.web.registry import provided
-from services.dashboard.web.roles import Role
 
 router = APIRouter(tags=["watching"])
 

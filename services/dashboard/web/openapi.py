@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from services.dashboard.web.authorization import role_of
+from services.dashboard.web.callers import Role
 from services.dashboard.web.cookies import SESSION
 from services.dashboard.web.examples import example_of
 from services.dashboard.web.problems import MEDIA_TYPE, SAFE, ProblemDetails, documented
-from services.dashboard.web.roles import Role
 
 SCHEMES: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "A token for a program, which an admin has made."},

@@ -15,10 +15,10 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
+from services.dashboard.web.callers import Caller, Role
 from services.dashboard.web.problems import ProblemDetails
 from services.dashboard.web.readiness import Readiness
 from services.dashboard.web.registry import service_of
-from services.dashboard.web.roles import Caller, Role
 from services.dashboard.web.times import bounded
 
 

@@ -22,7 +22,7 @@ from shared.contracts.dataset import DatasetVersion, datasets, read_version, ver
 from shared.contracts.training import LARGEST_SEED
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 
 commands = typer.Typer(
     help="Datasets in object storage: each import of something new is a version that never changes.",

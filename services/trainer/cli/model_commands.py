@@ -45,7 +45,7 @@ from shared.messages import (
 )
 from shared.messaging import open_broker
 from shared.settings import read_settings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 
 REFUSED: Final = 1

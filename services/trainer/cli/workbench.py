@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from ulid import ULID
 
-from services.trainer.architectures import architecture_of
 from services.trainer.architectures.cost import cost_of
+from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.progress import ProgressBar
 from services.trainer.datasets.draft import draft_recipe, side_of
 from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset

@@ -18,9 +18,9 @@ from shared.recipe import (
     Augmentation,
     ImageSpec,
     Label,
+    LabelRole,
     Recipe,
     RecipeError,
-    Role,
     Task,
 )
 
@@ -68,7 +68,7 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
         raise RecipeError(f"no recipe can be drafted from the table: {why}, or ask for another task") from error
 
 
-def _labels(names: Sequence[str], roles: Sequence[Role]) -> tuple[Label, ...]:
+def _labels(names: Sequence[str], roles: Sequence[LabelRole]) -> tuple[Label, ...]:
     # for each label a letter of its name if one is free, else any
     taken: list[str] = []
     for name in names:
@@ -83,15 +83,15 @@ def _labels(names: Sequence[str], roles: Sequence[Role]) -> tuple[Label, ...]:
         ) from error
 
 
-def _roles(dataset: Dataset, task: Task) -> list[Role]:
+def _roles(dataset: Dataset, task: Task) -> list[LabelRole]:
     truth = np.array([example.labels for example in dataset.examples])
     quality = next((index for index, name in enumerate(dataset.label_names) if name.lower() in GOOD), None)
     if quality is None:
-        return [Role.ATTRIBUTE if task is Task.EXCLUSIVE else Role.DEFECT] * len(dataset.label_names)
+        return [LabelRole.ATTRIBUTE if task is Task.EXCLUSIVE else LabelRole.DEFECT] * len(dataset.label_names)
     good = truth[truth[:, quality]]
     shared = good.mean(axis=0) >= SHARE_OF_GOOD if len(good) else np.zeros(truth.shape[1], bool)
     return [
-        Role.QUALITY if index == quality else Role.ATTRIBUTE if shared[index] else Role.DEFECT
+        LabelRole.QUALITY if index == quality else LabelRole.ATTRIBUTE if shared[index] else LabelRole.DEFECT
         for index in range(len(dataset.label_names))
     ]
 

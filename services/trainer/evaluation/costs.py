@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.messages import Verdict
-from shared.recipe import Costs, Label, Recipe, Role
+from shared.recipe import Costs, Label, LabelRole, Recipe
 from shared.verdict import judge
 
 Truth = NDArray[np.float32]
@@ -61,7 +61,7 @@ def label_costs(label: Label, costs: Costs) -> tuple[float, float]:
     A missed defect is an escape; a missed quality of a good part is an overkill. For a label that does not decide the
     verdict, both cost the same.
     """
-    if label.role is Role.ATTRIBUTE and label.expected is None:
+    if label.role is LabelRole.ATTRIBUTE and label.expected is None:
         return 1.0, 1.0
-    makes_ok = label.role is Role.QUALITY or label.expected is True
+    makes_ok = label.role is LabelRole.QUALITY or label.expected is True
     return (costs.overkill, costs.escape) if makes_ok else (costs.escape, costs.overkill)

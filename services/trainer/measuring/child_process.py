@@ -20,7 +20,7 @@ from services.trainer.measuring.threshold_sets import set_thresholds
 from services.trainer.settings import TrainerSettings
 from shared.contracts.bundle import BundleError
 from shared.messages import ThresholdsRequested
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 

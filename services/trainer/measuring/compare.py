@@ -19,7 +19,7 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
 from shared.intervals import draws, mean, spread
-from shared.recipe import Recipe, Role
+from shared.recipe import LabelRole, Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.verdict import scores_of
 
@@ -83,7 +83,7 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
         deciding=tuple(
             label.name
             for label in candidate.recipe.labels
-            if label.role is not Role.ATTRIBUTE or label.expected is not None
+            if label.role is not LabelRole.ATTRIBUTE or label.expected is not None
         ),
         differences=tuple(differences(baseline.recipe, candidate.recipe)),
         extra_cost=float((extra * weights).mean()),

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from pydantic import JsonValue
 
-from services.trainer.architectures import architecture_of
+from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.labelled_images import Dataset, OnProblem
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.split import Split, split, tables

@@ -29,7 +29,7 @@ from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
 from shared.messages import TrainingRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)

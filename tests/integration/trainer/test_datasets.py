@@ -11,7 +11,7 @@ from services.trainer.cli.commands import app
 from shared.contracts.dataset import image_key, read_version, versions
 from shared.imaging.codec import encode
 from shared.settings import ServiceSettings
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from tests.conftest import Bucket
 from tests.strokes import write_table

@@ -14,7 +14,7 @@ from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import read_bundle, write_bundle
 from shared.messaging.port import Broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from tests.broker_address import BrokerAddress
 from tests.conftest import Bucket

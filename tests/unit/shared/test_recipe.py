@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.recipe import RESERVED_KEYS, Recipe, RecipeError, Role, Task, parse_recipe, read_recipe
+from shared.recipe import RESERVED_KEYS, LabelRole, Recipe, RecipeError, Task, parse_recipe, read_recipe
 
 SEAM = """\
 name: seam
@@ -24,7 +24,7 @@ def test_a_recipe_says_what_is_inspected() -> None:
     assert recipe.task is Task.MULTI_LABEL
     assert recipe.label_names == ("good", "error", "break", "length")
     assert recipe.label("break").threshold == 0.4
-    assert recipe.label("length").role is Role.ATTRIBUTE
+    assert recipe.label("length").role is LabelRole.ATTRIBUTE
     assert recipe.label("length").colour == (0xE6, 0x1E, 0x28)
 
 
@@ -85,7 +85,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     keys = draw(st.permutations(KEYS))
     labels = []
     for index in range(count):
-        role = draw(st.sampled_from(Role))
+        role = draw(st.sampled_from(LabelRole))
         labels.append(
             {
                 "name": f"label-{index}",
@@ -93,7 +93,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
                 "colour": (index, draw(st.integers(0, 255)), draw(st.integers(0, 255))),
                 "role": role,
                 "threshold": draw(st.floats(0.01, 0.99)),
-                "expected": draw(st.none() | st.booleans()) if role is Role.ATTRIBUTE else None,
+                "expected": draw(st.none() | st.booleans()) if role is LabelRole.ATTRIBUTE else None,
             }
         )
     return Recipe.model_validate({"name": "drawn", "task": draw(st.sampled_from(Task)), "labels": labels})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.recipe import Recipe, Role, Task
+from shared.recipe import LabelRole, Recipe, Task
 
 
 def label_error(recipe: Recipe, labels: Mapping[str, bool]) -> str:
@@ -23,8 +23,8 @@ def label_error(recipe: Recipe, labels: Mapping[str, bool]) -> str:
     if recipe.task is Task.EXCLUSIVE and len(true) != 1:
         named = " and ".join(label.name for label in true) or "no label"
         return f"{named}: this recipe requires exactly one label"
-    qualities = [label.name for label in true if label.role is Role.QUALITY]
-    defects = [label.name for label in true if label.role is Role.DEFECT]
+    qualities = [label.name for label in true if label.role is LabelRole.QUALITY]
+    defects = [label.name for label in true if label.role is LabelRole.DEFECT]
     if qualities and defects:
         return f"{' and '.join(qualities)} together with {' and '.join(defects)}: a part is good or has a defect"
     return ""

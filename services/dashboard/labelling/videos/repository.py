@@ -11,10 +11,10 @@ import json
 import re
 import tempfile
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -35,8 +35,6 @@ TIMES: Final = "times.json"
 FIRST_FRAME: Final = "first"
 """Stored by itself, so that a list of videos opens none of them."""
 PART_BYTES: Final = 16 * 1024**2
-ABANDONED: Final = timedelta(days=1)
-"""An upload without a manifest is over after this time."""
 MOST_OPEN: Final = 4
 CACHE_BYTES: Final = 1024**3
 """Size of the videos that are cached on this machine, except for the one used last."""
@@ -120,7 +118,7 @@ class VideoRepository:
 
         Raises:
             VideoExists: Another person has uploaded it meanwhile.
-            StorageError: It was not stored. Parts that could not be deleted now are deleted by `sweep`.
+            StorageError: It was not stored. Parts that could not be deleted now are deleted by `cleanup`.
         """
         folder = f"{FOLDER}/{(video_id := str(ULID()))}"
         try:
@@ -154,7 +152,7 @@ class VideoRepository:
                 self._store.put(f"{folder}/{MANIFEST}", video.model_dump_json().encode(), "application/json")
         except BaseException:
             with suppress(StorageError):
-                _delete(self._store, video_id)
+                delete_video(self._store, video_id)
             raise
         return video
 
@@ -212,17 +210,6 @@ class VideoRepository:
         return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def sweep(store: ObjectStore, now: datetime) -> int:
-    """Delete what is left of uploads that broke off a day ago or earlier. Return the number of these uploads."""
-    videos: dict[str, set[str]] = defaultdict(set)
-    for key in store.keys(f"{FOLDER}/"):
-        videos[key.split("/")[2]].add(key.rpartition("/")[2])
-    broken = [video for video, names in videos.items() if MANIFEST not in names and _begun_at(video) < now - ABANDONED]
-    for video_id in broken:
-        _delete(store, video_id)
-    return len(broken)
-
-
 def plain_name(name: str) -> str:
     """Return a file name without its suffix, in the characters that keys and tables allow."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-_")[:48] or "video"
@@ -238,15 +225,7 @@ def _reader(kind: VideoKind, path: Path, names: Sequence[str], times: Sequence[f
     return AlbumReader(path, names) if kind == "album" else SandboxedVideoReader(path, times)
 
 
-def _begun_at(video_id: str) -> datetime:
-    """Return when an upload began, or the end of time for a folder that is not an upload."""
-    try:
-        return ULID.from_str(video_id).datetime
-    except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
-
-
-def _delete(store: ObjectStore, video_id: str) -> None:
+def delete_video(store: ObjectStore, video_id: str) -> None:
     """Delete the manifest first: without it, there is no video."""
     store.delete(f"{FOLDER}/{video_id}/{MANIFEST}")
     for key in list(store.keys(f"{FOLDER}/{video_id}/")):

@@ -14,10 +14,10 @@ from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import FIRST_ADMIN, People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from tests.dashboards import embedded_settings, open_dashboard
 

@@ -21,9 +21,9 @@ from services.dashboard.access.first_admin import NoAdmin, ensure_first_admin
 from services.dashboard.access.people import FIRST_ADMIN, People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
+from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.roles import Role
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from tests.dashboards import embedded_settings, environment_of, problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
 

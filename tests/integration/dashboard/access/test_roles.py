@@ -9,10 +9,10 @@ from starlette.routing import BaseRoute, Mount
 from services.dashboard.access.service import AccessService
 from services.dashboard.app import build_app
 from services.dashboard.web.authorization import role_of
+from services.dashboard.web.callers import Role
 from services.dashboard.web.guard import OPEN
 from services.dashboard.web.readiness import Readiness
 from services.dashboard.web.registry import Services
-from services.dashboard.web.roles import Role
 from tests.dashboards import embedded_settings
 
 READS = ("GET", "HEAD")

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from shared.messaging import open_broker
 from tests.dashboards import embedded_settings, open_dashboard, problem
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in

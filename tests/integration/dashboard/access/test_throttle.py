@@ -11,7 +11,7 @@ import pytest
 
 from services.dashboard.access import throttle
 from services.dashboard.access.throttle import FREE, LONGEST_WAIT, network_of, wait_after
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from tests.dashboards import problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
 

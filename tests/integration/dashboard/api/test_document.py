@@ -16,9 +16,9 @@ from schemathesis.schemas import BaseSchema
 from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from shared.messaging import open_broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from tests.dashboards import open_dashboard, publish, put_model, server_settings
 from tests.verdicts import Line
 

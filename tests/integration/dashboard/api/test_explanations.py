@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from services.dashboard.web.roles import LOCAL
+from services.dashboard.web.callers import LOCAL
 from shared.messages import ExplanationRequested, FrameInspected, Heatmap, decode
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore

@@ -12,13 +12,13 @@ from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, UploadedVideo
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from shared.contracts.dataset import LabelledImage, make_version, write_version
 from shared.contracts.promotion import store_decision
 from shared.messages import PromotionRefused, ThresholdsRefused, TrainingProgressed, TrainingState
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES
 from tests.dashboards import captured, embedded_settings, open_dashboard, park, problem, publish, put_model, soon

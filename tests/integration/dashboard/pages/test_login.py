@@ -11,9 +11,9 @@ from services.dashboard.access.audit import Audit
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from shared.messaging.port import Broker
-from shared.storage import open_store
+from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES
 from tests.browsers import SOON

@@ -17,7 +17,7 @@ from services.camera.settings import CameraSettings
 from services.camera.sources import video_file as video_module
 from services.camera.sources.captured_image import CapturedImage
 from services.camera.sources.image_folder import ImageFolder
-from services.camera.sources.opencv import open_capture, redacted
+from services.camera.sources.opencv_capture import open_capture, redacted
 from services.camera.sources.opening import open_source
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.video_file import Player, VideoFile

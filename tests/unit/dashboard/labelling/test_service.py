@@ -19,7 +19,8 @@ from services.dashboard.labelling.annotations.annotation import AnnotationKind
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.schemas import AnnotationView, DatasetRequest, FrameQueue, LabelRequest, UndoRequest
 from services.dashboard.labelling.services import LabellingServices
-from services.dashboard.labelling.videos import repository as videos
+from services.dashboard.labelling.videos import cleanup
+from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
 from services.dashboard.labelling.videos.repository import VideoRepository, plain_name
 from services.dashboard.labelling.videos.scan import pack_album
 from services.dashboard.lines.repository import LineRepository
@@ -27,8 +28,8 @@ from services.dashboard.store.connection import open_redis
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import image_key, newest_version, versions
-from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
+from shared.storage.opening import open_store
 from shared.storage.port import StorageUnavailable
 from tests.camera_videos import write_video
 from tests.dashboards import embedded_settings
@@ -282,9 +283,9 @@ def test_a_failed_upload_leaves_nothing_and_the_parts_of_a_killed_one_are_delete
             services.labelling.add_video(path, name="other.mp4", recipe_yaml=RECIPE, by="ann")
     assert set(store.keys("labelling/videos/")) == whole
     now = datetime.now(UTC)
-    for age in (videos.ABANDONED + timedelta(hours=1), timedelta(hours=1)):
+    for age in (cleanup.ABANDONED + timedelta(hours=1), timedelta(hours=1)):
         store.put(f"labelling/videos/{ULID.from_datetime(now - age)}/part-0000", b"a part")
-    assert videos.sweep(store, now) == 1
+    assert delete_incomplete_uploads(store, now) == 1
     assert len(set(store.keys("labelling/videos/")) - whole) == 1, "a person may be uploading it"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from shared.settings import ServiceSettings
-from shared.storage import open_store
 from shared.storage.filesystem import FilesystemStore
+from shared.storage.opening import open_store
 from shared.storage.port import InvalidKey, ObjectNotFound, StorageError, StorageUnavailable
 
 

@@ -25,7 +25,7 @@ from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.service import ModelsService
 from services.dashboard.store.announcer import Announcer
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.roles import Role
+from services.dashboard.web.callers import Role
 from services.trainer.jobs.trainings import Trainings
 from shared.contracts.bundle import ProductionPointer, move_production, production_history
 from shared.contracts.promotion import history_of, store_decision

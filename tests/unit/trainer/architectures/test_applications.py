@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from services.trainer.architectures import FEATURES, architecture_of
 from services.trainer.architectures.applications import APPLICATIONS, scale_of
 from services.trainer.architectures.architecture import UnfitArchitecture
 from services.trainer.architectures.pretraining import WeightsError, rescale, weights_in
+from services.trainer.architectures.registry import FEATURES, architecture_of
 from services.trainer.training.packing import keras_file
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine

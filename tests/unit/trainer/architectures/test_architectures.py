@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
 from services.trainer.architectures.architecture import UnfitArchitecture
 from services.trainer.architectures.cost import cost_of
+from services.trainer.architectures.registry import ARCHITECTURES, FEATURES, architecture_of
 from shared.recipe import ImageSpec
 
 SMALL = ImageSpec(height=48, width=32)

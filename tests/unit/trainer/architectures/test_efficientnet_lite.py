@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from services.trainer.architectures import architecture_of
 from services.trainer.architectures import efficientnet_lite as lite
 from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.pretraining import WeightsError
+from services.trainer.architectures.registry import architecture_of
 from services.trainer.architectures.torch_file import Tensors, read_tensors
 from shared.imaging.preprocessing import normalise
 from shared.recipe import ImageSpec

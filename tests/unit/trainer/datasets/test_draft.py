@@ -7,7 +7,7 @@ from services.trainer.datasets.draft import draft_recipe, side_of
 from services.trainer.datasets.labelled_images import Dataset, Example, read_dataset
 from services.trainer.datasets.tables import Place
 from shared.imaging.codec import encode
-from shared.recipe import RecipeError, Role, Task, parse_recipe
+from shared.recipe import LabelRole, RecipeError, Task, parse_recipe
 
 
 def dataset_of(names: tuple[str, ...], *rows: tuple[bool, ...]) -> Dataset:
@@ -23,15 +23,20 @@ def test_roles_follow_from_what_good_images_have() -> None:
         (False, True, True, True),
     )
     recipe = draft_recipe("seam", seams, Task.MULTI_LABEL, 96)
-    assert [label.role for label in recipe.labels] == [Role.QUALITY, Role.DEFECT, Role.DEFECT, Role.ATTRIBUTE]
+    assert [label.role for label in recipe.labels] == [
+        LabelRole.QUALITY,
+        LabelRole.DEFECT,
+        LabelRole.DEFECT,
+        LabelRole.ATTRIBUTE,
+    ]
     assert [label.key for label in recipe.labels] == ["g", "e", "b", "l"]
     assert (recipe.image.height, recipe.image.width) == (96, 96)
 
 
 def test_without_a_quality_label_defects_are_defects_and_classes_are_attributes() -> None:
     fruit = dataset_of(("apple", "orange"), (True, False), (False, True))
-    assert {label.role for label in draft_recipe("x", fruit, Task.EXCLUSIVE, 64).labels} == {Role.ATTRIBUTE}
-    assert {label.role for label in draft_recipe("x", fruit, Task.MULTI_LABEL, 64).labels} == {Role.DEFECT}
+    assert {label.role for label in draft_recipe("x", fruit, Task.EXCLUSIVE, 64).labels} == {LabelRole.ATTRIBUTE}
+    assert {label.role for label in draft_recipe("x", fruit, Task.MULTI_LABEL, 64).labels} == {LabelRole.DEFECT}
 
 
 def test_keys_and_colours_never_repeat_and_the_recipe_can_be_read_again() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.trainer.architectures import ARCHITECTURES
 from services.trainer.architectures.architecture import Architecture
+from services.trainer.architectures.registry import ARCHITECTURES
 from services.trainer.cli.workbench import evaluated
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images

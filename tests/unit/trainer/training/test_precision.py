@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from services.trainer.architectures import ARCHITECTURES, architecture_of
 from services.trainer.architectures.compact import build_compact
 from services.trainer.architectures.lite0_texture import build_lite0_texture
+from services.trainer.architectures.registry import ARCHITECTURES, architecture_of
 from services.trainer.training.options import WrongOption
 from services.trainer.training.precision import (
     BFLOAT16,

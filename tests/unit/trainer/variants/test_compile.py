@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.architectures import ARCHITECTURES, FEATURES, architecture_of
+from services.trainer.architectures.registry import ARCHITECTURES, FEATURES, architecture_of
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.variants.proof import Equality, compare
 from shared.contracts.bundle import (

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from services.trainer.architectures import architecture_of
+from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import evaluate

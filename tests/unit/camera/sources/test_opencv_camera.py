@@ -10,9 +10,9 @@ import pytest
 
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
-from services.camera.sources import live
+from services.camera.sources import opencv_camera as live
 from services.camera.sources.captured_image import CapturedImage
-from services.camera.sources.live import LiveCamera
+from services.camera.sources.opencv_camera import LiveCamera
 from services.camera.sources.sampling import Sampling
 from shared.health import Health
 from shared.messages import CameraState

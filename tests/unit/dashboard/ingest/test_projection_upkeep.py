@@ -9,9 +9,9 @@ from typing import cast
 import pytest
 from fakeredis import FakeRedis
 
-from services.dashboard.ingest import upkeep
+from services.dashboard.ingest import projection_upkeep as upkeep
+from services.dashboard.ingest.projection_upkeep import Upkeep
 from services.dashboard.ingest.rebuild import Rebuilder
-from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.store.keys import Keys
 from shared.storage.filesystem import FilesystemStore

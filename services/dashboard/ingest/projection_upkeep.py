@@ -37,7 +37,7 @@ class Upkeep:
         watermark: Watermark,
         store: ObjectStore,
         stop: threading.Event,
-        tasks: Sequence[Callable[[datetime], None]] = (),
+        tasks: Sequence[Callable[[datetime], object]] = (),
     ) -> None:
         """``tasks`` run every ten minutes, with the present time, after the compaction of the archive."""
         self._rebuilder = rebuilder

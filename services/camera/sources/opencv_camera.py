@@ -17,7 +17,7 @@ from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.settings import Resolution
 from services.camera.sources.captured_image import CapturedImage, clock
-from services.camera.sources.opencv import open_capture, redacted
+from services.camera.sources.opencv_capture import open_capture, redacted
 from services.camera.sources.sampling import Sampling
 from shared.imaging.codec import Image
 from shared.imaging.video import frame_rate_of
