@@ -46,13 +46,13 @@ def test_the_small_network_is_small() -> None:
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
     with pytest.raises(
-        UnfitArchitecture, match="'resnet': take efficientnet-lite0, lite0-texture, compact, seam-resnet"
+        UnfitArchitecture, match="'resnet': use efficientnet-lite0, lite0-texture, compact, seam-resnet"
     ):
         architecture_of("resnet")
 
 
 def test_images_that_are_too_small_are_refused() -> None:
-    with pytest.raises(UnfitArchitecture, match="from 32 x 32 on, and the recipe's are 16 x 64"):
+    with pytest.raises(UnfitArchitecture, match="at least 32 x 32, and the recipe's are 16 x 64"):
         architecture_of("fruit-convnet").build(ImageSpec(height=16, width=64), 3)
 
 
