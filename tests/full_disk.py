@@ -75,7 +75,7 @@ def camera(folder: Path) -> dict[str, object]:
         "CAMERA_PACE": "fast",
     }
     first = CameraProcess(folder, {**settings, **NOWHERE, "CAMERA_AT_END": "loop", "CAMERA_WINDOW": "512"})
-    wait_until(lambda: "refusing frames" in first.log.read_text(), SECONDS, "the disk to be full")
+    wait_until(lambda: "dropping frames" in first.log.read_text(), SECONDS, "the disk to be full")
     first.kill()
     _fill(disk / "of-another-program")
     waited = frames_on(disk)

@@ -85,7 +85,7 @@ def test_an_outage_is_told_once(proxy: Proxy, behind: BrokerAddress, monkeypatch
             wait_until(lambda: len(attempts) >= 8, 60, "some attempts to connect")
         stop.set()
         loop.join(60)
-    assert [line["event"] for line in lines] == ["the broker went away; waiting for it"]
+    assert [line["event"] for line in lines] == ["the broker is unavailable; waiting for it"]
     broker.close()
 
 

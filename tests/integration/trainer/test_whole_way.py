@@ -185,7 +185,7 @@ def test_a_model_is_trained_promoted_and_rolled_back_by_api_and_the_line_judges_
         sets: list[dict[str, Any]] = plant.get("models/strokes/thresholds")["thresholds"]
         return next(each for each in sets if each["thresholds_id"] == asked["thresholds_id"])
 
-    soon(lambda: told()["state"] == "kept", "the thresholds to be kept", SECONDS)
+    soon(lambda: told()["state"] == "saved", "the thresholds to be saved", SECONDS)
     derived = plant.get(f"models/strokes/versions/{told()['model_version']}")
     assert (derived["derived_from"], derived["author"], derived["reason"]) == (versions[0], "local", "dark threads")
     assert {label["name"]: label["threshold"] for label in derived["labels"]}["dark"] == 0.9

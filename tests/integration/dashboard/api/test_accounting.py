@@ -28,7 +28,7 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     verdicts = [*left.verdicts(20), *right.verdicts(10)]
     park(broker, INFERENCE_FRAMES, [captured(left)], "the worker died of it")
     reports = [
-        left.report(captured=25, refused=2, at=HOUR + timedelta(minutes=5)),
+        left.report(captured=25, dropped=2, at=HOUR + timedelta(minutes=5)),
         right.report(at=HOUR + timedelta(minutes=65)),
     ]
     publish(broker, *verdicts, *reports)

@@ -17,7 +17,7 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
     line = Line()
     verdicts = list(line.verdicts(120))
     flagged = [verdict for verdict in verdicts if verdict.flagged]
-    report = line.report(captured=125, refused=3, waiting=2, state=CameraState.FINISHED)
+    report = line.report(captured=125, dropped=3, waiting=2, state=CameraState.FINISHED)
     publish(broker, *verdicts, *map(explanation_of, flagged), report, *verdicts[:10])
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("explained") == len(flagged))
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("captured") == 125)

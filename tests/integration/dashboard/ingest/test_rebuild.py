@@ -37,7 +37,7 @@ def lived_through() -> list[Message]:
         verdicts = list(line.verdicts(150, seed=len(messages)))
         messages += verdicts
         messages += [explanation_of(verdict) for verdict in verdicts if verdict.flagged]
-        messages += [line.report(refused=2, captured=155), *verdicts[:20]]
+        messages += [line.report(dropped=2, captured=155), *verdicts[:20]]
     messages.append(
         TrainingRequested(training_id="training-1", recipe="seam", dataset="datasets/seam", by="eva", at=NOW)
     )

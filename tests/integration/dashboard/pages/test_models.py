@@ -182,7 +182,8 @@ def test_a_training_is_watched_live_and_cancelled(
     expect(page.get_by_role("button", name="Cancel the training")).to_have_count(0)
 
 
-def test_a_training_that_failed_says_why(page: Page, broker: Broker) -> None:
+def test_a_training_that_failed_says_why(page: Page, broker: Broker, store: ObjectStore, tmp_path: Path) -> None:
+    put_dataset(store, tmp_path)
     training_id = order_one(page, broker)
     publish(broker, told(training_id, TrainingState.FAILED, "labels.csv, line 2: 'maybe' is no truth"))
     expect(page.locator("#state")).to_contain_text("✕ failed")

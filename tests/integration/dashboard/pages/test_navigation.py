@@ -85,7 +85,7 @@ NAMELESS = """nodes => nodes
 
 def fill(broker: Broker) -> None:
     line = Line()
-    publish(broker, *line.verdicts(60), line.report(refused=2, captured=63))
+    publish(broker, *line.verdicts(60), line.report(dropped=2, captured=63))
 
 
 def test_every_page_leads_to_every_other(page: Page, broker: Broker) -> None:

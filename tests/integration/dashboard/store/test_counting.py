@@ -122,7 +122,7 @@ def test_a_report_that_arrives_late_takes_nothing_back(projection: Projection) -
     line = Line()
     verdicts = list(line.verdicts(10))
     early = line.report(captured=4, at=datetime.now(UTC) - timedelta(seconds=9), frames_per_second=1.0)
-    projection.projector.apply([line.report(captured=12, refused=1)])
+    projection.projector.apply([line.report(captured=12, dropped=1)])
     projection.projector.apply([early])
     projection.projector.apply(verdicts)
     total = projection.counting.total("line-1")

@@ -86,10 +86,10 @@ def test_captured_frames_by_hour_do_not_depend_on_the_order_of_messages(projecti
     line = Line(start=HOUR)
     minute = timedelta(minutes=1)
     told: list[Message] = [
-        line.report(captured=100, refused=1, at=HOUR + 10 * minute),
-        line.report(captured=250, refused=1, at=HOUR + 59 * minute),
-        line.report(captured=400, refused=5, at=HOUR + 70 * minute),
-        line.report(captured=401, refused=5, at=HOUR + 200 * minute),
+        line.report(captured=100, dropped=1, at=HOUR + 10 * minute),
+        line.report(captured=250, dropped=1, at=HOUR + 59 * minute),
+        line.report(captured=400, dropped=5, at=HOUR + 70 * minute),
+        line.report(captured=401, dropped=5, at=HOUR + 200 * minute),
     ]
     line.sequence = 259
     told.append(line.verdict(after=59.5 * 60))

@@ -110,7 +110,7 @@ def test_a_rollback_to_a_model_without_heatmaps_is_possible(tmp_path: Path) -> N
     [
         (b"no archive", "features", "is no network of Keras's"),
         (described(), "features", "has no convolution"),
-        (described(FEATURES, layer("Flatten", "flat")), "flat", "layer 'flat', a Flatten, gives no maps"),
+        (described(FEATURES, layer("Flatten", "flat")), "flat", "layer 'flat', a Flatten, has no maps"),
     ],
     ids=["no archive", "no layers", "no maps"],
 )
@@ -128,5 +128,5 @@ def test_a_network_as_keras_writes_it_is_read() -> None:
     paint = paint_bundle("v1", keras=True)
     refuse_unexplainable(paint)
     for flat in ("logits", "global_average_pooling2d"):
-        with pytest.raises(BundleError, match=f"layer '{flat}.*gives no maps"):
+        with pytest.raises(BundleError, match=f"layer '{flat}.*has no maps"):
             refuse_unexplainable(pack(paint.files, paint.recipe, "v1", flat))
