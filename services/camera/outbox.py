@@ -264,11 +264,6 @@ class Outbox:
         with suppress(sqlite3.OperationalError):  # the next successful write includes these totals
             self._write(COUNT, [(self._session, self._captured, self._dropped)])
 
-    def _say_when_it_takes_frames_again(self) -> None:
-        if self._drop_reason:
-            log.info("taking frames again", refused=self._dropped)
-            self._drop_reason = ""
-
     def _following(self, position: int) -> int | None:
         """Return the position of the oldest unconfirmed frame after another; None if there is none."""
         rows = self._database.execute(
