@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final
 
 STOP_SECONDS: Final = 15.0
-"""From the stop to the end of the process, also if a part of it hangs."""
+"""Default time from the stop to the end of the process, even if a part of it hangs; `Stop.allow` extends it."""
 SERVE: Final = "serve"
 """The command that starts a service; every other command is one that a user runs."""
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("service")
 
 
 class Stop(threading.Event):
-    """Set by a signal, or by a part that failed. From then on the process has `STOP_SECONDS` in total.
+    """Set by a signal, or by a part that failed. From then on the process has a limited time.
 
     At the deadline the process exits: unacknowledged messages stay with the broker, unsent frames on the disk.
     """
@@ -37,7 +37,7 @@ class Stop(threading.Event):
         self._leaving = threading.Thread(target=self._leave, name="deadline", daemon=True)
 
     def allow(self, seconds: float) -> None:
-        """Extend the deadline to these seconds, if that is longer."""
+        """Give the shutdown at least this time, by default `STOP_SECONDS`. Call it before the stop is set."""
         self._seconds = max(self._seconds, seconds)
 
     def set(self) -> None:

@@ -33,8 +33,9 @@ class Inspector:
         """Inspect frames.
 
         Returns:
-            A verdict for each frame, in the order of the frames; then the images that object storage did not take, and
-            the frames whose images it did not give. These wait in a queue of their own and hold up no other frame.
+            A verdict for each frame whose image was fetched or is gone for good, in the order of the frames; then an
+            `ImageDeferred` for each image that could not be stored; then a `FrameDeferred` for each frame whose image
+            can't be fetched at present. The deferred wait in a queue of their own and hold up no other frame.
 
         Raises:
             Reject: a message is not a frame.
@@ -77,7 +78,10 @@ class Inspector:
         return [*verdicts, *images, *deferred]
 
     def _judge(self, model: Model, contents: Sequence[bytes | Missing]) -> list[Judgement]:
-        """Judge all images in one run of the network; an image that can't be decoded gets the verdict *error*."""
+        """Judge all images in one run of the network.
+
+        An image that is missing, can't be decoded, or gets scores that are not finite has the verdict *error*.
+        """
         with metrics.STEP_SECONDS.labels("prepare").time():
             prepared = list(self._threads.map(lambda content: _prepare(content, model.recipe.image), contents))
         with metrics.STEP_SECONDS.labels("judge").time():

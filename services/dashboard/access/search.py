@@ -18,7 +18,7 @@ from services.dashboard.web.problems import Problem
 USUAL: Final = timedelta(days=31)
 LONGEST: Final = timedelta(days=400)
 MOST_READ: Final = 500
-"""Entries that are read for one page: each is an object in storage."""
+"""Most entries that are read for one page; each is an object in storage, so reading them is slow."""
 COLUMNS: Final = ("at", "by", "action", "subject", "details", "failed", "id")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """First characters of formulas in spreadsheets: text that a person typed must not become one."""
@@ -61,7 +61,10 @@ class Search:
         )
 
     def page(self, audit: Audit, before: str | None, limit: int) -> AuditPage:
-        """Return the newest matching entries that are older than ``before``."""
+        """Return up to ``limit`` matching entries, newest first, that are older than the entry with the id ``before``.
+
+        At most `MOST_READ` entries are read, so a page may be short or empty although it has a next one.
+        """
         found: list[AuditEntry] = []
         last_id: str | None = None
         read = 0

@@ -81,7 +81,7 @@ class Throttle:
                 self._refuse_while(waiting)
 
     def forgive(self, counters: Sequence[TryCounter]) -> None:
-        """Take back a try that succeeded. Other tries from the address stay counted."""
+        """Forget the failures of the first counter, the most specific one; take one try back from the others."""
         own, *others = (each.name for each in counters)
         self._redis.delete(self._keys.failures(own), self._keys.waiting(own))
         for each in others:
@@ -102,7 +102,7 @@ class Throttle:
 
 
 def network_of(address: str) -> str:
-    """Return an IPv4 address as it is, and the network of the first 64 bits of an IPv6 address."""
+    """Return the /64 network of an IPv6 address; an IPv4 address, or other text, unchanged."""
     try:
         ip = ip_address(address)
     except ValueError:
