@@ -88,7 +88,7 @@ def _line(state: Path) -> Iterator[str]:
 
 
 def _wait_for(address: str, frames: int) -> None:
-    """Until so many frames are inspected, and what was flagged of them is explained."""
+    """Wait until a number of frames is inspected and the flagged ones are explained."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         try:

@@ -68,7 +68,7 @@ class LabelRole(StrEnum):
     DEFECT = "defect"
     """True is NG."""
     ATTRIBUTE = "attribute"
-    """No effect, unless the recipe expects a value: NG if the value differs."""
+    """Without effect on the verdict; if ``expected`` is given, a different value is NG."""
 
 
 class _Section(BaseModel):
@@ -111,7 +111,7 @@ class Label(_Section):
 
 
 class ImageSpec(_Section):
-    """The input of the network: images are resized to this size, and each is normalised by itself."""
+    """The input of the network: the size and the colours of images, and how their pixels are normalised."""
 
     height: int = Field(128, ge=16, le=1024, description="pixels")
     width: int = Field(128, ge=16, le=1024, description="pixels")
@@ -138,8 +138,8 @@ class Augmentation(_Section):
     moved_strip: bool = False
     flip_horizontal: bool = False
     flip_vertical: bool = False
-    shift: float = Field(0.0, ge=0, le=0.5, description="at most this part of the image")
-    rotation: float = Field(0.0, ge=0, le=45, description="degrees, at most")
+    shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, as a share of the image's height or width")
+    rotation: float = Field(0.0, ge=0, le=45, description="largest rotation, in degrees")
     blur: bool = False
     noise: bool = False
 
@@ -152,7 +152,7 @@ class Costs(_Section):
 
 
 class Keeping(_Section):
-    """The images that are stored besides those of flagged frames."""
+    """Which images are stored in addition to those of flagged frames."""
 
     every_nth_passed: int = Field(0, ge=0, description="also every n-th frame that is ok; 0 for none")
 
@@ -167,7 +167,7 @@ class Explanation(_Section):
         "grad-cam", description="grad-cam++ shows several small defects in an image better; layer-cam is finer"
     )
     layer: str | None = Field(
-        None, min_length=1, description="of the network, whose features are used; None: its last features"
+        None, min_length=1, description="name of the layer whose features are used; None: the last layer with features"
     )
 
 
@@ -188,7 +188,10 @@ class Recipe(_Section):
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()
     defect_rate: float | None = Field(
-        None, gt=0, lt=1, description="share of NG parts on the line, where the labelled images show another"
+        None,
+        gt=0,
+        lt=1,
+        description="share of NG parts on the line; give it if the share among the labelled images differs",
     )
 
     @model_validator(mode="after")

@@ -45,7 +45,7 @@ class CameraProcess:
         return self.wait()
 
     def kill(self) -> None:
-        """As somebody in a hurry does."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait(60)
 
@@ -55,7 +55,7 @@ StartCamera = Callable[..., CameraProcess]
 
 
 class Line:
-    """Whoever comes after the camera: takes frames and reports from the broker, and keeps them in order."""
+    """The consumer of a camera: takes frames and reports from the broker, and keeps them in order."""
 
     def __init__(self, broker: Broker, frames: Queue = INFERENCE_FRAMES) -> None:
         self._frames = broker.subscribe(frames, prefetch=200)
@@ -85,12 +85,12 @@ class Line:
             self.take()
 
     def take_more(self, frames: int) -> None:
-        """Take until so many frames more have come."""
+        """Take until this number of further frames has come."""
         enough = len(self.frames) + frames
         self.take_until(lambda: len(self.frames) >= enough)
 
     def take_until_finished(self, sessions: int = 1) -> None:
-        """Take until so many sessions have said their last, and every frame that they sent is here."""
+        """Take until this number of sessions has finished, and every frame that they sent has come."""
         self.take_until(lambda: len(self.finished) >= sessions and len(self.sequences()) >= self._sent)
 
     @property

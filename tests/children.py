@@ -34,7 +34,7 @@ REJECTED = 9
 
 
 def publish(broker: Broker, say: Say, count: int) -> None:
-    """Publish so many frames, say when all are confirmed, and stay."""
+    """Publish a number of frames, report when all are confirmed, and stay."""
     publisher = broker.publisher()
     for future in [publisher.publish(captured(number)) for number in range(count)]:
         future.result()
@@ -43,7 +43,7 @@ def publish(broker: Broker, say: Say, count: int) -> None:
 
 
 def hold(broker: Broker, say: Say, count: int) -> None:
-    """Receive so many frames, acknowledge none, and stay."""
+    """Receive a number of frames, acknowledge none, and stay."""
     subscription = broker.subscribe(topology.INFERENCE_FRAMES, prefetch=count)
     held = 0
     while held < count:

@@ -54,7 +54,7 @@ import_whole(anyio)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Every test and its fixtures draw the same lots, whatever ran before them."""
+    """Every test and its fixtures draw the same random numbers, whatever ran before them."""
     random.seed(0)
     np.random.seed(0)
     if keras := sys.modules.get("keras"):
@@ -98,7 +98,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class PrivateRabbit:
-    """A RabbitMQ that nobody else uses."""
+    """A RabbitMQ for one test."""
 
     address: BrokerAddress
     endpoint: Endpoint
@@ -170,7 +170,7 @@ def redis_url(run_folder: Path) -> str:
 
 @pytest.fixture
 def s3(s3_endpoint: Endpoint) -> Bucket:
-    """The name of a bucket that is nobody else's, on a real S3 server; `shared.storage.open_store` makes it."""
+    """The name of a bucket for one test on a real S3 server; `open_store` creates it."""
     return Bucket(s3_endpoint, f"test-{str(ULID()).lower()}")
 
 

@@ -11,7 +11,7 @@ from tests.camera_videos import image_of
 
 
 class MjpegCamera:
-    """Sends numbered images, on and on, to whoever asks."""
+    """Sends numbered images to every client, without end."""
 
     def __init__(self, images_per_second: float = 50) -> None:
         self.next_number = 0

@@ -181,7 +181,7 @@ def the_session() -> int:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and below those that systems lend to outgoing connections.
+    """Return a free port below those that systems lend to outgoing connections.
 
     So nothing takes it by chance while the server that has it is stopped for a while.
     """

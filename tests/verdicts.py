@@ -44,7 +44,7 @@ class Line:
         self.start = start or datetime.now(UTC)
 
     def verdict(self, fault: str | None = None, *, after: float | None = None, **changes: object) -> FrameInspected:
-        """The verdict on the next frame, captured ``after`` so many seconds (one twenty-fifth each, if None)."""
+        """The verdict on the next frame, captured ``after`` seconds (one twenty-fifth each, if None)."""
         seconds = self.sequence / 25 if after is None else after
         captured = self.start + timedelta(seconds=seconds)
         frame = FrameIdentity(
@@ -70,7 +70,7 @@ class Line:
         return verdict.model_copy(update=changes)
 
     def verdicts(self, count: int, seed: int = 1) -> Iterator[FrameInspected]:
-        """So many verdicts; about every tenth is NG."""
+        """Yield a number of verdicts; about every tenth is NG."""
         dice = random.Random(seed)
         for _ in range(count):
             yield self.verdict(dice.choice(("break", "error")) if dice.random() < 0.1 else None)

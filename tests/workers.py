@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass
 class Line:
-    """A broker with somebody who reads the verdicts, and services that are started beside it."""
+    """A broker whose verdicts are read, and the services that are started beside it."""
 
     address: BrokerAddress
     folder: Path
@@ -47,7 +47,7 @@ class Line:
         publisher.close()
 
     def judged(self, frames: int, seconds: float = 200) -> list[FrameInspected]:
-        """The verdicts, once so many different frames have one."""
+        """Return the verdicts, once this number of different frames has one."""
         return self.verdicts.until(lambda told: len(numbers(told)) >= frames, seconds)
 
     def worker(self, code: str = "", **settings: str) -> AbstractContextManager[ChildServer]:

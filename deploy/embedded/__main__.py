@@ -55,7 +55,7 @@ def demo(
     *,
     frames: Annotated[
         int | None,
-        typer.Option(min=1, envvar="DEMO_FRAMES", help="Stop by itself after so many frames, and account for them."),
+        typer.Option(min=1, envvar="DEMO_FRAMES", help="Stop after this number of frames, and account for them."),
     ] = None,
     source: Annotated[
         str,

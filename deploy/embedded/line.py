@@ -79,7 +79,7 @@ def _common(name: str, state: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """`FIRST_PORT`, or the next one that nobody listens on."""
+    """Return `FIRST_PORT`, or the next free port."""
     for port in range(FIRST_PORT, FIRST_PORT + 100):
         if not listens(port):
             return port

@@ -39,7 +39,7 @@ class View:
             counts,
             _rates(accounts),
             Text(f"Dashboard {self._address}   Model {accounts.model_version or '…'}"),
-            Text("Open to whoever uses this machine, without a login; nobody else can reach it", style="dim"),
+            Text("Reachable from this machine alone, without a login", style="dim"),
             Text(self._stop_hint, style="dim"),
         )
 

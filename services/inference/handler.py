@@ -57,7 +57,7 @@ class Inspector:
         judgements = self._judge(model, [content for _, content in available])
         judged = [(frame, judgement) for (frame, _), judgement in zip(available, judgements, strict=True)]
         with metrics.STEP_SECONDS.labels("store").time():
-            to_store = [frame for frame, judgement in judged if _is_stored(frame, judgement, model.recipe)]
+            to_store = [frame for frame, judgement in judged if _should_store(frame, judgement, model.recipe)]
             not_stored = self._images.store(to_store)
         waiting = {frame.frame.frame_id for frame in not_stored}
         verdicts = [
@@ -95,7 +95,7 @@ class Inspector:
         latency = max(0.0, (now - frame.frame.captured_at).total_seconds())
         metrics.FRAMES.labels(frame.frame.line, judgement.verdict).inc()
         metrics.LATENCY_SECONDS.observe(latency)
-        has_image = bool(frame.image_key) or _is_stored(frame, judgement, model.recipe)
+        has_image = bool(frame.image_key) or _should_store(frame, judgement, model.recipe)
         return FrameInspected(
             frame=frame.frame,
             verdict=judgement.verdict,
@@ -126,8 +126,8 @@ def _prepare(content: bytes | Missing, spec: ImageSpec) -> Prepared | Judgement:
         return error_judgement(f"not an image: {error}")
 
 
-def _is_stored(frame: FrameCaptured, judgement: Judgement, recipe: Recipe) -> bool:
-    """Return whether the image that a frame carries goes to object storage: when flagged, and every nth passed one."""
+def _should_store(frame: FrameCaptured, judgement: Judgement, recipe: Recipe) -> bool:
+    """Return whether to store the image that a frame carries: of flagged frames, and of every nth passed one."""
     if frame.image_key:
         return False
     nth = recipe.keeping.every_nth_passed

@@ -1,8 +1,8 @@
 """Class activation maps: Grad-CAM, Grad-CAM++ and LayerCAM, from the gradients of a network's logits.
 
-All three start from the gradient of a logit, not of a score: behind a sigmoid or a softmax it vanishes where a network
-is sure. They take (questions, height, width, channels) of features and of the gradients of the questions' answers by
-these features, and return (questions, height, width), 0 or more.
+All three start from the gradient of a logit, because the gradient of a score, after a sigmoid or a softmax, is almost
+0 where the network is sure. Each takes two tensors of shape (questions, height, width, channels), the features and the
+gradients of each question's logit with respect to them, and returns maps (questions, height, width), all 0 or more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.explain.targets import Maps
 from shared.recipe import ExplanationMethod, Recipe
 
 Method = Callable[[Any, Any], Any]
-"""Return maps from features and gradients, as tensors."""
+"""Computes maps from features and gradients; all three are tensors."""
 
 
 def grad_cam(features: Any, gradients: Any) -> Any:
@@ -36,10 +36,10 @@ def grad_cam(features: Any, gradients: Any) -> Any:
 def grad_cam_plus_plus(features: Any, gradients: Any) -> Any:
     """Weight each channel so that small and large regions count equally.
 
-    Chattopadhay et al. 2018, doi 10.1109/WACV.2018.00097: their weights for the exponential of the logit, whose
-    derivatives are powers g, g², g³ of the logit's own, times the exponential. With g² taken out of the fraction
-    their alpha is 1 / (2 + sum(A) g). The exponential scales a map as a whole, would overflow, and is left out. A
-    channel whose features sum to less than 0, which the paper's never do, counts as one without any.
+    Chattopadhay et al. 2018, doi 10.1109/WACV.2018.00097. The paper differentiates exp(logit), whose first three
+    derivatives are exp(logit) times g, g² and g³, where g is the gradient of the logit. Dividing the numerator and
+    the denominator of the paper's alpha by g² gives 1 / (2 + sum(A) g). The factor exp(logit) scales the whole map
+    and could overflow, so it is left out. A sum of features below 0, which the paper's features exclude, is set to 0.
     """
     summed = tf.nn.relu(tf.reduce_sum(features, axis=(1, 2), keepdims=True))
     positive = tf.nn.relu(gradients)
@@ -48,7 +48,7 @@ def grad_cam_plus_plus(features: Any, gradients: Any) -> Any:
 
 
 def layer_cam(features: Any, gradients: Any) -> Any:
-    """Weight each pixel by its own gradient, so that early layers, which are finer, give maps as well.
+    """Weight each pixel by its own gradient, so that early layers, whose resolution is higher, also give usable maps.
 
     Jiang et al. 2021, doi 10.1109/TIP.2021.3089943, equations 6 and 7.
     """
@@ -98,9 +98,9 @@ class GradientProbe:
 
         Args:
             network: from images to logits.
-            target_layer: the layer.
-            method: that computes a map from features and gradients.
-            see: returns the function that runs the half before the cut.
+            target_layer: name of the layer to cut at.
+            method: name of the method that computes a map from features and gradients.
+            see: compiles the part of the network before the cut.
 
         Raises:
             BundleError: the network can't be cut at that layer.

@@ -107,7 +107,7 @@ class ComposedLine:
         self.must("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
     def story(self) -> dict[str, str]:
-        """What is there and what it said, for whoever has to find out why."""
+        """Return the containers and their logs, for the search for a cause."""
         commands = (("ps", "--all"), ("logs", "--no-color", "--timestamps", "--tail", str(LOG_LINES)))
         return {f"docker compose {words[0]}": self.run(*words).stdout for words in commands}
 
@@ -138,7 +138,7 @@ class ComposedLine:
         return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=60)
 
     def accounting(self, api: httpx.Client) -> dict[str, Any]:
-        """Where the line's frames are; empty while nobody has heard of the line, or a server is slow."""
+        """Return where the line's frames are; empty while the line is unknown, or a server is slow."""
         answer = api.get(f"/api/lines/{LINE}/accounting")
         counts: dict[str, Any] = answer.json() if answer.status_code == httpx.codes.OK else {}
         return counts

@@ -1,4 +1,4 @@
-"""Inspection goes on: with object storage gone, with workers killed, with an image that kills whoever looks at it."""
+"""Inspection goes on: without object storage, with workers killed, with an image that kills its decoder."""
 
 from __future__ import annotations
 

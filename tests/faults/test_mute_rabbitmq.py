@@ -57,7 +57,7 @@ def test_publisher_and_subscription_outlive_a_broker_that_accepts_and_is_mute(
         proxy.cut()
         with pytest.raises(BrokerUnavailable):
             subscription.receive(1, 60)
-        wait_until(attempts_time_out, 60, "an attempt to connect that nobody answers")
+        wait_until(attempts_time_out, 60, "an attempt to connect that is not answered")
         assert broker.troubles(silence_seconds=30) == [], "it is waited for"
     proxy.cut()
     wait_until(lambda: publisher.publish(captured(2)).exception(60) is None, 60, "the publisher to be back")

@@ -122,7 +122,7 @@ def test_while_the_broker_is_away_a_publish_fails_at_once(private_rabbitmq: Priv
 
 
 def close_connections(endpoint: Endpoint, address: BrokerAddress, count: int) -> None:
-    """As an operator does, in the management's pages, once they know so many."""
+    """As an operator does, in the management's pages, once these list that many."""
     virtual_host = address.url.split("/")[-1]
     login = (endpoint.user, endpoint.password)
     with httpx.Client(base_url=endpoint.management_url, auth=login, timeout=60) as management:

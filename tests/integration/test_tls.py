@@ -1,4 +1,4 @@
-"""RabbitMQ, Redis, S3 and the dashboard with TLS: each talks to those that it should, and to nobody else."""
+"""RabbitMQ, Redis, S3 and the dashboard with TLS: each talks to its peers, and to no stranger."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def certificates(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def foreign(folder: Path) -> Path:
-    """Of an authority that nobody here knows."""
+    """A certificate of an unknown authority."""
     return make_certificates(folder / "foreign")
 
 

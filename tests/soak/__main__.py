@@ -37,7 +37,7 @@ SETTLE_SECONDS = 180.0
 BOOKS_SECONDS = 30.0
 MOST_MINUTES = 240
 OVERTIME = 3
-"""A run whose recoveries are slow goes on to its last fault, for so many times its minutes at most."""
+"""A run whose recoveries are slow goes on to its last fault, for at most this multiple of its minutes."""
 
 
 def main(

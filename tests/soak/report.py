@@ -107,7 +107,7 @@ class Run:
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """The value below which so many percent are."""
+    """Return the percentile of the values."""
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, len(ordered) * share // 100)], 2) if ordered else 0.0
 

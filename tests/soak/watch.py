@@ -20,7 +20,7 @@ WINDOW_SECONDS = 4.0
 SLACK = 0.7
 """Share of the pace that counts as the pace: frames come in batches."""
 BACKLOG_SECONDS = 3.0
-"""Frames in flight of so many seconds are no backlog."""
+"""Frames in flight for up to this time are not a backlog."""
 FLAGGED = 0.07
 """Share of the frames that the model flags."""
 RECOVERY_SECONDS = 120.0

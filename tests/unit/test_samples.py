@@ -111,7 +111,7 @@ def test_both_labels_can_be_drawn_at_once() -> None:
 
 
 def test_a_loose_end_hangs_off_the_seam_and_shows_its_gap() -> None:
-    """One that lay along the seam would be a loop to whoever looks at it, and no break."""
+    """One that lay along the seam would look like a loop, not like a break."""
     holes = np.stack([np.arange(0, 60, 4), np.zeros(15)], axis=1).astype(np.float32)
     for seed in range(60):
         damage = loose_end(holes, np.random.default_rng(seed))

@@ -33,7 +33,7 @@ from services.dashboard.access.schemas import (
 )
 from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import AccessService, LoggedIn
-from services.dashboard.access.throttle import DEVICE_LASTS
+from services.dashboard.access.throttle import DEVICE_LIFETIME
 from services.dashboard.web.authorization import Admin, Viewer, anyone
 from services.dashboard.web.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
 from services.dashboard.web.guard import MOST_BYTES
@@ -74,7 +74,7 @@ def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> N
     """Set the cookie of the session, and the device cookie of a browser that has none."""
     set_cookie(response, request, SESSION, logged_in.session_id, logged_in.longest)
     if logged_in.device:
-        set_cookie(response, request, DEVICE, logged_in.device, DEVICE_LASTS)
+        set_cookie(response, request, DEVICE, logged_in.device, DEVICE_LIFETIME)
 
 
 @router.post(

@@ -15,8 +15,8 @@ from services.dashboard.access.audit import Audit, AuditEntry
 from services.dashboard.access.schemas import AuditPage
 from services.dashboard.web.problems import Problem
 
-USUAL: Final = timedelta(days=31)
-LONGEST: Final = timedelta(days=400)
+DEFAULT_PERIOD: Final = timedelta(days=31)
+LONGEST_PERIOD: Final = timedelta(days=400)
 MOST_READ: Final = 500
 """Most entries that are read for one page; each is an object in storage, so reading them is slow."""
 COLUMNS: Final = ("at", "by", "action", "subject", "details", "failed", "id")
@@ -41,12 +41,14 @@ class Search:
         """Return the search over a time, by default the last 31 days; empty fields accept every entry.
 
         Raises:
-            Problem: 422: the time is empty, or longer than `LONGEST`.
+            Problem: 422: the period is empty, or longer than `LONGEST_PERIOD`.
         """
         last = last or datetime.now(UTC) + timedelta(minutes=1)
-        first = first or last - USUAL
-        if not timedelta(0) < last - first <= LONGEST:
-            raise Problem(422, f"from, to: give a time of {LONGEST.days} days at most, its end after its beginning")
+        first = first or last - DEFAULT_PERIOD
+        if not timedelta(0) < last - first <= LONGEST_PERIOD:
+            raise Problem(
+                422, f"from, to: give a time of {LONGEST_PERIOD.days} days at most, its end after its beginning"
+            )
         return cls(
             first.astimezone(UTC), last.astimezone(UTC), by or None, action or None, (text or "").lower() or None
         )

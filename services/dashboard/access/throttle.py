@@ -21,13 +21,13 @@ from services.dashboard.access.sessions import digest_of
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 
-FREE: Final = 5
-"""Tries without waiting."""
-FREE_OF_ADDRESS: Final = 100
-"""The same for an address, with any names: many people may share an address."""
+FREE_TRIES: Final = 5
+"""Failed tries after which the next one has to wait."""
+FREE_TRIES_OF_ADDRESS: Final = 100
+"""The same for one address under any names; it is high because many people may share an address."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
-COUNTED_FOR: Final = timedelta(hours=1)
-DEVICE_LASTS: Final = timedelta(days=180)
+COUNTER_LIFETIME: Final = timedelta(hours=1)
+DEVICE_LIFETIME: Final = timedelta(days=180)
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class TryCounter:
     """A counter of tries."""
 
     name: str
-    free: int = FREE
-    """Tries without waiting."""
+    free: int = FREE_TRIES
+    """Failed tries after which the next one has to wait."""
 
 
 class Throttle:
@@ -57,7 +57,7 @@ class Throttle:
         network = network_of(address)
         return [
             TryCounter(f"pair-{_hashed(f'{name} {network}')}"),
-            TryCounter(f"address-{_hashed(network)}", FREE_OF_ADDRESS),
+            TryCounter(f"address-{_hashed(network)}", FREE_TRIES_OF_ADDRESS),
         ]
 
     def counters_after_login(self, name: str) -> list[TryCounter]:
@@ -75,7 +75,7 @@ class Throttle:
         for each in counters:
             failures, waiting = self._keys.failures(each.name), self._keys.waiting(each.name)
             tries = self._redis.incr(failures)
-            self._redis.expire(failures, COUNTED_FOR)
+            self._redis.expire(failures, COUNTER_LIFETIME)
             wait = wait_after(tries, each.free)
             if tries > each.free and not self._redis.set(waiting, "1", nx=True, ex=wait):
                 self._refuse_while(waiting)
@@ -90,7 +90,7 @@ class Throttle:
     def remember(self, name: str) -> str:
         """Return a new device cookie for a browser that a person has logged in with."""
         device = token_urlsafe(24)
-        self._redis.set(self._keys.device(digest_of(device)), name, ex=DEVICE_LASTS)
+        self._redis.set(self._keys.device(digest_of(device)), name, ex=DEVICE_LIFETIME)
         return device
 
     def _refuse_while(self, waiting: str) -> None:
@@ -110,7 +110,7 @@ def network_of(address: str) -> str:
     return str(ip_network(f"{ip}/64", strict=False)) if isinstance(ip, IPv6Address) else str(ip)
 
 
-def wait_after(tries: int, free: int = FREE) -> timedelta:
+def wait_after(tries: int, free: int = FREE_TRIES) -> timedelta:
     """Return how long to wait after this number of tries."""
     doubled = timedelta(seconds=2 ** min(max(0, tries - free), 20))
     return min(doubled, LONGEST_WAIT)

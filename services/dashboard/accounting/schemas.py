@@ -22,7 +22,7 @@ class Balance(BaseModel):
 
     @classmethod
     def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int) -> Self:
-        """Return the balance in which every other captured frame is in flight."""
+        """Return the balance; captured frames that are not inspected, dropped or parked are in flight."""
         settled = inspected + dropped + parked
         captured = max(captured, settled)
         return cls(captured=captured, inspected=inspected, dropped=dropped, parked=parked, in_flight=captured - settled)
@@ -61,7 +61,7 @@ class Accounting(BaseModel):
     hours: list[HourBalance] = Field(description="newest first; hours without a captured frame are left out")
     complete: bool = Field(description="all parked messages were listed; if not, some parked frames count as in flight")
     restored: Restored | None = Field(
-        None, description="the last time that Redis had lost frames, which were counted again from the archive"
+        None, description="the latest recovery of frames that Redis had lost, from the archive; null if there was none"
     )
     unreadable: list[Unreadable] = Field(
         [],
@@ -74,7 +74,7 @@ class ParkedView(BaseModel):
 
     id: str = Field(description="the id of this message in this queue")
     queue: str = Field(description="the queue that it was parked from")
-    message: str | None = Field(description="its type; null if it can't be read")
+    message: str | None = Field(description="type of the message; null if it can't be read")
     author: str | None = Field(description="who sent it: a person, or line and camera; null if that is unknown")
     sender: str = Field("", description="the broker's user that published it, as the broker has checked; or empty")
     frame_id: str | None
@@ -92,7 +92,7 @@ class ParkedList(BaseModel):
     at: datetime = Field(description="when the list was made")
     parked: list[ParkedView]
     waiting: dict[str, int] = Field(
-        description="by queue: the number of all parked messages; the oldest are listed, on this page or another"
+        description="number of parked messages by queue; only the oldest of each queue are listed, over all pages"
     )
     complete: bool = Field(description="whether all of them are listed, on this page or another")
     next: Next = None

@@ -14,20 +14,20 @@ from shared.messages import Verdict
 
 @dataclass(frozen=True)
 class FrameFilter:
-    """Frames with these properties; None: any."""
+    """The properties of the frames to find; a property that is None accepts any value."""
 
     line: str | None = None
     verdict: Verdict | None = None
     label: str | None = None
-    """Present or at fault; with a score limit: scored."""
+    """The label that is present or at fault; with a score limit, the label whose score is within the limits."""
     flagged: bool | None = None
     batch: str | None = None
     part: str | None = None
     camera: str | None = None
     first: datetime | None = None
-    """Captured then or later."""
+    """Frames captured at this time or later."""
     last: datetime | None = None
-    """Captured before."""
+    """Frames captured before this time."""
     score_from: float | None = None
     """The lowest score of the label."""
     score_to: float | None = None
@@ -61,12 +61,12 @@ class FrameFilter:
         )
 
     def too_old(self, frame: StoredFrame) -> bool:
-        """Return whether a frame, and with it every older one, was captured before the first time."""
+        """Return whether a frame was captured before `first`; then every older frame was too."""
         return self.first is not None and frame.verdict.frame.captured_at < self.first
 
     @property
     def newest(self) -> Place | None:
-        """Return the place just after the newest frame that can match; None: the newest of all."""
+        """Return where a search backwards in time begins: at `last`; None for the newest frame of all."""
         return (int(self.last.timestamp() * 1000), "") if self.last else None
 
     @property

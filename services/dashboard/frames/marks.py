@@ -31,7 +31,7 @@ class Marks:
         """Mark a frame, or replace its mark.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such frame.
             StorageError: the mark was not stored.
         """
         verdict = self._frames.get(frame_id).verdict
@@ -49,7 +49,7 @@ class Marks:
         """Remove the mark of a frame.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such frame.
         """
         self._store.delete(_key(self._frames.get(frame_id).verdict.frame))
 
@@ -57,7 +57,7 @@ class Marks:
         """Return the mark of a frame; None if it has none."""
         return self._read(_key(frame))
 
-    def among(self, frames: Iterable[FrameView]) -> set[str]:
+    def marked_among(self, frames: Iterable[FrameView]) -> set[str]:
         """Return the ids of the frames that are marked. This lists one folder for each line and day of the frames."""
         folders = {_folder(frame) for frame in frames}
         return {key.rpartition("/")[2].removesuffix(".json") for folder in folders for key in self._store.keys(folder)}
@@ -66,7 +66,9 @@ class Marks:
         """Return the marks by capture time, newest first."""
         found = self._store.keys(f"{FOLDER}/{line}/" if line else f"{FOLDER}/")
         marks = (key for key in found if key.count("/") == 3)
-        keys = nlargest(limit, marks, key=lambda key: key.split("/")[2:])  # by day, then by the time of the session
+        keys = nlargest(
+            limit, marks, key=lambda key: key.split("/")[2:]
+        )  # by day, then by the frame id, which begins with the time of its session
         return MarkList(marks=[mark for key in keys if (mark := self._read(key))])
 
     def _read(self, key: str) -> Mark | None:

@@ -36,7 +36,7 @@ def show_frames(
         found = frames.search(filter_of_form(fields, service_of(request, Clock)), before, PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
-    return show(request, "frames.html", "frames", found=found, marked=marks.among(found.frames), **context)
+    return show(request, "frames.html", "frames", found=found, marked=marks.marked_among(found.frames), **context)
 
 
 @router.get("/frames/{frame_id}")

@@ -12,7 +12,7 @@ from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 
 
 class FrameImages:
-    """The images of all sources, each read from where it is stored once: a video, an album, or the frame itself."""
+    """Reads the images of any source: from the video or album, or from object storage for a frame of a line."""
 
     def __init__(self, store: ObjectStore, videos: VideoRepository) -> None:
         self._store = store
@@ -23,8 +23,8 @@ class FrameImages:
         """Return the image file of a frame, JPEG or PNG.
 
         Args:
-            source: of the frame.
-            key: of the frame; the source has it.
+            source: the source that the frame belongs to.
+            key: the key of the frame within its source.
             inspected: the frame, if it is one of a line.
 
         Raises:

@@ -21,13 +21,13 @@ from services.dashboard.web.registry import service_of
 from shared.storage.port import StorageError
 
 CHECK_SECONDS: Final = 10.0
-"""Between two checks that the caller is still logged in; a check also extends the session of an open page."""
+"""Time between two checks that the caller is still logged in; each also extends the session of an open page."""
 
 router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIEWER)])
 
 
 async def _place(request: Request, caller: Viewer) -> AsyncIterator[None]:
-    """Hold a place to listen until the stream ends; without a free place the answer is a problem."""
+    """Reserve one of the limited connections until the stream ends; answer 503 if none is free."""
     hub = service_of(request, Hub)
     with hub.place(caller.name):
         yield
@@ -39,12 +39,12 @@ async def _place(request: Request, caller: Viewer) -> AsyncIterator[None]:
 async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     """The changes as they happen (server-sent events).
 
-    `beat` is sent every two seconds with the time of the server. `away` lists what people miss, a sentence for each
-    server that is away. `line` and `workers` are sent at once and whenever they change; `frame` when a flagged frame is
-    inspected, and again when it is explained; `training` and `model` when they change. The data is the JSON of
-    `/api/lines/{line}`, `/api/workers`, `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and
-    `/api/models/{recipe}/production`. After an interruption, connect again: the present states are sent first. The
-    stream ends with the session or the token.
+    `beat` is sent every two seconds with the time of the server. `away` has a sentence for each server that is
+    unavailable, which says what does not work without it. `line` and `workers` are sent at once and whenever they
+    change; `frame` when a flagged frame is inspected, and again when it is explained; `training` and `model` when
+    they change. The data is the JSON of `/api/lines/{line}`, `/api/workers`, `/api/frames/{frame_id}`,
+    `/api/trainings/{training_id}` and `/api/models/{recipe}/production`. After an interruption, connect again: the
+    present states are sent first. The stream ends with the session or the token.
     """
     hub, access = service_of(request, Hub), service_of(request, AccessService)
     check_at = time.monotonic() + CHECK_SECONDS
@@ -57,7 +57,7 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
 
 
 def _is_logged_in(access: AccessService, headers: Headers) -> bool:
-    """Return whether the caller is still logged in; true while a server that knows it is away."""
+    """Return whether the caller is still logged in; true while Redis or object storage is unavailable."""
     try:
         return access.identify(headers) is not None
     except (*AWAY, StorageError):

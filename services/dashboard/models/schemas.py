@@ -19,7 +19,7 @@ class MeasuredHeatmaps(BaseModel):
     """The evaluation of a model's heatmaps of one label."""
 
     towards: bool | None = None
-    """Whether the heatmaps for the label were measured, or those against it; the others were not."""
+    """Which heatmaps were measured. True: evidence for the label; False: evidence against it; None: neither."""
     trustworthy: bool | None = None
     reason: str = ""
 
@@ -60,7 +60,9 @@ class ModelView(BaseModel):
     created_at: datetime
     dataset: str
     options: dict[str, JsonValue]
-    derived_from: str | None = Field(None, description="the version with the same network and other thresholds")
+    derived_from: str | None = Field(
+        None, description="the version whose network this one uses with other thresholds; null if this one was trained"
+    )
     author: str = Field("", description="who chose the thresholds, if a person did")
     reason: str = Field("", description="why the person chose them")
     labels: list[LabelView]
@@ -83,8 +85,8 @@ class ProductionEntry(BaseModel):
     reason: str
     by: str
     at: datetime
-    forced: bool = Field(description="although the gate refused")
-    rollback: bool = Field(description="back to the version that was in production before")
+    forced: bool = Field(description="whether it was promoted although the gate refused")
+    rollback: bool = Field(description="whether it went back to the version that was in production before")
     gate: str = Field(description="the result of the comparison with the version in production")
 
 
@@ -104,7 +106,7 @@ class PromotionOrder(BaseModel):
     )
 
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
-    force: bool = Field(False, description="although the gate refuses; needs a reason")
+    force: bool = Field(False, description="promote even if the gate refuses; a reason is then required")
 
 
 class RollbackOrder(BaseModel):
@@ -157,7 +159,9 @@ class ThresholdSetView(BaseModel):
     recipe: str
     derived_from: str = Field(description="the version that the network is taken from")
     model_version: str | None = Field(None, description="the version with these thresholds, once it is saved")
-    thresholds: dict[str, float] = Field(default_factory=dict, description="by label; those that change")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="the new thresholds by label, of the labels whose threshold changes"
+    )
     state: ThresholdSetState
     reason: str = Field(description="why they were requested")
     refusal: str = Field("", description="why the trainer refused them")
@@ -203,7 +207,9 @@ class ComparisonOrder(BaseModel):
     )
 
     baseline: Name
-    candidate: Name = Field(description="both versions are measured on its test split, with its roles and costs")
+    candidate: Name = Field(
+        description="both versions are measured on the candidate's test split, with its recipe's roles and costs"
+    )
 
 
 class ComparisonView(BaseModel):
@@ -234,11 +240,11 @@ class PromotionView(BaseModel):
     recipe: str
     version: str
     state: PromotionState
-    reason: str = Field(description="why it was requested; why it was refused, if it was")
+    reason: str = Field(description="why the promotion was refused, if it was; otherwise why it was requested")
     by: str | None
     at: datetime
-    forced: bool = Field(False, description="although the gate refused")
-    rollback: bool = Field(False, description="back to the version that was in production before")
+    forced: bool = Field(False, description="whether it was promoted although the gate refused")
+    rollback: bool = Field(False, description="whether it goes back to the version that was in production before")
     gate: str = Field("", description="the result of the comparison with the version in production")
 
     @classmethod

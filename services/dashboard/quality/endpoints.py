@@ -34,14 +34,22 @@ def filter_of_query(
     *,
     first: Annotated[QueryTime | None, Query(alias="from", description="default: a day before `to`")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="default: now")] = None,
-    every: Annotated[Every | None, Query(description="length of a point; default: by the length of the window")] = None,
-    line: Annotated[Name | None, Query(description="of this line only")] = None,
-    camera: Annotated[Name | None, Query(description="one of camera, batch and model may be given")] = None,
+    every: Annotated[
+        Every | None, Query(description="time that a point covers; default: by the length of the window")
+    ] = None,
+    line: Annotated[Name | None, Query(description="only frames of this line")] = None,
+    camera: Annotated[
+        Name | None, Query(description="only frames of this camera; give at most one of `camera`, `batch` and `model`")
+    ] = None,
     batch: Annotated[Name | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=200, description="model version of the verdicts")] = None,
-    shift: Annotated[int | None, Query(ge=1, le=24, description="of this shift of the day only, from 1")] = None,
-    label: Annotated[Name | None, Query(description="default: all NG frames")] = None,
-    limits: Annotated[LimitsFrom, Query(description="frames of the control limits")] = LimitsFrom.WINDOW,
+    shift: Annotated[
+        int | None, Query(ge=1, le=24, description="only frames of this shift; the first of the day is 1")
+    ] = None,
+    label: Annotated[Name | None, Query(description="count frames with this label; default: all NG frames")] = None,
+    limits: Annotated[
+        LimitsFrom, Query(description="which frames the control limits are computed from")
+    ] = LimitsFrom.WINDOW,
 ) -> QualityFilter:
     return QualityFilter.of(
         first,
@@ -87,7 +95,7 @@ def compare_windows(
     ] = None,
     against_last: Annotated[QueryTime | None, Query(alias="against_to")] = None,
 ) -> WindowComparison:
-    """Compare two windows: the difference of NG and of each label, with its interval."""
+    """Compare two windows: the differences of the NG rate and of each label's rate, with confidence intervals."""
     return quality.compare(quality_filter, quality_filter.compared_with(against_first, against_last))
 
 
@@ -105,5 +113,5 @@ def list_batches(batches: Batches, line: Line) -> BatchList:
 
 @router.get("/lines/{line}/batches/{batch}", responses=documented(401, 404, 422, 503))
 def get_batch(batches: Batches, line: Line, batch: Batch) -> BatchReport:
-    """Return a batch: its counts, its rate with the interval, its worst frames, and its models."""
+    """Return a batch: its counts, its defect rate with a confidence interval, its worst frames, and its models."""
     return batches.report(line, batch)

@@ -12,7 +12,7 @@ LATEST: Final = datetime(2201, 1, 1, tzinfo=UTC)
 
 
 def bounded(moment: datetime) -> datetime:
-    """Return a time with a zone as it is, if the windows around it are within the calendar.
+    """Return the time unchanged if it is within `EARLIEST` and `LATEST`: windows around it then fit the calendar.
 
     Raises:
         ValueError: it is before `EARLIEST` or after `LATEST`.

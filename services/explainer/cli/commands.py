@@ -70,13 +70,19 @@ def score(
     *,
     model: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
     data: Annotated[Path, typer.Option(help="Folder with images/, labels.csv, and masks/ or masks_by_label/.")],
-    images: Annotated[int | None, typer.Option(min=1, help="Of all that are marked, drawn by lot. All.")] = None,
-    most: Annotated[int, typer.Option(min=1, help="Images per label, drawn by lot if there are more.")] = 200,
-    curves: Annotated[int, typer.Option(min=1, help="Of them, for deletion and insertion.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Of the lots.")] = 0,
-    report: Annotated[Path | None, typer.Option(help="Gets the scores as JSON; of several models, by version.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Number of marked images, drawn at random; by default all.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Largest number of images per label, drawn at random.")] = 200,
+    curves: Annotated[
+        int, typer.Option(min=1, help="Number of these images for the deletion and insertion curves.")
+    ] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random draws.")] = 0,
+    report: Annotated[
+        Path | None, typer.Option(help="File for the scores as JSON; those of several models by version.")
+    ] = None,
 ) -> None:
-    """Measure the heatmaps of models on marked images; those that one of them was trained on are passed over."""
+    """Measure the heatmaps of models on marked images; images that one of the models was trained on are left out."""
     with reported_errors():
         bench = workbench()
         scores = bench.score(model, data, images=images, most=most, curves=curves, seed=seed)

@@ -25,7 +25,7 @@ CAFFE: Final = PixelScale((103.939, 116.779, 123.68), (1, 1, 1), "bgr")
 TWICE: Final = PixelScale(
     tuple(255 * IMAGENET_MEAN * (1 - np.sqrt(IMAGENET_DEVIATION))), tuple(np.sqrt(IMAGENET_DEVIATION))
 )
-"""Keras divides a second time, by the square root of the deviation, when it loads EfficientNet's own weights."""
+"""ImageNet's normalisation, then a second division by the square root of the deviation: EfficientNet's weights."""
 
 FAMILIES: Final = (
     ("ConvNeXt", BYTES, 32),
@@ -85,7 +85,7 @@ def load_application(name: str, network: keras.Model, file: Path | None) -> Orig
     backbone.set_weights(published.get_weights())
     for layer in backbone.layers:
         if isinstance(layer, layers.Normalization):
-            layer.finalize_state()  # otherwise it would use the mean and variance that it had before
+            layer.finalize_state()  # `set_weights` leaves what it derived from its old statistics
     return origin
 
 

@@ -36,7 +36,7 @@ class Datasets:
         Args:
             store: object storage.
             cache: a local folder for downloaded images.
-            folders: folders below this one may be requested; None if none may.
+            folders: trainings may request folders below this one; None: no folder.
         """
         self._store = store
         self._cache = cache
@@ -49,11 +49,11 @@ class Datasets:
             dataset: ``name`` or ``name@version``, also with ``datasets/`` before it; or a folder of this machine.
             recipe: its labels are those of the images.
             by: the person who requests the training, and so the import of a folder.
-            on_problem: what a row of a folder, a label or an image that can't be used does.
+            on_problem: ``stop`` makes an unusable row, label or image an error; ``skip`` leaves it out, and notes it.
 
         Raises:
             DatasetError: there is no such dataset, it can't be used, or the folder may not be read.
-            StorageError: of the storage itself.
+            StorageError: object storage failed.
         """
         notes: tuple[str, ...] = ()
         try:

@@ -86,7 +86,7 @@ def test_more_incomplete_requests_than_open_files_block_no_login_and_end_nothing
     soon(lambda: answers(f"{settings.address}healthz") == 200, "the dashboard to answer", seconds=180)
     for port in (settings.port, settings.health_port):
         half_requests(port, DESCRIPTORS + 150)
-    soon(lambda: logs_in(settings), "somebody to be let in", seconds=30)
+    soon(lambda: logs_in(settings), "a login to succeed", seconds=30)
     soon(lambda: answers(f"http://127.0.0.1:{settings.health_port}/healthz") == 200, "health to be told", seconds=30)
     assert process.poll() is None
 

@@ -84,7 +84,7 @@ def test_a_model_is_loaded_once_however_often_one_looks(store: FilesystemStore) 
 
 
 def _replaced_whole(store: FilesystemStore) -> None:
-    """By somebody who may write models and makes manifest and digests fit."""
+    """A bundle of an author who may write models and makes manifest and digests fit."""
     promote(store, paint_bundle("v2"))
     other = paint_bundle("v2", bias=-BIAS)
     elsewhere = FilesystemStore(store._root.parent / "elsewhere")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.dashboard.access import throttle
-from services.dashboard.access.throttle import FREE, LONGEST_WAIT, network_of, wait_after
+from services.dashboard.access.throttle import FREE_TRIES, LONGEST_WAIT, network_of, wait_after
 from services.dashboard.web.callers import Role
 from tests.dashboards import problem, soon
 from tests.integration.dashboard.access.conftest import PASSWORD, House, log_in
@@ -30,7 +30,7 @@ def fail(client: httpx.Client, name: str, times: int) -> list[int]:
 def test_after_some_wrong_passwords_a_try_has_to_wait_and_the_answer_says_how_long(house: House) -> None:
     stranger, name = house.stranger(), house.person(Role.VIEWER)
     for each in (name, "nobody"):
-        assert fail(stranger, each, FREE + 2) == [401] * (FREE + 1) + [429]
+        assert fail(stranger, each, FREE_TRIES + 2) == [401] * (FREE_TRIES + 1) + [429]
     answer = log_in(stranger, name)  # even with the right one
     problem(answer, 429, "try again in")
     assert 1 <= int(answer.headers["retry-after"]) <= 120
@@ -44,10 +44,10 @@ def test_many_tries_with_a_name_do_not_lock_its_owner_out(house: House) -> None:
     name, attacker = house.person(Role.VIEWER), house.stranger()
     owner, still_logged_in = house.browser(name), house.browser(name)
     owner.delete("/api/session")
-    assert fail(attacker, name, FREE + 2)[-1] == 429
+    assert fail(attacker, name, FREE_TRIES + 2)[-1] == 429
     assert log_in(owner, name).status_code == 200
     assert still_logged_in.get("/api/lines").status_code == 200
-    assert fail(owner, name, FREE + 2)[-1] == 429, "the owner's browser is no way to guess either"
+    assert fail(owner, name, FREE_TRIES + 2)[-1] == 429, "the owner's browser is no way to guess either"
 
 
 @pytest.mark.usefixtures("long_waits")
@@ -55,7 +55,7 @@ def test_many_tries_from_another_address_do_not_lock_the_owner_out_of_a_new_brow
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, attacker = house.person(Role.VIEWER), house.stranger()
-    assert fail(attacker, name, FREE + 2)[-1] == 429
+    assert fail(attacker, name, FREE_TRIES + 2)[-1] == 429
     monkeypatch.setattr(throttle, "network_of", lambda _address: "192.0.2.7")
     assert log_in(house.stranger(), name).status_code == 200
 
@@ -63,7 +63,7 @@ def test_many_tries_from_another_address_do_not_lock_the_owner_out_of_a_new_brow
 @pytest.mark.usefixtures("long_waits")
 def test_an_address_that_tries_many_names_has_to_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "network_of", lambda _address: "192.0.2.8")
-    monkeypatch.setattr(throttle, "FREE_OF_ADDRESS", 8)
+    monkeypatch.setattr(throttle, "FREE_TRIES_OF_ADDRESS", 8)
     attacker, owner = house.stranger(), house.browser(house.person(Role.VIEWER))
     answers = [log_in(attacker, f"somebody-{number}", "wrong").status_code for number in range(10)]
     assert answers == [401] * 9 + [429]
@@ -96,5 +96,5 @@ def test_a_known_browser_logs_in_at_once_while_150_unknown_ones_log_in(house: Ho
 
 
 def test_the_wait_doubles_and_is_never_longer_than_minutes() -> None:
-    assert [wait_after(FREE + more).total_seconds() for more in (1, 2, 3)] == [2, 4, 8]
+    assert [wait_after(FREE_TRIES + more).total_seconds() for more in (1, 2, 3)] == [2, 4, 8]
     assert wait_after(10_000) == LONGEST_WAIT <= timedelta(minutes=5)

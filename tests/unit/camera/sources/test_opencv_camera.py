@@ -85,7 +85,7 @@ def test_what_comes_faster_than_it_is_taken_is_told_one_by_one(
     monkeypatch.setattr(live, "MOST_BUFFERED", 3)
     watching = Watcher(camera.address)
     watching.next(1)
-    wait_until(lambda: watching.source._images.qsize() >= 8, 60, "images that nobody takes")
+    wait_until(lambda: watching.source._images.qsize() >= 8, 60, "images that wait to be taken")
     shots = watching.next(8)
     watching.source.close()
     kept, missed = shots[:3], shots[3:7]

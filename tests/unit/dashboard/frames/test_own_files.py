@@ -18,7 +18,7 @@ NEVER_ASKED: Any = None
 
 
 class Index:
-    """Knows one frame, as a projection would that took in what nobody checked."""
+    """Knows one frame, as a projection would that took in an unchecked message."""
 
     verdict: FrameInspected
 

@@ -101,9 +101,8 @@ def test_no_model_takes_the_place_of_what_lies_beside_the_models(bundle_folder: 
         read_bundle_folder(bundle_folder)
 
 
-def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Path) -> None:
-    store = FilesystemStore(tmp_path / "objects")
-    moved = ProductionPointer(
+def first_pointer() -> ProductionPointer:
+    return ProductionPointer(
         sequence=1,
         recipe="seam",
         version="v1",
@@ -113,6 +112,11 @@ def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Pat
         by="ada",
         at=datetime.now(UTC),
     )
+
+
+def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path / "objects")
+    moved = first_pointer()
     move_production(store, moved)
     for name in ("manifest.json", "recipe.yaml", "00000002.json.orig"):
         store.put(f"models/seam/production/{name}", b"of a model that was called production")
@@ -123,16 +127,7 @@ def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Pat
 
 def test_of_two_trainers_that_move_the_pointer_at_the_same_moment_one_decides_again(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path / "objects")
-    ours = ProductionPointer(
-        sequence=1,
-        recipe="seam",
-        version="v1",
-        digest="0" * 64,
-        previous=None,
-        reason="first",
-        by="ada",
-        at=datetime.now(UTC),
-    )
+    ours = first_pointer()
     move_production(store, ours)
     with pytest.raises(StorageUnavailable, match="at the same moment"):
         move_production(store, ours.model_copy(update={"version": "v2", "by": "ben"}))

@@ -314,7 +314,7 @@ def test_a_job_that_another_trainer_measures_is_left_to_it(store: SlowImages) ->
 
 
 class Outages(FilesystemStore):
-    """Object storage that goes away for a moment each time an image is read, so many times."""
+    """Object storage that is unavailable for a moment at a number of reads of an image."""
 
     def __init__(self, folder: Path, left: int) -> None:
         super().__init__(folder)

@@ -33,7 +33,7 @@ SLEEP = "import time; time.sleep(600)"
 
 
 class Away(Publisher):
-    """A broker that is away whenever somebody says so."""
+    """A broker that a test makes unavailable."""
 
     def __init__(self, publisher: Publisher) -> None:
         self.away = threading.Event()

@@ -74,7 +74,7 @@ def test_a_training_that_went_to_another_trainer_is_neither_taken_back_nor_let_g
     cut_off.add(training())
     claim = cut_off.claim("training-1")
     assert claim
-    assert cut_off.renew("training-1", claim), "late, and nobody else has it"
+    assert cut_off.renew("training-1", claim), "late, and no other trainer has it"
     assert theirs.claim("training-1")
     assert not cut_off.renew("training-1", claim)
     cut_off.release("training-1")

@@ -159,7 +159,7 @@ def test_a_few_mistakes_more_are_no_proof_and_many_are(store: FilesystemStore, d
 
 
 def missing(found: Comparison, misses: int, of: int, before: int = 0) -> Comparison:
-    """A comparison in which the candidate misses so many of the breaks, and production so many of the same."""
+    """A comparison in which the candidate misses a number of the breaks, and production a number of the same."""
 
     def side(each: Side, missed: int) -> Side:
         label = each.evaluation.labels["break"]
