@@ -40,7 +40,7 @@ def figures(modules: list[Module], shared: list[Module], tests: list[Module]) ->
         "lines": str(sum(module.lines for module in modules)),
         "functions": str(len(functions)),
         "lines of a function, median / p90": f"{statistics.median(lengths):.0f} / {lengths[len(lengths) * 9 // 10]}",
-        "private helpers used once": f"{len(once)} ({len(once) / len(functions):.1%})",
+        "private helpers called once": f"{len(once)} ({len(once) / len(functions):.1%})",
         "longest chain of imports": str(len(longest_chain(imports))),
         "longest chain of imports, through shared": str(len(longest_chain(with_shared))),
         "imports inside functions only": str(_count(imports) - _count(read_imports(modules, lazy=False))),
@@ -96,7 +96,7 @@ def names(root: Path) -> str:
     modules = read_modules(root, "shared", "services")
     imports = read_imports(modules, lazy=True)
     found = {
-        "Private helpers used once": helpers_used_once(modules, read_modules(root, "tests")),
+        "Private helpers called once": helpers_used_once(modules, read_modules(root, "tests")),
         "Longest chain of imports": longest_chain(imports),
         "Import cycles of modules": [" ".join(cycle) for cycle in cycles(imports)],
         "Import cycles of siblings in a package": [" ".join(cycle) for cycle in sibling_cycles(imports)],

@@ -1,7 +1,6 @@
 """Read the modules of a checkout: their functions, classes and imports."""
 
 import ast
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,10 +61,11 @@ def length(function: Function) -> int:
 
 
 def helpers_used_once(modules: list[Module], tests: list[Module]) -> list[str]:
-    """Return the private functions that their own module uses once and that no other module and no test uses.
+    """Return the private functions that their own module calls once and that no other module and no test uses.
 
     A call through `self` or `cls` uses the method of its own class, if another class of the module has a method of
-    the same name.
+    the same name. Functions that are passed as values, such as callbacks and the targets of threads, and functions
+    that call themselves are left out: they can't be inlined.
     """
     used_elsewhere: dict[str, set[str]] = {}
     for module in [*modules, *tests]:
@@ -73,34 +73,43 @@ def helpers_used_once(modules: list[Module], tests: list[Module]) -> list[str]:
             used_elsewhere.setdefault(name, set()).add(module.name)
     once = []
     for module in modules:
-        uses = Counter(_uses(module.tree))
+        uses = list(_uses(module.tree))
         for function, owner in module.functions:
             name = function.name
             if not name.startswith("_") or name.endswith("__") or used_elsewhere.get(name, set()) - {module.name}:
                 continue
             others = {other for same, other in module.functions if same.name == name} - {owner, None}
-            used = sum(n for (used, through), n in uses.items() if used == name and through not in others)
-            used -= sum(1 for used, _ in _uses(function) if used == name)
-            if used == 1:
+            found = [use for use in uses if use.name == name and use.through not in others]
+            is_recursive = any(use.name == name for use in _uses(function))
+            if len(found) == 1 and found[0].is_call and not is_recursive:
                 once.append(f"{module.name}:{function.lineno} {owner + '.' if owner else ''}{name}")
     return once
 
 
-def _uses(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """Yield each name that `tree` reads or imports, with the class if it is read from `self` or `cls`."""
+@dataclass(frozen=True)
+class Use:
+    """A place where a name is read, imported or called; `through` is the class if it is read from `self` or `cls`."""
+
+    name: str
+    through: str | None = None
+    is_call: bool = False
+
+
+def _uses(tree: ast.AST) -> Iterator[Use]:
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node, owner in walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            yield node.id, None
+            yield Use(node.id, is_call=id(node) in called)
         elif isinstance(node, ast.Attribute):
             own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-            yield node.attr, owner if own else None
+            yield Use(node.attr, owner if own else None, id(node) in called)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((alias.name, None) for alias in node.names)
+            yield from (Use(alias.name) for alias in node.names)
 
 
 def _foreign_uses(module: Module) -> set[str]:
     """Return the names that `module` imports, or reads from another object than `self`, and does not define."""
-    own = {function.name for function, _ in module.functions} | {name for name, owner in _uses(module.tree) if owner}
+    own = {function.name for function, _ in module.functions} | {use.name for use in _uses(module.tree) if use.through}
     return {
         name
         for node in ast.walk(module.tree)

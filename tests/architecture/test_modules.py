@@ -45,7 +45,9 @@ def test_a_function_is_measured_without_its_docstring_and_decorators(tmp_path: P
         ("def _f(): pass\n_f()", ["_f"]),
         ("def _f(): pass", []),
         ("def _f(): pass\n_f()\n_f()", []),
-        ("def _f(): _f()\n_f()", ["_f"]),
+        ("def _f(): _f()\n_f()", []),
+        ("def _f(): pass\nThread(target=_f)", []),
+        ("def _f(): pass\ng = lambda: _f()", ["_f"]),
         ("def f(): pass\nf()", []),
         ("class A:\n def __len__(self): pass\n def f(self): self.__len__()", []),
         ("class A:\n def _m(self): pass\n def f(self): self._m()", ["A._m"]),
@@ -57,7 +59,7 @@ def test_a_function_is_measured_without_its_docstring_and_decorators(tmp_path: P
         ),
     ],
 )
-def test_a_helper_used_once_is_private_and_its_own_calls_do_not_count(
+def test_a_helper_used_once_is_private_and_could_be_inlined(
     tmp_path: Path, text: str, once: list[str]
 ) -> None:
     modules = _modules(tmp_path, {"a": text})
