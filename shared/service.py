@@ -25,7 +25,7 @@ from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, Pub
 from shared.recipe import RecipeError
 from shared.retry import retrying
 from shared.settings import ServiceSettings
-from shared.shutdown import Stop, hear_signals
+from shared.shutdown import Stop, stop_on_signal
 from shared.storage.port import StorageError, StorageRefusedLogin, StorageUnavailable
 
 LONGEST_PAUSE: Final = 10.0
@@ -41,7 +41,7 @@ def run_service(main: Callable[[Stop], None]) -> None:
     code 1, so that the supervisor starts the service again. Any other error is a defect and is raised. If a thread ends
     with an error, the service ends with it.
     """
-    stop = hear_signals()
+    stop = stop_on_signal()
     try:
         with _ending_with_its_threads(stop):
             main(stop)

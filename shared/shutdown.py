@@ -53,8 +53,8 @@ class Stop(threading.Event):
         os._exit(self.exit_code)
 
 
-def leave_when_told() -> None:
-    """Exit a starting service at once on SIGTERM or SIGINT, until `hear_signals` takes over.
+def exit_on_signal() -> None:
+    """Exit a starting service at once on SIGTERM or SIGINT, until `stop_on_signal` takes over.
 
     Nothing has started yet, so nothing has to be finished. Other commands keep the default behaviour.
     """
@@ -63,7 +63,7 @@ def leave_when_told() -> None:
             signal.signal(number, lambda _number, _frame: os._exit(0))
 
 
-def hear_signals() -> Stop:
+def stop_on_signal() -> Stop:
     """Return a stop that SIGTERM or SIGINT sets; the second signal ends the process at once."""
     stop = Stop()
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from shared.shutdown import leave_when_told
+from shared.shutdown import exit_on_signal
 
 if __name__ == "__main__":
-    leave_when_told()  # before the imports: they take seconds
+    exit_on_signal()  # before the imports: they take seconds
 
 import sys
 import threading

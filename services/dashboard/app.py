@@ -29,7 +29,7 @@ from services.dashboard.models import threshold_pages
 from services.dashboard.quality import endpoints as quality_endpoints
 from services.dashboard.quality import pages as quality_pages
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.trainings import endpoints as trainings_endpoints
 from services.dashboard.trainings import pages as trainings_pages
 from services.dashboard.web import documents, health_endpoints
@@ -99,7 +99,7 @@ def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI,
     app.include_router(session_pages.router)
     app.mount("/static", StaticFiles(packages=[("services.dashboard.web", "static")]), name="static")
     install_document(app)
-    answer = install_problems(app, show_problem, away=(*AWAY, StorageError, MessagingError))
+    answer = install_problems(app, show_problem, away=(*REDIS_UNAVAILABLE, StorageError, MessagingError))
     app.add_middleware(Guard, settings=settings, identify=services.get(AccessService).identify, answer=answer)
     app.add_middleware(Deadline, readiness=services.get(Readiness), answer=answer)
     return app, answer

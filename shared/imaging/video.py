@@ -17,7 +17,7 @@ HIGHEST_FRAME_RATE: Final = 1_000.0
 """Frames per second. A file that claims more, such as the 90,000 of a clock, does not know its frame rate."""
 
 
-class UnreadableVideo(ValueError):
+class UnreadableMedia(ValueError):
     """A file that is not a video, or a video that can't be read; the message says what to do."""
 
 
@@ -31,7 +31,7 @@ def open_video(source: Path | str) -> cv2.VideoCapture:
     """Open a video file or a network address.
 
     Raises:
-        UnreadableVideo: It can't be opened.
+        UnreadableMedia: It can't be opened.
     """
     silence_opencv()
     limits = [
@@ -43,7 +43,7 @@ def open_video(source: Path | str) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
         capture.release()
-        raise UnreadableVideo("not a video that can be read: convert it with `ffmpeg -i FILE video.mp4`")
+        raise UnreadableMedia("not a video that can be read: convert it with `ffmpeg -i FILE video.mp4`")
     return capture
 
 

@@ -111,8 +111,8 @@ class ParkedMessage:
     """See `Delivery.sender`."""
 
 
-class Fate(Enum):
-    """The decision on a parked message."""
+class ParkedAction(Enum):
+    """What is done with a parked message."""
 
     KEEP = "keep"
     REPLAY = "replay"
@@ -182,10 +182,10 @@ class Broker(Protocol):
         """
         ...
 
-    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """Keep, replay or discard each parked message of a queue, oldest first, as ``decide`` returns.
 
-        Other reviews may not see the same messages meanwhile. To list the messages, return `Fate.KEEP` for each.
+        Other reviews may not see the same messages meanwhile. To list the messages, keep each of them.
 
         Raises:
             PublishRefused: the queue is full; the message stays parked.

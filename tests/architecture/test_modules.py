@@ -59,9 +59,7 @@ def test_a_function_is_measured_without_its_docstring_and_decorators(tmp_path: P
         ),
     ],
 )
-def test_a_helper_used_once_is_private_and_could_be_inlined(
-    tmp_path: Path, text: str, once: list[str]
-) -> None:
+def test_a_helper_used_once_is_private_and_could_be_inlined(tmp_path: Path, text: str, once: list[str]) -> None:
     modules = _modules(tmp_path, {"a": text})
     assert [line.split()[1] for line in helpers_used_once(modules, [])] == once
 

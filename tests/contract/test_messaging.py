@@ -15,8 +15,8 @@ from shared.messaging.port import (
     Broker,
     Delivery,
     EncodedMessage,
-    Fate,
     MessagingError,
+    ParkedAction,
     ParkedMessage,
     PublishRefused,
     Subscription,
@@ -59,9 +59,9 @@ def sequences(deliveries: Sequence[Delivery]) -> list[int]:
 def parked(broker: Broker, queue: Queue) -> list[ParkedMessage]:
     seen: list[ParkedMessage] = []
 
-    def look(message: ParkedMessage) -> Fate:
+    def look(message: ParkedMessage) -> ParkedAction:
         seen.append(message)
-        return Fate.KEEP
+        return ParkedAction.KEEP
 
     broker.review(queue, look)
     return seen
@@ -264,8 +264,8 @@ def test_parked_messages_are_replayed_or_discarded_one_by_one(open_broker: OpenB
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=4)
     for delivery in collect(subscription, 4):
         subscription.park(delivery, "a mistake")
-    fates = iter([Fate.KEEP, Fate.REPLAY, Fate.DISCARD, Fate.KEEP])
-    broker.review(INFERENCE_FRAMES, lambda _message: next(fates))
+    actions = iter([ParkedAction.KEEP, ParkedAction.REPLAY, ParkedAction.DISCARD, ParkedAction.KEEP])
+    broker.review(INFERENCE_FRAMES, lambda _message: next(actions))
     (replayed,) = collect(subscription, 1)
     assert sequences([replayed]) == [1]
     assert not replayed.redelivered
@@ -280,7 +280,7 @@ def test_a_review_reads_at_most_the_requested_number(open_broker: OpenBroker) ->
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=3)
     for delivery in collect(subscription, 3):
         subscription.park(delivery, "a mistake")
-    broker.review(INFERENCE_FRAMES, lambda _message: Fate.DISCARD, most=2)
+    broker.review(INFERENCE_FRAMES, lambda _message: ParkedAction.DISCARD, most=2)
     wait_for_depth(broker, "inference.frames.parked", 1)
 
 
@@ -321,7 +321,7 @@ def test_a_suspect_and_a_replayed_message_keep_their_routing_key_and_sender(
     (suspect,) = collect(subscription, 1)
     assert suspect.queue == INFERENCE_FRAMES.suspects
     subscription.park(suspect, "one death too many")
-    broker.review(INFERENCE_FRAMES, lambda _message: Fate.REPLAY)
+    broker.review(INFERENCE_FRAMES, lambda _message: ParkedAction.REPLAY)
     (replayed,) = collect(subscription, 1)
     assert replayed.queue == INFERENCE_FRAMES.name
     for delivery in (suspect, replayed):

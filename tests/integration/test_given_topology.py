@@ -24,7 +24,7 @@ from shared.messages import (
     ModelPromoted,
     Verdict,
 )
-from shared.messaging.port import Fate, MessagingError, ParkedMessage
+from shared.messaging.port import MessagingError, ParkedAction, ParkedMessage
 from shared.messaging.rabbitmq import RabbitBroker
 from tests.broker_address import BrokerAddress
 from tests.servers import Endpoint
@@ -191,8 +191,8 @@ def test_the_dashboard_reviews_what_another_service_parked(login: Login) -> None
     inference.close()
 
     dashboard = login("dashboard")
-    fates = iter([Fate.REPLAY, Fate.DISCARD])
-    dashboard.review(topology.INFERENCE_FRAMES, lambda _message: next(fates))
+    actions = iter([ParkedAction.REPLAY, ParkedAction.DISCARD])
+    dashboard.review(topology.INFERENCE_FRAMES, lambda _message: next(actions))
     assert dashboard.depth(topology.INFERENCE_FRAMES.parked).total == 0
     assert dashboard.depth(topology.INFERENCE_FRAMES.name).total == 1
 
@@ -281,9 +281,9 @@ def test_a_delivery_names_its_sender_and_key_after_parking_and_replay_too(plant:
     subscription.park(first, "no image")
     senders: list[str] = []
 
-    def replay(message: ParkedMessage) -> Fate:
+    def replay(message: ParkedMessage) -> ParkedAction:
         senders.append(message.sender)
-        return Fate.REPLAY
+        return ParkedAction.REPLAY
 
     plant.open("dashboard").review(topology.INFERENCE_FRAMES, replay)
     (again,) = subscription.receive(1, 60)

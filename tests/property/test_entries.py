@@ -23,7 +23,7 @@ from services.dashboard.labelling.videos.scan import scan
 from shared.contracts.bundle import EVALUATION, MANIFEST, RECIPE, SCORES, BundleError, read_bundle_folder
 from shared.contracts.scores import parse_scores
 from shared.imaging.codec import encode
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 from shared.settings import ServiceSettings
 from shared.storage.filesystem import FilesystemStore
 from tests.bounded import run_bounded
@@ -103,7 +103,7 @@ def uploads() -> None:
     with folder() as place:
         for each in (*mutations([zipped(images)], 100), *(zipped([image]) for image in inner)):
             (place / "upload").write_bytes(each)
-            broken += refused(lambda: scan(place / "upload"), UnreadableVideo)
+            broken += refused(lambda: scan(place / "upload"), UnreadableMedia)
     assert 100 < broken < 200, broken
 
 

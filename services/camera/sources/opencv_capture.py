@@ -9,7 +9,7 @@ import cv2
 
 from services.camera.errors import CameraError
 from services.camera.settings import Resolution
-from shared.imaging.video import UnreadableVideo, open_video, silence_opencv
+from shared.imaging.video import UnreadableMedia, open_video, silence_opencv
 
 NETWORK_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 
@@ -47,7 +47,7 @@ def open_capture(source: str | int, resolution: Resolution | None = None) -> cv2
         )
     try:
         return open_video(source)
-    except UnreadableVideo as error:
+    except UnreadableMedia as error:
         if is_address(source):
             raise CameraError(
                 f"{redacted(source)} does not answer with a video: check that the camera is on, its address and its "

@@ -14,7 +14,7 @@ from services.dashboard.access.people import PersonName
 from services.dashboard.access.schemas import LONGEST_DAYS
 from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import AccessService
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Admin, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields, FormFields
@@ -149,7 +149,7 @@ def _show(
     directory = people.directory()
     try:
         used = service_of(request, AccessService).tokens_used()
-    except AWAY:  # then the page shows no times
+    except REDIS_UNAVAILABLE:  # then the page shows no times
         used = {}
     shown = show(
         request,

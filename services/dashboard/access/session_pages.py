@@ -13,7 +13,7 @@ from services.dashboard.access.endpoints import Access, OwnSessionId, give_cooki
 from services.dashboard.access.password_queue import KNOWN_BROWSERS
 from services.dashboard.access.schemas import OwnSession
 from services.dashboard.access.service import AccessService
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Viewer, anyone
 from services.dashboard.web.callers import Caller
 from services.dashboard.web.cookies import drop_session
@@ -103,7 +103,7 @@ async def change_password(
 def _show_account(request: Request, access: AccessService, caller: Caller, **context: Any) -> HTMLResponse:
     try:
         sessions = [OwnSession.of(each, caller) for each in access.sessions(caller)]
-    except AWAY:
+    except REDIS_UNAVAILABLE:
         sessions = None
     return show(request, "account.html", "account", sessions=sessions, **context)
 

@@ -16,7 +16,7 @@ from redis import Redis
 
 from services.dashboard.access.directory import Person
 from services.dashboard.store.connection import read_hash
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.store.keys import Keys
 
 CACHED_SECONDS: Final = 300.0
@@ -111,7 +111,7 @@ class Sessions:
         """
         try:
             found = cast("str | None", self._redis.getex(self._keys.login(digest), ex=self._idle))
-        except AWAY:
+        except REDIS_UNAVAILABLE:
             found_at, session = self._cache.get(digest, (0.0, None))
             if session is None or time.monotonic() - found_at >= CACHED_SECONDS:
                 raise
@@ -131,7 +131,7 @@ class Sessions:
         if now - self._use_noted.get(token_id, float("-inf")) < USE_NOTED_SECONDS:
             return
         self._use_noted[token_id] = now
-        with suppress(*AWAY):
+        with suppress(*REDIS_UNAVAILABLE):
             self._redis.hset(self._keys.used, token_id, datetime.now(UTC).isoformat(timespec="seconds"))
 
     def tokens_used(self) -> dict[str, datetime]:

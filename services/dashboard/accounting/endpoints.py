@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from services.dashboard.access.audit import Audited
-from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, DecisionOrder, ParkedList
+from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, DecisionRequest, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.authorization import Admin, Engineer, at_least
 from services.dashboard.web.callers import Role
@@ -55,7 +55,13 @@ def list_decisions(accounts: Accounts, paging: Paged) -> DecisionList:
 
 @router.post("/parked/{queue}/{parked_id}/replay", responses=documented(401, 403, 404, 409, 422, 503))
 def replay_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: DecisionOrder, *, caller: Engineer, audit: Audited
+    accounts: Accounts,
+    queue: QueueName,
+    parked_id: ParkedId,
+    order: DecisionRequest,
+    *,
+    caller: Engineer,
+    audit: Audited,
 ) -> Decision:
     """Put a message back into its queue, like a new message."""
     with audit.recording("parked.replay", f"{queue}/{parked_id}", caller.name, note=order.note):
@@ -64,7 +70,7 @@ def replay_message(
 
 @router.post("/parked/{queue}/{parked_id}/discard", responses=documented(401, 403, 404, 422, 503))
 def discard_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: DecisionOrder, *, caller: Admin, audit: Audited
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: DecisionRequest, *, caller: Admin, audit: Audited
 ) -> Decision:
     """Remove a message from its queue. It is stored with the decision in object storage, below `parked/`."""
     with audit.recording("parked.discard", f"{queue}/{parked_id}", caller.name, note=order.note):

@@ -64,12 +64,12 @@ def decide(
     parked_id: ParkedId,
     caller: Engineer,
     audit: Audited,
-    fate: Annotated[Literal["replay", "discard"], Form()],
+    action: Annotated[Literal["replay", "discard"], Form()],
     note: Annotated[str, Form(max_length=500)] = "",
 ) -> RedirectResponse:
     """Replay or discard one message, and show the page again."""
-    if fate == "discard" and not caller.may(Role.ADMIN):
+    if action == "discard" and not caller.may(Role.ADMIN):
         raise Problem(403, "this requires the role admin")
-    with audit.recording(f"parked.{fate}", f"{queue}/{parked_id}", caller.name, note=note):
-        accounts.parked.decide(queue, parked_id, fate, by=caller.name, note=note)
+    with audit.recording(f"parked.{action}", f"{queue}/{parked_id}", caller.name, note=note):
+        accounts.parked.decide(queue, parked_id, action, by=caller.name, note=note)
     return RedirectResponse("/accounting#decisions", status_code=303)

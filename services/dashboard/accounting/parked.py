@@ -21,7 +21,7 @@ from services.dashboard.store.refreshed import Refreshed
 from services.dashboard.web.paging import ALL, Paging, Place, newest
 from services.dashboard.web.problems import Problem
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
-from shared.messaging.port import Broker, BrokerUnavailable, Fate, ParkedMessage, PublishRefused
+from shared.messaging.port import Broker, BrokerUnavailable, ParkedAction, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore, StorageError
 from shared.storage.records import readable
 from shared.topology import QUEUES
@@ -40,7 +40,7 @@ DECISION_SECONDS: Final = 4.0
 """A decision waits this long until a list is made."""
 DECISION_DAYS: Final = 30
 DECISION: Final = re.compile(rf"{FOLDER}/[0-9-]{{10}}/[0-7][0-9A-HJKMNP-TV-Z]{{25}}\.json")
-FATES: Final = {"replay": Fate.REPLAY, "discard": Fate.DISCARD}
+PARKED_ACTIONS: Final = {"replay": ParkedAction.REPLAY, "discard": ParkedAction.DISCARD}
 
 _log = structlog.stdlib.get_logger("parked")
 
@@ -97,7 +97,9 @@ class ParkedMessages:
         shown, more = paging.page(seen.parked, lambda view: newest(view.parked_at, f"{view.queue}/{view.id}"))
         return seen.model_copy(update={"parked": shown, "next": more})
 
-    def decide(self, queue: str, parked_id: str, fate: Literal["replay", "discard"], *, by: str, note: str) -> Decision:
+    def decide(
+        self, queue: str, parked_id: str, action: Literal["replay", "discard"], *, by: str, note: str
+    ) -> Decision:
         """Replay or discard a message. Before that, store the decision and the message.
 
         Raises:
@@ -111,17 +113,17 @@ class ParkedMessages:
             raise Problem(404, f"there is no queue {queue!r}")
         made: list[StoredDecision] = []
 
-        def decide(message: ParkedMessage) -> Fate:
+        def decide(message: ParkedMessage) -> ParkedAction:
             view = _view(message)
             if made or view.id != parked_id:
-                return Fate.KEEP
+                return ParkedAction.KEEP
             decision = Decision(
-                id=str(ULID()), fate=fate, by=by, at=datetime.now(UTC), note=note, parked=view, done=False
+                id=str(ULID()), action=action, by=by, at=datetime.now(UTC), note=note, parked=view, done=False
             )
             stored = StoredDecision(decision=decision, body=base64.b64encode(message.body).decode())
             self._store_decision(stored)
             made.append(stored)
-            return FATES[fate]
+            return PARKED_ACTIONS[action]
 
         try:
             with self._alone():
@@ -168,9 +170,9 @@ class ParkedMessages:
             waiting = {queue.name: self._broker.depth(queue.parked).total for queue in QUEUES}
             found: list[ParkedView] = []
 
-            def note(message: ParkedMessage) -> Fate:
+            def note(message: ParkedMessage) -> ParkedAction:
                 found.append(_view(message))
-                return Fate.KEEP
+                return ParkedAction.KEEP
 
             for queue in QUEUES:
                 if waiting[queue.name]:

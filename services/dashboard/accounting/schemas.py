@@ -98,7 +98,7 @@ class ParkedList(BaseModel):
     next: Next = None
 
 
-class DecisionOrder(BaseModel):
+class DecisionRequest(BaseModel):
     """The request of a decision about a parked message."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"note": "the camera is repaired"}})
@@ -110,7 +110,7 @@ class Decision(BaseModel):
     """A person's decision about a parked message."""
 
     id: str
-    fate: Literal["replay", "discard"]
+    action: Literal["replay", "discard"]
     by: str
     at: datetime
     note: str

@@ -16,7 +16,7 @@ from services.dashboard.frames.schemas import (
     FrameView,
     Mark,
     MarkList,
-    MarkOrder,
+    MarkRequest,
 )
 from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.web.authorization import Operator, at_least
@@ -92,7 +92,7 @@ def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
 
 
 @router.put("/{frame_id}/mark", responses=documented(401, 403, 404, 422, 503))
-def mark_frame(marks: MarkedFrames, frame_id: FrameId, order: MarkOrder, caller: Operator, audit: Audited) -> Mark:
+def mark_frame(marks: MarkedFrames, frame_id: FrameId, order: MarkRequest, caller: Operator, audit: Audited) -> Mark:
     """Mark the verdict of a frame as wrong, for labelling. A second request replaces the note."""
     with audit.recording("frame.mark", frame_id, caller.name, note=order.note):
         return marks.mark(frame_id, order.note, by=caller.name)

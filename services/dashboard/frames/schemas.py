@@ -137,7 +137,7 @@ class FramePage(BaseModel):
     next: Next
 
 
-class MarkOrder(BaseModel):
+class MarkRequest(BaseModel):
     """The request of a mark."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"note": "a shadow, no break"}})

@@ -11,7 +11,7 @@ from ulid import ULID
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.store.connection import ReasonAway
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.problems import Problem
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, Publisher
@@ -58,7 +58,7 @@ class CommandPublisher:
             self._archive.add([command], batch)
             try:
                 self._projector.watermark.apply(lambda: self._projector.apply([command]), batch)
-            except AWAY as error:
+            except REDIS_UNAVAILABLE as error:
                 raise Problem(
                     503,
                     "it was requested, and will be done; Redis is away, so it is not shown yet: do not repeat it",

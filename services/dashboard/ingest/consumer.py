@@ -15,7 +15,7 @@ import structlog
 
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.projector import FLEETING, Projector, UnwantedMessage
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from shared.health import Health
 from shared.messages import REASON_LENGTH
 from shared.messaging.loop import Loop, Outcome, Received, RetryLater
@@ -100,7 +100,7 @@ class QueueIngest:
                 name = ""  # none of it goes into the archive: a mark would stay in Redis for a day
             else:
                 name = self._projector.watermark.apply(apply)
-        except AWAY as error:
+        except REDIS_UNAVAILABLE as error:
             raise RetryLater(str(error)) from error
         for place, cause in inapplicable.items():
             reason = f"it can't be applied: {type(cause).__name__}: {cause}"

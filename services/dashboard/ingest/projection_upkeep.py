@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.watermark import Watermark
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from shared.storage.port import ObjectStore, StorageError
 
 CHECK_SECONDS: Final = 5.0
@@ -77,7 +77,7 @@ class Upkeep:
                         _log.info("compacted the archive", segments_fewer=removed)
                     for task in self._tasks:
                         task(datetime.now(UTC))
-            except (*AWAY, StorageError) as error:
+            except (*REDIS_UNAVAILABLE, StorageError) as error:
                 _log.warning("upkeep failed, and will try again", reason=str(error))
             except Exception:  # noqa: BLE001  without this thread the counts would stay incomplete until the next start
                 _log.exception("upkeep failed, and will try again")

@@ -7,7 +7,7 @@ from services.dashboard.labelling.sources import FrameSource
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.thumbnails import Thumbnails
 from shared.imaging.codec import FILE_LIMIT
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 
 
@@ -28,7 +28,7 @@ class FrameImages:
             inspected: the frame, if it is one of a line.
 
         Raises:
-            UnreadableVideo, ObjectNotFound: The image is not stored, or can't be read.
+            UnreadableMedia, ObjectNotFound: The image is not stored, or can't be read.
         """
         if source.video is not None:
             return self._videos.image(source.video, int(key))
@@ -37,7 +37,7 @@ class FrameImages:
         try:
             return self._store.get(inspected.image_key, FILE_LIMIT)
         except ObjectTooLarge as error:
-            raise UnreadableVideo(str(error)) from error
+            raise UnreadableMedia(str(error)) from error
 
     def thumbnail(self, source: FrameSource, key: str, inspected: InspectedFrame | None, width: int) -> bytes:
         """Return the image file made no wider than this many pixels; raises as `get`."""

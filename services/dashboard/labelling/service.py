@@ -31,7 +31,7 @@ from services.dashboard.labelling.videos.sandbox import scan_in_sandbox
 from services.dashboard.labelling.views import agreement_view, frame_view, source_view
 from services.dashboard.web.paging import Paging
 from services.dashboard.web.problems import Problem
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 from shared.recipe import RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound
 
@@ -134,7 +134,7 @@ class LabellingService:
             video = self._videos.add(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
         except VideoExists as error:
             raise Problem(409, str(error)) from error
-        except UnreadableVideo as error:
+        except UnreadableMedia as error:
             raise Problem(422, f"{name}: {error}") from error
         return self.source(video.source)
 
@@ -200,7 +200,7 @@ class LabellingService:
             if width is None:
                 return self._images.get(source, frame, inspected)
             return self._images.thumbnail(source, frame, inspected, width)
-        except (UnreadableVideo, ObjectNotFound) as error:
+        except (UnreadableMedia, ObjectNotFound) as error:
             raise Problem(404, f"the image of frame {frame} can't be read: {error}") from error
 
     def label(self, source_id: str, request: LabelRequest, by: str) -> AnnotationView:

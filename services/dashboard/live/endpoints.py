@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from services.dashboard.access.service import AccessService
 from services.dashboard.live.hub import Hub
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Viewer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
@@ -60,5 +60,5 @@ def _is_logged_in(access: AccessService, headers: Headers) -> bool:
     """Return whether the caller is still logged in; true while Redis or object storage is unavailable."""
     try:
         return access.identify(headers) is not None
-    except (*AWAY, StorageError):
+    except (*REDIS_UNAVAILABLE, StorageError):
         return True

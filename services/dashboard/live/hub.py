@@ -24,7 +24,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel
 from redis import Redis
 
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 from shared.messaging.port import MessagingError
@@ -45,7 +45,7 @@ RETRY_MS: Final = 2_000
 CLOSE_SECONDS: Final = 3.0
 """For the thread to end, which may wait for Redis."""
 
-PASSING: Final = (*AWAY, StorageError, MessagingError)
+PASSING: Final = (*REDIS_UNAVAILABLE, StorageError, MessagingError)
 
 PAGES: Final = Gauge("dashboard_live_pages", "Pages that listen to the live stream")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pydantic_core import from_json
 
 from services.dashboard.ingest.commands import CommandPublisher
-from services.dashboard.models.schemas import ComparisonOrder, ComparisonView
+from services.dashboard.models.schemas import ComparisonRequest, ComparisonView
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.messages import ComparisonRequested
@@ -21,7 +21,7 @@ class ComparisonsService:
         self._store = store
         self._commands = commands
 
-    def order(self, recipe: str, order: ComparisonOrder, by: str) -> datetime:
+    def order(self, recipe: str, order: ComparisonRequest, by: str) -> datetime:
         """Request a comparison of two versions; return the time of the request.
 
         Raises:

@@ -12,18 +12,18 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.models.comparisons import ComparisonsService
 from services.dashboard.models.effects import Effect
 from services.dashboard.models.schemas import (
-    ComparisonOrder,
+    ComparisonRequest,
     ComparisonView,
     HistoryView,
     ModelList,
     ModelView,
     ProductionView,
     PromotionList,
-    PromotionOrder,
+    PromotionRequest,
     PromotionView,
-    RollbackOrder,
+    RollbackRequest,
     ThresholdSetList,
-    ThresholdSetOrder,
+    ThresholdSetRequest,
     ThresholdSetView,
 )
 from services.dashboard.models.service import ModelsService
@@ -90,7 +90,7 @@ def set_thresholds(
     sets: Thresholds,
     recipe: RecipeName,
     version: Version,
-    order: ThresholdSetOrder,
+    order: ThresholdSetRequest,
     *,
     caller: Engineer,
     audit: Audited,
@@ -120,7 +120,7 @@ def list_promotions(models: Models, recipe: RecipeName, paging: Paged) -> Promot
 
 @router.post("/{recipe}/{version}/promotion", status_code=202, responses=documented(401, 403, 404, 422, 503))
 def promote_model(
-    models: Models, recipe: RecipeName, version: Version, order: PromotionOrder, *, caller: Engineer, audit: Audited
+    models: Models, recipe: RecipeName, version: Version, order: PromotionRequest, *, caller: Engineer, audit: Audited
 ) -> PromotionView:
     """Request a promotion. The trainer compares the version with the one in production, and promotes or refuses it."""
     with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
@@ -129,10 +129,10 @@ def promote_model(
 
 @router.post("/{recipe}/rollback", status_code=202, responses=documented(401, 403, 409, 422, 503))
 def roll_back(
-    models: Models, recipe: RecipeName, caller: Engineer, audit: Audited, order: RollbackOrder | None = None
+    models: Models, recipe: RecipeName, caller: Engineer, audit: Audited, order: RollbackRequest | None = None
 ) -> PromotionView:
     """Request a rollback to the version that was in production before; a second request goes back no further."""
-    order = order or RollbackOrder()
+    order = order or RollbackRequest()
     with audit.recording("model.rollback", recipe, caller.name, reason=order.reason):
         return models.roll_back(recipe, order, by=caller.name)
 
@@ -147,7 +147,7 @@ def get_history(models: Models, recipe: RecipeName, paging: Paged) -> HistoryVie
 def compare_models(
     comparisons: Comparisons,
     recipe: RecipeName,
-    order: ComparisonOrder,
+    order: ComparisonRequest,
     *,
     caller: Engineer,
     audit: Audited,

@@ -15,11 +15,11 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import (
-    ComparisonOrder,
+    ComparisonRequest,
     EpochView,
-    PromotionOrder,
+    PromotionRequest,
     PromotionState,
-    RollbackOrder,
+    RollbackRequest,
 )
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
@@ -131,7 +131,7 @@ def compare(
 ) -> RedirectResponse:
     """Request a comparison, and show its page."""
     with audit.recording("model.compare", recipe, caller.name, baseline=baseline, candidate=candidate):
-        order = ComparisonOrder(baseline=baseline, candidate=candidate)
+        order = ComparisonRequest(baseline=baseline, candidate=candidate)
         requested_at = comparisons.order(recipe, order, by=caller.name)
     return _redirect(f"/models/{recipe}/compare?{urlencode({**order.model_dump(), 'since': requested_at.isoformat()})}")
 
@@ -150,7 +150,7 @@ def roll_back(
     if models.before(recipe) != to:
         raise Problem(409, f"a rollback does not lead to {to} any more, since production has changed: reload the page")
     with audit.recording("model.rollback", recipe, caller.name, reason=reason):
-        models.roll_back(recipe, RollbackOrder(reason=reason), by=caller.name)
+        models.roll_back(recipe, RollbackRequest(reason=reason), by=caller.name)
     return _redirect(f"/models?recipe={recipe}#production")
 
 
@@ -196,7 +196,7 @@ def promote(
     force: Annotated[bool, Form()] = False,
 ) -> RedirectResponse:
     """Request a promotion, and show the page of the version."""
-    order = PromotionOrder(reason=reason, force=force)
+    order = PromotionRequest(reason=reason, force=force)
     with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
         models.promote(recipe, version, order, by=caller.name)
     return _redirect(f"/models/{recipe}/{version}#promotion")

@@ -98,7 +98,7 @@ class ProductionView(BaseModel):
     history: list[ProductionEntry] = Field(description="newest first")
 
 
-class PromotionOrder(BaseModel):
+class PromotionRequest(BaseModel):
     """The request of a promotion."""
 
     model_config = ConfigDict(
@@ -109,7 +109,7 @@ class PromotionOrder(BaseModel):
     force: bool = Field(False, description="promote even if the gate refuses; a reason is then required")
 
 
-class RollbackOrder(BaseModel):
+class RollbackRequest(BaseModel):
     """The request of a rollback."""
 
     model_config = ConfigDict(
@@ -127,7 +127,7 @@ class HistoryView(BaseModel):
     next: Next
 
 
-class ThresholdSetOrder(BaseModel):
+class ThresholdSetRequest(BaseModel):
     """The request of a threshold set."""
 
     model_config = ConfigDict(
@@ -198,7 +198,7 @@ class ThresholdSetList(BaseModel):
     next: Next
 
 
-class ComparisonOrder(BaseModel):
+class ComparisonRequest(BaseModel):
     """The request of a comparison."""
 
     model_config = ConfigDict(

@@ -21,9 +21,9 @@ from services.dashboard.models.schemas import (
     ProductionEntry,
     ProductionView,
     PromotionList,
-    PromotionOrder,
+    PromotionRequest,
     PromotionView,
-    RollbackOrder,
+    RollbackRequest,
 )
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
@@ -163,7 +163,7 @@ class ModelsService:
         """Return whether the bundle of a model has a report."""
         return self._store.exists(f"{bundle.folder_of(recipe, version)}/{bundle.REPORT}")
 
-    def promote(self, recipe: str, version: str, order: PromotionOrder, by: str) -> PromotionView:
+    def promote(self, recipe: str, version: str, order: PromotionRequest, by: str) -> PromotionView:
         """Request the promotion of a version.
 
         Raises:
@@ -185,7 +185,7 @@ class ModelsService:
         )
         return self._publish(request)
 
-    def roll_back(self, recipe: str, order: RollbackOrder, by: str) -> PromotionView:
+    def roll_back(self, recipe: str, order: RollbackRequest, by: str) -> PromotionView:
         """Request a rollback to the version that was in production before.
 
         Raises:

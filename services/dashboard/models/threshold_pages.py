@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.models.endpoints import Models, RecipeName, Thresholds, Version
-from services.dashboard.models.schemas import ModelView, ThresholdSetOrder
+from services.dashboard.models.schemas import ModelView, ThresholdSetRequest
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.problems import Problem
@@ -66,7 +66,7 @@ def save_thresholds(
     if not form.reason:
         form.problems["reason"] = "give a reason: it is shown before a rollback"
     if not form.problems:
-        order = ThresholdSetOrder(thresholds=form.thresholds, reason=form.reason, promote=bool(fields.get("promote")))
+        order = ThresholdSetRequest(thresholds=form.thresholds, reason=form.reason, promote=bool(fields.get("promote")))
         try:
             with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
                 view = sets.order(recipe, version, order, by=caller.name)

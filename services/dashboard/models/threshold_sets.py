@@ -11,7 +11,7 @@ from ulid import ULID
 from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.effects import Effect, effect_of, unknown_effect
 from services.dashboard.models.repository import ModelRepository
-from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetOrder, ThresholdSetView
+from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetRequest, ThresholdSetView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
@@ -59,7 +59,7 @@ class ThresholdSetsService:
             raise Problem(409, "the highest score wins in this recipe: its labels have no thresholds")
         return found
 
-    def order(self, recipe: str, version: str, order: ThresholdSetOrder, by: str) -> ThresholdSetView:
+    def order(self, recipe: str, version: str, order: ThresholdSetRequest, by: str) -> ThresholdSetView:
         """Request a version with other thresholds.
 
         Raises:

@@ -25,7 +25,7 @@ from shared.messages import Name
 router = APIRouter(prefix="/api", tags=["quality"], dependencies=[at_least(Role.VIEWER)])
 
 
-Qualities = Annotated[QualityService, provided(QualityService)]
+Quality = Annotated[QualityService, provided(QualityService)]
 Batches = Annotated[BatchesService, provided(BatchesService)]
 Batch = Annotated[Name, Path(examples=["batch-12"])]
 
@@ -70,7 +70,7 @@ Filter = Annotated[QualityFilter, Depends(filter_of_query)]
 
 
 @router.get("/quality", responses=documented(401, 404, 422, 503))
-def get_quality(quality: Qualities, quality_filter: Filter) -> QualityView:
+def get_quality(quality: Quality, quality_filter: Filter) -> QualityView:
     """Return the defect rates over time with control limits and run rules, and the Pareto of labels."""
     return quality.view(quality_filter)
 
@@ -80,7 +80,7 @@ def get_quality(quality: Qualities, quality_filter: Filter) -> QualityView:
     response_class=Response,
     responses={200: {"content": {"text/csv": {}}}, **documented(401, 404, 422, 503)},
 )
-def get_table(quality: Qualities, quality_filter: Filter) -> Response:
+def get_table(quality: Quality, quality_filter: Filter) -> Response:
     """Return the points of the chart as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="quality.csv"'}
     return Response(csv_of(quality.view(quality_filter)), media_type="text/csv; charset=utf-8", headers=headers)
@@ -88,7 +88,7 @@ def get_table(quality: Qualities, quality_filter: Filter) -> Response:
 
 @router.get("/quality/comparison", responses=documented(401, 404, 422, 503))
 def compare_windows(
-    quality: Qualities,
+    quality: Quality,
     quality_filter: Filter,
     against_first: Annotated[
         QueryTime | None, Query(alias="against_from", description="default: a window of the same length just before")

@@ -15,7 +15,7 @@ from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.quality.charts import draw_control, draw_pareto
-from services.dashboard.quality.endpoints import Batch, Batches, Qualities
+from services.dashboard.quality.endpoints import Batch, Batches, Quality
 from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.service import accumulated
 from services.dashboard.statistics.control_chart import Rule
@@ -48,7 +48,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/quality")
 def show_quality(
-    request: Request, quality: Qualities, lines: Lines, models: Models, frames: Frames, *, fields: Fields
+    request: Request, quality: Quality, lines: Lines, models: Models, frames: Frames, *, fields: Fields
 ) -> HTMLResponse:
     """Show the rates over time with their limits, the Pareto of labels, and a comparison with another window."""
     clock = service_of(request, Clock)

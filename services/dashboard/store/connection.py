@@ -14,7 +14,7 @@ from redis.retry import Retry
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.errors import AWAY, RedisRefusedLogin
+from services.dashboard.store.errors import REDIS_UNAVAILABLE, RedisRefusedLogin
 
 LOGIN_TRIES: Final = 3
 """A Redis that starts may refuse the right password for a moment."""
@@ -111,7 +111,7 @@ def check_login(redis: Redis) -> None:
         raise RedisRefusedLogin(
             f"Redis refuses the login ({error}): check DASHBOARD_REDIS_USER and DASHBOARD_REDIS_PASSWORD"
         ) from error
-    except AWAY:
+    except REDIS_UNAVAILABLE:
         return
 
 

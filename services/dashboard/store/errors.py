@@ -16,7 +16,7 @@ class RedisCannotServe(errors.ResponseError):
 
 BaseParser.EXCEPTION_CLASSES.update(dict.fromkeys(("MISCONF", "NOREPLICAS", "BUSY"), RedisCannotServe))
 
-AWAY: Final = (
+REDIS_UNAVAILABLE: Final = (
     errors.ConnectionError,  # not there, loading, too many clients, or a password that was changed
     errors.TimeoutError,
     errors.ReadOnlyError,  # it failed over

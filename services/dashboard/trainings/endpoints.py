@@ -12,7 +12,7 @@ from services.dashboard.trainings.schemas import (
     ArchitectureView,
     TrainingHistory,
     TrainingList,
-    TrainingOrder,
+    TrainingRequest,
     TrainingView,
 )
 from services.dashboard.trainings.service import TrainingsService
@@ -33,7 +33,7 @@ TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB
 
 @router.post("", status_code=202, responses=documented(401, 403, 422, 503))
 def order_training(
-    trainings: Trainings, order: TrainingOrder, caller: Engineer, audit: Audited, response: Response
+    trainings: Trainings, order: TrainingRequest, caller: Engineer, audit: Audited, response: Response
 ) -> TrainingView:
     """Request a training. The answer comes when the trainer's queue has the request; `Location` is its address."""
     with audit.recording("training.order", order.recipe, caller.name, dataset=order.dataset, promote=order.promote):

@@ -16,8 +16,8 @@ from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
-from services.dashboard.trainings.schemas import TrainingOrder
-from services.dashboard.trainings.service import OVER
+from services.dashboard.trainings.schemas import TrainingRequest
+from services.dashboard.trainings.service import ENDED_STATES
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
@@ -65,7 +65,7 @@ class CheckedForm:
     problems: dict[str, str] = field(default_factory=dict)
     """What to correct, by field."""
 
-    def order(self) -> TrainingOrder | None:
+    def order(self) -> TrainingRequest | None:
         """Return the request, or None if a field has a problem."""
         form = self.form
         options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
@@ -78,7 +78,7 @@ class CheckedForm:
             self.problems["dataset"] = "choose a dataset"
         if self.problems:
             return None
-        return TrainingOrder(
+        return TrainingRequest(
             recipe=recipe,
             dataset=form.dataset,
             recipe_yaml=form.recipe_yaml or None,
@@ -155,7 +155,7 @@ def show_training(request: Request, trainings: Trainings, training_id: TrainingI
         "training.html",
         "models",
         training=training,
-        over=training.state in OVER,
+        over=training.state in ENDED_STATES,
         loss=draw_curves(epochs, LOSS, "Loss per epoch") if epochs else "",
         precision=draw_curves(epochs, PRECISION, "Average precision per epoch", share=True) if epochs else "",
         last=epochs[-1] if epochs else None,

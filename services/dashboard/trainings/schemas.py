@@ -15,7 +15,7 @@ from shared.messages import Name, TrainingState
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
-class TrainingOrder(BaseModel):
+class TrainingRequest(BaseModel):
     """The request of a training."""
 
     model_config = ConfigDict(

@@ -12,14 +12,14 @@ from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
-from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingOrder, TrainingView
+from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingRequest, TrainingView
 from services.dashboard.web.paging import Paging, newest
 from services.dashboard.web.problems import Problem, problem_of
 from shared.contracts.training import TrainingOptions
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
 
-OVER: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingState.CANCELLED})
+ENDED_STATES: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, TrainingState.CANCELLED})
 
 
 class TrainingsService:
@@ -31,7 +31,7 @@ class TrainingsService:
         self._models = models
         self._commands = commands
 
-    def order(self, order: TrainingOrder, by: str) -> TrainingView:
+    def order(self, order: TrainingRequest, by: str) -> TrainingView:
         """Request a training.
 
         Raises:
@@ -86,7 +86,7 @@ class TrainingsService:
             MessagingError: the request was not published.
         """
         training = self.get(training_id)
-        if training.state in OVER:
+        if training.state in ENDED_STATES:
             raise Problem(409, f"this training is {training.state.value}: there is nothing to cancel")
         command = TrainingCancelled(training_id=training_id, by=by, at=datetime.now(UTC))
         self._commands.publish(command, applied=False)

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.store.errors import AWAY
+from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.callers import Caller
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from shared.storage.port import StorageError
@@ -142,7 +142,7 @@ class Guard:
         """Note the caller in the request."""
         try:
             caller = self._identify(request.headers)
-        except (*AWAY, StorageError) as error:
+        except (*REDIS_UNAVAILABLE, StorageError) as error:
             return Problem(503, f"callers can't be identified right now: {error}", headers={"Retry-After": "5"})
         if caller is None:
             return Problem(

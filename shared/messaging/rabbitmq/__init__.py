@@ -10,7 +10,7 @@ from typing import Final
 from pika import exceptions
 
 from shared import topology
-from shared.messaging.port import Depth, Fate, ParkedMessage
+from shared.messaging.port import Depth, ParkedAction, ParkedMessage
 from shared.messaging.rabbitmq.connection import HEARTBEAT_SECONDS, Address, connect
 from shared.messaging.rabbitmq.consumer import RabbitSubscription
 from shared.messaging.rabbitmq.parking import review
@@ -68,7 +68,7 @@ class RabbitBroker:
                 connection.close()
         return Depth(ready, sum(subscription.held(queue) for subscription in self._subscriptions))
 
-    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """See the port."""
         with self._address.plain_errors():
             connection = connect(self._address, "review", self._queues)

@@ -11,7 +11,7 @@ import pika
 from pika import exceptions
 
 from shared import topology
-from shared.messaging.port import Fate, ParkedMessage, PublishRefused
+from shared.messaging.port import ParkedAction, ParkedMessage, PublishRefused
 from shared.topology import Queue
 
 REASON_HEADER: Final = "x-seamline-reason"
@@ -84,7 +84,12 @@ def put(
 
 
 def review(
-    connection: pika.BlockingConnection, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int, *, user: str
+    connection: pika.BlockingConnection,
+    queue: Queue,
+    decide: Callable[[ParkedMessage], ParkedAction],
+    most: int,
+    *,
+    user: str,
 ) -> None:
     """See `shared.messaging.port.Broker.review`. Messages that are kept return when the channel closes."""
     channel = connection.channel()
@@ -94,17 +99,14 @@ def review(
         if method is None:
             break
         origin = origin_of(method, properties)
-        fate = decide(_parked(queue.name, origin.sender, properties, body))
-        if fate is Fate.REPLAY:
+        reason = str((properties.headers or {}).get(REASON_HEADER, ""))[:REASON_LENGTH]
+        parked_at = _parked_at(properties.timestamp)
+        action = decide(ParkedMessage(queue.name, body, reason, parked_at, origin.sender))
+        if action is ParkedAction.REPLAY:
             put(channel, topology.REPLAYS, queue.name, body, origin, user=user)
-        if fate is not Fate.KEEP:
+        if action is not ParkedAction.KEEP:
             channel.basic_ack(method.delivery_tag)
     channel.close()
-
-
-def _parked(queue: str, sender: str, properties: Any, body: bytes) -> ParkedMessage:
-    reason = str((properties.headers or {}).get(REASON_HEADER, ""))[:REASON_LENGTH]
-    return ParkedMessage(queue, body, reason, _parked_at(properties.timestamp), sender)
 
 
 def _parked_at(timestamp: int | None) -> datetime:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from shared import topology
-from shared.messaging.port import Depth, Fate, ParkedMessage
+from shared.messaging.port import Depth, ParkedAction, ParkedMessage
 from shared.messaging.sqlite.consumer import SqliteSubscription
 from shared.messaging.sqlite.publisher import SqlitePublisher
 from shared.messaging.sqlite.readers import remove_dead_readers
@@ -26,9 +26,9 @@ PARKED: Final = """
 SELECT message.id, content, reason, aside_at, sender FROM message JOIN body ON body.message = message.id
 WHERE queue = ? ORDER BY message.id LIMIT ?
 """
-FATES: Final = {
-    Fate.REPLAY: "UPDATE message SET queue = :queue, reason = NULL, aside_at = NULL WHERE id = :message",
-    Fate.DISCARD: "DELETE FROM message WHERE id = :message",
+PARKED_ACTIONS: Final = {
+    ParkedAction.REPLAY: "UPDATE message SET queue = :queue, reason = NULL, aside_at = NULL WHERE id = :message",
+    ParkedAction.DISCARD: "DELETE FROM message WHERE id = :message",
 }
 
 
@@ -64,14 +64,14 @@ class SqliteBroker:
             raise KeyError(queue)
         return Depth(ready=found[0], unacknowledged=found[1])
 
-    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int = 1000) -> None:
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """See the port. A replay ignores the limit of the queue."""
         with self._lock, plain_errors(self._path), transaction(self._connection):
             rows = self._connection.execute(PARKED, (queue.parked, most)).fetchall()
             for message, body, reason, at, sender in rows:
-                fate = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC), sender))
-                if fate is not Fate.KEEP:
-                    self._connection.execute(FATES[fate], {"message": message, "queue": queue.name})
+                action = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC), sender))
+                if action is not ParkedAction.KEEP:
+                    self._connection.execute(PARKED_ACTIONS[action], {"message": message, "queue": queue.name})
 
     def troubles(self, silence_seconds: float) -> Sequence[str]:
         """See the port. Only publishers have a thread that may stall."""

@@ -50,8 +50,8 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 STOPPED_TWICE = """
 import os, sys
-from shared.shutdown import hear_signals
-stop, number = hear_signals(), int(sys.argv[1])
+from shared.shutdown import stop_on_signal
+stop, number = stop_on_signal(), int(sys.argv[1])
 os.kill(os.getpid(), number)
 print("told to stop:", stop.wait(5), flush=True)
 os.kill(os.getpid(), number)

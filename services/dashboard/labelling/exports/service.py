@@ -26,7 +26,7 @@ from services.dashboard.labelling.schemas import DatasetMade, DatasetRequest
 from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, LabelledImage, next_version, put_image, write_version
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 THREADS: Final = 8
@@ -119,7 +119,7 @@ class ExportService:
         """Return the image file of a frame, or None if it is no longer stored."""
         try:
             return self._images.get(frame.source, frame.key, frame.inspected)
-        except (UnreadableVideo, ObjectNotFound):
+        except (UnreadableMedia, ObjectNotFound):
             return None
 
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from shared.imaging.codec import encode
-from shared.imaging.video import UnreadableVideo, open_video
+from shared.imaging.video import UnreadableMedia, open_video
 
 READ_AHEAD: Final = 30
 """A frame at most this far ahead is reached by reading, not by seeking."""
@@ -38,7 +38,7 @@ class FrameReader(Protocol):
         """Return a frame as a JPEG or PNG file.
 
         Raises:
-            UnreadableVideo: The frame can't be read.
+            UnreadableMedia: The frame can't be read.
         """
         ...
 
@@ -71,7 +71,7 @@ class VideoReader:
                 if not self._read_to(number):
                     self._rewind()
                     if not self._read_to(number):
-                        raise UnreadableVideo(f"frame {number} of the video can't be read: upload the video again")
+                        raise UnreadableMedia(f"frame {number} of the video can't be read: upload the video again")
             self._cache.move_to_end(number)
             return self._cache[number]
 

@@ -160,7 +160,7 @@ class VideoRepository:
         """Return a frame as a JPEG or PNG file.
 
         Raises:
-            UnreadableVideo, StorageError: It can't be read.
+            UnreadableMedia, StorageError: It can't be read.
         """
         if number == 0:
             return self._store.get(f"{FOLDER}/{video.id}/{FIRST_FRAME}")

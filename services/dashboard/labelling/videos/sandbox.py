@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from services.dashboard.labelling.videos.reader import VideoReader
 from services.dashboard.labelling.videos.scan import VideoContent, scan
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 
 MEMORY_BYTES: Final = 2 * 1024**3
 """Address space; Python and its libraries take half a gibibyte of it."""
@@ -52,7 +52,7 @@ def scan_in_sandbox(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float
     """Scan a file as `scan` does, in a process with these limits.
 
     Raises:
-        UnreadableVideo: The file can't be read, or exceeds the limits.
+        UnreadableMedia: The file can't be read, or exceeds the limits.
     """
     try:
         command = _command("scan", path, memory_bytes)
@@ -60,13 +60,13 @@ def scan_in_sandbox(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float
             command, check=False, env=_environment(), cwd=ROOT, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
-        raise UnreadableVideo(TOO_LARGE) from error
+        raise UnreadableMedia(TOO_LARGE) from error
     try:
         answer: dict[str, Any] = json.loads(ended.stdout)
     except ValueError as error:
-        raise UnreadableVideo(TOO_LARGE) from error
+        raise UnreadableMedia(TOO_LARGE) from error
     if "error" in answer:
-        raise UnreadableVideo(answer["error"])
+        raise UnreadableMedia(answer["error"])
     return TypeAdapter(VideoContent).validate_python(answer)
 
 
@@ -84,7 +84,7 @@ class SandboxedVideoReader:
         """Return a frame as a JPEG file.
 
         Raises:
-            UnreadableVideo: The frame can't be read, or exceeds the limits.
+            UnreadableMedia: The frame can't be read, or exceeds the limits.
             ValueError: The video was closed.
         """
         with self._lock:
@@ -100,9 +100,9 @@ class SandboxedVideoReader:
                 content = _read(images, abs(size), deadline)
             except (OSError, EOFError, TimeoutError) as error:
                 self._end_child()
-                raise UnreadableVideo(f"frame {number} of the video can't be read: {TOO_LARGE}") from error
+                raise UnreadableMedia(f"frame {number} of the video can't be read: {TOO_LARGE}") from error
         if size < 0:
-            raise UnreadableVideo(content.decode())
+            raise UnreadableMedia(content.decode())
         return content
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ def print_scan(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (SCAN_SECONDS, SCAN_SECONDS))
     try:
         answer = asdict(scan(path))
-    except UnreadableVideo as error:
+    except UnreadableMedia as error:
         answer = {"error": str(error)}
     except (MemoryError, cv2.error):
         answer = {"error": TOO_LARGE}
@@ -179,7 +179,7 @@ def print_frames(path: Path) -> None:
     for line in sys.stdin:
         try:
             content, sign = video.image(int(line)), 1
-        except UnreadableVideo as error:
+        except UnreadableMedia as error:
             content, sign = str(error).encode(), -1
         sys.stdout.buffer.write(f"{sign * len(content):{HEADER}d}".encode() + content)
         sys.stdout.buffer.flush()

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import cv2
 
 from shared.imaging.codec import UnreadableImage, decode, size_of
-from shared.imaging.video import UnreadableVideo, frame_rate_of, natural_order, opened_video
+from shared.imaging.video import UnreadableMedia, frame_rate_of, natural_order, opened_video
 
 MOST_FRAMES: Final = 100_000
 MOST_PIXELS: Final = 250_000_000_000
@@ -67,7 +67,7 @@ def scan(path: Path) -> VideoContent:
     files.
 
     Raises:
-        UnreadableVideo: It is neither, or can't be read.
+        UnreadableMedia: It is neither, or can't be read.
     """
     with path.open("rb") as file:
         head = file.read(12)
@@ -75,7 +75,7 @@ def scan(path: Path) -> VideoContent:
         return scan_album(path)
     if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:] == b"AVI ") or head.startswith(b"\x1a\x45\xdf\xa3"):
         return scan_video(path)
-    raise UnreadableVideo(
+    raise UnreadableMedia(
         "neither a video (mp4, mov, avi, mkv, webm), nor a zip of images, nor JPEG or PNG images: "
         "convert a video with `ffmpeg -i FILE video.mp4`"
     )
@@ -94,24 +94,24 @@ def scan_video(path: Path) -> VideoContent:
     with opened_video(path) as capture:
         width, height = (int(capture.get(prop)) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > FRAME_PIXELS:
-            raise UnreadableVideo(f"its frames have {width} x {height} pixels: scale it down")
+            raise UnreadableMedia(f"its frames have {width} x {height} pixels: scale it down")
         frame_rate = frame_rate_of(capture, default=0.0)
         announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         while capture.grab():
             times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
             if len(times) > MOST_FRAMES:
-                raise UnreadableVideo(f"it has more than {MOST_FRAMES:,} frames: cut it into several videos")
+                raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} frames: cut it into several videos")
             if len(times) * width * height > MOST_PIXELS:
-                raise UnreadableVideo(
+                raise UnreadableMedia(
                     f"its frames have more than {MOST_PIXELS / 1e9:.0f} gigapixels together: scale it down, or cut it"
                 )
     if not times:
-        raise UnreadableVideo("it has no frame that can be read: convert it with `ffmpeg -i FILE video.mp4`")
+        raise UnreadableMedia("it has no frame that can be read: convert it with `ffmpeg -i FILE video.mp4`")
     if not frame_rate:
         return VideoContent("video", width, height, DEFAULT_FRAME_RATE, times=tuple(times))
     seconds, announced_seconds = times[-1] / 1000 + 1 / frame_rate, announced / frame_rate
     if seconds < COMPLETE * announced_seconds:
-        raise UnreadableVideo(
+        raise UnreadableMedia(
             f"it breaks off after {seconds:.1f} of {announced_seconds:.1f} s: upload it again, or repair it"
         )
     return VideoContent("video", width, height, frame_rate, times=tuple(times))
@@ -135,11 +135,11 @@ def scan_album(path: Path) -> VideoContent:
                     broken.append(f"{entry.filename}: {error}")
             if broken:
                 more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-                raise UnreadableVideo(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
+                raise UnreadableMedia(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
             names = sorted((entry.filename for entry in entries), key=natural_order)
             width, height = size_of(archive.read(names[0]))
     except BAD_ARCHIVE as error:
-        raise UnreadableVideo(f"a zip that can't be unpacked ({error}): pack it again, without a password") from error
+        raise UnreadableMedia(f"a zip that can't be unpacked ({error}): pack it again, without a password") from error
     return VideoContent("album", width, height, 1.0, names=tuple(names))
 
 
@@ -152,15 +152,15 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
     """Check the number, names and sizes of the images before any is unpacked.
 
     Raises:
-        UnreadableVideo: A limit is exceeded.
+        UnreadableMedia: A limit is exceeded.
     """
     if not entries:
-        raise UnreadableVideo("there is no .jpg, .jpeg or .png in the zip: put images into it")
+        raise UnreadableMedia("there is no .jpg, .jpeg or .png in the zip: put images into it")
     if len(entries) > MOST_FRAMES:
-        raise UnreadableVideo(f"it has more than {MOST_FRAMES:,} images: make several of it")
+        raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} images: make several of it")
     if any(len(entry.filename) > NAME_LENGTH for entry in entries):
-        raise UnreadableVideo(f"it has an image whose name is longer than {NAME_LENGTH:,} characters: rename it")
+        raise UnreadableMedia(f"it has an image whose name is longer than {NAME_LENGTH:,} characters: rename it")
     if not all(entry.compress_type in COMPRESSIONS for entry in entries):
-        raise UnreadableVideo("its images are compressed in an unusual way: pack it again with deflate, or without")
+        raise UnreadableMedia("its images are compressed in an unusual way: pack it again with deflate, or without")
     if sum(entry.file_size for entry in entries) > ALBUM_BYTES:
-        raise UnreadableVideo(f"its images are more than {ALBUM_BYTES >> 30} GiB: make several of it")
+        raise UnreadableMedia(f"its images are more than {ALBUM_BYTES >> 30} GiB: make several of it")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from shared.imaging.codec import PIXEL_LIMIT, Image, UnreadableImage, decode, encode, size_of
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 
 CACHE_BYTES: Final = 64 * 1024**2
 MOST_AT_ONCE: Final = 4
@@ -42,7 +42,7 @@ class Thumbnails:
             read: returns the image file; called only if the thumbnail is not cached.
 
         Raises:
-            UnreadableVideo: The image is broken.
+            UnreadableMedia: The image is broken.
         """
         if (cached := self._cached(key)) is not None:
             return cached
@@ -71,7 +71,7 @@ class Thumbnails:
         try:
             width, height = size_of(content)
         except UnreadableImage as error:
-            raise UnreadableVideo(str(error)) from error
+            raise UnreadableMedia(str(error)) from error
         pixels = width * height
         with self._changed:
             self._changed.wait_for(lambda: self._pixels == 0 or self._pixels + pixels <= PIXELS_AT_ONCE)
@@ -88,12 +88,12 @@ def thumbnail(content: bytes, width: int) -> bytes:
     """Make an image file no wider than this many pixels. A narrower one is returned as it is.
 
     Raises:
-        UnreadableVideo: The image is broken.
+        UnreadableMedia: The image is broken.
     """
     try:
         image: Image = decode(content, PIXEL_LIMIT)
     except UnreadableImage as error:
-        raise UnreadableVideo(str(error)) from error
+        raise UnreadableMedia(str(error)) from error
     if image.shape[1] <= width:
         return content
     height = max(1, round(image.shape[0] * width / image.shape[1]))

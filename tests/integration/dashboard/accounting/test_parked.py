@@ -12,7 +12,7 @@ import pytest
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.problems import Problem
-from shared.messaging.port import Broker, BrokerUnavailable, Fate, MessagingError, ParkedMessage, PublishRefused
+from shared.messaging.port import Broker, BrokerUnavailable, MessagingError, ParkedAction, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore
 from shared.topology import INFERENCE_FRAMES, Queue
 from tests.dashboards import captured, embedded_settings, park
@@ -35,33 +35,33 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
 
-    def review(self, queue: Queue, decide: Callable[[ParkedMessage], Fate], most: int) -> None:
-        def fail(message: ParkedMessage) -> Fate:
-            if decide(message) is not Fate.KEEP:
+    def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int) -> None:
+        def fail(message: ParkedMessage) -> ParkedAction:
+            if decide(message) is not ParkedAction.KEEP:
                 raise self._error
-            return Fate.KEEP
+            return ParkedAction.KEEP
 
         self._broker.review(queue, fail, most)
 
 
-@pytest.mark.parametrize("fate", ["replay", "discard"])
+@pytest.mark.parametrize("action", ["replay", "discard"])
 def test_a_decision_is_stored_as_not_done_when_the_broker_goes_away(
-    broker: Broker, store: ObjectStore, fate: Any
+    broker: Broker, store: ObjectStore, action: Any
 ) -> None:
     park(broker, INFERENCE_FRAMES, [captured(Line())], "not an image")
     failing: Any = Failing(broker, BrokerUnavailable("it went away"))
     parked = ParkedMessages(failing, store)
     (message,) = parked.look().parked
     with pytest.raises(BrokerUnavailable):
-        parked.decide(message.queue, message.id, fate, by="ada", note="")
+        parked.decide(message.queue, message.id, action, by="ada", note="")
     (doubtful,) = parked.decisions().decisions
-    assert (doubtful.by, doubtful.fate, doubtful.done) == ("ada", fate, False)
+    assert (doubtful.by, doubtful.action, doubtful.done) == ("ada", action, False)
 
     # ids order by the millisecond
     wait_until(lambda: datetime.now(UTC) - doubtful.at > timedelta(milliseconds=2), 60, "a later millisecond", 0.001)
     working = ParkedMessages(broker, store)
     assert [each.id for each in working.look().parked] == [message.id]
-    assert working.decide(message.queue, message.id, fate, by="ada", note="").done
+    assert working.decide(message.queue, message.id, action, by="ada", note="").done
     assert [decision.done for decision in working.decisions().decisions] == [True, False]
 
 

@@ -72,7 +72,7 @@ def test_a_parked_message_is_replayed_once_with_the_name_of_the_person(client: h
 
     problem(client.post(address, json={}), 404, "no such message is parked")
     (decision,) = client.get("/api/parked/decisions").json()["decisions"]
-    assert (decision["fate"], decision["note"], decision["parked"]["id"]) == (
+    assert (decision["action"], decision["note"], decision["parked"]["id"]) == (
         "replay",
         "the worker is repaired",
         parked["id"],

@@ -49,7 +49,7 @@ def test_the_documents_of_the_api_come_from_this_machine_alone(client: httpx.Cli
         assert client.get(address).status_code == 200
     document = client.get("/api/openapi.json").json()
     assert document["components"]["schemas"]["ProblemDetails"]
-    assert document["components"]["schemas"]["TrainingOrder"]["example"]
+    assert document["components"]["schemas"]["TrainingRequest"]["example"]
     described = [operation for path in document["paths"].values() for operation in path.values()]
     assert all(operation.get("description") for operation in described)
     assert all("HTTPValidationError" not in str(operation) for operation in described)

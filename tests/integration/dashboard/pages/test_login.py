@@ -22,7 +22,7 @@ from tests.verdicts import Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-REPLAY = "async path => (await fetch(path, {method: 'POST', body: new URLSearchParams({fate: 'replay'})})).status"
+REPLAY = "async path => (await fetch(path, {method: 'POST', body: new URLSearchParams({action: 'replay'})})).status"
 PASSWORD = "umbrella copper thirty lanterns"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from shared.imaging.video import UnreadableVideo, frame_rate_of, natural_order, open_video, opened_video
+from shared.imaging.video import UnreadableMedia, frame_rate_of, natural_order, open_video, opened_video
 from tests.camera_videos import write_video
 
 
@@ -20,7 +20,7 @@ def test_names_are_ordered_by_the_numbers_in_them() -> None:
 
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "video.mp4").write_bytes(b"no video")
-    with pytest.raises(UnreadableVideo, match="ffmpeg"):
+    with pytest.raises(UnreadableMedia, match="ffmpeg"):
         open_video(tmp_path / "video.mp4")
 
 
@@ -28,8 +28,8 @@ def test_a_refused_video_leaves_no_output(tmp_path: Path) -> None:
     """In a process of its own: FFmpeg reads its log level when the first video of a process is opened."""
     (tmp_path / "video.mp4").write_bytes(b"no video")
     code = (
-        "import contextlib, sys; from shared.imaging.video import UnreadableVideo, open_video\n"
-        "with contextlib.suppress(UnreadableVideo): open_video(sys.argv[1])"
+        "import contextlib, sys; from shared.imaging.video import UnreadableMedia, open_video\n"
+        "with contextlib.suppress(UnreadableMedia): open_video(sys.argv[1])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "video.mp4")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

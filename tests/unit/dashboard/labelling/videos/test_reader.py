@@ -11,7 +11,7 @@ import pytest
 from services.dashboard.labelling.videos.reader import VideoReader
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.scan import scan
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 from shared.storage.filesystem import FilesystemStore
 from tests.camera_videos import write_video
 from tests.labelling import jpeg, number_in
@@ -51,7 +51,7 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[35:60] = b"\xff" * 25
     path.write_bytes(damaged)
-    with pytest.raises(UnreadableVideo, match="pack it again"):
+    with pytest.raises(UnreadableMedia, match="pack it again"):
         scan(path)
 
 
@@ -61,7 +61,7 @@ def test_a_zip_that_can_only_be_unpacked_as_a_whole_is_refused(tmp_path: Path, p
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w", packed) as archive:
         archive.writestr("1.jpg", jpeg(1))
-    with pytest.raises(UnreadableVideo, match="pack it again with deflate"):
+    with pytest.raises(UnreadableMedia, match="pack it again with deflate"):
         scan(path)
 
 
@@ -69,7 +69,7 @@ def test_a_zip_with_a_very_long_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "seams.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{'a' * 60_000}.jpg", jpeg(1))
-    with pytest.raises(UnreadableVideo, match="rename it"):
+    with pytest.raises(UnreadableMedia, match="rename it"):
         scan(path)
 
 
@@ -78,7 +78,7 @@ def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("é.jpg", jpeg(1))
     path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
-    with pytest.raises(UnreadableVideo, match="pack it again"):
+    with pytest.raises(UnreadableMedia, match="pack it again"):
         scan(path)
 
 
@@ -94,7 +94,7 @@ def test_a_file_that_is_no_video_is_refused_with_advice(tmp_path: Path) -> None:
     }
     for content, says in bad.items():
         path.write_bytes(content)
-        with pytest.raises(UnreadableVideo, match=says):
+        with pytest.raises(UnreadableMedia, match=says):
             scan(path)
 
 
@@ -102,7 +102,7 @@ def test_a_video_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.avi", 200, codec="MJPG")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UnreadableVideo, match=r"breaks off after \d\.\d of 8\.0 s"):
+    with pytest.raises(UnreadableMedia, match=r"breaks off after \d\.\d of 8\.0 s"):
         scan(path)
 
 
@@ -110,7 +110,7 @@ def test_a_broken_image_in_a_zip_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "seams.zip", "w") as archive:
         archive.writestr("1.jpg", jpeg(1))
         archive.writestr("2.jpg", jpeg(2)[:200])
-    with pytest.raises(UnreadableVideo, match=r"2\.jpg: broken"):
+    with pytest.raises(UnreadableMedia, match=r"2\.jpg: broken"):
         scan(tmp_path / "seams.zip")
 
 

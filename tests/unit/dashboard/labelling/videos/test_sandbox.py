@@ -17,7 +17,7 @@ from services.dashboard.labelling.videos import scan as scan_module
 from services.dashboard.labelling.videos.reader import VideoReader
 from services.dashboard.labelling.videos.sandbox import SandboxedVideoReader, scan_in_sandbox
 from services.dashboard.labelling.videos.scan import scan
-from shared.imaging.video import UnreadableVideo
+from shared.imaging.video import UnreadableMedia
 
 MEBIBYTE = 1024**2
 
@@ -36,7 +36,7 @@ def test_the_sandbox_reads_a_video_as_this_process_does(tmp_path: Path) -> None:
     assert content == scan(path)
     video, same = SandboxedVideoReader(path, content.times), VideoReader(path, content.times)
     assert [video.image(number) for number in (3, 0, 5)] == [same.image(number) for number in (3, 0, 5)]
-    with pytest.raises(UnreadableVideo, match="can't be read"):
+    with pytest.raises(UnreadableMedia, match="can't be read"):
         video.image(99)
     video.close()
     with pytest.raises(ValueError, match="was closed"):
@@ -47,7 +47,7 @@ def test_a_small_file_with_large_frames_takes_no_memory_of_this_process(tmp_path
     path, small = write_video(tmp_path / "bomb.mp4", 4096), write_video(tmp_path / "small.mp4", 64)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert path.stat().st_size < 2 * MEBIBYTE
-    with pytest.raises(UnreadableVideo):
+    with pytest.raises(UnreadableMedia):
         scan_in_sandbox(path, memory_bytes=320 * MEBIBYTE)
     assert scan_in_sandbox(small, memory_bytes=320 * MEBIBYTE).frames == 6
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -56,7 +56,7 @@ def test_a_small_file_with_large_frames_takes_no_memory_of_this_process(tmp_path
 
 def test_a_video_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(UnreadableVideo, match="limits of memory and time"):
+    with pytest.raises(UnreadableMedia, match="limits of memory and time"):
         scan_in_sandbox(write_video(tmp_path / "video.mp4", 64), seconds=0.05)
     assert time.monotonic() - began < 20
 
@@ -71,7 +71,7 @@ def test_a_decoder_that_hangs_is_ended_and_the_next_frame_is_read_by_another(
     assert child
     subprocess.run(["kill", "-STOP", str(child.pid)], check=True)
     monkeypatch.setattr(sandbox, "FRAME_SECONDS", 0.5)
-    with pytest.raises(UnreadableVideo, match="limits of memory and time"):
+    with pytest.raises(UnreadableMedia, match="limits of memory and time"):
         video.image(4)
     assert child.poll() is not None
     monkeypatch.undo()
@@ -82,10 +82,10 @@ def test_a_decoder_that_hangs_is_ended_and_the_next_frame_is_read_by_another(
 def test_the_pixels_of_all_frames_together_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "video.mp4", 64)
     monkeypatch.setattr(scan_module, "MOST_PIXELS", 5 * 64 * 64)
-    with pytest.raises(UnreadableVideo, match="gigapixels together"):
+    with pytest.raises(UnreadableMedia, match="gigapixels together"):
         scan(path)
     monkeypatch.setattr(scan_module, "FRAME_PIXELS", 63 * 63)
-    with pytest.raises(UnreadableVideo, match="scale it down"):
+    with pytest.raises(UnreadableMedia, match="scale it down"):
         scan(path)
 
 
