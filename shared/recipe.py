@@ -93,7 +93,7 @@ class Label(_Section):
                 return NAMED_COLOURS[value]
             if len(value) == 7 and value.startswith("#"):
                 return tuple(bytes.fromhex(value[1:]))
-            raise ValueError(f"is one of {', '.join(NAMED_COLOURS)}, or #rrggbb")
+            raise ValueError(f"write one of {', '.join(NAMED_COLOURS)}, or #rrggbb")
         return value
 
     @field_validator("key")
@@ -255,7 +255,7 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
         RecipeError: as `read_recipe`.
     """
     if len(text) > LONGEST:
-        raise RecipeError(f"{source}, line 1: longer than {LONGEST:,} characters, which no recipe is")
+        raise RecipeError(f"{source}, line 1: a recipe has {LONGEST:,} characters at most: shorten it")
     tree, document = _read_yaml(text, source)
     if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
@@ -281,7 +281,7 @@ def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
         alias = next(aliases, None)
     if alias:
         line = alias.start_mark.line + 1 if alias.start_mark else 1
-        raise RecipeError(f"{source}, line {line}: *{alias.anchor}: write it out instead")
+        raise RecipeError(f"{source}, line {line}: *{alias.anchor} is an alias, which a recipe may not use: write the value out")
     with _told_by_line(text, source):
         return tree, yaml.safe_load(text)
 

@@ -37,7 +37,7 @@ def open_store(settings: ServiceSettings, url: str = "") -> ObjectStore:
             raise StorageError(f"storage address: {error}") from None
     bucket = parts.path.strip("/")
     if not parts.netloc or not bucket or "/" in bucket:
-        raise StorageError(f"storage address: {parts.scheme}://HOST:PORT/BUCKET names one bucket")
+        raise StorageError(f"storage address: write {parts.scheme}://HOST:PORT/BUCKET, with one bucket")
     secret = settings.storage_secret_key.get_secret_value()
     tls = settings.client_tls() if parts.scheme == "s3s" else None
     store = MinioStore(parts.netloc, bucket, settings.storage_access_key, secret, tls=tls)

@@ -107,4 +107,4 @@ def _check_recipe(text: str, name: str) -> None:
     except RecipeError as error:
         raise Problem(422, str(error)) from error
     if recipe.name != name:
-        raise Problem(422, f"recipe: is {name!r}, and recipe_yaml is of {recipe.name!r}: give one name")
+        raise Problem(422, f"recipe is {name!r}, but recipe_yaml is named {recipe.name!r}: give both one name")
