@@ -281,7 +281,9 @@ def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
         alias = next(aliases, None)
     if alias:
         line = alias.start_mark.line + 1 if alias.start_mark else 1
-        raise RecipeError(f"{source}, line {line}: *{alias.anchor} is an alias, which a recipe may not use: write the value out")
+        raise RecipeError(
+            f"{source}, line {line}: *{alias.anchor} is an alias, which a recipe may not use: write the value out"
+        )
     with _told_by_line(text, source):
         return tree, yaml.safe_load(text)
 

@@ -17,19 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.bundle import (
-    KERAS,
-    OPENVINO,
-    OPENVINO_WEIGHTS,
-    RECIPE,
-    Bundle,
-    Manifest,
-    ProductionPointer,
-    digest_of,
-    move_production,
-    production_history,
-    write_bundle,
-)
+from shared.contracts.bundle import KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest, digest_of, write_bundle
+from shared.contracts.promotion import Promotion, production_history, store_promotion
 from shared.imaging.codec import Image, encode
 from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted, frame_id
 from shared.recipe import Recipe, parse_recipe
@@ -123,7 +112,7 @@ def promote(store: ObjectStore, bundle: Bundle) -> None:
     """Keep a bundle, and make it the one in production."""
     write_bundle(store, bundle.manifest, bundle.files)
     history = production_history(store, bundle.recipe.name)
-    pointer = ProductionPointer(
+    pointer = Promotion(
         sequence=len(history) + 1,
         recipe=bundle.recipe.name,
         version=bundle.version,
@@ -133,7 +122,7 @@ def promote(store: ObjectStore, bundle: Bundle) -> None:
         by="test",
         at=datetime.now(UTC),
     )
-    move_production(store, pointer)
+    store_promotion(store, pointer)
 
 
 def promoted(recipe: str, version: str) -> ModelPromoted:

@@ -13,10 +13,10 @@ from shared.contracts.bundle import (
     REPORT,
     Bundle,
     BundleError,
-    production_history,
     read_bundle_folder,
     write_bundle_folder,
 )
+from shared.contracts.promotion import production_history
 from shared.recipe import Recipe, read_recipe
 from shared.storage.filesystem import FilesystemStore
 

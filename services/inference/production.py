@@ -11,7 +11,8 @@ import structlog
 
 from services.inference import metrics
 from services.inference.model import Model
-from shared.contracts.bundle import Bundle, BundleError, ProductionPointer, production_pointer, read_bundle
+from shared.contracts.bundle import Bundle, BundleError, read_bundle
+from shared.contracts.promotion import Promotion, last_promotion
 from shared.engines.port import EngineError
 from shared.health import Health
 from shared.messaging.port import BrokerUnavailable, Subscription
@@ -94,7 +95,7 @@ class Production:
     def check(self) -> None:
         """Load the model in production if it changed."""
         try:
-            pointer = production_pointer(self._store, self._recipe)
+            pointer = last_promotion(self._store, self._recipe)
             version = pointer.version if pointer else None
             if pointer is None:
                 self._report(f"no model of recipe {self._recipe} is in production: train one and promote it")
@@ -115,7 +116,7 @@ class Production:
         promotions.acknowledge(deliveries)
         return bool(deliveries)
 
-    def _prepare(self, pointer: ProductionPointer) -> None:
+    def _prepare(self, pointer: Promotion) -> None:
         version = pointer.version
         try:
             model = self._load(read_bundle(self._store, self._recipe, version, pointer.digest))

@@ -1,9 +1,8 @@
 """The model bundle: one immutable folder of object storage with the files of a model and their origin.
 
 ``models/<recipe>/<version>/manifest.json`` lists the other files with their SHA-256. It is written last, so that a
-bundle is complete or does not exist. ``models/<recipe>/production/<sequence>.json`` are the promotions: the one with
-the highest sequence names the model in production; none is changed or deleted.
-``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are comparisons of two versions on the same images.
+bundle is complete or does not exist. ``models/<recipe>/comparisons/<baseline>.<candidate>.json`` are comparisons of two
+versions on the same images.
 
 Only the trainer writes these objects.
 """
@@ -11,11 +10,8 @@ Only the trainer writes these objects.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,8 +19,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.messages import Name
 from shared.recipe import Recipe, parse_recipe
-from shared.storage.port import ObjectNotFound, ObjectStore, StorageUnavailable
-from shared.storage.records import readable
+from shared.storage.port import ObjectNotFound, ObjectStore
 
 MANIFEST: Final = "manifest.json"
 KERAS: Final = "model.keras"
@@ -39,7 +34,6 @@ SCORES: Final = "scores.json"
 REPORT: Final = "report.html"
 PRODUCTION: Final = "production"
 COMPARISONS: Final = "comparisons"
-MOVE: Final = re.compile(r"[0-9]{8,}\.json")
 
 
 class Variant(StrEnum):
@@ -101,24 +95,6 @@ class Manifest(BaseModel):
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(
         description="name to SHA-256, in hexadecimal"
     )
-
-
-class ProductionPointer(BaseModel):
-    """A promotion: from this moment on, a version is in production."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    sequence: int = Field(ge=1)
-    recipe: Name
-    version: Name
-    digest: str = Field(pattern="^[0-9a-f]{64}$", description="of the bundle: see `digest_of`")
-    previous: str | None
-    reason: str
-    by: str
-    at: AwareDatetime
-    forced: bool = Field(False, description="although the gate refused")
-    rollback: bool = Field(False, description="back to the model that was in production before")
-    gate: str = Field("", description="result of the comparison with the model in production, in a line")
 
 
 class Bundle:
@@ -243,73 +219,9 @@ def versions(store: ObjectStore, recipe: str) -> list[str]:
     return [version for version in found if version not in (PRODUCTION, COMPARISONS)]
 
 
-def production_history(store: ObjectStore, recipe: str) -> list[ProductionPointer]:
-    """Return the promotions of a recipe, oldest first. Unreadable ones are skipped, except the last.
-
-    Raises:
-        BundleError: the last promotion can't be read.
-        StorageError: of the storage itself.
-    """
-    keys = _moves(store, recipe)
-    before = [readable(key, partial(_read_move, store, key)) for key in keys[:-1]]
-    return [move for move in before if move] + [_read_pointer(store, key) for key in keys[-1:]]
-
-
-def production_version(store: ObjectStore, recipe: str) -> str | None:
-    """Return the model version in production, or None; raises as `production_pointer`."""
-    pointer = production_pointer(store, recipe)
-    return pointer.version if pointer else None
-
-
-def production_pointer(store: ObjectStore, recipe: str) -> ProductionPointer | None:
-    """Return the last promotion of a recipe, or None.
-
-    Raises:
-        BundleError: the last promotion can't be read.
-        StorageError: of the storage itself.
-    """
-    keys = _moves(store, recipe)
-    return _read_pointer(store, keys[-1]) if keys else None
-
-
-def version_before(history: Sequence[ProductionPointer]) -> str | None:
-    """Return the version to roll back to: the one that was in production before the present one, or None.
-
-    A rollback undoes a promotion: after two rollbacks, the model of two promotions ago is in production, and not the
-    model that was rolled back first.
-
-    Args:
-        history: all promotions and rollbacks, oldest first.
-    """
-    standing: list[str] = []
-    for move in history:
-        if move.rollback and standing[-2:-1] == [move.version]:
-            standing.pop()
-        elif not standing or standing[-1] != move.version:
-            standing.append(move.version)
-    return standing[-2] if len(standing) > 1 else None
-
-
 def comparison_key(recipe: str, baseline: str, candidate: str) -> str:
     """Return the key of the comparison of two versions on the test split of the candidate."""
     return f"models/{recipe}/{COMPARISONS}/{baseline}.{candidate}.json"
-
-
-def move_production(store: ObjectStore, pointer: ProductionPointer) -> None:
-    """Store a promotion. Only the trainer calls this.
-
-    Raises:
-        StorageUnavailable: also if another trainer stored a promotion at the same moment: decide again.
-    """
-    key = f"{folder_of(pointer.recipe, PRODUCTION)}/{pointer.sequence:08d}.json"
-    if not store.create(key, pointer.model_dump_json(indent=2).encode(), "application/json"):
-        raise StorageUnavailable(f"another trainer promoted a model of recipe {pointer.recipe} at the same moment")
-
-
-def _moves(store: ObjectStore, recipe: str) -> list[str]:
-    """Return the keys of the promotions, oldest first; other objects beside them are ignored."""
-    folder = f"{folder_of(recipe, PRODUCTION)}/"
-    return sorted(key for key in store.keys(folder) if MOVE.fullmatch(key.removeprefix(folder)))
 
 
 def _read_manifest(content: bytes, where: str) -> Manifest:
@@ -329,17 +241,6 @@ def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str])
     if manifest.files != digests:
         raise BundleExists(f"{folder} is there already, with other files: a version never changes")
     return manifest
-
-
-def _read_move(store: ObjectStore, key: str) -> ProductionPointer:
-    return ProductionPointer.model_validate_json(store.get(key))
-
-
-def _read_pointer(store: ObjectStore, key: str) -> ProductionPointer:
-    try:
-        return _read_move(store, key)
-    except ValidationError as error:
-        raise BundleError(f"{key} does not say which model is in production: {error.errors()[0]['msg']}") from error
 
 
 def _checked(bundle: Bundle) -> Bundle:

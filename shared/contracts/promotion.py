@@ -1,23 +1,28 @@
-"""The decisions about promotions: every promotion, rollback and refusal.
+"""Promotions: which model is in production, and every promotion, rollback and refusal.
 
+``models/<recipe>/production/<sequence>.json`` are the promotions: the one with the highest sequence names the model in
+production; none is changed or deleted.
 ``promotions/<recipe>/<id>.json`` is the trainer's answer to one request, as the message that it sent. It is written
 once, so that a request that is delivered twice gets one answer.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from shared.contracts.bundle import production_history
-from shared.messages import ModelPromoted, PromotionRefused, decode
-from shared.storage.port import ObjectStore
+from shared.contracts.bundle import PRODUCTION, BundleError, folder_of
+from shared.messages import ModelPromoted, Name, PromotionRefused, decode
+from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.storage.records import readable
 
 FOLDER: Final = "promotions"
+PROMOTION_FILE: Final = re.compile(r"[0-9]{8,}\.json")
 
 Decision = ModelPromoted | PromotionRefused
 
@@ -30,7 +35,25 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-class Entry(BaseModel):
+class Promotion(BaseModel):
+    """A promotion: from this moment on, a version is in production."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sequence: int = Field(ge=1)
+    recipe: Name
+    version: Name
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="of the bundle: see `digest_of`")
+    previous: str | None
+    reason: str
+    by: str
+    at: AwareDatetime
+    forced: bool = Field(False, description="although the gate refused")
+    rollback: bool = Field(False, description="back to the model that was in production before")
+    gate: str = Field("", description="result of the comparison with the model in production, in a line")
+
+
+class HistoryEntry(BaseModel):
     """One entry of the history."""
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +68,64 @@ class Entry(BaseModel):
     gate: str = Field("", description="what the comparison with the model in production said")
 
 
+def production_version(store: ObjectStore, recipe: str) -> str | None:
+    """Return the model version in production, or None; raises as `last_promotion`."""
+    promotion = last_promotion(store, recipe)
+    return promotion.version if promotion else None
+
+
+def last_promotion(store: ObjectStore, recipe: str) -> Promotion | None:
+    """Return the last promotion of a recipe, or None.
+
+    Raises:
+        BundleError: the last promotion can't be read.
+        StorageError: of the storage itself.
+    """
+    keys = _promotion_keys(store, recipe)
+    return _read_last(store, keys[-1]) if keys else None
+
+
+def production_history(store: ObjectStore, recipe: str) -> list[Promotion]:
+    """Return the promotions of a recipe, oldest first. Unreadable ones are skipped, except the last.
+
+    Raises:
+        BundleError: the last promotion can't be read.
+        StorageError: of the storage itself.
+    """
+    keys = _promotion_keys(store, recipe)
+    before = [readable(key, partial(_read_promotion, store, key)) for key in keys[:-1]]
+    return [promotion for promotion in before if promotion] + [_read_last(store, key) for key in keys[-1:]]
+
+
+def version_before(history: Sequence[Promotion]) -> str | None:
+    """Return the version to roll back to: the one that was in production before the present one, or None.
+
+    A rollback undoes a promotion: after two rollbacks, the model of two promotions ago is in production, and not the
+    model that was rolled back first.
+
+    Args:
+        history: all promotions and rollbacks, oldest first.
+    """
+    standing: list[str] = []
+    for promotion in history:
+        if promotion.rollback and standing[-2:-1] == [promotion.version]:
+            standing.pop()
+        elif not standing or standing[-1] != promotion.version:
+            standing.append(promotion.version)
+    return standing[-2] if len(standing) > 1 else None
+
+
+def store_promotion(store: ObjectStore, promotion: Promotion) -> None:
+    """Store a promotion. Only the trainer calls this.
+
+    Raises:
+        StorageUnavailable: also if another trainer stored a promotion at the same moment: decide again.
+    """
+    key = f"{folder_of(promotion.recipe, PRODUCTION)}/{promotion.sequence:08d}.json"
+    if not store.create(key, promotion.model_dump_json(indent=2).encode(), "application/json"):
+        raise StorageUnavailable(f"another trainer promoted a model of recipe {promotion.recipe} at the same moment")
+
+
 def find_decision(store: ObjectStore, recipe: str, promotion_id: str) -> Decision | None:
     """Return the answer to a request, or None."""
     key = _key(recipe, promotion_id)
@@ -56,7 +137,7 @@ def store_decision(store: ObjectStore, decision: Decision) -> None:
     store.put(_key(decision.recipe, decision.promotion_id), decision.encode(), "application/json")
 
 
-def history_of(store: ObjectStore, recipe: str) -> list[Entry]:
+def history_of(store: ObjectStore, recipe: str) -> list[HistoryEntry]:
     """Return the promotions, rollbacks and refusals of a recipe, oldest first.
 
     Raises:
@@ -64,22 +145,22 @@ def history_of(store: ObjectStore, recipe: str) -> list[Entry]:
         StorageError: of the storage itself.
     """
     promotions = [
-        Entry(
-            at=move.at,
-            by=move.by,
-            outcome=Outcome.ROLLED_BACK if move.rollback else Outcome.PROMOTED,
-            version=move.version,
-            previous=move.previous,
-            reason=move.reason,
-            forced=move.forced,
-            gate=move.gate,
+        HistoryEntry(
+            at=promotion.at,
+            by=promotion.by,
+            outcome=Outcome.ROLLED_BACK if promotion.rollback else Outcome.PROMOTED,
+            version=promotion.version,
+            previous=promotion.previous,
+            reason=promotion.reason,
+            forced=promotion.forced,
+            gate=promotion.gate,
         )
-        for move in production_history(store, recipe)
+        for promotion in production_history(store, recipe)
     ]
     keys = store.keys(f"{FOLDER}/{recipe}/")
     decisions = (readable(key, partial(_read, store, key)) for key in keys)
     refusals = [
-        Entry(
+        HistoryEntry(
             at=refused.at,
             by=refused.by,
             outcome=Outcome.REFUSED,
@@ -100,3 +181,20 @@ def _read(store: ObjectStore, key: str) -> Decision | None:
 
 def _key(recipe: str, promotion_id: str) -> str:
     return f"{FOLDER}/{recipe}/{promotion_id}.json"
+
+
+def _promotion_keys(store: ObjectStore, recipe: str) -> list[str]:
+    """Return the keys of the promotions, oldest first; other objects beside them are ignored."""
+    folder = f"{folder_of(recipe, PRODUCTION)}/"
+    return sorted(key for key in store.keys(folder) if PROMOTION_FILE.fullmatch(key.removeprefix(folder)))
+
+
+def _read_promotion(store: ObjectStore, key: str) -> Promotion:
+    return Promotion.model_validate_json(store.get(key))
+
+
+def _read_last(store: ObjectStore, key: str) -> Promotion:
+    try:
+        return _read_promotion(store, key)
+    except ValidationError as error:
+        raise BundleError(f"{key} does not say which model is in production: {error.errors()[0]['msg']}") from error

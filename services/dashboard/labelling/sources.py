@@ -16,6 +16,7 @@ from services.dashboard.labelling.videos.repository import UploadedVideo, VideoR
 from services.dashboard.web.paging import Place, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
+from shared.contracts.promotion import production_version
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -112,9 +113,7 @@ class FrameSources:
         Raises:
             ObjectNotFound: The recipe has no model.
         """
-        version = bundle.production_version(self._store, recipe) or max(
-            bundle.versions(self._store, recipe), default=None
-        )
+        version = production_version(self._store, recipe) or max(bundle.versions(self._store, recipe), default=None)
         if version is None:
             raise ObjectNotFound(f"there are no models of a recipe {recipe!r}")
         return self._recipe_yaml(recipe, version).decode(errors="replace")

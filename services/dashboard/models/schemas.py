@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.dashboard.models.repository import Promotion, ThresholdSet
 from services.dashboard.web.paging import Next
-from shared.contracts.promotion import Entry
+from shared.contracts.promotion import HistoryEntry
 from shared.messages import Name, ThresholdsRequested
 from shared.recipe import LabelRole
 
@@ -123,7 +123,7 @@ class HistoryView(BaseModel):
     """Every promotion, rollback and refusal of a recipe. Entries are never changed or removed."""
 
     recipe: str
-    history: list[Entry] = Field(description="newest first")
+    history: list[HistoryEntry] = Field(description="newest first")
     next: Next
 
 

@@ -28,7 +28,7 @@ from services.dashboard.models.schemas import (
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
-from shared.contracts.promotion import history_of
+from shared.contracts.promotion import history_of, production_history, production_version, version_before
 from shared.messages import PromotionRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
@@ -51,7 +51,7 @@ class ModelsService:
         """Return the versions of a recipe, or of all recipes, newest first."""
         models: list[ModelView] = []
         for name in [recipe] if recipe else self.recipes():
-            in_production = bundle.production_version(self._store, name)
+            in_production = production_version(self._store, name)
             for version in bundle.versions(self._store, name):
                 manifest = f"{bundle.folder_of(name, version)}/{bundle.MANIFEST}"
                 if found := readable(manifest, partial(self._show, name, version, in_production)):
@@ -65,7 +65,7 @@ class ModelsService:
         Raises:
             Problem: 404.
         """
-        in_production = bundle.production_version(self._store, recipe)
+        in_production = production_version(self._store, recipe)
         try:
             return self._show(recipe, version, in_production)
         except (ObjectNotFound, ValidationError) as error:
@@ -151,13 +151,13 @@ class ModelsService:
         """
         if not bundle.versions(self._store, recipe):
             raise Problem(404, f"there are no models of a recipe {recipe!r}")
-        history = bundle.production_history(self._store, recipe)
+        history = production_history(self._store, recipe)
         entries = [ProductionEntry(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
         return ProductionView(recipe=recipe, version=entries[0].version if entries else None, history=entries)
 
     def before(self, recipe: str) -> str | None:
         """Return the version that a rollback leads to; None if there is none."""
-        return bundle.version_before(bundle.production_history(self._store, recipe))
+        return version_before(production_history(self._store, recipe))
 
     def has_report(self, recipe: str, version: str) -> bool:
         """Return whether the bundle of a model has a report."""

@@ -22,16 +22,13 @@ from shared.contracts.bundle import (
     Bundle,
     BundleExists,
     Manifest,
-    production_history,
-    production_version,
     read_bundle,
     read_bundle_folder,
-    version_before,
     versions,
     write_bundle,
     write_bundle_folder,
 )
-from shared.contracts.promotion import find_decision, history_of
+from shared.contracts.promotion import find_decision, history_of, production_history, production_version, version_before
 from shared.engines.quiet import import_quietly
 from shared.explain.explainable import refuse_unexplainable
 from shared.messages import (

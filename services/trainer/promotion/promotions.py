@@ -23,16 +23,20 @@ from shared.contracts.bundle import (
     VARIANT_FILES,
     Bundle,
     BundleError,
-    ProductionPointer,
     digest_of,
-    move_production,
-    production_history,
     read_bundle,
     read_bundle_folder,
-    version_before,
     write_bundle,
 )
-from shared.contracts.promotion import Decision, find_decision, store_decision
+from shared.contracts.promotion import (
+    Decision,
+    Promotion,
+    find_decision,
+    production_history,
+    store_decision,
+    store_promotion,
+    version_before,
+)
 from shared.explain.explainable import refuse_unexplainable
 from shared.messages import ModelPromoted, PromotionRefused, PromotionRequested
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -163,7 +167,7 @@ class Promotions:
     def _pass_gate(
         self,
         request: PromotionRequested,
-        history: Sequence[ProductionPointer],
+        history: Sequence[Promotion],
         not_comparable: Mapping[str, str],
     ) -> _Passed | ComparisonNeeded:
         """Compare a model with the one in production, where a comparison is needed.
@@ -201,12 +205,12 @@ class Promotions:
         return _Passed(objection, forced=True)
 
     def _move_pointer(
-        self, request: PromotionRequested, history: Sequence[ProductionPointer], passed: _Passed
+        self, request: PromotionRequested, history: Sequence[Promotion], passed: _Passed
     ) -> ModelPromoted:
         """Move the pointer, unless an earlier delivery of the request has moved it already."""
         last = history[-1] if history else None
         if last is None or last.version != request.model_version:
-            last = ProductionPointer(
+            last = Promotion(
                 sequence=len(history) + 1,
                 recipe=request.recipe,
                 version=request.model_version,
@@ -219,11 +223,11 @@ class Promotions:
                 rollback=request.rollback,
                 gate=passed.gate,
             )
-            move_production(self._store, last)
+            store_promotion(self._store, last)
         return _promoted(request, last)
 
 
-def _promoted(request: PromotionRequested, move: ProductionPointer) -> ModelPromoted:
+def _promoted(request: PromotionRequested, move: Promotion) -> ModelPromoted:
     return ModelPromoted(
         promotion_id=request.promotion_id,
         recipe=move.recipe,
@@ -239,11 +243,11 @@ def _promoted(request: PromotionRequested, move: ProductionPointer) -> ModelProm
     )
 
 
-def _current(history: Sequence[ProductionPointer]) -> str | None:
+def _current(history: Sequence[Promotion]) -> str | None:
     return history[-1].version if history else None
 
 
-def _overtaken(request: PromotionRequested, last: ProductionPointer) -> str:
+def _overtaken(request: PromotionRequested, last: Promotion) -> str:
     """Return why a promotion is no longer wanted: a person rolled back after it was requested. Empty if it is."""
     if not last.rollback or request.at > last.at:
         return ""

@@ -27,6 +27,7 @@ from services.trainer.training.build import ModelSpec, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
+from shared.contracts.promotion import production_version
 from shared.messages import TrainingRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.opening import open_store
@@ -116,7 +117,7 @@ def make_model(
 def recipe_of(request: TrainingRequested, store: ObjectStore) -> Recipe:
     """Return the recipe of the request, or else that of the model in production."""
     if request.recipe_yaml is None:
-        version = bundles.production_version(store, request.recipe)
+        version = production_version(store, request.recipe)
         if version is None:
             raise RecipeError(f"recipe {request.recipe!r} has no model in production: send the recipe with the request")
         return bundles.read_bundle(store, request.recipe, version).recipe

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 
 from shared.contracts import bundle
-from shared.contracts.promotion import store_decision
+from shared.contracts.promotion import Promotion, production_history, store_decision, store_promotion
 from shared.messages import ComparisonRequested, ModelPromoted, PromotionRefused, PromotionRequested
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
@@ -17,7 +17,7 @@ from tests.dashboards import commands, problem, publish, put_model, soon
 def test_models_are_listed_with_labels_and_evaluation(client: httpx.Client, store: ObjectStore) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
-    pointer = bundle.ProductionPointer(
+    pointer = Promotion(
         sequence=1,
         recipe="seam",
         version="model-1",
@@ -27,7 +27,7 @@ def test_models_are_listed_with_labels_and_evaluation(client: httpx.Client, stor
         by="eva",
         at=datetime.now(UTC),
     )
-    bundle.move_production(store, pointer)
+    store_promotion(store, pointer)
     models = client.get("/api/models").json()["models"]
     assert [(model["version"], model["in_production"]) for model in models] == [("model-2", False), ("model-1", True)]
     assert models[0]["evaluation"] == {"loss": 0.25}
@@ -113,8 +113,8 @@ def test_an_impossible_promotion_is_refused(client: httpx.Client, store: ObjectS
 
 
 def move(store: ObjectStore, version: str, previous: str | None, **details: bool) -> None:
-    sequence = len(bundle.production_history(store, "seam")) + 1
-    pointer = bundle.ProductionPointer(
+    sequence = len(production_history(store, "seam")) + 1
+    pointer = Promotion(
         sequence=sequence,
         recipe="seam",
         version=version,
@@ -125,7 +125,7 @@ def move(store: ObjectStore, version: str, previous: str | None, **details: bool
         at=datetime.now(UTC),
         **details,
     )
-    bundle.move_production(store, pointer)
+    store_promotion(store, pointer)
 
 
 def test_a_rollback_leads_to_the_version_before(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:

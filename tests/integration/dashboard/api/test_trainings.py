@@ -59,7 +59,7 @@ REFUSED: list[tuple[object, str]] = [
     ({"recipe": "../seam", "dataset": "x"}, "body.recipe"),
     ({"recipe": "seam", "dataset": "x", "promot": True}, "body.promot"),
     ({"recipe": "seam", "dataset": "x", "recipe_yaml": "name: seam\nlabels: 3"}, "recipe_yaml, line 1"),
-    ({"recipe": "other", "dataset": "x", "recipe_yaml": RECIPE}, "give one name"),
+    ({"recipe": "other", "dataset": "x", "recipe_yaml": RECIPE}, "give both one name"),
     ([], "body"),
 ]
 

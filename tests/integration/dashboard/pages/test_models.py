@@ -15,7 +15,8 @@ from playwright.sync_api import Page, expect
 from services.dashboard.settings import DashboardSettings
 from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.versions import import_dataset
-from shared.contracts.bundle import production_version, read_bundle, versions
+from shared.contracts.bundle import read_bundle, versions
+from shared.contracts.promotion import production_version
 from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore

@@ -12,19 +12,13 @@ from shared.contracts.bundle import (
     BundleError,
     BundleExists,
     Manifest,
-    ProductionPointer,
     folder_of,
-    move_production,
-    production_history,
-    production_version,
     read_bundle,
     read_bundle_folder,
-    versions,
     write_bundle,
     write_bundle_folder,
 )
 from shared.storage.filesystem import FilesystemStore
-from shared.storage.port import StorageUnavailable
 from tests.unit.shared.test_recipe import SEAM
 
 
@@ -99,39 +93,6 @@ def test_no_model_takes_the_place_of_what_lies_beside_the_models(bundle_folder: 
     manifest.write_text(manifest.read_text().replace('"version": "v1"', f'"version": "{name}"'))
     with pytest.raises(BundleError, match=f"is no manifest: {name} is not a model version: "):
         read_bundle_folder(bundle_folder)
-
-
-def first_pointer() -> ProductionPointer:
-    return ProductionPointer(
-        sequence=1,
-        recipe="seam",
-        version="v1",
-        digest="0" * 64,
-        previous=None,
-        reason="first",
-        by="ada",
-        at=datetime.now(UTC),
-    )
-
-
-def test_what_lies_beside_the_moves_of_the_pointer_is_none_of_them(tmp_path: Path) -> None:
-    store = FilesystemStore(tmp_path / "objects")
-    moved = first_pointer()
-    move_production(store, moved)
-    for name in ("manifest.json", "recipe.yaml", "00000002.json.orig"):
-        store.put(f"models/seam/production/{name}", b"of a model that was called production")
-    assert production_history(store, "seam") == [moved]
-    assert production_version(store, "seam") == "v1"
-    assert versions(store, "seam") == []
-
-
-def test_of_two_trainers_that_move_the_pointer_at_the_same_moment_one_decides_again(tmp_path: Path) -> None:
-    store = FilesystemStore(tmp_path / "objects")
-    ours = first_pointer()
-    move_production(store, ours)
-    with pytest.raises(StorageUnavailable, match="at the same moment"):
-        move_production(store, ours.model_copy(update={"version": "v2", "by": "ben"}))
-    assert production_history(store, "seam") == [ours]
 
 
 def test_a_bundle_copied_into_the_folder_of_another_recipe_is_refused(bundle_folder: Path, tmp_path: Path) -> None:

@@ -11,16 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from services.trainer.cli.commands import app
-from shared.contracts.bundle import (
-    EVALUATION,
-    KERAS,
-    Bundle,
-    BundleError,
-    production_version,
-    versions,
-    write_bundle,
-    write_bundle_folder,
-)
+from shared.contracts.bundle import EVALUATION, KERAS, Bundle, BundleError, versions, write_bundle, write_bundle_folder
+from shared.contracts.promotion import production_version
 from shared.explain.explainable import refuse_unexplainable
 from shared.messages import ModelPromoted, PromotionRefused
 from shared.storage.filesystem import FilesystemStore

@@ -27,8 +27,7 @@ from services.dashboard.store.announcer import Announcer
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.callers import Role
 from services.trainer.jobs.trainings import Trainings
-from shared.contracts.bundle import ProductionPointer, move_production, production_history
-from shared.contracts.promotion import history_of, store_decision
+from shared.contracts.promotion import Promotion, history_of, production_history, store_decision, store_promotion
 from shared.messages import PromotionRefused
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.records import unreadable
@@ -131,9 +130,9 @@ def promotions(store: FilesystemStore) -> list[Any]:
 def moves(store: FilesystemStore) -> list[Any]:
     if not list(store.keys("models/")):
         for sequence in (1, 3):
-            move_production(
+            store_promotion(
                 store,
-                ProductionPointer(
+                Promotion(
                     sequence=sequence,
                     recipe="seam",
                     version=f"model-{sequence}",

@@ -17,8 +17,9 @@ from services.trainer.jobs.child import Child, following, started
 from services.trainer.jobs.measurement_jobs import MeasurementJobs, name_of
 from services.trainer.jobs.measurer import GIVEN_UP, MOST_ATTEMPTS
 from services.trainer.promotion.promotions import Promotions
-from shared.contracts.bundle import comparison_key, production_history, production_version
+from shared.contracts.bundle import comparison_key
 from shared.contracts.dataset import DatasetVersion, image_key
+from shared.contracts.promotion import production_history, production_version
 from shared.messages import ComparisonRequested, Message, ModelPromoted, PromotionRefused, decode
 from shared.messaging.port import BrokerUnavailable, EncodedMessage, Publisher
 from shared.messaging.sqlite import SqliteBroker

@@ -19,11 +19,10 @@ from shared.contracts.bundle import (
     VARIANT_FILES,
     Bundle,
     Variant,
-    production_version,
     read_bundle,
 )
 from shared.contracts.dataset import DatasetVersion
-from shared.contracts.promotion import find_decision
+from shared.contracts.promotion import find_decision, production_version
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_table, read_scores
 from shared.messages import PromotionRefused, ThresholdsRefused, ThresholdsRequested, ThresholdsStored
 from shared.messaging.sqlite import SqliteBroker

@@ -13,14 +13,11 @@ from shared.contracts.bundle import (
     Bundle,
     BundleError,
     Variant,
-    production_history,
-    production_version,
-    version_before,
     write_bundle,
     write_bundle_folder,
 )
 from shared.contracts.dataset import DatasetVersion
-from shared.contracts.promotion import history_of
+from shared.contracts.promotion import history_of, production_history, production_version, version_before
 from shared.messages import ModelPromoted, PromotionRefused
 from shared.recipe import parse_recipe
 from shared.storage.filesystem import FilesystemStore
