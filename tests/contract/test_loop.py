@@ -97,7 +97,7 @@ def test_nothing_is_acknowledged_before_its_answer_is_confirmed(open_broker: Ope
     wait_for_depth(broker, "inference.frames", 0)
 
 
-def test_what_is_rejected_is_parked_and_its_neighbours_are_answered(open_broker: OpenBroker) -> None:
+def test_a_rejected_message_is_parked_and_its_neighbours_are_answered(open_broker: OpenBroker) -> None:
     broker = open_broker(QUEUES)
     publish(broker, [captured(number) for number in range(10)])
 
@@ -132,7 +132,7 @@ def test_bytes_that_are_no_message_are_parked_and_their_neighbours_are_answered(
     wait_for_depth(broker, "inference.frames", 0)
 
 
-def test_a_batch_is_tried_again_until_what_it_needs_is_back(open_broker: OpenBroker) -> None:
+def test_a_batch_is_retried_until_its_server_is_back(open_broker: OpenBroker) -> None:
     broker = open_broker(QUEUES)
     publish(broker, [captured(number) for number in range(5)])
     tries: list[int] = []
@@ -264,7 +264,7 @@ def test_a_message_under_the_routing_key_of_another_is_parked(
     assert forged.routing_key in found.reason
 
 
-def test_what_cant_be_read_is_parked_and_the_others_go_on(
+def test_an_unreadable_message_is_parked_and_the_others_are_handled(
     open_broker: OpenBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger: type[Message] = Stranger

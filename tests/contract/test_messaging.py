@@ -81,7 +81,7 @@ def test_a_message_that_was_encoded_before_arrives_like_any_other(broker: Broker
     assert delivery.read() == captured(7)
 
 
-def test_what_is_published_is_received_as_it_was(open_broker: OpenBroker) -> None:
+def test_a_message_is_received_as_it_was_published(open_broker: OpenBroker) -> None:
     broker = open_broker(FRAMES_ONLY)
     image = bytes(range(256)) * 4000
     publish(broker, [captured(1, image)])
@@ -115,7 +115,7 @@ def test_an_acknowledged_message_is_gone(open_broker: OpenBroker) -> None:
     assert sequences(collect(broker.subscribe(INFERENCE_FRAMES, prefetch=2), 1)) == [2]
 
 
-def test_what_a_closed_subscription_held_comes_again(open_broker: OpenBroker) -> None:
+def test_messages_of_a_closed_subscription_are_delivered_again(open_broker: OpenBroker) -> None:
     broker = open_broker(FRAMES_ONLY)
     publish(broker, [captured(1)])
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=1)
@@ -154,7 +154,7 @@ def test_no_more_than_the_prefetch_is_unacknowledged(open_broker: OpenBroker) ->
     subscription.acknowledge(held)
 
 
-def test_receive_waits_for_the_first_message_and_takes_what_is_there(open_broker: OpenBroker) -> None:
+def test_receive_waits_for_the_first_message_and_returns_those_that_are_there(open_broker: OpenBroker) -> None:
     broker = open_broker(FRAMES_ONLY)
     subscription = broker.subscribe(INFERENCE_FRAMES, prefetch=10)
     began = time.monotonic()
@@ -192,7 +192,7 @@ def test_the_depth_of_an_unknown_queue_is_a_key_error(open_broker: OpenBroker) -
 # ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_full_queue_refuses_and_keeps_what_it_has(open_broker: OpenBroker) -> None:
+def test_a_full_queue_refuses_and_keeps_its_messages(open_broker: OpenBroker) -> None:
     broker = open_broker([replace(INFERENCE_FRAMES, limit=5)])
     publisher = broker.publisher()
     outcomes = [publisher.publish(captured(number)).exception(timeout=60) for number in range(10)]
@@ -295,7 +295,7 @@ def test_a_confirmed_message_outlives_its_publisher(broker_address: BrokerAddres
     assert sequences(collect(broker.subscribe(INFERENCE_FRAMES, prefetch=50), 50)) == list(range(50))
 
 
-def test_what_a_dead_reader_held_comes_again(broker_address: BrokerAddress, open_broker: OpenBroker) -> None:
+def test_messages_of_a_dead_reader_are_delivered_again(broker_address: BrokerAddress, open_broker: OpenBroker) -> None:
     broker = open_broker()
     publish(broker, [captured(number) for number in range(3)])
     reader = Child(broker_address, children.hold, count=3)
@@ -393,7 +393,7 @@ def test_a_broadcast_without_a_hearer_is_no_reason_to_fail(open_broker: OpenBrok
 # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_closing_a_publisher_waits_for_what_is_under_way(open_broker: OpenBroker) -> None:
+def test_closing_a_publisher_waits_for_unconfirmed_messages(open_broker: OpenBroker) -> None:
     broker = open_broker(FRAMES_ONLY)
     publisher = broker.publisher()
     futures = [publisher.publish(captured(number)) for number in range(50)]

@@ -33,7 +33,7 @@ def store(open_it: Callable[[], ObjectStore]) -> ObjectStore:
     return open_it()
 
 
-def test_what_was_put_is_got(store: ObjectStore) -> None:
+def test_an_object_is_read_as_it_was_written(store: ObjectStore) -> None:
     content = bytes(range(256)) * 4096
     store.put("frames/line-1/2026-01-31/image.jpg", content, "image/jpeg")
     assert store.get("frames/line-1/2026-01-31/image.jpg") == content
@@ -46,7 +46,7 @@ def test_an_object_may_be_empty(store: ObjectStore) -> None:
     assert store.exists("nothing")
 
 
-def test_a_put_replaces_what_was_there(store: ObjectStore) -> None:
+def test_a_put_replaces_the_object(store: ObjectStore) -> None:
     store.put("model", b"the longer first one")
     store.put("model", b"second")
     assert store.get("model") == b"second"
@@ -61,7 +61,7 @@ def test_an_object_of_more_bytes_than_its_reader_takes_is_not_read(store: Object
     assert len(store.get("large")) == 3_000_000
 
 
-def test_what_was_never_put_is_not_found(store: ObjectStore) -> None:
+def test_a_missing_object_is_not_found(store: ObjectStore) -> None:
     store.put("folder/object", b"x")
     for key in ("object", "folder", "folder/objec", "other/object"):
         with pytest.raises(ObjectNotFound, match=key):
@@ -172,7 +172,7 @@ def test_deleting_and_putting_side_by_side_loses_no_put(store: ObjectStore) -> N
     assert {f"shared/folder/{number}" for number in range(4)} <= set(store.keys(""))
 
 
-def test_of_several_who_create_an_object_one_succeeds(open_it: Callable[[], ObjectStore]) -> None:
+def test_of_several_creators_of_an_object_one_succeeds(open_it: Callable[[], ObjectStore]) -> None:
     stores = [open_it() for _ in range(4)]
     together = Barrier(len(stores))
 

@@ -82,7 +82,7 @@ def test_a_stranger_without_the_password_sees_nothing(line: ComposedLine) -> Non
         assert api.get("/api/lines", headers={"Authorization": "Bearer guessed"}).status_code == 401
 
 
-def test_every_service_stops_cleanly_when_told(line: ComposedLine, inspected: Inspected) -> None:
+def test_every_service_stops_cleanly_on_sigterm(line: ComposedLine, inspected: Inspected) -> None:
     line.must("stop", *reversed(FLOW))
     codes = {(str(container.ID), container.Service): container.ExitCode for container in line.containers()}
     assert {

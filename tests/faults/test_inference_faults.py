@@ -97,7 +97,7 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_images_arrive_late
         assert store.get(key) == (frames[number].image or large)
 
 
-def test_frames_of_a_killed_worker_are_judged_by_another(line: Line) -> None:
+def test_frames_of_a_killed_worker_are_inspected_by_another(line: Line) -> None:
     promote(FilesystemStore(line.objects), paint_bundle("v1"))
     with line.worker(code=SLOW_AFTER_FORTY) as first:
         line.send(*[captured(number, painted("blue")) for number in range(200)])
@@ -110,7 +110,7 @@ def test_frames_of_a_killed_worker_are_judged_by_another(line: Line) -> None:
 
 
 @pytest.mark.parametrize("broker_address", ["rabbitmq"], indirect=True)
-def test_a_poison_frame_is_parked_and_its_neighbours_are_judged(line: Line) -> None:
+def test_a_poison_frame_is_parked_and_its_neighbours_are_inspected(line: Line) -> None:
     promote(FilesystemStore(line.objects), paint_bundle("v1"))
     frames: list[FrameCaptured] = [captured(number, painted("black")) for number in range(20)]
     frames[7] = captured(7, POISON)

@@ -66,7 +66,7 @@ def test_publisher_and_subscription_outlive_a_broker_that_accepts_and_is_mute(
     broker.close()
 
 
-def test_an_outage_is_told_once(proxy: Proxy, behind: BrokerAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_is_logged_once(proxy: Proxy, behind: BrokerAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[int] = []
     connects = pika.BlockingConnection
 

@@ -79,7 +79,7 @@ sys.meta_path.insert(0, Told())
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_that_is_told_to_stop_while_it_is_imported_ends_with_code_0(start: Start, service: str) -> None:
+def test_a_service_that_is_stopped_while_it_is_imported_ends_with_code_0(start: Start, service: str) -> None:
     assert start(service, code=TOLD_WHILE_IMPORTED).wait(60) == 0
 
 

@@ -146,7 +146,7 @@ def _answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("wrong", ["access key", "secret key"])
-def test_wrong_keys_are_told_in_one_line_without_the_secret(s3: Bucket, wrong: str) -> None:
+def test_wrong_keys_are_reported_in_one_line_without_the_secret(s3: Bucket, wrong: str) -> None:
     if wrong == "access key":
         endpoint = replace(s3.endpoint, user="stranger")
     else:

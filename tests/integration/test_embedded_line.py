@@ -159,7 +159,7 @@ def _inspected(state: Path) -> int:
         (["--state", "."], "holds something else"),
     ],
 )
-def test_what_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[str], complaint: str) -> None:
+def test_a_source_that_cant_be_played_is_refused_in_one_line(tmp_path: Path, words: list[str], complaint: str) -> None:
     (tmp_path / "other.yaml").write_text(
         "name: fruit\ntask: exclusive\nlabels:\n"
         "  apple: {key: a, colour: green, role: attribute}\n  orange: {key: o, colour: blue, role: attribute}\n"

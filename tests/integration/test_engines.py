@@ -90,7 +90,7 @@ def test_images_of_another_size_are_refused_in_words(files: dict[str, bytes]) ->
             model.engine.logits(np.zeros((1, 20, 20, 3), np.float32))
 
 
-def test_importing_the_engine_does_not_report_to_anyone() -> None:
+def test_importing_the_engine_sends_no_telemetry() -> None:
     import subprocess
     import sys
 

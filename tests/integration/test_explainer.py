@@ -133,7 +133,7 @@ def test_the_overlay_shows_each_label_in_the_colour_of_the_recipe(explainer: Exp
     assert shown[24, 48].max() < 40
 
 
-def test_frames_of_a_batch_are_answered_in_their_order_each_by_the_model_that_judged_it(
+def test_frames_of_a_batch_are_answered_in_order_each_by_the_model_that_inspected_it(
     explainer: Explainer, store: Disk, bundle: Bundle
 ) -> None:
     for version in ("v2", "v3"):

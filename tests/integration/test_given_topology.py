@@ -136,7 +136,7 @@ def _promotion() -> ModelPromoted:
     )
 
 
-def test_the_given_topology_is_the_one_that_services_would_make(login: Login, rabbitmq: BrokerAddress) -> None:
+def test_the_given_topology_is_the_one_that_services_declare(login: Login, rabbitmq: BrokerAddress) -> None:
     login("camera")
     rabbitmq.open().close()  # declares everything: RabbitMQ would refuse one other argument
 
@@ -170,17 +170,17 @@ def test_a_camera_may_not_promote_a_model(login: Login) -> None:
         login("camera").publisher().publish(_promotion()).result(60)
 
 
-def test_a_camera_may_not_read_what_others_captured(login: Login) -> None:
+def test_a_camera_may_not_read_the_frames_of_others(login: Login) -> None:
     with pytest.raises(MessagingError, match="does not permit"):
         login("camera").subscribe(topology.INFERENCE_FRAMES, prefetch=1)
 
 
-def test_a_topology_that_was_said_to_be_given_and_is_not_is_told(rabbitmq: BrokerAddress) -> None:
+def test_a_missing_given_topology_is_reported(rabbitmq: BrokerAddress) -> None:
     with pytest.raises(MessagingError, match=r"definitions\.json"):
         RabbitBroker(f"{rabbitmq.url}?topology=given", rabbitmq.user, rabbitmq.password)
 
 
-def test_the_dashboard_reviews_what_another_service_parked(login: Login) -> None:
+def test_the_dashboard_reviews_messages_that_another_service_parked(login: Login) -> None:
     camera = login("camera").publisher()
     for _ in range(2):
         camera.publish(_frame()).result(60)
@@ -331,7 +331,7 @@ def test_a_history_of_moves_that_a_camera_wrote_itself_counts_for_nothing(plant:
             delivery.read()
 
 
-def test_a_message_that_names_no_sender_is_none_of_ours(plant: Plant) -> None:
+def test_a_message_without_a_sender_is_rejected(plant: Plant) -> None:
     assert _is_permitted(plant.connect("camera"), topology.FRAMES, f"captured.{LINE}.{CAMERA}", _frame().encode())
     (delivery,) = plant.open("inference").subscribe(topology.INFERENCE_FRAMES, prefetch=1).receive(1, 60)
     with pytest.raises(MalformedMessage, match="by an unknown sender"):

@@ -166,7 +166,7 @@ def _is_permitted(store: ObjectStore, method: str, key: str) -> bool:
 
 
 @pytest.mark.parametrize("service", RIGHTS)
-def test_a_service_reads_writes_and_deletes_what_is_its_own_and_nothing_else(plant: Plant, service: str) -> None:
+def test_a_service_reads_writes_and_deletes_its_own_objects_only(plant: Plant, service: str) -> None:
     methods = ("get", "exists", "put", "delete")
     permitted: set[tuple[str, str]] = set()
     store, audit = plant.open(_user(service)), plant.open_audit(service)
@@ -177,7 +177,7 @@ def test_a_service_reads_writes_and_deletes_what_is_its_own_and_nothing_else(pla
     assert permitted == {(method, key) for method in methods for key in KEYS if is_permitted(service, method, key)}
 
 
-def test_nobody_but_root_makes_a_bucket_or_reads_another(plant: Plant) -> None:
+def test_only_root_creates_buckets_and_reads_other_buckets(plant: Plant) -> None:
     for service in RIGHTS:
         with pytest.raises(StorageRefusedLogin):
             plant.open(_user(service), "another-bucket")
@@ -203,7 +203,7 @@ def test_a_camera_learns_no_names(plant: Plant) -> None:
         list(plant.open(_user("camera")).keys("frames/"))
 
 
-def test_an_entry_of_the_audit_log_survives_whoever_overwrites_or_deletes_it(plant: Plant) -> None:
+def test_an_entry_of_the_audit_log_survives_overwriting_and_deleting(plant: Plant) -> None:
     key = "audit/2026-01-31/01JF6Z6TX4W8E1V2M6C3N9Q7RB.outcome.json"
     plant.store_of("dashboard", key).put(key, b"what was done")
     plant.store_of("dashboard", key).put(key, b"forged")
@@ -219,7 +219,7 @@ def test_an_entry_of_the_audit_log_survives_whoever_overwrites_or_deletes_it(pla
         assert sorted(kept) == [b"forged", b"what was done"]
 
 
-def test_what_is_not_there_is_not_found_rather_than_forbidden(plant: Plant) -> None:
+def test_a_missing_object_is_not_found_rather_than_forbidden(plant: Plant) -> None:
     with pytest.raises(ObjectNotFound):
         plant.open("dashboard").get("frames/line-1/2026-01-31/never/image.jpg")
     assert not plant.open("inference").exists("frames/line-1/2026-01-31/never/image.jpg")
@@ -245,7 +245,7 @@ def test_setting_up_again_changes_nothing(plant: Plant) -> None:
         assert plant.root.get_object_lock_config(plant.settings.audit_bucket).mode == "GOVERNANCE"
 
 
-def test_a_bucket_for_the_audit_log_that_can_not_lock_is_refused_with_what_to_do(plant: Plant) -> None:
+def test_an_audit_bucket_without_object_lock_is_refused_with_a_remedy(plant: Plant) -> None:
     other = plant.settings.model_copy(update={"object_store_url": plant.settings.object_store_url + "-old"})
     with disable_iam_authentication():
         plant.root.make_bucket(other.audit_bucket)

@@ -75,7 +75,9 @@ def test_the_command_shows_the_labels_that_are_asked_for_in_their_colours(
         (["--out", "x.png", "--rows", "sound", "SPOT"], "rows are some of image, heatmap, merged"),
     ],
 )
-def test_what_cant_be_shown_is_refused_in_one_line(model: Path, spot: Path, words: list[str], complaint: str) -> None:
+def test_an_image_that_cant_be_shown_is_refused_in_one_line(
+    model: Path, spot: Path, words: list[str], complaint: str
+) -> None:
     code, err = _show("--model", str(model), *(word.replace("SPOT", str(spot)) for word in words))
     assert code == 2
     assert complaint in err

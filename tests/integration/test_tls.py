@@ -139,13 +139,13 @@ def test_a_rabbitmq_under_another_name_is_not_trusted(rabbitmq: Endpoint, certif
     assert NAMELESS in text
 
 
-def test_rabbitmq_lets_nobody_in_without_a_certificate(rabbitmq: Endpoint, certificates: Path) -> None:
+def test_rabbitmq_refuses_a_client_without_a_certificate(rabbitmq: Endpoint, certificates: Path) -> None:
     tls: dict[str, Any] = {"tls_ca": certificates / "camera" / "ca.crt"}
     text = refused_by_rabbitmq(broker_settings(rabbitmq, **tls), BrokerUnavailable)
     assert "check TLS_CERT and TLS_KEY" in text
 
 
-def test_rabbitmq_lets_nobody_in_with_a_foreign_certificate(
+def test_rabbitmq_refuses_a_client_with_a_foreign_certificate(
     rabbitmq: Endpoint, certificates: Path, foreign: Path
 ) -> None:
     tls = shown_by("camera", foreign) | {"tls_ca": certificates / "camera" / "ca.crt"}
@@ -156,7 +156,7 @@ def test_rabbitmq_with_tls_does_not_talk_in_the_clear(rabbitmq: Endpoint) -> Non
     refused_by_rabbitmq(broker_settings(rabbitmq, scheme="amqp"), BrokerUnavailable)
 
 
-def test_redis_with_tls_answers_who_shows_a_certificate(redis_port: int, certificates: Path) -> None:
+def test_redis_with_tls_answers_a_client_with_a_certificate(redis_port: int, certificates: Path) -> None:
     assert pings(redis_settings(redis_port, certificates))
 
 

@@ -88,6 +88,6 @@ def test_mutated_images_are_read_within_the_limit_or_unreadable() -> None:
     run_bounded("tests.property.test_codec:decode_mutations", growth=64, seconds=30)
 
 
-def test_the_samples_have_what_they_say() -> None:
+def test_the_samples_have_the_labels_of_their_table() -> None:
     assert 0xC2 in parts_of_jpeg(jpeg_of_many_scans(1))[0]
     assert all(len(content) > 50 for content in samples())

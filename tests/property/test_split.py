@@ -37,7 +37,7 @@ def test_any_split_is_a_partition_of_whole_groups(
 
 @settings(max_examples=8)
 @given(shares=SHARES, seed=st.integers(0, 1_000), size=st.integers(1, 3))
-def test_the_shares_of_many_small_groups_come_near_to_what_is_wanted(shares: Shares, seed: int, size: int) -> None:
+def test_the_shares_of_many_small_groups_are_close_to_the_request(shares: Shares, seed: int, size: int) -> None:
     dataset = dataset_of([number // size for number in range(300)])
     found = split(dataset, shares, seed)
     for part in PARTS:

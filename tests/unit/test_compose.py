@@ -66,7 +66,7 @@ def test_a_default_is_the_same_in_compose_and_in_the_example() -> None:
     }
 
 
-def test_a_missing_secret_is_refused_with_what_to_do() -> None:
+def test_a_missing_secret_is_refused_with_a_remedy() -> None:
     refused = dict(re.findall(r"\$\{([A-Z_]+):?\?([^}]*)\}", TEXT))
     assert set(refused) == SECRETS
     assert all("make env" in message for message in refused.values())
@@ -103,7 +103,7 @@ def test_every_variable_of_the_set_up_is_one_of_its_settings() -> None:
     }
 
 
-def test_only_the_dashboard_is_published_and_only_where_told() -> None:
+def test_only_the_dashboard_is_published_and_only_on_the_given_address() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert list(published) == ["dashboard"]
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in published["dashboard"])

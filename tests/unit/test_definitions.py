@@ -42,7 +42,7 @@ def test_a_service_reads_its_own_queues_and_no_others(user: str) -> None:
         assert _may(user, "read", queue.suspects) is own
 
 
-def test_only_the_dashboard_reads_what_was_parked_and_may_put_it_back() -> None:
+def test_only_the_dashboard_reads_and_replays_parked_messages() -> None:
     for queue in topology.QUEUES:
         assert [user for user in FLOW if _may(user, "read", queue.parked)] == ["dashboard"]
     assert [user for user in FLOW if _may(user, "write", topology.REPLAYS)] == ["dashboard"]

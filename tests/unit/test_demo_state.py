@@ -31,12 +31,12 @@ def _files(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_line_goes_on_with_what_is_there(left: Path) -> None:
+def test_a_line_continues_with_its_state(left: Path) -> None:
     with state_for_one(left, fresh=False):
         assert _files(left) == {MARK, LOCK, "1.json"}
 
 
-def test_a_fresh_start_deletes_what_is_there(left: Path) -> None:
+def test_a_fresh_start_deletes_the_state(left: Path) -> None:
     with state_for_one(left, fresh=True):
         assert _files(left) == {MARK, LOCK}
 
@@ -49,7 +49,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, fresh: bool) -
     assert _files(tmp_path) == {"thesis.txt"}
 
 
-def test_a_folder_of_another_version_says_what_to_do_and_is_left_alone(left: Path) -> None:
+def test_a_folder_of_another_version_is_refused_with_a_remedy_and_left_unchanged(left: Path) -> None:
     (left / MARK).write_text("99")
     with pytest.raises(StateRefused, match=r"another version .*layout 99.* FRESH=1"), state_for_one(left, fresh=False):
         pass
@@ -105,7 +105,7 @@ def test_a_service_whose_work_is_done_is_not_started_again(short_service: Servic
     assert not short_service.keep_alive()
 
 
-def test_accounts_of_a_run_leave_out_what_was_counted_before_it() -> None:
+def test_accounts_of_a_run_leave_out_earlier_counts() -> None:
     before = Accounts(captured=10, inspected=9, flagged=2, explained=2, parked=1)
     now = Accounts(captured=30, inspected=27, flagged=5, explained=5, dropped=2, parked=1)
     assert now.since(before) == Accounts(captured=20, inspected=18, flagged=3, explained=3, dropped=2)

@@ -78,7 +78,7 @@ def test_under_other_thresholds_a_model_claims_no_verdicts_that_were_counted_und
     assert bundle.manifest.derived_from == "v1"
 
 
-def test_a_recipe_of_other_colours_changes_nothing_of_what_was_measured(measured: Path, tmp_path: Path) -> None:
+def test_a_recipe_of_other_colours_changes_no_measurement(measured: Path, tmp_path: Path) -> None:
     bundle = read_bundle_folder(_with(PAINT.replace("colour: blue", "colour: yellow"), tmp_path, measured))
     assert json.loads(bundle.file(EVALUATION))["verdict_accuracy"] == 0.95
     assert REPORT in bundle.files

@@ -46,7 +46,7 @@ def test_it_tells_when_each_certificate_ends(tmp_path: Path) -> None:
     assert all(" ends " in line and line.endswith("GMT") for line in told)
 
 
-def test_what_is_good_is_kept_and_renewed_when_asked_for(tmp_path: Path) -> None:
+def test_valid_certificates_are_kept_and_renewed_on_request(tmp_path: Path) -> None:
     folder = make_certificates(tmp_path / "tls", "--camera", "camera-2")
     before = issued(folder)
     make_certificates(folder)
@@ -92,7 +92,7 @@ def test_a_certificate_that_ends_soon_is_renewed(tmp_path: Path) -> None:
     assert (camera / "public.crt").read_bytes() != short
 
 
-def test_without_the_authority_s_key_what_is_good_stays_and_nothing_is_issued(tmp_path: Path) -> None:
+def test_without_the_key_of_the_authority_valid_certificates_stay_and_none_is_issued(tmp_path: Path) -> None:
     folder = make_certificates(tmp_path / "tls")
     (folder / "authority" / "ca.key").unlink()
     before = issued(folder)
@@ -103,7 +103,7 @@ def test_without_the_authority_s_key_what_is_good_stays_and_nothing_is_issued(tm
     assert issued(folder) == before
 
 
-def test_a_missing_openssl_is_told(tmp_path: Path) -> None:
+def test_a_missing_openssl_is_reported(tmp_path: Path) -> None:
     failed = run(tmp_path / "tls", path=str(tmp_path))
     assert failed.returncode == 2
     assert (
@@ -112,7 +112,7 @@ def test_a_missing_openssl_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("--host", "a b"), ("--camera", "../x"), ("--other",)])
-def test_what_is_no_name_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_an_invalid_name_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     failed = run(tmp_path / "tls", *words)
     assert failed.returncode == 2
     assert failed.stderr.startswith("make-certs: ")

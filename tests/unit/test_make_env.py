@@ -65,7 +65,7 @@ def settings_of_a_further_camera(folder: Path) -> str:
     return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_further_camera_is_told_to_talk_tls_when_the_others_do(tmp_path: Path) -> None:
+def test_a_further_camera_uses_tls_as_the_others_do(tmp_path: Path) -> None:
     run(tmp_path / ".env")
     before = settings_of_a_further_camera(tmp_path)
     assert "CAMERA_BROKER_URL=amqp://SERVER:5672/" in before

@@ -146,7 +146,7 @@ def test_thread_that_lies_crooked_is_not_cut_away_and_still_called_crooked() -> 
         assert all(id(path) in sewn for damage in seam.damages if damage.kind == "crooked" for path in damage.paths)
 
 
-def test_on_denim_a_thread_is_told_from_the_warp_between_two_stitches() -> None:
+def test_on_denim_a_thread_differs_from_the_warp_between_two_stitches() -> None:
     for sewn in swatches(0, 200, kind="denim"):
         assert np.linalg.norm(np.subtract(sewn.thread.colour, sewn.cloth.colour)) > 80, sewn.name
 
@@ -201,7 +201,7 @@ def test_sets_of_other_swatches_share_no_group() -> None:
     assert not names[0] & names[1]
 
 
-def test_images_are_the_same_whoever_draws_them(tmp_path: Path) -> None:
+def test_images_are_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
     """Of as many processes as there are cores, or of one."""
     for name, processes in (("alone", "1"), ("together", "2")):
         options = ["--count", "40", "--size", "64", "--processes", processes]

@@ -94,14 +94,14 @@ def test_a_secret_that_is_given_twice_is_refused(
     assert "INFERENCE_BROKER_PASSWORD is set as well: give one of the two" in _refusal(monkeypatch, capsys, file)
 
 
-def test_a_file_that_is_missing_is_told(
+def test_a_missing_file_is_reported(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "can't be read: No such file" in _refusal(monkeypatch, capsys, file.with_name("other"))
     assert "can't be read: Is a directory" in _refusal(monkeypatch, capsys, file.parent)
 
 
-def test_a_file_without_a_secret_is_told(
+def test_a_file_without_a_secret_is_reported(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text("\n")

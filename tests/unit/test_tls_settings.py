@@ -53,7 +53,7 @@ def test_the_key_of_another_certificate_is_refused(certificates: Path, capsys: p
     assert "EXPLAINER_TLS_CERT and EXPLAINER_TLS_KEY" in refusal(ExplainerSettings, capsys, **tls)
 
 
-def test_a_key_with_a_password_is_refused_and_asks_nobody(
+def test_a_key_with_a_password_is_refused_without_a_prompt(
     certificates: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     tls = shown_by("explainer", certificates)

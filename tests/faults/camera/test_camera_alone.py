@@ -189,7 +189,7 @@ def test_a_video_waits_for_a_full_queue_and_no_frame_is_dropped(tmp_path: Path, 
     assert sorted(line.sequences()) == list(range(100))
 
 
-def test_a_camera_before_a_full_queue_fills_its_outbox_and_then_counts_what_it_refuses(
+def test_a_camera_before_a_full_queue_fills_its_outbox_and_then_counts_dropped_frames(
     tmp_path: Path, sqlite: BrokerAddress
 ) -> None:
     small = CameraInside(tmp_path, sqlite, SMALL, pace="source", outbox_frames=20)
@@ -278,7 +278,7 @@ def test_a_network_camera_that_drops_is_reported_and_comes_back_and_its_password
     assert "hunter2" not in camera.log.read_text() + "".join(report.model_dump_json() for report in line.reports)
 
 
-def test_what_an_earlier_run_left_is_sent_although_the_source_is_away(
+def test_frames_of_an_earlier_run_are_sent_while_the_source_is_away(
     tmp_path: Path, sqlite: BrokerAddress, start_camera: StartCamera
 ) -> None:
     video = write_video(tmp_path / "video.mp4", images=20)

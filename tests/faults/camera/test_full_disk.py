@@ -52,7 +52,7 @@ def test_a_worker_whose_frames_in_hand_filled_the_disk_can_answer_for_them(tmp_p
     assert found["in hand"] == found["verdicts"] == 8
 
 
-def test_on_a_disk_that_takes_no_byte_a_camera_starts_and_sends_what_waits(
+def test_on_a_full_disk_a_camera_starts_and_sends_its_buffered_frames(
     tmp_path: Path, rabbitmq: BrokerAddress, start_camera: StartCamera
 ) -> None:
     video = write_video(tmp_path / "video.mp4", images=20)

@@ -136,7 +136,7 @@ def test_a_redis_that_lost_its_newest_writes_gets_them_back_and_the_page_says_so
     assert projection.watermark.marked() == set(segments(store))
 
 
-def test_two_dashboards_restore_what_redis_lost_once(
+def test_two_dashboards_restore_the_lost_counts_of_redis_once(
     projection: Projection, store: ObjectStore, settings: DashboardSettings, own_redis: PrivateRedis
 ) -> None:
     verdicts: list[Message] = list(Line().verdicts(200))

@@ -66,7 +66,7 @@ def test_a_loop_goes_on_until_the_asked_number_of_frames(
     assert len({frame.frame.part for frame in line.frames}) == 3
 
 
-def test_a_stop_sends_what_was_captured_and_says_so(
+def test_a_stop_sends_the_captured_frames_and_reports_them(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
     video = write_video(tmp_path / "video.mp4", images=100, frames_per_second=50)
@@ -82,7 +82,7 @@ def test_a_stop_sends_what_was_captured_and_says_so(
     assert line.sequences() == list(range(report.captured))
 
 
-def test_a_killed_camera_loses_no_frame_and_its_counts_are_told_by_the_next_run(
+def test_a_killed_camera_loses_no_frame_and_the_next_run_reports_its_counts(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:
     video = write_video(tmp_path / "video.mp4", images=200, frames_per_second=50)

@@ -78,7 +78,7 @@ def test_the_model_says_how_many_trained_it(cluster: Cluster) -> None:
     assert (replicas("chief"), replicas("alone")) == ([2], [1])
 
 
-def test_the_death_of_a_worker_ends_the_training_with_what_to_do(cluster: Cluster) -> None:
+def test_the_death_of_a_worker_ends_the_training_with_a_remedy(cluster: Cluster) -> None:
     assert (cluster.code("killed_worker"), cluster.code("missing_chief")) == (-signal.SIGKILL, 2)
     *_, last = said = cluster.said("missing_chief")
     assert last.startswith("lost another worker of TF_CONFIG (")

@@ -102,7 +102,7 @@ def test_an_image_file_of_another_encoding_is_encoded_anew(cameras: list[Camera]
         (png_that_claims(20_000, 5_000), (20_000, 5_000)),
     ],
 )
-def test_what_cant_be_decoded_is_sent_as_it_is(
+def test_an_undecodable_image_is_sent_unchanged(
     cameras: list[Camera], tmp_path: Path, content: bytes, size: tuple[int, int]
 ) -> None:
     frame = camera(cameras, tmp_path).take(CapturedImage(NOW, file=ImageFile(content, "png"), problem="broken"))
@@ -152,7 +152,7 @@ def test_frames_keep_their_order_while_the_clock_jumps(cameras: list[Camera], tm
     ("year", "captured_at"),
     [(1970, captured_image.EARLIEST), (2106, captured_image.LATEST), (9999, captured_image.LATEST)],
 )
-def test_a_clock_that_is_wrong_by_decades_is_brought_within_what_a_message_may_carry(
+def test_a_clock_that_is_wrong_by_decades_is_limited_to_valid_times(
     year: int, captured_at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(datetime):

@@ -65,7 +65,7 @@ def test_a_confirmed_frame_is_gone_and_an_unconfirmed_one_stays(open_outbox: Ope
     assert outbox.counts() == Counts(captured=3, dropped=0, waiting=1)
 
 
-def test_what_an_earlier_run_left_comes_first(open_outbox: Opener) -> None:
+def test_frames_of_an_earlier_run_come_first(open_outbox: Opener) -> None:
     earlier = open_outbox("first")
     left = [frame(number) for number in range(3)]
     for one in left:
@@ -79,7 +79,7 @@ def test_what_an_earlier_run_left_comes_first(open_outbox: Opener) -> None:
     assert outbox.waiting == 4
 
 
-def test_an_earlier_runs_end_is_told_once_its_last_frame_is_confirmed(open_outbox: Opener) -> None:
+def test_the_end_of_an_earlier_run_is_reported_when_its_last_frame_is_confirmed(open_outbox: Opener) -> None:
     earlier = open_outbox("first", frames_limit=2)
     for number in range(3):
         earlier.add(frame(number))
@@ -156,7 +156,7 @@ def test_two_cameras_never_share_an_outbox(open_outbox: Opener) -> None:
         open_outbox()
 
 
-def test_a_file_that_is_no_outbox_is_told_in_one_line(open_outbox: Opener, path: Path) -> None:
+def test_a_file_that_is_no_outbox_is_reported_in_one_line(open_outbox: Opener, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(CameraError, match=r"is damaged .*not a database.*move it away"):
@@ -171,7 +171,7 @@ def test_an_outbox_of_another_version_is_left_alone(open_outbox: Opener, path: P
         open_outbox()
 
 
-def test_a_folder_that_cant_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cant_be_created_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CameraError, match="CAMERA_OUTBOX_FOLDER"):
         Outbox(tmp_path / "file" / "outbox", "session", frames_limit=1, bytes_limit=1)

@@ -67,7 +67,7 @@ def test_a_disk_that_is_almost_full_is_left_to_the_outbox(tmp_path: Path, monkey
     assert videos_in(tmp_path) == []
 
 
-def test_a_folder_that_cant_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cant_be_created_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CameraError, match="CAMERA_RECORD"):
         VideoRecorder(tmp_path / "file" / "videos", "line.camera", 10, 5)

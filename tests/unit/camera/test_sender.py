@@ -123,7 +123,7 @@ class Mute(Confirming):
         return Future() if isinstance(published, EncodedMessage) else super().publish(published)
 
 
-def test_frames_that_wait_for_a_mute_broker_are_told_and_frames_that_wait_for_an_absent_one_are_not(
+def test_frames_that_wait_for_a_mute_broker_are_reported_and_for_an_absent_one_not(
     tmp_path: Path, session: Session, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = Mute(Future)

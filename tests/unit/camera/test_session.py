@@ -29,7 +29,7 @@ def test_a_part_is_a_part_until_it_is_counted() -> None:
     assert [session.next_identity(NOW).part for _ in range(2)] == ["shirt", "shirt"]
 
 
-def test_a_new_part_begins_every_so_many_frames() -> None:
+def test_a_new_part_begins_after_a_number_of_frames() -> None:
     session = Session("l", "c", part="shirt", frames_per_part=2)
     parts = [session.next_identity(NOW).part for _ in range(5)]
     assert [str(part)[-7:] for part in parts] == ["-000001", "-000001", "-000002", "-000002", "-000003"]

@@ -157,7 +157,7 @@ def test_every_nth_passed_frame_is_kept_by_its_number(model: Model, store: AwayS
     assert len(list(store.keys("frames/"))) == 3
 
 
-def test_while_storage_is_away_frames_are_judged_and_the_broker_gets_their_images(
+def test_while_storage_is_away_frames_are_inspected_and_the_broker_gets_their_images(
     model: Model, store: AwayStore
 ) -> None:
     store.away = True
@@ -213,7 +213,7 @@ def test_a_large_image_waits_for_storage_and_its_neighbours_do_not(model: Model,
     assert deferred.model_dump() == large.model_dump()
 
 
-def test_what_is_no_frame_is_rejected(model: Model, store: AwayStore) -> None:
+def test_another_message_than_a_frame_is_rejected(model: Model, store: AwayStore) -> None:
     frame = captured(0, b"").frame
     key = f"{frame.storage_key}/image.png"
     image = ImageDeferred(frame=frame, key=key, content_type="image/png", image=b"x")

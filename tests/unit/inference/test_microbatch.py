@@ -51,7 +51,7 @@ def test_a_full_batch_waits_for_nothing(broker: SqliteBroker) -> None:
     assert time.monotonic() - started < 60
 
 
-def test_a_batch_takes_what_comes_in_its_time(broker: SqliteBroker) -> None:
+def test_a_batch_takes_the_messages_of_its_time(broker: SqliteBroker) -> None:
     batches = _batches(broker, gather_seconds=300)
     _send(broker, 0)
     later = threading.Timer(0.2, _send, (broker, 1, 2))
@@ -69,7 +69,7 @@ def test_an_empty_queue_gives_an_empty_batch(broker: SqliteBroker) -> None:
     assert _batches(broker, gather_seconds=30).receive(8, 0.05) == []
 
 
-def test_a_suspect_that_turns_up_while_a_batch_gathers_is_judged_alone(broker: SqliteBroker, tmp_path: Path) -> None:
+def test_a_suspect_that_arrives_in_a_batch_is_inspected_alone(broker: SqliteBroker, tmp_path: Path) -> None:
     def move(source: str, target: str) -> None:
         with sqlite3.connect(tmp_path / "broker" / "messages.sqlite", timeout=60) as file:
             file.execute("UPDATE message SET queue = ? WHERE queue = ?", (target, source))

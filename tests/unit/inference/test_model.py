@@ -61,6 +61,6 @@ def test_an_int8_variant_that_judges_an_image_by_its_neighbours_gives_way_to_fp3
         load_model(bundle, "openvino", threads=1, largest_batch=4, variant="int8")
 
 
-def test_a_model_without_the_variant_that_is_asked_for_is_refused_with_what_to_do() -> None:
+def test_a_model_without_the_requested_variant_is_refused_with_a_remedy() -> None:
     with pytest.raises(BundleError, match="has no int8 variant: set INFERENCE_VARIANT=auto"):
         load_model(bundle_of(int8=False), "openvino", threads=1, largest_batch=2, variant="int8")

@@ -258,7 +258,7 @@ def _following(production: Production, broker: SqliteBroker, every_seconds: floa
 
 
 @pytest.mark.parametrize(("every_seconds", "is_broadcast"), [(60.0, True), (0.2, False)])
-def test_a_promotion_is_heard_and_one_that_was_not_heard_is_seen(
+def test_a_promotion_is_applied_from_its_message_or_from_storage(
     production: Production, store: FilesystemStore, tmp_path: Path, every_seconds: float, is_broadcast: bool
 ) -> None:
     from tests.models import promoted

@@ -19,7 +19,7 @@ labels:
 """
 
 
-def test_a_recipe_says_what_is_inspected() -> None:
+def test_a_recipe_is_read_from_yaml() -> None:
     recipe = parse_recipe(SEAM)
     assert recipe.task is Task.MULTI_LABEL
     assert recipe.label_names == ("good", "error", "break", "length")

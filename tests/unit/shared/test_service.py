@@ -28,7 +28,7 @@ def _signals_as_they_were() -> object:
 
 
 @pytest.mark.parametrize("kind", [MessagingError, StorageRefusedLogin, RecipeError, BundleError])
-def test_what_people_can_put_right_is_one_line_and_exit_code_2(
+def test_an_error_of_the_settings_is_one_line_and_exit_code_2(
     kind: type[Exception], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def main(_stop: threading.Event) -> None:
@@ -107,7 +107,7 @@ def test_a_refused_login_is_not_waited_for() -> None:
         await_broker(ServiceSettings(), threading.Event(), connect)
 
 
-def test_what_may_pass_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_passing_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     def main(_stop: threading.Event) -> None:
         raise StorageUnavailable("the storage went away")
 

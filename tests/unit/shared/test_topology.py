@@ -81,5 +81,5 @@ def test_a_broadcast_is_received_by_a_queue_as_well() -> None:
         ("a.b", "a+b", False),
     ],
 )
-def test_bindings_mean_what_they_mean_in_rabbitmq(binding: str, key: str, fits: bool) -> None:
+def test_bindings_match_as_in_rabbitmq(binding: str, key: str, fits: bool) -> None:
     assert matches(binding, key) is fits

@@ -47,7 +47,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", Role)
-def test_each_role_may_do_what_it_includes_and_no_more(house: House, role: Role) -> None:
+def test_each_role_has_its_own_permissions_and_no_others(house: House, role: Role) -> None:
     client = house.someone(role)
     asked = {
         Role.VIEWER: client.get(LINES),
@@ -91,7 +91,7 @@ def test_the_last_admin_stays_one(people: People) -> None:
     assert people.directory().people["ada"].role is Role.ADMIN
 
 
-def test_two_admins_who_remove_each_other_at_once_leave_one(people: People) -> None:
+def test_of_two_admins_that_remove_each_other_at_once_one_stays(people: People) -> None:
     for name in ("ada", "eva"):
         people.add(name, Role.ADMIN, None, by="tests")
     others = [People(PeopleRepository(people._repository._store), people._audit) for _ in range(2)]
@@ -215,7 +215,7 @@ def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("password", "says"), [("", "people add NAME"), ("admin1234567", "easily guessed")])
-def test_without_any_admin_it_says_what_to_do(tmp_path: Path, password: str, says: str) -> None:
+def test_without_an_admin_the_error_says_what_to_do(tmp_path: Path, password: str, says: str) -> None:
     settings = embedded_settings(tmp_path, login=True, first_admin_password=password)
     with pytest.raises(NoAdmin, match=says) as refused:
         ensure_first_admin(open_store(settings), settings, Event())

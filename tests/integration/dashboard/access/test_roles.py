@@ -96,7 +96,7 @@ def test_every_route_requires_a_role(routes: list[BaseRoute]) -> None:
     assert declared(routes)
 
 
-def test_the_guard_and_the_routes_agree_on_what_needs_no_login(routes: list[BaseRoute]) -> None:
+def test_the_guard_and_the_routes_agree_on_the_open_paths(routes: list[BaseRoute]) -> None:
     open_to_anyone = {route for route, role in declared(routes).items() if role is None}
     assert {route for route in OPEN if route[0] != "HEAD"} == open_to_anyone
 

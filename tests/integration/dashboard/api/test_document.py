@@ -86,7 +86,5 @@ brief = settings(
 
 @requests.parametrize()
 @brief
-def test_no_request_makes_it_fail_or_answer_what_the_document_does_not_say(
-    api: httpx.Client, case: schemathesis.Case[Any]
-) -> None:
+def test_no_request_fails_or_gets_an_undocumented_answer(api: httpx.Client, case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(headers={"Authorization": api.headers["Authorization"]}, timeout=60)

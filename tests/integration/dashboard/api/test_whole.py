@@ -18,7 +18,7 @@ def test_errors_are_problem_details(client: httpx.Client) -> None:
     problem(client.get("/api/frames/x"), 422, "frame_id")
 
 
-def test_a_person_who_goes_astray_gets_a_page(client: httpx.Client) -> None:
+def test_a_path_that_does_not_exist_answers_with_a_page(client: httpx.Client) -> None:
     answer = client.get("/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042", headers={"Accept": "text/html,*/*"})
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")

@@ -52,7 +52,7 @@ def log_in(page: Page, name: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def test_a_viewer_logs_in_is_refused_what_takes_an_engineer_and_logs_out(page: Page, broker: Broker) -> None:
+def test_a_viewer_logs_in_is_refused_an_engineers_action_and_logs_out(page: Page, broker: Broker) -> None:
     park(broker, INFERENCE_FRAMES, [captured(Line())], "truncated")
     page.goto("/accounting", wait_until="domcontentloaded")
     expect(page).to_have_url("/login?next=/accounting")
@@ -71,7 +71,7 @@ def test_a_viewer_logs_in_is_refused_what_takes_an_engineer_and_logs_out(page: P
     expect(page).to_have_url("/login?next=/")
 
 
-def test_an_admin_adds_somebody_who_can_then_log_in(page: Page, browser: Browser) -> None:
+def test_an_admin_adds_a_person_and_the_person_can_log_in(page: Page, browser: Browser) -> None:
     page.goto("/people", wait_until="domcontentloaded")
     log_in(page, "admin")
     form = page.locator("form[action='/people']")

@@ -55,7 +55,7 @@ def test_every_image_that_the_camera_sends_is_a_shot(watcher: Watcher) -> None:
     assert watcher.states == []
 
 
-def test_a_camera_that_goes_away_is_opened_again_and_both_are_told(camera: MjpegCamera, watcher: Watcher) -> None:
+def test_a_lost_camera_is_opened_again_and_both_events_are_logged(camera: MjpegCamera, watcher: Watcher) -> None:
     watcher.next(5)
     camera.dropping.set()
     visits = camera.visits
@@ -79,7 +79,7 @@ def test_sampling_limits_a_live_camera(camera: MjpegCamera) -> None:
     assert [later - earlier for earlier, later in pairwise(numbers)] == [5, 5, 5, 5]
 
 
-def test_what_comes_faster_than_it_is_taken_is_told_one_by_one(
+def test_frames_that_arrive_too_fast_are_skipped_and_counted(
     camera: MjpegCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MOST_BUFFERED", 3)
@@ -102,7 +102,7 @@ def test_a_stop_ends_a_camera_that_sends_nothing(camera: MjpegCamera, watcher: W
     assert watcher.stop.is_set()
 
 
-def test_a_camera_that_is_away_at_the_start_is_told_without_its_password(camera: MjpegCamera) -> None:
+def test_a_camera_that_is_away_at_the_start_is_reported_without_its_password(camera: MjpegCamera) -> None:
     camera.dropping.set()
     with pytest.raises(CameraError, match="does not answer") as refusal:
         Watcher(camera.address)

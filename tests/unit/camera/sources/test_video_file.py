@@ -94,7 +94,7 @@ def test_a_stop_ends_a_video_that_waits_for_its_next_image(tmp_path: Path) -> No
     assert time.monotonic() - began < 50
 
 
-def test_a_video_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
+def test_a_video_that_ends_early_gives_its_frames(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "video.avi", images=40, codec="MJPG")
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -151,7 +151,7 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
-def test_what_a_file_is_counts_and_not_its_name(tmp_path: Path) -> None:
+def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
     (tmp_path / "really_a_png.jpg").write_bytes(encode(np.zeros((4, 4, 3), np.uint8), "png"))
     (shot,) = play(open_video(tmp_path))
     assert shot.file is not None
@@ -167,7 +167,7 @@ def test_what_a_file_is_counts_and_not_its_name(tmp_path: Path) -> None:
         (lambda path: path.write_text("a text\n" * 1000), "not a video that can be read"),
     ],
 )
-def test_a_source_that_cant_be_used_is_told_in_one_line(tmp_path: Path, make: object, said: str) -> None:
+def test_a_source_that_cant_be_used_is_reported_in_one_line(tmp_path: Path, make: object, said: str) -> None:
     path = tmp_path / "source"
     make(path)  # type: ignore[operator]
     with pytest.raises(CameraError, match=said) as refusal:
@@ -175,19 +175,19 @@ def test_a_source_that_cant_be_used_is_told_in_one_line(tmp_path: Path, make: ob
     assert "\n" not in str(refusal.value)
 
 
-def test_a_folder_of_other_images_is_told_to_be_converted(tmp_path: Path) -> None:
+def test_a_folder_of_other_formats_is_refused_with_a_remedy(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "1.bmp"), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(CameraError, match="its 1 other images would have to be converted"):
         open_video(tmp_path)
 
 
-def test_a_usb_camera_that_is_not_there_is_told_in_one_line() -> None:
+def test_a_missing_usb_camera_is_reported_in_one_line() -> None:
     with pytest.raises(CameraError, match="no USB camera 97"):
         open_video(Path("97"))
 
 
 @pytest.mark.parametrize("region", ["60,0,10,10", "0,41,64,8", "0,0,65,48"])
-def test_a_region_beyond_the_image_is_told_with_both_sizes(tmp_path: Path, region: str) -> None:
+def test_a_region_beyond_the_image_is_reported_with_both_sizes(tmp_path: Path, region: str) -> None:
     video = write_video(tmp_path / "video.mp4", images=2, size=(64, 48))
     with pytest.raises(CameraError, match=r"CAMERA_ROI .* 64 x 48"):
         open_video(video, roi=region)
@@ -209,7 +209,7 @@ def test_the_whole_image_is_a_region_too(tmp_path: Path) -> None:
         "rtsp://user:p@hunter2/@10.0.0.7:554",
     ],
 )
-def test_an_address_is_shown_without_what_may_be_a_password(address: str) -> None:
+def test_an_address_is_shown_without_its_password(address: str) -> None:
     assert "hunter2" not in redacted(address)
     assert "10.0.0.7:554" in redacted(address)
 

@@ -110,7 +110,7 @@ def test_either_all_of_several_frames_are_labelled_or_none(
     assert services.labelling.frame(source, "4", AnnotationKind.FIRST).annotation is None
 
 
-def test_a_second_annotation_is_by_another_person_who_sees_nothing_of_the_first(
+def test_a_second_annotation_is_by_another_person_and_hides_the_first(
     services: LabellingServices, source: str, label: LabelFrame
 ) -> None:
     for frame in range(6):
@@ -165,7 +165,7 @@ def test_one_person_does_not_give_both_annotations(services: LabellingServices, 
         label("ann", 1, "good", kind="second")
 
 
-def test_two_people_who_save_at_the_same_moment_do_not_overwrite_each_other(
+def test_two_annotations_at_the_same_moment_do_not_overwrite_each_other(
     services: LabellingServices, source: str, label: LabelFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = FilesystemStore.put

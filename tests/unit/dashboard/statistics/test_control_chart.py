@@ -74,7 +74,7 @@ def test_rates_that_wander_more_than_chance_widen_the_limits() -> None:
         ((0.4, 0.4, 0.4, -0.4, 0.4, 0.4, 0.4, 0.4), None),
     ],
 )
-def test_a_rule_marks_what_it_names_and_nothing_else(sigmas: tuple[float, ...], rule: Rule | None) -> None:
+def test_a_rule_marks_its_points_and_no_others(sigmas: tuple[float, ...], rule: Rule | None) -> None:
     assert last_marks(*sigmas) == ((rule,) if rule else ())
 
 

@@ -88,7 +88,7 @@ def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path
 
 
 @pytest.mark.parametrize("name", ["production", "comparisons"])
-def test_no_model_takes_the_place_of_what_lies_beside_the_models(bundle_folder: Path, name: str) -> None:
+def test_no_model_takes_a_name_that_storage_uses_for_other_objects(bundle_folder: Path, name: str) -> None:
     manifest = bundle_folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"version": "v1"', f'"version": "{name}"'))
     with pytest.raises(BundleError, match=f"is no manifest: {name} is not a model version: "):

@@ -75,9 +75,7 @@ def test_how_a_network_was_trained_is_passed_over_as_keras_does() -> None:
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_network_is_refused_that_names_what_may_run_code(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_may_run_code_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ForeignNetwork, match=f"names '{name}' of"):
         described(network(FOREIGN[name]))
@@ -97,7 +95,7 @@ def test_a_network_is_refused_that_names_what_may_run_code(
     ],
     ids=["nothing", "empty", "deep", "with assets", "no object", "of UTF-16", "bomb"],
 )
-def test_what_is_no_network_is_refused(content: bytes) -> None:
+def test_a_file_that_is_no_network_is_refused(content: bytes) -> None:
     with pytest.raises(ForeignNetwork):
         described(content)
 

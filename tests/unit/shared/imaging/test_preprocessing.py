@@ -33,7 +33,7 @@ def test_a_png_keeps_every_pixel() -> None:
         (BOMBS["PNG that claims 100 megapixels"], "100 megapixels, and the limit is 50"),
     ],
 )
-def test_what_is_no_image_is_named(content: bytes, complaint: str) -> None:
+def test_a_file_that_is_no_image_is_named(content: bytes, complaint: str) -> None:
     with pytest.raises(UnreadableImage, match=complaint):
         decode(content)
 

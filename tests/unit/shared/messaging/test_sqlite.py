@@ -13,7 +13,7 @@ from shared.topology import INFERENCE_FRAMES, PROMOTIONS
 from tests.messages import captured
 
 
-def test_a_damaged_file_is_reported_with_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"this is no database, but long enough to be taken for one" * 100)
     with pytest.raises(
         MessagingError, match=r"messages\.sqlite is damaged .*: move it away to start with empty queues"
@@ -52,7 +52,7 @@ def test_messages_are_there_when_the_file_is_opened_again(tmp_path: Path) -> Non
     again.close()
 
 
-def test_nothing_but_the_file_is_left_when_everyone_is_gone(tmp_path: Path) -> None:
+def test_only_the_file_is_left_after_the_last_reader(tmp_path: Path) -> None:
     broker = SqliteBroker(tmp_path)
     broker.subscribe(INFERENCE_FRAMES, prefetch=1).receive(1, 0)
     broker.subscribe(PROMOTIONS, prefetch=1).receive(1, 0)

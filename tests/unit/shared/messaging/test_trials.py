@@ -64,7 +64,7 @@ def test_the_time_without_a_connection_counts_for_no_wait(trials: Trials, clock:
     assert trials.judge(b"frame", LOST_TWICE) is Decision.WAIT
 
 
-def test_a_reader_clears_what_it_survived_once_and_tries_it_itself(trials: Trials, clock: Clock) -> None:
+def test_a_reader_clears_a_survived_suspect_once_and_handles_it_itself(trials: Trials, clock: Clock) -> None:
     trials.survived(b"frame")
     clock.now = 10 * RETURN_SECONDS  # of an outage
     trials.connected()
@@ -75,7 +75,7 @@ def test_a_reader_clears_what_it_survived_once_and_tries_it_itself(trials: Trial
     assert not trials.clear(b"frame")
 
 
-def test_what_is_not_found_in_time_is_owed_no_more(trials: Trials, clock: Clock) -> None:
+def test_a_suspect_that_does_not_return_in_time_is_forgotten(trials: Trials, clock: Clock) -> None:
     trials.survived(b"frame")
     clock.now = RETURN_SECONDS
     assert not trials.owes

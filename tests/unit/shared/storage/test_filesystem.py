@@ -18,7 +18,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_crash_left_half_written_is_no_object(tmp_path: Path) -> None:
+def test_a_half_written_file_of_a_crash_is_no_object(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     store.put("folder/whole", b"x")
     (tmp_path / "folder" / ".k3j2h1.part").write_bytes(b"half")

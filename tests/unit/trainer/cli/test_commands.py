@@ -30,7 +30,7 @@ def complaint(*words: str | Path) -> str:
     return done.stderr
 
 
-def test_wrong_images_are_told_in_a_line_each_and_nothing_else(tmp_path: Path) -> None:
+def test_wrong_images_are_reported_in_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("name,good\n9.png,True\n0.png,perhaps\n")
     said = complaint("train", "--data", tmp_path, "--out", tmp_path / "model").splitlines()
     assert [line.split(":")[0] for line in said] == ["labels.csv, line 2", "labels.csv, line 3"]
@@ -95,7 +95,7 @@ def test_every_option_of_a_training_is_on_the_command_line() -> None:
     assert {*TrainingOptions.model_fields} - {"shares"} < {*signature(train).parameters}
 
 
-def test_a_file_that_cant_be_read_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended, complaints():
         (tmp_path / "absent").read_bytes()
     assert ended.value.code == 2
@@ -105,7 +105,7 @@ def test_a_file_that_cant_be_read_is_told_in_a_line(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().err == "No space left on device; put that right, and try again\n"
 
 
-def test_a_recipe_is_drafted_from_what_is_left_of_wrong_rows(tmp_path: Path) -> None:
+def test_a_recipe_is_drafted_from_the_valid_rows(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"no image")
     (tmp_path / "labels.csv").write_text("name,good,stain\n9.png,True,False\n0.png,False,perhaps\n0.png,True,False\n")
     _, drafted = workbench().read_images(tmp_path, None, Task.MULTI_LABEL, None, skip_problems=True)

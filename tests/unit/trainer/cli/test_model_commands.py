@@ -78,6 +78,6 @@ def test_two_models_are_shown_side_by_side(store: FilesystemStore) -> None:
     assert "v3 is no worse than v1 beyond the intervals" in " ".join(run("compare", "paint", "v1", "v3").stdout.split())
 
 
-def test_models_that_cant_be_compared_are_told_in_a_line(store: FilesystemStore) -> None:
+def test_models_that_cant_be_compared_are_reported_in_one_line(store: FilesystemStore) -> None:
     result = run("compare", "paint", "v1", "v9")
     assert (result.exit_code, result.stderr) == (2, "recipe 'paint' has no model v9\n")

@@ -15,7 +15,7 @@ def dataset_of(names: tuple[str, ...], *rows: tuple[bool, ...]) -> Dataset:
     return Dataset(names, examples)
 
 
-def test_roles_follow_from_what_good_images_have() -> None:
+def test_roles_follow_from_the_labels_of_good_images() -> None:
     seams = dataset_of(
         ("good", "error", "break", "length"),
         (True, False, False, True),
@@ -52,7 +52,7 @@ def test_labels_that_no_recipe_can_hold_are_named(names: tuple[str, ...]) -> Non
         draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
 
 
-def test_a_table_of_one_label_is_no_exclusive_task_and_a_line_says_what_to_do() -> None:
+def test_a_table_of_one_label_is_no_exclusive_task_and_the_error_has_a_remedy() -> None:
     with pytest.raises(RecipeError, match=r"^no recipe can be drafted from the table: .*exclusive"):
         draft_recipe("x", dataset_of(("good",), (True,)), Task.EXCLUSIVE, 64)
 

@@ -163,7 +163,7 @@ def test_images_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group
     assert [(example.name, example.group) for example in dataset.examples] == [("2.png", "a")]
 
 
-def test_images_that_nobody_grouped_are_warned_of_before_they_are_split(folder: Path, store: FilesystemStore) -> None:
+def test_a_split_of_ungrouped_images_warns(folder: Path, store: FilesystemStore) -> None:
     write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
     (warning,) = read_dataset(folder).warnings
     assert warning.startswith("no groups.csv: each image is taken for a part of its own")
@@ -181,7 +181,7 @@ def test_an_image_in_two_groups_is_named(folder: Path) -> None:
     assert "groups.csv, line 3: 0.png is in 'a' already" in complaint(folder)
 
 
-def test_a_folder_without_a_table_is_told_what_to_put_there(tmp_path: Path) -> None:
+def test_a_folder_without_a_table_is_refused_with_a_remedy(tmp_path: Path) -> None:
     assert "no table: put labels.csv or <video>_data.csv there" in complaint(tmp_path)
     assert "no such folder" in complaint(tmp_path / "nowhere")
 

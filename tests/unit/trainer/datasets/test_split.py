@@ -42,7 +42,7 @@ def test_every_image_is_on_one_side_and_no_group_on_two(groups: list[int], seed:
         assert sum(len(side) for side in sides) == len(set.union(*sides))
 
 
-def test_shares_and_labels_come_near_to_what_is_wanted() -> None:
+def test_shares_and_labels_are_close_to_the_request() -> None:
     rng = np.random.default_rng(0)
     groups = np.sort(rng.integers(0, 100, 1000)).tolist()
     labels = [(bool(rng.random() < 0.1), bool(rng.random() < 0.5)) for _ in groups]
@@ -124,7 +124,7 @@ def test_shares_of_three_digits_get_advice_that_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("shares", [THIRDS, Shares(train=0.625, valid=0.25, test=0.125)])
-def test_nothing_is_advised_to_who_asked_for_it_already(shares: Shares) -> None:
+def test_advice_that_was_followed_is_not_repeated(shares: Shares) -> None:
     labels = [(number % 200 == 0, number % 2 == 0) for number in range(400)]
     warnings = split(dataset_of([*range(400)], labels), shares, seed=0).warnings
     assert [text.partition(" has too few")[0] for text in warnings] == ["train", "valid", "test"]

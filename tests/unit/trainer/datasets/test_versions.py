@@ -100,9 +100,7 @@ def test_a_version_taken_out_and_imported_is_the_same(folder: Path, store: Files
     assert not kept(tmp_path / "copy", store).is_new
 
 
-def test_a_version_has_the_digest_of_what_a_training_learns_from(
-    folder: Path, store: FilesystemStore, tmp_path: Path
-) -> None:
+def test_a_version_has_the_digest_of_the_training_data(folder: Path, store: FilesystemStore, tmp_path: Path) -> None:
     pixels = decode_images(read_dataset(folder, ("break", "good")), ImageSpec(height=16, width=16), tmp_path)[1]
     assert kept(folder, store).version.digest == pixels.digest
 
@@ -235,7 +233,7 @@ def test_a_changed_or_missing_image_is_named(folder: Path, store: FilesystemStor
         export_version(version, store, tmp_path / "copy")
 
 
-def test_a_version_that_is_not_there_is_told_beside_those_that_are(folder: Path, store: FilesystemStore) -> None:
+def test_a_missing_version_is_reported_beside_the_existing_ones(folder: Path, store: FilesystemStore) -> None:
     version = kept(folder, store).version
     assert find_version(store, "seam") == find_version(store, version.reference) == version
     with pytest.raises(DatasetError, match=rf"dataset 'seam' has no version '7'; there is {version.version}"):

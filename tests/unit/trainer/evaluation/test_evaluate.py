@@ -20,7 +20,7 @@ def apart(count: int) -> list[str]:
     return [str(number) for number in range(count)]
 
 
-def test_every_number_of_a_label_is_what_counting_gives(seam: Recipe) -> None:
+def test_each_figure_of_a_label_equals_the_counts(seam: Recipe) -> None:
     truth = np.array([[1, 0, 1, 0]] * 6 + [[0, 1, 1, 0]] * 4, np.float32)
     scores = truth * 0.8 + 0.1
     scores[0, 1] = 0.9  # a false alarm
@@ -43,7 +43,7 @@ def test_every_number_of_a_label_is_what_counting_gives(seam: Recipe) -> None:
         assert 0 <= low <= getattr(label, name) <= high <= 1
 
 
-def test_escapes_and_overkill_are_counted_against_what_the_part_truly_is(seam: Recipe) -> None:
+def test_escapes_and_overkill_are_counted_against_the_true_state_of_the_part(seam: Recipe) -> None:
     good, broken = [1, 0, 1, 0], [0, 1, 1, 0]
     truth = np.array([good] * 6 + [broken] * 4, np.float32)
     said = np.array([good] * 5 + [broken] + [broken] * 3 + [good], np.float32)
@@ -88,7 +88,7 @@ def test_an_attribute_that_the_product_wants_otherwise_is_an_escape(seam: Recipe
     assert evaluate(seam, truth, said, apart(2)).escape_rate == 1
 
 
-def test_what_is_not_defined_is_none_and_not_zero(seam: Recipe) -> None:
+def test_an_undefined_figure_is_none_and_not_zero(seam: Recipe) -> None:
     truth = np.array([[1, 0, 1, 0]] * 3, np.float32)
     found = evaluate(seam, truth, truth, apart(3))
     nothing = found.labels["break"]
@@ -97,7 +97,7 @@ def test_what_is_not_defined_is_none_and_not_zero(seam: Recipe) -> None:
     assert found.macro_average_precision == 1
 
 
-def test_exclusive_labels_are_judged_by_the_highest_score() -> None:
+def test_exclusive_labels_are_decided_by_the_highest_score() -> None:
     recipe = parse_recipe(FRUIT)
     truth = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], np.float32)
@@ -153,7 +153,7 @@ def test_numbers_of_samples_are_those_of_scikit_learn() -> None:
         assert precision == pytest.approx(average_precision_score(true, scores, sample_weight=sample))
 
 
-def test_what_no_sample_defines_has_no_interval() -> None:
+def test_an_undefined_figure_has_no_interval() -> None:
     area, precision = ranking(np.zeros(9, bool), np.linspace(0, 1, 9, dtype=np.float32), draws(apart(9)))
     assert spread(area) is None
     assert spread(precision) is None

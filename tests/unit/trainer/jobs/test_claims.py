@@ -44,7 +44,7 @@ def test_of_trainers_that_take_the_same_work_at_the_same_moment_one_gets_it(tmp_
             holder._store = Together(tmp_path, barrier)
 
 
-def test_a_claim_lapses_by_the_clock_of_the_one_who_waits(store: FilesystemStore) -> None:
+def test_a_claim_lapses_by_the_clock_of_the_waiting_trainer(store: FilesystemStore) -> None:
     """A clock of another host that is days ahead or behind takes no claim from a trainer that renews it."""
     now = [0.0]
     ours = Claims(store, "trainings", "ours", 60)
@@ -111,7 +111,7 @@ def test_two_trainers_of_one_host_are_two_and_a_restarted_one_is_the_same(
     assert Identity("host", tmp_path).holder == theirs, "killed, and started again"
 
 
-def test_a_work_folder_that_cant_be_written_to_is_told_in_a_line(tmp_path: Path) -> None:
+def test_an_unwritable_work_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CannotStart, match="TRAINER_WORK_FOLDER"):
         Identity("host", tmp_path / "file")

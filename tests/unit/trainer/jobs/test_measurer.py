@@ -282,7 +282,7 @@ def test_a_job_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> No
     assert jobs.open() == []
 
 
-def test_whoever_asks_while_the_same_is_measured_gets_an_answer_too(store: SlowImages) -> None:
+def test_a_second_request_for_the_same_measurement_gets_an_answer_too(store: SlowImages) -> None:
     jobs = MeasurementJobs(store, "trainer", 60)
     first, second = comparison(), comparison(by="grace", at=START + timedelta(seconds=30))
     jobs.add(first)

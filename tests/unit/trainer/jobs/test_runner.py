@@ -126,7 +126,7 @@ def wait_for(fact: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_training_is_told_from_its_start_to_its_model(bench: Bench) -> None:
+def test_a_training_reports_its_progress_until_its_model(bench: Bench) -> None:
     bench.trainings.add(training())
     with bench.running(f"{EPOCH}\n{STAGE}\n{FINISHED}"):
         progress = bench.until(TrainingState.FINISHED)
@@ -214,7 +214,7 @@ def test_a_waiting_training_is_cancelled_while_another_one_runs(bench: Bench) ->
 @pytest.mark.parametrize(
     ("end", "state"), [(FINISHED, TrainingState.FINISHED), (FAILED, TrainingState.FAILED)], ids=["done", "failed"]
 )
-def test_how_a_training_ended_while_the_broker_was_away_is_told_when_it_is_back(
+def test_the_end_of_a_training_is_reported_when_the_broker_is_back(
     bench: Bench, end: str, state: TrainingState
 ) -> None:
     bench.trainings.add(training())
@@ -250,7 +250,7 @@ def test_nothing_of_a_training_that_has_ended_stays_in_the_work_folder(bench: Be
     assert {path.name for path in bench.work_folder.iterdir()} == {"waits", "notes"}
 
 
-def test_a_training_waits_for_what_is_away_and_goes_on(bench: Bench) -> None:
+def test_a_training_waits_for_an_unavailable_server_and_continues(bench: Bench) -> None:
     bench.trainings.add(training())
     with bench.running(POSTPONED, FINISHED):
         bench.until(TrainingState.FINISHED)

@@ -45,7 +45,7 @@ def test_two_models_are_measured_on_the_test_part_of_the_second(
     assert summary(found).endswith(", 20 of them known to model v1 from its training")
 
 
-def test_one_rule_says_what_ng_is_and_costs_for_both(store: FilesystemStore, dataset: DatasetVersion) -> None:
+def test_one_recipe_defines_ng_and_costs_for_both_models(store: FilesystemStore, dataset: DatasetVersion) -> None:
     cheap = with_recipe(
         comparable("v1", dataset, ALARMED), paint_recipe("costs: {escape: 1, overkill: 0.001}\nunsure_margin: 0.2\n")
     )
@@ -65,7 +65,7 @@ def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
     assert judging.label("good").threshold == 0.9
 
 
-def test_what_a_recipe_says_otherwise_of_ng_is_named_and_nothing_else() -> None:
+def test_only_differences_of_recipes_about_ng_are_named() -> None:
     loose = PAINT.replace("colour: green, role: defect", "colour: green, role: attribute")
     expecting = PAINT.replace("role: attribute", "role: attribute, expected: false")
     expecting = expecting.replace("role: quality", "role: quality, threshold: 0.9")
@@ -115,7 +115,7 @@ def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_impor
     assert compare(store, "paint", "v1", "v2").dataset == dataset.reference
 
 
-def test_what_was_compared_is_not_measured_again(store: FilesystemStore, dataset: DatasetVersion) -> None:
+def test_a_comparison_is_not_measured_again(store: FilesystemStore, dataset: DatasetVersion) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     first = compare(store, "paint", "v1", "v2")
     for key in list(store.keys("datasets/")):
@@ -130,7 +130,7 @@ def test_a_test_image_that_has_changed_is_not_measured_on(store: FilesystemStore
         compare(store, "paint", "v1", "v2")
 
 
-def test_few_test_images_of_what_decides_prove_nothing(store: FilesystemStore, dataset: DatasetVersion) -> None:
+def test_few_test_images_of_a_deciding_label_prove_nothing(store: FilesystemStore, dataset: DatasetVersion) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset, learned=11))
     (told,) = objections(compare(store, "paint", "v1", "v2"))
     assert told == (

@@ -81,7 +81,7 @@ def derive(store: FilesystemStore, thresholds: dict[str, float]) -> Bundle:
     return read_bundle(store, "paint", told.model_version)
 
 
-def test_other_thresholds_make_a_version_with_the_same_network_judged_anew(
+def test_other_thresholds_make_a_version_with_the_same_network_and_new_figures(
     store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, with_scores("v1", dataset, store))

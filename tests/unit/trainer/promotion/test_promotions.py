@@ -45,7 +45,7 @@ def proven(version: str, changed: int = 0) -> Bundle:
     return pack({**bundle.files, EVALUATION: evaluation}, bundle.recipe, version, "features")
 
 
-def test_a_promotion_moves_the_pointer_and_is_told(
+def test_a_promotion_is_stored_and_published(
     promotions: Promoting, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset))
@@ -139,7 +139,7 @@ def test_a_model_whose_recipe_lets_a_defect_go_is_refused_until_it_is_forced(
     assert isinstance(forced, ModelPromoted)
 
 
-def test_a_forced_promotion_is_kept_with_what_was_overruled(
+def test_a_forced_promotion_is_stored_with_the_overruled_reasons(
     promotions: Promoting, store: FilesystemStore, dataset: DatasetVersion
 ) -> None:
     put(store, comparable("v1", dataset), comparable("v2", dataset, BLIND_TO_BREAKS))
@@ -166,7 +166,7 @@ def test_a_model_that_cant_be_compared_is_refused_until_it_is_forced(
 
 
 @pytest.mark.parametrize("named", ["../secret@1", "my data@0001-3f9a2c1d", "paint@../1"])
-def test_a_model_of_a_dataset_that_can_be_none_is_refused_as_one_that_cant_be_compared(
+def test_a_model_of_an_invalid_dataset_is_refused_as_not_comparable(
     promotions: Promoting, store: FilesystemStore, dataset: DatasetVersion, named: str
 ) -> None:
     made = comparable("v2", dataset)
@@ -330,7 +330,7 @@ def test_force_needs_a_reason(promotions: Promoting, store: FilesystemStore) -> 
     assert "give the reason" in reason(promotions, "v1", force=True, reason=" ")
 
 
-def test_a_line_starts_with_the_first_model_and_keeps_what_was_promoted_since(
+def test_a_line_starts_with_the_first_model_and_keeps_later_promotions(
     promotions: Promoting, store: FilesystemStore, tmp_path: Path
 ) -> None:
     write_bundle_folder(tmp_path / "model", proven("v1"))

@@ -44,6 +44,6 @@ def test_a_checkpoint_is_read_as_it_was_written() -> None:
     ],
     ids=["text", "half", "all but a byte", "changed", "one array", "others", "list", "score", "state"],
 )
-def test_what_is_no_checkpoint_or_cut_off_is_told_with_what_to_do(content: bytes) -> None:
+def test_an_invalid_checkpoint_is_reported_with_a_remedy(content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"^not a checkpoint, or one that was cut off: delete it, or"):
         decode_checkpoint(content)

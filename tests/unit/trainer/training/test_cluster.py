@@ -37,7 +37,7 @@ def test_each_process_has_a_rank_and_the_chief_is_first(given: str, rank: Rank, 
         (config({"chief": ["a:1", "b:1"]}, "chief"), "cluster: chief: List should have at most 1 item"),
     ],
 )
-def test_a_wrong_cluster_is_told_with_what_to_give(given: str, expected: str) -> None:
+def test_a_wrong_cluster_is_reported_with_a_remedy(given: str, expected: str) -> None:
     with pytest.raises(WrongCluster, match=expected) as refused:
         rank_of(given)
     assert "or unset it to train with one process" in str(refused.value)

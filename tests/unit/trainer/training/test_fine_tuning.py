@@ -66,7 +66,7 @@ class Silent:
 
 
 @pytest.mark.parametrize(("task", "labels"), [(Task.MULTI_LABEL, 2), (Task.EXCLUSIVE, 2), (Task.EXCLUSIVE, 3)])
-def test_the_last_layer_tells_apart_what_the_features_tell_apart(task: Task, labels: int) -> None:
+def test_the_last_layer_separates_separable_features(task: Task, labels: int) -> None:
     network, store = network_of(IMAGE, labels), store_of(task, labels)
     before = [weight.numpy() for weight in network.weights[:-2]]
     fit_last_layer(network, store, ROWS, task)

@@ -169,7 +169,7 @@ def test_a_measurement_on_the_images_of_the_training_says_so(built: Built, strok
     assert f"was trained or validated on {200 - len(held_back)} of these 200 images" in note
 
 
-def test_a_bundle_says_what_it_learned_from_and_how(built: Built) -> None:
+def test_a_bundle_names_its_training_data_and_settings(built: Built) -> None:
     manifest = built.bundle.manifest
     assert manifest.dataset.startswith("sha256:")
     assert manifest.options["seed"] == 0
@@ -286,7 +286,7 @@ def test_a_training_stops_early_and_keeps_its_best_epoch(store: PixelStore) -> N
     assert len(scores) == trained.best_epoch + 1
 
 
-def test_a_training_that_diverges_says_what_to_do(store: PixelStore) -> None:
+def test_a_diverging_training_reports_a_remedy(store: PixelStore) -> None:
     with pytest.raises(DivergedTraining, match="choose a smaller learning_rate"):
         train(store, TrainingOptions(epochs=3, learning_rate=1e38, batch_size=16), RecordingListener())
 
@@ -309,7 +309,7 @@ def test_every_epoch_shows_every_image_once_and_in_another_order(store: PixelSto
     assert not np.array_equal(first, second)
 
 
-def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(store: PixelStore) -> None:
+def test_workers_share_each_batch_evenly_and_all_get_an_indivisible_one(store: PixelStore) -> None:
     numbered = PixelStore(store.pixels, np.arange(200, dtype=np.float32)[:, np.newaxis], store.image, "")
     fed = []
     for rank in (SINGLE, *(Rank(index, ("a:1", "b:2")) for index in range(2))):
@@ -322,7 +322,7 @@ def test_workers_share_each_batch_evenly_and_all_get_one_that_cant_be_shared(sto
     assert fed[0][3] == fed[1][3] == fed[2][3]
 
 
-def test_a_batch_that_workers_cant_share_is_refused_with_what_to_give(store: PixelStore) -> None:
+def test_an_indivisible_batch_is_refused_with_a_remedy(store: PixelStore) -> None:
     with pytest.raises(UnevenBatch, match="2 workers can't share 15 images: give a multiple as batch_size"):
         Feed(store, np.arange(20), Augmentation(), batch=15, seed=1, rank=Rank(0, ("a:1", "b:2")))
 

@@ -147,7 +147,7 @@ def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: Compile
     assert len(list(candidates(fp32))) == 2
 
 
-def test_what_is_spared_stays_in_full_precision(fp32: CompiledVariant, store: PixelStore) -> None:
+def test_spared_layers_stay_in_full_precision(fp32: CompiledVariant, store: PixelStore) -> None:
     last = list(candidates(fp32))[-1]
     everything = _in_int8(quantise(fp32, store, ROWS[:30]))
     the_rest = _in_int8(quantise(fp32, store, ROWS[:30], last.operations))

@@ -36,7 +36,7 @@ def test_the_interval_is_as_wide_as_the_scatter_of_kappa_over_samples() -> None:
     assert (kappa.high - kappa.low) / (2 * 1.96) == pytest.approx(np.std(scatter), rel=0.08)
 
 
-def test_people_who_always_agree_have_a_kappa_of_one() -> None:
+def test_constant_agreement_has_a_kappa_of_one() -> None:
     kappa = kappa_of(pairs(7, 0, 0, 13))
     assert (kappa.kappa, kappa.low, kappa.high) == (1.0, 1.0, 1.0)
 
@@ -46,7 +46,7 @@ def test_a_label_that_no_person_gave_has_no_kappa() -> None:
     assert kappa_of([]).kappa is None
 
 
-def test_a_person_who_always_says_the_same_makes_kappa_0_without_an_interval() -> None:
+def test_a_constant_annotator_makes_kappa_0_without_an_interval() -> None:
     for often, seldom in ((38, 2), (3, 2), (0, 7), (37, 12), (1, 5)):
         for cells in ((often, seldom, 0, 0), (0, seldom, 0, often), (often, 0, seldom, 0), (0, 0, seldom, often)):
             kappa = kappa_of(pairs(*cells))

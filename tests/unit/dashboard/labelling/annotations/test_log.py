@@ -89,7 +89,7 @@ def test_a_damaged_annotation_leaves_the_others_valid(store: FilesystemStore) ->
     assert list(AnnotationRepository(store).log("video-1").frames) == ["1"]
 
 
-def test_two_people_who_differ_contradict_each_other_until_an_adjudication(store: FilesystemStore) -> None:
+def test_different_annotations_contradict_each_other_until_an_adjudication(store: FilesystemStore) -> None:
     repository = AnnotationRepository(store)
     repository.append(annotation("1"))
     repository.append(annotation("1", by="bob", kind="second", after=1, labels=labels("break")))
