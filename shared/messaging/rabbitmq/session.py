@@ -140,12 +140,19 @@ class Session:
 
     def acknowledge(self, tags: Sequence[object]) -> None:
         """Acknowledge messages; those of an earlier session are ignored."""
-        for tag in tags:
-            if isinstance(tag, Tag) and tag in self.held:
-                del self.held[tag]
-                if suspect := self._suspects.pop(tag, None):
-                    self._trials.clear(suspect.delivery.body)
-                tag.channel.basic_ack(tag.number)
+        known = [tag for tag in dict.fromkeys(tags) if isinstance(tag, Tag) and tag in self.held]
+        for tag in known:
+            del self.held[tag]
+            if suspect := self._suspects.pop(tag, None):
+                self._trials.clear(suspect.delivery.body)
+        for channel in {tag.channel for tag in known}:
+            numbers = sorted(tag.number for tag in known if tag.channel is channel)
+            oldest_held = next((tag.number for tag in self.held if tag.channel is channel), numbers[-1] + 1)
+            before = [number for number in numbers if number < oldest_held]
+            if before:  # pika waits for the socket at each acknowledgement
+                channel.basic_ack(before[-1], multiple=True)
+            for number in numbers[len(before) :]:
+                channel.basic_ack(number)
 
     def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "", losses: int = 0) -> None:
         """Copy a message into another queue of the source, and acknowledge it when the copy is confirmed."""
