@@ -142,9 +142,16 @@ class Reporter:
     def counting(self, handle: Handle) -> Handle:
         """Return a handler that also counts the messages that it handled."""
 
-        def handle_and_count(messages: list[Message]) -> Sequence[Message]:
+        def handle_and_count(messages: list[Message]) -> Sequence[Message] | Future[Sequence[Message]]:
+            def count(answer: Future[Sequence[Message]] | None = None) -> None:
+                if answer is None or answer.exception() is None:
+                    self._handled += len(messages)
+
             answers = handle(messages)
-            self._handled += len(messages)
+            if isinstance(answers, Future):
+                answers.add_done_callback(count)
+            else:
+                count()
             return answers
 
         return handle_and_count

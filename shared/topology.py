@@ -26,6 +26,10 @@ BROADCAST_LIMIT: Final = 1_000
 """Messages that wait for one reader of a broadcast, at most; beyond this, the oldest is dropped."""
 
 
+SUSPECTS: Final = ".suspects"
+"""What the name of each queue of suspects ends with."""
+
+
 class WhenFull(StrEnum):
     """The behaviour of a queue at its limit."""
 
@@ -52,7 +56,7 @@ class Queue:
     @property
     def suspects(self) -> str:
         """Return the name of the queue for messages whose readers died."""
-        return f"{self.name}.suspects"
+        return f"{self.name}{SUSPECTS}"
 
     @property
     def parked(self) -> str:
@@ -169,5 +173,5 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
 
 def takes(queue: str, message: messages.Message) -> bool:
     """Return whether the readers of a queue, or of its suspects queue, accept a message."""
-    wanted = TAKES.get(queue.removesuffix(".suspects"))
+    wanted = TAKES.get(queue.removesuffix(SUSPECTS))
     return wanted is None or type(message) in wanted

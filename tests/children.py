@@ -12,13 +12,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from shared import topology
 from shared.health import Health
 from shared.messages import FrameCaptured, FrameInspected, Message, ModelPromoted, TrainingRequested, decode
-from shared.messaging.loop import Reject, consume
+from shared.messaging.loop import AHEAD, Reject, consume
 from shared.messaging.port import Broker
 from tests.broker_address import BrokerAddress
 from tests.messages import captured, inspected
@@ -77,11 +78,12 @@ def command(broker: Broker, say: Say) -> None:
 
 
 def inspect(broker: Broker, _say: Say, most: int) -> None:
-    """Judge frames until killed: by the test, or by the poison among them."""
+    """Judge frames in a thread until killed: by the test, or by the poison among them."""
+    thread = ThreadPoolExecutor(1)
     consume(
-        broker.subscribe(topology.INFERENCE_FRAMES, prefetch=most),
+        broker.subscribe(topology.INFERENCE_FRAMES, prefetch=(AHEAD + 1) * most),
         broker.publisher(),
-        judge,
+        lambda messages: thread.submit(judge, messages),
         most=most,
         wait_seconds=0.2,
         stop=threading.Event(),
@@ -103,7 +105,7 @@ def explain(broker: Broker, say: Say) -> None:
             say(f"explained {frame}")
 
 
-def judge(messages: list[Message]) -> Sequence[FrameInspected]:
+def judge(messages: list[Message]) -> Sequence[Message]:
     frames = [message.frame for message in messages if isinstance(message, FrameCaptured)]
     if any(frame.sequence == POISON for frame in frames):
         os.kill(os.getpid(), signal.SIGKILL)

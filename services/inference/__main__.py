@@ -19,7 +19,7 @@ from services.inference.model import load_model
 from services.inference.production import Production
 from services.inference.settings import InferenceSettings
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
-from shared.messaging.loop import consume
+from shared.messaging.loop import AHEAD, consume
 from shared.service import Reporter, await_broker, background_threads, run_service
 from shared.settings import read_settings
 from shared.storage.opening import open_store
@@ -64,8 +64,8 @@ def main(stop: threading.Event) -> None:
             partial(finish_deferred, most=16, wait_seconds=0.5, stop=stop, health=deferred),
         ):
             production.wait(stop, health)
-            frames = broker.subscribe(INFERENCE_FRAMES, prefetch=2 * settings.batch)
-            batches = MicroBatches(frames, settings.batch_wait_ms / 1000, INFERENCE_FRAMES.suspects)
+            frames = broker.subscribe(INFERENCE_FRAMES, prefetch=(AHEAD + 1) * settings.batch)
+            batches = MicroBatches(frames, settings.batch_wait_ms / 1000)
             inspect = reporter.counting(inspector.inspect)
             consume(batches, publisher, inspect, most=settings.batch, wait_seconds=0.5, stop=stop, health=health)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from services.inference import metrics
 from services.inference.image_store import ImageStore, Missing, image_key
-from services.inference.model import Model, Prepared, error_judgement
+from services.inference.model import Model, error_judgement
+from shared.engines.port import Images, Logits
 from shared.imaging.codec import CONTENT_TYPES, UnreadableImage, decode
 from shared.imaging.preprocessing import prepare
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
@@ -17,8 +23,26 @@ from shared.recipe import ImageSpec, Recipe
 from shared.verdict import Judgement
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A batch whose images are fetched and prepared."""
+
+    frames: Sequence[FrameCaptured]
+    """The frames whose image was fetched or is gone for good."""
+    failures: Sequence[Judgement | None]
+    """The verdict *error* of each of these frames whose image is gone or can't be decoded."""
+    images: Images
+    """The other images, in their order."""
+    deferred: Sequence[FrameCaptured]
+    """The frames whose image can't be fetched at present."""
+
+
 class Inspector:
-    """Inspect batches of frames, each batch with one model from beginning to end."""
+    """Inspect batches of frames, each batch with one model from beginning to end.
+
+    Three threads share the work, so that the network does not wait: while it runs on one batch, the images of the next
+    batch are prepared, and the images and verdicts of the batch before are stored and written.
+    """
 
     def __init__(
         self, model: Callable[[], Model], images: ImageStore, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -27,35 +51,62 @@ class Inspector:
         self._model = model
         self._images = images
         self._clock = clock
-        self._threads = ThreadPoolExecutor(thread_name_prefix="prepare")
+        self._last: Model | None = None
+        self._decoding = ThreadPoolExecutor(os.cpu_count(), "decode")
+        self._preparing = ThreadPoolExecutor(1, "prepare")
+        self._running = ThreadPoolExecutor(1, "network")
+        self._answering = ThreadPoolExecutor(1, "answer")
 
-    def inspect(self, messages: Sequence[Message]) -> list[Message]:
-        """Inspect frames.
+    def inspect(self, messages: Sequence[Message]) -> Future[Sequence[Message]]:
+        """Begin to inspect frames; the batches are answered in their order.
 
         Returns:
-            A verdict for each frame whose image was fetched or is gone for good, in the order of the frames; then an
-            `ImageDeferred` for each image that could not be stored; then a `FrameDeferred` for each frame whose image
-            can't be fetched at present. The deferred wait in a queue of their own and hold up no other frame.
+            A future with a verdict for each frame whose image was fetched or is gone for good, in the order of the
+            frames; then an `ImageDeferred` for each image that could not be stored; then a `FrameDeferred` for each
+            frame whose image can't be fetched at present. The deferred wait in a queue of their own and hold up no
+            other frame.
 
         Raises:
             Reject: a message is not a frame.
         """
         frames = [_as_frame(message) for message in messages]
-        model = self._model()
         metrics.BATCH.observe(len(frames))
+        model = self._next_model()
+        prepared = self._preparing.submit(self._prepare, frames, model.recipe.image)
+        logits = self._running.submit(lambda: _run(model, prepared.result().images))
+        return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result()))
+
+    def _next_model(self) -> Model:
+        """Return the model of the next batch; the model before is unloaded after the batches that it inspects."""
+        model = self._model()
+        if self._last and self._last is not model:
+            self._running.submit(self._last.unload)
+        self._last = model
+        return model
+
+    def _prepare(self, frames: Sequence[FrameCaptured], spec: ImageSpec) -> Prepared:
+        """Fetch, decode and prepare the images of a batch."""
         with metrics.STEP_SECONDS.labels("fetch").time():
             contents = self._images.fetch(frames)
         delayed = [isinstance(content, Missing) and content.temporary for content in contents]
-        deferred = [
-            FrameDeferred.model_validate(frame.model_dump())
-            for frame, waits in zip(frames, delayed, strict=True)
-            if waits
+        with metrics.STEP_SECONDS.labels("prepare").time():
+            available = [content for content, waits in zip(contents, delayed, strict=True) if not waits]
+            read = list(self._decoding.map(lambda content: _read(content, spec), available))
+            images = [one for one in read if not isinstance(one, Judgement)]
+            return Prepared(
+                frames=[frame for frame, waits in zip(frames, delayed, strict=True) if not waits],
+                failures=[one if isinstance(one, Judgement) else None for one in read],
+                images=np.stack(images) if images else np.zeros((0, *spec.shape), np.float32),
+                deferred=[frame for frame, waits in zip(frames, delayed, strict=True) if waits],
+            )
+
+    def _answer(self, model: Model, prepared: Prepared, logits: Logits) -> list[Message]:
+        """Store the images that have to be stored, and return the messages that follow from a batch."""
+        judgements = iter(model.judge(logits))
+        judged = [
+            (frame, failure or next(judgements))
+            for frame, failure in zip(prepared.frames, prepared.failures, strict=True)
         ]
-        available = [
-            (frame, content) for frame, content, waits in zip(frames, contents, delayed, strict=True) if not waits
-        ]
-        judgements = self._judge(model, [content for _, content in available])
-        judged = [(frame, judgement) for (frame, _), judgement in zip(available, judgements, strict=True)]
         with metrics.STEP_SECONDS.labels("store").time():
             to_store = [frame for frame, judgement in judged if _should_store(frame, judgement, model.recipe)]
             not_stored = self._images.store(to_store)
@@ -75,18 +126,8 @@ class Inspector:
             )
             for frame in not_stored
         ]
+        deferred = [FrameDeferred.model_validate(frame.model_dump()) for frame in prepared.deferred]
         return [*verdicts, *images, *deferred]
-
-    def _judge(self, model: Model, contents: Sequence[bytes | Missing]) -> list[Judgement]:
-        """Judge all images in one run of the network.
-
-        An image that is missing, can't be decoded, or gets scores that are not finite has the verdict *error*.
-        """
-        with metrics.STEP_SECONDS.labels("prepare").time():
-            prepared = list(self._threads.map(lambda content: _prepare(content, model.recipe.image), contents))
-        with metrics.STEP_SECONDS.labels("judge").time():
-            judgements = iter(model.judge([one for one in prepared if not isinstance(one, Judgement)]))
-        return [one if isinstance(one, Judgement) else next(judgements) for one in prepared]
 
     def _verdict(
         self, frame: FrameCaptured, judgement: Judgement, model: Model, *, image_waits: bool
@@ -117,13 +158,19 @@ def _as_frame(message: Message) -> FrameCaptured:
     return message
 
 
-def _prepare(content: bytes | Missing, spec: ImageSpec) -> Prepared | Judgement:
+def _read(content: bytes | Missing, spec: ImageSpec) -> NDArray[np.float32] | Judgement:
+    """Return an image as the network takes it, or the verdict *error*."""
     if isinstance(content, Missing):
         return error_judgement(f"its image is gone: {content.reason}")
     try:
         return prepare(decode(content), spec)
     except UnreadableImage as error:
         return error_judgement(f"not an image: {error}")
+
+
+def _run(model: Model, images: Images) -> Logits:
+    with metrics.STEP_SECONDS.labels("judge").time():
+        return model.run(images)
 
 
 def _should_store(frame: FrameCaptured, judgement: Judgement, recipe: Recipe) -> bool:

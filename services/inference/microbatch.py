@@ -14,11 +14,10 @@ class MicroBatches:
     While a batch is inspected, the next one gathers in the prefetch, so no frame waits under load.
     """
 
-    def __init__(self, inner: Subscription, gather_seconds: float, suspects: str) -> None:
-        """Gather for ``gather_seconds`` after the first frame; deliver frames of queue ``suspects`` one by one."""
+    def __init__(self, inner: Subscription, gather_seconds: float) -> None:
+        """Gather for ``gather_seconds`` after the first frame; suspects are delivered one by one."""
         self._inner = inner
         self._gather_seconds = gather_seconds
-        self._suspects = suspects
         self._suspect: list[Delivery] = []
 
     def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
@@ -27,12 +26,12 @@ class MicroBatches:
             return [self._suspect.pop()]
         batch = list(self._inner.receive(most, wait_seconds))
         deadline = time.monotonic() + self._gather_seconds
-        while batch and batch[0].queue != self._suspects and len(batch) < most:
+        while batch and not batch[0].is_suspect and len(batch) < most:
             left = deadline - time.monotonic()
             more = self._inner.receive(most - len(batch), left) if left > 0 else ()
             if not more:
                 break
-            if more[0].queue == self._suspects:
+            if more[0].is_suspect:
                 self._suspect.extend(more)
                 break
             batch.extend(more)

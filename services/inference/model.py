@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,20 +11,17 @@ from numpy.typing import NDArray
 
 from shared.contracts.bundle import KERAS, VARIANT_FILES, Bundle, BundleError, Variant, fastest_variant
 from shared.engines.batch_check import SAME_SCORE, moved_by_neighbours, noise
-from shared.engines.port import Engine, EngineError, Logits
+from shared.engines.port import Engine, EngineError, Images, Logits
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
 
-Prepared = NDArray[np.float32]
-"""One image as the network takes it: (height, width, channels)."""
-
 PROOF_IMAGES: Final = 8
 """Images that are judged one by one and as a batch, and must get the same scores, before a network is used."""
 
-LARGEST_WARM_UP: Final = 16
-"""Each batch size up to this one is run once: OpenVINO prepares a size at its first use, which would take time and
-memory in a backlog."""
+SIZES: Final = (32, 16, 8, 4, 2, 1)
+"""The batch sizes that the network runs, largest first; other batches are divided. OpenVINO prepares each size at its
+first use, which takes time and memory: so each size is run once before the model is used."""
 
 _log = structlog.stdlib.get_logger("model")
 
@@ -45,14 +41,21 @@ class Model:
     variant: str = Variant.FP32
     """The compiled variant that runs, or ``keras``."""
 
-    def judge(self, images: Sequence[Prepared]) -> list[Judgement]:
-        """Judge images in one run of the network; an image whose scores are not finite gets the verdict *error*."""
-        if not images:
-            return []
+    def run(self, images: Images) -> Logits:
+        """Run the network on prepared images, which may be none."""
+        answers, start = [np.zeros((0, len(self.recipe.labels)), np.float32)], 0
+        while start < len(images):
+            size = next(size for size in SIZES if size <= len(images) - start)
+            answers.append(self.engine.logits(images[start : start + size]))
+            start += size
+        return np.concatenate(answers)
+
+    def judge(self, logits: Logits) -> list[Judgement]:
+        """Judge images by their logits; an image whose scores are not finite gets the verdict *error*."""
         not_finite = f"model {self.version} answers with numbers that are not finite: promote another model"
         return [
             judge(self.recipe, scores) if np.isfinite(scores).all() else error_judgement(not_finite)
-            for scores in scores_of(self.engine.logits(np.stack(images)), self.recipe.task)
+            for scores in scores_of(logits, self.recipe.task)
         ]
 
     def unload(self) -> None:
@@ -122,9 +125,10 @@ def _open_engine(bundle: Bundle, variant: Variant | Literal["keras"], threads: i
 
 
 def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
-    images = noise(recipe, largest_batch)
-    for size in (largest_batch, *range(1, min(largest_batch, LARGEST_WARM_UP + 1))):
-        _checked(engine, recipe, images[:size])
+    images = noise(recipe, min(largest_batch, SIZES[0]))
+    for size in SIZES:
+        if size <= largest_batch:
+            _checked(engine, recipe, images[:size])
     compared = noise(recipe, min(max(2, largest_batch), PROOF_IMAGES))
     moved = moved_by_neighbours(lambda batch: _checked(engine, recipe, batch), recipe, compared)
     if moved > SAME_SCORE:

@@ -68,6 +68,8 @@ class Production:
     def model(self) -> Model:
         """Return the model for the next batch, and put a successor into use. Only the inspecting thread calls this.
 
+        The caller unloads the model before as soon as no batch uses it.
+
         Raises:
             NoModel: no model has arrived yet; see `wait`.
         """
@@ -137,7 +139,6 @@ class Production:
         previous, self._current, self._successor = self._current, successor, None
         if previous:
             metrics.MODEL.remove(previous.recipe.name, previous.version)
-            previous.unload()
         metrics.MODEL.labels(successor.recipe.name, successor.version).set(1)
         _log.info("model in use", version=successor.version, variant=successor.variant, engine=successor.engine.name)
 

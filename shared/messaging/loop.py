@@ -2,16 +2,20 @@
 
 A message is acknowledged when everything that follows from it is on the disk of the broker or in storage. If a process
 dies before, the broker gives its messages to another process: handlers see a message at least once, sometimes twice.
+
+A handler that works in threads of its own answers with a future. The loop then gives it further batches, up to `AHEAD`
+at a time, and publishes and acknowledges each batch as soon as its answer and its confirms arrive.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -29,6 +33,12 @@ LONGEST_PAUSE: Final = 10.0
 
 CONFIRM_SECONDS: Final = 1.0
 """Seconds between two heartbeats of a loop that waits for a confirm."""
+
+AHEAD: Final = 4
+"""Batches that are handled and not acknowledged yet, at most, where the handler answers with futures."""
+
+ANSWER_SECONDS: Final = 0.002
+"""Longest wait for a further batch while the answer or the confirms of another batch are due."""
 
 HANDLED: Final = Counter("seamline_messages_handled", "Messages handled and acknowledged", ["queue"])
 HELD: Final = Gauge("seamline_messages_held", "Messages handled and not acknowledged yet", ["queue"])
@@ -59,8 +69,11 @@ class Received:
 class Outcome:
     """What follows from a batch."""
 
-    messages: Sequence[Message] = ()
-    """Published before the batch is acknowledged."""
+    messages: Sequence[Message] | Future[Sequence[Message]] = ()
+    """Published before the batch is acknowledged; with a future, the loop handles further batches meanwhile.
+
+    The future may fail as a handler does: with `Reject`, `RetryLater` or an error that ends the service.
+    """
     stored: Future[None] | None = None
     """The acknowledgement waits for this future, and the loop handles further batches meanwhile.
 
@@ -73,8 +86,8 @@ class Outcome:
 class Handle(Protocol):
     """Handle a batch of messages."""
 
-    def __call__(self, messages: list[Message], /) -> Sequence[Message]:
-        """Return the messages that follow from a batch."""
+    def __call__(self, messages: list[Message], /) -> Sequence[Message] | Future[Sequence[Message]]:
+        """Return the messages that follow from a batch; see `Outcome.messages`."""
         ...
 
 
@@ -84,6 +97,24 @@ class HandleReceived(Protocol):
     def __call__(self, batch: Sequence[Received], /) -> Outcome:
         """Return what follows from a batch."""
         ...
+
+
+@dataclass
+class Begun:
+    """A batch whose answer or whose confirms are due."""
+
+    batch: Sequence[Received]
+    outcome: Outcome
+    answer: Future[Sequence[Message]]
+    sent: list[tuple[Future[None], Message]] | None = None
+    """The messages of the answer, each with its confirm; None before they are published."""
+
+    @property
+    def due(self) -> Future[Any] | None:
+        """Return what the batch waits for, or None."""
+        if self.sent is None:
+            return self.answer
+        return next((confirm for confirm, _ in self.sent if not confirm.done()), None)
 
 
 def consume(
@@ -96,7 +127,7 @@ def consume(
     stop: threading.Event,
     health: Health,
 ) -> None:
-    """Handle the messages of a subscription until ``stop`` is set; the current batch is finished first.
+    """Handle the messages of a subscription until ``stop`` is set; the batches at hand are finished first.
 
     Args:
         subscription: where messages come from.
@@ -143,12 +174,15 @@ class Loop:
         self._queue = ""
         self._held: deque[tuple[Future[None] | None, Sequence[Delivery]]] = deque()
         """The batches that are handled and not acknowledged yet, oldest first."""
+        self._begun: deque[Begun] = deque()
+        """The batches whose answers or confirms are due, oldest first."""
 
     def run(self, most: int, wait_seconds: float) -> None:
         """Handle batches until ``stop`` is set, then wait for the batches that are not acknowledged yet."""
         while not self._stop.is_set():
-            self._health.beat()
+            self._beat()
             self.turn(most, wait_seconds)
+        self._finish_begun()
         self._flush()
         for stored, _ in self._held:
             if stored:
@@ -156,14 +190,15 @@ class Loop:
         self._acknowledge_stored()
 
     def turn(self, most: int, wait_seconds: float) -> None:
-        """Receive and handle one batch, and acknowledge the batches that are stored."""
+        """Receive a batch and handle it, or begin to; publish what is answered, acknowledge what is confirmed."""
+        self._finish_begun(down_to=AHEAD - 1)
         try:
-            deliveries = self._subscription.receive(most, wait_seconds)
+            deliveries = self._subscription.receive(most, ANSWER_SECONDS if self._begun else wait_seconds)
         except BrokerUnavailable as error:
             _log.warning("the broker is unavailable; waiting for it", reason=str(error))
             self._stop.wait(1.0)
             return
-        try:
+        with self._leaving_in_the_queue():
             batch = []
             for delivery in deliveries:
                 self._queue = delivery.queue
@@ -171,35 +206,101 @@ class Loop:
                     batch.append(Received(delivery, delivery.read()))
                 except MalformedMessage as error:
                     self._park(delivery, str(error))
+            if batch and batch[0].delivery.is_suspect:
+                self._finish_begun()  # the suspect may end the process: it is handled alone
             if batch:
-                self._handle_batch(batch)
-        except PASSING as error:
-            # only a stop ends the tries: the messages go back to the queue when the subscription is closed
-            _log.warning("stopped before a batch was handled; it stays in the queue", reason=str(error))
+                self._handle_batch(batch, wait_for_answer=batch[0].delivery.is_suspect)
+        self._advance()
         self._acknowledge_stored()
 
-    def _handle_batch(self, batch: Sequence[Received]) -> None:
-        """Handle a batch to its end; if one of its messages is rejected, handle it message by message."""
+    @contextmanager
+    def _leaving_in_the_queue(self) -> Iterator[None]:
+        """Log an error that only a stop lets out of the tries: the messages go back when the subscription is closed."""
+        try:
+            yield
+        except PASSING as error:
+            _log.warning("stopped before a batch was handled; it stays in the queue", reason=str(error))
+
+    def _beat(self) -> None:
+        """Record a heartbeat, except while an answer is due: a handler that hangs counts as stalled.
+
+        While a confirm is due, the publisher reports stalls.
+        """
+        if all(begun.sent is not None for begun in self._begun):
+            self._health.beat()
+
+    def _advance(self) -> None:
+        """Publish the answers that have arrived, in order, and end the batches whose confirms have arrived."""
+        for begun in self._begun:
+            if begun.sent is None:
+                if not begun.answer.done():
+                    break
+                self._health.beat()
+                begun.sent = []
+                if begun.answer.exception() is None and self._publisher:
+                    begun.sent += [(self._publisher.publish(message), message) for message in begun.answer.result()]
+        while self._begun and self._begun[0].due is None:
+            begun = self._begun.popleft()
+            with self._leaving_in_the_queue():
+                self._end(begun)
+
+    def _end(self, begun: Begun) -> None:
+        """End a batch that is answered; publish what was refused again, and handle the batch again if it failed."""
+        try:
+            begun.answer.result()
+        except (Reject, RetryLater):
+            self._handle_batch(begun.batch)
+            return
+        refused = [message for confirm, message in begun.sent or () if confirm.exception()]
+        self._publish(refused)
+        self._hold(begun.batch, begun.outcome)
+
+    def _finish_begun(self, down_to: int = 0) -> None:
+        """Wait until at most this number of batches has an answer or a confirm due."""
+        self._advance()
+        while len(self._begun) > down_to:
+            oldest, unanswered = self._begun[0], next((one for one in self._begun if one.sent is None), None)
+            self._beat()
+            due = [one.due for one in (oldest, unanswered) if one and one.due]
+            wait(due, timeout=CONFIRM_SECONDS, return_when=FIRST_COMPLETED)
+            self._advance()
+
+    def _handle_batch(self, batch: Sequence[Received], *, wait_for_answer: bool = True) -> None:
+        """Handle a batch, or begin to; if one of its messages is rejected, handle it message by message."""
+
+        def attempt() -> Outcome:
+            outcome = self._handle(batch)
+            if wait_for_answer and isinstance(outcome.messages, Future):
+                return replace(outcome, messages=outcome.messages.result())
+            return outcome
+
         frame = getattr(batch[0].message, "frame", None)
         fields = {"frame_id": frame.frame_id} if frame and len(batch) == 1 else {}
         with bound_contextvars(**fields):
             try:
-                outcome = self._retry(lambda: self._handle(batch))
-                self._publish(outcome.messages)
+                outcome = self._retry(attempt)
             except Reject as rejected:
                 if len(batch) == 1:
                     self._park(batch[0].delivery, str(rejected))
                     return
             else:
-                handled = [each.delivery for place, each in enumerate(batch) if place not in outcome.rejected]
-                self._held.append((outcome.stored, handled))
-                HELD.labels(self._queue).inc(len(handled))
-                self._acknowledge_stored()
-                for place, reason in outcome.rejected.items():
-                    self._park(batch[place].delivery, reason)
+                if isinstance(outcome.messages, Future):
+                    self._begun.append(Begun(batch, outcome, outcome.messages))
+                else:
+                    self._publish(outcome.messages)
+                    self._hold(batch, outcome)
                 return
         for received in batch:
             self._handle_batch([received])
+
+    def _hold(self, batch: Sequence[Received], outcome: Outcome) -> None:
+        """Park what is rejected of a batch, and acknowledge the rest as soon as it is stored."""
+        handled = [each.delivery for place, each in enumerate(batch) if place not in outcome.rejected]
+        self._held.append((outcome.stored, handled))
+        HELD.labels(batch[0].delivery.queue).inc(len(handled))
+        self._acknowledge_stored()
+        for place, reason in outcome.rejected.items():
+            self._park(batch[place].delivery, reason)
 
     def _publish(self, messages: Iterable[Message]) -> None:
         """Publish messages until the broker has confirmed each; those that it refuses are published again."""

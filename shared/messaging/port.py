@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Protocol, Self
 
 from shared.messages import MalformedMessage, Message, decode
-from shared.topology import EXCHANGE_OF, Broadcast, Queue, takes
+from shared.topology import EXCHANGE_OF, SUSPECTS, Broadcast, Queue, takes
 
 
 class MessagingError(Exception):
@@ -64,6 +64,11 @@ class Delivery:
     """The key with which the message was published; brokers permit each user only some keys."""
     sender: str = ""
     """The user that published the message, checked by RabbitMQ; with the embedded broker, the name of the service."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Return whether the message was redelivered too often and is handled alone; see `shared.topology`."""
+        return self.queue.endswith(SUSPECTS)
 
     def read(self) -> Message:
         """Decode the message.

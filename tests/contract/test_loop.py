@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ import pytest
 from shared import topology
 from shared.health import Health
 from shared.messages import REASON_LENGTH, FrameCaptured, Message, decode
-from shared.messaging.loop import Handle, Loop, Outcome, Received, Reject, RetryLater, consume
-from shared.messaging.port import Broker
+from shared.messaging.loop import AHEAD, Handle, Loop, Outcome, Received, Reject, RetryLater, consume
+from shared.messaging.port import Broker, Delivery
 from shared.storage.port import StorageUnavailable
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 from tests import children
@@ -32,10 +32,13 @@ def judge(messages: list[Message]) -> Sequence[Message]:
 
 
 @contextmanager
-def running(broker: Broker, handle: Handle = judge, most: int = 8) -> Iterator[threading.Event]:
+def running(
+    broker: Broker, handle: Handle = judge, most: int = 8, *, prefetch: int = 0, health: Health | None = None
+) -> Iterator[threading.Event]:
     """Run the loop of a service in a thread; its failure fails the test."""
+    health = health or Health()
     subscription, publisher, stop = (
-        broker.subscribe(INFERENCE_FRAMES, prefetch=most),
+        broker.subscribe(INFERENCE_FRAMES, prefetch=prefetch or most),
         broker.publisher(),
         threading.Event(),
     )
@@ -43,7 +46,7 @@ def running(broker: Broker, handle: Handle = judge, most: int = 8) -> Iterator[t
 
     def serve() -> None:
         try:
-            consume(subscription, publisher, handle, most=most, wait_seconds=0.1, stop=stop, health=Health())
+            consume(subscription, publisher, handle, most=most, wait_seconds=0.1, stop=stop, health=health)
         except Exception as error:  # noqa: BLE001
             failures.append(error)
 
@@ -230,6 +233,118 @@ def test_a_stop_flushes_and_waits_for_the_batches_that_are_not_stored(open_broke
     Loop(subscription, None, store, stop, Health(), flush=lambda: stored.set_result(None)).run(1, 60.0)
     subscription.close()
     wait_for_depth(broker, "inference.frames", 0)
+
+
+class Answers:
+    """A handler that answers with futures, which the test completes."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Message]] = []
+        self.answers: list[Future[Sequence[Message]]] = []
+
+    def __call__(self, messages: list[Message]) -> Future[Sequence[Message]]:
+        self.batches.append(messages)
+        answer: Future[Sequence[Message]] = Future()
+        self.answers.append(answer)
+        return answer
+
+    def answer(self, number: int) -> None:
+        wait_until(lambda: len(self.answers) > number, 60, f"batch {number}")
+        self.answers[number].set_result(judge(self.batches[number]))
+
+
+def test_further_batches_are_handled_while_answers_are_due(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(AHEAD + 2)])
+    handler = Answers()
+    with running(broker, handler, most=1, prefetch=AHEAD + 2):
+        wait_until(lambda: len(handler.answers) == AHEAD, 60, "as many batches as are handled at a time")
+        handler.answers[1].set_result(judge(handler.batches[1]))
+        assert broker.depth("dashboard.verdicts").total == 0, "answers are published in the order of the batches"
+        assert broker.depth("inference.frames").total == AHEAD + 2, "nothing is acknowledged before its answer"
+        handler.answer(0)
+        wait_for_depth(broker, "dashboard.verdicts", 2)
+        for number in range(2, AHEAD + 2):
+            handler.answer(number)
+    wait_for_depth(broker, "inference.frames", 0)
+    assert sequences(collect(broker.subscribe(DASHBOARD_VERDICTS, prefetch=30), AHEAD + 2)) == list(range(AHEAD + 2))
+
+
+def test_a_stop_waits_for_the_answers_that_are_due(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(2)])
+    handler = Answers()
+    with running(broker, handler, most=1, prefetch=2) as stop:
+        wait_until(lambda: len(handler.answers) == 2, 60, "both batches")
+        stop.set()
+        handler.answer(0)
+        handler.answer(1)
+    wait_for_depth(broker, "dashboard.verdicts", 2)
+    wait_for_depth(broker, "inference.frames", 0)
+
+
+def test_a_batch_whose_answer_fails_is_handled_again_and_what_is_rejected_is_parked(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(30)])
+    thread, unavailable = ThreadPoolExecutor(1), [RetryLater("the storage is away")]
+
+    def refuse_four(messages: list[Message]) -> Sequence[Message]:
+        if unavailable:
+            raise unavailable.pop()
+        if any(isinstance(message, FrameCaptured) and message.frame.sequence == 4 for message in messages):
+            raise Reject("four is right out")
+        return judge(messages)
+
+    with running(broker, lambda messages: thread.submit(refuse_four, messages), prefetch=30):
+        wait_for_depth(broker, "dashboard.verdicts", 29)
+        wait_for_depth(broker, "inference.frames.parked", 1)
+    wait_for_depth(broker, "inference.frames", 0)
+    assert parked(broker, INFERENCE_FRAMES)[0].reason == "four is right out"
+
+
+def test_a_handler_that_hangs_counts_as_stalled_and_one_that_answers_does_not(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(1)])
+    handler, health = Answers(), Health(silence_seconds=0.5)
+    with running(broker, handler, health=health):
+        wait_until(lambda: not health.healthy, 60, "the loop to count as stalled")
+        handler.answer(0)
+        wait_until(lambda: health.healthy, 60, "the loop to be healthy again")
+
+
+def test_a_suspect_is_handled_when_no_other_batch_is_due(open_broker: OpenBroker) -> None:
+    broker = open_broker(QUEUES)
+    publish(broker, [captured(number) for number in range(3)])
+    subscription, handler = broker.subscribe(INFERENCE_FRAMES, prefetch=3), Answers()
+    deliveries = iter(collect(subscription, 3))
+    suspect = replace(next(deliveries), queue=INFERENCE_FRAMES.suspects)
+    ahead, behind = deliveries
+    order = [[ahead], [suspect], [behind]]
+
+    class Arranged:
+        """The subscription with the second message as a suspect."""
+
+        acknowledge, park, close = subscription.acknowledge, subscription.park, subscription.close
+
+        def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
+            return order.pop(0) if order else ()
+
+    due: list[int] = []
+
+    def handle(batch: Sequence[Received]) -> Outcome:
+        due.append(sum(not answer.done() for answer in handler.answers))
+        later = threading.Timer(0.2, handler.answer, (len(handler.answers),))
+        later.start()
+        return Outcome(handler([each.message for each in batch]))
+
+    loop = Loop(Arranged(), broker.publisher(), handle, threading.Event(), Health())
+    while order:
+        loop.turn(1, 0.1)
+    wait_until(lambda: len(handler.answers) == 3 and handler.answers[2].done(), 60, "the last answer")
+    loop.turn(1, 0.1)
+    assert due == [0, 0, 0]
+    wait_for_depth(broker, "dashboard.verdicts", 3)
+    subscription.close()
 
 
 class Stranger(FrameCaptured):

@@ -58,7 +58,7 @@ def test_a_drawn_break_is_flagged_and_the_peak_of_its_heatmap_lies_within_the_dr
     for number, seam in seams.items():
         publisher.publish(captured(number, seam.image)).result(60)
 
-    judged = _turn(broker, topology.INFERENCE_FRAMES, inspector.inspect)
+    judged = _turn(broker, topology.INFERENCE_FRAMES, lambda frames: inspector.inspect(frames).result(60))
     explained = _turn(broker, topology.EXPLAINER_FLAGGED, explainer.explain)
     broker.close()
 

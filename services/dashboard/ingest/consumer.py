@@ -114,6 +114,6 @@ class QueueIngest:
         if lasting:
             senders = [received.delivery.sender for received in lasting]
             stored = self._archive.add([received.message for received in lasting], name, senders)
-        if any(received.delivery.queue != self._queue.name for received in batch):
+        if any(received.delivery.is_suspect for received in batch):
             self._archive.flush()  # the broker delivers the next suspect when this one is acknowledged
         return Outcome(stored=stored, rejected=rejected)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +28,42 @@ class AwayStore(FilesystemStore):
 
     away = False
 
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.fetched = threading.Event()
+
     def put(self, key: str, content: bytes, content_type: str = "") -> None:
         self._check()
         super().put(key, content, content_type)
 
     def get(self, key: str, most: int | None = None) -> bytes:
         self._check()
+        self.fetched.set()
         return super().get(key, most)
 
     def _check(self) -> None:
         if self.away:
             raise StorageUnavailable("the disk was taken away")
+
+
+class Held:
+    """A network that is held while it runs."""
+
+    name = "held"
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.runs, self.goes_on = threading.Event(), threading.Event()
+        self.closed = False
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        assert not self.closed
+        self.runs.set()
+        assert self.goes_on.wait(60)
+        return self._model.engine.logits(images)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +76,19 @@ def store(tmp_path: Path) -> AwayStore:
     return AwayStore(tmp_path / "objects")
 
 
-def _inspector(model: Model, store: ObjectStore) -> Inspector:
-    return Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60))
+def _inspector(model: Model, store: ObjectStore) -> Callable[[Sequence[Message]], Sequence[Message]]:
+    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60))
+    return lambda frames: inspector.inspect(frames).result(60)
 
 
-def _verdicts(answers: list[Message]) -> list[FrameInspected]:
+def _verdicts(answers: Sequence[Message]) -> list[FrameInspected]:
     return [answer for answer in answers if isinstance(answer, FrameInspected)]
 
 
 def test_each_frame_gets_its_own_verdict_in_the_order_of_the_batch(model: Model, store: AwayStore) -> None:
     colours = ["black", "blue", "red", "green", "black"]
     frames = [captured(number, painted(colour)) for number, colour in enumerate(colours)]
-    answers = _verdicts(_inspector(model, store).inspect(frames))
+    answers = _verdicts(_inspector(model, store)(frames))
     assert [answer.frame for answer in answers] == [frame.frame for frame in frames]
     assert [answer.verdict for answer in answers] == [Verdict.OK, Verdict.NG, Verdict.OK, Verdict.NG, Verdict.OK]
     assert [answer.reason for answer in answers] == [
@@ -79,8 +108,8 @@ def test_each_frame_gets_its_own_verdict_in_the_order_of_the_batch(model: Model,
 def test_a_verdict_does_not_depend_on_the_neighbours(model: Model, store: AwayStore) -> None:
     inspector = _inspector(model, store)
     frames = [captured(number, painted(colour)) for number, colour in enumerate(["black", "blue", "green", "red"])]
-    together = _verdicts(inspector.inspect(frames))
-    alone = [_verdicts(inspector.inspect([frame]))[0] for frame in frames]
+    together = _verdicts(inspector(frames))
+    alone = [_verdicts(inspector([frame]))[0] for frame in frames]
     for one, other in zip(together, alone, strict=True):
         assert one.findings.keys() == other.findings.keys()
         for label, found in one.findings.items():
@@ -101,7 +130,7 @@ def test_a_frame_that_cant_be_decoded_gets_an_error_verdict(
     model: Model, store: AwayStore, content: bytes, reason: str
 ) -> None:
     frames = [captured(0, painted("blue")), captured(1, content), captured(2, painted("black"))]
-    before, broken, after = _verdicts(_inspector(model, store).inspect(frames))
+    before, broken, after = _verdicts(_inspector(model, store)(frames))
     assert broken.verdict is Verdict.ERROR
     assert reason in broken.reason
     assert not broken.flagged
@@ -111,7 +140,7 @@ def test_a_frame_that_cant_be_decoded_gets_an_error_verdict(
 
 
 def test_a_batch_of_nothing_but_broken_images_is_answered(model: Model, store: AwayStore) -> None:
-    answers = _verdicts(_inspector(model, store).inspect([captured(0, b""), captured(1, b"x")]))
+    answers = _verdicts(_inspector(model, store)([captured(0, b""), captured(1, b"x")]))
     assert [answer.verdict for answer in answers] == [Verdict.ERROR, Verdict.ERROR]
 
 
@@ -127,9 +156,7 @@ def test_a_model_that_answers_no_number_gives_error_verdicts(model: Model, store
         def close(self) -> None: ...
 
     broken = Model("v2", model.recipe, Broken())
-    first, second = _verdicts(
-        _inspector(broken, store).inspect([captured(0, painted("blue")), captured(1, painted("blue"))])
-    )
+    first, second = _verdicts(_inspector(broken, store)([captured(0, painted("blue")), captured(1, painted("blue"))]))
     assert first.verdict is Verdict.ERROR
     assert "model v2 answers with numbers that are not finite" in first.reason
     assert second.verdict is Verdict.NG
@@ -139,7 +166,7 @@ def test_the_image_of_a_flagged_frame_is_kept_as_it_came_and_of_a_passed_one_not
     model: Model, store: AwayStore
 ) -> None:
     frames = [captured(0, painted("blue")), captured(1, painted("black"))]
-    flagged, passed = _verdicts(_inspector(model, store).inspect(frames))
+    flagged, passed = _verdicts(_inspector(model, store)(frames))
     assert flagged.flagged
     assert flagged.image_key == f"{frames[0].frame.storage_key}/image.png"
     assert store.get(flagged.image_key) == frames[0].image
@@ -151,7 +178,7 @@ def test_every_nth_passed_frame_is_kept_by_its_number(model: Model, store: AwayS
     sampling = Model("v1", paint_recipe("keeping: {every_nth_passed: 3}"), model.engine)
     inspector = _inspector(sampling, store)
     frames = [captured(number, painted("black")) for number in range(7)]
-    answers = _verdicts([*inspector.inspect(frames[:2]), *inspector.inspect(frames[2:])])
+    answers = _verdicts([*inspector(frames[:2]), *inspector(frames[2:])])
     assert [answer.frame.sequence for answer in answers if answer.image_key] == [0, 3, 6]
     assert {answer.route for answer in answers} == {"passed"}
     assert len(list(store.keys("frames/"))) == 3
@@ -162,7 +189,7 @@ def test_while_storage_is_away_frames_are_inspected_and_the_broker_gets_their_im
 ) -> None:
     store.away = True
     frames = [captured(0, painted("blue")), captured(1, painted("black")), captured(2, painted("green"))]
-    answers = _inspector(model, store).inspect(frames)
+    answers = _inspector(model, store)(frames)
     assert [answer.verdict for answer in _verdicts(answers)] == [Verdict.NG, Verdict.OK, Verdict.NG]
     deferred = [answer for answer in answers if isinstance(answer, ImageDeferred)]
     assert [one.key for one in deferred] == [answer.image_key for answer in _verdicts(answers) if answer.flagged]
@@ -173,7 +200,7 @@ def test_a_flagged_frame_whose_image_waits_for_storage_is_explained_when_the_ima
     model: Model, store: AwayStore
 ) -> None:
     store.away = True
-    answers = _inspector(model, store).inspect([captured(0, painted("blue"))])
+    answers = _inspector(model, store)([captured(0, painted("blue"))])
     (verdict,) = _verdicts(answers)
     assert verdict.flagged
     assert verdict.route == "passed", "the explainer does not hear of it yet"
@@ -190,7 +217,7 @@ def test_a_large_image_is_fetched_from_storage_and_stays_where_it_is(model: Mode
     frame = captured(0, b"", stored_as="large.png")
     assert frame.image_key
     store.put(frame.image_key, encode(painted("blue"), "png"))
-    answers = _inspector(model, store).inspect([frame])
+    answers = _inspector(model, store)([frame])
     assert len(answers) == 1
     (verdict,) = _verdicts(answers)
     assert verdict.verdict is Verdict.NG
@@ -199,7 +226,7 @@ def test_a_large_image_is_fetched_from_storage_and_stays_where_it_is(model: Mode
 
 
 def test_a_large_image_that_is_gone_gets_an_error_verdict(model: Model, store: AwayStore) -> None:
-    (verdict,) = _verdicts(_inspector(model, store).inspect([captured(0, b"", stored_as="gone.png")]))
+    (verdict,) = _verdicts(_inspector(model, store)([captured(0, b"", stored_as="gone.png")]))
     assert verdict.verdict is Verdict.ERROR
     assert "gone" in verdict.reason
 
@@ -207,7 +234,7 @@ def test_a_large_image_that_is_gone_gets_an_error_verdict(model: Model, store: A
 def test_a_large_image_waits_for_storage_and_its_neighbours_do_not(model: Model, store: AwayStore) -> None:
     store.away = True
     large = captured(1, b"", stored_as="large.png")
-    answers = _inspector(model, store).inspect([captured(0, painted("black")), large, captured(2, painted("black"))])
+    answers = _inspector(model, store)([captured(0, painted("black")), large, captured(2, painted("black"))])
     assert [answer.frame.sequence for answer in _verdicts(answers)] == [0, 2]
     (deferred,) = [answer for answer in answers if isinstance(answer, FrameDeferred)]
     assert deferred.model_dump() == large.model_dump()
@@ -218,4 +245,37 @@ def test_another_message_than_a_frame_is_rejected(model: Model, store: AwayStore
     key = f"{frame.storage_key}/image.png"
     image = ImageDeferred(frame=frame, key=key, content_type="image/png", image=b"x")
     with pytest.raises(Reject, match="ImageDeferred is not a frame"):
-        _inspector(model, store).inspect([image])
+        _inspector(model, store)([image])
+
+
+def test_the_images_of_a_batch_are_prepared_while_the_network_runs_on_the_batch_before(
+    model: Model, store: AwayStore
+) -> None:
+    network = Held(model)
+    held = replace(model, engine=network)
+    inspector = Inspector(lambda: held, ImageStore(store, wait_seconds=60, pause_seconds=60))
+    key = captured(1, b"", stored_as="large.png").image_key
+    assert key
+    store.put(key, encode(painted("blue"), "png"))
+    first = inspector.inspect([captured(0, painted("black"))])
+    assert network.runs.wait(60)
+    second = inspector.inspect([captured(1, b"", stored_as="large.png")])
+    assert store.fetched.wait(60), "fetched while the network runs"
+    assert not first.done()
+    network.goes_on.set()
+    assert [_verdicts(answer.result(60))[0].verdict for answer in (first, second)] == [Verdict.OK, Verdict.NG]
+
+
+def test_a_batch_keeps_its_model_and_the_model_is_unloaded_after_it(model: Model, store: AwayStore) -> None:
+    network = Held(model)
+    current = replace(model, version="v1", engine=network)
+    inspector = Inspector(lambda: current, ImageStore(store, wait_seconds=60, pause_seconds=60))
+    before = [inspector.inspect([captured(number, painted("black"))]) for number in range(2)]
+    assert network.runs.wait(60)
+    current = replace(model, version="v2")
+    after = inspector.inspect([captured(2, painted("black"))])
+    assert not network.closed
+    network.goes_on.set()
+    versions = [_verdicts(answer.result(60))[0].model_version for answer in (*before, after)]
+    assert versions == ["v1", "v1", "v2"]
+    assert network.closed

@@ -37,9 +37,7 @@ def _sequences(batch: Sequence[Delivery]) -> list[int]:
 
 
 def _batches(broker: SqliteBroker, gather_seconds: float, prefetch: int = 32) -> MicroBatches:
-    return MicroBatches(
-        broker.subscribe(INFERENCE_FRAMES, prefetch), gather_seconds, suspects=INFERENCE_FRAMES.suspects
-    )
+    return MicroBatches(broker.subscribe(INFERENCE_FRAMES, prefetch), gather_seconds)
 
 
 def test_a_full_batch_waits_for_nothing(broker: SqliteBroker) -> None:

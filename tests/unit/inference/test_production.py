@@ -44,7 +44,7 @@ def test_before_the_first_promotion_there_is_no_model_and_it_says_so(production:
         production.model()
 
 
-def test_a_promoted_model_judges_the_next_batch_and_the_one_before_it_is_unloaded(
+def test_a_promoted_model_judges_the_next_batch_and_the_batch_at_hand_keeps_its_model(
     production: Production, store: FilesystemStore
 ) -> None:
     promote(store, paint_bundle("v1"))
@@ -52,10 +52,8 @@ def test_a_promoted_model_judges_the_next_batch_and_the_one_before_it_is_unloade
     first = production.model()
     promote(store, paint_bundle("v2"))
     production.check()
-    assert len(first.judge([np.zeros((32, 32, 3), np.float32)])) == 1  # the batch at hand goes on with its model
     assert production.model().version == "v2"
-    with pytest.raises(AttributeError):
-        first.judge([np.zeros((32, 32, 3), np.float32)])
+    assert len(first.judge(first.run(np.zeros((1, 32, 32, 3), np.float32)))) == 1
     assert production.trouble == ""
 
 
@@ -238,10 +236,14 @@ def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
 
         def close(self) -> None: ...
 
-    _prove(engine := Counted(), paint_recipe(), largest_batch=16)
-    assert engine.sizes == set(range(1, 17))
-    _prove(engine, paint_recipe(), largest_batch=64)
-    assert engine.sizes == {*range(1, 17), 64}
+    recipe = paint_recipe()
+    _prove(engine := Counted(), recipe, largest_batch=16)
+    assert engine.sizes == {1, 2, 4, 8, 16}
+    for frames in range(17):
+        assert len(Model("v1", recipe, engine).run(np.zeros((frames, *recipe.image.shape), np.float32))) == frames
+    assert engine.sizes == {1, 2, 4, 8, 16}, "no size that was not run before"
+    _prove(engine, recipe, largest_batch=64)
+    assert engine.sizes == {1, 2, 4, 8, 16, 32}
 
 
 @contextmanager
