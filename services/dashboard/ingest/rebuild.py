@@ -26,7 +26,8 @@ from services.dashboard.store.keys import LAYOUT, Keys
 from shared.messages import REASON_LENGTH, Message
 from shared.storage.port import ObjectNotFound, ObjectStore
 
-BATCH: Final = 1_000
+BATCH: Final = 200
+"""Messages that are applied at once: more take more memory, which the process keeps, and are not faster."""
 LEASE_SECONDS: Final = 300
 """How long another process waits for one that builds and does not renew its lease."""
 
