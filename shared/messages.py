@@ -18,6 +18,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import from_json
 
+from shared.label_names import LabelName
+
 IMAGE_LIMIT: Final = 1024 * 1024
 """Bytes of the largest image in a message; a larger image is stored, and the message has its key."""
 
@@ -214,7 +216,9 @@ class FrameInspected(Message):
     frame: FrameIdentity
     verdict: Verdict
     reason: str = Field(description="of the verdict, in one line: 'break', 'not good', 'neither a JPEG nor a PNG'")
-    findings: dict[Name, Finding] = Field(default_factory=dict, description="by label; empty when the verdict is error")
+    findings: dict[LabelName, Finding] = Field(
+        default_factory=dict, description="by label; empty when the verdict is error"
+    )
     flagged: bool = Field(description="worth explaining: NG, or unsure")
     recipe: Name
     model_version: Name
@@ -243,7 +247,7 @@ class ExplanationRequested(Message):
     topic: ClassVar[str] = "requested.explanation.{0.frame.line}"
 
     verdict: FrameInspected = Field(description="the verdict on the frame, as the dashboard has it")
-    labels: tuple[Name, ...] = Field((), description="whose heatmaps; none: those that the explainer would choose")
+    labels: tuple[LabelName, ...] = Field((), description="whose heatmaps; none: those that the explainer would choose")
     by: str
     at: Moment
 
@@ -293,7 +297,7 @@ class FrameExplained(Message):
     frame: FrameIdentity
     model_version: Name
     method: str
-    heatmaps: dict[Name, Heatmap] = Field(description="by label; empty when the reason says why there are none")
+    heatmaps: dict[LabelName, Heatmap] = Field(description="by label; empty when the reason says why there are none")
     overlay_key: str | None = None
     reason: str = ""
     flagged: bool = Field(True, description="the verdict had flagged the frame; if not, a person asked for it")
@@ -450,7 +454,7 @@ class ThresholdsRequested(Message):
     thresholds_id: Name
     recipe: Name
     model_version: Name = Field(description="existing version, whose network and other thresholds are used")
-    thresholds: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
+    thresholds: dict[LabelName, Annotated[float, Field(gt=0, lt=1)]] = Field(
         min_length=1, description="by label: those that change"
     )
     reason: str = ""
@@ -468,7 +472,7 @@ class ThresholdsStored(Message):
     recipe: Name
     model_version: Name
     derived_from: Name
-    thresholds: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(description="of every label")
+    thresholds: dict[LabelName, Annotated[float, Field(ge=0, le=1)]] = Field(description="of every label")
     reason: str
     by: str
     at: Moment

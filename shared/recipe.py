@@ -16,6 +16,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from shared.label_names import MOST_LABELS, LabelName, label_slug
 from shared.messages import Name
 
 NAMED_COLOURS: Final = {
@@ -78,8 +79,8 @@ class _Section(BaseModel):
 class Label(_Section):
     """One thing that is true or false of an image."""
 
-    name: Name
-    key: str = Field(pattern=r"^[a-z0-9]$", description="for labelling by keyboard")
+    name: LabelName
+    key: str | None = Field(None, pattern=r"^[a-z0-9]$", description="for labelling by keyboard; None: by clicks alone")
     colour: Colour = Field(description="red, green, blue, 0 to 255; a name or #rrggbb in the file")
     role: LabelRole
     threshold: float = Field(0.5, gt=0, lt=1, description="present from this score on (multi-label)")
@@ -96,9 +97,14 @@ class Label(_Section):
             raise ValueError(f"write one of {', '.join(NAMED_COLOURS)}, or #rrggbb")
         return value
 
+    @property
+    def slug(self) -> str:
+        """Return what stands for the label in storage keys, URLs and file names."""
+        return label_slug(self.name)
+
     @field_validator("key")
     @classmethod
-    def _key_is_free(cls, value: str) -> str:
+    def _key_is_free(cls, value: str | None) -> str | None:
         if value in RESERVED_KEYS:
             raise ValueError(f"{value!r} is the labelling tool's own key for {RESERVED_KEYS[value]!r}: choose another")
         return value
@@ -176,7 +182,7 @@ class Recipe(_Section):
 
     name: Name
     task: Task
-    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=64)]
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS)]
     description: str = ""
     image: Annotated[ImageSpec, Field(validation_alias=AliasChoices("image", "picture"))] = ImageSpec()
     unsure_margin: float = Field(
@@ -199,8 +205,9 @@ class Recipe(_Section):
         for what in ("name", "key", "colour"):
             first: dict[object, Label] = {}
             for label in self.labels:
-                other = first.setdefault(getattr(label, what), label)
-                if other is not label:
+                value = getattr(label, what)
+                other = first.setdefault(value, label)
+                if other is not label and value is not None:
                     raise PydanticCustomError(
                         "conflict",
                         "the same {what} as label {other}: give each its own",
@@ -261,7 +268,7 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
     _refuse_repeated_keys(tree, source)
     labels = [
-        {"name": str(name), **(entry if isinstance(entry, dict) else {"role": entry})}
+        {"name": name, **(entry if isinstance(entry, dict) else {"role": entry})}
         for name, entry in document["labels"].items()
     ]
     try:
@@ -285,7 +292,16 @@ def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
             f"{source}, line {line}: *{alias.anchor} is an alias, which a recipe may not use: write the value out"
         )
     with _told_by_line(text, source):
-        return tree, yaml.safe_load(text)
+        return tree, yaml.load(text, Loader=_PlainKeys)  # noqa: S506  it is a safe loader
+
+
+class _PlainKeys(yaml.SafeLoader):
+    """Reads keys as they are written: the label ``no`` is not the value False, and ``1.0`` not a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+            return super().construct_mapping(node, deep=deep)
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 
 from services.trainer.datasets.held_out import held_out
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, Bundle, Variant, write_bundle
 from shared.contracts.dataset import DatasetVersion
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_table
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.engines.openvino import OpenVinoEngine
 from shared.imaging.codec import encode
 from shared.imaging.preprocessing import prepare

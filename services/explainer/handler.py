@@ -102,7 +102,7 @@ class Explainer:
         folder = case.frame.frame.storage_key
         stored: dict[str, Heatmap] = {}
         for question, heat in case.heatmaps:
-            key = f"{folder}/heatmap.{question.label.name}.png"
+            key = f"{folder}/heatmap.{question.label.slug}.png"
             self._images.put(key, encode(heat.pixels, "png"), CONTENT_TYPES["png"])
             stored[question.label.name] = Heatmap(key=key, towards=question.towards, peak=heat.peak, box=heat.box)
         overlay_key = None

@@ -20,6 +20,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.imaging.codec import content_type_of
+from shared.label_names import MOST_LABELS, LabelName
 from shared.messages import Name
 from shared.storage.port import ObjectNotFound, ObjectStore
 
@@ -77,7 +78,7 @@ class DatasetVersion(BaseModel):
     made_by: str
     source: str = Field(description="a folder, or the annotated sources of the dashboard")
     digest: str = Field(description="sha256:… of names, contents, groups and labels: see `content_digest`")
-    label_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    label_names: Annotated[tuple[LabelName, ...], Field(min_length=1, max_length=MOST_LABELS)]
     images: Annotated[tuple[LabelledImage, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from shared.explain.masks import MarkedImage, Mask, read_mask
 from shared.explain.rendering import Heat, heat_of
 from shared.explain.targets import Maps, Probe, points_at_presence
 from shared.imaging.codec import decode
+from shared.imaging.formats import as_jpeg_or_png
 from shared.imaging.preprocessing import prepare
 from shared.intervals import Weights, draws, mean, spread
 from shared.recipe import Recipe
@@ -259,7 +260,7 @@ def score_heatmaps(
 
 def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator) -> list[_Finding]:
     spec = subject.recipe.image
-    images = np.stack([prepare(decode(task.image.path.read_bytes()), spec) for task in tasks])
+    images = np.stack([prepare(decode(as_jpeg_or_png(task.image.path.read_bytes())), spec) for task in tasks])
     asked = [(row, task.place, task.towards) for row, task in enumerate(tasks)]
     maps, shuffled = subject.probe.maps(images, asked), subject.shuffled.maps(images, asked)
     findings = []

@@ -72,7 +72,12 @@ def encode(image: Image, encoding: Literal["jpeg", "png"], quality: int = 90) ->
 
 def content_type_of(content: bytes) -> str:
     """Return the content type of a JPEG or PNG file."""
-    return CONTENT_TYPES["png" if content.startswith(PNG_SIGNATURE) else "jpeg"]
+    return CONTENT_TYPES["png" if is_png(content) else "jpeg"]
+
+
+def is_png(content: bytes) -> bool:
+    """Return whether a file is a PNG, by its first bytes."""
+    return content.startswith(PNG_SIGNATURE)
 
 
 def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:

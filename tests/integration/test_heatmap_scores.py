@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 
 from services.explainer.cli.commands import app
 from services.explainer.cli.marked import MarkedFolderError, marked_images, training_images
-from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from shared.contracts.bundle import Bundle, write_bundle_folder
+from shared.datasets.masks import mask_files
+from shared.datasets.reading import read_dataset
 from shared.engines.port import Images
 from shared.explain.cam import subject_of
-from shared.explain.masks import mask_files, masks_of
+from shared.explain.masks import masks_of
 from shared.explain.metrics import HeatmapScores, Subject, score_heatmaps
 from shared.explain.network import read_network, shuffled
 from shared.recipe import Recipe

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.trainer.datasets.labelled_images import GROUPS, LABELLED, LABELS, read_dataset
-from services.trainer.datasets.tables import DatasetError, read_table, written
+from shared.datasets.labelled_images import GROUPS, LABELLED, LABELS
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError, read_table, written
 from tests.property.mutation import mutations
 
 NAMES = [f"{number}.png" for number in range(6)]

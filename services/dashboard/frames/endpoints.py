@@ -25,6 +25,7 @@ from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
 from services.dashboard.web.times import QueryTime
+from shared.label_names import LabelName, LabelSlug
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
 
@@ -36,7 +37,7 @@ CACHED: Final = "private, max-age=86400"
 
 Frames = Annotated[FramesService, provided(FramesService)]
 FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042"])]
-Label = Annotated[Name, Path(examples=["break"])]
+Label = Annotated[LabelSlug, Path(examples=["break"], description="as `url` of the heatmap has it")]
 
 
 def filter_of_query(
@@ -44,7 +45,7 @@ def filter_of_query(
     line: Annotated[Name | None, Query(description="of this line only")] = None,
     camera: Annotated[Name | None, Query()] = None,
     verdict: Annotated[Verdict | None, Query()] = None,
-    label: Annotated[Name | None, Query(description="present or at fault; with a score limit: scored")] = None,
+    label: Annotated[LabelName | None, Query(description="present or at fault; with a score limit: scored")] = None,
     flagged: Annotated[bool | None, Query(description="NG or unsure")] = None,
     batch: Annotated[Name | None, Query()] = None,
     part: Annotated[Name | None, Query()] = None,
@@ -105,7 +106,7 @@ def unmark_frame(marks: MarkedFrames, frame_id: FrameId, caller: Operator, audit
         marks.unmark(frame_id)
 
 
-Labels = Annotated[list[Name] | None, Query(description="labels of the heatmaps; none: the explainer chooses")]
+Labels = Annotated[list[LabelName] | None, Query(description="labels of the heatmaps; none: the explainer chooses")]
 UNDER_WAY: Final[dict[int | str, dict[str, Any]]] = {202: {"model": ExplanationView, "description": "Under way"}}
 
 

@@ -17,11 +17,13 @@ from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
+from shared.label_names import LabelName
 from shared.messages import Name, Verdict
 from shared.recipe import LabelRole
 
 PAGE: Final = 48
 _NAME: Final = TypeAdapter[str](Name)
+_LABEL: Final = TypeAdapter[str | None](LabelName | None)
 
 router = APIRouter(include_in_schema=False)
 
@@ -62,7 +64,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
         return FrameFilter(
             line=_name(fields, "line"),
             camera=_name(fields, "camera"),
-            label=_name(fields, "label"),
+            label=_LABEL.validate_python(fields.get("label")),
             batch=_name(fields, "batch"),
             part=_name(fields, "part"),
             verdict=Verdict(verdict) if verdict else None,

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from services.dashboard.frames.repository import StoredFrame
 from services.dashboard.web.paging import Next
+from shared.label_names import label_slug
 from shared.messages import FrameIdentity, Verdict
 
 Trust = Mapping[tuple[str, bool], bool | None]
@@ -85,7 +86,7 @@ class FrameView(BaseModel):
             overlay_url=f"{folder}/overlay" if explanation and explanation.overlay_key else None,
             heatmaps={
                 label: HeatmapView(
-                    url=f"{folder}/heatmaps/{label}",
+                    url=f"{folder}/heatmaps/{label_slug(label)}",
                     **heatmap.model_dump(include={"towards", "peak", "box"}),
                     trustworthy=trust.get((label, heatmap.towards)),
                 )

@@ -24,6 +24,7 @@ from services.dashboard.lines.repository import LineRepository
 from services.dashboard.web.paging import cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT
+from shared.label_names import label_slug
 from shared.messages import ExplanationRequested, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 
@@ -119,10 +120,11 @@ class FramesService:
         key = frame.explanation.overlay_key if frame.explanation else None
         return self._file(frame, key, "this frame has no overlay")
 
-    def heatmap(self, frame_id: str, label: str) -> ServedImage:
-        """Return the heatmap of one label; raises as `image`."""
+    def heatmap(self, frame_id: str, slug: str) -> ServedImage:
+        """Return the heatmap of one label, named by its slug; raises as `image`."""
         frame = self._frames.get(frame_id)
-        found = frame.explanation.heatmaps.get(label) if frame.explanation else None
+        heatmaps = frame.explanation.heatmaps.items() if frame.explanation else ()
+        found = next((heatmap for label, heatmap in heatmaps if label_slug(label) == slug), None)
         return self._file(frame, found.key if found else None, "this frame has no heatmap of that label")
 
     def explain(self, frame_id: str, labels: Collection[str], by: str) -> ExplanationView:

@@ -12,10 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from services.dashboard.access.audit import Audited
 from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, SourceId
 from services.dashboard.labelling.exports.service import table
+from services.dashboard.labelling.imports.service import DATASET_BODY, read_order
 from services.dashboard.labelling.schemas import (
     AgreementView,
     AnnotationPage,
     AnnotationView,
+    DatasetImported,
     DatasetMade,
     DatasetRequest,
     FrameQueue,
@@ -35,6 +37,7 @@ from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
 from services.dashboard.web.times import QueryTime
 from shared.imaging.codec import content_type_of
+from shared.label_names import LabelName
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])
@@ -77,6 +80,31 @@ async def upload_video(
         recipe_yaml = services.labelling.recipe_yaml(upload.recipe, upload.recipe_yaml)
         with audit.recording("video.upload", upload.name[:200], caller.name):
             return services.labelling.add_video(upload.path, name=upload.name, recipe_yaml=recipe_yaml, by=caller.name)
+
+    async with received(request, services.upload_bytes) as upload:
+        return await run_in_threadpool(add, upload)
+
+
+@router.post(
+    "/datasets/import",
+    status_code=201,
+    openapi_extra=DATASET_BODY,
+    max_body_size=LARGEST,
+    responses=documented(400, 401, 403, 408, 409, 413, 422, 503),
+)
+async def import_dataset(
+    request: Request, services: Services, caller: Engineer, audit: Audited, _slot: UploadSlot
+) -> DatasetImported:
+    """Upload a zip of labelled images as the next version of a dataset.
+
+    It may hold tables of labels, a folder per class, or an export of COCO, YOLO, Pascal VOC, CVAT or Label Studio. A
+    version is made of all of it or of nothing. With `skip_problems`, what can't be used is left out and listed.
+    """
+
+    def add(upload: Upload) -> DatasetImported:
+        order = read_order(upload)
+        with audit.recording("dataset.import", f"datasets/{order.name}", caller.name):
+            return services.imports.add(upload.path, order, file=upload.name, by=caller.name)
 
     async with received(request, services.upload_bytes) as upload:
         return await run_in_threadpool(add, upload)
@@ -153,7 +181,7 @@ def list_annotations(
     *,
     source: Annotated[SourceId | None, Query()] = None,
     by: Annotated[str | None, Query(max_length=64, description="only of this person")] = None,
-    label: Annotated[Name | None, Query(description="only with this label")] = None,
+    label: Annotated[LabelName | None, Query(description="only with this label")] = None,
     kind: Annotated[AnnotationKind | None, Query()] = None,
     first: Annotated[QueryTime | None, Query(alias="from", description="made then or later")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="made before")] = None,

@@ -56,7 +56,7 @@ class LabelChoice(BaseModel):
     """A label of the recipe."""
 
     name: str
-    key: str = Field(description="on the keyboard")
+    key: str | None = Field(description="on the keyboard; null: it has none")
     role: LabelRole
     colour: str = Field(description="#rrggbb")
 
@@ -73,6 +73,7 @@ class VideoView(BaseModel):
     height: int
     frames_per_second: float
     megabytes: float
+    left_out: int = Field(description="images of an album of kinds that can't be read; they are no frames")
     uploaded_by: str
     uploaded_at: datetime
 
@@ -258,6 +259,19 @@ class DatasetRequest(BaseModel):
 
     name: Name = Field(description="of a new dataset, or of one that gets a further version")
     sources: Annotated[list[SourceId], Field(min_length=1, max_length=200)]
+
+
+class DatasetImported(BaseModel):
+    """A dataset version of an uploaded zip."""
+
+    dataset: str = Field(description="what a training names", examples=["seam-week-48@0001-3f9a2c1d"])
+    is_new: bool = Field(description="false: the newest version holds the same")
+    images: int
+    groups: int
+    masks: int = Field(description="images with marked defects")
+    labels: dict[str, int] = Field(description="number of images with each label")
+    left_out: list[str] = Field(description="what could not be used, a line for each cause")
+    notes: list[str] = Field(description="how many images, labels and boxes came in, and what may be wrong")
 
 
 class DatasetMade(BaseModel):

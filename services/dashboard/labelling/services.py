@@ -13,6 +13,7 @@ from services.dashboard.labelling.annotations.annotation import FrameKey, Source
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.exports.service import ExportService
 from services.dashboard.labelling.images import FrameImages
+from services.dashboard.labelling.imports.service import ImportService
 from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.service import LabellingService
 from services.dashboard.labelling.sources import FrameSources
@@ -53,6 +54,7 @@ class LabellingServices:
             sources, self._videos, self._annotations, images, LineFrames(index, lines, marks)
         )
         self.exports = ExportService(store, sources, self._annotations, images)
+        self.imports = ImportService(store)
         self.upload_bytes = upload_bytes
         self.upload_slots = TransferSlots("uploads", transfers)
         self.export_slots = TransferSlots("exports with images", transfers)

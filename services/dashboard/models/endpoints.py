@@ -34,6 +34,7 @@ from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.registry import provided
 from shared.contracts.bundle import REPORT
+from shared.label_names import written_alike
 from shared.messages import Name
 
 SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -174,6 +175,6 @@ def thresholds_of(given: Sequence[str]) -> dict[str, float]:
         Problem: 422: a text has another form.
     """
     try:
-        return {label: float(value) for label, _, value in (each.rpartition(":") for each in given)}
+        return {written_alike(label): float(value) for label, _, value in (each.rpartition(":") for each in given)}
     except ValueError as error:
         raise Problem(422, "threshold: give label:number, such as break:0.35") from error

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from services.dashboard.models.repository import Promotion, ThresholdSet
 from services.dashboard.web.paging import Next
 from shared.contracts.promotion import HistoryEntry
+from shared.label_names import LabelName
 from shared.messages import Name, ThresholdsRequested
 from shared.recipe import LabelRole
 
@@ -137,7 +138,7 @@ class ThresholdSetRequest(BaseModel):
         },
     )
 
-    thresholds: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
+    thresholds: dict[LabelName, Annotated[float, Field(gt=0, lt=1)]] = Field(
         min_length=1, max_length=64, description="by label; other labels keep their thresholds"
     )
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]

@@ -20,6 +20,7 @@ from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
 from services.dashboard.web.times import QueryTime
+from shared.label_names import LabelName
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["quality"], dependencies=[at_least(Role.VIEWER)])
@@ -46,7 +47,9 @@ def filter_of_query(
     shift: Annotated[
         int | None, Query(ge=1, le=24, description="only frames of this shift; the first of the day is 1")
     ] = None,
-    label: Annotated[Name | None, Query(description="count frames with this label; default: all NG frames")] = None,
+    label: Annotated[
+        LabelName | None, Query(description="count frames with this label; default: all NG frames")
+    ] = None,
     limits: Annotated[
         LimitsFrom, Query(description="which frames the control limits are computed from")
     ] = LimitsFrom.WINDOW,

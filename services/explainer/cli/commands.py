@@ -15,6 +15,7 @@ from services.explainer.cli.marked import MarkedFolderError
 from services.explainer.cli.requests import WrongRequest
 from services.explainer.cli.showing import ROWS
 from shared.contracts.bundle import BundleError
+from shared.datasets.tables import DatasetError
 from shared.engines.quiet import import_quietly
 from shared.imaging.codec import UnreadableImage
 from shared.recipe import RecipeError
@@ -38,7 +39,7 @@ def reported_errors() -> Iterator[None]:
     """Report an error that the user can correct in one line, with exit code 2 and without a traceback."""
     try:
         yield
-    except (MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadableImage, OSError) as error:
+    except (DatasetError, MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadableImage, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(WRONG_INPUT) from None
 
@@ -69,7 +70,7 @@ def show(
 def score(
     *,
     model: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
-    data: Annotated[Path, typer.Option(help="Folder with images/, labels.csv, and masks/ or masks_by_label/.")],
+    data: Annotated[Path, typer.Option(help="Labelled images with masks/ or masks_by_label/, or with marked regions.")],
     images: Annotated[
         int | None, typer.Option(min=1, help="Number of marked images, drawn at random; by default all.")
     ] = None,

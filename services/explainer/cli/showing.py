@@ -24,7 +24,7 @@ BACKGROUND: Final = 255
 
 @dataclass(frozen=True)
 class Exhibit:
-    """An image with its heatmaps and its caption, each word in the colour of its label."""
+    """An image with its heatmaps and its caption, each word (in ASCII) in the colour of its label."""
 
     image: Image
     heat: Sequence[Layer]

@@ -20,6 +20,7 @@ from shared.explain.rendering import heat_of
 from shared.explain.targets import questions_about
 from shared.imaging.codec import encode
 from shared.imaging.preprocessing import prepare
+from shared.label_names import ascii_caption
 from shared.verdict import judge, scores_of
 
 SUFFIXES: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".png": "png"}
@@ -87,7 +88,10 @@ def _exhibit(request: Request, subject: Subject) -> Exhibit:
     for question in questions:
         finding = judgement.findings[question.label.name]
         words.append(
-            (f"{'' if finding.present else 'not '}{question.label.name} {finding.score:.2f}", question.label.colour)
+            (
+                f"{'' if finding.present else 'not '}{ascii_caption(question.label.name)} {finding.score:.2f}",
+                question.label.colour,
+            )
         )
     layers = [(heat.pixels, question.label.colour) for heat, question in zip(heats, questions, strict=True)]
     return Exhibit(image, layers, words)
@@ -104,7 +108,8 @@ def table_of(scores: HeatmapScores) -> str:
         trust = {True: "yes", False: "no", None: "not known"}[label.trustworthy]
         trust += f": {label.reason}" if label.reason else ""
         cells = " | ".join(_cell(label, column) for column in COLUMNS)
-        rows.append(f"| {name} | {label.images} | {cells} | {trust} |")
+        shown = name.replace("|", "\\|")
+        rows.append(f"| {shown} | {label.images} | {cells} | {trust} |")
     titles = ("label", "images", *COLUMNS, "trustworthy")
     return "\n".join([head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows])
 

@@ -32,7 +32,13 @@ app = typer.Typer(
 
 DEFAULTS: Final = TrainingOptions()
 
-Data = Annotated[Path, typer.Option(help="Folder with images/ and labels.csv, and groups.csv where known.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        help="Labelled images: a folder with images/ and labels.csv, a folder per class, an export of COCO, YOLO, "
+        "Pascal VOC, CVAT or Label Studio, or a zip of one of them."
+    ),
+]
 Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
 SkipProblems = Annotated[bool, typer.Option(help="Leave out wrong rows and unreadable images instead of stopping.")]
 
@@ -48,7 +54,9 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the bundle: model, recipe, evaluation.")],
     recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
-    task: Annotated[Task, typer.Option(help="Of a drafted recipe.")] = Task.MULTI_LABEL,
+    task: Annotated[
+        Task | None, typer.Option(help="Of a drafted recipe. Default: as the data says; tables are multi-label.")
+    ] = None,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
     architecture: Annotated[str, typer.Option(help="See `describe`.")] = "efficientnet-lite0",
     weights: Annotated[

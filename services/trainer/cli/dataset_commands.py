@@ -11,15 +11,18 @@ from typing import Annotated, Final
 import typer
 
 from services.trainer.cli.errors import complaints
-from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
-from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import dataset_of, export_version, find_version, import_dataset
+from services.trainer.datasets.versions import dataset_of, export_version, find_version
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.options import read_options, shares_of
 from shared.contracts.dataset import DatasetVersion, datasets, read_version, versions
 from shared.contracts.training import LARGEST_SEED
+from shared.datasets.formats.export import ExportFormat, export_version_as
+from shared.datasets.importing import import_dataset
+from shared.datasets.labelled_images import Dataset, OnProblem
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError, listed
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.settings import read_settings
 from shared.storage.opening import open_store
@@ -32,10 +35,18 @@ commands = typer.Typer(
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-Folder = Annotated[Path, typer.Argument(help="With images/ and labels.csv or <video>_data.csv; groups.csv if known.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="With images/ and labels.csv; or a folder per class; or an export of COCO, YOLO, Pascal VOC, CVAT or "
+        "Label Studio; or a zip of one of them."
+    ),
+]
 Reference = Annotated[str, typer.Argument(help="name@version, or the name alone for its newest version.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Default: the labels are the table's columns.")]
-TaskOfFolder = Annotated[Task, typer.Option("--task", help="Of a folder without a recipe.")]
+TaskOfFolder = Annotated[
+    Task | None, typer.Option("--task", help="Without a recipe. Default: as the data says; tables are multi-label.")
+]
 SkipProblems = Annotated[bool, typer.Option(help="Leave out wrong rows and unreadable images instead of stopping.")]
 Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
@@ -50,11 +61,11 @@ def import_folder(
     *,
     name: Annotated[str, typer.Option(help="Of the dataset in object storage.")],
     recipe: RecipeFile = None,
-    task: TaskOfFolder = Task.MULTI_LABEL,
+    task: TaskOfFolder = None,
     by: Annotated[str, typer.Option(envvar="USER", help="The person; stored in the version.")] = "command line",
     skip_problems: SkipProblems = False,
 ) -> None:
-    """Import a folder of labelled images into object storage: a new version, if anything changed."""
+    """Import labelled images into object storage: a new version, if anything changed."""
     with complaints():
         if not NAME.fullmatch(name):
             raise DatasetError([f"a dataset is named with letters, digits, _ and -, and not {name!r}"])
@@ -64,7 +75,7 @@ def import_folder(
         imported = import_dataset(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
         _note(
             [
-                *(f"left out: {problem}" for problem in imported.problems),
+                *(f"left out: {line}" for line in listed(imported.problems)),
                 *(f"note: {text}" for text in imported.warnings),
             ]
         )
@@ -88,16 +99,22 @@ def export_dataset(
     dataset: Reference,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the tables, images/, and train.csv, valid.csv, test.csv.")],
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", help="seamline can be imported again with all that a version holds.")
+    ] = ExportFormat.SEAMLINE,
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
 ) -> None:
-    """Write a version into a folder: its tables and images, and the tables of a split."""
+    """Write a version into a folder: its images and annotations, and the tables of a split."""
     with complaints():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DatasetError([f"{out} is not empty: choose another folder"])
         store = open_store(read_settings(TrainerSettings))
         version = find_version(store, dataset)
-        export_version(version, store, out)
+        if format_ is ExportFormat.SEAMLINE:
+            export_version(version, store, out)
+        else:
+            _note([f"note: {export_version_as(format_, version, store, out)}"])
         _write_split(dataset_of(version), out, shares, seed)
         typer.echo(_summary(version))
 
@@ -121,7 +138,7 @@ def split_folder(
     *,
     out: Annotated[Path | None, typer.Option(help="Folder for the three tables. Default: the folder itself.")] = None,
     recipe: RecipeFile = None,
-    task: TaskOfFolder = Task.MULTI_LABEL,
+    task: TaskOfFolder = None,
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
     skip_problems: SkipProblems = False,
@@ -132,15 +149,15 @@ def split_folder(
         with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:  # a training splits what can be decoded
             on_problem = _on_problem(skip_problems=skip_problems)
             dataset, _ = decode_images(dataset, SMALLEST, Path(scratch), on_problem)
-        _note(f"left out: {problem}" for problem in dataset.problems)
-        _write_split(dataset, out or folder, shares, seed)
+        _note(f"left out: {line}" for line in listed(dataset.problems))
+        _write_split(dataset, out or (folder if folder.is_dir() else folder.parent), shares, seed)
 
 
-def _read(folder: Path, recipe: Path | None, task: Task, *, skip_problems: bool) -> Dataset:
+def _read(folder: Path, recipe: Path | None, task: Task | None, *, skip_problems: bool) -> Dataset:
     found: Recipe | None = read_recipe(recipe) if recipe else None
-    exclusive = (found.task if found else task) is Task.EXCLUSIVE
     names = found.label_names if found else ()
-    return read_dataset(folder, names, exclusive=exclusive, on_problem=_on_problem(skip_problems=skip_problems))
+    on_problem = _on_problem(skip_problems=skip_problems)
+    return read_dataset(folder, names, task=found.task if found else task, on_problem=on_problem)
 
 
 def _on_problem(*, skip_problems: bool) -> OnProblem:

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from services.trainer.errors import TrainerError
 from shared.contracts.bundle import BundleError
 from shared.contracts.dataset import DatasetVersionError
+from shared.datasets.tables import DatasetError
 from shared.engines.port import EngineError
 from shared.messaging.port import MessagingError
 from shared.recipe import RecipeError
@@ -45,6 +46,7 @@ def complaints() -> Iterator[None]:
         yield
     except (
         TrainerError,
+        DatasetError,
         RecipeError,
         DatasetVersionError,
         BundleError,

@@ -22,7 +22,6 @@ from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.progress import ProgressBar
 from services.trainer.datasets.draft import draft_recipe, side_of
-from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
 from services.trainer.datasets.learned import Learned, learned_by
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import table_of
@@ -46,6 +45,10 @@ from shared.contracts.bundle import (
     write_bundle_folder,
 )
 from shared.contracts.training import TrainingOptions
+from shared.datasets.coverage import coverage_warnings
+from shared.datasets.labelled_images import Dataset, OnProblem
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import listed
 from shared.engines.openvino import OpenVinoEngine
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.storage.filesystem import FilesystemStore
@@ -81,7 +84,11 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
         out: the folder for the bundle.
         checkpoint: saved after each epoch, and continued from; deleted at the end.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, highlight=False)
+    labels = [example.labels for example in spec.images.examples]
+    known = [*spec.images.warnings, *coverage_warnings(spec.images.label_names, labels, spec.images.groups)]
+    for line in [*(f"left out: {line}" for line in listed(spec.images.problems)), *(f"note: {note}" for note in known)]:
+        console.print(line, soft_wrap=True)
     workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
@@ -89,30 +96,28 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     ):
         if not workers.rank.is_chief:
             assist(spec, Path(scratch), bar, workers)
-            console.print(f"worker {workers.rank.index} has finished: the chief writes the model", highlight=False)
+            console.print(f"worker {workers.rank.index} has finished: the chief writes the model")
             return
         built = build(spec, Path(scratch), bar, checkpoint, workers)
     write_bundle_folder(out, built.bundle)
     if checkpoint:
         checkpoint.delete()
     for warning in built.warnings:
-        console.print(f"note: {warning}", highlight=False)
-    console.print(
-        f"on the test split, which was not used for training:\n{summary_of(built.evaluation)}", highlight=False
-    )
-    console.print(f"model {built.bundle.version} is in {out}", highlight=False)
+        if warning not in known:
+            console.print(f"note: {warning}", soft_wrap=True)
+    console.print(f"on the test split, which was not used for training:\n{summary_of(built.evaluation)}")
+    console.print(f"model {built.bundle.version} is in {out}")
 
 
 def read_images(
-    data: Path, recipe: Path | None, task: Task, size: int | None, *, skip_problems: bool = False
+    data: Path, recipe: Path | None, task: Task | None, size: int | None, *, skip_problems: bool = False
 ) -> tuple[Dataset, Recipe]:
     """Read a folder of labelled images with the recipe of a file, or with one drafted from the columns of its table."""
     on_problem: OnProblem = "skip" if skip_problems else "stop"
     given = read_recipe(recipe) if recipe else None
-    exclusive = (given.task if given else task) is Task.EXCLUSIVE
     names = given.label_names if given else ()
-    dataset = read_dataset(data, names, exclusive=exclusive, on_problem=on_problem)
-    return dataset, given or draft_recipe(data.resolve().name, dataset, task, size or side_of(dataset))
+    dataset = read_dataset(data, names, task=given.task if given else task, on_problem=on_problem)
+    return dataset, given or draft_recipe(data.resolve().stem, dataset, task or dataset.task, size or side_of(dataset))
 
 
 @contextmanager
@@ -123,8 +128,7 @@ def evaluated(
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
-    exclusive = recipe.task is Task.EXCLUSIVE
-    dataset = read_dataset(data, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
+    dataset = read_dataset(data, recipe.label_names, task=recipe.task, on_problem=on_problem)
     network, weights = VARIANT_FILES[variant]
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
@@ -218,5 +222,14 @@ def summary_of(evaluation: Evaluation) -> str:
     shares = ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in rates.items() if rate is not None)
     return (
         f"{table_of(evaluation)}\n{evaluation.images} images of {evaluation.groups} groups: {shares}, "
-        f"macro average precision {evaluation.macro_average_precision:.3f}"
+        f"{macro_of(evaluation)}"
     )
+
+
+def macro_of(evaluation: Evaluation) -> str:
+    """Write the mean of the average precisions with the number of labels that it is of."""
+    measured, labels = len(evaluation.macro_labels), len(evaluation.labels)
+    if evaluation.macro_average_precision is None:
+        return "no average precision: each label is in all of these images, or in none"
+    of = f"of {measured} labels" if measured == labels else f"of the {measured} of {labels} labels that can be measured"
+    return f"macro average precision {evaluation.macro_average_precision:.3f} {of}"

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.trainer.datasets.labelled_images import Dataset, OnProblem, read_dataset
-from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import download, find_version, import_dataset, with_labels
+from services.trainer.datasets.versions import download, find_version, with_labels
 from shared.contracts.dataset import FOLDER, DatasetVersion, DatasetVersionError
-from shared.recipe import Recipe, Task
+from shared.datasets.importing import import_dataset
+from shared.datasets.labelled_images import Dataset, OnProblem
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError, listed
+from shared.recipe import Recipe
 from shared.storage.port import InvalidKey, ObjectStore
 
 PREFIX: Final = f"{FOLDER}/"
@@ -59,10 +61,9 @@ class Datasets:
         try:
             if folder := self._requested_folder(dataset):
                 name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
-                exclusive = recipe.task is Task.EXCLUSIVE
-                images = read_dataset(folder, recipe.label_names, exclusive=exclusive, on_problem=on_problem)
+                images = read_dataset(folder, recipe.label_names, task=recipe.task, on_problem=on_problem)
                 imported = import_dataset(images, self._store, name, by=by, source=dataset, on_problem=on_problem)
-                version, notes = imported.version, (*map(str, imported.problems), *imported.warnings)
+                version, notes = imported.version, (*listed(imported.problems), *imported.warnings)
             else:
                 version = find_version(self._store, dataset.removeprefix(PREFIX).rstrip("/"))
             images = with_labels(download(version, self._store, self._cache), recipe, on_problem)

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 from pydantic import ValidationError
 
-from services.trainer.datasets.labelled_images import Dataset
+from shared.datasets.labelled_images import Dataset
 from shared.imaging.codec import UnreadableImage, size_of
+from shared.imaging.formats import as_jpeg_or_png
 from shared.recipe import (
     NAMED_COLOURS,
     RESERVED_KEYS,
@@ -48,11 +49,9 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
         side: height and width of the network's images, in pixels.
 
     Raises:
-        RecipeError: a label has a name that a recipe can't have, or there are too many labels, or too few for the task.
+        RecipeError: there are too few labels for the task.
     """
     roles = _roles(dataset, task)
-    if len(roles) > len(KEYS):
-        raise RecipeError(f"{len(roles)} labels are more than a drafted recipe can hold ({len(KEYS)}): write one")
     clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
     try:
         return Recipe(
@@ -69,18 +68,13 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
 
 
 def _labels(names: Sequence[str], roles: Sequence[LabelRole]) -> tuple[Label, ...]:
-    # for each label a letter of its name if one is free, else any
-    taken: list[str] = []
+    # for each label a letter of its name if one is free, else any; the labels after those have no key
+    taken: list[str | None] = []
     for name in names:
-        taken.append(next(key for key in [*name.lower(), *KEYS] if key in KEYS and key not in taken))
+        free = (key for key in [*name.lower(), *KEYS] if key in KEYS and key not in taken)
+        taken.append(next(free, None))
     columns = zip(names, taken, _colours(len(names)), roles, strict=True)
-    try:
-        return tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
-    except ValidationError as error:
-        named = error.errors()[0]["input"]
-        raise RecipeError(
-            f"label {named!r}: name it with letters, digits, _ and - in the table, or give a recipe"
-        ) from error
+    return tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
 
 
 def _roles(dataset: Dataset, task: Task) -> list[LabelRole]:
@@ -112,5 +106,5 @@ def side_of(dataset: Dataset) -> int:
         if len(sides) == SAMPLE:
             break
         with suppress(OSError, UnreadableImage):
-            sides.append(min(size_of(example.image.read_bytes())))
+            sides.append(min(size_of(as_jpeg_or_png(example.image.read_bytes()))))
     return int(np.clip(np.median(sides or [min(SIDES)]), *SIDES))

@@ -13,8 +13,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from services.trainer.datasets.labelled_images import NAME
-from services.trainer.datasets.tables import DatasetError
 from services.trainer.datasets.versions import find_version
 from services.trainer.errors import NotComparable
 from shared.contracts.bundle import Bundle
@@ -27,6 +25,8 @@ from shared.contracts.dataset import (
     read_version,
     versions,
 )
+from shared.datasets.labelled_images import NAME
+from shared.datasets.tables import DatasetError
 from shared.imaging.codec import Image, UnreadableImage, decode
 from shared.storage.port import InvalidKey, ObjectStore
 

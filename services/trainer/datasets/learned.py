@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.datasets.held_out import names_learned
-from services.trainer.datasets.labelled_images import Example
 from shared.contracts.bundle import Bundle
+from shared.datasets.labelled_images import Example
 
 
 class Learned(BaseModel):

@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.datasets.labelled_images import Dataset, OnProblem
-from services.trainer.datasets.tables import DatasetError, Problem
 from shared.contracts.dataset import content_digest
+from shared.datasets.labelled_images import Dataset, OnProblem
+from shared.datasets.tables import DatasetError, Problem
 from shared.imaging.codec import UnreadableImage, decode
+from shared.imaging.formats import as_jpeg_or_png
 from shared.imaging.preprocessing import normalise, resize
 from shared.recipe import ImageSpec
 
@@ -76,11 +77,11 @@ def decode_images(
     def load(row: int) -> DecodedImage | Problem:
         example = examples[row]
         try:
-            content = example.image.read_bytes()
+            content = as_jpeg_or_png(example.image.read_bytes())
             decoded = decode(content)
             pixels[row] = resize(decoded, image)
         except (OSError, UnreadableImage) as error:
-            return Problem(example.place, f"{example.name}: {error}")
+            return Problem(example.place, f"{example.name}: {error}", str(error))
         # a PNG of 16 bits that uses only 12 of them has 4 bits left in the 8 highest, which are decoded
         is_dim = content.startswith(PNG) and content[PNG_DEPTH] == 16 and bool(decoded.max() < 16)
         return DecodedImage(hashlib.sha256(content).hexdigest(), is_dim)

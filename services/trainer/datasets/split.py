@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.datasets.labelled_images import NAME, Dataset, Example
-from services.trainer.datasets.tables import DatasetError, written
 from shared.contracts.training import Shares
+from shared.datasets.coverage import FEW, few, unlearnable, unlearnable_warnings
+from shared.datasets.labelled_images import NAME, Dataset, Example
+from shared.datasets.tables import DatasetError, written
 
 PARTS: Final = ("train", "valid", "test")
 RUNS: Final = 20
@@ -23,8 +24,6 @@ ASSIGNMENTS: Final = 5_000
 NAMED: Final = 3
 """Copies that a warning names."""
 FEWEST_ATTEMPTS: Final = 5
-FEW: Final = 10
-"""The number of images with (or without) a label below which a split can't measure the label."""
 SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
 """How much larger than necessary for their labels splits may have to be, because groups stay whole."""
 SHARE_DIGITS: Final = 9
@@ -62,12 +61,16 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
     if len(dataset.examples) < len(PARTS):
         raise DatasetError([f"{len(dataset.examples)} image(s) can't be split into {', '.join(PARTS)}: label more"])
     found = _divide(dataset, shares, seed)
+    nothing = unlearnable(dataset.label_names, [example.labels for example in dataset.examples])
+    columns = [column for column, name in enumerate(dataset.label_names) if name not in nothing]
+    names = [dataset.label_names[column] for column in columns]
     scarce_parts = []
     for part, examples in found.parts.items():
-        if few := _few(dataset.label_names, [example.labels for example in examples]):
-            scarce_parts.append(f"{part} has too few images with or without {few} to measure them well")
+        if scarce := few(names, [[example.labels[column] for column in columns] for example in examples]):
+            scarce_parts.append(f"{part} has too few images with or without {scarce} to measure them well")
     advice = _advice(dataset, found, shares, seed) if scarce_parts else []
-    return replace(found, warnings=(*dataset.warnings, *found.warnings, *scarce_parts, *advice))
+    warnings = unlearnable_warnings(dataset.label_names, [example.labels for example in dataset.examples])
+    return replace(found, warnings=(*dataset.warnings, *found.warnings, *warnings, *scarce_parts, *advice))
 
 
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
@@ -76,12 +79,6 @@ def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
         f"{part}.csv": written((NAME, *label_names), [(example.name, *example.labels) for example in examples])
         for part, examples in parts.parts.items()
     }
-
-
-def scarce(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
-    """Warn of labels that too few images have, or lack, to measure them."""
-    few = _few(label_names, labels)
-    return [f"too few images with or without {few} to measure them: label at least {FEW} of each"] if few else []
 
 
 def _divide(dataset: Dataset, shares: Shares, seed: int) -> Split:
@@ -213,12 +210,3 @@ def _measures(found: Split, columns: list[int]) -> bool:
         if min(true.min(), (len(part) - true).min()) < FEW:
             return False
     return True
-
-
-def _few(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> str:
-    true = np.sum(labels, axis=0)
-    return ", ".join(
-        f"{name} ({count} of {len(labels)})"
-        for name, count in zip(label_names, true, strict=True)
-        if min(count, len(labels) - count) < FEW
-    )

@@ -35,8 +35,9 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
             label.threshold, truth[:, column] > 0, found[:, column], scores[:, column], samples
         )
         resampled.append(average_precisions)
-    # the labels that occur; a sample that lacks one of them is left out
-    occurring = [each for each in resampled if not np.isnan(each).all()]
+    # the labels that some images have and others lack; a sample that lacks one of them is left out
+    measured = [name for name, each in labels.items() if each.is_measured]
+    occurring = [each for each, label in zip(resampled, labels.values(), strict=True) if label.is_measured]
     precisions = [each.average_precision for each in labels.values() if each.average_precision is not None]
     ng = is_ng(recipe, truth)
     judged_ng = np.array([each.verdict is Verdict.NG for each in judgements])
@@ -58,7 +59,8 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
         verdict_accuracy=right / images,
         escape_rate=_ratio(escapes, ng_images),
         overkill_rate=_ratio(overkills, images - ng_images),
-        macro_average_precision=float(np.mean(precisions)) if precisions else 0.0,
+        macro_average_precision=float(np.mean(precisions)) if precisions else None,
+        macro_labels=tuple(measured),
         cost=float((costs * weights).mean()),
         intervals=_defined(intervals),
     )
@@ -87,24 +89,24 @@ def evaluate_label(
     with np.errstate(invalid="ignore"):
         f1 = np.asarray(2 * (samples @ (true & found)) / (samples @ true + samples @ found))
     intervals = {
-        "accuracy": proportion(hits + rest, len(true)),
+        "accuracy": proportion(hits + rest, len(true)) if both else None,
         "precision": proportion(hits, hits + alarms),
         "recall": proportion(hits, hits + misses),
         "f1": spread(f1),
         "roc_auc": spread(areas),
-        "average_precision": spread(average_precisions),
+        "average_precision": spread(average_precisions) if both else None,
         "brier": spread(mean((scores - true) ** 2, samples)),
     }
     evaluation = LabelEvaluation(
         n=len(true),
         positives=hits + misses,
         threshold=threshold,
-        accuracy=(hits + rest) / len(true),
+        accuracy=(hits + rest) / len(true) if both else None,
         precision=_ratio(hits, hits + alarms),
         recall=_ratio(hits, hits + misses),
         f1=_ratio(2 * hits, 2 * hits + alarms + misses),
         roc_auc=float(roc_auc_score(true, scores)) if both else None,
-        average_precision=float(average_precision_score(true, scores)) if true.any() else None,
+        average_precision=float(average_precision_score(true, scores)) if both else None,
         brier=float(brier_score_loss(true, np.clip(scores, 0, 1), labels=[False, True])),
         expected_calibration_error=expected_error(bins),
         reliability=bins,
@@ -142,12 +144,12 @@ def ranking(
 
 
 def macro_average_precision(truth: Truth, scores: Scores) -> float:
-    """Return the mean over the labels of the average precision; a label that no image has is left out.
+    """Return the mean over the labels of the average precision; a label that no image has, or all, is left out.
 
     Returns:
-        0 to 1; 0 if no image has any label.
+        0 to 1; 0 if no label is left.
     """
-    occurring = np.flatnonzero(truth.any(axis=0))
+    occurring = np.flatnonzero(truth.any(axis=0) & ~(truth > 0).all(axis=0))
     precisions = [average_precision_score(truth[:, label], scores[:, label]) for label in occurring]
     return float(np.mean(precisions)) if precisions else 0.0
 
@@ -161,8 +163,13 @@ def _ratio(numerator: int, denominator: int) -> float | None:
 
 
 def table_of(evaluation: Evaluation) -> str:
-    """Return a table of one row: the accuracy of each label, in percent."""
-    width = max(9, *(len(name) + 2 for name in evaluation.labels))
+    """Return a table: the accuracy of each label in percent, and how many of the images have the label."""
+    counts = {name: f"{label.positives} of {label.n}" for name, label in evaluation.labels.items()}
+    width = max(9, *(len(text) + 2 for text in (*evaluation.labels, *counts.values())))
     names = "".join(f"{name:>{width}}" for name in evaluation.labels)
-    shares = "".join(f"{100 * label.accuracy:>{width - 2}.1f} %" for label in evaluation.labels.values())
-    return f"{'label':<9}{names}\n{'correct':<9}{shares}"
+    shares = "".join(
+        f"{'n/a':>{width}}" if label.accuracy is None else f"{100 * label.accuracy:>{width - 2}.1f} %"
+        for label in evaluation.labels.values()
+    )
+    images = "".join(f"{count:>{width}}" for count in counts.values())
+    return f"{'label':<9}{names}\n{'correct':<9}{shares}\n{'have it':<9}{images}"

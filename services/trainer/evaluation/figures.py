@@ -27,7 +27,7 @@ class LabelEvaluation(BaseModel):
     n: int = Field(description="images")
     positives: int = Field(description="images that have the label")
     threshold: float
-    accuracy: float
+    accuracy: float | None = Field(description="None if all images have the label, or none: nothing is measured then")
     precision: float | None
     recall: float | None
     f1: float | None
@@ -38,6 +38,11 @@ class LabelEvaluation(BaseModel):
     reliability: tuple[Bin, ...]
     confusion: Confusion
     intervals: dict[str, Interval] = Field(description="95 %, by the name of the figure")
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether some images have the label and others lack it."""
+        return 0 < self.positives < self.n
 
 
 class Evaluation(BaseModel):
@@ -51,6 +56,9 @@ class Evaluation(BaseModel):
     verdict_accuracy: float
     escape_rate: float | None = Field(description="share of the NG parts that were judged ok")
     overkill_rate: float | None = Field(description="share of the ok parts that were judged NG")
-    macro_average_precision: float
+    macro_average_precision: float | None = Field(description="None if no label can be measured")
+    macro_labels: tuple[str, ...] = Field(
+        (), description="the labels of which it is the mean: those that some images have and others lack"
+    )
     cost: float = Field(description="of escapes and overkills, per part, at the recipe's costs and defect rate")
     intervals: dict[str, Interval]

@@ -7,7 +7,7 @@ from typing import Final
 
 import keras
 
-from services.trainer.datasets.labelled_images import Example
+from shared.datasets.labelled_images import Example
 from shared.explain.cam import subject_of
 from shared.explain.masks import MarkedImage, masks_of
 from shared.explain.metrics import HeatmapScores, score_heatmaps

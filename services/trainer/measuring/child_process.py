@@ -19,6 +19,7 @@ from services.trainer.measuring.compare import compare
 from services.trainer.measuring.threshold_sets import set_thresholds
 from services.trainer.settings import TrainerSettings
 from shared.contracts.bundle import BundleError
+from shared.datasets.tables import DatasetError
 from shared.messages import ThresholdsRequested
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageUnavailable
@@ -47,7 +48,7 @@ def measure(store: ObjectStore, *command: str) -> Reported:
                     store_answer(store, set_thresholds(job, store))
             case _:
                 return Failed(reason=f"{' '.join(command)!r} can't be measured")
-    except (TrainerError, BundleError) as error:
+    except (TrainerError, DatasetError, BundleError) as error:
         return Failed(reason=str(error))
     except StorageUnavailable as error:
         return Postponed(reason=str(error))

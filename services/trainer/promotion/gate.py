@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from services.trainer.datasets.split import FEW
 from services.trainer.promotion.comparison import Comparison
+from shared.datasets.coverage import FEW
 from shared.intervals import Interval
 
 ONE_MORE_IN: Final = 20

@@ -13,10 +13,8 @@ import structlog
 from pydantic import JsonValue
 
 from services.trainer.architectures.registry import architecture_of
-from services.trainer.datasets.labelled_images import Dataset, OnProblem
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.split import Split, split, tables
-from services.trainer.datasets.tables import Problem
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.heatmaps import heatmap_scores
@@ -32,6 +30,8 @@ from services.trainer.variants.proving import Reference, Variants, calibration_r
 from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Variant
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
+from shared.datasets.labelled_images import Dataset, OnProblem
+from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
 from shared.explain.metrics import HeatmapScores
 from shared.recipe import Recipe

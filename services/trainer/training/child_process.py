@@ -28,6 +28,7 @@ from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
 from shared.contracts.promotion import production_version
+from shared.datasets.tables import DatasetError
 from shared.messages import TrainingRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.opening import open_store
@@ -70,7 +71,7 @@ def train(training_id: str, folder: Path, settings: TrainerSettings) -> Reported
     try:
         request = trainings.request(training_id)
         return Finished(model_version=make_model(request, trainings, store, folder, settings))
-    except (TrainerError, RecipeError, bundles.BundleError) as error:
+    except (TrainerError, DatasetError, RecipeError, bundles.BundleError) as error:
         return Failed(reason=str(error))
     except StorageUnavailable as error:
         return Postponed(reason=str(error))

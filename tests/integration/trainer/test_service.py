@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import find_version, import_dataset
+from services.trainer.datasets.versions import find_version
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.messages import (
     Message,
     ModelPromoted,

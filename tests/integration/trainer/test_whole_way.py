@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from services.dashboard.settings import DashboardSettings
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import read_bundle, write_bundle
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.messaging.port import Broker
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore

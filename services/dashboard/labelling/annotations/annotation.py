@@ -12,6 +12,7 @@ from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from shared.label_names import LabelName
 from shared.messages import Finding, FrameIdentity, FrameInspected
 
 MOST_FRAMES: Final = 500
@@ -28,7 +29,7 @@ FrameKey = Annotated[str, Field(pattern=r"^([0-9]{1,7}|[0-9A-HJKMNP-TV-Z]{26}-[0
 
 AnnotationId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 
-Labels = dict[str, bool]
+Labels = dict[LabelName, bool]
 
 
 class AnnotationKind(StrEnum):

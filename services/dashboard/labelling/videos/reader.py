@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from shared.imaging.codec import encode
+from shared.imaging.formats import as_jpeg_or_png
 from shared.imaging.video import UnreadableMedia, open_video
 
 READ_AHEAD: Final = 30
@@ -123,14 +124,14 @@ class VideoReader:
 
 
 class AlbumReader:
-    """Reads a zip archive of images, in the order in which they were listed when it was scanned."""
+    """Reads a zip archive of images, in the order of the scan. BMP, TIFF and WebP become PNG."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self._archive = zipfile.ZipFile(path)
         self._names = names
 
     def image(self, number: int) -> bytes:
-        return self._archive.read(self._names[number])
+        return as_jpeg_or_png(self._archive.read(self._names[number]))
 
     def close(self) -> None:
         self._archive.close()

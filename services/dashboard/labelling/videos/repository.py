@@ -57,6 +57,7 @@ class UploadedVideo(BaseModel):
     parts: int
     digest: str = Field(description="SHA-256 of the file")
     names: tuple[str, ...] = Field((), description="of the images of an album")
+    left_out: int = Field(0, description="images of an album of kinds that can't be read")
     uploaded_by: str
     uploaded_at: AwareDatetime
 
@@ -146,6 +147,7 @@ class VideoRepository:
                     parts=parts,
                     digest=digest,
                     names=content.names,
+                    left_out=content.left_out,
                     uploaded_by=by,
                     uploaded_at=datetime.now(UTC),
                 )

@@ -57,7 +57,7 @@ def scan_in_sandbox(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float
     try:
         command = _command("scan", path, memory_bytes)
         ended = subprocess.run(  # noqa: S603  our own module
-            command, check=False, env=_environment(), cwd=ROOT, capture_output=True, timeout=seconds
+            command, check=False, env=sandbox_environment(), cwd=ROOT, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
         raise UnreadableMedia(TOO_LARGE) from error
@@ -114,7 +114,7 @@ class SandboxedVideoReader:
     def _start_child(self) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(  # noqa: S603  our own module
             _command("frames", self._path, MEMORY_BYTES),
-            env=_environment(),
+            env=sandbox_environment(),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -157,7 +157,8 @@ def _command(task: str, path: Path, memory_bytes: int) -> list[str]:
     return [sys.executable, "-m", module, task, str(path.absolute()), str(memory_bytes)]
 
 
-def _environment() -> dict[str, str]:
+def sandbox_environment() -> dict[str, str]:
+    """Return the environment of a sandboxed process: nothing of this service's settings."""
     return ENVIRONMENT | {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 

@@ -6,12 +6,14 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Literal
 
 import cv2
 
+from shared.datasets.archive import is_hidden
 from shared.imaging.codec import UnreadableImage, decode, size_of
+from shared.imaging.formats import as_jpeg_or_png, is_other_image, is_readable
 from shared.imaging.video import UnreadableMedia, frame_rate_of, natural_order, opened_video
 
 MOST_FRAMES: Final = 100_000
@@ -37,7 +39,6 @@ BAD_ARCHIVE: Final = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError,
 )  # fmt: skip
 """What `zipfile` raises for a broken or unusual archive."""
-IMAGE_SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
 
 VideoKind = Literal["video", "album"]
 
@@ -54,6 +55,8 @@ class VideoContent:
     """The time of each frame of a video, in milliseconds."""
     names: tuple[str, ...] = ()
     """The name of each image of an album."""
+    left_out: int = 0
+    """Images of an album of kinds that can't be read."""
 
     @property
     def frames(self) -> int:
@@ -121,8 +124,10 @@ def scan_album(path: Path) -> VideoContent:
     """Decode every image of an album; raises as `scan`."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if _is_image(entry.filename)]
-            _check_entries(entries)
+            files = [entry for entry in archive.infolist() if not is_hidden(entry.filename)]
+            entries = [entry for entry in files if is_readable(entry.filename)]
+            others = [entry.filename for entry in files if is_other_image(entry.filename)]
+            _check_entries(entries, others)
             broken = []
             for entry in entries:
                 if entry.file_size > IMAGE_BYTES:
@@ -130,32 +135,29 @@ def scan_album(path: Path) -> VideoContent:
                     continue
                 try:
                     with archive.open(entry) as file:
-                        decode(file.read(IMAGE_BYTES + 1))
+                        decode(as_jpeg_or_png(file.read(IMAGE_BYTES + 1)))
                 except UnreadableImage as error:
                     broken.append(f"{entry.filename}: {error}")
             if broken:
                 more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
                 raise UnreadableMedia(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
             names = sorted((entry.filename for entry in entries), key=natural_order)
-            width, height = size_of(archive.read(names[0]))
+            width, height = size_of(as_jpeg_or_png(archive.read(names[0])))
     except BAD_ARCHIVE as error:
         raise UnreadableMedia(f"a zip that can't be unpacked ({error}): pack it again, without a password") from error
-    return VideoContent("album", width, height, 1.0, names=tuple(names))
+    return VideoContent("album", width, height, 1.0, names=tuple(names), left_out=len(others))
 
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
-
-
-def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
+def _check_entries(entries: Sequence[zipfile.ZipInfo], others: Sequence[str]) -> None:
     """Check the number, names and sizes of the images before any is unpacked.
 
     Raises:
         UnreadableMedia: A limit is exceeded.
     """
     if not entries:
-        raise UnreadableMedia("there is no .jpg, .jpeg or .png in the zip: put images into it")
+        if others:
+            raise UnreadableMedia(f"its {len(others)} images ({others[0]}, …) can't be read: save them as JPEG or PNG")
+        raise UnreadableMedia("there is no image in the zip: put JPEG or PNG images into it")
     if len(entries) > MOST_FRAMES:
         raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} images: make several of it")
     if any(len(entry.filename) > NAME_LENGTH for entry in entries):

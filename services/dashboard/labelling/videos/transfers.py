@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
@@ -21,8 +21,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
 from services.dashboard.labelling.videos.repository import plain_name
-from services.dashboard.labelling.videos.scan import IMAGE_SUFFIXES, pack_album
+from services.dashboard.labelling.videos.scan import pack_album
 from services.dashboard.web.problems import Problem
+from shared.imaging.formats import is_readable
 from shared.imaging.video import natural_order
 
 RETRY_SECONDS: Final = 30
@@ -104,6 +105,8 @@ class Upload:
     name: str
     recipe: str
     recipe_yaml: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """All fields of the form that are texts."""
 
 
 @asynccontextmanager
@@ -147,7 +150,7 @@ def _upload_of(form: FormData, folder: Path) -> Upload:
     if not recipe_yaml and isinstance(recipe_file, UploadFile) and recipe_file.filename:
         recipe_yaml = recipe_file.file.read(FIELD_BYTES).decode(errors="replace")
     name = fields.get("name") or files[0].filename or "video"
-    return Upload(_one_file(files, folder), name, fields.get("recipe", ""), recipe_yaml)
+    return Upload(_one_file(files, folder), name, fields.get("recipe", ""), recipe_yaml, fields)
 
 
 def _one_file(files: list[UploadFile], folder: Path) -> Path:
@@ -158,9 +161,9 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
         path = PurePosixPath(PurePosixPath((file.filename or "file").replace("\\", "/")).name)
         suffix = re.sub(r"[^a-z0-9]", "", path.suffix.lower())[:8]
         names.append(f"{plain_name(path.name)}.{suffix}" if suffix else plain_name(path.name))
-    images_only = all(PurePosixPath(name).suffix in IMAGE_SUFFIXES for name in names)
+    images_only = all(is_readable(name) for name in names)
     if len(files) > 1 and not images_only:
-        raise Problem(422, "files: one video or one zip at a time, or several JPEG and PNG images")
+        raise Problem(422, "files: one video or one zip at a time, or several images (JPEG, PNG, BMP, TIFF, WebP)")
     if len(set(names)) < len(names):
         names = [f"{number:05d}-{name}" for number, name in enumerate(names)]
     for name, file in zip(names, files, strict=True):

@@ -209,7 +209,7 @@ function tile(at) {
   const item = document.createElement("li");
   const button = Object.assign(document.createElement("button"), { type: "button" });
   const shown = drafts.get(frame.frame) ?? saving.get(frame.frame) ?? frame.annotation?.labels;
-  const keys = shown ? trueOf(shown).map((name) => toggles.find((each) => each.dataset.label === name)?.dataset.key).join(" ") || "∅" : "·";
+  const keys = shown ? trueOf(shown).map((name) => toggles.find((each) => each.dataset.label === name)?.dataset.key || name).join(" ") || "∅" : "·";
   const number = /^\d+$/.test(frame.frame) ? frame.frame : at + 1;
   button.dataset.at = at;
   button.setAttribute("aria-pressed", String(selected.has(at)));

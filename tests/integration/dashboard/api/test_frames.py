@@ -6,10 +6,13 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
+from markupsafe import escape
 
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
-from shared.messages import Verdict
+from shared.label_names import label_slug
+from shared.messages import Finding, Heatmap, Verdict
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.dashboards import inspected, problem, publish, soon
@@ -47,6 +50,27 @@ def test_a_frame_shows_its_verdict_and_its_images(client: httpx.Client, broker: 
         assert "max-age" in answer.headers["cache-control"]
     problem(client.get(f"{address}/heatmaps/length"), 404, "no heatmap of that label")
     problem(client.get(frame["heatmaps"]["good"]["url"]), 404, "not in object storage")
+
+
+@pytest.mark.parametrize("label", ["Größe: zu/klein 50 %", "..", "裂纹"])
+def test_a_label_of_any_name_is_found_counted_and_shown(
+    client: httpx.Client, broker: Broker, store: ObjectStore, label: str
+) -> None:
+    found = Finding(score=0.9, threshold=0.5, present=True, fault=True)
+    verdict = Line().verdict("break", findings={label: found})
+    key = f"{verdict.frame.storage_key}/heatmap.{label_slug(label)}.png"
+    store.put(key, b"a heatmap")
+    explanation = explanation_of(verdict)
+    publish(broker, verdict, explanation.model_copy(update={"heatmaps": {label: Heatmap(key=key, towards=True)}}))
+    address = f"/api/frames/{verdict.frame.frame_id}"
+    soon(lambda: client.get(address).json().get("explained"))
+    assert client.get(client.get(address).json()["heatmaps"][label]["url"]).content == b"a heatmap"
+    assert client.get("/api/frames", params={"label": label}).json()["frames"][0]["faults"] == [label]
+    assert client.get("/api/quality", params={"label": label}).json()["chart"]["rate"]["value"] == 1
+    for page in (f"/frames/{verdict.frame.frame_id}", "/quality", "/frames"):
+        shown = client.get(page, params={"label": label}, headers={"accept": "text/html"})
+        assert shown.status_code == 200
+        assert escape(label) in shown.text
 
 
 def test_frames_are_found_by_their_properties(client: httpx.Client, broker: Broker) -> None:

@@ -19,14 +19,15 @@ import pytest
 
 from services.dashboard.labelling.videos import transfers
 from services.dashboard.settings import DashboardSettings
-from services.trainer.datasets.labelled_images import read_dataset
 from shared.contracts.dataset import get_image, read_version
+from shared.datasets.reading import read_dataset
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.browsers import put_images
 from tests.camera_videos import write_video
 from tests.dashboards import embedded_settings, inspected, problem, publish, put_model, server_settings, soon
 from tests.labelling import jpeg, labels, number_in, upload
+from tests.other_tools import coco
 from tests.verdicts import RECIPE, Line, findings
 
 LABELLED = "name,good,error,break,length"
@@ -105,6 +106,50 @@ def test_a_video_is_labelled_exported_and_made_a_dataset(
     listed = version.images[1]
     assert number_in(get_image(store, version, listed.name, listed.digest)) == 10
     assert client.get("/api/datasets/seams").json()["versions"][0]["reference"] == made.json()["dataset"]
+
+
+def zip_of(folder: Path) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            archive.write(path, path.relative_to(folder))
+    return content.getvalue()
+
+
+def import_zip(client: httpx.Client, content: bytes, **fields: str) -> httpx.Response:
+    files = {"files": ("Äpfel.zip", content, "application/zip")}
+    return client.post("/api/labelling/datasets/import", files=files, data=fields, timeout=120)
+
+
+def test_a_zip_of_labelled_images_becomes_a_dataset_version(
+    client: httpx.Client, store: ObjectStore, tmp_path: Path
+) -> None:
+    coco(tmp_path / "set")
+    refused = import_zip(client, zip_of(tmp_path / "set"), name="parts")
+    problem(refused, 422, "annotations.json, image 4: 3.png is not there")
+    assert client.get("/api/datasets").json()["datasets"] == []
+    made = import_zip(client, zip_of(tmp_path / "set"), name="parts", skip_problems="true").json()
+    assert (made["images"], made["labels"], made["masks"], made["is_new"]) == (
+        3,
+        {"Kratzer tief": 2, "dent": 1},
+        2,
+        True,
+    )
+    assert made["left_out"] == [
+        next(each for each in made["left_out"] if each.startswith("annotations.json, image 4: 3.png is not there"))
+    ]
+    assert any(note.startswith("COCO (annotations.json): 4 images, 2 labels, 2 boxes") for note in made["notes"])
+    name, _, number = made["dataset"].partition("@")
+    version = read_version(store, name, number)
+    assert (version.made_by, version.source) == ("local", "Äpfel.zip")
+    listed = version.images[0]
+    assert get_image(store, version, listed.name, listed.digest) == (tmp_path / "set" / "0.png").read_bytes()
+    (mask,) = listed.masks.items()
+    assert get_image(store, version, *mask).startswith(b"\x89PNG")
+    again = import_zip(client, zip_of(tmp_path / "set"), name="parts", skip_problems="true").json()
+    assert (again["is_new"], again["dataset"]) == (False, made["dataset"])
+    problem(import_zip(client, b"PK\x03\x04 broken"), 422, "can't be unpacked")
+    problem(import_zip(client, zip_of(tmp_path / "set"), task="both"), 422, "task")
 
 
 def test_annotations_are_listed_and_second_ones_need_another_person(client: httpx.Client, tmp_path: Path) -> None:

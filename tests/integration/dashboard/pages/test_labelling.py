@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from shutil import make_archive
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -16,6 +17,7 @@ from shared.storage.port import ObjectStore
 from tests.camera_videos import write_video
 from tests.dashboards import put_model
 from tests.labelling import annotation, labels
+from tests.other_tools import coco
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 FRAMES = 24
@@ -46,10 +48,10 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
     put_model(store)
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")
     page.goto("/labelling")
-    page.locator("input[name=files]").set_input_files(tmp_path / "broken.mp4")
+    page.locator("#upload input[name=files]").set_input_files(tmp_path / "broken.mp4")
     page.get_by_role("button", name="Upload").click()
     expect(page.locator("#upload .warning")).to_contain_text("neither a video")
-    page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
+    page.locator("#upload input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
 
@@ -72,6 +74,25 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
     ]
     assert rows[:21] == ["name,good,error,break,length", *expected]
     assert [row.partition(",")[0] for row in rows[21:]] == ["seam_000021.jpg", "seam_000022.jpg"]
+
+
+def test_a_zip_of_labelled_images_is_imported_with_a_line_for_what_is_left_out(
+    page: Page, store: ObjectStore, tmp_path: Path
+) -> None:
+    coco(tmp_path / "set")
+    make_archive(str(tmp_path / "parts"), "zip", tmp_path / "set")
+    page.goto("/labelling")
+    form = page.locator("#labelled")
+    form.locator("input[name=files]").set_input_files(tmp_path / "parts.zip")
+    form.get_by_role("button", name="Import").click()
+    expect(form.locator(".warning")).to_contain_text("annotations.json, image 4: 3.png is not there")
+    form.get_by_label("Leave out what can't be used").check()
+    form.get_by_role("button", name="Import").click()
+    expect(form.locator(".made")).to_contain_text("3 images of 3 groups, 2 of them with masks; Kratzer tief 2, dent 1")
+    expect(form.locator(".made li").first).to_contain_text("left out: annotations.json, image 4: 3.png is not there")
+    version = newest_version(store, "parts")
+    assert version
+    expect(form.locator(".made code")).to_have_text(version.reference)
 
 
 def assert_rules_undo_and_several_at_once(page: Page) -> None:
@@ -103,7 +124,7 @@ def test_a_label_that_another_person_gave_meanwhile_is_shown_and_stays_stored(
     monkeypatch.setattr(repository_module, "FRESH_SECONDS", 0.0)
     put_model(store)
     page.goto("/labelling")
-    page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
+    page.locator("#upload input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
     source = page.url.partition("/labelling/")[2].partition("?")[0]
@@ -142,7 +163,7 @@ def assert_a_contradiction_is_adjudicated_and_in_a_dataset(page: Page, store: Ob
 def test_no_label_is_lost_to_a_failing_network_or_a_fast_person(page: Page, tmp_path: Path, store: ObjectStore) -> None:
     put_model(store)
     page.goto("/labelling")
-    page.locator("input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
+    page.locator("#upload input[name=files]").set_input_files(write_video(tmp_path / "seam.mp4", FRAMES))
     page.get_by_role("button", name="Upload").click()
     shown(page, 0)
     page.route("**/labels", lambda route: route.abort())

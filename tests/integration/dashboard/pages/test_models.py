@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from services.dashboard.settings import DashboardSettings
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import import_dataset
 from shared.contracts.bundle import read_bundle, versions
 from shared.contracts.promotion import production_version
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.explain.masks import mask_files, masks_of
+from shared.datasets.masks import mask_files
+from shared.explain.masks import masks_of
 from shared.recipe import parse_recipe
 
 RECIPE = """

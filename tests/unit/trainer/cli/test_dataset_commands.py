@@ -4,11 +4,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.trainer.cli.commands import app
-from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from shared.contracts.dataset import versions
 from shared.contracts.training import Shares
+from shared.datasets.reading import read_dataset
 from shared.recipe import ImageSpec
 from shared.storage.filesystem import FilesystemStore
 from tests.strokes import STROKES, draw_strokes

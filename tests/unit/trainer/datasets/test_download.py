@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from services.trainer.datasets.download import Datasets, TrainingImages
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import dataset_of, import_dataset, with_labels
+from services.trainer.datasets.versions import dataset_of, with_labels
 from shared.contracts.dataset import versions
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from tests.strokes import STROKES, draw_strokes

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from services.trainer.datasets.draft import draft_recipe, side_of
-from services.trainer.datasets.labelled_images import Dataset, Example, read_dataset
-from services.trainer.datasets.tables import Place
+from shared.datasets.labelled_images import Dataset, Example
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import Place
 from shared.imaging.codec import encode
 from shared.recipe import LabelRole, RecipeError, Task, parse_recipe
 
@@ -46,10 +47,13 @@ def test_keys_and_colours_never_repeat_and_the_recipe_can_be_read_again() -> Non
     assert recipe.name == "a-b-c"
 
 
-@pytest.mark.parametrize("names", [("good", "cut thread"), tuple(f"label-{number}" for number in range(40))])
-def test_labels_that_no_recipe_can_hold_are_named(names: tuple[str, ...]) -> None:
-    with pytest.raises(RecipeError, match=r"cut thread|40 labels"):
-        draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
+@pytest.mark.parametrize("names", [("good", "cut thread/tief"), tuple(f"label-{number}" for number in range(64))])
+def test_labels_of_any_name_are_drafted_and_those_after_the_last_free_key_have_none(names: tuple[str, ...]) -> None:
+    recipe = draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
+    assert parse_recipe(recipe.to_yaml()) == recipe
+    assert recipe.label_names == names
+    keys = [label.key for label in recipe.labels if label.key]
+    assert len(keys) == min(len(names), 31) == len(set(keys))
 
 
 def test_a_table_of_one_label_is_no_exclusive_task_and_the_error_has_a_remedy() -> None:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.labelled_images import Example
 from services.trainer.datasets.learned import learned_by
-from services.trainer.datasets.tables import Place
 from shared.contracts.bundle import Bundle
+from shared.datasets.labelled_images import Example
+from shared.datasets.tables import Place
 from tests.models import pack, paint_bundle
 
 TABLE = "name,good\n{}.png,True\n{}.png,False\n"

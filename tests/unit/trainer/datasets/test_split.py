@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.trainer.datasets.labelled_images import Dataset, Example, read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
-from services.trainer.datasets.tables import DatasetError, Place
 from shared.contracts.dataset import content_digest
 from shared.contracts.training import Shares
+from shared.datasets.labelled_images import Dataset, Example
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError, Place
 from shared.recipe import ImageSpec
 
 THIRDS = Shares(train=0.6, valid=0.2, test=0.2)

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.datasets.labelled_images import Dataset, read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
-from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import Imported, dataset_of, export_version, find_version, import_dataset
+from services.trainer.datasets.versions import dataset_of, export_version, find_version
 from shared.contracts.dataset import DatasetVersionError, datasets, image_key, read_version, versions, write_version
 from shared.contracts.training import Shares
+from shared.datasets.importing import Imported, import_dataset
+from shared.datasets.labelled_images import Dataset
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode
 from shared.recipe import ImageSpec
 from shared.storage.filesystem import FilesystemStore

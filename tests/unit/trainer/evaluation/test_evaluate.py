@@ -94,7 +94,19 @@ def test_an_undefined_figure_is_none_and_not_zero(seam: Recipe) -> None:
     nothing = found.labels["break"]
     assert (nothing.precision, nothing.recall, nothing.roc_auc, nothing.average_precision) == (None,) * 4
     assert found.escape_rate is None
-    assert found.macro_average_precision == 1
+    assert found.macro_average_precision is None
+    everywhere = found.labels["good"]
+    assert (everywhere.accuracy, everywhere.average_precision, everywhere.positives) == (None, None, 3)
+
+
+def test_a_mean_is_of_the_labels_that_some_images_have_and_others_lack(seam: Recipe) -> None:
+    truth = np.array([[1, 0, 0, 1], [1, 1, 0, 0], [1, 0, 0, 1]], np.float32)
+    found = evaluate(seam, truth, truth * 0.8 + 0.1, apart(3))
+    assert (found.macro_average_precision, found.macro_labels) == (1, ("break", "twill"))
+    worse = np.array([[0.9, 0.1, 0.9, 0.9], [0.9, 0.9, 0.9, 0.1], [0.9, 0.1, 0.9, 0.1]], np.float32)
+    found = evaluate(seam, truth, worse, apart(3))
+    measured = [found.labels[name].average_precision for name in found.macro_labels]
+    assert found.macro_average_precision == pytest.approx(np.mean([each for each in measured if each is not None]))
 
 
 def test_exclusive_labels_are_decided_by_the_highest_score() -> None:
@@ -109,9 +121,11 @@ def test_exclusive_labels_are_decided_by_the_highest_score() -> None:
 def test_the_table_names_each_label_with_its_share_of_right_answers(seam: Recipe) -> None:
     truth = np.array([[1, 0, 1, 0]] * 3 + [[0, 1, 1, 0]], np.float32)
     said = np.array([[1, 0, 1, 0]] * 4, np.float32)
-    names, shares = table_of(evaluate(seam, truth, said, apart(4))).splitlines()
+    names, shares, images = table_of(evaluate(seam, truth, said, apart(4))).splitlines()
     assert names.split() == ["label", "good", "break", "short", "twill"]
-    assert shares.split() == ["correct", "75.0", "%", "75.0", "%", "100.0", "%", "100.0", "%"]
+    assert shares.split() == ["correct", "75.0", "%", "75.0", "%", "n/a", "n/a"]
+    assert images.split("  ")[-1].strip() == "0 of 4"
+    assert images.startswith("have it")
 
 
 def test_a_share_has_wilsons_interval() -> None:

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import import_dataset
 from services.trainer.errors import NotComparable
 from services.trainer.measuring.compare import compare, differences, judged_alike
 from services.trainer.promotion.comparison import Comparison, Side
 from services.trainer.promotion.gate import objections, summary, worse
 from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
 from shared.contracts.dataset import DatasetVersion, image_key
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.intervals import proportion
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore

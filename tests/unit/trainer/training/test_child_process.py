@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.labelled_images import read_dataset
-from services.trainer.datasets.versions import import_dataset
 from services.trainer.jobs.child import Failed
 from services.trainer.jobs.trainings import Trainings
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.child_process import recipe_of, train
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.recipe import parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from tests.models import paint_bundle, paint_recipe, promote

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from services.trainer.architectures.registry import architecture_of
-from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.logits import engine_logits
@@ -23,6 +22,7 @@ from services.trainer.variants.proving import (
 )
 from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, candidates, quantise
 from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Variant
+from shared.datasets.reading import read_dataset
 from shared.engines.compile import CompiledVariant, compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine, openvino
 from shared.recipe import ImageSpec, Recipe

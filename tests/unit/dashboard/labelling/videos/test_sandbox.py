@@ -92,4 +92,4 @@ def test_the_pixels_of_all_frames_together_are_limited(tmp_path: Path, monkeypat
 def test_a_decoder_does_not_see_the_secrets_of_the_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHBOARD_STORAGE_SECRET_KEY", "secret")
     assert "DASHBOARD_STORAGE_SECRET_KEY" in os.environ
-    assert not [name for name in sandbox._environment() if name.startswith("DASHBOARD_")]
+    assert not [name for name in sandbox.sandbox_environment() if name.startswith("DASHBOARD_")]

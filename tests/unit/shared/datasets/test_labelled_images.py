@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from services.trainer.datasets.labelled_images import read_dataset
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split
-from services.trainer.datasets.tables import DatasetError
-from services.trainer.datasets.versions import import_dataset
 from shared.contracts.training import Shares
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode
-from shared.recipe import ImageSpec
+from shared.recipe import ImageSpec, Task
 from shared.storage.filesystem import FilesystemStore
 
 SMALL = ImageSpec(height=16, width=16)
@@ -31,9 +31,9 @@ def write(folder: Path, text: str, name: str = "labels.csv") -> None:
     (folder / name).write_text(text)
 
 
-def complaint(folder: Path, *labels: str, exclusive: bool = False) -> str:
+def complaint(folder: Path, *labels: str, task: Task | None = None) -> str:
     with pytest.raises(DatasetError) as refused:
-        read_dataset(folder, labels, exclusive=exclusive)
+        read_dataset(folder, labels, task=task)
     return str(refused.value)
 
 
@@ -90,16 +90,16 @@ def test_groups_are_taken_from_their_table(folder: Path) -> None:
     ("rows", "expected"),
     [
         ("0.png,True\n9.png,True\n", "labels.csv, line 3: 9.png is not there"),
-        ("0.png,yes\n", "labels.csv, line 2: good is 'yes': write True or False"),
+        ("0.png,maybe\n", "labels.csv, line 2: good is 'maybe': write True or False"),
         ("0.png\n", "labels.csv, line 2: good is ''"),
         ("0.png,True\n0.png,True\n", "line 3: 0.png is listed twice, see labels.csv, line 2"),
         ("0.png,True\n0.png,False\n", "line 3: 0.png is labelled otherwise, see labels.csv, line 2"),
         ("../0.png,True\n", "line 2: '../0.png' is no name of an image"),
-        ("/etc/passwd,True\n", "line 2: '/etc/passwd' is no name of an image"),
+        ("/etc/passwd,True\n", "line 2: /etc/passwd is not there"),
         (",True\n", "line 2: '' is no name of an image"),
-        ("0.png,True\n./0.png,False\n", "labels.csv, line 3: './0.png' is another name of '0.png'"),
-        ("1.png,True\na//0.png,False\n", "labels.csv, line 3: 'a//0.png' is another name of 'a/0.png'"),
-        ("x" * 300 + ".png,True\n", "can't be looked for (File name too long)"),
+        ("0.png,True\n./0.png,False\n", "line 3: 0.png is labelled otherwise, see labels.csv, line 2"),
+        ("0.png,True\nimages/0.PNG,True\n", "line 3: 0.png is listed twice, see labels.csv, line 2"),
+        ("x" * 300 + ".png,True\n", "xxx… is not there"),
         ("0.png,True,False\n", "labels.csv, line 2: 3 cells under 2 columns"),
     ],
 )
@@ -108,11 +108,101 @@ def test_a_wrong_row_is_named_with_file_and_line(folder: Path, rows: str, expect
     assert expected in complaint(folder)
 
 
-def test_every_wrong_row_is_named_and_many_are_counted(folder: Path) -> None:
-    write(folder, "name,good\n" + "".join(f"x{number}.png,True\n" for number in range(25)))
-    lines = complaint(folder).splitlines()
-    assert lines[0].startswith("labels.csv, line 2: x0.png")
-    assert lines[-1] == "and 5 more"
+def test_many_rows_with_one_cause_are_one_line_and_few_are_a_line_each(folder: Path) -> None:
+    rows = [f"x{number}.png,True" for number in range(25)] + ["0.png,perhaps", "1.png,maybe"]
+    write(folder, "name,good\n" + "\n".join(rows))
+    missing, perhaps, maybe = complaint(folder).splitlines()
+    assert missing.startswith("labels.csv, line 2: x0.png is not there")
+    assert missing.endswith("(and 24 more of this kind: lines 2 to 26)")
+    assert perhaps.startswith("labels.csv, line 27: good is 'perhaps'")
+    assert maybe.startswith("labels.csv, line 28: good is 'maybe'")
+
+
+NEAR_NAMES = {
+    "images/{}.png": "the folders before the name",
+    r"C:\\Bilder\\{}.png": "the folders before the name",
+    "{}": "the ending",
+    "{}.PNG": "capitals",
+}
+
+
+@pytest.mark.parametrize("written", NEAR_NAMES)
+def test_names_that_differ_a_little_are_taken_and_said_in_one_line(folder: Path, written: str) -> None:
+    names = [written.replace("\\\\", "\\").format(number) for number in range(3)]
+    write(folder, "name,good\n" + "".join(f"{name},True\n" for name in names))
+    write(folder, "name,group\n" + "".join(f"{name},part\n" for name in names), "groups.csv")
+    dataset = read_dataset(folder)
+    assert [each.name for each in dataset.examples] == ["0.png", "1.png", "2.png"]
+    assert {each.group for each in dataset.examples} == {"part"}
+    (warning,) = dataset.warnings
+    assert "3 names differ from their files" in warning
+    assert NEAR_NAMES[written] in warning
+    assert "lines 2 to 4 of labels.csv" in warning
+    assert names[0] in warning
+
+
+@pytest.mark.parametrize(
+    ("true", "false"), [("WAHR", "FALSCH"), ("1.0", "0.0"), ("1,0", "0,0"), ("ja", "nein"), ("x", "-")]
+)
+def test_true_and_false_are_read_as_spreadsheets_and_people_write_them(folder: Path, true: str, false: str) -> None:
+    write(folder, f"name;good\n0.png;{true}\n1.png;{false}\n2.png;{true}\n")
+    assert [each.labels for each in read_dataset(folder).examples] == [(True,), (False,), (True,)]
+
+
+def test_a_column_that_only_marks_is_false_where_it_is_empty(folder: Path) -> None:
+    write(folder, "name,good,bad\n0.png,x,0\n1.png,,1\n2.png,x,0\n")
+    dataset = read_dataset(folder)
+    assert [each.labels for each in dataset.examples] == [(True, False), (False, True), (True, False)]
+    assert "labels.csv: empty cells are False in good, which hold no other False" in dataset.warnings
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("sep=;\r\nname;good\r\n0.png;True\r\n", "utf-8"),
+        ('"sep=,"\nname,good\n0.png,True\n', "utf-8-sig"),
+        ("name\tgood\r\n0.png\tTrue\r\n", "utf-16"),
+        ("name,good,,\n0.png,True,,\n", "utf-8"),
+        ("Filename, good \n0.png,True\n", "utf-8"),
+        ("name,good\n0.png,True\n;;\n,,\n\n", "utf-8"),
+    ],
+)
+def test_tables_of_spreadsheets_and_tools_are_read(folder: Path, content: str, encoding: str) -> None:
+    (folder / "labels.csv").write_bytes(content.encode(encoding))
+    assert [(each.labels, each.name) for each in read_dataset(folder).examples] == [((True,), "0.png")]
+
+
+@pytest.mark.parametrize("name", ["Labels.csv", "LABELS.CSV", "labels.csv.txt"])
+def test_a_table_is_found_by_a_near_name(folder: Path, name: str) -> None:
+    write(folder, "name,good\n0.png,True\n", name)
+    (folder / "images").rename(folder / "Images")
+    assert len(read_dataset(folder).examples) == 1
+
+
+def test_a_table_of_flags_with_another_name_is_read(folder: Path) -> None:
+    write(folder, "filename, good, scratch\n0.png,1,0\n1.png,0,1\n", "_classes.csv")
+    assert [each.labels for each in read_dataset(folder).examples] == [(True, False), (False, True)]
+
+
+def test_images_without_a_row_and_of_other_kinds_are_counted_once(folder: Path) -> None:
+    for name in ("3.png", "4.bmp", "5.heic", "6.HEIC"):
+        (folder / "images" / name).touch()
+    write(folder, "name,good\n0.png,True\n")
+    without_row, others = read_dataset(folder).warnings
+    assert without_row.startswith("4 images (1.png, …) without a row, not used")
+    assert others.startswith("2 images (5.heic, …) of a kind that can't be read: save them as JPEG or PNG")
+
+
+def test_bmp_tiff_webp_and_jfif_are_trained_on(folder: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    names = ["a.bmp", "b.tiff", "c.webp", "d.jfif", "e.jpe"]
+    for name in names:
+        ending = name[1:] if name[0] < "d" else ".jpg"
+        (folder / "images" / name).write_bytes(cv2.imencode(ending, image)[1].tobytes())
+    write(folder, "name,good\n" + "".join(f"{name},True\n" for name in names))
+    dataset, store = decode_images(read_dataset(folder), SMALL, tmp_path)
+    assert [each.name for each in dataset.examples] == names
+    assert np.array_equal(store.pixels[0], store.pixels[1])
 
 
 def test_wrong_rows_are_passed_over_and_listed_when_asked(folder: Path) -> None:
@@ -129,11 +219,12 @@ def test_a_label_that_the_recipe_does_not_know_is_named(folder: Path) -> None:
 
 def test_a_label_that_the_table_lacks_is_named(folder: Path) -> None:
     write(folder, "name,good\n0.png,True\n")
-    assert "labels.csv, line 1: no column for break" in complaint(folder, "good", "break")
-    write(folder, "Name,Good\n0.png,True\n")
-    assert "no column for good: the first line names name and each label, and its columns are name, Good" in complaint(
-        folder, "good"
+    said = complaint(folder, "good", "break")
+    assert (
+        "labels.csv, line 1: no column for break: the first line names name and each label, and its columns are" in said
     )
+    write(folder, "Name,Good\n0.png,True\n")
+    assert read_dataset(folder, ("good",)).label_names == ("good",)
 
 
 def test_two_columns_of_one_name_are_refused(folder: Path) -> None:
@@ -146,7 +237,7 @@ def test_two_columns_of_one_name_are_refused(folder: Path) -> None:
 )
 def test_exclusive_labels_are_one_of_many(folder: Path, values: str, expected: str) -> None:
     write(folder, f"name,apple,orange\n0.png,{values}\n")
-    assert expected in complaint(folder, exclusive=True)
+    assert expected in complaint(folder, task=Task.EXCLUSIVE)
 
 
 def test_an_image_without_a_group_is_named(folder: Path) -> None:
@@ -182,7 +273,7 @@ def test_an_image_in_two_groups_is_named(folder: Path) -> None:
 
 
 def test_a_folder_without_a_table_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    assert "no table: put labels.csv or <video>_data.csv there" in complaint(tmp_path)
+    assert "no table: put labels.csv there" in complaint(tmp_path)
     assert "no such folder" in complaint(tmp_path / "nowhere")
 
 
@@ -213,6 +304,7 @@ def test_an_image_that_cant_be_decoded_is_passed_over_when_asked(folder: Path, t
 def test_images_of_12_bits_in_files_of_16_are_warned_of(folder: Path, brightest: int, warnings: int) -> None:
     grey = np.full((20, 30), brightest, np.uint16)
     (folder / "images" / "1.png").write_bytes(cv2.imencode(".png", grey)[1].tobytes())
+    (folder / "images" / "2.png").unlink()
     write(folder, "name,good\n0.png,True\n1.png,True\n")
     write(folder, "name,group\n0.png,a\n1.png,b\n", "groups.csv")
     found = decode_images(read_dataset(folder), SMALL, folder)[0].warnings

@@ -1,0 +1,1 @@
+"""Dataset versions of uploaded zips of labelled images."""

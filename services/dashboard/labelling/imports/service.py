@@ -1,0 +1,122 @@
+"""Make a dataset version of an uploaded zip of labelled images."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from services.dashboard.labelling.imports.sandbox import UnreadableZip, read_in_sandbox
+from services.dashboard.labelling.schemas import DatasetImported
+from services.dashboard.labelling.videos.repository import plain_name
+from services.dashboard.labelling.videos.transfers import Upload
+from services.dashboard.web.problems import Problem
+from shared.contracts.dataset import DatasetVersionError, next_version, put_image, write_version
+from shared.messages import Name
+from shared.recipe import Task
+from shared.storage.port import ObjectStore
+
+DATASET_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {"type": "string", "format": "binary", "description": "a zip of labelled images"},
+                        "name": {"type": "string", "description": "of the dataset; by default that of the file"},
+                        "task": {
+                            "type": "string",
+                            "enum": [task.value for task in Task],
+                            "description": "by default as the data says",
+                        },
+                        "skip_problems": {
+                            "type": "boolean",
+                            "description": "leave out what can't be used, instead of refusing all",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+"""The body in the OpenAPI document: it is parsed while it arrives, so the framework does not know it."""
+
+
+class ImportOrder(BaseModel):
+    """How an upload becomes a dataset version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Name
+    task: Task | None = None
+    skip_problems: bool = False
+
+
+def read_order(upload: Upload) -> ImportOrder:
+    """Return the order of an upload.
+
+    Raises:
+        Problem: 422: a field has an invalid value.
+    """
+    given = {name: upload.fields[name] for name in ("task", "skip_problems") if upload.fields.get(name)}
+    name = upload.fields.get("name") or plain_name(upload.name)
+    try:
+        return ImportOrder.model_validate({"name": name, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Problem(422, f"{first['loc'][0]}: {first['msg']}") from error
+
+
+class ImportService:
+    """Makes dataset versions of uploads, one at a time."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._making = threading.Lock()
+
+    def add(self, path: Path, order: ImportOrder, *, file: str, by: str) -> DatasetImported:
+        """Read a zip, and write its images as the next version of a dataset, images first.
+
+        Args:
+            path: the zip on this machine.
+            order: the dataset, and what happens to what can't be used.
+            file: the name of the zip as the person knows it.
+            by: the person.
+
+        Raises:
+            Problem: 409: the newest version can't be read; 422: the zip can't be used.
+            StorageError: the version was not written.
+        """
+        with tempfile.TemporaryDirectory(prefix="seamline-import-") as folder:
+            try:
+                found = read_in_sandbox(path, Path(folder), order.task, skip_problems=order.skip_problems)
+            except UnreadableZip as error:
+                raise Problem(422, f"{file}: {error}") from error
+            with self._making:
+                try:
+                    version, is_new = next_version(
+                        self._store, order.name, found.label_names, found.images, by=by, source=file
+                    )
+                except DatasetVersionError as error:
+                    raise Problem(409, f"name: {error}: choose another name") from error
+                if is_new:
+                    for digest in found.files:
+                        if put_image(self._store, (Path(folder) / digest).read_bytes()) != digest:
+                            raise Problem(422, f"{file}: an image changed while it was read: upload it again")
+                    write_version(self._store, version)
+        return DatasetImported(
+            dataset=version.reference,
+            is_new=is_new,
+            images=len(version.images),
+            groups=version.groups,
+            masks=sum(bool(image.masks) for image in version.images),
+            labels=version.counts,
+            left_out=found.left_out,
+            notes=found.notes,
+        )

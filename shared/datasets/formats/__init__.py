@@ -1,0 +1,1 @@
+"""Readers and writers of the datasets of other tools, a module for each format."""

@@ -1,0 +1,104 @@
+"""Read JSON, YAML and XML files of other tools: limited in size, checked by a model, and without entities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, TypeVar
+from xml.etree.ElementTree import Element, ParseError
+
+import yaml
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from shared.datasets.tables import DatasetError
+
+MOST_JSON_BYTES: Final = 512 * 2**20
+MOST_TEXT_BYTES: Final = 64 * 2**20
+"""Of a YAML or XML file, at most."""
+HEAD_BYTES: Final = 4_096
+"""The beginning of a file by which its kind is told."""
+
+T = TypeVar("T")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a file of at most ``most`` bytes.
+
+    Raises:
+        DatasetError: it can't be read, or is larger.
+    """
+    try:
+        if path.stat().st_size > most:
+            raise DatasetError([f"{path}: is larger than {most // 2**20} MiB: export fewer images at a time"])
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError([f"{path}: can't be read ({error.strerror})"]) from error
+
+
+def read_json(path: Path, model: type[T], kind: str) -> T:
+    """Read a JSON file by a pydantic model or type.
+
+    Raises:
+        DatasetError: it can't be read, or is not of this kind.
+    """
+    content = read_bytes(path, MOST_JSON_BYTES)
+    try:
+        return TypeAdapter(model).validate_python(from_json(content.removeprefix(b"\xef\xbb\xbf")))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DatasetError([f"{path.name}: is no {kind}: {where}: {first['msg']}: export it again"]) from error
+    except ValueError as error:
+        raise DatasetError([f"{path.name}: is no JSON ({error}): export it again"]) from error
+
+
+def read_yaml(path: Path) -> object:
+    """Read a YAML file without aliases.
+
+    Raises:
+        DatasetError: it can't be read.
+    """
+    try:
+        text = read_bytes(path, MOST_TEXT_BYTES).decode("utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise DatasetError([f"{path.name}: has an alias (*): write it out"])
+        return yaml.safe_load(text)
+    except (UnicodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError([f"{path.name}: is no YAML ({str(error).splitlines()[0]}): export it again"]) from error
+
+
+def read_xml(path: Path) -> Element:
+    """Read an XML file without entities and references to other files.
+
+    Raises:
+        DatasetError: it can't be read.
+    """
+    content = read_bytes(path, MOST_TEXT_BYTES)
+    try:
+        return fromstring(content, forbid_dtd=True)
+    except (ParseError, ValueError, DefusedXmlException, RecursionError) as error:
+        raise DatasetError(
+            [f"{path.name}: is no XML that is read ({error or type(error).__name__}): export it again"]
+        ) from error
+
+
+def head(path: Path) -> bytes:
+    """Return the beginning of a file; empty where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def number(text: str | None) -> float | None:
+    """Return a finite number, or None for anything else."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if abs(value) < 1e9 else None

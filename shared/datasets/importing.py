@@ -1,0 +1,157 @@
+"""Store labelled images as a dataset version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.contracts.dataset import DatasetVersion, LabelledImage, next_version, put_image, write_version
+from shared.datasets.coverage import coverage_warnings
+from shared.datasets.labelled_images import LABELS, Dataset, Example, OnProblem, is_table
+from shared.datasets.tables import DatasetError, Place, Problem, listed
+from shared.imaging.codec import UnreadableImage, decode
+from shared.imaging.formats import as_jpeg_or_png
+from shared.storage.port import ObjectStore
+
+THREADS: Final = 8
+
+
+OpenedExample = tuple[Example, LabelledImage]
+"""An image of a folder, and the same as a version lists it."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A dataset version that holds the images of a folder."""
+
+    version: DatasetVersion
+    is_new: bool
+    """False where the newest version holds the same."""
+    problems: tuple[Problem, ...]
+    """Rows, images and masks that were left out."""
+    warnings: tuple[str, ...]
+
+
+def import_dataset(
+    dataset: Dataset, store: ObjectStore, name: str, *, by: str, source: str, on_problem: OnProblem = "stop"
+) -> Imported:
+    """Store labelled images as a version, unless the newest version holds the same.
+
+    Args:
+        dataset: the images of a folder; their files are opened here.
+        store: object storage.
+        name: the name of the dataset.
+        by: the person who imports it.
+        source: where it comes from.
+        on_problem: what a row that was left out, or an image or mask that can't be decoded, does; an image whose
+            mask can't be decoded is stored without it.
+
+    Raises:
+        DatasetError: there is a problem (``stop``), no image can be decoded, or a file changes meanwhile.
+        DatasetVersionError: the newest version can't be read.
+        StorageError: of the storage itself.
+    """
+    images, problems = open_images(dataset)
+    if problems and (on_problem == "stop" or not images):
+        raise DatasetError(problems)
+    warnings = warnings_of(dataset, images)
+    listed = [image for _, image in images]
+    version, is_new = next_version(store, name, dataset.label_names, listed, by=by, source=source)
+    if is_new:
+        _upload(images, store)
+        write_version(store, version)
+    return Imported(version, is_new, tuple(problems), warnings)
+
+
+def open_images(dataset: Dataset) -> tuple[list[OpenedExample], list[Problem]]:
+    """Decode the images and masks of a dataset.
+
+    Returns:
+        The images that can be decoded, and the problems of the dataset, of its images and of its masks.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        opened = list(pool.map(_open, dataset.examples))
+    images = [(example, image) for example, (image, _) in zip(dataset.examples, opened, strict=True) if image]
+    unreadable = [problem for _, problems in opened for problem in problems]
+    return images, sorted([*dataset.problems, *unreadable], key=lambda each: (each.place.file, each.place.line))
+
+
+def warnings_of(dataset: Dataset, images: Sequence[OpenedExample]) -> tuple[str, ...]:
+    """Return what may be wrong with the images of a dataset: their labels, their groups, and equal files."""
+    labels, groups = [image.labels for _, image in images], {image.group for _, image in images}
+    return (
+        *coverage_warnings(dataset.label_names, labels, len(groups)),
+        *listed(list(contradictions(images))),
+        *dataset.warnings,
+    )
+
+
+def _open(example: Example) -> tuple[LabelledImage | None, list[Problem]]:
+    """Return an image as a version lists it, and the problems of its file and its masks."""
+
+    def digest_of(path: Path) -> str:
+        content = as_jpeg_or_png(path.read_bytes())
+        decode(content)
+        return hashlib.sha256(content).hexdigest()
+
+    try:
+        digest = digest_of(example.image)
+    except (OSError, UnreadableImage) as error:
+        return None, [Problem(example.place, f"{example.name}: {error}", str(error))]
+    masks: dict[str, str] = {}
+    problems = []
+    for name, path in example.masks:
+        try:
+            masks[name] = digest_of(path)
+        except (OSError, UnreadableImage) as error:
+            problems.append(Problem(example.place, f"{name}, the mask of {example.name}: {error}"))
+    image = LabelledImage(
+        name=example.name,
+        digest=digest,
+        labels=example.labels,
+        group=example.group,
+        table=example.place.file if is_table(example.place.file) else LABELS,
+        labelled_by=example.labelled_by,
+        labelled_at=example.labelled_at,
+        masks=masks,
+    )
+    return image, problems
+
+
+def contradictions(images: Iterable[OpenedExample]) -> Iterator[Problem]:
+    """Name the images with equal files and other labels or groups."""
+    first: dict[str, OpenedExample] = {}
+    for example, image in images:
+        other, known = first.setdefault(image.digest, (example, image))
+        if known.labels != image.labels:
+            text = f"{image.name} is the same image as {other.place}, and is labelled otherwise"
+            yield Problem(example.place, text, "labelled otherwise")
+        elif known.group != image.group:
+            text = f"{image.name} is the same image as {other.place}, and is in another group"
+            yield Problem(example.place, text, "in another group")
+
+
+def _upload(images: Sequence[OpenedExample], store: ObjectStore) -> None:
+    """Store the images and masks that are not stored yet."""
+
+    def put(digest: str, place: Place, path: Path) -> None:
+        if put_image(store, as_jpeg_or_png(path.read_bytes())) != digest:
+            raise DatasetError([Problem(place, f"{path.name} changed while it was read: try again")])
+
+    files: dict[str, tuple[Place, Path]] = {}
+    for example, image in images:
+        paths = {example.name: example.image, **dict(example.masks)}
+        files |= {digest: (example.place, paths[name]) for name, digest in files_of(image)}
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(put, digest, *file) for digest, file in files.items()]:
+            done.result()
+
+
+def files_of(image: LabelledImage) -> Iterator[tuple[str, str]]:
+    """Yield the name and the SHA-256 of an image and of its masks."""
+    yield image.name, image.digest
+    yield from image.masks.items()

@@ -1,0 +1,269 @@
+"""What other tools write is read with its labels and its marked places, and counted."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.datasets.labelled_images import Dataset
+from shared.datasets.masks import mask_name
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError
+from shared.imaging.codec import encode
+from shared.recipe import Task
+from tests.other_tools import MARKED, SIDE, boxed, coco, images, label_studio, triangle, write_json, yolo
+
+
+def by_stem(dataset: Dataset) -> dict[str, Any]:
+    return {each.image.stem: each for each in dataset.examples}
+
+
+def mask(dataset: Dataset, stem: str, label: str) -> np.ndarray:
+    example = by_stem(dataset)[stem]
+    path = dict(example.masks)[mask_name(example.name, label)]
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127
+
+
+@pytest.mark.parametrize("kind", MARKED)
+def test_boxes_and_polygons_become_labels_and_masks(tmp_path: Path, kind: str) -> None:
+    MARKED[kind](tmp_path)
+    dataset = read_dataset(tmp_path, ("Kratzer tief", "dent"), on_problem="skip")
+    found = by_stem(dataset)
+    assert found["0"].labels == (True, False)
+    assert found["1"].labels[1]
+    assert found["2"].labels == (False, False), "an image without a marked place"
+    assert np.array_equal(mask(dataset, "0", "Kratzer tief"), boxed())
+    assert np.array_equal(mask(dataset, "1", "dent"), triangle())
+    assert found["2"].masks == ()
+    assert dataset.task is Task.MULTI_LABEL
+    (balance,) = (each for each in dataset.warnings if each.startswith(kind))
+    assert "3 images" in balance.partition("taken: ")[2]
+    assert not [each for each in dataset.warnings if "without a row" in each]
+
+
+def test_what_is_left_out_is_counted_and_named_once(tmp_path: Path) -> None:
+    coco(tmp_path)
+    with pytest.raises(DatasetError, match=r"annotations.json, image 4: 3.png is not there"):
+        read_dataset(tmp_path)
+    (balance, *_) = read_dataset(tmp_path, on_problem="skip").warnings
+    assert balance == (
+        "COCO (annotations.json): 4 images, 2 labels, 2 boxes, 1 polygons; taken: 3 images, 1 boxes, 1 polygons; "
+        "left out: 1 annotations of images that the file does not list, 1 boxes without an area in the image, "
+        "1 images whose file is not there"
+    )
+
+
+def test_a_zip_of_an_export_is_read_as_its_folder(tmp_path: Path) -> None:
+    yolo(tmp_path / "set")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in (tmp_path / "set").rglob("*"):
+            archive.write(path, path.relative_to(tmp_path))
+    assert len(read_dataset(tmp_path / "set.zip").examples) == 3
+
+
+def test_a_folder_per_class_is_an_exclusive_label(tmp_path: Path) -> None:
+    images(tmp_path, "Apfel/0.png", "Apfel/sub/1.png", "Größe zu klein/0.png", "Orange/3.jfif")
+    dataset = read_dataset(tmp_path)
+    assert dataset.task is Task.EXCLUSIVE
+    assert dataset.label_names == ("Apfel", "Größe zu klein", "Orange")
+    assert {each.name: each.labels.index(True) for each in dataset.examples} == {
+        "Apfel/0.png": 0, "Apfel/sub/1.png": 0, "Größe zu klein/0.png": 1, "Orange/3.jfif": 2,
+    }  # fmt: skip
+
+
+def test_mvtec_has_its_classes_below_splits_and_masks_beside_them(tmp_path: Path) -> None:
+    images(tmp_path, "train/good/000.png", "test/good/000.png", "test/cut/000.png")
+    truth = tmp_path / "ground_truth" / "cut" / "000_mask.png"
+    truth.parent.mkdir(parents=True)
+    truth.write_bytes(encode(255 * boxed().astype(np.uint8), "png"))
+    dataset = read_dataset(tmp_path)
+    assert dataset.label_names == ("cut", "good")
+    marked = [each for each in dataset.examples if each.masks]
+    assert [each.name for each in marked] == ["test/cut/000.png"]
+    assert not [each for each in dataset.warnings if "without a row" in each]
+    assert dict(marked[0].masks) == {"masks_by_label/test/cut/000_cut.png": truth}
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "task"),
+    [
+        (("image", "label"), [("0.png", "gut"), ("1.png", "tiefer Kratzer")], Task.EXCLUSIVE),
+        (("filename", "Class"), [("0.png", "gut"), ("0.png", "rot"), ("1.png", "tiefer Kratzer")], Task.MULTI_LABEL),
+        (
+            ("image", "id", "choice", "annotator", "annotation_id"),
+            [
+                ("/data/upload/1/3fa2b1c0-0.png", "1", "gut", "1", "5"),
+                ("/data/upload/1/4fa2b1c0-1.png", "2", '{"choices": ["tiefer Kratzer", "rot"]}', "1", "6"),
+            ],
+            Task.MULTI_LABEL,
+        ),
+    ],
+)
+def test_a_table_with_a_column_of_classes_is_read(
+    tmp_path: Path, columns: tuple[str, ...], rows: list[tuple[str, ...]], task: Task
+) -> None:
+    images(tmp_path, "0.png", "1.png")
+    with (tmp_path / "export.csv").open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines).writerows([columns, *rows])
+    dataset = read_dataset(tmp_path)
+    assert dataset.task is task
+    found = by_stem(dataset)
+    assert found["0"].labels[dataset.label_names.index("gut")]
+    assert found["1"].labels[dataset.label_names.index("tiefer Kratzer")]
+
+
+def test_annotations_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    images(tmp_path, "0.png", "1.png")
+    tasks = [
+        {
+            "data": {"image": f"{number}.png"},
+            "annotations": [
+                {"result": [{"type": "choices", "value": {"choices": [choice]}}]} for choice in ("a", "b")[: 2 - number]
+            ],
+        }
+        for number in range(2)
+    ]
+    write_json(tmp_path / "project.json", tasks)
+    with pytest.raises(DatasetError, match=r"project.json, task 1: 0.png: 2 annotations say different labels"):
+        read_dataset(tmp_path)
+    assert [each.name for each in read_dataset(tmp_path, on_problem="skip").examples] == ["1.png"]
+
+
+def test_run_lengths_of_coco_are_masks(tmp_path: Path) -> None:
+    images(tmp_path, "0.png", "1.png")
+    mask_ = boxed()
+    flat = mask_.T.reshape(-1)
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *ends, flat.size]).tolist()
+    packed = "".join(packed_number(value - (counts[at - 2] if at > 2 else 0)) for at, value in enumerate(counts))
+    segments = [{"size": [SIDE, SIDE], "counts": counts}, {"size": [SIDE, SIDE], "counts": packed}]
+    write_json(
+        tmp_path / "instances.json",
+        {
+            "images": [
+                {"id": number, "file_name": f"{number}.png", "width": SIDE, "height": SIDE} for number in (0, 1)
+            ],
+            "categories": [{"id": 1, "name": "scratch"}],
+            "annotations": [
+                {"image_id": number, "category_id": 1, "segmentation": each} for number, each in enumerate(segments)
+            ],
+        },
+    )
+    dataset = read_dataset(tmp_path)
+    assert np.array_equal(mask(dataset, "0", "scratch"), mask_)
+    assert np.array_equal(mask(dataset, "1", "scratch"), mask_)
+
+
+def packed_number(value: int) -> str:
+    """A number as COCO's tools write it: five bits a character, the lowest first, 32 for one that follows."""
+    text = ""
+    while True:
+        bits, value = value & 0x1F, value >> 5
+        more = not (value == 0 and not bits & 0x10) and not (value == -1 and bits & 0x10)
+        text += chr((bits | (0x20 if more else 0)) + 48)
+        if not more:
+            return text
+
+
+def test_two_exports_in_one_folder_are_named_and_one_file_is_read(tmp_path: Path) -> None:
+    coco(tmp_path)
+    label_studio(tmp_path)
+    with pytest.raises(DatasetError, match=r"holds COCO \(annotations.json\) and Label Studio \(project.json\)"):
+        read_dataset(tmp_path)
+    assert len(read_dataset(tmp_path / "project.json").examples) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.json", '{"images": [{"id": 1}], "categories": []}', "is no COCO: images.0.file_name: Field required"),
+        ("a.json", '{"images": "categories" x', "is no JSON"),
+        ("a.json", '{"images": [], "categories": [', "is no JSON"),
+        ("a.xml", '<!DOCTYPE a [<!ENTITY x "y">]><annotations>&x;</annotations>', "is no XML that is read"),
+        ("a.xml", "<annotations><track/></annotations>", "export it as `CVAT for images 1.1`"),
+        ("a.xml", "<annotation><object></annotation>", "is no XML that is read"),
+        ("labels.xlsx", "PK", "save labels.xlsx as CSV in UTF-8"),
+        ("readme.md", "", "give a folder per class"),
+    ],
+)
+def test_a_file_that_cant_be_read_says_what_to_do(tmp_path: Path, name: str, content: str, expected: str) -> None:
+    images(tmp_path, "0.png")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError) as refused:
+        read_dataset(tmp_path)
+    assert expected in str(refused.value)
+
+
+def test_lines_of_yolo_that_are_wrong_are_named(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "0.txt").write_text("0 0.5 0.5 0.1\n5 0.5 0.5 0.1 0.1\nx\n")
+    with pytest.raises(DatasetError) as refused:
+        read_dataset(tmp_path)
+    lines = str(refused.value).splitlines()
+    assert lines[0].startswith("labels/train/0.txt, line 1: 3 numbers after the class")
+    assert lines[1].startswith("labels/train/0.txt, line 2: there is no class 5")
+    assert lines[2].startswith("labels/train/0.txt, line 3: not a class and numbers")
+
+
+def test_copies_of_an_image_that_a_tool_augmented_are_one_group(tmp_path: Path) -> None:
+    images(tmp_path, "seam_jpg.rf.0a1b.png", "seam_jpg.rf.2c3d.png", "other.png")
+    rows = [(name, "good") for name in ("seam_jpg.rf.0a1b.png", "seam_jpg.rf.2c3d.png", "other.png")]
+    write_json(
+        tmp_path / "_annotations.coco.json",
+        {
+            "images": [{"id": number, "file_name": name} for number, (name, _) in enumerate(rows)],
+            "categories": [{"id": 0, "name": "things", "supercategory": "none"},
+                           {"id": 1, "name": "dent", "supercategory": "things"}],
+            "annotations": [{"image_id": 0, "category_id": 1, "bbox": [1, 1, 9, 9]}],
+        },
+    )  # fmt: skip
+    dataset = read_dataset(tmp_path)
+    assert dataset.label_names == ("dent",)
+    assert dataset.groups == 2
+
+
+def test_a_turned_box_an_ellipse_and_a_mask_of_cvat_are_drawn(tmp_path: Path) -> None:
+    images(tmp_path, "0.png", "1.png", "2.png")
+    shapes = (
+        '<box label="a" xtl="10" ytl="15" xbr="30" ybr="25" rotation="90"/>',
+        '<ellipse label="a" cx="20" cy="20" rx="10" ry="5"/>',
+        '<mask label="a" left="3" top="4" width="2" height="3" rle="0, 6"/>',
+    )
+    listed = "".join(
+        f'<image id="{number}" name={quoteattr(f"{number}.png")} width="40" height="40">{shape}</image>'
+        for number, shape in enumerate(shapes)
+    )
+    (tmp_path / "annotations.xml").write_text(f"<annotations>{listed}</annotations>")
+    dataset = read_dataset(tmp_path)
+    turned, round_, exact = (mask(dataset, str(number), "a") for number in range(3))
+    assert cv2.boundingRect(turned.astype(np.uint8)) == pytest.approx((15, 10, 10, 20), abs=1)
+    assert round_.sum() == pytest.approx(np.pi * 50, rel=0.2)
+    assert exact.sum() == 6
+    assert exact[4:7, 3:5].all()
+
+
+def test_brush_strokes_of_label_studio_are_masks(tmp_path: Path) -> None:
+    images(tmp_path, "0.png")
+    alpha = np.where(boxed(), 255, 0).astype(np.uint8)
+    value = {"format": "rle", "rle": packed_strokes(np.repeat(alpha.reshape(-1), 4)), "brushlabels": ["dent"]}
+    result = {"type": "brushlabels", "original_width": SIDE, "original_height": SIDE, "value": value}
+    write_json(tmp_path / "p.json", [{"data": {"image": "0.png"}, "annotations": [{"result": [result]}]}])
+    assert np.array_equal(mask(read_dataset(tmp_path), "0", "dent"), boxed())
+
+
+def packed_strokes(values: np.ndarray) -> list[int]:
+    """Pack bytes as Label Studio does (thi.ng/rle-pack), with runs of equal values alone."""
+    bits = f"{len(values):032b}" + f"{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
+    ends = [0, *(np.flatnonzero(np.diff(values)) + 1), len(values)]
+    for start, end in pairwise(ends):
+        bits += "1" + "11" + f"{end - start - 1:016b}" + f"{values[start]:08b}"
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)]

@@ -1,0 +1,21 @@
+"""What can't be learned or measured is said before a training."""
+
+from __future__ import annotations
+
+from shared.datasets.coverage import coverage_warnings
+
+NAMES = ("good", "scratch", "dent")
+
+
+def test_labels_of_all_images_or_of_none_and_few_groups_are_said() -> None:
+    labels = [(True, number % 2 == 0, False) for number in range(40)]
+    all_have, none_has, groups = coverage_warnings(NAMES, labels, groups=1)
+    assert all_have.startswith("all 40 images have the label good: it can't be learned or measured, and is in no mean")
+    assert none_has.startswith("none of 40 images has the label dent")
+    assert groups.startswith("the images are of 1 group:")
+
+
+def test_a_label_of_few_images_is_said_with_its_count() -> None:
+    labels = [(number % 2 == 0, number % 2 == 1, number < 3) for number in range(40)]
+    (few,) = coverage_warnings(NAMES, labels, groups=40)
+    assert few == "too few images with or without dent (3 of 40) to measure them: label at least 10 of each"

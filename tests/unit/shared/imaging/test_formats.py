@@ -1,0 +1,82 @@
+"""Images that are neither JPEG nor PNG become PNG without loss, or are named."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.imaging.codec import UnreadableImage, decode
+from shared.imaging.formats import as_jpeg_or_png, is_other_image, is_readable
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [
+        (".bmp", []),
+        (".tiff", []),
+        (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, 1]),
+        (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]),
+        (".png", []),
+    ],
+)
+def test_an_image_keeps_its_pixels(ending: str, options: list[int]) -> None:
+    content = cv2.imencode(ending, IMAGE, options)[1].tobytes()
+    assert np.array_equal(decode(as_jpeg_or_png(content)), IMAGE)
+    assert is_readable(f"A{ending.upper()}")
+
+
+def test_a_lossy_webp_is_read_by_its_size() -> None:
+    content = cv2.imencode(".webp", IMAGE, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes()
+    assert decode(as_jpeg_or_png(content)).shape == IMAGE.shape
+
+
+def test_a_tiff_of_16_bits_keeps_them() -> None:
+    wide = np.full((20, 30), 4095, np.uint16)
+    png = as_jpeg_or_png(cv2.imencode(".tiff", wide)[1].tobytes())
+    assert np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)).max() == 4095
+
+
+def test_a_jpeg_and_what_is_no_image_are_unchanged() -> None:
+    jpeg = cv2.imencode(".jpg", IMAGE)[1].tobytes()
+    assert as_jpeg_or_png(jpeg) == jpeg
+    assert as_jpeg_or_png(b"hello") == b"hello"
+
+
+def huge_bmp() -> bytes:
+    return b"BM" + bytes(12) + struct.pack("<Iii", 40, 60_000, 60_000) + bytes(100)
+
+
+def pages() -> bytes:
+    done, content = cv2.imencodemulti(".tiff", [IMAGE, IMAGE])
+    assert done
+    return content.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (huge_bmp(), "a BMP of 60000 x 60000 pixels; the limit is"),
+        (pages(), "a TIFF of 2 pages: save each page as an image"),
+        (cv2.imencode(".tiff", np.zeros((4, 4), np.float32))[1].tobytes(), "save it as JPEG or PNG"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "of kind HEIC, which can't be read: save it as JPEG or PNG"),
+        (b"GIF89a" + bytes(20), "of kind GIF"),
+        (cv2.imencode(".bmp", IMAGE)[1].tobytes()[:30], "a BMP that"),
+        (cv2.imencode(".tiff", IMAGE)[1].tobytes()[:12], "a TIFF that ends within its header"),
+        (b"RIFF\0\0\0\0WEBPVP8X", "a WebP that ends within its header"),
+    ],
+)
+def test_what_cant_be_read_says_why_and_what_to_do(content: bytes, expected: str) -> None:
+    with pytest.raises(UnreadableImage) as refused:
+        as_jpeg_or_png(content)
+    assert expected in str(refused.value)
+
+
+def test_kinds_that_cant_be_read_are_known_by_their_endings() -> None:
+    assert is_other_image("IMG_1.HEIC")
+    assert not is_other_image("IMG_1.jfif")
+    assert is_readable("IMG_1.jfif")
