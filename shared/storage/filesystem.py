@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
@@ -17,6 +18,7 @@ from shared.storage.port import (
     ObjectNotFound,
     ObjectTooLarge,
     StorageUnavailable,
+    StoredObject,
     checked_key,
     checked_prefix,
 )
@@ -64,9 +66,13 @@ class FilesystemStore:
             return _is_object(path)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        folder = checked_prefix(prefix).rpartition("/")[0]
-        start = self._path(folder) if folder else self._root
-        return self._walk(start, f"{folder}/" if folder else "", prefix)
+        return (key for key, _ in self._list(checked_prefix(prefix)))
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        for key, entry in self._list(checked_prefix(prefix)):
+            with suppress(FileNotFoundError):  # deleted since it was listed
+                status = entry.stat(follow_symlinks=False)
+                yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def delete(self, key: str) -> None:
         """Delete the object under ``key``, and the folders that are empty afterwards."""
@@ -130,23 +136,28 @@ class FilesystemStore:
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
 
-    def _walk(self, folder: Path, below: str, prefix: str) -> Iterator[str]:
-        """Yield the keys in ``folder``. Folders are sorted with their slash, so that the keys are in order."""
+    def _list(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        folder = prefix.rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
+        return self._walk(start, f"{folder}/" if folder else "", prefix)
+
+    def _walk(self, folder: Path, below: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield the files in ``folder``. Folders are sorted with their slash, so that the keys are in order."""
         with _storage_errors():
             try:
                 entries = list(os.scandir(folder))
             except (FileNotFoundError, NotADirectoryError):
                 return
-            folders = {entry.name + "/" for entry in entries if entry.is_dir(follow_symlinks=False)}
-            files = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
-        for name in sorted(folders | files):
+            folders = {entry.name + "/": entry for entry in entries if entry.is_dir(follow_symlinks=False)}
+            files = {entry.name: entry for entry in entries if entry.is_file(follow_symlinks=False)}
+        for name in sorted(folders.keys() | files.keys()):
             key = below + name
             if not KEY.fullmatch(name.removesuffix("/")):
                 continue
             if name in folders and (key.startswith(prefix) or prefix.startswith(key)):
                 yield from self._walk(folder / name, key, prefix)
             elif name in files and key.startswith(prefix):
-                yield key
+                yield key, files[name]
 
 
 class _Taken(Exception):

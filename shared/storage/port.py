@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Protocol
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
 
 KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*(/[A-Za-z0-9_][A-Za-z0-9_.=-]*)*")
 """A key: parts of letters, digits and ``_ . = -`` between slashes; no part starts with a dot, ``=`` or ``-``."""
@@ -61,6 +62,15 @@ def checked_prefix(prefix: str) -> str:
     return prefix
 
 
+class StoredObject(NamedTuple):
+    """An object in a listing."""
+
+    key: str
+    size: int
+    """Bytes."""
+    stored_at: datetime
+
+
 class ObjectStore(Protocol):
     """Objects by their keys. A put stores the object completely or not at all, and replaces the object before it."""
 
@@ -99,6 +109,10 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that start with ``prefix``, in the order of their bytes."""
+        ...
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects whose keys start with ``prefix``, in the order of the bytes of their keys."""
         ...
 
     def delete(self, key: str) -> None:

@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
@@ -27,6 +27,7 @@ from shared.storage.port import (
     StorageError,
     StorageRefusedLogin,
     StorageUnavailable,
+    StoredObject,
     checked_key,
     checked_prefix,
 )
@@ -142,6 +143,9 @@ class MinioStore:
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
+        return (entry.key for entry in self._list(checked_prefix(prefix)))
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
         return self._list(checked_prefix(prefix))
 
     def delete(self, key: str) -> None:
@@ -189,12 +193,13 @@ class MinioStore:
         except ObjectNotFound:
             return False
 
-    def _list(self, prefix: str) -> Iterator[str]:
+    def _list(self, prefix: str) -> Iterator[StoredObject]:
         try:
             with self._storage_errors():
                 for entry in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
                     if entry.object_name:
-                        yield entry.object_name
+                        stored_at = entry.last_modified or datetime.now(UTC)
+                        yield StoredObject(entry.object_name, entry.size or 0, stored_at)
         except NoSuchBucket:
             return
 

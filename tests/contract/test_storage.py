@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 
@@ -111,6 +112,15 @@ def test_keys_are_those_that_start_with_the_prefix(store: ObjectStore, prefix: s
     assert list(store.keys(prefix)) == sorted(found)
 
 
+def test_a_listing_of_objects_has_their_sizes_and_times(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # some servers store whole seconds
+    for key, size in (("frames/a/1", 10), ("frames/b", 0), ("models/c", 5)):
+        store.put(key, bytes(size))
+    found = list(store.objects("frames/"))
+    assert [(each.key, each.size) for each in found] == [("frames/a/1", 10), ("frames/b", 0)]
+    assert all(before <= each.stored_at <= datetime.now(UTC) + timedelta(seconds=2) for each in found)
+
+
 def test_a_listing_is_longer_than_a_page_of_the_server(store: ObjectStore) -> None:
     keys = [f"many/{number:05d}" for number in range(1100)]
     with ThreadPoolExecutor(8) as pool:
@@ -129,8 +139,9 @@ def test_a_key_that_would_mean_something_else_is_refused(store: ObjectStore, key
 
 @pytest.mark.parametrize("prefix", ["../", "/", "a/../..", "a//"])
 def test_a_prefix_of_no_key_is_refused(store: ObjectStore, prefix: str) -> None:
-    with pytest.raises(InvalidKey):
-        store.keys(prefix)
+    for listing in (store.keys, store.objects):
+        with pytest.raises(InvalidKey):
+            list(listing(prefix))
 
 
 def test_two_services_open_a_new_storage_at_once(open_it: Callable[[], ObjectStore]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.dashboard.store.connection import ReasonAway
-from shared.storage.port import ObjectStore, StorageUnavailable
+from shared.storage.port import ObjectStore, StorageUnavailable, StoredObject
 
 
 class FailFastStore:
@@ -29,6 +29,9 @@ class FailFastStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         return self._checked().keys(prefix)
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        return self._checked().objects(prefix)
 
     def delete(self, key: str) -> None:
         self._checked().delete(key)
