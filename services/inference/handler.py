@@ -29,6 +29,8 @@ class Prepared:
 
     frames: Sequence[FrameCaptured]
     """The frames whose image was fetched or is gone for good."""
+    contents: Sequence[bytes | Missing]
+    """The files of their images."""
     failures: Sequence[Judgement | None]
     """The verdict *error* of each of these frames whose image is gone or can't be decoded."""
     images: Images
@@ -95,6 +97,7 @@ class Inspector:
             images = [one for one in read if not isinstance(one, Judgement)]
             return Prepared(
                 frames=[frame for frame, waits in zip(frames, delayed, strict=True) if not waits],
+                contents=available,
                 failures=[one if isinstance(one, Judgement) else None for one in read],
                 images=np.stack(images) if images else np.zeros((0, *spec.shape), np.float32),
                 deferred=[frame for frame, waits in zip(frames, delayed, strict=True) if waits],
@@ -108,26 +111,31 @@ class Inspector:
             for frame, failure in zip(prepared.frames, prepared.failures, strict=True)
         ]
         with metrics.STEP_SECONDS.labels("store").time():
-            to_store = [frame for frame, judgement in judged if _should_store(frame, judgement, model.recipe)]
-            not_stored = self._images.store(to_store)
-        waiting = {frame.frame.frame_id for frame in not_stored}
-        verdicts = [
-            self._verdict(frame, judgement, model, image_waits=frame.frame.frame_id in waiting)
-            for frame, judgement in judged
-        ]
-        flagged = {verdict.frame.frame_id: verdict for verdict in verdicts if verdict.flagged}
-        images = [
-            ImageDeferred(
-                frame=frame.frame,
-                key=image_key(frame),
-                content_type=CONTENT_TYPES[frame.encoding],
-                image=frame.image,
-                verdict=flagged.get(frame.frame.frame_id),
+            not_stored = self._images.store(
+                {
+                    image_key(frame, judgement): content
+                    for (frame, judgement), content in zip(judged, prepared.contents, strict=True)
+                    if isinstance(content, bytes) and _should_store(frame, judgement, model.recipe)
+                }
             )
-            for frame in not_stored
-        ]
-        deferred = [FrameDeferred.model_validate(frame.model_dump()) for frame in prepared.deferred]
-        return [*verdicts, *images, *deferred]
+        verdicts, images, deferred = list[FrameInspected](), list[ImageDeferred](), list(prepared.deferred)
+        for frame, judgement in judged:
+            key = image_key(frame, judgement)
+            if key in not_stored and frame.image_key:
+                deferred.append(frame)  # its image does not fit into a message: inspect it again later
+                continue
+            verdicts.append(self._verdict(frame, judgement, model, image_waits=key in not_stored))
+            if key in not_stored:
+                images.append(
+                    ImageDeferred(
+                        frame=frame.frame,
+                        key=key,
+                        content_type=CONTENT_TYPES[frame.encoding],
+                        image=frame.image,
+                        verdict=verdicts[-1] if verdicts[-1].flagged else None,
+                    )
+                )
+        return [*verdicts, *images, *(FrameDeferred.model_validate(frame.model_dump()) for frame in deferred)]
 
     def _verdict(
         self, frame: FrameCaptured, judgement: Judgement, model: Model, *, image_waits: bool
@@ -136,7 +144,7 @@ class Inspector:
         latency = max(0.0, (now - frame.frame.captured_at).total_seconds())
         metrics.FRAMES.labels(frame.frame.line, judgement.verdict).inc()
         metrics.LATENCY_SECONDS.observe(latency)
-        has_image = bool(frame.image_key) or _should_store(frame, judgement, model.recipe)
+        stored = _should_store(frame, judgement, model.recipe)
         return FrameInspected(
             frame=frame.frame,
             verdict=judgement.verdict,
@@ -147,7 +155,7 @@ class Inspector:
             model_version=model.version,
             at=now,
             latency_ms=latency * 1000,
-            image_key=image_key(frame) if has_image else None,
+            image_key=image_key(frame, judgement) if stored else frame.image_key,
             image_waits=image_waits,
         )
 
@@ -174,8 +182,9 @@ def _run(model: Model, images: Images) -> Logits:
 
 
 def _should_store(frame: FrameCaptured, judgement: Judgement, recipe: Recipe) -> bool:
-    """Return whether to store the image that a frame carries: of flagged frames, and of every nth passed one."""
-    if frame.image_key:
-        return False
+    """Return whether to store the image of a frame: of flagged frames, and of every nth passed one.
+
+    A large image is stored already as its camera captured it, but its kind is not known there.
+    """
     nth = recipe.keeping.every_nth_passed
     return judgement.flagged or (nth > 0 and judgement.verdict is Verdict.OK and frame.frame.sequence % nth == 0)

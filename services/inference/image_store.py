@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 import structlog
 
 from services.inference import metrics
-from shared.imaging.codec import CONTENT_TYPES, FILE_LIMIT, SUFFIXES
-from shared.messages import FrameCaptured
+from shared.contracts.retention import Kind
+from shared.imaging.codec import FILE_LIMIT, SUFFIXES, content_type_of
+from shared.messages import FrameCaptured, Verdict
 from shared.storage.port import (
     InvalidKey,
     ObjectNotFound,
@@ -23,6 +24,7 @@ from shared.storage.port import (
     StorageError,
     StorageUnavailable,
 )
+from shared.verdict import Judgement
 
 THREADS: Final = 8
 """Objects stored or fetched at the same time."""
@@ -96,14 +98,14 @@ class ImageStore:
                 contents.append(outcome)
         return contents
 
-    def store(self, frames: Sequence[FrameCaptured]) -> list[FrameCaptured]:
-        """Store the images that frames carry, and return the frames whose image could not be stored."""
+    def store(self, images: Mapping[str, bytes]) -> set[str]:
+        """Store images under their keys, and return the keys of those that could not be stored."""
         outcomes = self._in_parallel(
-            [partial(self._store.put, image_key(frame), frame.image, CONTENT_TYPES[frame.encoding]) for frame in frames]
+            [partial(self._store.put, key, image, content_type_of(image)) for key, image in images.items()]
         )
-        failed = [frame for frame, outcome in zip(frames, outcomes, strict=True) if isinstance(outcome, StorageError)]
+        failed = {key for key, outcome in zip(images, outcomes, strict=True) if isinstance(outcome, StorageError)}
         metrics.IMAGES.labels("deferred").inc(len(failed))
-        metrics.IMAGES.labels("stored").inc(len(frames) - len(failed))
+        metrics.IMAGES.labels("stored").inc(len(images) - len(failed))
         return failed
 
     def _in_parallel(self, calls: Sequence[Callable[[], Result]]) -> list[Result | StorageError]:
@@ -142,9 +144,13 @@ def thread_pool(name: str) -> ThreadPoolExecutor:
     return pool
 
 
-def image_key(frame: FrameCaptured) -> str:
-    """Return the key of a frame's image in object storage."""
-    return frame.image_key or f"{frame.frame.storage_key}/image.{SUFFIXES[frame.encoding]}"
+def image_key(frame: FrameCaptured, judgement: Judgement) -> str:
+    """Return the key under which an inspected frame's image is stored; it names the kind, by which it is removed."""
+    if judgement.verdict is Verdict.NG:
+        kind = Kind.NG
+    else:
+        kind = Kind.UNSURE if any(finding.unsure for finding in judgement.findings.values()) else Kind.OK
+    return f"{frame.frame.storage_key}/image.{kind.value}.{SUFFIXES[frame.encoding]}"
 
 
 def _attempt(call: Callable[[], Result]) -> Result | StorageError:

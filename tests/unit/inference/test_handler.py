@@ -14,6 +14,7 @@ from services.inference.deferred import DeferredWork
 from services.inference.handler import Inspector
 from services.inference.image_store import ImageStore
 from services.inference.model import Model, load_model
+from shared.contracts.retention import FrameFile, Kind
 from shared.imaging.codec import encode
 from shared.messages import FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
 from shared.messaging.loop import Reject
@@ -168,7 +169,7 @@ def test_the_image_of_a_flagged_frame_is_kept_as_it_came_and_of_a_passed_one_not
     frames = [captured(0, painted("blue")), captured(1, painted("black"))]
     flagged, passed = _verdicts(_inspector(model, store)(frames))
     assert flagged.flagged
-    assert flagged.image_key == f"{frames[0].frame.storage_key}/image.png"
+    assert flagged.image_key == f"{frames[0].frame.storage_key}/image.ng.png"
     assert store.get(flagged.image_key) == frames[0].image
     assert passed.image_key is None
     assert list(store.keys("frames/")) == [flagged.image_key]
@@ -213,7 +214,19 @@ def test_a_flagged_frame_whose_image_waits_for_storage_is_explained_when_the_ima
     assert store.exists(verdict.image_key)
 
 
-def test_a_large_image_is_fetched_from_storage_and_stays_where_it_is(model: Model, store: AwayStore) -> None:
+def test_the_key_of_an_image_names_the_kind_by_which_it_is_removed(model: Model, store: AwayStore) -> None:
+    sampling = Model("v1", paint_recipe("keeping: {every_nth_passed: 1}"), model.engine)
+    unsure = Model("v1", paint_recipe("unsure_margin: 0.5"), model.engine)
+    ok, ng = _verdicts(
+        _inspector(sampling, store)([captured(0, painted("black")), captured(1, painted("blue"))])
+    )
+    (near,) = _verdicts(_inspector(unsure, store)([captured(2, painted("black"))]))
+    assert near.verdict is Verdict.OK
+    kinds = [FrameFile.of(answer.image_key).kind for answer in (ok, ng, near)]  # type: ignore[arg-type,union-attr]
+    assert kinds == [Kind.OK, Kind.NG, Kind.UNSURE]
+
+
+def test_a_flagged_large_image_is_stored_by_its_kind_as_well(model: Model, store: AwayStore) -> None:
     frame = captured(0, b"", stored_as="large.png")
     assert frame.image_key
     store.put(frame.image_key, encode(painted("blue"), "png"))
@@ -221,8 +234,34 @@ def test_a_large_image_is_fetched_from_storage_and_stays_where_it_is(model: Mode
     assert len(answers) == 1
     (verdict,) = _verdicts(answers)
     assert verdict.verdict is Verdict.NG
+    assert verdict.image_key == f"{frame.frame.storage_key}/image.ng.png"
+    assert store.get(verdict.image_key) == store.get(frame.image_key)
+
+
+def test_a_passed_large_image_stays_where_it_is(model: Model, store: AwayStore) -> None:
+    frame = captured(0, b"", stored_as="large.png")
+    assert frame.image_key
+    store.put(frame.image_key, encode(painted("black"), "png"))
+    (verdict,) = _verdicts(_inspector(model, store)([frame]))
+    assert verdict.verdict is Verdict.OK
     assert verdict.image_key == frame.image_key
     assert list(store.keys("")) == [frame.image_key]
+
+
+def test_a_flagged_large_image_that_can_not_be_stored_is_inspected_again_later(
+    model: Model, store: AwayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = captured(0, b"", stored_as="large.png")
+    assert frame.image_key
+    store.put(frame.image_key, encode(painted("blue"), "png"))
+
+    def away(*_: object) -> None:
+        raise StorageUnavailable("the disk is full")
+
+    monkeypatch.setattr(store, "put", away)
+    (answer,) = _inspector(model, store)([frame])
+    assert isinstance(answer, FrameDeferred)
+    assert answer.frame == frame.frame
 
 
 def test_a_large_image_that_is_gone_gets_an_error_verdict(model: Model, store: AwayStore) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from services.inference.deferred import DeferredWork
 from services.inference.image_store import THREADS, CircuitBreaker, ImageStore, thread_pool
+from shared.imaging.codec import encode
 from shared.messages import FrameCaptured, FrameDeferred, ImageDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
@@ -57,10 +58,18 @@ def test_a_failed_storage_is_not_called_except_for_one_probe_after_each_pause() 
     assert breaker.is_closed
 
 
+def images_of(count: int) -> dict[str, bytes]:
+    """Return images by their keys."""
+    return {
+        f"{captured(number, b'').frame.storage_key}/image.ng.png": encode(painted("blue"), "png")
+        for number in range(count)
+    }
+
+
 def test_a_storage_that_hangs_costs_one_wait_and_not_one_for_each_frame(tmp_path: Path) -> None:
     store = HangingStore(tmp_path)
     images = ImageStore(store, wait_seconds=0.5, pause_seconds=0.01)
-    frames = [captured(number, painted("blue")) for number in range(4)]
+    frames = images_of(4)
     started = time.monotonic()
     left = [images.store(frames) for _ in range(100)]
     assert time.monotonic() - started < 25
@@ -77,16 +86,16 @@ def test_the_images_of_a_batch_are_stored_in_parallel(tmp_path: Path) -> None:
             super().put(key, content, content_type)
 
     images = ImageStore(AllAtOnce(tmp_path), wait_seconds=60, pause_seconds=60)
-    assert images.store([captured(number, painted("blue")) for number in range(8)]) == []
+    assert images.store(images_of(8)) == set()
 
 
 def test_storage_that_is_back_is_used_again(tmp_path: Path) -> None:
     store = HangingStore(tmp_path)
     images = ImageStore(store, wait_seconds=0.5, pause_seconds=0.1)
-    frames = [captured(number, painted("blue")) for number in range(4)]
+    frames = images_of(4)
     assert len(images.store(frames)) == 4
     store.answers.set()
-    wait_until(lambda: images.store(frames) == [], 120, "storage to be used again")
+    wait_until(lambda: images.store(frames) == set(), 120, "storage to be used again")
     assert len(list(store.keys("frames/"))) == 4
 
 

@@ -1,0 +1,209 @@
+"""Retention: the rules that say how long stored data stays, and the orders by which it is removed.
+
+The dashboard alone knows what labels and marks refer to, so it decides. It announces what will be removed, and orders
+the removal a while later. The service that owns the objects removes them: see `shared.removals`.
+
+An order is ``removals/<owner>/<ulid>.json``; while it is only announced, ``removals/announced/<owner>/<ulid>.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Final, NamedTuple, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from ulid import ULID
+
+from shared.storage.port import ObjectStore
+
+
+class Kind(StrEnum):
+    """The kinds of stored data. The rules are by these."""
+
+    OK = "ok"
+    """Images of frames that passed."""
+    NG = "ng"
+    UNSURE = "unsure"
+    """Images of frames with the verdict ok and a score near its threshold."""
+    CAPTURED = "captured"
+    """Images above 1 MiB as their camera stored them, before inspection."""
+    HEATMAPS = "heatmaps"
+    """Heatmaps and overlays."""
+    ARCHIVE = "archive"
+    """The verdicts that the projection is made of."""
+    AUDIT = "audit"
+    REFERENCED = "labelled"
+    """Files of frames that are labelled or marked."""
+    VIDEOS = "videos"
+    """Uploaded videos and albums, and the annotations."""
+    DATASETS = "datasets"
+    MODELS = "models"
+    OTHER = "other"
+
+
+RULED: Final = (Kind.OK, Kind.NG, Kind.UNSURE, Kind.CAPTURED, Kind.HEATMAPS, Kind.ARCHIVE, Kind.AUDIT)
+"""The kinds that rules may remove."""
+UNITS: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+DAYS_LIMIT: Final = 36_500
+
+_LIMIT: Final = re.compile(r"(?P<days>[1-9]\d{0,4})d|(?P<size>[1-9]\d{0,5})(?P<unit>MB|GB|TB)")
+
+
+class Rule(NamedTuple):
+    """How long data of one kind stays. Data is removed when it is over one of the limits."""
+
+    days: int | None = None
+    """Days after the day of capture, by UTC; None: for ever."""
+    size: int | None = None
+    """Bytes of all data of the kind; beyond it, the oldest days are removed. None: without a limit."""
+
+    def __str__(self) -> str:
+        size = next(
+            (f"{self.size // by} {unit}" for unit, by in UNITS.items() if self.size and self.size < 1000 * by), ""
+        )
+        return " or ".join(filter(None, [f"{self.days} days" if self.days else "", size])) or "for ever"
+
+
+@dataclass(frozen=True)
+class RetentionRules:
+    """The rule of each kind. A kind without a rule stays for ever."""
+
+    by_kind: Mapping[Kind, Rule]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read rules such as ``ok=7d, ng=365d/200GB, heatmaps=90d``, or ``none``: nothing is removed.
+
+        Raises:
+            ValueError: a rule is wrong; the message says what to write.
+        """
+        rules: dict[Kind, Rule] = {}
+        text = "" if text.strip() == "none" else text
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, _, limits = (piece.strip() for piece in part.partition("="))
+            if name in (kind.value for kind in Kind) and name not in RULED:
+                raise ValueError(f"{name}: data of this kind is never removed, so it takes no rule: leave it out")
+            if name not in RULED:
+                raise ValueError(f"{part!r}: a rule is KIND=LIMIT, and a kind is one of {', '.join(RULED)}")
+            kind = Kind(name)
+            if kind in rules:
+                raise ValueError(f"{name}: it has two rules: write one, such as {name}=30d/50GB")
+            rules[kind] = _rule(kind, limits)
+        return cls(rules)
+
+    def of(self, kind: Kind) -> Rule:
+        """Return the rule of a kind."""
+        return self.by_kind.get(kind, Rule())
+
+
+def _rule(kind: Kind, text: str) -> Rule:
+    days = size = None
+    for limit in text.split("/"):
+        match = _LIMIT.fullmatch(limit.strip())
+        if match is None or (match["days"] and days) or (match["size"] and size):
+            raise ValueError(
+                f"{kind}={text}: a limit is an age in days such as 30d, a size such as 50GB (MB, GB or TB), or both: "
+                "30d/50GB"
+            )
+        if match["days"]:
+            days = int(match["days"])
+        else:
+            size = int(match["size"]) * UNITS[match["unit"]]
+    if days and days > DAYS_LIMIT:
+        raise ValueError(f"{kind}={text}: give at most {DAYS_LIMIT} days, or leave {kind} out to keep it for ever")
+    if size and kind not in OWNERS:
+        raise ValueError(f"{kind}={text}: {kind} takes an age alone, such as {kind}=400d")
+    return Rule(days, size)
+
+
+# ── the files of frames ──────────────────────────────────────────────────────────────────────────────────────────────
+
+FRAME_FILE: Final = re.compile(
+    r"frames/(?P<line>[A-Za-z0-9_-]+)/(?P<day>\d{4}-\d\d-\d\d)/(?P<frame>[0-9A-Z]{26}-\d{9})/(?P<name>[^/]+)"
+)
+OWNERS: Final = {
+    Kind.OK: "inference",
+    Kind.NG: "inference",
+    Kind.UNSURE: "inference",
+    Kind.CAPTURED: "inference",
+    Kind.HEATMAPS: "explainer",
+}
+"""The service that removes the files of frames of each kind."""
+OWNED_FILES: Final = {
+    "inference": re.compile(r"image\.[a-z.]+|captured\.[a-z]+"),
+    "explainer": re.compile(r"heatmap\..+|overlay\.[a-z]+"),
+}
+"""The names of the files in the folder of a frame that each service removes."""
+
+
+class FrameFile(NamedTuple):
+    """A file of a frame, by its key."""
+
+    line: str
+    day: date
+    """Of the capture, by UTC."""
+    frame_id: str
+    kind: Kind
+
+    @classmethod
+    def of(cls, key: str) -> Self | None:
+        """Return the file under a key; None if it is no file of a frame that a service removes."""
+        match = FRAME_FILE.fullmatch(key)
+        if match is None:
+            return None
+        name = match["name"]
+        first, _, rest = name.partition(".")
+        kind = {"captured": Kind.CAPTURED, "heatmap": Kind.HEATMAPS, "overlay": Kind.HEATMAPS}.get(first)
+        if first == "image":
+            kind = {"ok": Kind.OK, "ng": Kind.NG, "unsure": Kind.UNSURE}.get(rest.partition(".")[0])
+        if kind is None:
+            return None
+        try:
+            return cls(match["line"], date.fromisoformat(match["day"]), match["frame"], kind)
+        except ValueError:
+            return None
+
+
+# ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FOLDER: Final = "removals"
+ANNOUNCED: Final = f"{FOLDER}/announced"
+MOST_KEYS: Final = 5_000
+"""In one order."""
+
+
+class RemovalOrder(BaseModel):
+    """Objects to be removed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Kind
+    at: AwareDatetime
+    keys: Annotated[tuple[str, ...], Field(max_length=MOST_KEYS)]
+
+
+def announce(store: ObjectStore, owner: str, order: RemovalOrder) -> None:
+    """Store an order that its owner does not carry out yet."""
+    store.put(f"{ANNOUNCED}/{owner}/{ULID()}.json", order.model_dump_json().encode(), "application/json")
+
+
+def confirm(store: ObjectStore, announced: str, order: RemovalOrder) -> None:
+    """Replace an announced order by one that its owner carries out."""
+    owner, name = announced.removeprefix(f"{ANNOUNCED}/").split("/")
+    if order.keys:
+        store.put(f"{FOLDER}/{owner}/{name}", order.model_dump_json().encode(), "application/json")
+    store.delete(announced)
+
+
+def read_order(store: ObjectStore, key: str) -> RemovalOrder:
+    """Read an order.
+
+    Raises:
+        ObjectNotFound: it was carried out meanwhile.
+        ValueError: it can't be read.
+    """
+    return RemovalOrder.model_validate_json(store.get(key))
