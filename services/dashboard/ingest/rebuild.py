@@ -20,8 +20,10 @@ from redis.lock import Lock
 from ulid import ULID
 
 from services.dashboard.ingest.archive import DamagedSegment, read_segment, segments
+from services.dashboard.ingest.condensing import restore_counts
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import LAYOUT, Keys
 from shared.messages import REASON_LENGTH, Message
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -58,6 +60,7 @@ class Rebuilder:
         self._redis = redis
         self._keys = keys
         self._store = store
+        self._counting = Counting(redis, keys, settings)
         self._settle_seconds = 3 * settings.segment_seconds
         self._projector = projector
         self._watermark = projector.watermark
@@ -103,8 +106,10 @@ class Rebuilder:
         return None
 
     def _build(self, lease: Lock, progress: Progress | None) -> Rebuilt:
-        """Apply the missing segments, and mark the projection as built."""
+        """Apply the missing segments and the counts of condensed days, and mark the projection as built."""
         found = self._apply_missing(lease, progress)
+        if not self.built:
+            restore_counts(self._store, self._counting)
         self._redis.set(self._keys.built, LAYOUT)
         try:
             lease.reacquire()

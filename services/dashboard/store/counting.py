@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final, Literal, cast
 
+from pydantic import AwareDatetime, BaseModel, Field
 from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
@@ -28,6 +29,9 @@ CHUNK: Final = 65_536
 MOST_BUCKETS: Final = 2_000
 """Added up in one call, which takes a few milliseconds; Redis does nothing else meanwhile."""
 
+RESTORED_AT_ONCE: Final = 200
+"""Buckets that are restored in one call."""
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -38,6 +42,21 @@ class Fact:
     fields: tuple[str, ...]
     slices: tuple[str, ...] = ()
     """The slices of the line in which it is counted as well: ``camera=…``, ``batch=…``, ``model=…``."""
+
+
+class CountedBucket(BaseModel):
+    """The counts of one bucket, to be stored apart from Redis."""
+
+    line: str
+    part: str = Field(description="slice of the line; empty: the line itself")
+    step: str = Field(description="hour, shift or day")
+    start: AwareDatetime
+    counts: dict[str, int]
+
+    @property
+    def place(self) -> tuple[str, str, str, datetime]:
+        """Return what names the bucket."""
+        return self.line, self.part, self.step, self.start
 
 
 @dataclass
@@ -130,6 +149,7 @@ class Counting:
         scripts = files("services.dashboard.store")
         self._count = redis.register_script((scripts / "count.lua").read_text(encoding="utf-8"))
         self._sum = redis.register_script((scripts / "sum.lua").read_text(encoding="utf-8"))
+        self._restore = redis.register_script((scripts / "restore.lua").read_text(encoding="utf-8"))
 
     def count(self, facts: Sequence[Fact]) -> list[bool]:
         """Count each fact that was not counted before; return for each whether it was counted now."""
@@ -203,6 +223,48 @@ class Counting:
         last = self._redis.zscore(self._keys.slices(line), part)
         first = self._redis.zscore(self._keys.began(line), part)
         return None if last is None or first is None else (float(first), float(last))
+
+    def buckets_of_day(self, line: str, part: str, day: datetime) -> list[CountedBucket]:
+        """Return the buckets of a line or a slice that begin on a day (UTC) and count any frame."""
+        starts = [("day", day), *(("hour", day + timedelta(hours=hour)) for hour in range(24))]
+        shift = self._shifts.start(day)
+        while shift < day + timedelta(days=1):
+            if shift >= day:
+                starts.append(("shift", shift))
+            shift = self._shifts.after(shift)
+        pipeline = self._redis.pipeline(transaction=False)
+        for step, start in starts:
+            pipeline.hgetall(self.key(line, step, start, part))
+        return [
+            CountedBucket(line=line, part=part, step=step, start=start, counts=fields)
+            for (step, start), fields in zip(starts, pipeline.execute(), strict=True)
+            if fields
+        ]
+
+    def restore(self, buckets: Iterable[CountedBucket]) -> None:
+        """Raise the counts of buckets to stored ones, and the totals with those of days.
+
+        Doing it twice changes nothing. Buckets that would have expired by now are left out.
+        """
+        now, written = datetime.now(UTC), []
+        for bucket in buckets:
+            lifetimes = self._lifetimes[bucket.part.partition("=")[0]]
+            lifetime = lifetimes.of(bucket.step)
+            if lifetime is not None and bucket.start + timedelta(days=1) + lifetime <= now:
+                continue
+            expiry = bucket.start + timedelta(days=1) + lifetime if lifetime else None
+            of_total = bucket.start + timedelta(days=1) + lifetimes.total if lifetimes.total else None
+            total = self._keys.total(_of(bucket.line, bucket.part)) if bucket.step == "day" else ""
+            key = self.key(bucket.line, bucket.step, bucket.start, bucket.part)
+            written.append([key, _unix(expiry), total, _unix(of_total), bucket.counts])
+        for first in range(0, len(written), RESTORED_AT_ONCE):
+            self._restore(args=[_compact(written[first : first + RESTORED_AT_ONCE]), _unix(now)])
+
+    def restore_slice(self, line: str, part: str, first: float, last: float) -> None:
+        """List a slice of a line again, with the times of its first and last frame (Unix time)."""
+        if last > (datetime.now(UTC) - self._year).timestamp():
+            self._redis.zadd(self._keys.slices(line), {part: last}, gt=True)
+            self._redis.zadd(self._keys.began(line), {part: first}, lt=True)
 
     def _buckets_of(
         self, line: str, slices: tuple[str, ...], minute: datetime, now: datetime

@@ -49,6 +49,16 @@ class Keys:
         return f"{self.prefix}:restored"
 
     @property
+    def storage(self) -> str:
+        """String: what is stored by kind, from the last inventory."""
+        return f"{self.prefix}:storage"
+
+    @property
+    def retention(self) -> str:
+        """String: lock of the dashboard that enforces the retention rules."""
+        return f"{self.prefix}:retention"
+
+    @property
     def events(self) -> str:
         """Channel: notes for the live pages."""
         return f"{self.prefix}:events"

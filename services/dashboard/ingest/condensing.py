@@ -1,0 +1,184 @@
+"""Condense old days of the archive: the verdicts go, their counts and all other messages stay.
+
+The counts of a condensed day are stored as ``counts/<day>.json.gz``. A rebuild of the projection applies what is left
+of the archive, and then raises the counts to these. Of each run of a camera the last verdict and the last report stay:
+the numbers of captured and dropped frames follow from them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Final
+
+import structlog
+from pydantic import BaseModel, Field
+from ulid import ULID
+
+from services.dashboard.ingest.archive import CONTENT_TYPE, FOLDER, DamagedSegment, lines_of, segments
+from services.dashboard.ingest.watermark import Watermark
+from services.dashboard.store.counting import CountedBucket, Counting
+from shared.storage.port import ObjectNotFound, ObjectStore
+
+COUNTS: Final = "counts"
+CONDENSED: Final = "condensed-"
+"""Begins the name of the segment of a condensed day."""
+
+_TYPE: Final = re.compile(rb'\{(?:"sender":"(?:[^"\\]|\\.)*",)?"type":"(\w+)"')
+_FRAME: Final = re.compile(
+    rb'"frame":\{"frame_id":"(?P<session>[0-9A-Z]{26})-(?P<sequence>\d{9})","line":"(?P<line>[\w-]+)",'
+    rb'"camera":"(?P<camera>[\w-]+)","batch":(?:null|"(?P<batch>[\w-]+)"),"part":(?:null|"[\w-]+"),'
+    rb'"captured_at":"(?P<captured_at>[^"]+)"'
+)
+_MODEL: Final = re.compile(rb'"model_version":"([\w-]+)"')
+_SESSION: Final = re.compile(rb'"session":"([0-9A-Z]{26})"')
+_CAPTURED: Final = re.compile(rb'"captured":(\d+)')
+_DAY: Final = re.compile(rf"{FOLDER}/(\d{{4}}-\d\d-\d\d)/")
+
+_log = structlog.stdlib.get_logger("condensing")
+
+
+class StoredSlice(BaseModel):
+    """A camera, batch or model of a line."""
+
+    line: str
+    part: str
+    first: float = Field(description="capture of its first frame, in Unix time")
+    last: float
+
+
+class StoredCounts(BaseModel):
+    """The counts to which a day of the archive contributed."""
+
+    buckets: list[CountedBucket] = []
+    slices: list[StoredSlice] = []
+
+    def beside(self, other: StoredCounts) -> StoredCounts:
+        """Return these counts and those that only ``other`` has."""
+        buckets = {bucket.place: bucket for bucket in (*other.buckets, *self.buckets)}
+        slices = {(each.line, each.part): each for each in (*other.slices, *self.slices)}
+        return StoredCounts(buckets=list(buckets.values()), slices=list(slices.values()))
+
+
+@dataclass
+class _Condensed:
+    """What stays of the lines of a day, and the buckets in which the others are counted."""
+
+    kept: dict[bytes, None] = field(default_factory=dict)
+    last: dict[tuple[bytes, bytes], tuple[int, bytes]] = field(default_factory=dict)
+    """By type of message and session of the camera: its highest number of a frame, and the line."""
+    places: set[tuple[str, str, date]] = field(default_factory=set)
+    """Line, slice and day of capture."""
+    removed: int = 0
+
+    def add(self, line: bytes) -> None:
+        head = _TYPE.match(line)
+        kind = head[1] if head else b""
+        if kind == b"FrameInspected" and (frame := _FRAME.search(line)) and (model := _MODEL.search(line)):
+            batch = [b"batch=" + frame["batch"]] if frame["batch"] else []
+            self._count(frame, b"camera=" + frame["camera"], b"model=" + model[1], *batch)
+            self._keep_last(kind, frame["session"], int(frame["sequence"]), line)
+        elif kind == b"FrameExplained" and (frame := _FRAME.search(line)):
+            self._count(frame)
+            self.removed += 1
+        elif kind == b"CameraReported" and (of := _SESSION.search(line)) and (captured := _CAPTURED.search(line)):
+            self._keep_last(kind, of[1], int(captured[1]), line)
+        else:
+            self.kept[line] = None
+
+    def _count(self, frame: re.Match[bytes], *slices: bytes) -> None:
+        day = datetime.fromisoformat(frame["captured_at"].decode()).astimezone(UTC).date()
+        self.places.update((frame["line"].decode(), part.decode(), day) for part in (b"", *slices))
+
+    def _keep_last(self, kind: bytes, session: bytes, number: int, line: bytes) -> None:
+        before = self.last.get((kind, session))
+        if before is None or number >= before[0]:
+            self.last[kind, session] = number, line
+        self.removed += before is not None
+
+    @property
+    def lines(self) -> Iterator[bytes]:
+        yield from self.kept
+        for _, line in self.last.values():
+            yield line
+
+
+class Condenser:
+    """Condenses days of the archive that the projection holds."""
+
+    def __init__(self, store: ObjectStore, watermark: Watermark, counting: Counting) -> None:
+        self._store = store
+        self._watermark = watermark
+        self._counting = counting
+
+    def due(self, before: date) -> dict[date, list[str]]:
+        """Return the segments of each day before ``before`` that is not condensed yet."""
+        days: dict[date, list[str]] = defaultdict(list)
+        for key in segments(self._store):
+            if (match := _DAY.match(key)) and (day := date.fromisoformat(match[1])) < before:
+                days[day].append(key)
+        return {day: keys for day, keys in days.items() if len(keys) > 1 or CONDENSED not in keys[0]}
+
+    def condense(self, day: date, keys: Sequence[str]) -> int | None:
+        """Condense a day, and return the number of messages that were removed; None if it can't be condensed yet.
+
+        Raises:
+            StorageError, redis.exceptions.RedisError: the day is as it was, or can be condensed again.
+        """
+        projection = self._watermark.projection_id()
+        if not self._watermark.marked().issuperset(keys):
+            return None
+        found = _Condensed()
+        try:
+            for key in keys:
+                for line in lines_of(self._store, key):
+                    found.add(line)
+        except DamagedSegment as error:
+            _log.error("can't condense a day of the archive", day=str(day), reason=str(error))
+            return None
+        counts = self._counts(found.places)
+        if self._watermark.projection_id() != projection or not self._watermark.marked().issuperset(keys):
+            return None  # the projection was deleted meanwhile: its counts may not be complete
+        counts_key = f"{COUNTS}/{day}.json.gz"
+        # an interrupted run may have stored counts of messages that are removed by now
+        counts = counts.beside(_read_counts(self._store, counts_key))
+        self._store.put(counts_key, gzip.compress(counts.model_dump_json().encode()), CONTENT_TYPE)
+        into = f"{FOLDER}/{day}/{CONDENSED}{ULID()}.jsonl.gz"
+        self._watermark.mark_merged(keys, into)
+        self._store.put(into, gzip.compress(b"".join(found.lines)), CONTENT_TYPE)
+        for key in keys:
+            self._store.delete(key)
+        return found.removed
+
+    def _counts(self, places: Iterable[tuple[str, str, date]]) -> StoredCounts:
+        counts = StoredCounts()
+        for line, part, day in sorted(places):
+            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            counts.buckets += self._counting.buckets_of_day(line, part, start)
+            if part and (seen := self._counting.seen(line, part)):
+                counts.slices.append(StoredSlice(line=line, part=part, first=seen[0], last=seen[1]))
+        return counts
+
+
+def restore_counts(store: ObjectStore, counting: Counting) -> None:
+    """Raise the counts of the projection to those of the condensed days.
+
+    Raises:
+        StorageError, redis.exceptions.RedisError: do it again.
+    """
+    for key in store.keys(f"{COUNTS}/"):
+        counts = _read_counts(store, key)
+        counting.restore(counts.buckets)
+        for each in counts.slices:
+            counting.restore_slice(each.line, each.part, each.first, each.last)
+
+
+def _read_counts(store: ObjectStore, key: str) -> StoredCounts:
+    try:
+        return StoredCounts.model_validate_json(gzip.decompress(store.get(key)))
+    except ObjectNotFound:
+        return StoredCounts()
