@@ -34,6 +34,7 @@ PAGES: Final = {
     "models": "/models",
     "training": "/trainings/new?recipe=seam",
     "accounting": "/accounting",
+    "storage": "/storage",
     "labelling": "/labelling",
     "history": "/labelling/history",
 }

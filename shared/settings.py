@@ -72,7 +72,8 @@ class ServiceSettings(SecretFileSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
     broker_url: str = Field(
-        "sqlite:///var/broker", description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][/VHOST][?topology=given]"
+        "sqlite:///var/broker",
+        description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][,HOST…][/VHOST][?topology=given]",
     )
     broker_user: str = ""
     broker_password: SecretStr = SecretStr("")
@@ -119,6 +120,11 @@ class ServiceSettings(SecretFileSettings):
         except ssl.SSLError:
             raise ValueError(f"{prefix}TLS_CA holds no certificate in PEM format: {self.tls_ca}") from None
         return self
+
+    @property
+    def certificates(self) -> tuple[Path, ...]:
+        """Return the files of the certificates that the service shows."""
+        return (self.tls_cert,) if self.tls_cert else ()
 
     def client_tls(self) -> ssl.SSLContext:
         """Return a context that checks the certificate and name of servers, and shows our certificate on request."""
@@ -175,9 +181,13 @@ def split_address(name: str, url: str) -> SplitResult:
         raise ValueError(f"{name} holds a password: give it in a variable of its own")
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        # only RabbitMQ may have several nodes
+        nodes = parts.netloc.split(",") if parts.scheme.startswith("amqp") else [parts.netloc]
+        _ = [urlsplit(f"//{node}").port for node in nodes]
     except ValueError:
         raise ValueError(f"{name} is no address: after the host comes a port of 0 to 65535, or none") from None
+    if len(nodes) > 1 and "" in nodes:
+        raise ValueError(f"{name} has a comma without a host: write one comma between two hosts")
     return parts
 
 

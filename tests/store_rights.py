@@ -23,6 +23,7 @@ RIGHT_FOR: Final = {
     "get": "reads",
     "exists": "reads",
     "keys": "reads",
+    "objects": "reads",
     "delete": "deletes",
 }
 
@@ -30,9 +31,9 @@ RIGHT_FOR: Final = {
 def is_permitted(service: str, method: str, key: str) -> bool:
     """Whether the policy of a service permits a call of its store."""
     rights = RIGHTS[service]
-    if rights.audits and key.startswith(f"{AUDIT}/"):
-        return method != "delete"
-    if method == "keys":
+    if rights.audits and key.startswith(f"{AUDIT}/") and method != "delete":
+        return True
+    if method in ("keys", "objects"):
         return bool(rights.reads)
     return any(fnmatchcase(key, pattern.format(line="*")) for pattern in getattr(rights, RIGHT_FOR[method]))
 

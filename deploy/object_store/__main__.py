@@ -12,22 +12,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
 import typer
 import urllib3
 from minio import Minio, MinioAdmin
-from minio.commonconfig import GOVERNANCE
+from minio.commonconfig import ENABLED, GOVERNANCE, Filter
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, MinioException
+from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
 from minio.objectlockconfig import DAYS, ObjectLockConfig
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from urllib3.exceptions import HTTPError
 
-from deploy.object_store.policies import RIGHTS, policy
+from deploy.object_store.policies import AUDIT, RIGHTS, policy
 from shared.messages import Name
 from shared.settings import SecretFileSettings, read_settings
 
@@ -55,13 +56,25 @@ class SetupSettings(SecretFileSettings):
         None, description="file of the authority that signed the store's certificate; unset: those of the system"
     )
     object_store_audit_days: int = Field(3650, ge=1, description="an entry of the audit log can't be deleted before")
+    object_store_audit_removal_days: int = Field(
+        0, ge=0, description="the bucket removes entries of the audit log of this age; 0: never"
+    )
     camera_line: Name = "line-1"
     camera_name: Name = "camera-1"
-    camera_storage_secret_key: SecretStr
+    camera_storage_secret_key: SecretStr = SecretStr("")
     inference_storage_secret_key: SecretStr = SecretStr("")
     explainer_storage_secret_key: SecretStr = SecretStr("")
     trainer_storage_secret_key: SecretStr = SecretStr("")
     dashboard_storage_secret_key: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _check_removal(self) -> Self:
+        if 0 < self.object_store_audit_removal_days < self.object_store_audit_days:
+            raise ValueError(
+                "OBJECT_STORE_AUDIT_REMOVAL_DAYS: give at least OBJECT_STORE_AUDIT_DAYS, for which entries are locked, "
+                "or 0 to keep them for ever"
+            )
+        return self
 
     @property
     def bucket(self) -> str:
@@ -110,10 +123,10 @@ def make_buckets(client: Minio, settings: SetupSettings) -> None:
         CannotSetUp: a bucket of the audit log is there and can't lock objects.
     """
     _make_bucket(client, settings.bucket, lock=False)
+    _make_bucket(client, settings.audit_bucket, lock=settings.object_store_users == "each")
+    _set_removal_of_audit(client, settings)
     if settings.object_store_users == "single":
-        _make_bucket(client, settings.audit_bucket, lock=False)
         return
-    _make_bucket(client, settings.audit_bucket, lock=True)
     lock = ObjectLockConfig(GOVERNANCE, settings.object_store_audit_days, DAYS)
     try:
         if client.get_object_lock_config(settings.audit_bucket) != lock:
@@ -125,9 +138,26 @@ def make_buckets(client: Minio, settings: SetupSettings) -> None:
         ) from error
 
 
+def _set_removal_of_audit(client: Minio, settings: SetupSettings) -> None:
+    """Let the bucket of the audit log remove old entries, with all their versions, or none."""
+    days = settings.object_store_audit_removal_days
+    if days == 0:
+        client.delete_bucket_lifecycle(settings.audit_bucket)
+        return
+    rule = Rule(
+        ENABLED,
+        rule_filter=Filter(prefix=f"{AUDIT}/"),
+        rule_id="retention",
+        expiration=Expiration(days=days),
+        noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
+    )
+    client.set_bucket_lifecycle(settings.audit_bucket, LifecycleConfig([rule]))
+
+
 def make_users(admin: Admin, settings: SetupSettings) -> None:
     """Make a user with its policy for each service."""
-    add_camera(admin, settings, settings.camera_line, settings.camera_name)
+    if settings.camera_storage_secret_key.get_secret_value():
+        add_camera(admin, settings, settings.camera_line, settings.camera_name)
     for service in RIGHTS:
         if service != "camera":
             secret: SecretStr = getattr(settings, f"{service}_storage_secret_key")
@@ -179,6 +209,8 @@ def add_camera_command(line: Line, name: Camera) -> None:
     """Make the user of one more camera."""
     with _one_line_errors():
         settings = read_settings(SetupSettings, camera_line=line, camera_name=name)
+        if not settings.camera_storage_secret_key.get_secret_value():
+            raise CannotSetUp("set CAMERA_STORAGE_SECRET_KEY: the password of the camera")
         if _has_users(settings):
             add_camera(_admin(settings), settings, settings.camera_line, settings.camera_name)
 

@@ -25,8 +25,16 @@ VERSIONED: Final = ("datasets/*/versions/*", "datasets/images/*")
 
 RIGHTS: Final = {
     "camera": Rights(writes=("frames/{line}/*/captured.*",)),
-    "inference": Rights(reads=("frames/*", "models/*"), writes=("frames/*/image.*",)),
-    "explainer": Rights(reads=("frames/*", "models/*"), writes=("frames/*/heatmap.*", "frames/*/overlay.*")),
+    "inference": Rights(
+        reads=("frames/*", "models/*", "removals/inference/*"),
+        writes=("frames/*/image.*",),
+        deletes=("frames/*/image.*", "frames/*/captured.*", "removals/inference/*"),
+    ),
+    "explainer": Rights(
+        reads=("frames/*", "models/*", "removals/explainer/*"),
+        writes=("frames/*/heatmap.*", "frames/*/overlay.*"),
+        deletes=("frames/*/heatmap.*", "frames/*/overlay.*", "removals/explainer/*"),
+    ),
     "trainer": Rights(
         reads=("models/*", "datasets/*", "trainings/*", "measurements/*", "thresholds/*", "promotions/*"),
         writes=("models/*", "datasets/*", "trainings/*", "measurements/*", "thresholds/*", "promotions/*"),
@@ -43,13 +51,25 @@ RIGHTS: Final = {
             "marks/*",
             "people/*",
             "labelling/*",
+            "counts/*",
+            "removals/*",
         ),
-        writes=(*VERSIONED, "verdicts/*", "parked/*", "marks/*", "people/*", "labelling/*"),
-        deletes=("verdicts/*", "parked/*", "marks/*", "labelling/videos/*"),
+        writes=(
+            *VERSIONED,
+            "verdicts/*",
+            "parked/*",
+            "marks/*",
+            "people/*",
+            "labelling/*",
+            "counts/*",
+            "removals/*",
+        ),
+        deletes=("verdicts/*", "parked/*", "marks/*", "labelling/videos/*", "removals/announced/*", f"{AUDIT}/*"),
         audits=True,
     ),
 }
-"""What no service may delete: people, labels, models, dataset versions and their images, and the audit log."""
+"""What no service may delete: people, labels, models, dataset versions and their images, counts of condensed days, and
+an audit log in a bucket of its own. In the common bucket, the dashboard removes old entries by its retention rule."""
 
 
 def policy(service: str, bucket: str, audit_bucket: str, line: str = "*") -> dict[str, Any]:

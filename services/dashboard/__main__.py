@@ -1,6 +1,7 @@
 """``python -m services.dashboard``: count the inspected frames, and serve the API and the pages.
 
-``… rebuild`` builds the projection again; ``… people`` and ``… token`` manage who may log in.
+``… rebuild`` builds the projection again; ``… retention`` shows what the retention rules would remove; ``… people`` and
+``… token`` manage who may log in.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from services.dashboard.access.cli import people_cli, token_cli
 from services.dashboard.access.first_admin import ensure_first_admin
 from services.dashboard.app import serving_app
 from services.dashboard.assembly import Dashboard, build_rebuilder
+from services.dashboard.retention.cli import show_retention
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import check_login, open_redis
 from services.dashboard.store.keys import Keys
@@ -84,6 +86,9 @@ def main(context: typer.Context) -> None:
     """Count the inspected frames, and serve the API and the pages."""
     if context.invoked_subcommand is None:
         run_service(serve)
+
+
+cli.command("retention")(show_retention)
 
 
 @cli.command()

@@ -28,6 +28,8 @@ from services.dashboard.models import pages as models_pages
 from services.dashboard.models import threshold_pages
 from services.dashboard.quality import endpoints as quality_endpoints
 from services.dashboard.quality import pages as quality_pages
+from services.dashboard.retention import endpoints as retention_endpoints
+from services.dashboard.retention import pages as retention_pages
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.trainings import endpoints as trainings_endpoints
@@ -58,6 +60,7 @@ ENDPOINTS: Final = (
     models_endpoints,
     trainings_endpoints,
     datasets_endpoints,
+    retention_endpoints,
     access_endpoints,
     live_endpoints,
     health_endpoints,
@@ -66,6 +69,7 @@ ENDPOINTS: Final = (
 """The API, in the order of its document."""
 PAGES: Final = (
     accounting_pages,
+    retention_pages,
     quality_pages,
     frames_pages,
     labelling_pages,

@@ -26,12 +26,14 @@ from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.condensing import Condenser
 from services.dashboard.ingest.consumer import QueueIngest
 from services.dashboard.ingest.projection_upkeep import Upkeep
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.labelling.services import LabellingServices
 from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
 from services.dashboard.lines.parked_frames import ParkedFrames
+from services.dashboard.lines.repository import LineRepository
 from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live.hub import Hub, LiveSources
@@ -42,8 +44,12 @@ from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
+from services.dashboard.retention.keeper import RetentionKeeper
+from services.dashboard.retention.references import ReferenceReader
+from services.dashboard.retention.repository import StorageRepository
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import fail_fast_redis
+from services.dashboard.store.counting import Counting
 from services.dashboard.store.fail_fast import FailFastStore
 from services.dashboard.store.keys import Keys
 from services.dashboard.trainings.service import TrainingsService
@@ -106,7 +112,8 @@ class Dashboard:
             messages=settings.segment_messages,
             written=self.projector.watermark.note_written,
         )
-        self.audit = Audit(FailFastStore(audit_store(settings, store), lambda: self.readiness.reason("storage")), stop)
+        audit_objects = audit_store(settings, store)
+        self.audit = Audit(FailFastStore(audit_objects, lambda: self.readiness.reason("storage")), stop)
         self.access = AccessService(
             PeopleRepository(self._request_store),
             Sessions(
@@ -121,6 +128,18 @@ class Dashboard:
         )
         self.rebuilder = build_rebuilder(redis, keys, settings, store)
 
+        counting = Counting(redis, keys, settings)
+        self.retention = RetentionKeeper(
+            settings,
+            store=store,
+            audit_store=audit_objects,
+            audit=self.audit,
+            references=ReferenceReader(store, LineRepository(redis, keys), counting),
+            condenser=Condenser(store, self.projector.watermark, counting),
+            repository=StorageRepository(redis, keys),
+            ready=lambda: self.upkeep.unfinished is None,
+            stop=stop,
+        )
         self.upkeep = Upkeep(
             self.rebuilder, self.projector.watermark, store, stop, tasks=[partial(delete_incomplete_uploads, store)]
         )
@@ -153,6 +172,7 @@ class Dashboard:
         try:
             with serve(services):
                 self.upkeep.start()
+                self.retention.start()
                 for ingest in self.ingests:
                     ingest.start(failed=self._stop.set)
                 yield
@@ -167,7 +187,7 @@ class Dashboard:
                 ingest.join(max(0.0, until - time.monotonic()))
             self.archive.close(STOP_SECONDS)
             until = time.monotonic() + LAST_SECONDS
-            for join in (*(ingest.join for ingest in self.ingests), self.upkeep.join):
+            for join in (*(ingest.join for ingest in self.ingests), self.upkeep.join, self.retention.join):
                 join(max(0.0, until - time.monotonic()))
 
     def _build_services(self) -> tuple[Services, Hub, LabellingServices]:
@@ -231,6 +251,7 @@ class Dashboard:
             QualityService(projection.lines, projection.counting, settings),
             BatchesService(projection.lines, projection.counting, frames),
             labelling,
+            StorageRepository(self._request_redis, self._keys),
             Clock(settings.working_day.zone),
         )
         return services, hub, labelling

@@ -11,8 +11,11 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.dashboard.statistics.working_day import Shifts
+from shared.contracts.retention import Kind, RetentionRules
 from shared.settings import ServiceSettings, check_pair, split_address
 
+LONGEST_ACCOUNT_DAYS: Final = 31
+"""The longest window of the accounting."""
 EMBEDDED: Final = "embedded"
 """Scheme of `DashboardSettings.redis_url` for a Redis inside this process."""
 
@@ -90,6 +93,15 @@ class DashboardSettings(ServiceSettings):
         2_000, ge=1, description="frames with the verdict `error` that can be looked up, per line"
     )
 
+    retention: str = Field(
+        "none", description="how long data stays, such as ok=7d, ng=365d/200GB, heatmaps=90d; none: nothing is removed"
+    )
+    storage_gigabytes: int = Field(
+        0,
+        ge=0,
+        description="size of the object storage, for the day on which it is full; 0: that of the disk, if known",
+    )
+
     upload_megabytes: int = Field(
         500,
         ge=1,
@@ -119,6 +131,10 @@ class DashboardSettings(ServiceSettings):
         """Return the URL for browsers of this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.https_cert else 'http'}://{host}:{self.port}/"
+
+    @property
+    def certificates(self) -> tuple[Path, ...]:
+        return (*super().certificates, *([self.https_cert] if self.https_cert else []))
 
     @property
     def working_day(self) -> Shifts:
@@ -151,6 +167,31 @@ class DashboardSettings(ServiceSettings):
     @model_validator(mode="after")
     def _check_audit_address(self) -> Self:
         split_address("DASHBOARD_AUDIT_STORAGE_URL", self.audit_storage_url)
+        return self
+
+    @property
+    def retention_rules(self) -> RetentionRules:
+        """Return how long each kind of data stays."""
+        return RetentionRules.parse(self.retention)
+
+    @model_validator(mode="after")
+    def _check_retention(self) -> Self:
+        try:
+            rules = self.retention_rules
+        except ValueError as error:
+            raise ValueError(f"DASHBOARD_RETENTION: {error}") from None
+        needed = max(self.seen_days, self.frame_days, self.slice_hour_days, LONGEST_ACCOUNT_DAYS) + 1
+        days = rules.of(Kind.ARCHIVE).days
+        if days and days < needed:
+            raise ValueError(
+                f"DASHBOARD_RETENTION: archive={days}d: give at least {needed}d: the archive has to hold what "
+                "DASHBOARD_SEEN_DAYS, DASHBOARD_FRAME_DAYS, DASHBOARD_SLICE_HOUR_DAYS and the accounting show"
+            )
+        if rules.of(Kind.AUDIT).days and self.audit_storage_url.startswith("s3"):
+            raise ValueError(
+                "DASHBOARD_RETENTION: leave audit out: entries in a bucket of their own are locked, and the bucket "
+                "removes them (OBJECT_STORE_AUDIT_REMOVAL_DAYS)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from services.explainer.settings import ExplainerSettings
 from shared.engines.quiet import import_quietly
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
+from shared.removals import Removals
 from shared.service import Reporter, await_broker, background_threads, run_service
 from shared.settings import read_settings
 from shared.storage.opening import open_store
@@ -49,6 +50,9 @@ def main(stop: threading.Event) -> None:
         with background_threads(
             stop,
             partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
+            partial(
+                Removals(store, "explainer").run, stop, health.beside("the thread that removes heatmaps", SLOW_SECONDS)
+            ),
             partial(turn, requests, health=health.beside("the loop of explainer.requests")),
         ):
             turn(broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch), health=health)

@@ -20,6 +20,7 @@ from services.inference.production import Production
 from services.inference.settings import InferenceSettings
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import AHEAD, consume
+from shared.removals import Removals
 from shared.service import Reporter, await_broker, background_threads, run_service
 from shared.settings import read_settings
 from shared.storage.opening import open_store
@@ -61,6 +62,9 @@ def main(stop: threading.Event) -> None:
             stop,
             partial(production.follow, promotions, settings.model_check_seconds, stop, following),
             partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
+            partial(
+                Removals(store, "inference").run, stop, health.beside("the thread that removes images", SLOW_SECONDS)
+            ),
             partial(finish_deferred, most=16, wait_seconds=0.5, stop=stop, health=deferred),
         ):
             production.wait(stop, health)

@@ -19,6 +19,7 @@ from services.dashboard.accounting.schemas import (
 )
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.lines.repository import CameraCounts, CameraRepository, LineRepository
+from services.dashboard.settings import LONGEST_ACCOUNT_DAYS
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import Counting
 from services.dashboard.web.problems import Problem
@@ -26,7 +27,7 @@ from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
 from shared.messaging.port import MessagingError
 from shared.storage.records import unreadable
 
-LONGEST: Final = timedelta(days=31)
+LONGEST: Final = timedelta(days=LONGEST_ACCOUNT_DAYS)
 """Counts by hour and camera are stored for a few days more, unless the settings shorten this."""
 PARKED_SECONDS: Final = 0.5
 """The accounting waits this long for the first list of parked messages; then it is incomplete, and says so."""

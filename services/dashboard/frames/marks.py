@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Final
 
+from services.dashboard.frames.removals import PendingRemovals
 from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.frames.schemas import FrameView, Mark, MarkList
 from shared.messages import FrameIdentity
@@ -26,15 +27,17 @@ class Marks:
     def __init__(self, store: ObjectStore, frames: FrameRepository) -> None:
         self._store = store
         self._frames = frames
+        self._removals = PendingRemovals(store)
 
     def mark(self, frame_id: str, note: str, by: str) -> Mark:
         """Mark a frame, or replace its mark.
 
         Raises:
-            Problem: 404: there is no such frame.
+            Problem: 404: there is no such frame; 409: its files are being removed.
             StorageError: the mark was not stored.
         """
         verdict = self._frames.get(frame_id).verdict
+        self._removals.refuse([frame_id])
         mark = Mark(
             **verdict.model_dump(include={"verdict", "recipe", "model_version", "image_key"}),
             frame=verdict.frame,

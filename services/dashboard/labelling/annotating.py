@@ -33,8 +33,9 @@ class AnnotationService:
         """Store an annotation of all the requested frames, or of none.
 
         Raises:
-            Problem: 404: there is no such frame; 409: another person labelled it meanwhile, or this person may not
-                give this kind of annotation; 422: the recipe does not allow these labels together.
+            Problem: 404: there is no such frame; 409: another person labelled it meanwhile, this person may not give
+                this kind of annotation, or a retention rule is removing the frame; 422: the recipe does not allow these
+                labels together.
             StorageError: The annotation was not stored.
         """
         if error := label_error(source.recipe, request.labels):
@@ -43,6 +44,8 @@ class AnnotationService:
         with self._reserved(source, frames, by):
             log = self._repository.log(source.id, without_waiting=True)
             inspected = self.find_frames(source, log, frames)
+            if inspected:
+                self._line_frames.removals.refuse(inspected)
             for key in frames:
                 if refusal := log.frame(key).refusal(request.kind, by):
                     raise Problem(409, f"frame {key}: {refusal}")

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from services.dashboard.frames.marks import Marks
+from services.dashboard.frames.removals import PendingRemovals
 from services.dashboard.frames.repository import FrameKind, FrameRepository, newest_first
 from services.dashboard.frames.schemas import Mark
 from services.dashboard.labelling.annotations.annotation import InspectedFrame
@@ -21,10 +22,11 @@ MOST_MARKS: Final = 500
 class LineFrames:
     """Finds frames in the frame index, among the marks, and in the annotation log."""
 
-    def __init__(self, index: FrameRepository, lines: LineRepository, marks: Marks) -> None:
+    def __init__(self, index: FrameRepository, lines: LineRepository, marks: Marks, removals: PendingRemovals) -> None:
         self._index = index
         self._lines = lines
         self._marks = marks
+        self.removals = removals
 
     def lines(self) -> list[str]:
         """Return the names of all lines."""

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path
 
 from services.dashboard.frames.marks import Marks
+from services.dashboard.frames.removals import PendingRemovals
 from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.labelling.annotations.annotation import FrameKey, SourceId
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
@@ -51,7 +52,7 @@ class LabellingServices:
         self._annotations = AnnotationRepository(store)
         sources, images = FrameSources(store, self._videos), FrameImages(store, self._videos)
         self.labelling = LabellingService(
-            sources, self._videos, self._annotations, images, LineFrames(index, lines, marks)
+            sources, self._videos, self._annotations, images, LineFrames(index, lines, marks, PendingRemovals(store))
         )
         self.exports = ExportService(store, sources, self._annotations, images)
         self.imports = ImportService(store)

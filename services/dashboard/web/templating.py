@@ -48,6 +48,15 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def data_size(number: float) -> str:
+    """Return a number of bytes with its unit, such as 1.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(number) < 999.5:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB" if number < 999.5 else f"{number:,.0f} TB"
+
+
 def percent(share: float | None) -> str:
     """Return a share in percent, with more digits for rare defects."""
     if share is None:
@@ -74,6 +83,7 @@ FOLDERS: Final = sorted(Path(__file__).parents[1].glob("*/templates"))
 templates: Final = Jinja2Templates(directory=FOLDERS, context_processors=[_common_context])
 templates.env.globals["only"] = only
 templates.env.filters["count"] = count
+templates.env.filters["bytes"] = data_size
 templates.env.filters["percent"] = percent
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -115,3 +116,25 @@ def test_the_readme_lists_every_key_in_redis() -> None:
     cells = re.findall(rf"^\| (`[a-z].*?) \| (?:{kinds}) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
     documented = re.findall(r"`([a-z]+)[`:]", " ".join(cells))
     assert {key.split(":")[1] for key in made} == set(documented)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"retention": "ok=7x"}, "DASHBOARD_RETENTION: ok=7x: a limit is an age in days such as 30d"),
+        ({"retention": "archive=30d"}, "DASHBOARD_RETENTION: archive=30d: give at least 36d"),
+        ({"retention": "archive=100d", "frame_days": 200}, "give at least 201d"),
+        (
+            {"retention": "audit=400d", "audit_storage_url": "s3://store:9000/seamline-audit"},
+            "DASHBOARD_RETENTION: leave audit out",
+        ),
+    ],
+)
+def test_a_wrong_retention_rule_is_refused_at_the_start(
+    changes: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(DashboardSettings, **changes)
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert says in message

@@ -217,9 +217,7 @@ def test_a_flagged_frame_whose_image_waits_for_storage_is_explained_when_the_ima
 def test_the_key_of_an_image_names_the_kind_by_which_it_is_removed(model: Model, store: AwayStore) -> None:
     sampling = Model("v1", paint_recipe("keeping: {every_nth_passed: 1}"), model.engine)
     unsure = Model("v1", paint_recipe("unsure_margin: 0.5"), model.engine)
-    ok, ng = _verdicts(
-        _inspector(sampling, store)([captured(0, painted("black")), captured(1, painted("blue"))])
-    )
+    ok, ng = _verdicts(_inspector(sampling, store)([captured(0, painted("black")), captured(1, painted("blue"))]))
     (near,) = _verdicts(_inspector(unsure, store)([captured(2, painted("black"))]))
     assert near.verdict is Verdict.OK
     kinds = [FrameFile.of(answer.image_key).kind for answer in (ok, ng, near)]  # type: ignore[arg-type,union-attr]
