@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Protocol
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
+from shared.certificates import expiry_of
 from shared.settings import ServiceSettings
 
 HEALTH_CONNECTIONS: Final = 16
@@ -27,6 +29,9 @@ SILENCE_SECONDS: Final = 30.0
 """A loop without a heartbeat for this long counts as stalled."""
 SLOW_SECONDS: Final = 300.0
 """The same for a loop whose turns take longer because it loads models, trains or measures."""
+
+STALLED: Final = Gauge("seamline_stalled_loops", "Loops and publishers of the service that are stalled")
+EXPIRY: Final = Gauge("seamline_certificate_expiry_seconds", "Unix time at which a certificate expires", ["file"])
 
 
 def configure_logging(service: str, settings: ServiceSettings) -> None:
@@ -117,6 +122,9 @@ class Health:
 
 def serve_health(health: HealthCheck, settings: ServiceSettings) -> None:
     """Serve ``/healthz`` and ``/metrics`` in a background thread, if the settings give a port."""
+    STALLED.set_function(lambda: len(health.troubles))
+    for certificate in settings.certificates:
+        EXPIRY.labels(str(certificate)).set_function(partial(expiry_of, certificate))
     if not settings.health_port:
         return
 

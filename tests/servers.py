@@ -43,6 +43,7 @@ class Endpoint:
     user: str = USER
     password: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
     management_url: str = ""
+    metrics_url: str = ""
     how: str = "address given"
     seconds: float = 0.0
 
@@ -125,7 +126,8 @@ def find_rabbitmq(folder: Path) -> Endpoint:
     host = parts.hostname or "127.0.0.1"
     management = os.environ.get("SEAMLINE_TEST_RABBITMQ_MANAGEMENT_URL", f"http://{host}:15672")
     user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
-    endpoint = Endpoint(parts.port or 5672, host, user, password, management)
+    metrics = os.environ.get("SEAMLINE_TEST_RABBITMQ_METRICS_URL", f"http://{host}:15692")
+    endpoint = Endpoint(parts.port or 5672, host, user, password, management, metrics)
     if not _rabbitmq_serves(endpoint):
         raise RuntimeError(
             f"no RabbitMQ with its management at {management}: see SEAMLINE_TEST_RABBITMQ_URL and "
@@ -154,10 +156,13 @@ def start_rabbitmq_with_tls(folder: Path, certificates: Path, hosts: Sequence[st
 
 def start_rabbitmq(folder: Path) -> tuple[Endpoint, Server]:
     """A RabbitMQ of one's own, with its management, which makes virtual hosts."""
-    port, management = free_port(), free_port()
+    port, management, metrics = free_port(), free_port(), free_port()
     in_docker = docker_answers()
     endpoint = Endpoint(
-        port, management_url=f"http://127.0.0.1:{management}", how="Docker" if in_docker else "packages"
+        port,
+        management_url=f"http://127.0.0.1:{management}",
+        metrics_url=f"http://127.0.0.1:{metrics}",
+        how="Docker" if in_docker else "packages",
     )
 
     def ready() -> bool:
@@ -166,11 +171,14 @@ def start_rabbitmq(folder: Path) -> tuple[Endpoint, Server]:
     server: Server
     if in_docker:
         environment = {"RABBITMQ_DEFAULT_USER": endpoint.user, "RABBITMQ_DEFAULT_PASS": endpoint.password}
-        server = ContainerServer(image_at_hand("RABBITMQ_IMAGE"), {5672: port, 15672: management}, ready, environment)
+        server = ContainerServer(
+            image_at_hand("RABBITMQ_IMAGE"), {5672: port, 15672: management, 15692: metrics}, ready, environment
+        )
     else:
         clear = (
             f"listeners.tcp.1 = 127.0.0.1:{endpoint.port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
+            f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {metrics}\n"
         )
         server = _rabbitmq_child(folder, endpoint, clear, ready)
     server.start()
@@ -199,7 +207,8 @@ def _rabbitmq_child(folder: Path, endpoint: Endpoint, listeners: str, ready: Cal
         f"{listeners}default_user = {endpoint.user}\ndefault_pass = {endpoint.password}\n"
         "disk_free_limit.absolute = 50MB\nlog.console = true\nlog.file = false\n"
     )
-    (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    plugins = ["rabbitmq_management", *(["rabbitmq_prometheus"] if endpoint.metrics_url else [])]
+    (folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     (folder / "rabbitmq-env.conf").touch()
     names = free_port()
     environment = {

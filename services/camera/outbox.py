@@ -216,6 +216,12 @@ class Outbox:
         with self._changed:
             return self._waiting.total()
 
+    @property
+    def fullness(self) -> float:
+        """Return the share of the limit that is used, in frames or in bytes, whichever is more: 0 to 1."""
+        with self._changed:
+            return float(max(self._waiting.total() / self._frames_limit, self._bytes / self._bytes_limit))
+
     def counts(self) -> Counts:
         """Return the counts of this session so far."""
         with self._changed:

@@ -16,6 +16,9 @@ from services.camera.sources.captured_image import clock
 from shared.messages import CameraReported, CameraState
 
 WAITING: Final = Gauge("seamline_camera_waiting", "Frames in the outbox", ["line", "camera"])
+FULLNESS: Final = Gauge(
+    "seamline_camera_outbox_fullness", "Share of the outbox that is used, by frames or bytes", ["line", "camera"]
+)
 SHORTEST_MEASURE: Final = 1.0
 """Shortest time in seconds over which the rate is measured."""
 
@@ -57,6 +60,7 @@ class Reporter:
         """Return a report of the camera now, and schedule the next one."""
         counts = self._outbox.counts()
         WAITING.labels(self._session.line, self._session.camera).set(self._outbox.waiting)
+        FULLNESS.labels(self._session.line, self._session.camera).set(self._outbox.fullness)
         with self._lock:
             now = self._clock()
             self._due = now + self._every_seconds

@@ -20,4 +20,5 @@ LATENCY_SECONDS: Final = Histogram(
     "seamline_inference_latency_seconds", "From capture to verdict", buckets=(*_BUCKETS, 10.0, 60.0, 600.0)
 )
 IMAGES: Final = Counter("seamline_inference_images", "Images that had to be stored", ["outcome"])
+MODEL_TROUBLE: Final = Gauge("seamline_inference_model_trouble", "1 while the model in production is not in use")
 MODEL: Final = Gauge("seamline_inference_model", "1 for the model that judges", ["recipe", "version"])

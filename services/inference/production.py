@@ -57,6 +57,7 @@ class Production:
         self._arrived = threading.Event()
         self.trouble = ""
         """Why the model in production is not in use; empty when it is."""
+        metrics.MODEL_TROUBLE.set_function(lambda: bool(self.trouble))
 
     @property
     def version(self) -> str | None:

@@ -20,7 +20,10 @@ TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 TLS_TEXT: Final = (ROOT / "deploy" / "compose.tls.yml").read_text()
 TLS: Final[dict[str, Any]] = yaml.safe_load(TLS_TEXT)
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(TEXT)
-SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+EVERYTHING: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+MONITORING: Final = ["prometheus", "grafana"]
+SERVICES: Final = {name: service for name, service in EVERYTHING.items() if name not in MONITORING}
+"""What runs without a profile."""
 DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
 EXAMPLE: Final = (ROOT / ".env.example").read_text()
 SECRETS: Final = set(re.findall(r"^([A-Z_]+)=$", EXAMPLE, re.MULTILINE))
@@ -39,6 +42,16 @@ def test_the_services_are_the_folders_in_the_order_of_the_flow() -> None:
     assert set(FLOW) == folders
     assert [name for name in SERVICES if name in folders] == FLOW
     assert list(SERVICES)[: -len(FLOW)] == ["rabbitmq", "redis", "object-store", *ENDING]
+
+
+def test_monitoring_starts_by_its_profile_alone_and_reaches_every_service() -> None:
+    assert {name: service["profiles"] for name, service in EVERYTHING.items() if "profiles" in service} == {
+        name: ["monitoring"] for name in MONITORING
+    }
+    assert set(EVERYTHING["prometheus"]["networks"]) >= {*FLOW, "monitoring"}
+    assert all(
+        port.startswith("${") and ":-127.0.0.1:" in port for name in MONITORING for port in EVERYTHING[name]["ports"]
+    )
 
 
 @pytest.mark.parametrize("service", FLOW)
@@ -130,9 +143,9 @@ def test_any_service_may_run_more_than_once() -> None:
     assert not [name for name, service in SERVICES.items() if "container_name" in service]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_nothing_runs_without_limits_or_may_gain_rights(name: str) -> None:
-    service = SERVICES[name]
+    service = EVERYTHING[name]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
     assert service["security_opt"] == ["no-new-privileges:true"]  # and Docker's own seccomp profile
     assert service["cap_drop"] == ["ALL"]
@@ -141,9 +154,9 @@ def test_nothing_runs_without_limits_or_may_gain_rights(name: str) -> None:
     assert service["restart"] == ("on-failure:5" if name in ENDING else "unless-stopped")
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_every_container_is_read_only_but_for_its_volumes_and_memory(name: str) -> None:
-    service = SERVICES[name]
+    service = EVERYTHING[name]
     assert service["read_only"] is True
     assert service["tmpfs"] == ["/tmp"]
     for volume in service.get("volumes", []):
@@ -151,15 +164,15 @@ def test_every_container_is_read_only_but_for_its_volumes_and_memory(name: str) 
         assert volume.endswith(":ro") or (source in COMPOSE["volumes"] and target), volume
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_every_container_is_asked_how_it_is(name: str) -> None:
-    assert "healthcheck" in SERVICES[name] or re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
-    assert SERVICES[name].get("build") or "healthcheck" in SERVICES[name]
+    assert "healthcheck" in EVERYTHING[name] or re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
+    assert EVERYTHING[name].get("build") or "healthcheck" in EVERYTHING[name]
 
 
-@pytest.mark.parametrize("variable", IMAGES)
+@pytest.mark.parametrize("variable", [*IMAGES, "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"])
 def test_an_image_is_an_exact_version(variable: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:(RELEASE\.[\dTZ-]+|\d+\.\d+\.\d+(-[a-z]+)*)", shipped_image(variable))
+    assert re.fullmatch(r"[\w./-]+:(RELEASE\.[\dTZ-]+|v?\d+\.\d+\.\d+(-[a-z]+)*)", shipped_image(variable))
 
 
 def test_the_dockerfile_builds_on_the_same_image_as_compose() -> None:

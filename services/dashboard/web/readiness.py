@@ -6,13 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from prometheus_client import Gauge
 from pydantic import BaseModel, Field
 
 OVERDUE_SECONDS: Final = 1.2
 """A check without a result for so long has failed; shorter than the time limit of a request."""
 NOT_CHECKED: Final = "not checked yet"
+
+AWAY: Final = Gauge("dashboard_server_away", "1 while a server that the dashboard needs is away", ["server"])
 
 
 class Ready(BaseModel):
@@ -45,6 +49,9 @@ class Readiness:
         self._started_at: dict[str, float] = {}
         """Of the checks that run now."""
         self._stop = threading.Event()
+        for name, check in checks.items():
+            if check.consequence:
+                AWAY.labels(name).set_function(partial(self._is_away, name))
 
     def start(self) -> None:
         """Start the checks, and wait for the first results, for as long as one may take."""
@@ -72,6 +79,9 @@ class Readiness:
     def away(self) -> list[str]:
         """Return what people miss right now, a sentence for each server that is away."""
         return [check.consequence for name, check in self._checks.items() if check.consequence and self.reason(name)]
+
+    def _is_away(self, name: str) -> float:
+        return float(self.reason(name) is not None)
 
     def _result(self, name: str) -> str:
         waited = time.monotonic() - self._started_at.get(name, time.monotonic())

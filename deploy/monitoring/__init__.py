@@ -1,0 +1,1 @@
+"""Monitoring: Prometheus with alert rules, and Grafana with a dashboard."""
