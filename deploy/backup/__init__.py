@@ -1,0 +1,1 @@
+"""Back up everything that is stored, and restore it."""
