@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,6 +27,8 @@ HEARTBEAT_SECONDS: Final = 20
 BLOCKED_SECONDS: Final = 30
 """Seconds that a broker may block publishers (full disk or memory) before the connection is closed."""
 ATTEMPT_SECONDS: Final = 10
+PROBE_SECONDS: Final = 1.0
+"""A node of a cluster that accepts no connection within this time is passed over."""
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two attempts to connect."""
 NO_LIMIT: Final = 1_000_000_000
@@ -46,7 +50,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Address:
-    """The address of a RabbitMQ, with the user and the service that connect to it."""
+    """The address of a RabbitMQ of one or several nodes, with the user and the service that connect to it."""
 
     url: str
     user: str
@@ -57,14 +61,16 @@ class Address:
     """The context for TLS; None for the default of the system."""
 
     @property
-    def host(self) -> str:
-        """Return the host name or IP address."""
-        return urlsplit(self.url).hostname or "localhost"
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """Return host and port of each node of the cluster; the port is by default 5672, or 5671 with TLS."""
+        usual = 5671 if self._encrypted else 5672
+        parts = (urlsplit(f"//{node}") for node in urlsplit(self.url).netloc.split(","))
+        return tuple((part.hostname or "localhost", part.port or usual) for part in parts)
 
     @property
-    def port(self) -> int:
-        """Return the port of the address, by default 5672, or 5671 with TLS."""
-        return urlsplit(self.url).port or (5671 if self._encrypted else 5672)
+    def name(self) -> str:
+        """Return the nodes as text, for errors."""
+        return ", ".join(f"{host}:{port}" for host, port in self.nodes)
 
     @property
     def virtual_host(self) -> str:
@@ -81,11 +87,12 @@ class Address:
         return urlsplit(self.url).scheme == "amqps"
 
     def parameters(self, part: str) -> pika.ConnectionParameters:
-        """Return pika's parameters; ``part`` names the connection in RabbitMQ's lists."""
-        tls = pika.SSLOptions(self.tls or ssl.create_default_context(), self.host) if self._encrypted else None
+        """Return pika's parameters for one of the nodes; ``part`` names the connection in RabbitMQ's lists."""
+        host, port = self.answering_node()
+        tls = pika.SSLOptions(self.tls or ssl.create_default_context(), host) if self._encrypted else None
         return pika.ConnectionParameters(
-            self.host,
-            self.port,
+            host,
+            port,
             self.virtual_host,
             pika.PlainCredentials(self.user, self.password),
             heartbeat=self.heartbeat_seconds,
@@ -96,9 +103,17 @@ class Address:
             client_properties={"connection_name": f"{self.service} {part}"},
         )
 
+    def answering_node(self) -> tuple[str, int]:
+        """Return a node that accepts connections, chosen at random so that connections are spread; or else any node."""
+        nodes = random.sample(self.nodes, len(self.nodes))
+        for node in nodes if len(nodes) > 1 else ():
+            with suppress(OSError), socket.create_connection(node, timeout=PROBE_SECONDS):
+                return node
+        return nodes[0]
+
     def failure(self, error: BaseException) -> MessagingError:
         """Return the error of the port for an error of pika: `BrokerUnavailable` if it may pass, else another."""
-        where = f"RabbitMQ at {self.host}:{self.port}"
+        where = f"RabbitMQ at {self.name}"
         kind: type[MessagingError]
         code, text = getattr(error, "reply_code", 0), getattr(error, "reply_text", "")
         match error:

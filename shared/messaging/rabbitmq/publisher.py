@@ -44,7 +44,7 @@ class RabbitPublisher:
         self._window = Window()
         self._closing = threading.Event()
         self._connected_once = threading.Event()
-        self._unavailable: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.host}: not connected yet")
+        self._unavailable: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.name}: not connected yet")
         self._session = self._open()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()

@@ -70,7 +70,7 @@ class Session:
         self._jobs: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._alive = True
-        self._lost: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.host}: the connection was closed")
+        self._lost: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.name}: the connection was closed")
         self._connection = connect(address, "subscription", queues)
         try:
             with address.plain_errors():
@@ -135,7 +135,7 @@ class Session:
                 with suppress(exceptions.ConnectionWrongStateError):  # `run` notices it next
                     self._connection.add_callback_threadsafe(_wake)
                 return answer
-        answer.set_exception(BrokerUnavailable(f"RabbitMQ at {self._address.host}: the connection is gone"))
+        answer.set_exception(BrokerUnavailable(f"RabbitMQ at {self._address.name}: the connection is gone"))
         return answer
 
     def acknowledge(self, tags: Sequence[object]) -> None:
