@@ -43,6 +43,7 @@ def main(stop: threading.Event) -> None:
         largest_batch=settings.batch,
     )
     production = Production(store, settings.recipe, load)
+    threading.Thread(target=production.check, name="first model", daemon=True).start()  # while the broker is awaited
     images = ImageStore(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
     inspector = Inspector(production.model, images)
 

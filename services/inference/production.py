@@ -50,6 +50,7 @@ class Production:
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
+        self._checking = threading.Lock()
         self._current: Model | None = None
         self._successor: Model | None = None
         self._refused: str | None = None
@@ -96,19 +97,20 @@ class Production:
                 next_check = time.monotonic() + every_seconds
 
     def check(self) -> None:
-        """Load the model in production if it changed."""
-        try:
-            pointer = last_promotion(self._store, self._recipe)
-            version = pointer.version if pointer else None
-            if pointer is None:
-                self._report(f"no model of recipe {self._recipe} is in production: train one and promote it")
-            elif version != self.version and not (version == self._refused and self._clock() < self._refused_until):
-                self._prepare(pointer)
-        except (StorageError, BundleError) as error:
-            self._report(f"can't read which model is in production: {error}")
-        else:
-            if version is not None and version == self.version:
-                self.trouble, self._refused = "", None
+        """Load the model in production if it changed; one thread at a time does it."""
+        with self._checking:
+            try:
+                pointer = last_promotion(self._store, self._recipe)
+                version = pointer.version if pointer else None
+                if pointer is None:
+                    self._report(f"no model of recipe {self._recipe} is in production: train one and promote it")
+                elif version != self.version and not (version == self._refused and self._clock() < self._refused_until):
+                    self._prepare(pointer)
+            except (StorageError, BundleError) as error:
+                self._report(f"can't read which model is in production: {error}")
+            else:
+                if version is not None and version == self.version:
+                    self.trouble, self._refused = "", None
 
     def _promotion_arrived(self, promotions: Subscription, stop: threading.Event) -> bool:
         try:
