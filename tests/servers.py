@@ -31,6 +31,8 @@ from tests.processes import ChildServer, ContainerServer, Server, free_port, lis
 
 USER = "seamline"
 DEPLOY = Path(__file__).parents[1] / "deploy"
+WITHOUT_BUSY_WAITING = "+sbwt none +sbwtdcpu none +sbwtdio none"
+"""RabbitMQ's threads do not poll for work, as in docker-compose.yml: the processors are shared."""
 CHOICE = os.environ.get("SEAMLINE_TEST_SERVERS", "")
 
 
@@ -217,7 +219,7 @@ def _rabbitmq_child(folder: Path, endpoint: Endpoint, listeners: str, ready: Cal
         "ERL_EPMD_PORT": str(names),
         "RABBITMQ_NODENAME": f"seamline-{endpoint.port}@localhost",
         "RABBITMQ_DIST_PORT": str(free_port()),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{WITHOUT_BUSY_WAITING} -kernel inet_dist_use_interface {{127,0,0,1}}",
         "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
