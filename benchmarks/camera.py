@@ -1,0 +1,124 @@
+"""Measure a camera on RabbitMQ against encoding alone: ``python -m benchmarks.camera [--rounds 5] [--folder .]``.
+
+Each round encodes images as JPEG in a loop, and then lets the camera's own capture loop encode the same images, store
+each frame in its outbox and send it until the broker has confirmed it; both at 100 x 100 and 640 x 480 pixels.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.comparison import Rounds, Target
+from benchmarks.workers import BrokerServer
+from samples.still import draw_seam
+from services.camera.capture_loop import CaptureLoop
+from services.camera.frames import FrameMaker
+from services.camera.heartbeat import Heartbeat
+from services.camera.outbox import Outbox
+from services.camera.recorder import NoRecorder
+from services.camera.reporter import Reporter
+from services.camera.sender import Sender
+from services.camera.session import Session
+from services.camera.settings import CameraSettings
+from services.camera.sources.captured_image import CapturedImage
+from shared.health import Health
+from shared.imaging.codec import Image, encode
+from shared.storage.filesystem import FilesystemStore
+from tests.workers import Line
+
+SIZES: Final = ((100, 100), (640, 480))
+SECONDS: Final = 2.0
+FRAMES: Final = {(100, 100): 2000, (640, 480): 600}
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A source that yields the same images again and again, and waits for a slower line."""
+
+    drawn: Sequence[Image]
+    count: int
+    frames_per_second: float = 1000.0
+    can_wait: bool = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.drawn[0].shape[1], self.drawn[0].shape[0]
+
+    def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage]:
+        for number in range(self.count):
+            heartbeat.beat()
+            yield CapturedImage(datetime.now(UTC), self.drawn[number % len(self.drawn)])
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def drawn(width: int, height: int) -> list[Image]:
+    """Return different images of seams of a size."""
+    seams = (draw_seam(seed, size=max(width, height)).image for seed in range(8))
+    return [np.ascontiguousarray(seam[:height, :width]) for seam in seams]
+
+
+def encoding_rate(images: Sequence[Image]) -> float:
+    """Return the images per second that one thread encodes."""
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < SECONDS:
+        encode(images[done % len(images)], "jpeg")
+        done += 1
+    return done / (time.perf_counter() - began)
+
+
+def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -> float:
+    """Return the confirmed frames per second of the camera's capture loop."""
+    settings = CameraSettings(source="repeated", outbox_folder=folder, pace="fast")
+    session = Session.of(settings)
+    with Outbox.of(settings, session.id) as outbox:
+        sender = Sender(
+            outbox, FilesystemStore(line.objects), Reporter(session, outbox, 3), line.address.open, settings.window
+        )
+        frames = FrameMaker(settings, session, outbox, NoRecorder())
+        loop = CaptureLoop(Repeated(images, count), frames, outbox, sender, settings)
+        began = time.perf_counter()
+        loop.run(Heartbeat(threading.Event(), Health(), sender.check))
+        return count / (time.perf_counter() - began)
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
+    folder: Annotated[Path, typer.Option(help="On the disk of the outbox and of the broker.")] = Path(),
+) -> None:
+    """Print the tables."""
+    rates = Rounds()
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        server = BrokerServer(Path(name))
+        try:
+            for turn in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
+                for width, height in SIZES:
+                    images = drawn(width, height)
+                    line, outbox = server.line(f"{width}-{turn}"), Path(name, f"outbox-{width}-{turn}")
+                    rates.add(f"encoding alone, {width} x {height}", encoding_rate(images))
+                    confirmed = camera_rate(line, outbox, images, FRAMES[width, height])
+                    rates.add(f"camera, {width} x {height}", confirmed)
+        finally:
+            server.remove()
+    targets = [
+        Target(f"camera : encoding, {size}", f"camera, {size}", f"encoding alone, {size}", 0.7)
+        for size in (f"{width} x {height}" for width, height in SIZES)
+    ]
+    print(f"{rates.figures('frames/s')}\n\n{rates.ratios(targets)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
