@@ -1,0 +1,191 @@
+"""Estimate what a plant needs: ``python -m deploy.capacity --lines 10 --fps 25 --width 640 --height 480``.
+
+The estimate multiplies the frames by what one frame costs. The costs are those of the sample model, measured as
+docs/performance.md says; measure your own model and give them as options. Whatever waits for a server that is away is
+computed for the longest outage that the plant has to outlive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import typer
+
+from shared.topology import INFERENCE_FRAMES
+
+DAY_SECONDS: Final = 86_400
+JPEG_BYTES_PER_PIXEL: Final = 0.2
+"""Of a textured surface at quality 90; of a smooth one it is half as much."""
+VERDICT_BYTES: Final = 800
+"""A verdict with four labels, as it waits in a queue."""
+ARCHIVED_BYTES: Final = 150
+"""A verdict in the archive, compressed; an upper estimate."""
+HEATMAP_BYTES_PER_PIXEL: Final = 0.1
+"""The heatmap of one label, as PNG."""
+BUCKET_BYTES_PER_LINE_AND_YEAR: Final = 15_600_000
+"""Counts in Redis of a line with two cameras and four labels: 156 MB for ten lines (benchmarks.quality)."""
+SLOTS_PER_LINE: Final = 25_000
+"""Frames of a line that the dashboard can look up: flagged_frames + passed_frames."""
+SLOT_BYTES: Final = 2_200
+"""Such a frame in Redis, with its explanation (benchmarks.counting)."""
+SEEN_DAYS: Final = 30
+"""For so long a verdict that comes twice is recognised: one bit for each frame."""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """What is captured."""
+
+    lines: int
+    cameras: int
+    """Of each line."""
+    fps: float
+    """Of each camera."""
+    width: int
+    height: int
+    hours: float = 24.0
+    """Of work in a day."""
+    flagged: float = 0.05
+    """Share of frames that are NG or unsure."""
+    labels: int = 4
+    outage_hours: float = 1.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """Return the frames of all cameras in a second."""
+        return self.lines * self.cameras * self.fps
+
+    @property
+    def megapixels(self) -> float:
+        """Return the megapixels of an image."""
+        return self.width * self.height / 1e6
+
+    @property
+    def image_bytes(self) -> float:
+        """Return the bytes of an image as JPEG."""
+        return self.width * self.height * JPEG_BYTES_PER_PIXEL
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a frame costs, in milliseconds of one core."""
+
+    network_ms: float = 7.5
+    """The network of the sample model in fp32."""
+    prepare_ms_per_megapixel: float = 11.0
+    """Decode and scale a JPEG."""
+    messages_ms: float = 0.5
+    """Receive, judge, publish and acknowledge."""
+    broker_ms: float = 1.5
+    """RabbitMQ, for a frame to a worker and its verdict to the dashboard."""
+    explain_ms: float = 22.0
+    """The heatmaps of a flagged frame, of four labels at 480 x 480 pixels."""
+    utilisation: float = 0.7
+    """Share of a core that is planned with; the rest takes up bursts."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One line of the estimate."""
+
+    what: str
+    amount: str
+    how: str
+
+
+def estimate(plant: Plant, costs: Costs) -> list[Need]:
+    """Return what a plant needs."""
+    frames, a_day = plant.frames_per_second, plant.frames_per_second * plant.hours * 3600
+    prepare_ms = costs.prepare_ms_per_megapixel * plant.megapixels
+    # the network of a worker is one thread, and images of the next batch are prepared beside it
+    worker_ms = max(costs.network_ms, prepare_ms) / costs.utilisation
+    inference_ms = costs.network_ms + prepare_ms + costs.messages_ms
+    explained = frames * plant.flagged
+    return [
+        Need("frames per second", f"{frames:,.0f}", "lines x cameras x fps"),
+        Need("inference workers", _count(frames * worker_ms / 1000), "frames x the slower of network and preparation"),
+        Need("cores of inference", _cores(frames, inference_ms, costs), "network + preparation + messages"),
+        Need("cores of RabbitMQ", _cores(frames, costs.broker_ms, costs), "frames x broker"),
+        Need("cores of explainers", _cores(explained, costs.explain_ms, costs), "flagged frames x explanation"),
+        Need("network into RabbitMQ", f"{frames * plant.image_bytes * 8 / 1e6:,.0f} Mbit/s", "frames x image"),
+        Need(
+            "network out of RabbitMQ",
+            f"{frames * (plant.image_bytes + VERDICT_BYTES) * 8 / 1e6:,.0f} Mbit/s",
+            "images to the workers, verdicts to the dashboard",
+        ),
+        *_disks(plant, a_day),
+        _memory_of_redis(plant, a_day),
+    ]
+
+
+def _disks(plant: Plant, frames_a_day: float) -> list[Need]:
+    outage = plant.outage_hours * 3600
+    outbox = plant.fps * plant.image_bytes * outage
+    waiting = min(INFERENCE_FRAMES.limit_bytes, INFERENCE_FRAMES.limit * plant.image_bytes)
+    verdicts = plant.frames_per_second * VERDICT_BYTES * outage
+    heatmaps = plant.labels * plant.megapixels * 1e6 * HEATMAP_BYTES_PER_PIXEL
+    flagged = plant.image_bytes * 2 + heatmaps  # the overlay is as large as the image
+    stored = frames_a_day * (plant.flagged * flagged + ARCHIVED_BYTES)
+    return [
+        Need("disk of a camera's outbox", _bytes(outbox), "image x fps x outage of RabbitMQ"),
+        Need("frames in an outbox", f"{plant.fps * outage:,.0f}", "CAMERA_OUTBOX_FRAMES, at least"),
+        Need("disk of RabbitMQ", _bytes(waiting + verdicts), "the full queue of frames + verdicts x outage"),
+        Need("object storage per day", _bytes(stored), "flagged x (image + overlay + heatmaps) + archive"),
+        Need("object storage per year", _bytes(stored * 365), "the same"),
+    ]
+
+
+def _memory_of_redis(plant: Plant, frames_a_day: float) -> Need:
+    seen = frames_a_day * SEEN_DAYS / 8 * (1 + plant.flagged)
+    counts = plant.lines * BUCKET_BYTES_PER_LINE_AND_YEAR * (1 + plant.cameras) / 3
+    found = plant.lines * SLOTS_PER_LINE * SLOT_BYTES
+    return Need("memory of Redis", _bytes(seen + counts + found), "seen frames + a year of counts + frames to look up")
+
+
+def _count(number: float) -> str:
+    return f"{max(1, math.ceil(number)):,}"
+
+
+def _cores(frames_per_second: float, milliseconds: float, costs: Costs) -> str:
+    return f"{frames_per_second * milliseconds / 1000 / costs.utilisation:,.1f}"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:,.1f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
+def table(needs: Sequence[Need]) -> str:
+    """Return the estimate as a table in Markdown."""
+    rows = [f"| {need.what} | {need.amount} | {need.how} |" for need in needs]
+    return "\n".join(["| what | amount | computed from |", "|---|---|---|", *rows])
+
+
+def main(
+    *,
+    lines: Annotated[int, typer.Option(min=1, help="Production lines.")] = 1,
+    cameras: Annotated[int, typer.Option(min=1, help="Cameras of each line.")] = 1,
+    fps: Annotated[float, typer.Option(min=0.01, help="Frames per second of each camera.")] = 25.0,
+    width: Annotated[int, typer.Option(min=1, help="Of an image, in pixels.")] = 640,
+    height: Annotated[int, typer.Option(min=1, help="Of an image, in pixels.")] = 480,
+    hours: Annotated[float, typer.Option(min=0.1, max=24, help="Of work in a day.")] = 24.0,
+    flagged: Annotated[float, typer.Option(min=0, max=1, help="Share of frames that are NG or unsure.")] = 0.05,
+    labels: Annotated[int, typer.Option(min=1, help="Labels of the recipe.")] = 4,
+    outage_hours: Annotated[float, typer.Option(min=0, help="The longest outage to outlive.")] = 1.0,
+    network_ms: Annotated[
+        float, typer.Option(min=0.01, help="Of the network in one thread, per frame.")
+    ] = Costs.network_ms,
+) -> None:
+    """Print what a plant needs."""
+    plant = Plant(lines, cameras, fps, width, height, hours, flagged, labels, outage_hours)
+    print(table(estimate(plant, Costs(network_ms=network_ms))))  # noqa: T201
+
+
+if __name__ == "__main__":
+    typer.run(main)
