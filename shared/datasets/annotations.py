@@ -24,7 +24,7 @@ from shared.datasets.labelled_images import (
     finished,
     not_exclusive,
 )
-from shared.datasets.masks import mask_files, mask_name
+from shared.datasets.masks import mask_name
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError, Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, encode, size_of
@@ -229,7 +229,7 @@ class _Builder:
 
     def _masks(self, image: AnnotatedImage, file: ImageFile) -> Iterable[tuple[str, Path]]:
         """Write the regions of an image as masks, one for each label; add the masks that lie in the folder."""
-        masks = dict(mask_files(self.tables.folder, file.name, self._names))
+        masks = dict(self.tables.masks.of(file.name, self._names))
         for label, path in image.masks.items():
             masks[mask_name(file.name, label if label is None else self._labels_of.get(label))] = path
         if image.regions:

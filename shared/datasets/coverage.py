@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from shared.datasets.tables import DatasetError
+
 FEW: Final = 10
 """The number of images with (or without) a label below which a split can't measure the label."""
 FEWEST_GROUPS: Final = 3
@@ -40,6 +42,16 @@ def unlearnable_warnings(label_names: Sequence[str], labels: Sequence[Sequence[b
             f"{'without' if has_it else 'with'} it, or remove it"
         )
     return found
+
+
+def refuse_unlearnable(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> None:
+    """Check before a training that there is a label to learn.
+
+    Raises:
+        DatasetError: each label is in all images, or in none.
+    """
+    if len(unlearnable(label_names, labels)) == len(label_names):
+        raise DatasetError([*unlearnable_warnings(label_names, labels), "there is no label to learn"])
 
 
 def coverage_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool]], groups: int) -> list[str]:

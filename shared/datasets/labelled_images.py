@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from shared.datasets.image_files import ImageFile, ImageFiles, NoSuchImage, images_folder
-from shared.datasets.masks import BY_LABEL, TOGETHER, TRUTH, mask_files
+from shared.datasets.masks import BY_LABEL, TOGETHER, TRUTH, MaskFiles
 from shared.datasets.tables import DatasetError, Place, Problem, Row, Table, ranges_of, read_table
 from shared.label_names import IMAGE_COLUMN, LONGEST_LABEL, MOST_LABELS, label_name, same_label
 from shared.recipe import Task
@@ -239,6 +239,7 @@ class FolderTables:
         self.folder = folder
         root = images_folder(folder)
         self.files = ImageFiles(root, () if root != folder else (TOGETHER, BY_LABEL, TRUTH))
+        self.masks = MaskFiles(folder)
         self.problems: list[Problem] = []
         self.groups = self._read_groups(folder / GROUPS)
         self._labelled = self._read_labelled(folder / LABELLED)
@@ -256,6 +257,11 @@ class FolderTables:
         used = {example.name for example in examples}
         found = [
             *left_out(self.files.images, used, "without a row, not used: label them, or remove them"),
+            *left_out(
+                self.masks.unused,
+                set(),
+                "in masks/ or masks_by_label/ of no image that is used: name them <image>.png or <image>_<label>.png",
+            ),
             *left_out(self.files.others, used, "of a kind that can't be read: save them as JPEG or PNG"),
         ]
         alone = sum(each.group == each.name for each in examples)
@@ -384,7 +390,7 @@ class _Reader:
             raise _WrongRow(f"{name} {what}, see {before.place}: keep one of the two", what)
         self._differences.note(row.cells[NAME], file, row.place)
         by, at = self.tables.labelled(name)
-        masks = tuple(mask_files(self.tables.folder, name, self._names))
+        masks = tuple(self.tables.masks.of(name, self._names))
         group = self._group(name, table)
         self.examples[name] = Example(name, file.path, labels, group, row.place, by, at, masks)
 

@@ -10,38 +10,52 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final
 from unicodedata import normalize
 
+from shared.imaging.formats import is_readable
 from shared.label_names import label_slug
 
 BY_LABEL: Final = "masks_by_label"
 TOGETHER: Final = "masks"
 TRUTH: Final = "ground_truth"
 """The folder of masks in MVTec's layout: ``ground_truth/<class>/<image>_mask.png``."""
-FORMS: Final[tuple[Literal["NFC", "NFD"], ...]] = ("NFC", "NFD")
-"""Forms of Unicode in which file systems store names."""
 
 
-def mask_files(folder: Path, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
-    """Yield the existing mask files of an image: the `mask_name`, and the path.
+class MaskFiles:
+    """The masks of a folder, found by the names of their images and labels, in any capitals and form of Unicode."""
 
-    Args:
-        folder: of the dataset.
-        name: of the image in its table.
-        labels: all labels.
-    """
-    image = PurePosixPath(name)
-    spellings = {mask_name(name): [mask_name(name)]}
-    for label in labels:
-        own = [mask_name(name, label)]
-        if "/" not in label:
-            own.append(str(PurePosixPath(BY_LABEL) / image.with_name(f"{image.stem}_{label}.png")))
-        spellings[own[0]] = own
-    for mask, written in spellings.items():
-        paths = (folder / normalize(form, each) for each in written for form in FORMS)
-        if found := next((path for path in paths if path.is_file()), None):
-            yield mask, found
+    def __init__(self, folder: Path) -> None:
+        self._paths: dict[str, Path] = {}
+        for name in (TOGETHER, BY_LABEL):
+            for path in sorted((folder / name).rglob("*")):
+                if is_readable(path.name) and not path.name.startswith("."):
+                    self._paths[
+                        _folded(str(PurePosixPath(path.relative_to(folder).as_posix()).with_suffix(".png")))
+                    ] = path
+        self._used: set[Path] = set()
+
+    def of(self, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:
+        """Yield the `mask_name` and the file of each mask of an image.
+
+        Args:
+            name: of the image in its table.
+            labels: all labels.
+        """
+        image = PurePosixPath(name)
+        spellings = {mask_name(name): [mask_name(name)]}
+        for label in labels:
+            by_name = PurePosixPath(BY_LABEL) / image.parent / f"{image.stem}_{label}.png"
+            spellings[mask_name(name, label)] = [mask_name(name, label), str(by_name)]
+        for mask, written in spellings.items():
+            if path := next((found for each in written if (found := self._paths.get(_folded(each)))), None):
+                self._used.add(path)
+                yield mask, path
+
+    @property
+    def unused(self) -> list[str]:
+        """The names of the masks that belong to no image so far."""
+        return [path.name for path in self._paths.values() if path not in self._used]
 
 
 def mask_name(name: str, label: str | None = None) -> str:
@@ -55,3 +69,7 @@ def mask_name(name: str, label: str | None = None) -> str:
     if label is None:
         return str(PurePosixPath(TOGETHER) / image.with_suffix(".png"))
     return str(PurePosixPath(BY_LABEL) / image.with_name(f"{image.stem}_{label_slug(label)}.png"))
+
+
+def _folded(name: str) -> str:
+    return normalize("NFC", normalize("NFC", name).casefold())

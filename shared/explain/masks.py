@@ -35,7 +35,7 @@ def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe
     it is the truth where heatmaps show what speaks against the label; those of exclusive labels show what speaks for.
 
     Args:
-        files: the masks of the image, by their names: see `shared.datasets.masks.mask_files`.
+        files: the masks of the image, by their names: see `shared.datasets.masks.MaskFiles`.
         name: the name of the image in its table.
         true: the labels that the image has.
         recipe: says which labels are defects.

@@ -16,7 +16,7 @@ from services.explainer.cli.commands import app
 from services.explainer.cli.marked import MarkedFolderError, marked_images, training_images
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from shared.contracts.bundle import Bundle, write_bundle_folder
-from shared.datasets.masks import mask_files
+from shared.datasets.masks import MaskFiles
 from shared.datasets.reading import read_dataset
 from shared.engines.port import Images
 from shared.explain.cam import subject_of
@@ -70,7 +70,7 @@ def subject(bundle: Bundle) -> Subject:
 
 
 def masks_in(folder: Path, name: str, true: set[str], recipe: Recipe) -> dict[str, Path]:
-    return masks_of(dict(mask_files(folder, name, recipe.label_names)), name, true, recipe)
+    return masks_of(dict(MaskFiles(folder).of(name, recipe.label_names)), name, true, recipe)
 
 
 def test_a_mask_of_everything_is_a_labels_own_only_where_there_is_no_other(spots: Path) -> None:

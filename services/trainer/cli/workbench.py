@@ -45,7 +45,7 @@ from shared.contracts.bundle import (
     write_bundle_folder,
 )
 from shared.contracts.training import TrainingOptions
-from shared.datasets.coverage import coverage_warnings
+from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import listed
@@ -89,6 +89,7 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     known = [*spec.images.warnings, *coverage_warnings(spec.images.label_names, labels, spec.images.groups)]
     for line in [*(f"left out: {line}" for line in listed(spec.images.problems)), *(f"note: {note}" for note in known)]:
         console.print(line, soft_wrap=True)
+    refuse_unlearnable(spec.images.label_names, labels)
     workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,

@@ -28,6 +28,7 @@ from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
 from shared.contracts.promotion import production_version
+from shared.datasets.coverage import refuse_unlearnable
 from shared.datasets.tables import DatasetError
 from shared.messages import TrainingRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
@@ -92,6 +93,7 @@ def make_model(
     found = datasets.fetch(
         (begun or request).dataset, recipe, by=request.by, on_problem="skip" if options.skip_problems else "stop"
     )
+    refuse_unlearnable(found.dataset.label_names, [example.labels for example in found.dataset.examples])
     if begun is None:
         settled = {"dataset": found.version.reference, "recipe_yaml": recipe.to_yaml()}
         trainings.begin(request.model_copy(update=settled))

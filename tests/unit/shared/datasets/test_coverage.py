@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from shared.datasets.coverage import coverage_warnings
+import pytest
+
+from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
+from shared.datasets.tables import DatasetError
 
 NAMES = ("good", "scratch", "dent")
 
@@ -19,3 +22,9 @@ def test_a_label_of_few_images_is_said_with_its_count() -> None:
     labels = [(number % 2 == 0, number % 2 == 1, number < 3) for number in range(40)]
     (few,) = coverage_warnings(NAMES, labels, groups=40)
     assert few == "too few images with or without dent (3 of 40) to measure them: label at least 10 of each"
+
+
+def test_a_training_without_any_label_to_learn_is_refused() -> None:
+    with pytest.raises(DatasetError, match="there is no label to learn"):
+        refuse_unlearnable(NAMES, [(True, False, True)] * 20)
+    refuse_unlearnable(NAMES, [(True, False, True)] * 20 + [(False, False, True)])

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from shared.datasets.importing import import_dataset
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode
+from shared.label_names import label_slug
 from shared.recipe import ImageSpec, Task
 from shared.storage.filesystem import FilesystemStore
 
@@ -182,6 +184,21 @@ def test_a_table_is_found_by_a_near_name(folder: Path, name: str) -> None:
 def test_a_table_of_flags_with_another_name_is_read(folder: Path) -> None:
     write(folder, "filename, good, scratch\n0.png,1,0\n1.png,0,1\n", "_classes.csv")
     assert [each.labels for each in read_dataset(folder).examples] == [(True, False), (False, True)]
+
+
+def test_masks_are_found_by_near_names_and_those_of_no_image_are_counted(folder: Path) -> None:
+    (folder / "masks_by_label").mkdir()
+    names = [normalize("NFD", "0_Größe.PNG"), f"1_{label_slug('Größe')}.png", "7_Größe.png"]
+    for name in names:
+        (folder / "masks_by_label" / name).touch()
+    write(folder, "name,Größe\n0.png,1\n1.png,1\n2.png,0\n")
+    dataset = read_dataset(folder)
+    expected = [folder / "masks_by_label" / name for name in names[:2]]
+    assert [path for each in dataset.examples for _, path in each.masks] == expected
+    assert [name for each in dataset.examples for name, _ in each.masks] == [
+        f"masks_by_label/{number}_{label_slug('Größe')}.png" for number in range(2)
+    ]
+    assert dataset.warnings[0].startswith("1 image (7_Größe.png) in masks/ or masks_by_label/ of no image that is used")
 
 
 def test_images_without_a_row_and_of_other_kinds_are_counted_once(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.masks import mask_files
+from shared.datasets.masks import MaskFiles
 from shared.explain.masks import masks_of
 from shared.recipe import parse_recipe
 
@@ -25,5 +25,5 @@ def test_what_is_wrong_is_the_truth_of_good_only_where_its_maps_show_what_speaks
 ) -> None:
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "1.png").touch()
-    files = dict(mask_files(tmp_path, "1.jpg", ("good", "hole")))
+    files = dict(MaskFiles(tmp_path).of("1.jpg", ("good", "hole")))
     assert set(masks_of(files, "1.jpg", {"hole"}, parse_recipe(RECIPE.replace("TASK", task)))) == labels
