@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
+from shared.label_names import label_slug
 from shared.messages import (
     CameraReported,
     CameraState,
@@ -115,7 +116,10 @@ def explanation_of(verdict: FrameInspected) -> FrameExplained:
         method="grad-cam",
         heatmaps={
             label: Heatmap(
-                key=f"{folder}/heatmap.{label}.png", towards=label != "good", peak=(40, 30), box=(30, 20, 20, 20)
+                key=f"{folder}/heatmap.{label_slug(label)}.png",
+                towards=label != "good",
+                peak=(40, 30),
+                box=(30, 20, 20, 20),
             )
             for label in faults
         },

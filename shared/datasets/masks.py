@@ -30,9 +30,8 @@ class MaskFiles:
         for name in (TOGETHER, BY_LABEL):
             for path in sorted((folder / name).rglob("*")):
                 if is_readable(path.name) and not path.name.startswith("."):
-                    self._paths[
-                        _folded(str(PurePosixPath(path.relative_to(folder).as_posix()).with_suffix(".png")))
-                    ] = path
+                    mask = path.relative_to(folder).with_suffix(".png").as_posix()
+                    self._paths[_folded(mask)] = path
         self._used: set[Path] = set()
 
     def of(self, name: str, labels: Collection[str]) -> Iterator[tuple[str, Path]]:

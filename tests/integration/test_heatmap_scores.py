@@ -51,6 +51,7 @@ def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / "images" / f"{number}.png"), image)
         cv2.imwrite(str(folder / "masks" / f"{number}.png"), whole)
         rows.append(f"{number}.png,False,{'error' in labels},{'break' in labels},False")
+    cv2.imwrite(str(folder / "images" / "clean.png"), painted("black", 48, 64))
     (folder / "labels.csv").write_text("\n".join([*rows, "clean.png,True,False,False,False"]) + "\n")
     return folder
 
@@ -217,9 +218,9 @@ def test_several_models_are_scored_on_the_same_random_images(spots: Path, bundle
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        (None, "labels.csv can't be read"),
-        ("name,good,error\n1.png,True,False\n", "has no column break, length"),
-        ("name,good,error,break,length\n1.png,True\n", "a table has a header"),
+        (None, "no table: put labels.csv there"),
+        ("name,good,error\n1.png,True,False\n", "no column for break, length"),
+        ("name,good,error,break,length\n1.png,True\n", "labels.csv, line 2: error is ''"),
         (
             "name,good,error,break,length\n1.png,False,True,False,False\n",
             "no image that the model was",
@@ -230,6 +231,7 @@ def test_a_folder_that_says_nothing_about_heatmaps_is_refused(
     tmp_path: Path, bundle: Bundle, table: str | None, complaint: str
 ) -> None:
     write_bundle_folder(tmp_path / "model", bundle)
+    cv2.imwrite(str(tmp_path / "1.png"), painted("black"))
     if table:
         (tmp_path / "labels.csv").write_text(table)
     code, _, err = _command(tmp_path / "model", tmp_path)
@@ -240,6 +242,7 @@ def test_a_folder_that_says_nothing_about_heatmaps_is_refused(
 
 def test_a_recipe_without_masks_is_no_reason_to_guess(tmp_path: Path) -> None:
     recipe: Recipe = paint_recipe()
+    (tmp_path / "1.png").touch()
     (tmp_path / "labels.csv").write_text("name,good,error,break,length\n1.png,True,False,False,True\n")
     with pytest.raises(MarkedFolderError, match="white where the defect is"):
         marked_images(tmp_path, recipe)

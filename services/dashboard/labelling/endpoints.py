@@ -104,7 +104,7 @@ async def import_dataset(
     def add(upload: Upload) -> DatasetImported:
         order = read_order(upload)
         with audit.recording("dataset.import", f"datasets/{order.name}", caller.name):
-            return services.imports.add(upload.path, order, file=upload.name, by=caller.name)
+            return services.imports.add(upload.path, order, file=upload.file_name, by=caller.name)
 
     async with received(request, services.upload_bytes) as upload:
         return await run_in_threadpool(add, upload)

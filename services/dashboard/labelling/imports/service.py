@@ -65,7 +65,7 @@ def read_order(upload: Upload) -> ImportOrder:
         Problem: 422: a field has an invalid value.
     """
     given = {name: upload.fields[name] for name in ("task", "skip_problems") if upload.fields.get(name)}
-    name = upload.fields.get("name") or plain_name(upload.name)
+    name = upload.fields.get("name") or plain_name(upload.file_name)
     try:
         return ImportOrder.model_validate({"name": name, **given})
     except ValidationError as error:

@@ -105,6 +105,8 @@ class Upload:
     name: str
     recipe: str
     recipe_yaml: str
+    file_name: str = ""
+    """The name of the first file as it was sent."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """All fields of the form that are texts."""
 
@@ -149,8 +151,9 @@ def _upload_of(form: FormData, folder: Path) -> Upload:
     recipe_yaml, recipe_file = fields.get("recipe_yaml", ""), form.get("recipe_file")
     if not recipe_yaml and isinstance(recipe_file, UploadFile) and recipe_file.filename:
         recipe_yaml = recipe_file.file.read(FIELD_BYTES).decode(errors="replace")
-    name = fields.get("name") or files[0].filename or "video"
-    return Upload(_one_file(files, folder), name, fields.get("recipe", ""), recipe_yaml, fields)
+    file_name = files[0].filename or "video"
+    name = fields.get("name") or file_name
+    return Upload(_one_file(files, folder), name, fields.get("recipe", ""), recipe_yaml, file_name, fields)
 
 
 def _one_file(files: list[UploadFile], folder: Path) -> Path:
