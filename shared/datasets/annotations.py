@@ -38,6 +38,7 @@ AUGMENTED: Final = ".rf."
 Points = Sequence[tuple[float, float]]
 """x, y in pixels."""
 RegionKind = Literal["box", "polygon", "mask"]
+PLURALS: Final = {"image": "images", "label": "labels", "box": "boxes", "polygon": "polygons", "mask": "masks"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,10 +209,10 @@ class _Builder:
     def balance(self) -> str:
         """Return how many images, labels and regions there were, how many were taken, and what the difference is."""
         before, after = self._counts(self._found.images), self._regions_out
-        taken = [f"{len(self.examples)} images", *(f"{after[kind]} {_plural(kind)}" for kind in before if before[kind])]
-        there = [f"{len(self._found.images)} images", f"{len(self._found.labels)} labels"]
-        there += [f"{count} {_plural(kind)}" for kind, count in before.items()]
-        gone = [f"{count} {what}" for what, count in self._left_out.items() if count]
+        there = [counted(len(self._found.images), "image"), counted(len(self._found.labels), "label")]
+        there += [counted(count, kind) for kind, count in before.items()]
+        taken = [counted(len(self.examples), "image"), *(counted(after[kind], kind) for kind in before)]
+        gone = [f"{what}: {count}" for what, count in self._left_out.items() if count]
         difference = f"; left out: {', '.join(gone)}" if gone else ""
         return f"{self._found.kind} ({self._found.source}): {', '.join(there)}; taken: {', '.join(taken)}{difference}"
 
@@ -225,7 +226,7 @@ class _Builder:
             {"no image": "images whose file is not there"}.get(cause, f"images with the problem: {cause}")
         ] += 1
         for kind, count in self._counts([image]).items():
-            self._left_out[f"{_plural(kind)} of images that were left out"] += count
+            self._left_out[f"{PLURALS[kind]} of images that were left out"] += count
 
     def _masks(self, image: AnnotatedImage, file: ImageFile) -> Iterable[tuple[str, Path]]:
         """Write the regions of an image as masks, one for each label; add the masks that lie in the folder."""
@@ -250,12 +251,12 @@ class _Builder:
         for region in image.regions:
             label = self._labels_of.get(region.label)
             if label is None:
-                self._left_out[f"{_plural(region.kind)} of labels that the recipe lacks"] += 1
+                self._left_out[f"{PLURALS[region.kind]} of labels that the recipe lacks"] += 1
                 continue
             canvas = np.zeros((height, width), np.uint8)
             draw(region, canvas)
             if not canvas.any():
-                self._left_out[f"{_plural(region.kind)} without an area in the image"] += 1
+                self._left_out[f"{PLURALS[region.kind]} without an area in the image"] += 1
                 continue
             self._regions_out[region.kind] += 1
             drawn[label] = np.maximum(drawn[label], canvas) if label in drawn else canvas
@@ -303,5 +304,6 @@ def group_of_copies(name: str) -> str:
     return name.partition(AUGMENTED)[0] if AUGMENTED in name else name
 
 
-def _plural(kind: RegionKind) -> str:
-    return {"box": "boxes", "polygon": "polygons", "mask": "masks"}[kind]
+def counted(count: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{count} {what if count == 1 else PLURALS[what]}"

@@ -61,7 +61,7 @@ class ExportCount:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        gone = "".join(f"; left out: {count} {what}" for what, count in self.left_out.items() if count)
+        gone = "".join(f"; left out: {what}: {count}" for what, count in self.left_out.items() if count)
         return f"{self.images} images with {self.labels} labels and {self.masks} masks{gone}"
 
 

@@ -7,9 +7,11 @@ named by its SHA-256, and prints what a dataset version lists of them.
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -106,6 +108,12 @@ def read_zip(order: SandboxOrder) -> ReadZip:
     )
 
 
+def without_folder(lines: Sequence[str], order: SandboxOrder) -> list[str]:
+    """Return texts that say `the zip` where they name the folder into which it was unpacked."""
+    unpacked = re.compile(rf"{re.escape(str(order.folder))}/[^/\s:,]+")
+    return [unpacked.sub("the zip", line) for line in lines]
+
+
 def main() -> None:
     """Limit this process, and print what is in the zip, or why it can't be used."""
     order = SandboxOrder.model_validate_json(sys.argv[1])
@@ -115,8 +123,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     try:
         found = read_zip(order)
+        found = found.model_copy(
+            update={"left_out": without_folder(found.left_out, order), "notes": without_folder(found.notes, order)}
+        )
     except DatasetError as error:
-        found = ReadZip(error=str(error))
+        found = ReadZip(error=" ".join(without_folder([str(error)], order)))
     except (MemoryError, OSError, cv2.error):
         found = ReadZip(error=TOO_LARGE)
     sys.stdout.write(json.dumps(found.model_dump(mode="json")))

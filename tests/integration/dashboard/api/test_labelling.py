@@ -126,7 +126,7 @@ def test_a_zip_of_labelled_images_becomes_a_dataset_version(
 ) -> None:
     coco(tmp_path / "set")
     refused = import_zip(client, zip_of(tmp_path / "set"), name="parts")
-    problem(refused, 422, "annotations.json, image 4: 3.png is not there")
+    problem(refused, 422, "annotations.json, image 4: 3.png is not there: put it into the zip, or remove the row")
     assert client.get("/api/datasets").json()["datasets"] == []
     made = import_zip(client, zip_of(tmp_path / "set"), name="parts", skip_problems="true").json()
     assert (made["images"], made["labels"], made["masks"], made["is_new"]) == (

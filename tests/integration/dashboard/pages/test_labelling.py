@@ -152,7 +152,7 @@ def assert_a_contradiction_is_adjudicated_and_in_a_dataset(page: Page, store: Ob
     expect(page.locator("tbody tr")).to_have_count(1)
     page.goto("/labelling")
     page.locator(f"input[value='{source}']").check()
-    page.get_by_label("Name").fill("adjudicated")
+    page.get_by_label("Name", exact=True).fill("adjudicated")
     page.get_by_role("button", name="Make a dataset").click()
     expect(page.locator(".made")).to_contain_text(re.compile(r"adjudicated@0001-\w+ has 1 image of 1 group"))
     version = newest_version(store, "adjudicated")

@@ -55,9 +55,9 @@ def test_what_is_left_out_is_counted_and_named_once(tmp_path: Path) -> None:
         read_dataset(tmp_path)
     (balance, *_) = read_dataset(tmp_path, on_problem="skip").warnings
     assert balance == (
-        "COCO (annotations.json): 4 images, 2 labels, 2 boxes, 1 polygons; taken: 3 images, 1 boxes, 1 polygons; "
-        "left out: 1 annotations of images that the file does not list, 1 boxes without an area in the image, "
-        "1 images whose file is not there"
+        "COCO (annotations.json): 4 images, 2 labels, 2 boxes, 1 polygon; taken: 3 images, 1 box, 1 polygon; "
+        "left out: annotations of images that the file does not list: 1, boxes without an area in the image: 1, "
+        "images whose file is not there: 1"
     )
 
 
