@@ -1,0 +1,80 @@
+"""Unpack and decode a zip of labelled images, with limits on memory, time and disk.
+
+``python -m services.dashboard.labelling.imports.zip_reader ORDER`` writes each image and mask of a zip into a folder,
+named by its SHA-256, and prints what a dataset version lists of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+from collections.abc import Sequence
+
+import cv2
+
+from services.dashboard.labelling.imports.sandbox import (
+    FILE_BYTES,
+    MEMORY_BYTES,
+    SECONDS,
+    TOO_LARGE,
+    ReadZip,
+    SandboxOrder,
+)
+from shared.datasets.importing import open_images, warnings_of
+from shared.datasets.reading import read_dataset
+from shared.datasets.tables import DatasetError, listed
+from shared.imaging.formats import as_jpeg_or_png
+
+
+def read_zip(order: SandboxOrder) -> ReadZip:
+    """Read a zip, and write its images and masks into the folder.
+
+    Raises:
+        DatasetError: it can't be used.
+    """
+    dataset = read_dataset(order.file, task=order.task, on_problem="skip")
+    images, problems = open_images(dataset)
+    if problems and (not order.skip_problems or not images):
+        raise DatasetError(problems)
+    for example, image in images:
+        masks = dict(example.masks)
+        files = {image.digest: example.image, **{digest: masks[name] for name, digest in image.masks.items()}}
+        for digest, path in files.items():
+            (order.folder / digest).write_bytes(as_jpeg_or_png(path.read_bytes()))
+    return ReadZip(
+        label_names=dataset.label_names,
+        images=tuple(image for _, image in images),
+        left_out=listed(problems),
+        notes=list(warnings_of(dataset, images)),
+    )
+
+
+def without_folder(lines: Sequence[str], order: SandboxOrder) -> list[str]:
+    """Return texts that say `the zip` where they name the folder into which it was unpacked."""
+    unpacked = re.compile(rf"{re.escape(str(order.folder))}/[^/\s:,]+")
+    return [unpacked.sub("the zip", line) for line in lines]
+
+
+def main() -> None:
+    """Limit this process, and print what is in the zip, or why it can't be used."""
+    order = SandboxOrder.model_validate_json(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+    cv2.setNumThreads(1)
+    try:
+        found = read_zip(order)
+        found = found.model_copy(
+            update={"left_out": without_folder(found.left_out, order), "notes": without_folder(found.notes, order)}
+        )
+    except DatasetError as error:
+        found = ReadZip(error=" ".join(without_folder([str(error)], order)))
+    except (MemoryError, OSError, cv2.error):
+        found = ReadZip(error=TOO_LARGE)
+    sys.stdout.write(json.dumps(found.model_dump(mode="json")))
+
+
+if __name__ == "__main__":
+    main()
