@@ -27,8 +27,7 @@ from shared.datasets.labelled_images import (
 from shared.datasets.masks import mask_name
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError, Place, Problem
-from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, encode, size_of
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, as_jpeg_or_png, encode, size_of
 from shared.label_names import label_name, same_label
 from shared.recipe import Task
 

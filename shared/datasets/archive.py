@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from shared.datasets.tables import DatasetError
+from shared.imaging.formats import is_hidden
 
 MOST_FILES: Final = 200_000
 MOST_BYTES: Final = 16 * 2**30
@@ -61,9 +62,3 @@ def _path_of(file: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link or "\0" in entry.filename:
         raise DatasetError([f"{file.name}: {entry.filename[:80]!r} leads out of the zip: pack it again"])
     return path
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file is one that an archiver or a file manager added."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.name.startswith(".") or "__MACOSX" in path.parts or path.name == "Thumbs.db"

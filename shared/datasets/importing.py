@@ -13,8 +13,7 @@ from shared.contracts.dataset import DatasetVersion, LabelledImage, next_version
 from shared.datasets.coverage import coverage_warnings
 from shared.datasets.labelled_images import LABELS, Dataset, Example, OnProblem, is_table
 from shared.datasets.tables import DatasetError, Place, Problem, listed
-from shared.imaging.codec import UnreadableImage, decode
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
 from shared.storage.port import ObjectStore
 
 THREADS: Final = 8

@@ -20,8 +20,7 @@ from shared.engines.port import Images, Logits
 from shared.explain.masks import MarkedImage, Mask, read_mask
 from shared.explain.rendering import Heat, heat_of
 from shared.explain.targets import Maps, Probe, points_at_presence
-from shared.imaging.codec import decode
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.imaging.preprocessing import prepare
 from shared.intervals import Weights, draws, mean, spread
 from shared.recipe import Recipe

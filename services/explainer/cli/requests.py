@@ -6,8 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.imaging.codec import Image, decode
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import Image, as_jpeg_or_png, decode
 from shared.label_names import written_alike
 from shared.recipe import Recipe
 

@@ -11,8 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from shared.datasets.labelled_images import Dataset
-from shared.imaging.codec import UnreadableImage, size_of
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, size_of
 from shared.recipe import (
     NAMED_COLOURS,
     RESERVED_KEYS,

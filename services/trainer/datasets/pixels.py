@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from shared.contracts.dataset import content_digest
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.tables import DatasetError, Problem
-from shared.imaging.codec import UnreadableImage, decode
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
 from shared.imaging.preprocessing import normalise, resize
 from shared.recipe import ImageSpec
 

@@ -25,7 +25,7 @@ from services.dashboard.labelling.imports.sandbox import (
 from shared.datasets.importing import open_images, warnings_of
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import DatasetError, listed
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import as_jpeg_or_png
 
 
 def read_zip(order: SandboxOrder) -> ReadZip:

@@ -18,8 +18,7 @@ from typing import Final, Protocol
 import cv2
 import numpy as np
 
-from shared.imaging.codec import encode
-from shared.imaging.formats import as_jpeg_or_png
+from shared.imaging.codec import as_jpeg_or_png, encode
 from shared.imaging.video import UnreadableMedia, open_video
 
 READ_AHEAD: Final = 30

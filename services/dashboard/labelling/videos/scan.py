@@ -11,9 +11,8 @@ from typing import Final, Literal
 
 import cv2
 
-from shared.datasets.archive import is_hidden
-from shared.imaging.codec import UnreadableImage, decode, size_of
-from shared.imaging.formats import as_jpeg_or_png, is_other_image, is_readable
+from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode, size_of
+from shared.imaging.formats import is_hidden, is_other_image, is_readable
 from shared.imaging.video import UnreadableMedia, frame_rate_of, natural_order, opened_video
 
 MOST_FRAMES: Final = 100_000

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.imaging.codec import UnreadableImage, decode
-from shared.imaging.formats import as_jpeg_or_png, is_other_image, is_readable
+from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
+from shared.imaging.formats import is_other_image, is_readable
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
 
