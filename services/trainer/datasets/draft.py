@@ -30,8 +30,35 @@ SHARE_OF_GOOD: Final = 0.02
 """A label that at least this share of the good images has is no defect."""
 SAMPLE: Final = 20
 """Number of images whose size is read."""
-SIDES: Final = (32, 160)
+SIDES: Final = (32, 320)
 """In pixels."""
+ENLARGED: Final = 224
+"""The side in pixels to which smaller images are enlarged."""
+DIRECTIONS: Final = (
+    *(
+        "left",
+        "right",
+        "top",
+        "bottom",
+        "upper",
+        "lower",
+        "upside",
+        "up",
+        "down",
+        "front",
+        "back",
+        "mirror",
+        "mirrored",
+    ),
+    *("flip", "flipped", "rotated", "rotation", "orientation", "angle", "horizontal", "vertical", "clockwise"),
+)
+"""Words in the name of a label that a flipped image may not have any more."""
+COLOURS: Final = {
+    LabelRole.QUALITY: ("green", "cyan"),
+    LabelRole.DEFECT: ("red", "orange", "magenta", "yellow", "purple", "blue"),
+    LabelRole.ATTRIBUTE: ("blue", "cyan", "grey", "purple"),
+}
+"""The colours that labels of a role get first."""
 KEYS: Final = [key for key in "abcdefghijklmnopqrstuvwxyz0123456789" if key not in RESERVED_KEYS]
 
 
@@ -39,7 +66,8 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
     """Draft a recipe for the labels of a dataset.
 
     A label called good (or ok, normal, intact) is the quality. A label that good images sometimes have is an attribute.
-    Any other is a defect. If no label is the quality, exclusive labels are attributes, others defects.
+    Any other is a defect. If no label is the quality, exclusive labels are attributes, others defects. Images are
+    flipped in training unless the name of a label is about a direction.
 
     Args:
         name: of the product; characters that a recipe's name can't have are replaced.
@@ -52,6 +80,7 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
     """
     roles = _roles(dataset, task)
     clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
+    flips = not any(word in DIRECTIONS for label in dataset.label_names for word in re.split(r"[^a-z]+", label.lower()))
     try:
         return Recipe(
             name=clean,
@@ -59,7 +88,9 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
             description="Drafted from a table of labels: check the roles, keys and colours.",
             labels=_labels(dataset.label_names, roles),
             image=ImageSpec(height=side, width=side),
-            augmentation=Augmentation(brightness=True, shift=0.03, noise=True),
+            augmentation=Augmentation(
+                brightness=True, shift=0.03, noise=True, flip_horizontal=flips, flip_vertical=flips
+            ),
         )
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
@@ -72,7 +103,7 @@ def _labels(names: Sequence[str], roles: Sequence[LabelRole]) -> tuple[Label, ..
     for name in names:
         free = (key for key in [*name.lower(), *KEYS] if key in KEYS and key not in taken)
         taken.append(next(free, None))
-    columns = zip(names, taken, _colours(len(names)), roles, strict=True)
+    columns = zip(names, taken, _colours(roles), roles, strict=True)
     return tuple(Label(name=label, key=key, colour=colour, role=role) for label, key, colour, role in columns)
 
 
@@ -89,16 +120,22 @@ def _roles(dataset: Dataset, task: Task) -> list[LabelRole]:
     ]
 
 
-def _colours(count: int) -> list[tuple[int, int, int]]:
-    named = list(NAMED_COLOURS.values())
-    more = [tuple(int(part) for part in row) for row in np.random.default_rng(0).integers(0, 256, (count, 3))]
-    return [(red, green, blue) for red, green, blue in [*named, *more]][:count]
+def _colours(roles: Sequence[LabelRole]) -> list[tuple[int, int, int]]:
+    """Return a colour for each label: green for what is good, warm colours for defects."""
+    more = (tuple(int(part) for part in row) for row in np.random.default_rng(0).integers(0, 256, (len(KEYS), 3)))
+    others = [*NAMED_COLOURS.values(), *((red, green, blue) for red, green, blue in more)]
+    taken: list[tuple[int, int, int]] = []
+    for role in roles:
+        wanted = [*(NAMED_COLOURS[name] for name in COLOURS[role]), *others]
+        taken.append(next(colour for colour in wanted if colour not in taken))
+    return taken
 
 
 def side_of(dataset: Dataset) -> int:
     """Return the side of the network's images: the median of the shorter sides of some images, within `SIDES`.
 
-    Images that can't be read are left out: they are reported when all images are decoded.
+    Smaller images are enlarged towards the side that pretrained weights have seen, to twice their own at most. Images
+    that can't be read are left out: they are reported when all images are decoded.
     """
     sides: list[int] = []
     for example in dataset.examples:
@@ -106,4 +143,5 @@ def side_of(dataset: Dataset) -> int:
             break
         with suppress(OSError, UnreadableImage):
             sides.append(min(size_of(as_jpeg_or_png(example.image.read_bytes()))))
-    return int(np.clip(np.median(sides or [min(SIDES)]), *SIDES))
+    own = float(np.median(sides or [min(SIDES)]))
+    return int(np.clip(max(own, min(ENLARGED, 2 * own)), *SIDES))

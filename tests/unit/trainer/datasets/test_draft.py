@@ -5,10 +5,9 @@ import pytest
 
 from services.trainer.datasets.draft import draft_recipe, side_of
 from shared.datasets.labelled_images import Dataset, Example
-from shared.datasets.reading import read_dataset
 from shared.datasets.tables import Place
 from shared.imaging.codec import encode
-from shared.recipe import LabelRole, RecipeError, Task, parse_recipe
+from shared.recipe import NAMED_COLOURS, LabelRole, RecipeError, Task, parse_recipe
 
 
 def dataset_of(names: tuple[str, ...], *rows: tuple[bool, ...]) -> Dataset:
@@ -47,6 +46,20 @@ def test_keys_and_colours_never_repeat_and_the_recipe_can_be_read_again() -> Non
     assert recipe.name == "a-b-c"
 
 
+def test_good_is_green_and_defects_are_warm_and_no_attribute_looks_like_either() -> None:
+    rows = (True, False, False, True), (True, False, False, False), (False, True, True, True)
+    names = ("length", "good", "stain", "cut")
+    recipe = draft_recipe("seam", dataset_of(names, *((row[3], *row[:3]) for row in rows)), Task.MULTI_LABEL, 64)
+    named = {colour: name for name, colour in NAMED_COLOURS.items()}
+    assert [named[label.colour] for label in recipe.labels] == ["blue", "green", "red", "orange"]
+
+
+@pytest.mark.parametrize(("label", "flips"), [("upset", True), ("left_edge", False), ("upside-down", False)])
+def test_images_are_flipped_unless_a_label_is_about_a_direction(label: str, flips: bool) -> None:
+    allowed = draft_recipe("x", dataset_of(("good", label), (True, False)), Task.MULTI_LABEL, 64).augmentation
+    assert (allowed.flip_horizontal, allowed.flip_vertical) == (flips, flips)
+
+
 @pytest.mark.parametrize("names", [("good", "cut thread/tief"), tuple(f"label-{number}" for number in range(64))])
 def test_labels_of_any_name_are_drafted_and_those_after_the_last_free_key_have_none(names: tuple[str, ...]) -> None:
     recipe = draft_recipe("x", dataset_of(names, tuple([True] * len(names))), Task.MULTI_LABEL, 64)
@@ -67,9 +80,12 @@ def test_images_that_cant_be_read_have_no_say_in_the_side(tmp_path: Path) -> Non
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.png").write_bytes(content)
         examples.append(Example(f"{number}.png", tmp_path / f"{number}.png", (True,), "a", Place("labels.csv", number)))
-    assert side_of(Dataset(("good",), tuple(examples))) == 64
-    assert 32 <= side_of(Dataset(("good",), tuple(examples[:1]))) <= 160
+    assert side_of(Dataset(("good",), tuple(examples))) == 128
+    assert 32 <= side_of(Dataset(("good",), tuple(examples[:1]))) <= 320
 
 
-def test_the_network_sees_small_images_as_they_are(strokes: Path) -> None:
-    assert side_of(read_dataset(strokes)) == 32
+@pytest.mark.parametrize(("own", "side"), [(40, 80), (150, 224), (224, 224), (300, 300), (900, 320)])
+def test_small_images_are_enlarged_and_large_ones_reduced(tmp_path: Path, own: int, side: int) -> None:
+    (tmp_path / "0.png").write_bytes(encode(np.zeros((own, own + 9, 3), np.uint8), "png"))
+    example = Example("0.png", tmp_path / "0.png", (True,), "a", Place("labels.csv", 2))
+    assert side_of(Dataset(("good",), (example,))) == side
