@@ -103,6 +103,8 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
         raise BundleError(
             f"network {network.name} has no layer {layer}: name another in the recipe's explanation, or none"
         )
+    if _leads_around(network, within):
+        raise BundleError(f"network {network.name} can't be cut at layer {layer}: another path leads around it")
     try:
         before, after = _around(network, within)
         first, second = (within, keras.layers.Identity()) if within.name == layer else cut(within, layer)
@@ -130,6 +132,26 @@ def shuffled(network: keras.Model, seed: int = 0) -> keras.Model:
 
 def _holds(layer: keras.Layer, name: str) -> bool:
     return isinstance(layer, keras.Model) and any(one.name == name or _holds(one, name) for one in layer.layers)
+
+
+def _leads_around(network: keras.Model, within: keras.Layer) -> bool:
+    """Return whether a path from the images to the logits is seen to pass beside a layer.
+
+    This takes a moment, where cutting a network takes a second. Of layers that are used several times nothing is seen.
+    """
+    try:
+        sources = {id(tensor): each for each in network.operations for tensor in keras.tree.flatten(each.output)}
+        waiting, passed = keras.tree.flatten(network.output), {within}
+        while waiting:
+            operation = sources[id(waiting.pop())]
+            if isinstance(operation, keras.layers.InputLayer):
+                return True
+            if operation not in passed:
+                passed.add(operation)
+                waiting += keras.tree.flatten(operation.input)
+    except (KeyError, AttributeError, ValueError):
+        pass
+    return False
 
 
 def _around(network: keras.Model, within: keras.Layer) -> tuple[keras.Model, keras.Model]:
