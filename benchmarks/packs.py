@@ -1,16 +1,19 @@
 """Measure networks on real packs of images: split by group, trained and evaluated by the trainer's own commands.
 
+    python -m benchmarks.packs first [--pack bsdata_pitting]…
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
     python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
     python -m benchmarks.packs cost [--rounds 7]
     python -m benchmarks.packs table
 
-`run` goes through the folds of each pack and each network, and keeps what it found, so that it can be stopped and
-started again; `score` holds the heatmaps of these to the masks of the fold that they did not see; `cost` measures, in
-turn, what judging an image costs each of them; `table` prints what there is, and solar cells in the terms of
-published figures too. `seam-resnet` is trained as the first seam inspection was: 100 x 100 pixels, batches of 20, 10
-epochs, brightness, contrast and moved strips, Adam from 0.001 (which falls, as in every training here). The others
-get the recipes in `benchmarks/recipes/`.
+`first` measures the model that a folder gets with no option at all: recipe, thresholds and operating point are chosen
+by the other four folds, and its verdicts are compared with calling every part ok, or every part NG. Features are
+computed once; everything that learns is done in each fold. `run` goes through the folds of each pack and each
+network, and keeps what it found, so that it can be stopped and started again; `score` holds the heatmaps of these to
+the masks of the fold that they did not see; `cost` measures, in turn, what judging an image costs each of them;
+`table` prints what there is, and solar cells in the terms of published figures too. `seam-resnet` is trained as the
+first seam inspection was: 100 x 100 pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam
+from 0.001 (which falls, as in every training here). The others get the recipes in `benchmarks/recipes/`.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
+from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,10 +45,20 @@ from sklearn.model_selection import StratifiedGroupKFold
 from benchmarks.inference import Measured
 from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
+from services.trainer.cli.workbench import read_images
+from services.trainer.datasets.pixels import decode_images
+from services.trainer.datasets.split import folds as group_folds
+from services.trainer.evaluation.costs import is_ng
+from services.trainer.evaluation.evaluate import macro_average_precision
+from services.trainer.evaluation.operating_points import choose_thresholds
+from services.trainer.training.last_layer import fit_by_folds, learned_features
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
+from shared.contracts.operating_points import OperatingPoint
+from shared.contracts.training import ARCHITECTURES
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps
 from shared.recipe import Augmentation, ImageSpec, Recipe, Task, read_recipe
+from shared.verdict import scores_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
@@ -68,6 +83,19 @@ FOLDS = 5
 COLUMNS = (
     *("pack", "network", "folds", "train, test", "macro average precision", "right", "processor minutes"),
     *("GMAC", "ms/image"),
+)
+FIRST = ("bsdata_pitting", "aitex_fabric", "grocery_fruit", "elpv", "pcb_multilabel")
+FIRST_COLUMNS = (
+    *(
+        "pack",
+        "images",
+        "macro average precision",
+        "right",
+        "escapes",
+        "overkill",
+        "promised: right / escapes / overkill",
+    ),
+    *("all ok", "all NG", "minutes"),
 )
 HEATMAPS = "heatmaps.json"
 SOLAR = "defective"
@@ -111,6 +139,82 @@ def run(
             found = measure(data / name, name, network, fold, out / f"{name}-{fold}")
             kept.write_text(json.dumps(asdict(found), indent=1))
             print(row([found]), flush=True)
+
+
+@app.command()
+def first(*, data: Data = DATA, pack: Packs = None, architecture: str = next(iter(ARCHITECTURES))) -> None:
+    """Measure the first model of each pack, by the defaults."""
+    print(f"| {' | '.join(FIRST_COLUMNS)} |\n{'|---' * len(FIRST_COLUMNS)}|")
+    for name in pack or FIRST:
+        print(measure_first(data / name, architecture).row(name), flush=True)
+
+
+@dataclass
+class FirstModel:
+    """The verdicts of first models on the folds that they did not learn from."""
+
+    images: int
+    seconds: float
+    """Of the features of all images, and of the fits of one fold."""
+    precisions: list[float] = field(default_factory=list)
+    """Macro average precision of each fold."""
+    promised: list[OperatingPoint] = field(default_factory=list)
+    right_labels: int = 0
+    """Images whose chosen label is right, where no label can make a part NG."""
+    ng: int = 0
+    escapes: int = 0
+    overkills: int = 0
+
+    def row(self, name: str) -> str:
+        """Return a line of the table."""
+        ok = self.images - self.ng
+        if self.promised:
+            right = f"{1 - (self.escapes + self.overkills) / self.images:.1%}"
+            rates = f"{self.escapes / self.ng:.1%}", f"{self.overkills / ok:.1%}"
+            promised = " / ".join(
+                f"{mean(getattr(point, figure) or 0 for point in self.promised):.1%}"
+                for figure in ("verdict_accuracy", "escape_rate", "overkill_rate")
+            )
+            trivial = f"{ok / self.images:.1%}", f"{self.ng / self.images:.1%}"
+        else:
+            right, rates, promised, trivial = f"{self.right_labels / self.images:.1%} of labels", ("", ""), "", ("", "")
+        precision = f"{mean(self.precisions):.3f}"
+        cells = (name, str(self.images), precision, right, *rates, promised, *trivial, f"{self.seconds / 60:.1f}")
+        return f"| {' | '.join(cells)} |"
+
+
+def measure_first(pack: Path, architecture: str) -> FirstModel:
+    """Choose everything by four folds and judge the fifth, five times."""
+    task = read_recipe(PACKS[pack.name]).task
+    images, recipe = read_images(pack, None, task, None)
+    with TemporaryDirectory() as scratch:
+        dataset, store = decode_images(images, recipe.image, Path(scratch))
+        network = architecture_of(architecture).build(recipe.image, len(recipe.labels))
+        architecture_of(architecture).load_weights(network)
+        began = perf_counter()
+        features = learned_features(network, store, np.arange(len(store.labels)), recipe.augmentation)
+        found = FirstModel(len(store.labels), perf_counter() - began)
+    kinds = [str(example.labels) for example in dataset.examples]
+    groups = divided([example.group for example in dataset.examples], kinds)
+    for learned, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(kinds, kinds, groups):
+        began = perf_counter()
+        truth = store.labels[learned]
+        fold_of = group_folds([dataset.examples[row] for row in learned], seed=0)
+        fitted = fit_by_folds(features[:, learned], truth, fold_of, task)
+        scores = scores_of(fitted.out_of_fold, task)
+        judging, points = choose_thresholds(recipe, truth, scores, [groups[row] for row in learned])
+        found.seconds += (perf_counter() - began) / FOLDS
+        scores, truth = scores_of(fitted.layer.logits(features[0, test]), task), store.labels[test]
+        found.precisions.append(macro_average_precision(truth, scores))
+        if points is None or points.of_model is None:
+            found.right_labels += int((scores.argmax(axis=1) == truth.argmax(axis=1)).sum())
+            continue
+        found.promised.append(points.of_model)
+        ng, judged_ng = is_ng(judging, truth), is_ng(judging, scores)
+        found.ng += int(ng.sum())
+        found.escapes += int((ng & ~judged_ng).sum())
+        found.overkills += int((~ng & judged_ng).sum())
+    return found
 
 
 @app.command()

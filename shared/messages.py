@@ -373,7 +373,7 @@ class TrainingRequested(Message):
         description="name@version, or name for its newest version; a prefix datasets/<name> of object storage with "
         "tables; or a folder where the trainer may read folders"
     )
-    architecture: Name = "efficientnet-lite0"
+    architecture: Name = "lite0-depths"
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="epochs, seed, batch size…: see the trainer"
     )

@@ -6,7 +6,7 @@ Everything that is specific to a product is in its recipe; no service depends on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -83,7 +83,9 @@ class Label(_Section):
     key: str | None = Field(None, pattern=r"^[a-z0-9]$", description="for labelling by keyboard; None: by clicks alone")
     colour: Colour = Field(description="red, green, blue, 0 to 255; a name or #rrggbb in the file")
     role: LabelRole
-    threshold: float = Field(0.5, gt=0, lt=1, description="present from this score on (multi-label)")
+    threshold: float = Field(
+        0.5, gt=0, lt=1, description="present from this score on; of exclusive labels, the score is divided by it"
+    )
     expected: bool | None = Field(None, description="what the product should have (attributes)")
 
     @field_validator("colour", mode="before")
@@ -114,6 +116,16 @@ class Label(_Section):
         if self.expected is not None and self.role is not LabelRole.ATTRIBUTE:
             raise ValueError(f"'expected' is for attributes, and this label is a {self.role.value}: remove it")
         return self
+
+    @property
+    def decides(self) -> bool:
+        """Return whether the label can make a frame NG."""
+        return self.role is not LabelRole.ATTRIBUTE or self.expected is not None
+
+    @property
+    def is_fault_if_absent(self) -> bool:
+        """Return whether the absence of the label makes a frame NG, and not its presence (multi-label)."""
+        return self.role is LabelRole.QUALITY or self.expected is True
 
 
 class ImageSpec(_Section):
@@ -232,6 +244,13 @@ class Recipe(_Section):
             if label.name == name:
                 return label
         raise KeyError(name)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Recipe:
+        """Return the recipe with other thresholds of some labels."""
+        labels = tuple(
+            label.model_copy(update={"threshold": thresholds.get(label.name, label.threshold)}) for label in self.labels
+        )
+        return self.model_copy(update={"labels": labels})
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, from which an equal recipe can be read."""

@@ -88,6 +88,44 @@ def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
             return np.zeros_like(present) if label.expected is None else present != label.expected
 
 
+def present_labels(recipe: Recipe, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which labels are present in each image, as `judge` finds them: (images, labels) of the same shape."""
+    thresholds = np.array([label.threshold for label in recipe.labels])
+    if recipe.task is Task.EXCLUSIVE:
+        return np.asarray(np.eye(scores.shape[1], dtype=np.bool_)[(scores / thresholds).argmax(axis=1)])
+    return np.asarray(scores >= thresholds, np.bool_)
+
+
+def ng_images(recipe: Recipe, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which images are NG by the labels that are present in them: (images,) of (images, labels)."""
+    if recipe.task is Task.EXCLUSIVE:
+        return np.asarray(present[:, faults_if_chosen(recipe)].any(axis=1), np.bool_)
+    faults = [faults_of(label, present[:, column]) for column, label in enumerate(recipe.labels)]
+    return np.asarray(np.any(faults, axis=0), np.bool_)
+
+
+def has_verdicts(recipe: Recipe) -> bool:
+    """Return whether images can be ok as well as NG by a recipe."""
+    if recipe.task is Task.EXCLUSIVE:
+        faults = faults_if_chosen(recipe)
+        return bool(faults.any() and not faults.all())
+    return any(label.decides for label in recipe.labels)
+
+
+def faults_if_chosen(recipe: Recipe) -> NDArray[np.bool_]:
+    """Return for each label of an exclusive recipe whether an image that shows it is NG: (labels,)."""
+    expects = any(label.expected for label in recipe.labels)
+    return np.array(
+        [
+            label.role is LabelRole.DEFECT
+            or label.expected is False
+            or (expects and label.role is LabelRole.ATTRIBUTE and not label.expected)
+            for label in recipe.labels
+        ],
+        np.bool_,
+    )
+
+
 def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
     return {
         label.name: Finding(
@@ -102,19 +140,23 @@ def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Findin
 
 
 def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
-    """Choose the label with the highest score; the threshold in the findings is the score that it exceeds."""
-    first, second = sorted(range(len(scores)), key=lambda index: -scores[index])[:2]
-    unsure = scores[first] - scores[second] < recipe.unsure_margin
-    expects = any(label.expected for label in recipe.labels)
+    """Choose the label whose score is highest by its threshold; the findings have the score that a label must exceed.
+
+    With equal thresholds the label with the highest score is chosen.
+    """
+    ratios = [score / label.threshold for label, score in zip(recipe.labels, scores, strict=True)]
+    first, second = sorted(range(len(scores)), key=lambda index: -ratios[index])[:2]
+    total = sum(ratios) or 1.0
+    unsure = (ratios[first] - ratios[second]) / total < recipe.unsure_margin
+    faults = faults_if_chosen(recipe)
     findings = {}
     for index, (label, score) in enumerate(zip(recipe.labels, scores, strict=True)):
         won = index == first
-        unexpected = expects and label.role is LabelRole.ATTRIBUTE and not label.expected
         findings[label.name] = Finding(
             score=score,
-            threshold=scores[second] if won else scores[first],
+            threshold=min(1.0, label.threshold * ratios[second if won else first]),
             present=won,
             unsure=unsure and index in (first, second),
-            fault=won and (label.role is LabelRole.DEFECT or label.expected is False or unexpected),
+            fault=won and bool(faults[index]),
         )
     return findings

@@ -1,4 +1,4 @@
-"""The scores of a model on its held-out images, ``scores.json`` in a bundle.
+"""The scores of a model on images that it did not learn from, ``scores.json`` in a bundle.
 
 Thresholds turn scores into verdicts, so the effect of other thresholds follows from these scores, without the images or
 the network.
@@ -38,21 +38,34 @@ class ScoredSplit(BaseModel):
 
 
 class ScoredImages(BaseModel):
-    """The scores on both held-out splits, and those of each compiled variant on the validation split."""
+    """The scores by which thresholds are chosen (``valid``) and measured (``test``), and those of the proofs.
+
+    ``valid`` are the images of the validation split. If the last layer alone was fitted, they are those of the training
+    split as well, and the scores are out of fold: of a network that did not learn from an image's group.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     labels: tuple[str, ...] = Field(description="in the order of the columns")
     splits: dict[Part, ScoredSplit]
-    variants: dict[Variant, Table] = Field(description="scores on the validation split")
+    network: Table | None = Field(
+        None,
+        description="scores of the trained network on the validation split; null if they are those of `valid`",
+    )
+    variants: dict[Variant, Table] = Field(description="scores of the compiled variants on the validation split")
 
     @model_validator(mode="after")
     def _has_a_column_for_each_label(self) -> Self:
         tables = [table for split in self.splits.values() for table in (split.truth, split.scores)]
-        rows = (row for table in (*tables, *self.variants.values()) for row in table)
+        rows = (row for table in (*tables, self.network or (), *self.variants.values()) for row in table)
         if any(len(row) != len(self.labels) for row in rows):
             raise ValueError("each row has a number for each label")
         return self
+
+    @property
+    def proved(self) -> Table:
+        """Return the scores of the trained network with which those of the variants are compared."""
+        return self.splits["valid"].scores if self.network is None else self.network
 
 
 def as_table(values: NDArray[np.float32]) -> Table:

@@ -8,10 +8,16 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.contracts.bundle import Variant
+from shared.contracts.operating_points import OperatingPointName
 
 ARCHITECTURES: Final = {
+    "lite0-depths": (
+        "ImageNet's features of several depths, with a last layer that is fitted in seconds: "
+        "the choice for tens to hundreds of images of a real product."
+    ),
     "efficientnet-lite0": (
-        "A deep network that starts from ImageNet's weights: the choice for hundreds of images of a real product."
+        "A deep network that starts from ImageNet's weights and judges by its deepest features: for things of "
+        "different shape, such as fruit."
     ),
     "lite0-texture": (
         "ImageNet's first layers, and a small residual network on them, all trained: "
@@ -29,7 +35,10 @@ ARCHITECTURES: Final = {
         "for large things of plain shape and colour."
     ),
 }
-"""The purpose of each architecture. The trainer also builds networks of ``keras.applications`` by their names."""
+"""The purpose of each architecture, the default first.
+
+The trainer also builds networks of ``keras.applications`` by their names.
+"""
 
 
 LARGEST_SEED: Final = 2**32 - 1
@@ -70,7 +79,13 @@ class TrainingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int = Field(30, ge=1, le=1000)
+    epochs: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="in which all layers are trained; 0: the last layer alone, on pretrained features; None for 0 if "
+        "the network starts from pretrained weights, else 30",
+    )
     patience: int = Field(10, ge=1, description="epochs without improvement before the training stops early")
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float | None = Field(None, gt=0, description="at its highest; None for the architecture's own")
@@ -78,6 +93,11 @@ class TrainingOptions(BaseModel):
     precision: Precision = Field(Precision.AUTO, description="of most layers")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     shares: Shares = Shares()
+    operating_point: OperatingPointName | None = Field(
+        None,
+        description="what the thresholds are chosen for; None for least-cost if the recipe has a defect rate, else "
+        "balanced",
+    )
     variants: tuple[Variant, ...] = Field((Variant.FP32, Variant.INT8), description="of the network, for inference")
     mistakes: int = Field(12, ge=0, le=100, description="worst mistakes on the test split, stored with images")
     report: bool = Field(True, description="store report.html with the model")

@@ -66,16 +66,21 @@ def test_where_nothing_speaks_for_a_label_a_map_is_empty_and_never_no_number(
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
-    "architecture", ["compact", "seam-resnet", "fruit-convnet", "lite0-texture", "efficientnet-lite0"]
+    ("architecture", "cut"),
+    [
+        *((name, "features") for name in ("compact", "seam-resnet", "fruit-convnet", "lite0-texture")),
+        ("efficientnet-lite0", "features"),
+        ("lite0-depths", "block4_sum"),
+    ],
 )
 def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_network(
-    architecture: str, method: ExplanationMethod
+    architecture: str, cut: str, method: ExplanationMethod
 ) -> None:
     keras.utils.set_random_seed(5)
     spec = ImageSpec(height=32, width=48)
     network = architecture_of(architecture).build(spec, LABELS)
     layer = target_layer_of(network, paint_recipe())
-    assert layer == "features"
+    assert layer == cut
     images = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
     asked = [(row, label, towards) for row in (0, 1) for label in (0, 2) for towards in (True, False)]
     maps = GradientProbe(network, layer, method).maps(images, asked)

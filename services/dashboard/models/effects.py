@@ -15,9 +15,8 @@ from pydantic import BaseModel, Field
 
 from services.dashboard.statistics.rates import Rate, rate
 from shared.contracts.scores import ScoredSplit, as_array
-from shared.messages import Verdict
 from shared.recipe import Recipe
-from shared.verdict import faults_of, judge
+from shared.verdict import ng_images, present_labels
 
 NO_SCORES: Final = (
     "this model stores no scores of single images, so the effect of its thresholds is unknown until they are saved and "
@@ -38,7 +37,7 @@ class LabelEffect(BaseModel):
 
 
 class Effect(BaseModel):
-    """The effect of a threshold set on the validation split of the model."""
+    """The effect of a threshold set on images that the model did not learn from."""
 
     known: bool = Field(description="false: escapes and overkill are unknown; `note` says why")
     note: str = Field("", description="why the effect is unknown")
@@ -53,17 +52,14 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
     """Return the effect of other thresholds on scored images.
 
     Args:
-        recipe: a multi-label recipe with the present thresholds.
+        recipe: with the present thresholds.
         scored: the images, with a column for each label in the recipe's order.
         thresholds: the thresholds that change, by label.
     """
     truth, scores = as_array(scored.truth) > 0.5, as_array(scored.scores)
-    ng = np.array([judge(recipe, row).verdict is Verdict.NG for row in truth.astype(np.float32)], np.bool_)
-    changed = [thresholds.get(label.name, label.threshold) for label in recipe.labels]
-    found = scores >= np.array(changed)
-    called_ng = np.zeros(len(ng), np.bool_)
-    for column, label in enumerate(recipe.labels):
-        called_ng |= faults_of(label, found[:, column])
+    moved = recipe.with_thresholds(thresholds)
+    found = present_labels(moved, scores)
+    ng, called_ng = ng_images(recipe, truth), ng_images(recipe, found)
     escapes, overkill = _share(~called_ng[ng]), _share(called_ng[~ng])
     ng_share = recipe.defect_rate if recipe.defect_rate is not None else float(ng.mean())
     cost_of_ng = escapes.value * recipe.costs.escape if escapes else 0.0
@@ -77,7 +73,7 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
         labels=[
             LabelEffect(
                 label=label.name,
-                threshold=changed[column],
+                threshold=moved.labels[column].threshold,
                 before=label.threshold,
                 positives=int(truth[:, column].sum()),
                 misses=int((truth[:, column] & ~found[:, column]).sum()),

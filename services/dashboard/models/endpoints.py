@@ -82,7 +82,7 @@ def get_effect(
         list[str], Query(max_length=64, description="`label:number`; other labels keep their thresholds")
     ] = [],  # noqa: B006  FastAPI copies it
 ) -> Effect:
-    """Return the escapes and the overkill of a model with other thresholds, on its validation split."""
+    """Return the escapes and the overkill of a model with other thresholds, on images that it did not learn from."""
     return sets.effect(recipe, version, thresholds_of(threshold))
 
 

@@ -21,12 +21,14 @@ from services.dashboard.models.schemas import (
     PromotionState,
     RollbackRequest,
 )
+from services.dashboard.models.threshold_sets import has_thresholds
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import provided
 from services.dashboard.web.templating import show
+from shared.contracts.operating_points import MEANINGS
 from shared.messages import Name
 
 TRAININGS: Final = 12
@@ -175,7 +177,10 @@ def show_model(
         promotions=promotions,
         derived=[each for each in sets.of_recipe(recipe).thresholds if each.model_version == version][:1],
         has_report=models.has_report(recipe, version),
-        has_thresholds=models.recipe(recipe, version).task == "multi-label",
+        has_thresholds=has_thresholds(models.recipe(recipe, version)),
+        points=models.operating_points(recipe, version),
+        thresholds={label.name: label.threshold for label in model.labels},
+        meanings=MEANINGS,
         label_metrics=LABEL_METRICS,
         total_metrics=TOTAL_METRICS,
         shown_options=OPTIONS,

@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from services.dashboard.models.repository import Promotion, ThresholdSet
 from services.dashboard.web.paging import Next
+from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.promotion import HistoryEntry
 from shared.label_names import LabelName
 from shared.messages import Name, ThresholdsRequested
@@ -139,10 +140,19 @@ class ThresholdSetRequest(BaseModel):
     )
 
     thresholds: dict[LabelName, Annotated[float, Field(gt=0, lt=1)]] = Field(
-        min_length=1, max_length=64, description="by label; other labels keep their thresholds"
+        default_factory=dict, max_length=64, description="by label; other labels keep their thresholds"
+    )
+    operating_point: OperatingPointName | None = Field(
+        None, description="of the model's evaluation, whose thresholds are taken; then give no thresholds"
     )
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
     promote: bool = Field(False, description="promote the version if it passes the gate")
+
+    @model_validator(mode="after")
+    def _says_which_thresholds(self) -> Self:
+        if bool(self.thresholds) == bool(self.operating_point):
+            raise ValueError("give either thresholds or an operating point")
+        return self
 
 
 class ThresholdSetState(StrEnum):

@@ -28,6 +28,7 @@ from services.dashboard.models.schemas import (
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
+from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.promotion import history_of, production_history, production_version, version_before
 from shared.messages import PromotionRequested
 from shared.recipe import Recipe, RecipeError, parse_recipe
@@ -99,6 +100,13 @@ class ModelsService:
                 )
             )
         return views
+
+    def operating_points(self, recipe: str, version: str) -> OperatingPoints | None:
+        """Return the operating points of a model; None if its evaluation has none."""
+        found = (self._evaluation_if_there(recipe, version) or {}).get("operating_points")
+        with suppress(ValidationError):
+            return OperatingPoints.model_validate(found)
+        return None
 
     def recipe(self, recipe: str, version: str) -> Recipe:
         """Return the recipe of a model.

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import ValidationError
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.models.endpoints import Models, RecipeName, Thresholds, Version
@@ -66,13 +67,22 @@ def save_thresholds(
     if not form.reason:
         form.problems["reason"] = "give a reason: it is shown before a rollback"
     if not form.problems:
-        order = ThresholdSetRequest(thresholds=form.thresholds, reason=form.reason, promote=bool(fields.get("promote")))
         try:
+            order = ThresholdSetRequest.model_validate(
+                {
+                    "thresholds": form.thresholds,
+                    "operating_point": fields.get("operating_point") or None,
+                    "reason": form.reason,
+                    "promote": bool(fields.get("promote")),
+                }
+            )
             with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
                 view = sets.order(recipe, version, order, by=caller.name)
             return RedirectResponse(f"/models/{recipe}/thresholds/{view.thresholds_id}", status_code=303)
         except Problem as problem:
             form.problems["form"] = problem.details.detail
+        except ValidationError:
+            form.problems["form"] = "change a threshold, or choose an operating point of the model"
     return _page(request, models.get(recipe, version), found, sets, form)
 
 

@@ -20,6 +20,7 @@ from shared.contracts.scores import ScoredImages, parse_scores
 from shared.messages import ThresholdsRequested
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.verdict import has_verdicts
 
 
 class ThresholdSetsService:
@@ -39,7 +40,7 @@ class ThresholdSetsService:
         """Return the effect of other thresholds of a model.
 
         Raises:
-            Problem: 404: no such model; 409: its labels have no thresholds; 422: it has no such label.
+            Problem: 404: no such model; 409: it makes no part NG; 422: it has no such label.
         """
         found = self.recipe(recipe, version)
         _check(found, thresholds)
@@ -52,23 +53,29 @@ class ThresholdSetsService:
         """Return the recipe of a model.
 
         Raises:
-            Problem: 404: no such model; 409: its labels have no thresholds.
+            Problem: 404: no such model; 409: it makes no part NG.
         """
         found = self._models.recipe(recipe, version)
-        if found.task is Task.EXCLUSIVE:
-            raise Problem(409, "the highest score wins in this recipe: its labels have no thresholds")
+        if not has_thresholds(found):
+            raise Problem(409, "the label with the highest score wins, and none makes a part NG: there is no threshold")
         return found
 
     def order(self, recipe: str, version: str, order: ThresholdSetRequest, by: str) -> ThresholdSetView:
         """Request a version with other thresholds.
 
         Raises:
-            Problem: 404: no such model; 409: its labels have no thresholds; 422: no such label, or no change.
+            Problem: 404: no such model; 409: it makes no part NG; 422: no such label or operating point, or no change.
             MessagingError: the request was not published.
         """
         found = self.recipe(recipe, version)
-        _check(found, order.thresholds)
-        changed = {name: value for name, value in order.thresholds.items() if value != found.label(name).threshold}
+        thresholds = order.thresholds
+        if order.operating_point:
+            points = self._models.operating_points(recipe, version)
+            if points is None or order.operating_point not in points.points:
+                raise Problem(422, f"operating_point: model {version} has no {order.operating_point}: give thresholds")
+            thresholds = points.points[order.operating_point].thresholds
+        _check(found, thresholds)
+        changed = {name: value for name, value in thresholds.items() if value != found.label(name).threshold}
         if not changed:
             raise Problem(422, "thresholds: the model has these thresholds already: change one")
         request = ThresholdsRequested(
@@ -98,6 +105,11 @@ class ThresholdSetsService:
             return parse_scores(self._store.get(key), version)
         except (ObjectNotFound, bundle.BundleError):
             return None
+
+
+def has_thresholds(recipe: Recipe) -> bool:
+    """Return whether a recipe's thresholds have an effect: among exclusive labels, if some make a part NG."""
+    return recipe.task is Task.MULTI_LABEL or has_verdicts(recipe)
 
 
 def _check(recipe: Recipe, thresholds: Mapping[str, float]) -> None:

@@ -21,17 +21,20 @@ from services.dashboard.trainings.service import ENDED_STATES
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.contracts.operating_points import MEANINGS
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
 from shared.recipe import RecipeError, parse_recipe
 
-NUMBERS: Final = ("epochs", "patience", "batch_size", "seed")
+NUMBERS: Final = ("patience", "batch_size", "seed")
 SPLITS: Final = ("train", "valid", "test")
 SHARES: Final = {"train": "70", "valid": "15", "test": "15"}
 """In percent. A test split of a few percent has too few images for the gate, unless there are many thousands."""
 DEFAULTS: Final = {
     **{name: str(getattr(TrainingOptions(), name)) for name in NUMBERS},
     **SHARES,
+    "epochs": "",
     "learning_rate": "",
+    "operating_point": "",
     "architecture": next(iter(ARCHITECTURES)),
     "int8": "on",
 }
@@ -49,6 +52,7 @@ class TrainingForm(BaseModel):
     patience: str = ""
     batch_size: str = ""
     learning_rate: str = ""
+    operating_point: str = ""
     seed: str = ""
     train: str = ""
     valid: str = ""
@@ -71,8 +75,12 @@ class CheckedForm:
         options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
         options["shares"] = {split: (self._number(split, float) or 0) / 100 for split in SPLITS}
         options["variants"] = ["fp32", "int8"] if form.int8 else ["fp32"]
+        if form.epochs:
+            options["epochs"] = self._number("epochs", int)
         if form.learning_rate:
             options["learning_rate"] = self._number("learning_rate", float)
+        if form.operating_point:
+            options["operating_point"] = form.operating_point
         recipe = form.recipe or self._name_of_recipe()
         if not form.dataset:
             self.problems["dataset"] = "choose a dataset"
@@ -183,6 +191,7 @@ def _form(request: Request, checked: CheckedForm, models: ModelsService, dataset
         recipes=models.recipes(),
         datasets={name: found for name, found in versions.items() if found},
         architectures=ARCHITECTURES,
+        operating_points=MEANINGS,
     )
     page.status_code = 422 if checked.problems else 200
     return page

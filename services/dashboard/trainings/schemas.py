@@ -24,7 +24,7 @@ class TrainingRequest(BaseModel):
             "example": {
                 "recipe": "seam",
                 "dataset": "seam-2026",
-                "architecture": "efficientnet-lite0",
+                "architecture": "lite0-depths",
                 "options": {"epochs": 30, "seed": 1},
                 "promote": False,
             }
@@ -39,7 +39,7 @@ class TrainingRequest(BaseModel):
     recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
         None, description="the recipe itself; default: the one of the model in production"
     )
-    architecture: Name = "efficientnet-lite0"
+    architecture: Name = "lite0-depths"
     options: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, description="epochs, seed, batch size…")
     promote: bool = Field(False, description="promote the model after the training if it passes the gate")
 

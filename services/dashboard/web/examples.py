@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 FRAME: Final = "01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042"
 VERSION: Final = "20260131-120000-1f3a"
 BY_NAME: Final[dict[str, JsonValue]] = {
-    "architecture": "efficientnet-lite0",
+    "architecture": "lite0-depths",
     "at": "2026-01-31T12:00:00Z",
     "baseline": VERSION,
     "batch": "batch-12",

@@ -15,6 +15,7 @@ from services.trainer.architectures.architecture import Architecture, UnfitArchi
 from services.trainer.architectures.compact import build_compact
 from services.trainer.architectures.efficientnet_lite import build_efficientnet_lite0, load_efficientnet_lite0
 from services.trainer.architectures.fruit_convnet import build_fruit_convnet
+from services.trainer.architectures.lite0_depths import build_lite0_depths
 from services.trainer.architectures.lite0_texture import build_lite0_texture, load_lite0_texture
 from services.trainer.architectures.seam_resnet import build_seam_resnet
 from shared.contracts.training import ARCHITECTURES as SENTENCES
@@ -27,6 +28,16 @@ TUNING_RATE: Final = 1e-4
 ARCHITECTURES: Final = {
     architecture.name: architecture
     for architecture in (
+        Architecture(
+            "lite0-depths",
+            SENTENCES["lite0-depths"],
+            build_lite0_depths,
+            32,
+            1e-3,
+            1e-4,
+            tuning_rate=TUNING_RATE,
+            loader=load_efficientnet_lite0,
+        ),
         Architecture(
             "efficientnet-lite0",
             SENTENCES["efficientnet-lite0"],

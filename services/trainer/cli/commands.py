@@ -16,7 +16,8 @@ from services.trainer.settings import TrainerSettings
 from services.trainer.training.cluster import VARIABLE
 from services.trainer.training.options import model_version_of, read_options, shares_of
 from shared.contracts.bundle import MANIFEST, BundleError, Variant
-from shared.contracts.training import LARGEST_SEED, Precision, TrainingOptions
+from shared.contracts.operating_points import OperatingPointName
+from shared.contracts.training import ARCHITECTURES, LARGEST_SEED, Precision, TrainingOptions
 from shared.engines.quiet import import_quietly
 from shared.recipe import ImageSpec, Task
 from shared.settings import read_settings
@@ -58,11 +59,17 @@ def train(
         Task | None, typer.Option(help="Of a drafted recipe. Default: as the data says; tables are multi-label.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
-    architecture: Annotated[str, typer.Option(help="See `describe`.")] = "efficientnet-lite0",
+    architecture: Annotated[str, typer.Option(help="See `describe`.")] = next(iter(ARCHITECTURES)),
     weights: Annotated[
         Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = DEFAULTS.epochs,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="In which all layers are trained; 0: the last alone. Default: 0 from pretrained weights, else 30.",
+        ),
+    ] = DEFAULTS.epochs,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better validation before it stops.")
     ] = DEFAULTS.patience,
@@ -72,6 +79,10 @@ def train(
     precision: Annotated[Precision, typer.Option(help="Mixed is quicker where the machine has it.")] = Precision.AUTO,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = DEFAULTS.seed,
     split: Annotated[str, typer.Option(help="Shares of train, valid and test.")] = "0.78,0.20,0.02",
+    operating_point: Annotated[
+        OperatingPointName | None,
+        typer.Option(help="For what thresholds are chosen. Default: least-cost with a defect rate, else balanced."),
+    ] = DEFAULTS.operating_point,
     variants: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
     mistakes: Annotated[
         int, typer.Option(min=0, max=100, help="The number of costliest mistakes that are stored.")
@@ -98,6 +109,7 @@ def train(
             "precision": precision,
             "seed": seed,
             "shares": shares_of(split),
+            "operating_point": operating_point,
             "variants": variants.split(","),
             "mistakes": mistakes,
             "report": report,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import from_json
 from ulid import ULID
 
 from services.trainer.cli.errors import complaints
@@ -18,16 +19,19 @@ from services.trainer.errors import TrainerError
 from services.trainer.jobs.answers import find_answer
 from services.trainer.settings import TrainerSettings
 from shared.contracts.bundle import (
+    EVALUATION,
     MANIFEST,
     Bundle,
     BundleExists,
     Manifest,
+    folder_of,
     read_bundle,
     read_bundle_folder,
     versions,
     write_bundle,
     write_bundle_folder,
 )
+from shared.contracts.operating_points import OperatingPointName, OperatingPoints
 from shared.contracts.promotion import find_decision, history_of, production_history, production_version, version_before
 from shared.engines.quiet import import_quietly
 from shared.explain.explainable import refuse_unexplainable
@@ -43,7 +47,7 @@ from shared.messages import (
 from shared.messaging import open_broker
 from shared.settings import read_settings
 from shared.storage.opening import open_store
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectNotFound, ObjectStore
 
 REFUSED: Final = 1
 BETWEEN_LOOKS_SECONDS: Final = 0.2
@@ -137,7 +141,10 @@ def set_thresholds(
     recipe: Recipe,
     model_version: Annotated[str, typer.Argument(help="The version with the network and the other thresholds.")],
     *,
-    chosen: Annotated[list[str], typer.Option("--set", help="LABEL=THRESHOLD, as often as needed.")],
+    chosen: Annotated[list[str] | None, typer.Option("--set", help="LABEL=THRESHOLD, as often as needed.")] = None,
+    operating_point: Annotated[
+        OperatingPointName | None, typer.Option(help="Instead of --set: an operating point of the model's evaluation.")
+    ] = None,
     reason: Reason = "",
     by: By = "command line",
     promotion: Annotated[bool, typer.Option("--promote", help="If it passes the gate.")] = False,
@@ -145,18 +152,36 @@ def set_thresholds(
 ) -> None:
     """Ask the running trainer for a version with other thresholds, measured on the model's own test images."""
     with complaints():
+        if bool(chosen) == bool(operating_point):
+            raise WrongRequest("give either --set or --operating-point")
+        thresholds: dict[str, Any] = dict(each.rpartition("=")[::2] for each in chosen or ())
         asked = _asked(
             ThresholdsRequested,
             thresholds_id=f"thresholds-{ULID()}",
             recipe=recipe,
             model_version=model_version,
-            thresholds=dict(each.rpartition("=")[::2] for each in chosen),
-            reason=reason,
+            thresholds=thresholds_of(recipe, model_version, operating_point) if operating_point else thresholds,
+            reason=reason or (f"operating point {operating_point}" if operating_point else ""),
             by=by,
             promote=promotion,
         )
         answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
         typer.echo(f"{answer.model_version} has these thresholds")
+
+
+def thresholds_of(recipe: str, version: str, name: OperatingPointName) -> dict[str, float]:
+    """Return the thresholds of an operating point of a model.
+
+    Raises:
+        WrongRequest: there is no such model, or its evaluation has no such operating point.
+    """
+    try:
+        document = from_json(_store().get(f"{folder_of(recipe, version)}/{EVALUATION}"))
+        return OperatingPoints.model_validate(document["operating_points"]).points[name].thresholds
+    except ObjectNotFound:
+        raise WrongRequest(f"recipe {recipe!r} has no model {version}") from None
+    except (KeyError, ValueError):
+        raise WrongRequest(f"model {version} has no operating point {name}: give thresholds with --set") from None
 
 
 @commands.command("import")

@@ -10,21 +10,24 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class ProgressBar:
-    """A bar over all epochs with loss and metric; without a terminal, one line per stage and epoch."""
+    """A bar over all epochs with loss and metric; without a terminal, one line per stage and epoch.
 
-    def __init__(self, console: Console, epochs: int) -> None:
+    The number of epochs is known after the first one.
+    """
+
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._epochs = epochs
+        self._metric = "-"
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  validation {task.fields[metric]}"),
+            TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("starting", total=epochs, loss=float("nan"), metric="-")
+        self._task = self._progress.add_task("starting", total=None, figures="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -41,12 +44,12 @@ class ProgressBar:
             self._console.print(stage)
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
-        description = f"epoch {epoch}/{self._epochs}"
-        self._progress.update(self._task, completed=epoch - 1 + share, description=description, loss=loss)
+        figures = f"loss {loss:.3f}  validation {self._metric}"
+        self._progress.update(self._task, completed=epoch - 1 + share, description=f"epoch {epoch}", figures=figures)
 
     def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        metric = f"{metrics['val_average_precision']:.3f}"
-        self._progress.update(self._task, completed=epoch, metric=metric)
+        self._metric = f"{metrics['val_average_precision']:.3f}"
+        self._progress.update(self._task, completed=epoch, total=epochs)
         if not self._console.is_terminal:
             self._console.print(
                 f"epoch {epoch}/{epochs}  loss {metrics['loss']:.4f}  validation loss {metrics['val_loss']:.4f}  "

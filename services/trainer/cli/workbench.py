@@ -44,12 +44,14 @@ from shared.contracts.bundle import (
     version_name,
     write_bundle_folder,
 )
+from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import listed
 from shared.engines.openvino import OpenVinoEngine
+from shared.intervals import Interval
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.verdict import scores_of
@@ -93,7 +95,7 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
-        ProgressBar(console, spec.options.epochs) as bar,
+        ProgressBar(console) as bar,
     ):
         if not workers.rank.is_chief:
             assist(spec, Path(scratch), bar, workers)
@@ -106,7 +108,11 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     for warning in built.warnings:
         if warning not in known:
             console.print(f"note: {warning}", soft_wrap=True)
-    console.print(f"on the test split, which was not used for training:\n{summary_of(built.evaluation)}")
+    console.print(f"on {built.measured_on.in_words}:\n{summary_of(built.evaluation)}", soft_wrap=True)
+    if built.points:
+        show_operating_points(console, built.points)
+    if built.more_images:
+        console.print(built.more_images, soft_wrap=True)
     console.print(f"model {built.bundle.version} is in {out}")
 
 
@@ -166,14 +172,14 @@ class FolderEvaluation:
 
     def as_json(self) -> str:
         """Return the evaluation as a file."""
-        points, mistakes = self.run.operating_points, self.run.worst_mistakes(DEFAULTS.mistakes)
+        curves, mistakes = self.run.threshold_curves, self.run.worst_mistakes(DEFAULTS.mistakes)
         document = {
             "model_version": self.bundle.version,
             "data": str(self.data),
             "learned": self.learned.model_dump(mode="json") if self.learned else None,
             "warnings": self.notes,
             **self.evaluation.model_dump(mode="json"),
-            "operating_points": {name: each.model_dump(mode="json") for name, each in points.items()},
+            "threshold_curves": {name: each.model_dump(mode="json") for name, each in curves.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in mistakes],
         }
         return json.dumps(document, indent=1)
@@ -191,13 +197,40 @@ class FolderEvaluation:
             measured_on=f"the images of {self.data}",
             run=run,
             chosen_on="the same images (the thresholds were chosen on others)",
-            points=run.operating_points,
+            curves=run.threshold_curves,
             mistakes=mistakes,
             images=images,
             history=from_json(bundle.file(HISTORY)) if HISTORY in bundle.files else (),
             document={**document, "warnings": [*self.notes, *document.get("warnings", [])]},
         )
         return render(content)
+
+
+def show_operating_points(console: Console, points: OperatingPoints) -> None:
+    """Print the operating points of a model, and how many verdicts are right without a model."""
+    table = Table("operating point", "right, %", "escapes, %", "overkill, %", box=None)
+    for name, point in points.points.items():
+        figures = (
+            _share(point.verdict_accuracy, point.intervals.get("verdict_accuracy")),
+            _share(point.escape_rate, point.intervals.get("escape_rate")),
+            _share(point.overkill_rate, point.intervals.get("overkill_rate")),
+        )
+        table.add_row(f"{name}{' *' if name is points.chosen else ''}", *figures)
+    console.print(table, highlight=False)
+    console.print(
+        f"* of this model. Without a model, calling every part ok is right for {points.all_ok_right:.1%}, calling "
+        f"every part NG for {points.all_ng_right:.1%} of these {points.images} images.",
+        highlight=False,
+    )
+    for advice in points.advice:
+        console.print(f"note: {advice}", highlight=False)
+
+
+def _share(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return "n/a"
+    of = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
+    return f"{100 * value:.1f}{of}"
 
 
 def describe(name: str, image: ImageSpec, labels: int) -> None:

@@ -122,7 +122,7 @@ def _roles(dataset: Dataset, task: Task) -> list[LabelRole]:
 
 def _colours(roles: Sequence[LabelRole]) -> list[tuple[int, int, int]]:
     """Return a colour for each label: green for what is good, warm colours for defects."""
-    more = (tuple(int(part) for part in row) for row in np.random.default_rng(0).integers(0, 256, (len(KEYS), 3)))
+    more = (tuple(int(part) for part in row) for row in np.random.default_rng(0).integers(0, 256, (len(roles), 3)))
     others = [*NAMED_COLOURS.values(), *((red, green, blue) for red, green, blue in more)]
     taken: list[tuple[int, int, int]] = []
     for role in roles:

@@ -17,6 +17,7 @@ from shared.datasets.labelled_images import NAME, Dataset, Example
 from shared.datasets.tables import DatasetError, written
 
 PARTS: Final = ("train", "valid", "test")
+FOLDS: Final = 5
 RUNS: Final = 20
 """The number of runs of neighbours into which the images are cut where there are too few groups."""
 ASSIGNMENTS: Final = 5_000
@@ -40,6 +41,8 @@ class Split:
     valid: tuple[Example, ...]
     test: tuple[Example, ...]
     warnings: tuple[str, ...] = field(default=())
+    scarcity: tuple[str, ...] = field(default=())
+    """Of the warnings, those of splits that are too small to measure a label."""
 
     @property
     def parts(self) -> dict[str, tuple[Example, ...]]:
@@ -70,7 +73,20 @@ def split(dataset: Dataset, shares: Shares, seed: int) -> Split:
             scarce_parts.append(f"{part} has too few images with or without {scarce} to measure them well")
     advice = _advice(dataset, found, shares, seed) if scarce_parts else []
     warnings = unlearnable_warnings(dataset.label_names, [example.labels for example in dataset.examples])
-    return replace(found, warnings=(*dataset.warnings, *found.warnings, *warnings, *scarce_parts, *advice))
+    scarcity = (*scarce_parts, *advice)
+    return replace(found, warnings=(*dataset.warnings, *found.warnings, *warnings, *scarcity), scarcity=scarcity)
+
+
+def folds(examples: Sequence[Example], seed: int) -> NDArray[np.int64]:
+    """Return the fold of each image; each group is in one fold, and folds have equal shares of every label.
+
+    There are `FOLDS` folds, or as many as there are groups, if these are fewer. Groups are assigned as by `split`.
+    """
+    groups, _ = _groups(examples)
+    count = min(FOLDS, len(groups))
+    parts = _best_of(groups, np.full(count, 1 / count), np.random.default_rng(seed))
+    fold_of = {example.name: fold for fold, part in enumerate(parts) for index in part for example in groups[index]}
+    return np.array([fold_of[example.name] for example in examples], np.int64)
 
 
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
@@ -83,21 +99,21 @@ def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
 
 def _divide(dataset: Dataset, shares: Shares, seed: int) -> Split:
     """Divide a dataset; warn only of too few groups."""
-    groups, warnings = _groups(dataset)
+    groups, warnings = _groups(dataset.examples)
     parts = _best_of(groups, np.array([shares.train, shares.valid, shares.test]), np.random.default_rng(seed))
     train, valid, test = (tuple(example for index in sorted(part) for example in groups[index]) for part in parts)
     return Split(train, valid, test, tuple(warnings))
 
 
-def _groups(dataset: Dataset) -> tuple[list[list[Example]], list[str]]:
-    joined, warnings = _joined(dataset.examples)
+def _groups(examples: Sequence[Example]) -> tuple[list[list[Example]], list[str]]:
+    joined, warnings = _joined(examples)
     together: dict[str, list[Example]] = defaultdict(list)
-    for example in dataset.examples:
+    for example in examples:
         together[joined[example.group]].append(example)
     if len(together) >= len(PARTS):
         return list(together.values()), warnings
-    cuts = np.array_split(np.arange(len(dataset.examples)), RUNS)
-    runs = [[dataset.examples[index] for index in run] for run in cuts if len(run)]
+    cuts = np.array_split(np.arange(len(examples)), RUNS)
+    runs = [[examples[index] for index in run] for run in cuts if len(run)]
     return runs, [
         *warnings,
         f"{len(together)} group(s) can't be split into {', '.join(PARTS)}: neighbouring images may be on both sides, "

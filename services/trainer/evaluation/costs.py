@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.messages import Verdict
-from shared.recipe import Costs, Label, LabelRole, Recipe
-from shared.verdict import judge
+from shared.recipe import Costs, Label, Recipe
+from shared.verdict import ng_images, present_labels
 
 Truth = NDArray[np.float32]
 """(images, labels), 0 or 1."""
@@ -17,7 +16,7 @@ Scores = NDArray[np.float32]
 
 def is_ng(recipe: Recipe, scores: Truth | Scores) -> NDArray[np.bool_]:
     """Return for each image whether the recipe judges it NG: (images,). With the truth as scores, whether it is NG."""
-    return np.array([judge(recipe, row).verdict is Verdict.NG for row in scores], np.bool_)
+    return ng_images(recipe, present_labels(recipe, scores))
 
 
 def verdict_costs(recipe: Recipe, ng: NDArray[np.bool_], judged_ng: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -61,7 +60,6 @@ def label_costs(label: Label, costs: Costs) -> tuple[float, float]:
     A missed defect is an escape; a missed quality of a good part is an overkill. For a label that does not decide the
     verdict, both cost the same.
     """
-    if label.role is LabelRole.ATTRIBUTE and label.expected is None:
+    if not label.decides:
         return 1.0, 1.0
-    makes_ok = label.role is LabelRole.QUALITY or label.expected is True
-    return (costs.overkill, costs.escape) if makes_ok else (costs.escape, costs.overkill)
+    return (costs.overkill, costs.escape) if label.is_fault_if_absent else (costs.escape, costs.overkill)

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
+from typing import Final
 
-from services.trainer.evaluation.costs import Scores, Truth
+from services.trainer.evaluation.costs import Scores, Truth, is_ng
 from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.mistakes import Mistake, worst_mistakes
-from services.trainer.evaluation.thresholds import OperatingPoints, operating_points
+from services.trainer.evaluation.thresholds import ThresholdCurve, threshold_curves
+from shared.contracts.operating_points import OperatingPoint
 from shared.recipe import Recipe
+
+TELLING: Final = 30
+"""Images of ok parts, and of NG parts, from which on a test split says something of verdicts."""
+
+
+class MeasuredOn(StrEnum):
+    """The images that the figures of a model are measured on."""
+
+    TEST = "test"
+    OUT_OF_FOLD = "out of fold"
+
+    @property
+    def in_words(self) -> str:
+        if self is MeasuredOn.TEST:
+            return "the test split, which was not used for training"
+        return (
+            "all images of the training and validation split, each scored by a network that did not learn from its "
+            "group"
+        )
 
 
 @dataclass(frozen=True)
@@ -26,15 +48,29 @@ class EvaluationRun:
     """Of the images."""
     truth: Truth
     scores: Scores
+    point: OperatingPoint | None = None
+    """Of the recipe's thresholds, if these were chosen by these images: its rates are those of images that the
+    thresholds were not chosen by."""
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        return evaluate(self.recipe, self.truth, self.scores, self.groups)
+        found = evaluate(self.recipe, self.truth, self.scores, self.groups)
+        if self.point is None:
+            return found
+        rates = self.point.model_dump(include={"verdict_accuracy", "escape_rate", "overkill_rate", "cost"})
+        others = {name: interval for name, interval in found.intervals.items() if name not in rates}
+        return found.model_copy(update={**rates, "intervals": {**others, **self.point.intervals}})
 
     @cached_property
-    def operating_points(self) -> dict[str, OperatingPoints]:
-        return operating_points(self.recipe, self.truth, self.scores)
+    def threshold_curves(self) -> dict[str, ThresholdCurve]:
+        return threshold_curves(self.recipe, self.truth, self.scores)
 
     def worst_mistakes(self, limit: int) -> tuple[Mistake, ...]:
         """Return the costliest mistakes first."""
         return worst_mistakes(self.recipe, self.names, self.groups, self.truth, self.scores, limit=limit)
+
+    @property
+    def is_telling(self) -> bool:
+        """Return whether there are enough ok and NG parts to say something of verdicts."""
+        ng = int(is_ng(self.recipe, self.truth).sum())
+        return min(ng, len(self.names) - ng) >= TELLING

@@ -19,7 +19,7 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
 from shared.intervals import draws, mean, spread
-from shared.recipe import LabelRole, Recipe
+from shared.recipe import Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.verdict import scores_of
 
@@ -80,11 +80,7 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
         ng=int(ng.sum()),
         baseline=sides[0],
         candidate=sides[1],
-        deciding=tuple(
-            label.name
-            for label in candidate.recipe.labels
-            if label.role is not LabelRole.ATTRIBUTE or label.expected is not None
-        ),
+        deciding=tuple(label.name for label in candidate.recipe.labels if label.decides),
         differences=tuple(differences(baseline.recipe, candidate.recipe)),
         extra_cost=float((extra * weights).mean()),
         extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
@@ -103,10 +99,7 @@ def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
             f"one judges {', '.join(baseline.label_names)} ({baseline.task.value}), "
             f"the other {', '.join(candidate.label_names)} ({candidate.task.value})"
         )
-    labels = tuple(
-        label.model_copy(update={"threshold": baseline.label(label.name).threshold}) for label in candidate.labels
-    )
-    return candidate.model_copy(update={"labels": labels})
+    return candidate.with_thresholds({label.name: label.threshold for label in baseline.labels})
 
 
 def differences(baseline: Recipe, candidate: Recipe) -> list[str]:

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from services.trainer.errors import TrainerError
-from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.mistakes import Mistake
+from services.trainer.evaluation.operating_points import point_of
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
 from services.trainer.jobs.announcement import kept
 from services.trainer.variants.proof import LeftOut, Proof, compare
@@ -37,10 +38,12 @@ from shared.contracts.bundle import (
     version_name,
     write_bundle,
 )
+from shared.contracts.operating_points import OperatingPoint, OperatingPoints
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_array, read_scores
 from shared.messages import ThresholdsRequested, ThresholdsStored
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.verdict import has_verdicts
 
 MISTAKES: Final = 12
 MISTAKE_IMAGE: Final = "mistake_"
@@ -82,21 +85,19 @@ def with_thresholds(recipe: Recipe, thresholds: Mapping[str, float]) -> Recipe:
     Raises:
         WrongThresholds: the recipe has no thresholds, or no such label, or the thresholds are the same.
     """
-    if recipe.task is Task.EXCLUSIVE:
+    if recipe.task is Task.EXCLUSIVE and not has_verdicts(recipe):
         raise WrongThresholds(
-            f"recipe {recipe.name!r} has no thresholds: of its labels the one with the highest score wins"
+            f"recipe {recipe.name!r} makes no part NG: of its labels the one with the highest score wins"
         )
     for name in thresholds:
         if name not in recipe.label_names:
             raise WrongThresholds(
                 f"recipe {recipe.name!r} has no label {name!r}: there is {', '.join(recipe.label_names)}"
             )
-    labels = tuple(
-        label.model_copy(update={"threshold": thresholds.get(label.name, label.threshold)}) for label in recipe.labels
-    )
-    if labels == recipe.labels:
+    moved = recipe.with_thresholds(thresholds)
+    if moved == recipe:
         raise WrongThresholds("these are the thresholds that the model has: move one")
-    return recipe.model_copy(update={"labels": labels})
+    return moved
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,28 @@ class ThresholdSet:
 
     @cached_property
     def valid(self) -> EvaluationRun:
-        return run_of(self.recipe, self.scored.splits["valid"])
+        return run_of(self.recipe, self.scored.splits["valid"], self.points.of_model if self.points else None)
 
     @cached_property
     def test(self) -> EvaluationRun:
         return run_of(self.recipe, self.scored.splits["test"])
+
+    @property
+    def measured_on(self) -> MeasuredOn:
+        return MeasuredOn(self.base_evaluation.get("part", MeasuredOn.TEST))
+
+    @property
+    def measured(self) -> EvaluationRun:
+        return self.test if self.measured_on is MeasuredOn.TEST else self.valid
+
+    @cached_property
+    def points(self) -> OperatingPoints | None:
+        """The operating points of the base, and which of them has the new thresholds."""
+        found = self.base_evaluation.get("operating_points")
+        if not found:
+            return None
+        points = OperatingPoints.model_validate(found)
+        return points.model_copy(update={"chosen": point_of(self.recipe, points)})
 
     @cached_property
     def base_evaluation(self) -> dict[str, Any]:
@@ -177,7 +195,7 @@ class ThresholdSet:
                 continue
             if variant not in self.scored.variants:
                 raise BundleError(f"{SCORES} of model {self.base.version} lacks its {variant} variant")
-            equality = compare(self.recipe, self.valid.scores, as_array(self.scored.variants[variant]))
+            equality = compare(self.recipe, as_array(self.scored.proved), as_array(self.scored.variants[variant]))
             found[variant] = Proof.model_validate({**before, **equality.model_dump()})
         if not found[Variant.FP32].holds:
             raise WrongThresholds(
@@ -191,7 +209,7 @@ class ThresholdSet:
         images = {each["name"]: each.get("image") for each in self.base_evaluation.get("mistakes", [])}
         return tuple(
             mistake.model_copy(update={"image": images.get(mistake.name)})
-            for mistake in self.test.worst_mistakes(MISTAKES)
+            for mistake in self.measured.worst_mistakes(MISTAKES)
         )
 
     @cached_property
@@ -209,14 +227,15 @@ class ThresholdSet:
             else:
                 excluded = LeftOut(reason=proof.objection, proof=proof)
                 left_out[f"openvino_{variant}"] = excluded.model_dump(mode="json")
-        points = self.valid.operating_points
+        curves = self.valid.threshold_curves
         return {
             **self.base_evaluation,
-            **self.test.evaluation.model_dump(mode="json"),
+            **self.measured.evaluation.model_dump(mode="json"),
+            "operating_points": self.points.model_dump(mode="json") if self.points else None,
             "valid": self.valid.evaluation.model_dump(mode="json"),
             "compiled": compiled,
             "not_offered": {**self.base_evaluation.get("not_offered", {}), **left_out},
-            "operating_points": {name: each.model_dump(mode="json") for name, each in points.items()},
+            "threshold_curves": {name: each.model_dump(mode="json") for name, each in curves.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
         }
 
@@ -232,10 +251,10 @@ class ThresholdSet:
         content = ReportContent(
             version=self.version,
             facts=facts,
-            measured_on="the test split, which was not used for training",
-            run=self.test,
-            chosen_on="the validation split",
-            points=self.valid.operating_points,
+            measured_on=self.measured_on.in_words,
+            run=self.measured,
+            chosen_on="the validation split" if self.scored.network is None else MeasuredOn.OUT_OF_FOLD.in_words,
+            curves=self.valid.threshold_curves,
             mistakes=self.mistakes,
             images=self.mistake_images,
             history=from_json(self.base.file(HISTORY)) if HISTORY in self.base.files else (),
@@ -244,6 +263,6 @@ class ThresholdSet:
         return render(content)
 
 
-def run_of(recipe: Recipe, split: ScoredSplit) -> EvaluationRun:
+def run_of(recipe: Recipe, split: ScoredSplit, point: OperatingPoint | None = None) -> EvaluationRun:
     """Return the evaluation of scored images."""
-    return EvaluationRun(recipe, split.names, split.groups, as_array(split.truth), as_array(split.scores))
+    return EvaluationRun(recipe, split.names, split.groups, as_array(split.truth), as_array(split.scores), point)

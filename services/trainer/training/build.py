@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import structlog
@@ -14,28 +15,36 @@ from pydantic import JsonValue
 
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
-from services.trainer.datasets.split import Split, split, tables
-from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.datasets.split import Split, folds, split, tables
+from services.trainer.evaluation.costs import Scores
+from services.trainer.evaluation.doubts import DoubtfulLabel, doubtful_labels
+from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.heatmaps import heatmap_scores
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.evaluation.mistakes import Mistake, with_images
+from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
-from services.trainer.evaluation.thresholds import choose_thresholds
 from services.trainer.training.checkpoint import CheckpointStore, Listener
-from services.trainer.training.fit import ONE_WORKER, Trained, fit
+from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
+from services.trainer.training.learning_curve import LearningCurve
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
 from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Variant
+from shared.contracts.operating_points import OperatingPoint, OperatingPoints
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
-from shared.datasets.labelled_images import Dataset, OnProblem
+from shared.datasets.coverage import coverage_warnings
+from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
 from shared.explain.metrics import HeatmapScores
 from shared.recipe import Recipe
 from shared.verdict import scores_of
+
+DOUBTS: Final = 20
+"""The number of labels that are listed as most likely wrong."""
 
 _log = structlog.stdlib.get_logger("training")
 
@@ -65,7 +74,11 @@ class Built:
 
     bundle: Bundle
     evaluation: Evaluation
-    """On the test split."""
+    measured_on: MeasuredOn
+    points: OperatingPoints | None
+    """None if no label can make a part NG."""
+    more_images: str
+    """What more images would bring, in words; empty if it is not known."""
     warnings: tuple[str, ...]
 
 
@@ -73,12 +86,29 @@ class Built:
 class SplitImages:
     """The images of a training, decoded and divided into splits."""
 
+    label_names: tuple[str, ...]
+    examples: tuple[Example, ...]
+    """By row of the store."""
     store: PixelStore
     split: Split
     rows: dict[str, Rows]
     """By split: ``train``, ``valid``, ``test``."""
     problems: tuple[Problem, ...]
     """Images that were left out."""
+
+    def run(self, recipe: Recipe, rows: Rows, scores: Scores, point: OperatingPoint | None = None) -> EvaluationRun:
+        """Return the evaluation of some rows of the store."""
+        examples = [self.examples[row] for row in rows]
+        names, groups = [example.name for example in examples], [example.group for example in examples]
+        return EvaluationRun(recipe, names, groups, self.store.labels[rows], scores, point)
+
+    def warnings(self, trained: Trained) -> list[str]:
+        """Return what may make the figures wrong: out of fold all images count, and not the size of the splits."""
+        if trained.out_of_fold is None:
+            return list(self.split.warnings)
+        labels = [example.labels for example in self.examples]
+        lasting = [warning for warning in self.split.warnings if warning not in self.split.scarcity]
+        return [*lasting, *coverage_warnings(self.label_names, labels, len({each.group for each in self.examples}))]
 
 
 def build(
@@ -122,12 +152,18 @@ def _train(
     architecture = architecture_of(spec.architecture)
     listener.on_stage("reading the images")
     images = read_images(spec, scratch)
+    learned = [*images.split.train, *images.split.valid]
     trained = fit(
         architecture,
         spec.recipe,
         images.store,
         train=images.rows["train"],
         valid=images.rows["valid"],
+        folds=Folds(
+            np.concatenate([images.rows["train"], images.rows["valid"]]),
+            folds(learned, spec.options.seed),
+            [example.group for example in learned],
+        ),
         options=spec.options,
         listener=listener,
         checkpoints=checkpoints,
@@ -144,40 +180,43 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
     dataset, store = decode_images(spec.images, recipe.image, scratch, on_problem)
     found = split(dataset, options.shares, options.seed)
     for warning in found.warnings:
-        _log.warning(warning)  # now, and not after hours of training
+        if options.epochs or warning not in found.scarcity:
+            _log.warning(warning)  # now, and not after hours of training
     row_of = {example.name: row for row, example in enumerate(dataset.examples)}
     rows = {
         name: np.array([row_of[example.name] for example in examples], np.int64)
         for name, examples in found.parts.items()
     }
-    return SplitImages(store, found, rows, dataset.problems)
+    return SplitImages(dataset.label_names, dataset.examples, store, found, rows, dataset.problems)
 
 
 def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: Listener) -> Built:
-    """Choose thresholds and prove the variants on the validation split, evaluate on the test split, and pack."""
-    store, rows, parts = images.store, images.rows, images.split.parts
-    listener.on_stage("measuring the held-out images, and choosing thresholds")
+    """Choose thresholds, prove the variants on the validation split, evaluate, and pack."""
+    store, rows, parts, out_of_fold = images.store, images.rows, images.split.parts, trained.out_of_fold
+    listener.on_stage("measuring the images, and choosing thresholds")
     logits = {name: logits_of(trained.network, store, rows[name]) for name in ("valid", "test")}
-    scores = {name: scores_of(outputs, spec.recipe.task) for name, outputs in logits.items()}
-    recipe = choose_thresholds(spec.recipe, store.labels[rows["valid"]], scores["valid"])
-    valid, test = (
-        EvaluationRun(
-            recipe,
-            [example.name for example in parts[name]],
-            [example.group for example in parts[name]],
-            store.labels[rows[name]],
-            scores[name],
-        )
-        for name in ("valid", "test")
+    chosen_on = out_of_fold or OutOfFold(rows["valid"], logits["valid"], learning_curve=None)
+    scores = scores_of(chosen_on.logits, spec.recipe.task)
+    recipe, points = choose_thresholds(
+        spec.recipe,
+        store.labels[chosen_on.rows],
+        scores,
+        [images.examples[row].group for row in chosen_on.rows],
+        spec.options.operating_point,
     )
+    valid = images.run(recipe, chosen_on.rows, scores, points.of_model if points else None)
+    test = images.run(recipe, rows["test"], scores_of(logits["test"], recipe.task))
+    proved = images.run(recipe, rows["valid"], scores_of(logits["valid"], recipe.task))
+    on_test = out_of_fold is None or test.is_telling
     listener.on_stage(f"making and proving the variants for inference: {', '.join(spec.options.variants)}")
-    reference = Reference(recipe, store, rows["valid"], logits["valid"], valid.evaluation)
+    reference = Reference(recipe, store, rows["valid"], logits["valid"], proved.evaluation)
     calibration = calibration_rows(rows, spec.options.seed)
     variants = make_variants(compile_for_openvino(trained.network), reference, spec.options.variants, calibration)
     listener.on_stage("measuring heatmaps")
     heatmaps = heatmap_scores(trained.network, recipe, [*parts["valid"], *parts["test"]])
     listener.on_stage("writing the evaluation")
-    mistakes, mistake_images = with_images(test.worst_mistakes(spec.options.mistakes), store, rows["test"])
+    measured, measured_rows = (test, rows["test"]) if on_test else (valid, chosen_on.rows)
+    mistakes, mistake_images = with_images(measured.worst_mistakes(spec.options.mistakes), store, measured_rows)
     options = {
         **spec.options.model_dump(mode="json"),
         "weights": asdict(trained.origin) if trained.origin else None,
@@ -185,9 +224,21 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     }
     provenance = Provenance(spec.version, spec.architecture, spec.dataset or store.digest, spec.requested_at, options)
     note = architecture_of(spec.architecture).note_on(trained.origin)
-    noticed = [*spec.notes, *map(str, images.problems), *images.split.warnings, *([note] if note else [])]
+    noticed = [*spec.notes, *map(str, images.problems), *images.warnings(trained), *([note] if note else [])]
     warnings = tuple(dict.fromkeys(noticed))  # an import has noticed some of them before
-    findings = Findings(provenance, valid, test, variants, heatmaps, trained, mistakes, warnings)
+    findings = Findings(
+        provenance=provenance,
+        measured_on=MeasuredOn.TEST if on_test else MeasuredOn.OUT_OF_FOLD,
+        valid=valid,
+        test=test,
+        proved=proved if out_of_fold else None,
+        points=points,
+        variants=variants,
+        heatmaps=heatmaps,
+        trained=trained,
+        mistakes=mistakes,
+        warnings=warnings,
+    )
     bundle = pack(
         trained.network,
         compiled=variants.offered[Variant.FP32],
@@ -203,7 +254,9 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
             **({REPORT: findings.report(mistake_images).encode()} if spec.options.report else {}),
         },
     )
-    return Built(bundle, test.evaluation, warnings)
+    curve = findings.learning_curve
+    more = curve.in_words() if curve else ""
+    return Built(bundle, measured.evaluation, findings.measured_on, points, more, warnings)
 
 
 @dataclass(frozen=True)
@@ -211,43 +264,75 @@ class Findings:
     """Everything that was measured of a model."""
 
     provenance: Provenance
+    measured_on: MeasuredOn
     valid: EvaluationRun
+    """The images by which the thresholds were chosen."""
     test: EvaluationRun
+    proved: EvaluationRun | None
+    """The network on the validation split; None if that is `valid`."""
+    points: OperatingPoints | None
     variants: Variants
     heatmaps: HeatmapScores | None
     trained: Trained
     mistakes: tuple[Mistake, ...]
-    """The worst ones on the test split."""
+    """The worst ones of the measured images."""
     warnings: tuple[str, ...]
+
+    @property
+    def doubts(self) -> tuple[DoubtfulLabel, ...]:
+        """Return the labels of `valid` that are most likely wrong."""
+        run = self.valid
+        return doubtful_labels(run.recipe, run.names, run.truth, run.scores, DOUBTS)
+
+    @property
+    def learning_curve(self) -> LearningCurve | None:
+        return self.trained.out_of_fold.learning_curve if self.trained.out_of_fold else None
+
+    @property
+    def chosen_on(self) -> str:
+        """Return by which images the thresholds were chosen, in words."""
+        return "the validation split" if self.trained.out_of_fold is None else MeasuredOn.OUT_OF_FOLD.in_words
+
+    @property
+    def measured(self) -> EvaluationRun:
+        return self.test if self.measured_on is MeasuredOn.TEST else self.valid
 
     def document(self) -> dict[str, JsonValue]:
         """Return the content of `evaluation.json`."""
         proofs, left_out = self.variants.proofs, self.variants.left_out
-        points = self.valid.operating_points
+        curves = self.valid.threshold_curves
         return {
-            "part": "test",
+            "part": self.measured_on.value,
             "dataset": self.provenance.dataset,
-            **self.test.evaluation.model_dump(mode="json"),
+            **self.measured.evaluation.model_dump(mode="json"),
+            "operating_points": self.points.model_dump(mode="json") if self.points else None,
             "valid": self.valid.evaluation.model_dump(mode="json"),
             # a promotion refuses a model with a proof in `compiled` that does not hold
             "compiled": {f"openvino_{name}": proof.model_dump(mode="json") for name, proof in proofs.items()},
             "not_offered": {f"openvino_{name}": each.model_dump(mode="json") for name, each in left_out.items()},
             "heatmaps": self.heatmaps.model_dump(mode="json") if self.heatmaps else None,
-            "operating_points": {name: each.model_dump(mode="json") for name, each in points.items()},
+            "threshold_curves": {name: each.model_dump(mode="json") for name, each in curves.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
+            "doubtful_labels": [doubt.model_dump(mode="json") for doubt in self.doubts],
+            "learning_curve": self.learning_curve.model_dump(mode="json") if self.learning_curve else None,
             "best_epoch": self.trained.best_epoch,
             "warnings": list(self.warnings),
         }
 
     def scored_images(self) -> ScoredImages:
-        """Return the scores of the held-out images, from which other thresholds can be judged later."""
+        """Return the scores from which other thresholds can be judged later."""
         splits: dict[Part, ScoredSplit] = {}
         runs: tuple[tuple[Part, EvaluationRun], ...] = (("valid", self.valid), ("test", self.test))
         for name, run in runs:
             truth, scores = as_table(run.truth), as_table(run.scores)
             splits[name] = ScoredSplit(names=tuple(run.names), groups=tuple(run.groups), truth=truth, scores=scores)
         variants = {name: as_table(scores) for name, scores in self.variants.scores.items()}
-        return ScoredImages(labels=self.test.recipe.label_names, splits=splits, variants=variants)
+        return ScoredImages(
+            labels=self.test.recipe.label_names,
+            splits=splits,
+            network=as_table(self.proved.scores) if self.proved else None,
+            variants=variants,
+        )
 
     def report(self, images: Mapping[str, bytes]) -> str:
         """Return `report.html`, with the images of the mistakes by file name."""
@@ -255,10 +340,10 @@ class Findings:
         content = ReportContent(
             version=origin.version,
             facts=facts_of(origin.architecture, origin.dataset, origin.created_at, origin.options),
-            measured_on="the test split, which was not used for training",
-            run=self.test,
-            chosen_on="the validation split",
-            points=self.valid.operating_points,
+            measured_on=self.measured_on.in_words,
+            run=self.measured,
+            chosen_on=self.chosen_on,
+            curves=self.valid.threshold_curves,
             mistakes=self.mistakes,
             images=images,
             history=self.trained.history,

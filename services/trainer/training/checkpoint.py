@@ -228,7 +228,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             if self._checkpoints:
                 self.state.optimizer = [np.asarray(variable) for variable in self._optimizer.variables]
                 self._checkpoints.save(self.state.encode())
-            self._listener.on_epoch(self.state.epoch, self._options.epochs, metrics)
+            self._listener.on_epoch(self.state.epoch, self._options.epochs or 0, metrics)
         self.model.stop_training = self.is_exhausted()
 
     def remember_best(self, metrics: dict[str, float] | None = None) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import keras
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.pretraining import Origin, freeze_statistics
@@ -16,19 +19,52 @@ from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.validation import Validator
 from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore, Listener
 from services.trainer.training.feeding import Feed
-from services.trainer.training.fine_tuning import fit_last_layer
+from services.trainer.training.last_layer import LOGITS, fit_by_folds, fit_last_layer, learned_features
+from services.trainer.training.learning_curve import LearningCurve, learning_curve
 from services.trainer.training.loss import loss_of
-from services.trainer.training.precision import clone_in_precision, compute_config, copy_weights, with_loss_scaling
+from services.trainer.training.options import WrongOption
+from services.trainer.training.precision import (
+    FLOAT32,
+    clone_in_precision,
+    compute_config,
+    copy_weights,
+    record_run,
+    with_loss_scaling,
+)
 from services.trainer.training.workers import Learner, Workers, agree
 from shared.contracts.training import TrainingOptions
+from shared.engines.port import Logits
 from shared.explain.network import target_layer_of
 from shared.recipe import Recipe
 
 ONE_WORKER: Final = Workers()
+EPOCHS: Final = 30
+"""Of a network that starts from random weights."""
 WARM_UP: Final = 0.05
 """Share of the steps in which the learning rate rises."""
 
 _log = structlog.stdlib.get_logger("training")
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Images that a last layer on pretrained features is fitted to, divided by group."""
+
+    rows: Rows
+    """Of the training and the validation split."""
+    fold_of: NDArray[np.int64]
+    """(rows,), the fold of each image."""
+    groups: Sequence[str]
+    """Of each image."""
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Images with the logits that they get from a network that did not learn from their fold."""
+
+    rows: Rows
+    logits: Logits
+    learning_curve: LearningCurve | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +80,8 @@ class Trained:
     history: list[dict[str, float]]
     runs: list[dict[str, int | str]]
     """The precision and the hardware, with the epoch from which on: several if the training continued elsewhere."""
+    out_of_fold: OutOfFold | None = None
+    """If the last layer alone was fitted, to the training and the validation split."""
 
 
 def fit(
@@ -53,6 +91,7 @@ def fit(
     train: Rows,
     valid: Rows,
     *,
+    folds: Folds | None = None,
     options: TrainingOptions,
     listener: Listener,
     checkpoints: CheckpointStore | None = None,
@@ -61,7 +100,9 @@ def fit(
 ) -> Trained:
     """Train a network, or continue from a checkpoint.
 
-    If the network starts from pretrained weights, its last layer is fitted first, and then all layers are fine-tuned.
+    If the network starts from pretrained weights, its last layer is fitted first. Then all layers are fine-tuned, if
+    epochs are requested. If they are not, or if no epoch was better than the last layer alone, the last layer is fitted
+    again, to the training and the validation split by folds.
 
     Args:
         architecture: what to train.
@@ -69,6 +110,7 @@ def fit(
         store: the images of all splits.
         train: the rows of the training split.
         valid: the rows of the validation split.
+        folds: of both; None to learn from the training split alone.
         options: epochs, seed and the like.
         listener: receives the progress.
         checkpoints: where a checkpoint is saved after each epoch; None to save none.
@@ -78,7 +120,8 @@ def fit(
     Raises:
         UnfitArchitecture: the network can't take such images.
         WeightsError: the file of weights is not usable.
-        WrongOption: this machine is not made for the requested precision.
+        WrongOption: this machine is not made for the requested precision, or no epochs are requested and the network
+            has no pretrained weights.
         CheckpointError: the checkpoint is of another training.
         DivergedTraining: the loss or the outputs are not finite.
         UnevenBatch: the workers can't share a batch evenly.
@@ -96,14 +139,23 @@ def fit(
     tuning = origin is not None and architecture.tuning_rate is not None
     if tuning:
         freeze_statistics(network)
+    epochs = options.epochs if options.epochs is not None else 0 if tuning else EPOCHS
+    if not epochs and not tuning:
+        raise WrongOption(f"option epochs: {architecture.name} starts from random weights: give 1 or more")
+    options = options.model_copy(update={"epochs": epochs})
     fixed = options.model_dump_json(exclude={"precision"}, exclude_defaults=True)
     trained_from = (architecture.name, recipe.to_yaml(), store.digest, train.tolist(), fixed, origin)
     digest = hashlib.sha256(repr(trained_from).encode()).hexdigest()
     config = agree(workers, digest, compute_config(options.precision, architecture))
+    if not epochs and folds:
+        runs: list[dict[str, int | str]] = []
+        record_run(runs, replace(config, precision=FLOAT32), 1)
+        found = _fit_last_layer_by_folds(network, recipe, store, folds, listener=listener, workers=workers)
+        return Trained(network, origin, 0, [], runs, found)
     feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed, rank=workers.rank)
     loss = loss_of(recipe.task, store.labels[train])
     with workers.scope():
-        adam = make_optimizer(architecture, options, len(feed.batch_sizes) * options.epochs, tuning=tuning)
+        adam = make_optimizer(architecture, options, len(feed.batch_sizes) * epochs, tuning=tuning)
         model = clone_in_precision(network, config.precision, config.replicas)
         optimizer = with_loss_scaling(adam, config.precision)
         optimizer.build(model.trainable_variables)
@@ -123,12 +175,34 @@ def fit(
         listener.on_stage("fitting the last layer")
         fit_last_layer(network, store, train, recipe.task)
         callback.remember_best()
-    if first < options.epochs and not callback.is_exhausted():
+    if first < epochs and not callback.is_exhausted():
         workers.broadcast_variables(network.variables)
         copy_weights(network, model)
-        workers.train(Learner(model, optimizer, loss, feed), callback, first, options.epochs)
+        workers.train(Learner(model, optimizer, loss, feed), callback, first, epochs)
     callback.restore_best()
-    return Trained(network, origin, callback.state.best_epoch, callback.state.history, callback.state.runs)
+    state, found = callback.state, None
+    if tuning and folds and not workers.broadcast(state.best_epoch):
+        found = _fit_last_layer_by_folds(network, recipe, store, folds, listener=listener, workers=workers)
+    return Trained(network, origin, state.best_epoch, state.history, state.runs, found)
+
+
+def _fit_last_layer_by_folds(
+    network: keras.Model, recipe: Recipe, store: PixelStore, folds: Folds, *, listener: Listener, workers: Workers
+) -> OutOfFold | None:
+    """Fit the last layer in the chief, and give it to all ranks; return None in the others."""
+    found = None
+    if workers.rank.is_chief:
+        listener.on_stage(f"computing the features of {len(folds.rows)} images")
+        copies = learned_features(network, store, folds.rows, recipe.augmentation)
+        listener.on_stage(f"fitting the last layer, in {len(np.unique(folds.fold_of))} folds")
+        truth = store.labels[folds.rows]
+        fitted = fit_by_folds(copies, truth, folds.fold_of, recipe.task)
+        network.get_layer(LOGITS).set_weights([fitted.layer.kernel, fitted.layer.bias])
+        listener.on_stage("fitting the last layer to parts of the images, to see what more images would bring")
+        curve = learning_curve(recipe.label_names, truth, folds.fold_of, folds.groups, fitted=fitted, task=recipe.task)
+        found = OutOfFold(folds.rows, fitted.out_of_fold, curve)
+    workers.broadcast_variables(network.variables)
+    return found
 
 
 def make_optimizer(

@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from services.trainer.evaluation.calibration import Bin
 from services.trainer.evaluation.costs import Scores, Truth
-from services.trainer.evaluation.thresholds import OperatingPoints
+from services.trainer.evaluation.thresholds import ThresholdCurve
 from shared import charts
 
 SERIES: Final = 8
@@ -75,18 +75,18 @@ def history(epochs: Sequence[Mapping[str, float]], metrics: Mapping[str, str], c
     return _draw(chart, curves, x_title="epoch", x_labels=labels, dots=len(epochs) < 15, digits=3)
 
 
-def threshold(name: str, number: int, points: OperatingPoints) -> str:
+def threshold(name: str, number: int, of: ThresholdCurve) -> str:
     """Draw escapes, overkill and cost over one label's threshold, and the chosen threshold."""
-    highest = max(points.label_cost) or 1.0
-    rates = {"escapes": points.escape_rate, "overkill": points.overkill_rate}
+    highest = max(of.cost) or 1.0
+    rates = {"escapes": of.escape_rate, "overkill": of.overkill_rate}
     curves: dict[str, Curve] = {
-        title: [(at, rate) for at, rate in zip(points.thresholds, values, strict=True) if rate is not None]
+        title: [(at, rate) for at, rate in zip(of.thresholds, values, strict=True) if rate is not None]
         for title, values in rates.items()
     }
     curves["cost, relative to the highest"] = [
-        (at, cost / highest) for at, cost in zip(points.thresholds, points.label_cost, strict=True)
+        (at, cost / highest) for at, cost in zip(of.thresholds, of.cost, strict=True)
     ]
-    curves["chosen"] = [(points.chosen, 0.0), (points.chosen, 1.0)]
+    curves["chosen"] = [(of.chosen, 0.0), (of.chosen, 1.0)]
     return _draw(f"threshold-{number}", curves, title=name, x_title="threshold", y_labels=UNITS, x_labels=UNITS)
 
 

@@ -16,9 +16,11 @@ from pydantic import BaseModel, JsonValue
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.report import curves
-from services.trainer.evaluation.thresholds import OperatingPoints
+from services.trainer.evaluation.thresholds import ThresholdCurve
+from shared.contracts.operating_points import MEANINGS
 from shared.intervals import Interval
 from shared.recipe import Task
+from shared.verdict import present_labels
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 LARGEST_MATRIX: Final = 24
@@ -72,8 +74,8 @@ class ReportContent:
     measured_on: str
     run: EvaluationRun
     chosen_on: str
-    """The images of the operating points."""
-    points: Mapping[str, OperatingPoints]
+    """The images of the operating points and of the threshold curves."""
+    curves: Mapping[str, ThresholdCurve]
     mistakes: Sequence[Mistake] = ()
     images: Mapping[str, bytes] = field(default_factory=dict)
     """The images of the mistakes, by file name."""
@@ -124,6 +126,10 @@ def render(content: ReportContent) -> str:
         variants=variant_rows(content.document),
         heatmaps=content.document.get("heatmaps") or {},
         heatmap_figures=HEATMAP_FIGURES,
+        points=content.document.get("operating_points"),
+        learning=content.document.get("learning_curve"),
+        doubts=content.document.get("doubtful_labels"),
+        meanings=MEANINGS,
         warnings=content.document.get("warnings", []),
         best_epoch=content.document.get("best_epoch", 0),
         images={
@@ -136,9 +142,9 @@ def render(content: ReportContent) -> str:
             "Reliability": curves.reliability({name: evaluation.labels[name].reliability for name in shown}),
         },
         thresholds=[
-            curves.threshold(name, place, content.points[name])
+            curves.threshold(name, place, content.curves[name])
             for place, name in enumerate(shown)
-            if name in content.points
+            if name in content.curves
         ],
         training={
             "Loss": curves.history(history, {"loss": "training", "val_loss": "validation"}, "loss"),
@@ -167,7 +173,8 @@ def _confusion_matrix(run: EvaluationRun) -> list[list[int]]:
     if run.recipe.task is not Task.EXCLUSIVE or labels > LARGEST_MATRIX:
         return []
     counts = np.zeros((labels, labels), int)
-    np.add.at(counts, (run.truth.argmax(axis=1), run.scores.argmax(axis=1)), 1)
+    found = present_labels(run.recipe, run.scores).argmax(axis=1)
+    np.add.at(counts, (run.truth.argmax(axis=1), found), 1)
     return [[int(count) for count in row] for row in counts]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import httpx
+import numpy as np
 
+from services.trainer.evaluation.operating_points import choose_thresholds
 from shared.contracts import bundle
+from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.scores import ScoredImages, ScoredSplit
 from shared.messages import ThresholdsRefused, ThresholdsRequested, ThresholdsStored
 from shared.messaging.port import Broker
@@ -99,6 +102,34 @@ def test_a_threshold_set_is_requested_audited_and_shown_with_its_answer(
     )
     audited = [store.get(key).decode() for key in store.keys("audit/")]
     assert sum('"thresholds.set"' in entry and '"by":"local"' in entry for entry in audited) == 2
+
+
+def test_an_operating_point_is_requested_by_its_name(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
+    truth = np.array([[float(name == shown) for name in LABELS] for shown in ("good", "break") for _ in range(30)])
+    scores = np.clip(truth, 0.2, 0.7) + np.linspace(0, 0.1, 60)[:, np.newaxis]
+    _, points = choose_thresholds(
+        parse_recipe(RECIPE), truth.astype(np.float32), scores.astype(np.float32), list(map(str, range(60)))
+    )
+    assert points
+    put_model(store, operating_points=points.model_dump(mode="json"))
+    order = {"operating_point": "few-false-rejects", "reason": "the bin is full of good parts"}
+    told = client.post("/api/models/seam/model-1/thresholds", json=order).json()
+    (asked,) = commands(broker, 1)
+    assert isinstance(asked, ThresholdsRequested)
+    wanted = points.points[OperatingPointName.FEW_FALSE_REJECTS].thresholds
+    assert asked.thresholds == told["thresholds"] == {name: value for name, value in wanted.items() if value != 0.5}
+    page = client.get("/models/seam/model-1").text
+    assert "Few false rejects" in page
+    assert "calling every part ok is right for 50.0%" in page
+    clicked = client.post("/models/seam/model-1/thresholds", data={**order, "reason": "operating point"})
+    assert clicked.status_code == 303
+    assert [each.thresholds for each in commands(broker, 1) if isinstance(each, ThresholdsRequested)] == [
+        asked.thresholds
+    ]
+    path = "/api/models/seam/model-1/thresholds"
+    problem(client.post(path, json={**order, "operating_point": "least-cost"}), 422, "has no least-cost")
+    problem(client.post(path, json={**order, "thresholds": {"break": 0.4}}), 422, "either thresholds or an operating")
+    problem(client.post(path, json={"reason": "none of both"}), 422, "either thresholds or an operating")
 
 
 def test_unchanged_thresholds_are_refused(client: httpx.Client, store: ObjectStore) -> None:

@@ -46,7 +46,7 @@ def test_the_small_network_is_small() -> None:
 
 def test_an_unknown_name_is_refused_with_the_known_names() -> None:
     with pytest.raises(
-        UnfitArchitecture, match="'resnet': use efficientnet-lite0, lite0-texture, compact, seam-resnet"
+        UnfitArchitecture, match="'resnet': use lite0-depths, efficientnet-lite0, lite0-texture, compact, seam-resnet"
     ):
         architecture_of("resnet")
 

@@ -78,6 +78,8 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
         (("promote", "se/am", "v1"), "recipe is at most 64 letters, digits, _ and -, "),
         (("thresholds", "se/am", "v1", "--set", "break=0.3"), "and not 'se/am'"),
         (("thresholds", "seam", "bad!version", "--set", "break=0.3"), "and not 'bad!version'"),
+        (("thresholds", "seam", "v1"), "give either --set or --operating-point"),
+        (("thresholds", "seam", "v1", "--operating-point", "balanced"), "recipe 'seam' has no model v1"),
         (("thresholds", "seam", "v1", "--set", "break"), "a threshold is LABEL=NUMBER between 0 and 1, and not break"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.trainer.datasets.pixels import decode_images
-from services.trainer.datasets.split import split, tables
+from services.trainer.datasets.split import folds, split, tables
 from shared.contracts.dataset import content_digest
 from shared.contracts.training import Shares
 from shared.datasets.labelled_images import Dataset, Example
@@ -51,6 +51,27 @@ def test_shares_and_labels_are_close_to_the_request() -> None:
     assert [len(parts[name]) / 1000 for name in ("train", "valid")] == pytest.approx([0.78, 0.20], abs=0.03)
     rare = [np.mean([example.labels[0] for example in parts[name]]) for name in ("train", "valid")]
     assert rare == pytest.approx([np.mean(labels, axis=0)[0]] * 2, abs=0.015)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=5, max_size=60), st.integers(0, 5))
+def test_every_group_is_in_one_fold(groups: list[int], seed: int) -> None:
+    examples = dataset_of(groups).examples
+    found = folds(examples, seed)
+    assert set(found) == set(range(max(found) + 1))
+    if len(set(groups)) >= 3:
+        assert len(set(found)) == min(5, len(set(groups)))
+        assert len({(group, fold) for group, fold in zip(groups, found, strict=True)}) == len(set(groups))
+
+
+def test_folds_have_equal_shares_of_every_label() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.sort(rng.integers(0, 100, 1000)).tolist()
+    labels = [(bool(rng.random() < 0.1), bool(rng.random() < 0.5)) for _ in groups]
+    found = folds(dataset_of(groups, labels).examples, seed=1)
+    shares = [np.array(labels)[found == fold].mean(axis=0) for fold in range(5)]
+    assert np.array(shares) == pytest.approx(np.tile(np.mean(labels, axis=0), (5, 1)), abs=0.03)
+    assert np.bincount(found) / 1000 == pytest.approx([0.2] * 5, abs=0.03)
 
 
 def test_the_same_seed_splits_alike_and_another_does_not() -> None:

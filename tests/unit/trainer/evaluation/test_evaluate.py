@@ -5,7 +5,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from services.trainer.evaluation.calibration import BINS, expected_error, reliability
 from services.trainer.evaluation.costs import label_costs, line_weights
 from services.trainer.evaluation.evaluate import evaluate, ranking, table_of
-from services.trainer.evaluation.thresholds import BOUNDS, choose_thresholds, cost_curve
 from shared.intervals import draws, proportion, spread
 from shared.recipe import Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM
@@ -173,60 +172,6 @@ def test_an_undefined_figure_has_no_interval() -> None:
     assert spread(precision) is None
 
 
-def test_a_costly_escape_lowers_the_threshold_of_a_defect_and_raises_that_of_good(seam: Recipe) -> None:
-    rng = np.random.default_rng(0)
-    truth = np.tile(np.array([[1, 0, 1, 0], [0, 1, 0, 1]], np.float32), (300, 1))
-    scores = np.clip(truth * 0.3 + 0.35 + rng.normal(0, 0.15, truth.shape), 0, 1).astype(np.float32)
-    chosen = choose_thresholds(seam, truth, scores)
-    assert chosen.label("break").threshold < 0.45
-    assert chosen.label("good").threshold > 0.55
-    assert chosen.label("short").threshold > 0.55
-    assert chosen.label("twill").threshold == pytest.approx(0.5, abs=0.06)
-
-
-def test_the_threshold_costs_least_of_all(seam: Recipe) -> None:
-    rng = np.random.default_rng(1)
-    true = rng.random(400) < 0.3
-    scores = np.clip(true * 0.2 + rng.random(400) * 0.8, 0, 1).astype(np.float32)
-    truth = np.stack([~true, true, true, true], axis=1).astype(np.float32)
-    columns = np.stack([1 - scores, scores, scores, scores], axis=1)
-    threshold = choose_thresholds(seam, truth, columns).label("break").threshold
-
-    def cost(at: float) -> float:
-        found = scores >= at
-        return float(10 * (true & ~found).sum() + (~true & found).sum())
-
-    assert cost(threshold) == min(cost(at) for at in np.linspace(*BOUNDS, 500))
-
-
-def test_of_the_thresholds_that_may_be_chosen_the_cheapest_is_chosen(seam: Recipe) -> None:
-    true = np.array([True] * 10 + [False] * 10)
-    scores = np.array([0.995] * 10 + [0.99] * 8 + [0.5] * 2, np.float32)
-    columns, truth = np.tile(scores[:, np.newaxis], 4), np.tile(true[:, np.newaxis], 4).astype(np.float32)
-    threshold = choose_thresholds(seam, truth, columns).label("break").threshold
-    assert 0.5 < threshold <= BOUNDS[1], "between the last two scores would be cheaper, and is out of bounds"
-
-
-def test_the_curve_gives_the_cost_between_any_two_scores() -> None:
-    true = np.array([True, False, True, False])
-    scores = np.array([0.9, 0.6, 0.4, 0.1], np.float32)
-    edges, total = cost_curve(true, scores, np.ones(4), miss=10, alarm=1)
-    assert edges == pytest.approx([0, 0.1, 0.4, 0.6, 0.9, 1])
-    assert total.tolist() == [2, 1, 11, 10, 20]
-
-
-def test_the_rarer_a_defect_on_the_line_the_surer_its_finding_must_be(seam: Recipe) -> None:
-    rng = np.random.default_rng(0)
-    truth = np.tile(np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.float32), (300, 1))
-    scores = np.clip(truth * 0.3 + 0.35 + rng.normal(0, 0.15, truth.shape), 0, 1).astype(np.float32)
-    rates = (None, 0.5, 0.1, 0.02)
-    chosen = [
-        choose_thresholds(seam.model_copy(update={"defect_rate": rate}), truth, scores).label("break").threshold
-        for rate in rates
-    ]
-    assert chosen[0] == chosen[1] < chosen[2] < chosen[3]
-
-
 def test_images_count_as_they_are_met_on_the_line(seam: Recipe) -> None:
     rare, ng = seam.model_copy(update={"defect_rate": 0.05}), np.array([False] * 3 + [True] * 5)
     weights = line_weights(rare, ng)
@@ -247,14 +192,3 @@ def test_the_cost_is_that_of_a_part_on_the_line(seam: Recipe) -> None:
 def test_roles_say_which_mistake_is_an_escape(seam: Recipe) -> None:
     costs = {label.name: label_costs(label, seam.costs) for label in seam.labels}
     assert costs == {"good": (1, 10), "break": (10, 1), "short": (1, 10), "twill": (1, 1)}
-
-
-def test_a_label_with_too_few_examples_keeps_the_recipes_threshold(seam: Recipe) -> None:
-    truth = np.array([[1, 0, 1, 0]] * 20 + [[0, 1, 1, 0]] * 4, np.float32)
-    assert choose_thresholds(seam, truth, truth).label("break").threshold == 0.5
-
-
-def test_exclusive_labels_have_no_thresholds_to_choose() -> None:
-    recipe = parse_recipe(FRUIT)
-    truth = np.tile(np.array([[1, 0], [0, 1]], np.float32), (10, 1))
-    assert choose_thresholds(recipe, truth, truth) == recipe

@@ -8,8 +8,9 @@ import pytest
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import SIDE, with_images
+from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
-from services.trainer.evaluation.thresholds import choose_thresholds, operating_points
+from services.trainer.evaluation.thresholds import threshold_curves
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured
 from shared.imaging.codec import decode, size_of
 from shared.recipe import ImageSpec, Recipe, parse_recipe
@@ -43,9 +44,9 @@ def noisy(recipe: Recipe, count: int = 120) -> EvaluationRun:
 
 
 @pytest.mark.parametrize("name", ["good", "break", "short", "twill"])
-def test_an_operating_point_has_the_rates_of_the_recipe_with_that_threshold(seam: Recipe, name: str) -> None:
+def test_a_threshold_curve_has_the_rates_of_the_recipe_with_that_threshold(seam: Recipe, name: str) -> None:
     seen = noisy(seam.model_copy(update={"defect_rate": 0.1}))
-    points = seen.operating_points[name]
+    points = seen.threshold_curves[name]
     assert len(points.thresholds) <= 100
     for place in (10, 50, 80):
         labels = tuple(
@@ -58,17 +59,9 @@ def test_an_operating_point_has_the_rates_of_the_recipe_with_that_threshold(seam
         assert points.cost[place] == pytest.approx(moved.cost, abs=1e-4)
 
 
-def test_the_chosen_threshold_is_on_the_curve_where_its_label_costs_least(seam: Recipe) -> None:
-    seen = noisy(seam)
-    chosen = choose_thresholds(seam, seen.truth, seen.scores)
-    points = operating_points(chosen, seen.truth, seen.scores)["break"]
-    assert points.chosen == chosen.label("break").threshold
-    assert points.label_cost[points.thresholds.index(points.chosen)] == min(points.label_cost)
-
-
 def test_labels_that_exclude_each_other_have_no_thresholds_to_move() -> None:
     truth = np.array([[1, 0], [0, 1]], np.float32)
-    assert operating_points(parse_recipe(FRUIT), truth, truth) == {}
+    assert threshold_curves(parse_recipe(FRUIT), truth, truth) == {}
 
 
 def test_the_costliest_mistakes_come_first(seam: Recipe) -> None:
@@ -99,7 +92,9 @@ def test_the_images_of_mistakes_are_stored_small(seam: Recipe, side: int) -> Non
 def subject(seen: EvaluationRun) -> ReportContent:
     mistakes, shots = with_images(seen.worst_mistakes(5), store_of(seen), np.arange(len(seen.names)))
     proof = {"images": 90, "largest_score_difference": 0.004, "changed_verdicts": 3, "macro_average_precision": 0.9}
+    _, points = choose_thresholds(seen.recipe, seen.truth, seen.scores, seen.groups)
     document = {
+        "operating_points": points.model_dump(mode="json") if points else None,
         "best_epoch": 2,
         "warnings": ["few <images>"],
         "compiled": {"openvino_fp32": {**proof, "changed_verdicts": 0}},
@@ -112,7 +107,7 @@ def subject(seen: EvaluationRun) -> ReportContent:
         measured_on="the test split",
         run=seen,
         chosen_on="the validation split",
-        points=seen.operating_points,
+        curves=seen.threshold_curves,
         mistakes=mistakes,
         images=shots,
         history=history,
@@ -126,6 +121,7 @@ def test_a_report_has_every_section_and_loads_nothing_else(seam: Recipe) -> None
     headings = re.findall("<h2>(.*?)</h2>", page)
     assert headings == [
         "Verdicts",
+        "Operating points",
         "Correct answers",
         "Label by label",
         "Confusion",
@@ -194,6 +190,6 @@ def test_of_many_labels_those_with_the_lowest_average_precision_are_drawn() -> N
 def test_a_model_without_variants_or_mistakes_has_a_report_without_them(seam: Recipe) -> None:
     assert variant_rows({}) == []
     seen = evaluated(seam, np.array([GOOD, BROKEN] * 6), np.array([GOOD, BROKEN] * 6))
-    page = render(ReportContent("v1", {}, "a folder", seen, "a folder", seen.operating_points))
+    page = render(ReportContent("v1", {}, "a folder", seen, "a folder", seen.threshold_curves))
     assert "Worst mistakes" not in page
     assert "Compiled variants" not in page

@@ -101,7 +101,7 @@ def test_other_thresholds_make_a_version_with_the_same_network_and_new_figures(
     }
     told = json.loads(made.files[EVALUATION])
     assert (told["escape_rate"], told["overkill_rate"], told["valid"]["overkill_rate"]) == (0, 1, 1)
-    assert told["operating_points"]["break"]["chosen"] == 0.1
+    assert told["threshold_curves"]["break"]["chosen"] == 0.1
     proof = told["compiled"]["openvino_fp32"]
     assert (proof["changed_verdicts"], proof["largest_score_difference"]) == (0, 0)
     report = made.files[REPORT].decode()

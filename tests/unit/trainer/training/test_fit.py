@@ -209,7 +209,9 @@ def test_a_bundle_keeps_its_report_its_worst_mistakes_and_their_images(built: Bu
     listed = [mistake["image"] for mistake in document["mistakes"]]
     assert listed == sorted(name for name in built.bundle.files if name.startswith("mistake_"))
     assert len(listed) <= OPTIONS.mistakes
-    assert set(document["operating_points"]) == {"good", "dark", "bright"}
+    assert set(document["threshold_curves"]) == {"good", "dark", "bright"}
+    assert document["operating_points"]["chosen"] == "balanced"
+    assert set(document["operating_points"]["points"]) == {"few-escapes", "balanced", "few-false-rejects"}
     page = built.bundle.file("report.html").decode()
     assert f"strokes, model {built.bundle.version}" in page
     assert page.count("data:image/jpeg") == len(listed)
@@ -359,7 +361,8 @@ def test_a_rare_class_weighs_more() -> None:
         ({"epoch": 3}, "option epoch: .*; the options are epochs, patience"),
         ({"variants": ["int8"]}, "option variants: fp32 is always made"),
         ({"variants": ["fp32", "int4"]}, "option variants.1: Input should be 'fp32' or 'int8'"),
-        ({"epochs": 0}, "option epochs: .*greater than or equal to 1"),
+        ({"epochs": -1}, "option epochs: .*greater than or equal to 0"),
+        ({"operating_point": "cheap"}, "option operating_point: Input should be 'few-escapes', 'balanced'"),
         ({"epochs": "many"}, "option epochs: .*valid integer"),
         ({"shares": {"train": 0.9}}, "option shares: .*make 1 together"),
     ],

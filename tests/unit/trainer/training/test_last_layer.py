@@ -1,4 +1,4 @@
-"""A network with weights of other images learns its last layer first, and then all of it."""
+"""A network with weights of other images learns its last layer, and on request all of it."""
 
 from dataclasses import replace
 
@@ -14,8 +14,10 @@ from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.pretraining import Origin, freeze_statistics
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.logits import logits_of
-from services.trainer.training.fine_tuning import REGULARISATION, fit_last_layer
-from services.trainer.training.fit import fit
+from services.trainer.training import last_layer
+from services.trainer.training.fit import Folds, fit
+from services.trainer.training.last_layer import REGULARISATION, cross_entropy, fit_by_folds, fit_last_layer
+from services.trainer.training.options import WrongOption
 from shared.contracts.training import TrainingOptions
 from shared.recipe import ImageSpec, Task, parse_recipe
 
@@ -82,7 +84,6 @@ def picked(values: np.ndarray) -> np.ndarray:
 
 def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
     network, store = network_of(IMAGE, 2), store_of(Task.MULTI_LABEL, 2)
-    store.labels[:, 0] = np.arange(len(ROWS)) % 2  # as often true as false: weighs 1
     fit_last_layer(network, store, ROWS, Task.MULTI_LABEL)
     features = logits_of(keras.Model(network.input, network.get_layer("logits").input), store, ROWS)
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION))
@@ -122,6 +123,71 @@ def test_a_training_from_weights_is_never_worse_than_its_last_layer_alone() -> N
     assert ruined.origin == ORIGIN
     logits = logits_of(ruined.network, store, ROWS)
     assert ((logits > 0) == (store.labels > 0)).mean() > 0.9
+
+
+def test_without_epochs_each_image_is_scored_by_a_layer_that_did_not_learn_from_its_fold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(last_layer, "REGULARISATIONS", (REGULARISATION,))
+    store, fold_of = store_of(Task.MULTI_LABEL, 2), np.arange(60) % 5
+    options, folds = TrainingOptions(), Folds(ROWS, fold_of, [str(row) for row in ROWS])
+    trained = fit(PRETRAINED, RECIPE, store, ROWS[:40], ROWS[40:], folds=folds, options=options, listener=Silent())
+    assert trained.best_epoch == 0
+    assert trained.history == []
+    assert trained.out_of_fold
+    assert trained.out_of_fold.rows.tolist() == ROWS.tolist()
+    assert ((trained.out_of_fold.logits > 0) == (store.labels > 0)).mean() > 0.85
+    wrong = np.where((fold_of == 0)[:, np.newaxis], 1 - store.labels, store.labels)
+    misled = fit(
+        PRETRAINED,
+        RECIPE,
+        replace(store, labels=wrong),
+        ROWS[:40],
+        ROWS[40:],
+        folds=folds,
+        options=options,
+        listener=Silent(),
+    )
+    assert misled.out_of_fold
+    same = np.abs(misled.out_of_fold.logits - trained.out_of_fold.logits).max(axis=1) < 1e-4
+    assert same[fold_of == 0].all()
+    assert not same[fold_of != 0].any()
+    assert np.abs(logits_of(misled.network, store, ROWS) - logits_of(trained.network, store, ROWS)).max() > 0.1
+
+
+def test_fine_tuning_that_is_no_better_leaves_the_last_layer_of_all_images() -> None:
+    store, folds = store_of(Task.MULTI_LABEL, 2), Folds(ROWS, np.arange(60) % 5, [str(row) for row in ROWS])
+    options = TrainingOptions(epochs=1, batch_size=8, learning_rate=10.0)
+    ruined = fit(PRETRAINED, RECIPE, store, ROWS[:40], ROWS[40:], folds=folds, options=options, listener=Silent())
+    assert ruined.best_epoch == 0
+    assert ruined.out_of_fold
+    assert len(ruined.out_of_fold.rows) == 60
+
+
+def test_a_network_from_random_weights_must_be_trained() -> None:
+    without = replace(PRETRAINED, loader=lambda _network, _file: None)
+    with pytest.raises(WrongOption, match="option epochs: tiny starts from random weights: give 1 or more"):
+        fit(
+            without,
+            RECIPE,
+            store_of(Task.MULTI_LABEL, 2),
+            ROWS,
+            ROWS,
+            options=TrainingOptions(epochs=0),
+            listener=Silent(),
+        )
+
+
+@pytest.mark.parametrize("task", Task)
+def test_the_smoothest_layer_is_taken_where_features_say_nothing(task: Task) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 90)]
+    features = rng.normal(size=(90, 40)).astype(np.float32)
+    fitted = fit_by_folds(features[np.newaxis], truth, np.arange(90) % 5, task)
+    assert fitted.regularisation == min(last_layer.REGULARISATIONS)
+    assert cross_entropy(np.zeros((90, 3), np.float32), truth, task) == pytest.approx(
+        np.log(3) if task is Task.EXCLUSIVE else np.log(2)
+    )
 
 
 class Kept:

@@ -1,0 +1,117 @@
+"""Estimate from parts of the images what more images would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.metrics import average_precision_score
+
+from services.trainer.training.last_layer import FittedByFolds, score_out_of_fold
+from shared.engines.port import Logits
+from shared.recipe import Task
+from shared.verdict import scores_of
+
+SHARES: Final = (0.25, 0.5)
+"""Of the groups of the other folds; all of them are the last point of the curve."""
+FEWEST: Final = 5
+"""Images with a label, below which its curve is left out: they would be one or two in the first part."""
+SMALLEST_ERROR: Final = 1e-3
+DIGITS: Final = 4
+
+
+class LabelCurve(BaseModel):
+    """The average precision of one label, out of fold, by the number of images that were learned from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    average_precision: tuple[float, ...] = Field(description="of each number of images")
+    at_twice: float = Field(description="expected with twice as many images")
+
+
+class LearningCurve(BaseModel):
+    """What more images would bring."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: tuple[int, ...] = Field(description="numbers of images that were learned from, on average over the folds")
+    labels: dict[str, LabelCurve] = Field(description="of labels with enough images")
+
+    @property
+    def now(self) -> float:
+        """Return the mean average precision of these labels with all images."""
+        return float(np.mean([curve.average_precision[-1] for curve in self.labels.values()]))
+
+    @property
+    def at_twice(self) -> float:
+        """Return the mean that is expected with twice as many images."""
+        return float(np.mean([curve.at_twice for curve in self.labels.values()]))
+
+    def in_words(self) -> str:
+        """Return what twice as many images would bring, and which label would gain most."""
+        gains = {name: curve.at_twice - curve.average_precision[-1] for name, curve in self.labels.items()}
+        most = max(gains, key=lambda name: gains[name])
+        return (
+            f"with twice as many images, the mean average precision would be about {self.at_twice:.3f} instead of "
+            f"{self.now:.3f}; {most} would gain most ({gains[most]:+.3f})"
+        )
+
+
+def learning_curve(
+    names: Sequence[str],
+    truth: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    groups: Sequence[str],
+    *,
+    fitted: FittedByFolds,
+    task: Task,
+) -> LearningCurve | None:
+    """Fit the last layer to parts of the groups, and extrapolate its error out of fold.
+
+    The error, one minus the average precision, is taken for a power of the number of images (Hestness et al. 2017,
+    arXiv 1712.00409).
+
+    Args:
+        names: of the labels.
+        truth: (images, labels), 0 or 1.
+        folds: (images,), the fold of each image.
+        groups: the group of each image; parts are of whole groups.
+        fitted: to all images, by folds.
+        task: of the recipe.
+
+    Returns:
+        None if every label has too few images.
+    """
+    positives = truth.sum(axis=0)
+    columns = [column for column, count in enumerate(positives) if FEWEST <= count <= len(truth) - FEWEST]
+    if not columns:
+        return None
+    _, members = np.unique(np.asarray(groups), return_inverse=True)
+    places = np.random.default_rng(0).permutation(members.max() + 1)[members] / (members.max() + 1)
+    of_fold = np.bincount(folds)
+    images, scored = [], []
+    for share in SHARES:
+        part = places < share
+        images.append(round(float(part.sum()) * (1 - 1 / len(of_fold))))
+        scored.append(
+            score_out_of_fold(fitted.values, truth, folds, task, regularisation=fitted.regularisation, part=part)
+        )
+    images.append(round(len(truth) * (1 - 1 / len(of_fold))))
+    precisions = np.array([_precisions(logits, truth, task, columns) for logits in (*scored, fitted.out_of_fold)])
+    curves = {}
+    for column, found in zip(columns, precisions.T, strict=True):
+        errors = np.maximum(1 - found, SMALLEST_ERROR)
+        slope = min(0.0, float(np.polyfit(np.log(images), np.log(errors), 1)[0]))
+        curves[names[column]] = LabelCurve(
+            average_precision=tuple(np.round(found, DIGITS).tolist()),
+            at_twice=round(float(1 - (1 - found[-1]) * 2**slope), DIGITS),
+        )
+    return LearningCurve(images=tuple(images), labels=curves)
+
+
+def _precisions(logits: Logits, truth: NDArray[np.float32], task: Task, columns: Sequence[int]) -> list[float]:
+    scores = scores_of(logits, task)
+    return [float(average_precision_score(truth[:, column], scores[:, column])) for column in columns]

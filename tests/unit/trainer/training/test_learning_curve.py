@@ -1,0 +1,39 @@
+"""What more images would bring is estimated from parts of the images, in whole groups."""
+
+import numpy as np
+import pytest
+
+from services.trainer.training import last_layer
+from services.trainer.training.last_layer import fit_by_folds
+from services.trainer.training.learning_curve import LearningCurve, learning_curve
+from shared.recipe import Task
+
+
+def curve_of(noise: float, monkeypatch: pytest.MonkeyPatch, positives: int = 100) -> LearningCurve | None:
+    monkeypatch.setattr(last_layer, "REGULARISATIONS", (0.01,))
+    rng = np.random.default_rng(0)
+    truth = np.zeros((240, 2), np.float32)
+    truth[rng.permutation(240)[:positives], 0] = 1
+    truth[:100, 1] = 1
+    features = rng.normal(0, noise, (240, 60)).astype(np.float32)
+    features[:, :2] += truth
+    folds, groups = np.arange(240) // 2 % 5, [str(number // 2) for number in range(240)]
+    fitted = fit_by_folds(features[np.newaxis], truth, folds, Task.MULTI_LABEL)
+    return learning_curve(("scratch", "dent"), truth, folds, groups, fitted=fitted, task=Task.MULTI_LABEL)
+
+
+def test_hard_labels_gain_by_more_images_and_easy_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    hard, easy = curve_of(1.0, monkeypatch), curve_of(0.05, monkeypatch)
+    assert hard
+    assert easy
+    assert hard.images == pytest.approx((48, 96, 192), abs=6)
+    for curve in hard.labels.values():
+        assert curve.average_precision[0] < curve.average_precision[-1] < curve.at_twice < 1
+    assert hard.at_twice - hard.now > 0.02 > easy.at_twice - easy.now
+    assert "with twice as many images, the mean average precision would be about" in hard.in_words()
+
+
+def test_a_label_with_a_handful_of_images_has_no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    curve = curve_of(1.0, monkeypatch, positives=3)
+    assert curve
+    assert list(curve.labels) == ["dent"]
