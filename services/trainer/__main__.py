@@ -13,13 +13,13 @@ from contextlib import closing
 
 from services.trainer.cli.commands import app
 from services.trainer.handler import Commands
-from services.trainer.jobs.claims import Identity
 from services.trainer.jobs.measurement_jobs import MeasurementJobs
 from services.trainer.jobs.measurer import Measurer
 from services.trainer.jobs.runner import Runner
 from services.trainer.jobs.trainings import Trainings
 from services.trainer.promotion.promotions import Promotions
 from services.trainer.settings import TrainerSettings
+from shared.claims import Identity
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
 from shared.service import await_broker, background_threads, run_service

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from services.trainer.jobs.announcement import busy, running
 from services.trainer.jobs.child import Child, EpochDone, Event, StageReached
-from services.trainer.jobs.claims import Claim
 from services.trainer.jobs.trainings import Trainings
+from shared.claims import Claim
 from shared.health import Health
 from shared.messages import Message, TrainingRequested
 from shared.storage.port import StorageUnavailable

@@ -25,11 +25,11 @@ from services.trainer.jobs.child import (
     Postponed,
     started,
 )
-from services.trainer.jobs.claims import Claim
 from services.trainer.jobs.measurement_jobs import MeasurementJob, MeasurementJobs, name_of
 from services.trainer.jobs.turns import PASSING, take_turns
 from services.trainer.promotion.comparison import store_refusal
 from services.trainer.promotion.promotions import ComparisonNeeded, Promotions
+from shared.claims import Claim
 from shared.health import Health
 from shared.messages import ComparisonRequested, Message, PromotionRequested, ThresholdsRequested
 from shared.messaging.port import Publisher

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
-from services.trainer.jobs.claims import Claim, Claims
+from shared.claims import Claim, Claims
 from shared.messages import Message, decode
 from shared.storage.port import ObjectStore
 from shared.storage.records import readable

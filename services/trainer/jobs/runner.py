@@ -17,10 +17,10 @@ from structlog.contextvars import bound_contextvars
 from services.trainer.jobs.announcement import ended, promotion_of, running
 from services.trainer.jobs.attempt import Attempt, Cancelled, End, Lost
 from services.trainer.jobs.child import TRAIN, Child, Died, Failed, Finished, started
-from services.trainer.jobs.claims import Claim
 from services.trainer.jobs.leftovers import clear, clear_ended
 from services.trainer.jobs.trainings import Outcome, Trainings
 from services.trainer.jobs.turns import LOOK_SECONDS, PASSING, take_turns
+from shared.claims import Claim
 from shared.contracts.bundle import EVALUATION, folder_of
 from shared.health import Health
 from shared.messages import Message, ModelTrained, TrainingRequested, TrainingState

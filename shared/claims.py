@@ -1,7 +1,7 @@
-"""Claim jobs, so that of several trainers one does each.
+"""Claim work, so that of several processes one does it: a job of trainers, or the lines of gateways.
 
-The claims on one job are a chain of objects, ``<folder>/<name>/claim.<number>.json``, and the newest one is in force. A
-trainer that takes, renews or releases a claim creates the next object of the chain, which only one trainer can do.
+The claims on one piece of work are a chain of objects, ``<folder>/<name>/claim.<number>.json``, and the newest one is
+in force. A process that takes, renews or releases a claim creates the next object of the chain, which only one can do.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ CLAIM: Final = re.compile(r"claim\.(\d{9})\.json")
 
 
 class Claim(BaseModel):
-    """The trainer that works on a job."""
+    """The process that does a piece of work."""
 
     model_config = ConfigDict(frozen=True)
 
     holder: str
     attempts: int
-    """How many times the job was taken: a job whose process dies each time is given up."""
+    """How many times the work was taken: a job whose process dies each time is given up."""
     lease_seconds: float
     """How long the claim is in force without a renewal."""
     released: bool = False
@@ -41,9 +41,9 @@ class Claim(BaseModel):
 
 
 class Claims:
-    """The claims on the jobs of one folder, as one trainer sees them.
+    """The claims on the work of one folder, as one process sees them.
 
-    A claim has lapsed when this trainer saw no renewal during its lease: the clocks of other hosts are not used.
+    A claim has lapsed when this process saw no renewal during its lease: the clocks of other hosts are not used.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Claims:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def take(self, name: str) -> Claim | None:
-        """Take a job; None while another trainer holds it."""
+        """Take a piece of work; None while another process holds it."""
         number, before = self._newest(name)
         if before and before.holder != self._holder and not before.released and not self._lapsed(name, number, before):
             return None
@@ -70,18 +70,18 @@ class Claims:
         return claim if self._append(name, number, claim) else None
 
     def renew(self, name: str, claim: Claim) -> bool:
-        """Extend the claim on a job; False where another trainer has taken it, because this one was silent."""
+        """Extend a claim; False where another process has taken the work, because this one was silent."""
         number, newest = self._newest(name)
         return self._is_mine(newest) and self._append(name, number, self._claim(claim.attempts))
 
     def release(self, name: str) -> None:
-        """Give a job back that is not done and did not fail. A job that another trainer holds stays with it."""
+        """Give work back that is not done and did not fail. Work that another process holds stays with it."""
         number, newest = self._newest(name)
         if self._is_mine(newest):
             self._append(name, number, self._claim(0).model_copy(update={"released": True}))
 
     def drop(self, name: str) -> None:
-        """Delete the claims on a job that is done."""
+        """Delete the claims on work that is done."""
         for number in self._numbers(name):
             self._store.delete(self._key(name, number))
 
@@ -111,12 +111,12 @@ class Claims:
         return Claim.model_validate_json(self._store.get(key))
 
     def _append(self, name: str, newest: int, claim: Claim) -> bool:
-        """Create the next claim; False if another trainer did so first."""
+        """Create the next claim; False if another process did so first."""
         number = newest + 1
         if not self._store.create(self._key(name, number), claim.model_dump_json().encode(), "application/json"):
             return False
         numbers = self._numbers(name)
-        if numbers and numbers[-1] > number:  # this trainer was suspended while others continued
+        if numbers and numbers[-1] > number:  # this process was suspended while others continued
             self._store.delete(self._key(name, number))
             return False
         for older in numbers:
@@ -133,13 +133,13 @@ class Claims:
 
 
 class Identity:
-    """The name by which one trainer process claims jobs: the same after a restart.
+    """The name by which one process claims work: the same after a restart.
 
     Processes that share a work folder or a host name have different ones.
     """
 
-    def __init__(self, name: str, work_folder: Path) -> None:
-        """Take the first identity of the work folder that no other running process has.
+    def __init__(self, name: str, work_folder: Path, setting: str = "TRAINER_WORK_FOLDER") -> None:
+        """Take the first identity of the work folder, which ``setting`` names, that no other running process has.
 
         Raises:
             CannotStart: the work folder can't be written to.
@@ -159,4 +159,4 @@ class Identity:
                 self.holder = f"{name}.{kept.read_text()}"
                 return
         except OSError as error:
-            raise CannotStart(f"the trainer can't write to its work folder (TRAINER_WORK_FOLDER): {error}") from error
+            raise CannotStart(f"the service can't write to its work folder ({setting}): {error}") from error

@@ -1,4 +1,4 @@
-"""Of several trainers, one does each thing: claims that race, lapse, and belong to processes."""
+"""Of several processes, one does each piece of work: claims that race, lapse, and belong to processes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from threading import Barrier
 
 import pytest
 
-from services.trainer.jobs.claims import Claims, Identity
+from shared.claims import Claims, Identity
 from shared.errors import CannotStart
 from shared.storage.filesystem import FilesystemStore
 
 TRAINERS = 8
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    return FilesystemStore(tmp_path)
 
 
 class Together(FilesystemStore):
@@ -87,7 +92,7 @@ def test_the_chain_of_claims_stays_short(store: FilesystemStore) -> None:
 def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A trainer's identity in another process of this host, with the same name and work folder."""
     code = (
-        "from pathlib import Path; from services.trainer.jobs.claims import Identity; import sys\n"
+        "from pathlib import Path; from shared.claims import Identity; import sys\n"
         "identity = Identity('host', Path(sys.argv[1])); print(identity.holder, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
