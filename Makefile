@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/d
 VENV ?= .venv
 BIN := $(VENV)/bin
 CHARTS := $(VENV)/charts
-GROUPS_LOCKED := camera inference explainer trainer dashboard samples embedded dev
+GROUPS_LOCKED := camera inference explainer trainer gateway dashboard samples embedded dev
 VIDEO := var/videos/seams.mp4
 
 # What the demo plays; every one may be given on the command line: make demo SOURCE=video.mp4 FRAMES=300
@@ -15,6 +15,7 @@ demo: export DEMO_FRAMES := $(value FRAMES)
 demo: export DEMO_SOURCE := $(value SOURCE)
 demo: export DEMO_RECIPE := $(value RECIPE)
 demo: export DEMO_MODEL := $(value MODEL)
+demo: export DEMO_PARTS := $(value PARTS)
 demo: export DEMO_FRESH := $(value FRESH)
 
 .PHONY: help
@@ -34,7 +35,7 @@ $(VENV)/.%-installed: deploy/requirements/%.txt $(VENV)/bin/uv
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.embedded-installed  ## Play a seam video through all five services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; continues with the labels and trainings of the last demo unless FRESH=1)
+demo: $(VENV)/.embedded-installed  ## Play a seam video through the services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; PARTS=1: decide about parts as well; continues with the labels and trainings of the last demo unless FRESH=1)
 	@$(BIN)/python -m deploy.embedded
 
 .PHONY: env
@@ -65,7 +66,7 @@ docker:
 	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start it, or say where it is with DOCKER_HOST" >&2; exit 2; }
 
 .PHONY: up
-up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the five services (PROFILE=monitoring: Prometheus and Grafana too)
+up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the six services (PROFILE=monitoring: Prometheus and Grafana too)
 	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
 	@docker compose $(addprefix --profile ,$(PROFILE)) up --build --detach --wait
 	@$(if $(filter monitoring,$(PROFILE)),echo "Grafana: http://$$(docker compose --profile monitoring port grafana 3000)   Prometheus: http://$$(docker compose --profile monitoring port prometheus 9090)")
@@ -151,7 +152,7 @@ chart: $(CHARTS)/.installed  ## Check the Helm chart, and show what it makes (VA
 	@$(CHARTS)/bin/helm lint --quiet deploy/chart $(addprefix --values ,$(VALUES)) >&2
 	@$(CHARTS)/bin/helm template seamline deploy/chart $(addprefix --values ,$(VALUES))
 
-IMAGES := camera inference explainer trainer dashboard
+IMAGES := camera inference explainer trainer gateway dashboard
 TOOLS := $(VENV)/tools
 $(TOOLS)/.installed: deploy/requirements/tools.txt $(VENV)/bin/uv
 	@echo "Installing the locked tools for packages into $(TOOLS)"

@@ -1,3 +1,3 @@
-"""The five services: camera, inference, explainer, trainer, dashboard."""
+"""The six services: camera, inference, explainer, trainer, gateway, dashboard."""
 
 import shared  # noqa: F401  it bounds OpenCV, so before anything imports that

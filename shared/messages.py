@@ -309,6 +309,59 @@ class FrameExplained(Message):
         return self
 
 
+class PartVerdict(StrEnum):
+    """The result of the inspection of a part."""
+
+    OK = "ok"
+    NG = "ng"
+    NOT_INSPECTED = "not_inspected"
+    """No frame made it NG, and some frame was missing, late or unreadable."""
+
+
+class PartAction(StrEnum):
+    """What the line does with a part."""
+
+    PASS = "pass"  # noqa: S105  the part passes
+    REJECT = "reject"
+    STOP = "stop"
+    """The line stops."""
+
+
+class PartDecided(Message):
+    """The gateway decided about a part: once, whatever comes later."""
+
+    topic: ClassVar[str] = "decided.{0.frame.line}"
+
+    part: str = Field(min_length=1, max_length=64, description="its name, or the id of its first frame")
+    frame: FrameIdentity = Field(description="the first frame of the part: its line, camera, batch and capture time")
+    verdict: PartVerdict
+    action: PartAction
+    reason: str = Field(description="of the verdict, in one line: '2 of 5 frames are NG: break'")
+    faults: tuple[Name, ...] = Field((), description="the labels that made it NG")
+    scores: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="by label: the mean with the rule mean, else the worst of its frames"
+    )
+    frames: tuple[FrameId, ...] = Field((), description="inspected in time; the decision follows from these")
+    late: tuple[FrameId, ...] = Field((), description="inspected after the deadline, and before the decision")
+    missing: Count = Field(0, description="frames without a verdict at the deadline")
+    recipe: Name
+    model_versions: tuple[Name, ...] = Field((), description="that inspected the frames")
+    latency_ms: float = Field(ge=0, le=1e13, description="from the capture of the first frame to the decision")
+    at: Moment
+
+
+class OutputTestRequested(Message):
+    """A person tests an output of a line: the gateway sends a signal that is marked as a test."""
+
+    topic: ClassVar[str] = "requested.test.{0.line}"
+
+    test_id: Name
+    line: Name
+    output: Name
+    by: str
+    at: Moment
+
+
 def _check_keys(frame: FrameIdentity, *keys: str | None) -> None:
     """Whatever says where a frame's files are may name its own files alone."""
     for key in keys:
@@ -346,7 +399,7 @@ class CameraReported(Message):
 
 
 class WorkerReported(Message):
-    """An inference worker or explainer reports its state, every few seconds."""
+    """A worker or a gateway reports its state, every few seconds."""
 
     topic: ClassVar[str] = "worker.{0.service}"
 
@@ -355,6 +408,35 @@ class WorkerReported(Message):
     model_version: str | None
     handled: Count = Field(description="messages since it started")
     reason: str = Field("", description="what hinders it, in one line; empty if it is healthy")
+    at: Moment
+
+
+class OutputReport(BaseModel):
+    """An output of a line, and what became of the decisions that it got."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Name
+    type: str = Field(max_length=40, description="webhook, mqtt, modbus or file")
+    failing: bool
+    last_error: str = Field("", max_length=200)
+    decisions: Count = Field(description="filtered + sent + missed + waiting")
+    filtered: Count = Field(description="not wanted by the settings of the output")
+    sent: Count
+    missed: Count = Field(description="not sent, because the deadline had passed or the receiver refused them")
+    waiting: Count
+
+
+class GatewayReported(Message):
+    """The gateway that acts reports a line and its outputs, every few seconds."""
+
+    topic: ClassVar[str] = "gateway.{0.line}"
+
+    gateway: str = Field(max_length=200)
+    line: Name
+    online: bool = Field(description="the line inspects parts: cameras, workers and the gateway are well")
+    reason: str = Field("", description="why it is not online")
+    outputs: tuple[OutputReport, ...] = ()
     at: Moment
 
 

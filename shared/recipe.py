@@ -189,6 +189,55 @@ class Explanation(_Section):
     )
 
 
+class Parts(_Section):
+    """How the frames of a line become parts, and how the frames of a part decide about it."""
+
+    of: Literal["frame", "frames", "identity"] = Field(
+        "frame", description="each frame is a part; so many frames in a row of a camera; all frames that name one part"
+    )
+    frames: int | None = Field(
+        None, ge=1, le=1_000, description="frames of a complete part; where cameras are named, of each of them"
+    )
+    cameras: tuple[Name, ...] = Field((), max_length=32, description="cameras that each see the part (of: identity)")
+    deadline_ms: int = Field(
+        2_000, ge=10, le=3_600_000, description="from the capture of a part's first frame to its decision, at most"
+    )
+    rule: Literal["any", "count", "row", "worst", "mean"] = Field(
+        "any",
+        description="what makes a part NG: any NG frame; at_least NG frames; at_least NG frames in a row; the recipe, "
+        "applied to the worst or to the mean score of each label",
+    )
+    at_least: int | None = Field(None, ge=1, le=1_000, description="NG frames (rules count and row)")
+    not_inspected: Literal["reject", "pass", "stop"] = Field(
+        "reject", description="what to do with a part of which a frame is missing at the deadline, late or unreadable"
+    )
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        if self.of == "frames" and self.frames is None:
+            raise ValueError("'of: frames' needs the number of frames of a part: add frames")
+        if self.of == "frame" and self.frames is not None:
+            raise ValueError("with 'of: frame' each frame is a part: remove frames, or write 'of: frames'")
+        if self.cameras and self.of != "identity":
+            raise ValueError("cameras belong to 'of: identity', because only a name says which frames show one part")
+        if len(set(self.cameras)) < len(self.cameras):
+            raise ValueError("a camera is named twice: name each once")
+        if (self.rule in ("count", "row")) != (self.at_least is not None):
+            raise ValueError("at_least belongs to the rules count and row, and they need it")
+        if self.size and self.at_least and self.at_least > self.size:
+            raise ValueError(f"at_least is {self.at_least}, and a part has {self.size} frames: it would never be NG")
+        return self
+
+    @property
+    def size(self) -> int | None:
+        """Return the frames of a complete part; None: only the deadline says that a part is complete."""
+        if self.of == "frame":
+            return 1
+        if self.cameras:
+            return len(self.cameras) * (self.frames or 1)
+        return self.frames
+
+
 class Recipe(_Section):
     """What is inspected on one product."""
 
@@ -205,6 +254,7 @@ class Recipe(_Section):
     keeping: Keeping = Keeping()
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()
+    parts: Parts | None = Field(None, description="how frames become parts; None: nothing decides about parts")
     defect_rate: float | None = Field(
         None,
         gt=0,

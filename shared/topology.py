@@ -99,6 +99,13 @@ EXPLAINER_REQUESTS: Final = Queue("explainer.requests", VERDICTS, "requested.exp
 """Requests of people, in their own queue, so that they do not wait behind the flagged frames."""
 TRAINER_COMMANDS: Final = Queue("trainer.commands", MODELS, "requested.#", one_reader=True)
 DASHBOARD_VERDICTS: Final = Queue("dashboard.verdicts", VERDICTS, "inspected.#", limit=1_000_000)
+GATEWAY_VERDICTS: Final = Queue(
+    "gateway.verdicts", VERDICTS, "inspected.#", limit=10_000, when_full=WhenFull.SHED, one_reader=True
+)
+"""For decisions about parts. It sheds: without a gateway nothing waits for it, and an old verdict decides nothing."""
+GATEWAY_REPORTS: Final = Queue("gateway.reports", REPORTS, "#", limit=1_000, when_full=WhenFull.SHED, one_reader=True)
+GATEWAY_COMMANDS: Final = Queue("gateway.commands", VERDICTS, "requested.test.#", limit=1_000, one_reader=True)
+DASHBOARD_PARTS: Final = Queue("dashboard.parts", VERDICTS, "decided.#", limit=1_000_000)
 DASHBOARD_EXPLANATIONS: Final = Queue("dashboard.explanations", VERDICTS, "explained.#")
 DASHBOARD_MODELS: Final = Queue("dashboard.models", MODELS, "happened.#")
 DASHBOARD_REPORTS: Final = Queue("dashboard.reports", REPORTS, "#", limit=10_000, when_full=WhenFull.SHED)
@@ -109,7 +116,11 @@ QUEUES: Final = (
     EXPLAINER_FLAGGED,
     EXPLAINER_REQUESTS,
     TRAINER_COMMANDS,
+    GATEWAY_VERDICTS,
+    GATEWAY_REPORTS,
+    GATEWAY_COMMANDS,
     DASHBOARD_VERDICTS,
+    DASHBOARD_PARTS,
     DASHBOARD_EXPLANATIONS,
     DASHBOARD_MODELS,
     DASHBOARD_REPORTS,
@@ -124,6 +135,8 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameInspected: VERDICTS,
     messages.ExplanationRequested: VERDICTS,
     messages.FrameExplained: VERDICTS,
+    messages.PartDecided: VERDICTS,
+    messages.OutputTestRequested: VERDICTS,
     messages.TrainingRequested: MODELS,
     messages.TrainingCancelled: MODELS,
     messages.ComparisonRequested: MODELS,
@@ -137,6 +150,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.PromotionRefused: MODELS,
     messages.CameraReported: REPORTS,
     messages.WorkerReported: REPORTS,
+    messages.GatewayReported: REPORTS,
 }
 """The exchange of each message; its routing key is ``routing_key``."""
 
@@ -154,7 +168,10 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
             messages.PromotionRequested,
         }
     ),
+    GATEWAY_VERDICTS.name: frozenset({messages.FrameInspected}),
+    GATEWAY_COMMANDS.name: frozenset({messages.OutputTestRequested}),
     DASHBOARD_VERDICTS.name: frozenset({messages.FrameInspected}),
+    DASHBOARD_PARTS.name: frozenset({messages.PartDecided}),
     DASHBOARD_EXPLANATIONS.name: frozenset({messages.FrameExplained}),
     DASHBOARD_MODELS.name: frozenset(
         {
@@ -166,7 +183,8 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
             messages.PromotionRefused,
         }
     ),
-    DASHBOARD_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported}),
+    GATEWAY_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported, messages.GatewayReported}),
+    DASHBOARD_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported, messages.GatewayReported}),
 }
 """The messages that the readers of each queue accept. Other queues are not restricted."""
 

@@ -17,6 +17,9 @@ from shared.messages import (
     FrameIdentity,
     FrameInspected,
     Heatmap,
+    PartAction,
+    PartDecided,
+    PartVerdict,
     Verdict,
     frame_id,
 )
@@ -104,6 +107,24 @@ def findings(fault: str | None) -> dict[str, Finding]:
         )
         for label in LABELS
     }
+
+
+def decision_of(verdict: FrameInspected, **changes: object) -> PartDecided:
+    """The decision about a part that this frame alone shows."""
+    is_ng = verdict.verdict is Verdict.NG
+    decision = PartDecided(
+        part=verdict.frame.frame_id,
+        frame=verdict.frame,
+        verdict=PartVerdict.NG if is_ng else PartVerdict.OK,
+        action=PartAction.REJECT if is_ng else PartAction.PASS,
+        reason=verdict.reason,
+        frames=(verdict.frame.frame_id,),
+        recipe=verdict.recipe,
+        model_versions=(verdict.model_version,),
+        latency_ms=120,
+        at=verdict.at,
+    )
+    return decision.model_copy(update=changes)
 
 
 def explanation_of(verdict: FrameInspected) -> FrameExplained:

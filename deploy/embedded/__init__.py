@@ -1,1 +1,1 @@
-"""The whole line on one machine: the five services as child processes of one command, and no server beside them."""
+"""The whole line on one machine: the services as child processes of one command, and no server beside them."""

@@ -1,4 +1,4 @@
-"""`make demo`: play a video, a folder or a camera through the five services on this machine."""
+"""`make demo`: play a video, a folder or a camera through the services on this machine."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from deploy.embedded.line import (
     free_port,
     is_ready,
     listens,
+    modbus_port,
     read_accounts,
     services,
 )
@@ -63,6 +64,10 @@ def demo(
     ] = "",
     recipe: Annotated[Path | None, typer.Option(envvar="DEMO_RECIPE", help="What is inspected (YAML).")] = None,
     model: Annotated[Path, typer.Option(envvar="DEMO_MODEL", help="Folder of the model to start with.")] = SAMPLE_MODEL,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", envvar="DEMO_PARTS", help="Decide about parts as well, and serve them to a PLC."),
+    ] = False,
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/demo"),
     loop: Annotated[bool, typer.Option(help="Play the source again and again.")] = False,
     port: Annotated[
@@ -96,6 +101,7 @@ def demo(
                 recipe=learned.name,
                 model=first.resolve(),
                 state=state,
+                modbus_port=modbus_port(state) if parts else None,
             )
             sys.exit(_run(wishes, port, [lock]))
     except (BundleError, RecipeError, StateRefused, CannotPlay, MessagingError) as error:
@@ -124,7 +130,7 @@ def _run(wishes: Wishes, port: int, inherited: Sequence[int]) -> int:
     goes_on = (wishes.state / "objects").exists()
     running = services(wishes, port, inherited)
     hint = f"Stops by itself after {wishes.frames} frames" if wishes.frames else "Ctrl-C stops it"
-    view = View(f"http://127.0.0.1:{port}", hint)
+    view = View(f"http://127.0.0.1:{port}", hint, wishes.modbus_port)
     broker = SqliteBroker(wishes.state / "broker")
     started = time.monotonic()
     try:
@@ -202,6 +208,8 @@ def _watch(
             live.update(view.draw(accounts), refresh=True)
             moved_at = time.monotonic() if accounts != before else moved_at
             done = running["camera"].exit_code == 0 and accounts.complete
+            if "gateway" in running:
+                done = done and accounts.parts >= accounts.captured  # each frame is a part, also a dropped one
             if frames and ((done and accounts.captured >= frames) or time.monotonic() - moved_at > STALL_SECONDS):
                 break
     return accounts
@@ -216,6 +224,7 @@ def _stop_in_order(running: dict[str, Service]) -> None:
 def _summary(accounts: Accounts, seconds: float) -> dict[str, object]:
     return {
         **{name: getattr(accounts, name) for name in ("captured", "inspected", "flagged", "explained", "dropped")},
+        "parts": accounts.parts,
         "parked": accounts.parked,
         "in_flight": accounts.in_flight,
         "seconds": round(seconds, 1),

@@ -17,8 +17,21 @@ from shared import topology
 from shared.messaging.port import Broker
 
 LINE: Final = "demo"
-FLOW: Final = ("camera", "inference", "explainer", "trainer", "dashboard")
+FLOW: Final[tuple[str, ...]] = ("camera", "inference", "explainer", "trainer", "dashboard")
+FLOW_WITH_PARTS: Final[tuple[str, ...]] = ("camera", "inference", "explainer", "trainer", "gateway", "dashboard")
 FIRST_PORT: Final = 8000
+FIRST_MODBUS_PORT: Final = 5020
+REPORT_SECONDS: Final = "0.5"
+"""So that a PLC sees within two seconds that a camera or a worker is gone."""
+LINES: Final = """# What a part is on the line of the demo, and its outputs: docs/factory.md. It is read at each start.
+lines:
+  demo:
+    parts: {{of: frame, deadline_ms: 5000}}
+    outputs:
+      gate: {{type: modbus, port: {port}, hold_ms: 20, bits: [good, error, break, length]}}
+      history: {{type: file, folder: {folder}, format: jsonl, every_seconds: 10}}
+      # broker: {{type: mqtt, host: 127.0.0.1}}   # then: mosquitto_sub -v -t 'seamline/#'
+"""
 
 
 class CannotPlay(Exception):
@@ -36,10 +49,12 @@ class Wishes:
     recipe: str
     model: Path
     state: Path
+    modbus_port: int | None = None
+    """Of the gateway; None: nothing decides about parts."""
 
 
 def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[str, Service]:
-    """The five services, by name, in the order of the flow, not yet started; with descriptors that they inherit."""
+    """The services, by name, in the order of the flow, not yet started; with descriptors that they inherit."""
     own: dict[str, dict[str, str]] = {
         "camera": {
             "CAMERA_SOURCE": wishes.source,
@@ -55,6 +70,15 @@ def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[s
         "trainer": {"TRAINER_INITIAL_MODEL": str(wishes.model), "TRAINER_WORK_FOLDER": str(wishes.state / "trainings")},
         "dashboard": {"DASHBOARD_REDIS_URL": "embedded://", "DASHBOARD_PORT": str(port)},
     }
+    flow = FLOW
+    if wishes.modbus_port:
+        flow = FLOW_WITH_PARTS
+        own["camera"]["CAMERA_REPORT_SECONDS"] = own["inference"]["INFERENCE_REPORT_SECONDS"] = REPORT_SECONDS
+        own["gateway"] = {
+            "GATEWAY_FOLDER": str(wishes.state / "gateway"),
+            "GATEWAY_LINES": str(_lines_file(wishes.state, wishes.modbus_port)),
+            "GATEWAY_REPORT_SECONDS": "1",
+        }
     has_an_end = bool(wishes.frames) or (wishes.at_end == "stop" and not is_live(wishes.source))
     return {
         name: Service(
@@ -64,8 +88,23 @@ def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[s
             may_finish=name == "camera" and has_an_end,
             inherited=inherited,
         )
-        for name in FLOW
+        for name in flow
     }
+
+
+def modbus_port(state: Path) -> int:
+    """The port of the PLC's side: that of the lines' file if there is one, else a free one."""
+    file = state / "lines.yaml"
+    named = re.search(r"type: modbus, port: (\d+)", file.read_text(encoding="utf-8")) if file.exists() else None
+    return int(named[1]) if named else free_port(FIRST_MODBUS_PORT)
+
+
+def _lines_file(state: Path, port: int) -> Path:
+    """The file of the lines; one that is there is the user's own, and stays."""
+    file = state / "lines.yaml"
+    if not file.exists():
+        file.write_text(LINES.format(port=port, folder=state / "parts"), encoding="utf-8")
+    return file
 
 
 def _common(name: str, state: Path) -> dict[str, str]:
@@ -78,12 +117,12 @@ def _common(name: str, state: Path) -> dict[str, str]:
     return {f"{name.upper()}_{key}": value for key, value in settings.items()} | quiet
 
 
-def free_port() -> int:
-    """Return `FIRST_PORT`, or the next free port."""
-    for port in range(FIRST_PORT, FIRST_PORT + 100):
+def free_port(first: int = FIRST_PORT) -> int:
+    """Return a port, or the next free one."""
+    for port in range(first, first + 100):
         if not listens(port):
             return port
-    raise CannotPlay(f"ports {FIRST_PORT} to {FIRST_PORT + 99} are all taken: stop what listens there")
+    raise CannotPlay(f"ports {first} to {first + 99} are all taken: stop what listens there")
 
 
 def listens(port: int) -> bool:
@@ -106,6 +145,7 @@ class Accounts:
     dropped: int = 0
     parked: int = 0
     in_flight: int = 0
+    parts: int = 0
     defect_rates: dict[str, float] | None = None
     model_version: str | None = None
 
@@ -121,7 +161,7 @@ class Accounts:
 
     def since(self, before: Accounts) -> Accounts:
         """What came after others were read. Rates are of all frames, what is in flight is in flight now."""
-        sums = ("captured", "inspected", "flagged", "explained", "dropped", "parked")
+        sums = ("captured", "inspected", "flagged", "explained", "dropped", "parked", "parts")
         return replace(self, **{name: max(0, getattr(self, name) - getattr(before, name)) for name in sums})
 
 
@@ -140,10 +180,15 @@ def read_accounts(api: httpx.Client, broker: Broker) -> Accounts:
     answer = api.get(f"/api/lines/{LINE}/accounting")
     known = answer.status_code != httpx.codes.NOT_FOUND
     counts: dict[str, Any] = answer.raise_for_status().json() if known else {}
-    queues = [queue for queue in topology.QUEUES if queue.exchange in (topology.FRAMES, topology.VERDICTS)]
+    queues = [
+        queue
+        for queue in topology.QUEUES
+        if queue.exchange in (topology.FRAMES, topology.VERDICTS) and not queue.name.startswith("gateway.")
+    ]
     waiting = int(counts.get("waiting", 0))
     return Accounts(
         **{name: int(counts.get(name, 0)) for name in ("captured", "inspected", "flagged", "explained", "dropped")},
+        parts=int((counts.get("parts") or {}).get("decided", 0)),
         parked=broker.depth(topology.INFERENCE_FRAMES.parked).total,
         in_flight=waiting
         + sum(broker.depth(queue.name).total + broker.depth(queue.suspects).total for queue in queues),

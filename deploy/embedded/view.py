@@ -17,7 +17,8 @@ WINDOW_SECONDS = 5.0
 class View:
     """A table of the line's counts, their pace over the last seconds, and the defect rate of each label."""
 
-    def __init__(self, address: str, stop_hint: str) -> None:
+    def __init__(self, address: str, stop_hint: str, modbus_port: int | None = None) -> None:
+        self._gate = f"   Modbus TCP 127.0.0.1:{modbus_port}" if modbus_port else ""
         self._address = address
         self._stop_hint = stop_hint
         self._past: deque[tuple[float, Accounts]] = deque()
@@ -31,14 +32,14 @@ class View:
         counts = Table(title="Seamline", title_justify="left", title_style="bold", min_width=44)
         for heading in ("", "frames", "per second"):
             counts.add_column(heading, justify="right" if heading else "left")
-        for name in ("captured", "inspected", "flagged", "explained"):
+        for name in ("captured", "inspected", "flagged", "explained", *(["parts"] if self._gate else [])):
             counts.add_row(name, f"{getattr(accounts, name):,}", f"{self._pace(name, now):,.1f}")
         for name in ("dropped", "parked", "in_flight"):
             counts.add_row(name.replace("_", " "), f"{getattr(accounts, name):,}", "", style="dim")
         return Group(
             counts,
             _rates(accounts),
-            Text(f"Dashboard {self._address}   Model {accounts.model_version or '…'}"),
+            Text(f"Dashboard {self._address}{self._gate}   Model {accounts.model_version or '…'}"),
             Text("Reachable from this machine alone, without a login", style="dim"),
             Text(self._stop_hint, style="dim"),
         )

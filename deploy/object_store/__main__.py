@@ -65,6 +65,7 @@ class SetupSettings(SecretFileSettings):
     inference_storage_secret_key: SecretStr = SecretStr("")
     explainer_storage_secret_key: SecretStr = SecretStr("")
     trainer_storage_secret_key: SecretStr = SecretStr("")
+    gateway_storage_secret_key: SecretStr = SecretStr("")
     dashboard_storage_secret_key: SecretStr = SecretStr("")
 
     @model_validator(mode="after")

@@ -40,6 +40,7 @@ RIGHTS: Final = {
         writes=("models/*", "datasets/*", "trainings/*", "measurements/*", "thresholds/*", "promotions/*"),
         deletes=("trainings/*", "measurements/*"),
     ),
+    "gateway": Rights(reads=("models/*", "gateways/*"), writes=("gateways/*",), deletes=("gateways/*",)),
     "dashboard": Rights(
         reads=(
             "frames/*",

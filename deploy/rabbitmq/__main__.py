@@ -64,9 +64,11 @@ RIGHTS: Final = {
             messages.ModelPromoted,
         )
     ),
+    "gateway": Rights(sends=(messages.PartDecided, messages.WorkerReported, messages.GatewayReported)),
     "dashboard": Rights(
         sends=(
             messages.ExplanationRequested,
+            messages.OutputTestRequested,
             messages.TrainingRequested,
             messages.TrainingCancelled,
             messages.ComparisonRequested,

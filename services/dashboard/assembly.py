@@ -59,11 +59,17 @@ from services.dashboard.web.templating import Clock
 from shared.health import SILENCE_SECONDS
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from shared.topology import DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS, DASHBOARD_VERDICTS
+from shared.topology import (
+    DASHBOARD_EXPLANATIONS,
+    DASHBOARD_MODELS,
+    DASHBOARD_PARTS,
+    DASHBOARD_REPORTS,
+    DASHBOARD_VERDICTS,
+)
 
 _log = structlog.stdlib.get_logger("dashboard")
 
-QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
+QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_PARTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
 STOP_SECONDS: Final = 5.0
 """For the archive to be written when the dashboard stops."""
 LAST_SECONDS: Final = 2.0
@@ -205,6 +211,8 @@ class Dashboard:
             projection.cameras,
             projection.workers,
             projection.throughput,
+            gateways=projection.gateways,
+            commands=commands,
             last_verdicts=projection.frames,
             parked_frames=ParkedFrames(self._broker, lambda: self.readiness.reason("broker")),
             settings=settings,

@@ -10,6 +10,7 @@ from services.dashboard.ingest.projector import Projector
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.lines.repository import (
     CameraRepository,
+    GatewayRepository,
     LineRepository,
     ThroughputRepository,
     WorkerRepository,
@@ -34,6 +35,7 @@ class Projection:
         self.cameras = CameraRepository(redis, keys, settings, live=live)
         self.throughput = ThroughputRepository(redis, keys)
         self.workers = WorkerRepository(redis, keys)
+        self.gateways = GatewayRepository(redis, keys)
         self.trainings = TrainingRepository(redis, keys, announcer)
         self.models = ModelRepository(redis, keys, announcer)
         self.watermark = Watermark(redis, keys)
@@ -44,6 +46,7 @@ class Projection:
                 **about_frames.appliers,
                 **self.cameras.appliers,
                 **self.workers.appliers,
+                **self.gateways.appliers,
                 **self.trainings.appliers,
                 **self.models.appliers,
             },

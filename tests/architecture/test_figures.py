@@ -11,7 +11,7 @@ HELPERS_USED_ONCE = 0.08
 """Share of all functions that are private helpers called once."""
 LONGEST_CHAIN = 12
 """Modules in the longest chain of imports of a service, through `shared`."""
-SERVICES = ("camera", "inference", "explainer", "trainer", "dashboard")
+SERVICES = ("camera", "inference", "explainer", "trainer", "gateway", "dashboard")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.container_images import IMAGES, image_at_hand
 
 ROOT: Final = Path(__file__).parents[2]
 SERVERS: Final = ("rabbitmq", "redis", "object-store")
-FLOW: Final = ("camera", "inference", "explainer", "trainer", "dashboard")
+FLOW: Final = ("camera", "inference", "explainer", "trainer", "gateway", "dashboard")
 LINE: Final = "line-1"
 LOG_LINES: Final = 200
 """of each container, with a failure"""

@@ -21,7 +21,7 @@ from tests.servers import Endpoint
 from tests.soak.proxy import Proxy
 from tests.workers import ROOT
 
-SERVICES = ["camera", "inference", "explainer", "trainer", "dashboard"]
+SERVICES = ["camera", "inference", "explainer", "trainer", "gateway", "dashboard"]
 LEAVING_SECONDS = 5.0
 """For a process to go on a busy machine, beyond its own deadline."""
 
@@ -45,6 +45,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "WORK_FOLDER": f"{tmp_path}/trainings",
             "SOURCE": str(tmp_path / "images"),
             "AT_END": "loop",
+            "FOLDER": f"{tmp_path}/gateway",
             "OUTBOX_FOLDER": f"{tmp_path}/outbox",
             "PORT": str(free_port()),
         }

@@ -54,12 +54,13 @@ def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_path: Path, seams: Path) -> None:
-    line = _demo(tmp_path, "--frames", str(FRAMES), "--source", str(seams))
+    line = _demo(tmp_path, "--frames", str(FRAMES), "--source", str(seams), "--parts")
     out, err = _ended(line)
     assert line.returncode == 0, err[-3000:]
     summary = json.loads(out.splitlines()[-1])
     assert summary["captured"] == FRAMES == summary["inspected"] + summary["dropped"] + summary["parked"]
     assert summary["in_flight"] == 0
+    assert summary["parts"] == FRAMES
     assert summary["explained"] == summary["flagged"] > 0
     assert set(summary["defect_rates"]) == {"good", "error", "break", "length"}
     assert summary["model_version"]

@@ -215,7 +215,7 @@ def test_a_service_publishes_its_own_messages_and_parks_its_own_and_nothing_else
     connection = plant.connect(service)
     permitted = {way for way in _keys() if _is_permitted(connection, *way)}
     own = {(topology.EXCHANGE_OF[kind], example(kind).routing_key) for kind in RIGHTS[service].sends}
-    if service in ("inference", "explainer"):
+    if service in ("inference", "explainer", "gateway"):
         reports = {key for exchange, key in _keys() if exchange == topology.REPORTS and key.startswith("worker.")}
         own -= {(topology.REPORTS, key) for key in reports if key != f"worker.{service}"}
     for exchange, key in _keys():

@@ -147,6 +147,7 @@ def plant() -> Iterator[Plant]:
         inference_storage_secret_key=SECRET,
         explainer_storage_secret_key=SECRET,
         trainer_storage_secret_key=SECRET,
+        gateway_storage_secret_key=SECRET,
         dashboard_storage_secret_key=SECRET,
     )
     root = Minio(address, ROOT["aws_access_key_id"], ROOT["aws_secret_access_key"], secure=False)

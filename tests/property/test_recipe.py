@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.messages import Name
-from shared.recipe import RESERVED_KEYS, Label, LabelRole, Recipe, RecipeError, Task, parse_recipe
+from shared.recipe import RESERVED_KEYS, Label, LabelRole, Parts, Recipe, RecipeError, Task, parse_recipe
 from tests.property.mutation import mutations
 from tests.property.strategies import values_of
 from tests.unit.shared.test_recipe import SEAM
@@ -16,7 +16,15 @@ from tests.unit.shared.test_recipe import SEAM
 REPOSITORY = Path(__file__).parents[2]
 KEYS = sorted(set("abcdefghijklmnopqrstuvwxyz0123456789") - set(RESERVED_KEYS))
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: tuple(number.to_bytes(3, "big")))
-FIELDS = {name: field for name, field in Recipe.model_fields.items() if name not in ("labels", "task")}
+FIELDS = {name: field for name, field in Recipe.model_fields.items() if name not in ("labels", "task", "parts")}
+PARTS = st.sampled_from(
+    [
+        None,
+        Parts(),
+        Parts(of="frames", frames=5, rule="row", at_least=2, not_inspected="stop"),
+        Parts(of="identity", cameras=("front", "back"), rule="worst", deadline_ms=500),
+    ]
+)
 
 
 @st.composite
@@ -41,7 +49,8 @@ RECIPES = st.builds(
         {"name": values_of(Name)},
         optional={
             name: values_of(field.annotation, tuple(field.metadata)) for name, field in FIELDS.items() if name != "name"
-        },
+        }
+        | {"parts": PARTS},
     ),
 )
 

@@ -26,7 +26,12 @@ VALUES: Final[dict[str, Any]] = {
         {"line": "line-1", "name": "camera-1", "source": "rtsp://10.0.0.5/stream", "secret": "seamline-camera-1"},
         {"line": "line-1", "name": "camera-2", "source": "0", "secret": "seamline-camera-2", "node": "edge-1"},
     ],
-    "networkPolicies": {"cameraNetworks": ["10.0.0.0/24"], "serverNetworks": ["10.1.0.0/24"]},
+    "gateway": {"lines": {"line-1": {"outputs": {"plc": {"type": "modbus", "host": "0.0.0.0"}}}}},
+    "networkPolicies": {
+        "cameraNetworks": ["10.0.0.0/24"],
+        "factoryNetworks": ["10.2.0.0/24"],
+        "serverNetworks": ["10.1.0.0/24"],
+    },
     "dashboard": {"ingress": {"enabled": True, "tlsSecret": "quality-tls"}, "retention": "ok=7d, ng=90d"},
 }
 CUSTOM_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
@@ -70,7 +75,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 def pods(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The pod of each workload, by name."""
-    return {each["metadata"]["name"]: each["spec"]["template"] for each in documents if "template" in each["spec"]}
+    made = [each for each in documents if "template" in each.get("spec", {})]
+    return {each["metadata"]["name"]: each["spec"]["template"] for each in made}
 
 
 def containers(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tests.container_images import IMAGES, shipped_image
 ROOT: Final = Path(__file__).parents[2]
 ENDING: Final = ["object-store-setup"]
 """What does its work and ends."""
-FLOW: Final = ["camera", "inference", "explainer", "trainer", "dashboard"]
+FLOW: Final = ["camera", "inference", "explainer", "trainer", "gateway", "dashboard"]
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 TLS_TEXT: Final = (ROOT / "deploy" / "compose.tls.yml").read_text()
 TLS: Final[dict[str, Any]] = yaml.safe_load(TLS_TEXT)
@@ -116,11 +116,12 @@ def test_every_variable_of_the_set_up_is_one_of_its_settings() -> None:
     }
 
 
-def test_only_the_dashboard_is_published_and_only_on_the_given_address() -> None:
+def test_only_the_dashboard_and_the_gateway_are_published_and_only_on_the_given_address() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert list(published) == ["dashboard"]
+    assert list(published) == ["gateway", "dashboard"]
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in published["dashboard"])
-    assert [name for name, network in COMPOSE["networks"].items() if not network] == ["front", "plant"]
+    assert all(port.startswith("${GATEWAY_BIND_ADDRESS:-127.0.0.1}:") for port in published["gateway"])
+    assert [name for name, network in COMPOSE["networks"].items() if not network] == ["front", "plant", "factory"]
     assert all(network == {"internal": True} for network in COMPOSE["networks"].values() if network)
 
 
@@ -135,6 +136,7 @@ def test_each_service_reaches_the_servers_that_it_needs_and_nothing_else() -> No
         "inference": {"rabbitmq", "object-store"},
         "explainer": {"rabbitmq", "object-store"},
         "trainer": {"rabbitmq", "object-store"},
+        "gateway": {"rabbitmq", "object-store"},
         "dashboard": {"rabbitmq", "object-store", "redis"},
     }
 

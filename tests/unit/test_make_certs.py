@@ -13,7 +13,7 @@ from tests.certificates import make_certificates
 from tests.servers import DEPLOY
 
 SERVERS = {"rabbitmq", "redis", "object-store"}
-SERVICES = {"object-store-setup", "camera", "inference", "explainer", "trainer", "dashboard"}
+SERVICES = {"object-store-setup", "camera", "inference", "explainer", "trainer", "gateway", "dashboard"}
 
 
 def run(*words: str | Path, path: str | None = None) -> subprocess.CompletedProcess[str]:

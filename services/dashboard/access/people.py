@@ -33,7 +33,19 @@ PersonName = Annotated[
 ]
 """Of a person or a token."""
 RESERVED: Final = frozenset(
-    {"camera", "console", "dashboard", "explainer", "inference", "local", "seamline", "set-up", "system", "trainer"}
+    {
+        "camera",
+        "console",
+        "dashboard",
+        "explainer",
+        "gateway",
+        "inference",
+        "local",
+        "seamline",
+        "set-up",
+        "system",
+        "trainer",
+    }
 )
 """Names of the system's own authors, which no person and no token may have."""
 FIRST_ADMIN: Final = "admin"

@@ -1,4 +1,4 @@
-"""Apply verdicts and explanations to the frames, to the counts, and to the state of their lines."""
+"""Apply verdicts, explanations and decisions about parts to frames, to counts, and to the state of their lines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.ingest.projector import Appliers
 from services.dashboard.lines.repository import CameraRepository, ThroughputRepository
 from services.dashboard.store.announcer import Announcer
-from services.dashboard.store.counting import Counting, fact_of_explanation, fact_of_verdict
-from shared.messages import FrameExplained, FrameInspected
+from services.dashboard.store.counting import Counting, fact_of_decision, fact_of_explanation, fact_of_verdict
+from shared.messages import FrameExplained, FrameInspected, PartDecided
 
 COUNTED: Final = Counter("dashboard_verdicts", "Verdicts counted", ["line", "verdict"])
 REPEATED: Final = Counter("dashboard_verdicts_repeated", "Verdicts that came again and changed nothing")
+PARTS: Final = Counter("dashboard_parts", "Decisions about parts counted", ["line", "verdict"])
 DELAY: Final = Histogram(
     "dashboard_capture_to_verdict_seconds",
     "From capture to verdict",
@@ -43,7 +44,11 @@ class FrameAppliers:
 
     @property
     def appliers(self) -> Appliers:
-        return {FrameInspected: self._apply_verdicts, FrameExplained: self._apply_explanations}
+        return {
+            FrameInspected: self._apply_verdicts,
+            FrameExplained: self._apply_explanations,
+            PartDecided: self._apply_decisions,
+        }
 
     def _apply_verdicts(self, verdicts: Sequence[FrameInspected]) -> int:
         self._frames.store(verdicts)  # before they are counted, so that every counted frame is found
@@ -64,4 +69,13 @@ class FrameAppliers:
         # frames that passed are explained on request only, and do not count in the accounting of the line
         counted = self._counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
         self._announcer.frames([explanation.frame for explanation in explanations])
+        return sum(counted)
+
+    def _apply_decisions(self, decisions: Sequence[PartDecided]) -> int:
+        counted = self._counting.count([fact_of_decision(decision) for decision in decisions])
+        if self._announcer.live:
+            fresh = [decision for decision, first in zip(decisions, counted, strict=True) if first]
+            self._throughput.store_decisions(fresh)
+            for decision in fresh:
+                PARTS.labels(decision.frame.line, decision.verdict.value).inc()
         return sum(counted)

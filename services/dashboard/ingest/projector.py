@@ -10,9 +10,9 @@ from typing import Any, Final
 from redis.exceptions import DataError
 
 from services.dashboard.ingest.watermark import Watermark
-from shared.messages import Message, WorkerReported
+from shared.messages import GatewayReported, Message, WorkerReported
 
-FLEETING: Final = frozenset({WorkerReported})
+FLEETING: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported)
 """Messages that are of no use later: they do not go into the archive."""
 
 INAPPLICABLE: Final = (ValueError, ArithmeticError, DataError)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from services.dashboard.lines.schemas import LineAccounting, LineList, LineView, Rates, WorkerView
+from services.dashboard.access.audit import Audited
+from services.dashboard.lines.schemas import LineAccounting, LineList, LineView, OutputTest, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
-from services.dashboard.web.authorization import at_least
+from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
@@ -53,6 +54,15 @@ def get_rates(
     """Return the defect rates of a line and of its labels by capture time (UTC)."""
     last = last or datetime.now(UTC)
     return lines.rates(line, step, first or last - timedelta(hours=1), last)
+
+
+@router.post("/lines/{line}/outputs/{output}/tests", status_code=202, responses=documented(401, 403, 404, 422, 503))
+def send_test_signal(
+    lines: Lines, line: Line, output: Annotated[Name, Path(examples=["gate"])], caller: Engineer, audit: Audited
+) -> OutputTest:
+    """Send a signal that is marked as a test through an output of a line: the receiver gets it as it gets a part."""
+    with audit.recording("output.test", f"{line}/{output}", caller.name):
+        return lines.test_output(line, output, caller.name)
 
 
 @router.get("/workers", responses=documented(401, 503))

@@ -21,7 +21,17 @@ from services.dashboard.statistics.steps import STAMPS
 from services.dashboard.store.connection import read_hash
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
-from shared.messages import CameraReported, CameraState, FrameIdentity, FrameInspected, Verdict, WorkerReported, decode
+from shared.messages import (
+    CameraReported,
+    CameraState,
+    FrameIdentity,
+    FrameInspected,
+    GatewayReported,
+    PartDecided,
+    Verdict,
+    WorkerReported,
+    decode,
+)
 
 OUT_OF_ORDER_SECONDS: Final = 15
 """Reports may arrive out of order within this time. After it, an older time means that the clock was set back."""
@@ -39,7 +49,7 @@ SKEW: Final = Gauge(
     ["line", "camera"],
 )
 
-M = TypeVar("M", CameraReported, WorkerReported, FrameInspected)
+M = TypeVar("M", CameraReported, WorkerReported, GatewayReported, FrameInspected)
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,32 @@ class WorkerRepository:
         return [worker for name, worker in stored.items() if name not in expired]
 
 
+class GatewayRepository:
+    """The last report of the gateway about each line."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    @property
+    def appliers(self) -> Appliers:
+        return {GatewayReported: self.store}
+
+    def store(self, reports: Iterable[GatewayReported]) -> None:
+        """Store reports that have just arrived."""
+        now = datetime.now(UTC).isoformat()
+        for report in reports:
+            self._redis.hset(self._keys.gateways, report.line, f"{now} {report.model_dump_json()}")
+
+    def of_line(self, line: str) -> ReceivedMessage[GatewayReported] | None:
+        """Return the last report about a line; None without one."""
+        text = cast("str | None", self._redis.hget(self._keys.gateways, line))
+        if text is None:
+            return None
+        at, _, report = text.partition(" ")
+        return ReceivedMessage(GatewayReported.model_validate_json(report), datetime.fromisoformat(at))
+
+
 class ThroughputRepository:
     """The last verdicts of each line by their arrival, the verdicts per second, and the latency.
 
@@ -225,6 +261,17 @@ class ThroughputRepository:
         """Return the last verdict and the last NG verdict; None: none arrived since Redis was filled."""
         stored = read_hash(self._redis, self._keys.last(line))
         return _received_verdict(stored.get("any")), _received_verdict(stored.get("ng"))
+
+    def store_decisions(self, decisions: Sequence[PartDecided]) -> None:
+        """Store the last decision of each line, of those that have just arrived and were counted for the first time."""
+        for decision in decisions:
+            self._redis.hset(self._keys.last(decision.frame.line), "part", decision.encode().decode())
+
+    def last_decision(self, line: str) -> PartDecided | None:
+        """Return the decision that arrived last; None: none arrived since Redis was filled."""
+        text = cast("str | None", self._redis.hget(self._keys.last(line), "part"))
+        decision = decode(text.encode()) if text else None
+        return decision if isinstance(decision, PartDecided) else None
 
     def frames_per_second(self, line: str) -> float:
         """Return the verdicts per second over the last whole seconds."""

@@ -8,9 +8,10 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from services.dashboard.statistics.rates import Rate
+from services.dashboard.statistics.rates import Rate, rate
 from services.dashboard.statistics.steps import Step
-from shared.messages import CameraState, FrameInspected, Verdict
+from services.dashboard.store.counting import Counts
+from shared.messages import CameraState, FrameInspected, OutputReport, PartAction, PartDecided, PartVerdict, Verdict
 
 
 class LineState(StrEnum):
@@ -76,6 +77,28 @@ class LastFrame(BaseModel):
         )
 
 
+class LastPart(BaseModel):
+    """The part whose decision arrived last."""
+
+    part: str
+    verdict: PartVerdict
+    action: PartAction
+    reason: str
+    captured_at: datetime
+    decided_at: datetime
+
+    @classmethod
+    def of(cls, decision: PartDecided) -> Self:
+        return cls(
+            part=decision.part,
+            verdict=decision.verdict,
+            action=decision.action,
+            reason=decision.reason,
+            captured_at=decision.frame.captured_at,
+            decided_at=decision.at,
+        )
+
+
 class LabelRate(BaseModel):
     """The frames of one label."""
 
@@ -83,6 +106,29 @@ class LabelRate(BaseModel):
     present: int = Field(description="frames that have the label")
     faults: int = Field(description="frames that this label made NG")
     rate: Rate | None = Field(description="faults of scored")
+
+
+class PartCounts(BaseModel):
+    """The parts that a gateway decided about: decided = ok + NG + not inspected."""
+
+    decided: int
+    ok: int
+    ng: int
+    not_inspected: int = Field(description="a frame was missing at the deadline, late or unreadable, and none was NG")
+    defect_rate: Rate | None = Field(description="NG parts of all parts that are ok or NG; null without such parts")
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self | None:
+        """Return the parts of counts; None without parts: no gateway runs, or the recipe has no parts."""
+        if not counts.parts:
+            return None
+        return cls(
+            decided=counts.parts,
+            ok=counts.part_ok,
+            ng=counts.part_ng,
+            not_inspected=counts.part_not_inspected,
+            defect_rate=rate(counts.part_ng, counts.part_ok + counts.part_ng),
+        )
 
 
 class LineAccounting(BaseModel):
@@ -107,6 +153,24 @@ class LineAccounting(BaseModel):
     defect_rates: dict[str, float] = Field(description="by label: the frames it made NG, of those scored on it")
     labels: dict[str, LabelRate] = Field(description="the same with counts and intervals")
     model_versions: list[str] = Field(description="models with frames; first the one of the last frame")
+    parts: PartCounts | None = Field(description="null where nothing decides about parts")
+
+
+class GatewayView(BaseModel):
+    """The gateway of a line by its last report."""
+
+    gateway: str
+    online: bool = Field(description="the line inspects parts, as a PLC sees it")
+    reason: str = Field(description="why it is not online")
+    lost: bool = Field(description="it has sent no report for too long")
+    outputs: list[OutputReport]
+    received_at: datetime = Field(description="when the last report arrived")
+
+
+class OutputTest(BaseModel):
+    """A test signal that was requested."""
+
+    test_id: str = Field(description="the name of the part in the signal")
 
 
 class LineView(BaseModel):
@@ -116,11 +180,13 @@ class LineView(BaseModel):
     state: LineState
     reason: str = Field(description="why the line has this state, as one sentence")
     last_frame: LastFrame | None
+    last_part: LastPart | None = Field(description="null where nothing decides about parts")
     frames_per_second: float = Field(description="verdicts per second, over the last 10 s")
     latency_ms: float | None = Field(description="median time from capture to verdict of the last 100 frames")
     recipe: str | None = Field(description="of the last frame")
     model_version: str | None = Field(description="of the last frame")
     cameras: list[CameraView]
+    gateway: GatewayView | None = Field(description="null where no gateway has reported")
     accounting: LineAccounting
     at: datetime
 

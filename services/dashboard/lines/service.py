@@ -6,8 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from ulid import ULID
+
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.lines.repository import (
     CameraRepository,
+    GatewayRepository,
     LineRepository,
     ReceivedMessage,
     ThroughputRepository,
@@ -17,10 +21,14 @@ from services.dashboard.lines.schemas import (
     Bucket,
     CameraView,
     Choices,
+    GatewayView,
     LabelRate,
     LastFrame,
+    LastPart,
     LineAccounting,
     LineView,
+    OutputTest,
+    PartCounts,
     Rates,
     WorkerView,
 )
@@ -30,7 +38,7 @@ from services.dashboard.statistics.rates import rate
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import Counting, Counts
 from services.dashboard.web.problems import Problem
-from shared.messages import CameraReported, FrameInspected
+from shared.messages import CameraReported, FrameInspected, OutputTestRequested
 
 MOST_BUCKETS: Final = 2_000
 
@@ -58,6 +66,8 @@ class LinesService:
         workers: WorkerRepository,
         throughput: ThroughputRepository,
         *,
+        gateways: GatewayRepository,
+        commands: CommandPublisher,
         last_verdicts: LastVerdicts,
         parked_frames: Callable[[], int | None],
         settings: DashboardSettings,
@@ -68,6 +78,8 @@ class LinesService:
         self._cameras = cameras
         self._workers = workers
         self._throughput = throughput
+        self._gateways = gateways
+        self._commands = commands
         self._last_verdicts = last_verdicts
         self._parked_frames = parked_frames
         self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
@@ -133,6 +145,23 @@ class LinesService:
             shifts=self._shifts_of_a_day,
         )
 
+    def test_output(self, line: str, output: str, by: str) -> OutputTest:
+        """Ask the gateway to send a marked test signal through an output.
+
+        Raises:
+            Problem: 404; 503.
+        """
+        self._lines.check(line)
+        gateway = self._gateways.of_line(line)
+        known = [each.name for each in gateway.message.outputs] if gateway else []
+        if output not in known:
+            names = f"its outputs are {', '.join(known)}" if known else "no gateway has reported outputs of it"
+            raise Problem(404, f"line {line} has no output {output!r}: {names}")
+        test_id = f"test-{ULID()}"
+        request = OutputTestRequested(test_id=test_id, line=line, output=output, by=by, at=datetime.now(UTC))
+        self._commands.publish(request, applied=False)
+        return OutputTest(test_id=test_id)
+
     def workers(self) -> list[WorkerView]:
         """Return the last report of each worker."""
         now = datetime.now(UTC)
@@ -166,6 +195,7 @@ class LinesService:
             state=state,
             reason=reason,
             last_frame=LastFrame.of(last.message) if last else None,
+            last_part=LastPart.of(decision) if (decision := self._throughput.last_decision(line)) else None,
             frames_per_second=self._throughput.frames_per_second(line),
             latency_ms=self._throughput.latency_ms(line),
             recipe=last.message.recipe if last else None,
@@ -180,8 +210,23 @@ class LinesService:
                 )
                 for camera in cameras
             ],
+            gateway=self._gateway(line, now),
             accounting=accounting,
             at=now,
+        )
+
+    def _gateway(self, line: str, now: datetime) -> GatewayView | None:
+        report = self._gateways.of_line(line)
+        if report is None:
+            return None
+        lost = now - report.at > self._silence
+        return GatewayView(
+            gateway=report.message.gateway,
+            online=report.message.online and not lost,
+            reason=report.message.reason,
+            lost=lost,
+            outputs=list(report.message.outputs),
+            received_at=report.at,
         )
 
     def _last(self, line: str) -> tuple[ReceivedMessage[FrameInspected] | None, ReceivedMessage[FrameInspected] | None]:
@@ -219,6 +264,7 @@ class LinesService:
             defect_rates={label: found.rate.value for label, found in labels.items() if found.rate},
             labels=labels,
             model_versions=sorted(counts.model, key=lambda version: (version != latest, version)),
+            parts=PartCounts.of(counts),
         )
 
 

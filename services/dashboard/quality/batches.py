@@ -7,6 +7,7 @@ from typing import Final
 
 from services.dashboard.frames.service import FramesService
 from services.dashboard.lines.repository import LineRepository
+from services.dashboard.lines.schemas import PartCounts
 from services.dashboard.quality.schemas import BatchList, BatchReport, BatchView
 from services.dashboard.quality.service import pareto
 from services.dashboard.statistics.rates import rate
@@ -62,4 +63,5 @@ class BatchesService:
             ng=counts.ng,
             error=counts.error,
             rate=rate(counts.ng, counts.conclusive),
+            parts=PartCounts.of(counts),
         )

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from services.dashboard.frames.schemas import FrameView
+from services.dashboard.lines.schemas import PartCounts
 from services.dashboard.statistics.comparison import Difference
 from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.rates import Rate
@@ -72,6 +73,7 @@ class QualityView(BaseModel):
     labels: list[LabelCount] = Field(description="Pareto: the most frequent first")
     inspected: int = Field(description="frames with a verdict")
     error: int = Field(description="inspected frames with the verdict `error`, which are in no rate")
+    parts: PartCounts | None = Field(description="null where nothing decides about parts")
 
 
 class WindowCount(BaseModel):
@@ -111,6 +113,7 @@ class BatchView(BaseModel):
     ng: int
     error: int
     rate: Rate | None
+    parts: PartCounts | None = Field(description="null where nothing decides about parts")
 
 
 class BatchList(BaseModel):

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Final
 
 from services.dashboard.lines.repository import LineRepository
+from services.dashboard.lines.schemas import PartCounts
 from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.schemas import (
     Chart,
@@ -76,7 +77,13 @@ class QualityService:
             points=self._points(spans, counts, samples, control),
             changes=model_changes(spans, counts),
         )
-        return QualityView(chart=chart, labels=pareto(total), inspected=total.inspected, error=total.error)
+        return QualityView(
+            chart=chart,
+            labels=pareto(total),
+            inspected=total.inspected,
+            error=total.error,
+            parts=PartCounts.of(total),
+        )
 
     def compare(self, quality_filter: QualityFilter, against: QualityFilter) -> WindowComparison:
         """Return two windows side by side; raises as `view`."""

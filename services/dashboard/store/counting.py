@@ -22,7 +22,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.steps import STAMPS, Step
 from services.dashboard.store.connection import read_hash
 from services.dashboard.store.keys import Keys
-from shared.messages import FrameExplained, FrameIdentity, FrameInspected
+from shared.messages import FrameExplained, FrameIdentity, FrameInspected, PartDecided
 
 CHUNK: Final = 65_536
 """Frames per bitmap of seen frames: 8 KiB at most."""
@@ -37,7 +37,7 @@ RESTORED_AT_ONCE: Final = 200
 class Fact:
     """A fact about a frame, which is counted once per ``kind``: each field goes up by one."""
 
-    kind: Literal["inspected", "explained"]
+    kind: Literal["inspected", "explained", "decided"]
     frame: FrameIdentity
     fields: tuple[str, ...]
     slices: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class CountedBucket(BaseModel):
 
 @dataclass
 class Counts:
-    """Numbers of frames, in a bucket or in all. The keys of the dictionaries are labels and models."""
+    """Numbers of frames and parts, in a bucket or in all. The keys of the dictionaries are labels and models."""
 
     ok: int = 0
     ng: int = 0
@@ -72,6 +72,9 @@ class Counts:
     """The explainer answered without a heatmap."""
     captured: int = 0
     dropped: int = 0
+    part_ok: int = 0
+    part_ng: int = 0
+    part_not_inspected: int = 0
     scored: dict[str, int] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     fault: dict[str, int] = field(default_factory=dict)
@@ -86,6 +89,11 @@ class Counts:
     def conclusive(self) -> int:
         """Return the number of frames with the verdict ok or NG: the denominator of the defect rate."""
         return self.ok + self.ng
+
+    @property
+    def parts(self) -> int:
+        """Return the number of parts with a decision."""
+        return self.part_ok + self.part_ng + self.part_not_inspected
 
     @classmethod
     def read(cls, fields: Mapping[str, str | float]) -> Counts:
@@ -121,10 +129,18 @@ def fact_of_verdict(verdict: FrameInspected) -> Fact:
             fields.append(f"present:{label}")
         if finding.fault:
             fields.append(f"fault:{label}")
-    slices = [f"camera={verdict.frame.camera}", f"model={verdict.model_version}"]
-    if verdict.frame.batch:
-        slices.append(f"batch={verdict.frame.batch}")
-    return Fact("inspected", verdict.frame, tuple(fields), tuple(slices))
+    return Fact("inspected", verdict.frame, tuple(fields), _slices_of(verdict.frame, [verdict.model_version]))
+
+
+def fact_of_decision(decision: PartDecided) -> Fact:
+    """Return the fact of a decision about a part; it is counted by the part's first frame."""
+    slices = _slices_of(decision.frame, decision.model_versions)
+    return Fact("decided", decision.frame, (f"part_{decision.verdict.value}",), slices)
+
+
+def _slices_of(frame: FrameIdentity, versions: Sequence[str]) -> tuple[str, ...]:
+    batch = [f"batch={frame.batch}"] if frame.batch else []
+    return (f"camera={frame.camera}", *(f"model={version}" for version in versions), *batch)
 
 
 def fact_of_explanation(explanation: FrameExplained) -> Fact:

@@ -74,6 +74,11 @@ class Keys:
         return f"{self.prefix}:workers"
 
     @property
+    def gateways(self) -> str:
+        """Hash line → last `GatewayReported`, after its arrival."""
+        return f"{self.prefix}:gateways"
+
+    @property
     def trainings(self) -> str:
         """Sorted set of training ids by the time of their request."""
         return f"{self.prefix}:trainings"
@@ -109,7 +114,10 @@ class Keys:
         return f"{self.access}device:{digest}"
 
     def seen(self, kind: str, session: str, chunk: int) -> str:
-        """Bitmap: which frames (sequence modulo 65,536) of a session were counted as ``inspected`` or ``explained``."""
+        """Bitmap: which frames (sequence modulo 65,536) of a session were counted, as the kind says.
+
+        Kinds are ``inspected``, ``explained`` and, for the first frame of a part, ``decided``.
+        """
         return f"{self.prefix}:seen:{kind}:{session}:{chunk}"
 
     def total(self, line: str) -> str:
@@ -165,7 +173,7 @@ class Keys:
         return f"{self.prefix}:throughput:{line}:{second}"
 
     def last(self, line: str) -> str:
-        """Hash: the verdict that arrived last (``any``) and the last NG one (``ng``), each after its arrival."""
+        """Hash: the last verdict (``any``) and the last NG one (``ng``), each after its arrival; the last decision."""
         return f"{self.prefix}:last:{line}"
 
     def latencies(self, line: str) -> str:

@@ -51,6 +51,11 @@ def test_a_recipe_is_read_from_yaml() -> None:
         ),
         ("task:", "image: &p {of: *p}\ntask:", "line 2: a recipe takes no alias: write the value of *p"),
         ("task:", "defect_rate: 2026-99-99\ntask:", "not YAML: month must be in 1..12"),
+        ("task:", "parts: {of: frames}\ntask:", "needs the number of frames of a part"),
+        ("task:", "parts: {frames: 3}\ntask:", "remove frames, or write 'of: frames'"),
+        ("task:", "parts: {cameras: [front]}\ntask:", "cameras belong to 'of: identity'"),
+        ("task:", "parts: {rule: row}\ntask:", "at_least belongs to the rules count and row"),
+        ("task:", "parts: {of: frames, frames: 2, rule: row, at_least: 3}\ntask:", "it would never be NG"),
         ("role: quality", "role: [" + "[" * 3000 + "]" * 3001, "nested too deeply"),
     ],
 )

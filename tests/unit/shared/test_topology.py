@@ -49,7 +49,7 @@ def test_every_queue_is_fed_by_some_message(queue: Queue) -> None:
 def test_a_queue_that_refuses_never_waits_for_one_that_sheds() -> None:
     """Of two queues that receive a message, only a necessary one may refuse it."""
     sheds = {queue.name for queue in QUEUES if queue.when_full is topology.WhenFull.SHED}
-    assert sheds == {"explainer.flagged", "dashboard.reports"}
+    assert sheds == {"explainer.flagged", "gateway.verdicts", "gateway.reports", "dashboard.reports"}
 
 
 def test_a_broadcast_is_received_by_a_queue_as_well() -> None:

@@ -8,6 +8,7 @@ const TITLES = {
   stopped: "Stopped",
   waiting: "No connection",
 };
+const GATES = { pass: "Gate closed", reject: "Gate open", stop: "Line stopped" };
 const SHOTS = 9; // the newest is large, the others are in a strip
 const HERO_HOLDS_MS = 1500; // shorter is too short to look at an image
 const SKEW_SECONDS = 5; // of a camera's clock: less is not shown
@@ -131,10 +132,52 @@ function showLine(line) {
   for (const row of panel.section.querySelectorAll(".alarming")) {
     row.classList.toggle("alarm", (Number(row.querySelector("dd").textContent.replace(/\D/g, "")) || 0) > 0);
   }
+  showGateway(panel.section.querySelector("[data-gateway]"), line);
+  showParts(panel.section.querySelector("[data-parts]"), line);
   showCameras(panel, line.cameras);
   showVital(panel, "cameras", line.cameras.filter((camera) => camera.state !== "finished"), "camera");
   showVital(panel, "workers", element("workers").reported ?? [], "worker");
   showOverview();
+}
+
+// the counts of parts, and a drawn gate that stands as the last decision says
+function showParts(place, line) {
+  place.hidden = !line.accounting.parts;
+  const last = line.last_part;
+  if (!last) return;
+  const gate = place.querySelector(".gate");
+  gate.dataset.action = last.action;
+  write(place.querySelector("[data-gate-title]"), `${GATES[last.action]}: part ${last.part}`);
+}
+
+function showGateway(place, line) {
+  place.hidden = !line.gateway;
+  if (!line.gateway) return;
+  const { online, lost, reason, outputs } = line.gateway;
+  const state = lost ? "▲ the gateway has sent no report for too long" : online ? "● online" : `▲ not online: ${reason}`;
+  write(place.querySelector("[data-gateway-state]"), state);
+  fill(place.querySelector("[data-outputs]"), outputs, (output) => [
+    `${output.name} (${output.type})`,
+    health(output.failing ? "failed" : "running", output.last_error),
+    number.format(output.sent),
+    number.format(output.missed),
+    number.format(output.waiting),
+    output.last_error,
+    testButton(place, line.line, output.name),
+  ]);
+}
+
+function testButton(place, line, output) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = "Test";
+  made.title = `Send a signal that is marked as a test through ${output}`;
+  made.addEventListener("click", async () => {
+    const answer = await fetch(`/api/lines/${line}/outputs/${output}/tests`, { method: "POST" });
+    const result = await answer.json();
+    write(place.querySelector("[data-tested]"), answer.ok ? `${output}: ${result.test_id} is on its way` : `▲ ${result.detail}`);
+  });
+  return made;
 }
 
 // how many there are, or how many of them are lost

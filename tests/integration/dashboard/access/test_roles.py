@@ -20,6 +20,7 @@ TAKES = {
     ("PUT", "/api/frames/{frame_id}/mark"): Role.OPERATOR,
     ("DELETE", "/api/frames/{frame_id}/mark"): Role.OPERATOR,
     ("POST", "/api/frames/{frame_id}/explanation"): Role.OPERATOR,
+    ("POST", "/api/lines/{line}/outputs/{output}/tests"): Role.ENGINEER,
     ("POST", "/api/trainings"): Role.ENGINEER,
     ("DELETE", "/api/trainings/{training_id}"): Role.ENGINEER,
     ("POST", "/api/models/{recipe}/{version}/promotion"): Role.ENGINEER,

@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from services.dashboard.frames.repository import FrameKind, FrameRepository
+from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.lines import repository
 from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.service import LinesService
@@ -32,6 +33,8 @@ def lines(projection: Projection, redis: Redis, keys: Keys, settings: DashboardS
         projection.cameras,
         projection.workers,
         projection.throughput,
+        gateways=projection.gateways,
+        commands=object.__new__(CommandPublisher),
         last_verdicts=projection.frames,
         parked_frames=lambda: 0,
         settings=settings,

@@ -13,7 +13,8 @@ from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.browsers import SOON, is_loaded, put_images
 from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
-from tests.verdicts import Line, explanation_of
+from tests.integration.dashboard.api.test_outputs import REPORT
+from tests.verdicts import Line, decision_of, explanation_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -51,6 +52,23 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
     expect(page.locator("[data-field='accounting.ng']")).to_have_text("1")
     expect(page.locator("[data-rates] tr", has_text="break")).to_contain_text("1 of 2")
     expect(page.locator("[data-chart] svg")).to_be_visible()
+
+
+def test_the_gate_opens_for_an_ng_part_and_an_output_is_tested(page: Page, broker: Broker) -> None:
+    line = Line()
+    publish(broker, line.verdict(), decision_of(line.verdict()))
+    page.goto("/")
+    gate = page.locator(".gate")
+    expect(gate).to_contain_text("Gate closed")
+    publish(broker, decision_of(line.verdict("break")), REPORT)
+    expect(gate).to_contain_text("Gate open")
+    expect(gate).to_have_attribute("data-action", "reject")
+    expect(page.locator("[data-field='accounting.parts.ng']")).to_have_text("1")
+    outputs = page.locator("[data-gateway]")
+    expect(outputs).to_contain_text("online")
+    expect(outputs.locator("tr", has_text="gate (modbus)")).to_contain_text("the PLC did not acknowledge")
+    outputs.get_by_role("button", name="Test").click()
+    expect(outputs.locator("[data-tested]")).to_contain_text("is on its way")
 
 
 def test_a_frame_is_viewed_by_keyboard_alone(page: Page, broker: Broker, store: ObjectStore) -> None:

@@ -1,0 +1,98 @@
+"""Measure the time from capture to the signal at a PLC, by parts per second, on both brokers.
+
+``python -m benchmarks.parts``: a gateway in a process of its own gets one verdict per part, whose frame was captured a
+moment before, and a PLC in another process runs the handshake over Modbus TCP. The network's time is not in it: a
+verdict is sent at once. RabbitMQ is that of the tests (``SEAMLINE_TEST_SERVERS=packages``).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pymodbus.client import ModbusTcpClient
+from ulid import ULID
+
+from shared.messages import frame_id
+from shared.storage.filesystem import FilesystemStore
+from tests import servers
+from tests.broker_address import BrokerAddress
+from tests.parts import RECIPE, verdict
+from tests.processes import free_port, listens, wait_until
+from tests.workers import Line
+
+RATES: Final = (10, 50, 200)
+SECONDS: Final = 15.0
+DEADLINE_MS: Final = 500
+
+
+@contextmanager
+def line_with_gateway(address: BrokerAddress, folder: Path) -> Iterator[tuple[Line, int]]:
+    """A line whose gateway serves Modbus at the port."""
+    line, port = Line(address, folder), free_port()
+    parts = f"parts: {{of: frame, deadline_ms: {DEADLINE_MS}}}"
+    FilesystemStore(line.objects).put("models/seam/v1/recipe.yaml", f"{RECIPE}\n{parts}".encode())
+    output = f"{{type: modbus, port: {port}, deadline_ms: {DEADLINE_MS}, buffer: 64}}"
+    (folder / "lines.yaml").write_text(f"lines: {{line-1: {{outputs: {{plc: {output}}}}}}}")
+    with line.running("gateway", FOLDER=str(folder / "gateway"), LINES=str(folder / "lines.yaml")):
+        wait_until(lambda: listens(port), 120, "the gateway")
+        yield line, port
+    line.broker.close()
+
+
+def measure(line: Line, port: int, rate: int) -> np.ndarray:
+    """Return the milliseconds from capture to the PLC of each part; those that never came are infinite."""
+    plc = ModbusTcpClient("127.0.0.1", port=port)
+    assert plc.connect()
+    publisher, session, parts = line.broker.publisher(), str(ULID()), int(rate * SECONDS)
+    seen: dict[str, float] = {}
+    began, sent = time.monotonic(), 0
+    while time.monotonic() - began < SECONDS + 2 and len(seen) < parts:
+        while sent < parts and time.monotonic() - began >= sent / rate:
+            publisher.publish(verdict(sent, captured_at=datetime.now(UTC), frame_id=frame_id(session, sent)))
+            sent += 1
+        registers = plc.read_holding_registers(0, count=124).registers
+        if registers[16] & 2:
+            captured = int.from_bytes(b"".join(word.to_bytes(2, "big") for word in registers[88:92]), "big")
+            name = b"".join(word.to_bytes(2, "big") for word in registers[92:124]).decode().rstrip("\0")
+            seen.setdefault(name, time.time() * 1000 - captured)
+            plc.write_register(0, 1)
+            plc.write_register(0, 0)
+    publisher.close()
+    plc.close()
+    return np.array([*seen.values(), *[np.inf] * (parts - len(seen))])
+
+
+def main() -> None:
+    """Print one row for each broker and rate."""
+    sys.stdout.write("broker    parts/s   parts   p50 ms   p99 ms  p99.9 ms   after the deadline\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        endpoint, server = servers.start_rabbitmq(folder / "rabbitmq")
+        rabbitmq = BrokerAddress(f"amqp://127.0.0.1:{endpoint.port}/%2F", endpoint.user, endpoint.password)
+        try:
+            for broker, address in (("embedded", BrokerAddress(f"sqlite:///{folder}/broker")), ("rabbitmq", rabbitmq)):
+                (folder / broker).mkdir()
+                with line_with_gateway(address, folder / broker) as (line, port):
+                    measure(line, port, RATES[0])  # everything is loaded
+                    for rate in RATES:
+                        times = measure(line, port, rate)
+                        p50, p99, p999 = np.quantile(times, [0.5, 0.99, 0.999], method="higher")
+                        late = np.mean(times > DEADLINE_MS)
+                        sys.stdout.write(
+                            f"{broker:9} {rate:7} {len(times):7} {p50:8.1f} {p99:8.1f} {p999:9.1f} {late:19.2%}\n"
+                        )
+                        sys.stdout.flush()
+        finally:
+            server.remove()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Run the gateway: ``python -m services.gateway``; ``check`` connects to each output, and says what fails."""
+
+from __future__ import annotations
+
+from shared.shutdown import exit_on_signal
+
+if __name__ == "__main__":
+    exit_on_signal()  # before the imports, which take seconds
+
+import sys
+import threading
+from contextlib import closing
+from datetime import timedelta
+from functools import partial
+
+from services.gateway.check import check_outputs
+from services.gateway.dispatcher import Dispatcher, Dispatchers
+from services.gateway.handler import Gateway, now
+from services.gateway.journal import Journal
+from services.gateway.line_watch import LineWatch, Statuses
+from services.gateway.lines import read_lines
+from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_tests
+from services.gateway.outbox import Outbox
+from services.gateway.outputs.opening import open_output
+from services.gateway.recipes import Recipes
+from services.gateway.settings import GatewaySettings
+from services.gateway.tenure import Tenure
+from shared.claims import Identity
+from shared.health import Health, configure_logging, serve_health
+from shared.messaging.loop import consume
+from shared.service import Reporter, await_broker, background_threads, run_service
+from shared.settings import read_settings
+from shared.storage.opening import open_store
+from shared.topology import GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
+
+
+def main(stop: threading.Event) -> None:
+    """Build the settings, the adapters and the handler, wait for the claim, then run the loops."""
+    settings = read_settings(GatewaySettings)
+    configure_logging("gateway", settings)
+    health = Health()
+    serve_health(health, settings)
+
+    lines = read_lines(settings.lines)
+    store = open_store(settings)
+    identity = Identity(settings.name, settings.folder, "GATEWAY_FOLDER")
+    tenure = Tenure(store, identity.holder, settings.lease_seconds)
+    with (
+        Journal(settings.folder, timedelta(days=settings.retention_days)) as journal,
+        closing(await_broker(settings, stop)) as broker,
+    ):
+        health.watch(broker.troubles)
+        if not tenure.begin(stop, health):
+            return
+        outbox = Outbox(journal, lines.outputs, now)
+        outputs = Dispatchers(
+            [
+                Dispatcher(f"{line}/{name}", open_output(output, line), outbox, journal, now)
+                for line, of_line in lines.outputs.items()
+                for name, output in of_line.items()
+            ]
+        )
+        gateway = Gateway(journal, Recipes(store, journal, lines.parts), outbox.add)
+        watch = LineWatch(settings.silence_seconds)
+        statuses = Statuses(watch, gateway, journal, list(lines.lines), show=outputs.show)
+        publisher, beside = broker.publisher(), health.beside
+        reporter = Reporter("gateway", publisher)
+        reports = broker.subscribe(GATEWAY_REPORTS, prefetch=settings.batch)
+        with background_threads(
+            stop,
+            partial(tenure.keep, stop, beside("the claim", 3 * settings.lease_seconds + 30)),
+            partial(decide_at_deadlines, gateway, journal, stop, beside("the deadlines")),
+            partial(publish_decisions, journal, publisher, stop, beside("the decisions")),
+            partial(read_reports, gateway, watch, reports, stop, beside("gateway.reports")),
+            partial(statuses.run, stop, beside("the statuses")),
+            partial(
+                take_tests, outbox, broker.subscribe(GATEWAY_COMMANDS, prefetch=10), stop, beside("gateway.commands")
+            ),
+            *(partial(each.run, stop, beside(f"the output {each.name}")) for each in outputs.all),
+            partial(reporter.run, settings.report_seconds, stop, beside("the reports")),
+            partial(
+                statuses.report,
+                publisher,
+                settings.name,
+                outputs.reports,
+                every_seconds=settings.report_seconds,
+                stop=stop,
+                health=beside("the reports of lines"),
+            ),
+        ):
+            consume(
+                broker.subscribe(GATEWAY_VERDICTS, prefetch=2 * settings.batch),
+                publisher,
+                reporter.counting(gateway.decide),
+                most=settings.batch,
+                wait_seconds=0.5,
+                stop=stop,
+                health=health,
+            )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["check"]:
+        sys.exit(0 if check_outputs(read_lines(read_settings(GatewaySettings).lines)) else 1)
+    run_service(main)

@@ -1,0 +1,165 @@
+"""Send the signals of one output: when they are due, again until the receiver has them, and never after a deadline."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from services.gateway import metrics
+from services.gateway.assembly import Now
+from services.gateway.journal import Journal
+from services.gateway.outbox import Outbox, Waiting
+from services.gateway.outputs.port import LineStatus, Output, OutputRefused, OutputUnavailable
+from shared.health import Health
+from shared.messages import OutputReport
+
+LONGEST_WAIT: Final = 0.5
+"""Seconds between two turns with nothing to do."""
+SHORTEST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 10.0
+"""Bounds of the pause after a failure, in seconds; it doubles with each failure."""
+ERROR_LENGTH: Final = 200
+
+_log = structlog.stdlib.get_logger("outputs")
+
+
+@dataclass(frozen=True)
+class OutputState:
+    """Whether an output works."""
+
+    failing: bool = False
+    last_error: str = ""
+    failed_at: datetime | None = None
+
+
+class Dispatcher:
+    """Sends the signals of one output, in a thread of its own."""
+
+    def __init__(self, name: str, output: Output, outbox: Outbox, journal: Journal, clock: Callable[[], Now]) -> None:
+        """``name`` is the output as ``<line>/<output>``."""
+        self.name = name
+        self.state = OutputState()
+        self._output = output
+        self._outbox = outbox
+        self._journal = journal
+        self._clock = clock
+        self._failures = 0
+        self._again_at = 0.0
+        """When the next try is, by the steady clock."""
+
+    def run(self, stop: threading.Event, health: Health) -> None:
+        """Send signals until ``stop`` is set."""
+        self._show()
+        self._try(self._output.check)
+        while not stop.is_set():
+            health.beat()
+            version = self._journal.version
+            seconds = self.turn()
+            if seconds > 0:
+                self._journal.wait(version, min(seconds, LONGEST_WAIT))
+        self._output.close()
+
+    def turn(self) -> float:
+        """Send what is due, and note what is too late; return the seconds until there is something to do."""
+        waiting = self._outbox.waiting(self.name, self._output.group)
+        now = self._clock().steady
+        if expired := [each for each in waiting if each.expires <= now]:
+            reason = self.state.last_error if self.state.failing else "decided too late"
+            self._miss(expired, f"its deadline had passed: {reason}")
+            return 0
+        due = [each for each in waiting if each.due <= now]
+        if self._again_at > now:
+            return min([self._again_at - now, *(each.expires - now for each in waiting)])
+        if not due:
+            if self.state.failing and not waiting:
+                self._try(self._output.check)
+            return waiting[0].due - now if waiting else LONGEST_WAIT
+        if (left := self._seconds_to_collect(due, now)) > 0:
+            return left
+        try:
+            if sent := self._try(lambda: self._output.send([each.signal for each in due]), len(due)):
+                self._outbox.sent(self.name, due[:sent])
+        except OutputRefused as refused:
+            self._miss(due, str(refused))
+        return 0
+
+    def _seconds_to_collect(self, due: Sequence[Waiting], now: float) -> float:
+        """Return how long to wait for further signals of the batch."""
+        one_batch = len({each.signal.batch for each in due}) == 1
+        if len(due) >= self._output.group or not one_batch or any(each.signal.test for each in due):
+            return 0
+        return min(due[0].due + self._output.collect_seconds, *(each.expires for each in due)) - now
+
+    def _try(self, attempt: Callable[[], None], signals: int = 0) -> int:
+        """Return how many signals an attempt has sent; after a failure, the next one waits."""
+        try:
+            attempt()
+        except OutputUnavailable as error:
+            reason = " ".join(str(error).split())[:ERROR_LENGTH]
+            if not self.state.failing:
+                _log.error("an output fails; its signals wait until their deadlines", output=self.name, reason=reason)
+            self.state = OutputState(failing=True, last_error=reason, failed_at=datetime.now(UTC))
+            pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self._failures, 10))
+            self._failures += 1
+            self._again_at = self._clock().steady + pause * random.uniform(0.5, 1)  # noqa: S311  to spread the tries
+            self._show()
+            return error.sent
+        if self.state.failing:
+            _log.info("an output works again", output=self.name)
+        self.state = OutputState(last_error=self.state.last_error, failed_at=self.state.failed_at)
+        self._failures, self._again_at = 0, 0.0
+        self._show()
+        return signals
+
+    def report(self) -> OutputReport:
+        """Return the state of the output, and what became of its decisions."""
+        books = self._outbox.books(self.name)
+        return OutputReport(
+            name=self.name.partition("/")[2],
+            type=self._outbox.type_of(self.name),
+            failing=self.state.failing,
+            last_error=self.state.last_error,
+            decisions=books.decisions,
+            filtered=books.filtered,
+            sent=books.sent,
+            missed=books.missed,
+            waiting=books.waiting,
+        )
+
+    def show(self, status: LineStatus) -> None:
+        """Show the receiver how the line is."""
+        self._output.show(status)
+
+    def _miss(self, signals: Sequence[Waiting], reason: str) -> None:
+        _log.error("missed signals", output=self.name, signals=len(signals), reason=reason)
+        self._outbox.missed(self.name, signals, reason)
+
+    def _show(self) -> None:
+        line, name = self.name.split("/", 1)
+        metrics.OUTPUT_UP.labels(line, name).set(not self.state.failing)
+        metrics.OUTPUT.labels(line, name).info({"last_error": self.state.last_error})
+
+
+class Dispatchers:
+    """The outputs of all lines."""
+
+    def __init__(self, dispatchers: Sequence[Dispatcher]) -> None:
+        self.all = dispatchers
+
+    def show(self, line: str, status: LineStatus) -> None:
+        """Show the status of a line at its outputs."""
+        for dispatcher in self._of(line):
+            dispatcher.show(status)
+
+    def reports(self, line: str) -> tuple[OutputReport, ...]:
+        """Return the states of the outputs of a line."""
+        return tuple(dispatcher.report() for dispatcher in self._of(line))
+
+    def _of(self, line: str) -> Iterator[Dispatcher]:
+        return (dispatcher for dispatcher in self.all if dispatcher.name.startswith(f"{line}/"))

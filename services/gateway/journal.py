@@ -1,0 +1,277 @@
+"""The journal of a gateway: what it must not forget when it is killed, in one SQLite file.
+
+It holds the frames of parts that are not decided, the decisions, and the signals that are not sent. All changes of one
+batch of messages are one transaction, which is on the disk before the messages are acknowledged and before a signal is
+sent. So a part that was decided before a power failure is not decided again after it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from filelock import FileLock, Timeout
+
+from services.gateway.assembly import Changes
+from services.gateway.rule import Plan
+from shared.errors import CannotStart
+from shared.messages import FrameIdentity, FrameInspected, PartDecided, decode
+from shared.recipe import Parts, Recipe, parse_recipe
+from shared.sqlite import transaction
+
+FORMAT: Final = 1
+SCHEMA: Final = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE pending (
+    key TEXT NOT NULL, frame TEXT NOT NULL, inspected INTEGER NOT NULL, body BLOB NOT NULL,
+    parts TEXT NOT NULL, recipe TEXT NOT NULL, version TEXT NOT NULL, PRIMARY KEY (key, frame)) WITHOUT ROWID;
+CREATE TABLE decisions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, frames TEXT NOT NULL, at REAL NOT NULL,
+    body BLOB NOT NULL, published INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX unpublished ON decisions (number) WHERE published = 0;
+CREATE INDEX decided ON decisions (at);
+CREATE TABLE totals (
+    line TEXT NOT NULL, verdict TEXT NOT NULL, parts INTEGER NOT NULL, PRIMARY KEY (line, verdict)) WITHOUT ROWID;
+CREATE TABLE late (frame TEXT PRIMARY KEY, key TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (
+    session TEXT PRIMARY KEY, last TEXT NOT NULL, parts TEXT NOT NULL, recipe TEXT NOT NULL, version TEXT NOT NULL,
+    at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE recipes (recipe TEXT NOT NULL, version TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (recipe, version));
+CREATE TABLE signals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, output TEXT NOT NULL, id TEXT NOT NULL, due REAL NOT NULL, expires REAL,
+    test INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (output, id));
+CREATE INDEX due ON signals (output, due);
+CREATE TABLE missed (
+    number INTEGER PRIMARY KEY, output TEXT NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE books (
+    output TEXT PRIMARY KEY, decisions INTEGER NOT NULL DEFAULT 0, filtered INTEGER NOT NULL DEFAULT 0,
+    sent INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+PRAGMA user_version = {FORMAT};
+COMMIT;
+"""
+
+
+@dataclass(frozen=True)
+class StoredDecision:
+    """A decision in the journal."""
+
+    number: int
+    message: PartDecided
+
+
+class Journal:
+    """The tables of the journal. Thread-safe: `write` holds a lock that the same thread may take again."""
+
+    def __init__(self, folder: Path, retention: timedelta) -> None:
+        """Open the journal in a folder, which belongs to one process at a time.
+
+        Raises:
+            CannotStart: another gateway uses the folder, or the journal can't be used.
+        """
+        path = folder / "journal.sqlite"
+        self._retention = retention.total_seconds()
+        self._changed = threading.Condition(threading.RLock())
+        self._version = 0
+        self._recipes: dict[tuple[str, str], Recipe] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(f"{path}.lock")
+            self._lock.acquire(timeout=0)
+            self.database = _open(path)
+            """Only used in a block of `write` or `read`."""
+        except Timeout:
+            raise CannotStart(f"another gateway uses {folder}: give each its own GATEWAY_FOLDER") from None
+        except (sqlite3.Error, OSError) as error:
+            raise CannotStart(f"the journal {path} can't be used: {error}: check GATEWAY_FOLDER") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self.database.close()
+            self._lock.release()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one transaction; what waits for changes is woken at its end."""
+        with self._changed, transaction(self.database):
+            yield self.database
+        self.wake()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Run a block that reads, and that no write interrupts."""
+        with self._changed:
+            yield self.database
+
+    def wake(self) -> None:
+        """End every `wait`."""
+        with self._changed:
+            self._version += 1
+            self._changed.notify_all()
+
+    @property
+    def version(self) -> int:
+        """Return a number that grows with each change."""
+        return self._version
+
+    def wait(self, version: int, seconds: float) -> None:
+        """Wait, at most this time, until the journal has changed since it had this version."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version != version, seconds)
+
+    # ── parts; in a block of `write` ─────────────────────────────────────────────────────────────────────────────────
+
+    def record(self, changes: Changes, now: datetime) -> None:
+        """Store what a message or a moment changed."""
+        at = now.timestamp()
+        pending = [
+            *(
+                (key, found.frame.frame_id, 1, found.encode(), *_plan_row(plan))
+                for key, plan, found in changes.accepted
+            ),
+            *(
+                (key, found.frame_id, 0, found.model_dump_json(), *_plan_row(plan))
+                for key, plan, found in changes.expected
+            ),
+        ]
+        self.database.executemany(
+            "INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, frame) DO UPDATE SET "
+            "inspected = excluded.inspected, body = excluded.body WHERE excluded.inspected > inspected",
+            pending,
+        )
+        for key, decision in changes.decided:
+            self.database.execute("DELETE FROM pending WHERE key = ?", (key,))
+            self.database.execute(
+                "INSERT INTO decisions (key, frames, at, body) VALUES (?, ?, ?, ?)",
+                (key, json.dumps([*decision.frames, *decision.late]), at, decision.encode()),
+            )
+            self.database.execute(
+                "INSERT INTO totals VALUES (?, ?, 1) ON CONFLICT (line, verdict) DO UPDATE SET parts = parts + 1",
+                (decision.frame.line, decision.verdict.value),
+            )
+        self.database.executemany(
+            "INSERT OR IGNORE INTO late VALUES (?, ?, ?)", [(frame.frame_id, key, at) for key, frame in changes.late]
+        )
+
+    def record_session(self, last: FrameIdentity, plan: Plan, now: datetime) -> None:
+        """Store the last frame of a session that was seen."""
+        self.database.execute(
+            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)",
+            (last.session, last.model_dump_json(), *_plan_row(plan), now.timestamp()),
+        )
+
+    def store_recipe(self, version: str, recipe: Recipe) -> None:
+        """Store the recipe of a model version."""
+        with self.write():
+            row = recipe.name, version, recipe.to_yaml()
+            self.database.execute("INSERT OR IGNORE INTO recipes VALUES (?, ?, ?)", row)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def frames_of(self, key: str) -> frozenset[str] | None:
+        """Return the frames of a decided part, late ones included; None: the part is not decided."""
+        with self._changed:
+            row = self.database.execute("SELECT frames FROM decisions WHERE key = ?", (key,)).fetchone()
+        return frozenset(json.loads(row[0])) if row else None
+
+    def recipe(self, name: str, version: str) -> Recipe | None:
+        """Return the recipe of a model version; None if it is not stored."""
+        with self._changed:
+            if (name, version) not in self._recipes:
+                found = self.database.execute(
+                    "SELECT text FROM recipes WHERE recipe = ? AND version = ?", (name, version)
+                ).fetchone()
+                if found is None:
+                    return None
+                self._recipes[name, version] = parse_recipe(found[0])
+            return self._recipes[name, version]
+
+    def pending(self) -> Iterator[tuple[str, Plan, FrameInspected | FrameIdentity]]:
+        """Yield the frames of the parts that are not decided, each with the key and the plan of its part."""
+        with self._changed:
+            rows = self.database.execute("SELECT key, inspected, body, parts, recipe, version FROM pending").fetchall()
+        for key, inspected, body, *plan in rows:
+            found = decode(body) if inspected else FrameIdentity.model_validate_json(body)
+            if isinstance(found, FrameInspected | FrameIdentity):
+                yield key, self._plan(*plan), found
+
+    def sessions(self) -> Iterator[tuple[FrameIdentity, Plan]]:
+        """Yield the last frame of each session that was seen, the oldest session first."""
+        with self._changed:
+            rows = self.database.execute("SELECT last, parts, recipe, version FROM sessions ORDER BY at").fetchall()
+        for last, *plan in rows:
+            yield FrameIdentity.model_validate_json(last), self._plan(*plan)
+
+    def totals(self, line: str) -> dict[str, int]:
+        """Return the number of parts of a line by their verdict, since the journal is there."""
+        with self._changed:
+            return dict(self.database.execute("SELECT verdict, parts FROM totals WHERE line = ?", (line,)))
+
+    def late_frames(self) -> list[str]:
+        """Return the frames that were inspected after their part was decided."""
+        with self._changed:
+            return [frame for (frame,) in self.database.execute("SELECT frame FROM late ORDER BY at, frame")]
+
+    # ── the decisions to publish ─────────────────────────────────────────────────────────────────────────────────────
+
+    def unpublished(self, most: int) -> Sequence[StoredDecision]:
+        """Return the oldest decisions that the broker has not confirmed."""
+        with self._changed:
+            rows = self.database.execute(
+                "SELECT number, body FROM decisions WHERE published = 0 ORDER BY number LIMIT ?", (most,)
+            ).fetchall()
+        decisions = ((number, decode(body)) for number, body in rows)
+        return [StoredDecision(number, message) for number, message in decisions if isinstance(message, PartDecided)]
+
+    def mark_published(self, decisions: Sequence[StoredDecision]) -> None:
+        """Note that the broker has confirmed decisions."""
+        with self.write():
+            self.database.executemany(
+                "UPDATE decisions SET published = 1 WHERE number = ?", [(decision.number,) for decision in decisions]
+            )
+
+    def forget_old(self, now: datetime) -> None:
+        """Delete what is older than the retention."""
+        before = now.timestamp() - self._retention
+        with self.write():
+            self.database.execute("DELETE FROM decisions WHERE at < ? AND published = 1", (before,))
+            for table in ("late", "sessions", "missed"):
+                self.database.execute(f"DELETE FROM {table} WHERE at < ?", (before,))  # noqa: S608  our own names
+
+    def is_too_old(self, frame: FrameIdentity, now: datetime) -> bool:
+        """Return whether a frame is so old that the decision about its part may be forgotten."""
+        return (now - frame.captured_at).total_seconds() > self._retention
+
+    def _plan(self, parts: str, recipe: str, version: str) -> Plan:
+        found = self.recipe(recipe, version)
+        if found is None:
+            raise CannotStart(f"the journal lacks the recipe {recipe} of model {version}: move GATEWAY_FOLDER away")
+        return Plan(Parts.model_validate_json(parts), found, version)
+
+
+def _plan_row(plan: Plan) -> tuple[str, str, str]:
+    return plan.parts.model_dump_json(), plan.recipe.name, plan.version
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, FORMAT):
+        raise CannotStart(f"{path} was written by another version: use that version, or move the file away")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    if version != FORMAT:
+        database.executescript(SCHEMA)
+    return database

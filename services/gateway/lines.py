@@ -1,0 +1,73 @@
+"""The file that says what a part is on each line, where the recipe does not, and which outputs the line has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import structlog
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.gateway.outputs.settings import AnyOutput
+from shared.errors import CannotStart
+from shared.messages import Name
+from shared.recipe import Parts
+
+LONGEST: Final = 256 * 1024
+"""Characters of the file, at most."""
+
+_log = structlog.stdlib.get_logger("gateway")
+
+
+class LineSettings(BaseModel):
+    """What the gateway does on one line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parts: Parts | None = Field(None, description="instead of the section parts of the recipe")
+    outputs: dict[Name, AnyOutput] = Field(default_factory=dict)
+
+
+class LinesFile(BaseModel):
+    """The lines by their names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lines: dict[Name, LineSettings] = Field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Parts]:
+        """Return the parts of the lines that do not take them from the recipe."""
+        return {name: line.parts for name, line in self.lines.items() if line.parts}
+
+    @property
+    def outputs(self) -> dict[str, dict[str, AnyOutput]]:
+        """Return the settings of the outputs by line and name."""
+        return {name: line.outputs for name, line in self.lines.items()}
+
+
+def read_lines(path: Path | None) -> LinesFile:
+    """Read the file of the lines; without one, no line has settings of its own.
+
+    Raises:
+        CannotStart: it can't be read, or has a wrong value; the message names the place.
+    """
+    if path is None:
+        return LinesFile()
+    if not path.exists():
+        _log.warning("no file of the lines: the recipes say what a part is, and no line has outputs", path=str(path))
+        return LinesFile()
+    try:
+        text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST:
+            raise CannotStart(f"{path}: longer than {LONGEST:,} characters")
+        return LinesFile.model_validate(yaml.safe_load(text) or {})
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotStart(f"{path}: can't be read ({error}): see GATEWAY_LINES") from error
+    except yaml.YAMLError as error:
+        raise CannotStart(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise CannotStart(f"{path}: {place}: {problem['msg'].removeprefix('Value error, ')}") from error

@@ -1,0 +1,112 @@
+"""The background loops of a gateway: decide at deadlines, publish decisions, and read reports."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import wait
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from services.gateway.handler import Gateway
+from services.gateway.journal import Journal
+from services.gateway.line_watch import LineWatch
+from services.gateway.outbox import Outbox
+from services.gateway.outputs.port import signal_of_test
+from shared.health import Health
+from shared.messages import CameraReported, OutputTestRequested
+from shared.messaging.loop import Loop, Outcome, Received
+from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused, Subscription
+
+LONGEST_WAIT: Final = 0.5
+"""Seconds between two turns of a loop with nothing to do."""
+FORGET_SECONDS: Final = 3_600.0
+BATCH: Final = 200
+"""Decisions that are published at once."""
+CONFIRM_SECONDS: Final = 10.0
+
+_log = structlog.stdlib.get_logger("gateway")
+
+
+def decide_at_deadlines(gateway: Gateway, journal: Journal, stop: threading.Event, health: Health) -> None:
+    """Decide about parts at their deadlines until ``stop`` is set, and forget old decisions each hour."""
+    forget_at = time.monotonic()
+    while not stop.is_set():
+        health.beat()
+        version = journal.version
+        gateway.expire()
+        if time.monotonic() >= forget_at:
+            journal.forget_old(datetime.now(UTC))
+            forget_at = time.monotonic() + FORGET_SECONDS
+        left = gateway.seconds_to_deadline
+        journal.wait(version, LONGEST_WAIT if left is None else min(left, LONGEST_WAIT))
+
+
+def read_reports(
+    gateway: Gateway, watch: LineWatch, reports: Subscription, stop: threading.Event, health: Health
+) -> None:
+    """Read reports until ``stop`` is set: they say which frames were captured, and whether their senders are well."""
+
+    def read(batch: Sequence[Received]) -> Outcome:
+        watch.hear([received.message for received in batch])
+        newest = {
+            report.session: report for received in batch if isinstance(report := received.message, CameraReported)
+        }
+        for report in newest.values():
+            gateway.expect_captured(report)
+        return Outcome()
+
+    Loop(reports, None, read, stop, health).run(BATCH, LONGEST_WAIT)
+
+
+def take_tests(outbox: Outbox, commands: Subscription, stop: threading.Event, health: Health) -> None:
+    """Take the requests to test outputs until ``stop`` is set."""
+
+    def take(batch: Sequence[Received]) -> Outcome:
+        unknown = {}
+        for place, received in enumerate(batch):
+            request = received.message
+            if isinstance(request, OutputTestRequested) and not outbox.add_test(
+                signal_of_test(request), request.output
+            ):
+                unknown[place] = f"line {request.line} has no output {request.output}"
+        return Outcome(rejected=unknown)
+
+    Loop(commands, None, take, stop, health).run(BATCH, LONGEST_WAIT)
+
+
+def publish_decisions(journal: Journal, publisher: Publisher, stop: threading.Event, health: Health) -> None:
+    """Publish the decisions of the journal until ``stop`` is set; those of an outage follow after it."""
+    outage = ""
+    while not stop.is_set():
+        health.beat()
+        version = journal.version
+        decisions = journal.unpublished(BATCH)
+        if not decisions:
+            journal.wait(version, LONGEST_WAIT)
+            continue
+        sent = [(decision, publisher.publish(decision.message)) for decision in decisions]
+        until = time.monotonic() + CONFIRM_SECONDS
+        while not stop.is_set() and time.monotonic() < until:
+            health.beat()
+            if not wait([future for _, future in sent], LONGEST_WAIT).not_done:
+                break
+        confirmed, reason = [], ""
+        for decision, future in sent:
+            error = future.exception() if future.done() else BrokerUnavailable("no confirm in time")
+            if error is None:
+                confirmed.append(decision)
+            elif isinstance(error, BrokerUnavailable | PublishRefused):
+                reason = str(error)
+            else:
+                raise error
+        if confirmed:
+            journal.mark_published(confirmed)
+        if reason:
+            if not outage:
+                _log.warning("decisions wait for the broker", reason=reason)
+            stop.wait(1.0)
+        outage = reason

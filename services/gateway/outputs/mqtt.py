@@ -1,0 +1,123 @@
+"""Publish signals to an MQTT broker, with a retained state of the line and a last will."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal, Trouble, read_secret
+from services.gateway.outputs.settings import MqttSettings
+
+QOS: Final = 1
+KEEP_ALIVE: Final = 5
+"""Seconds; the broker publishes the last will when it hears nothing for one and a half times as long."""
+STARTING: Final = LineStatus(Trouble.GATEWAY, "the gateway starts")
+GONE: Final = LineStatus(Trouble.GATEWAY, "the gateway is gone")
+
+
+class Mqtt:
+    """A connection to an MQTT broker.
+
+    A signal that the broker did not confirm in time is dropped with its connection: the client would otherwise publish
+    it after the next connect, when its deadline may have passed.
+    """
+
+    group: Final = 100
+    collect_seconds: Final = 0.0
+
+    def __init__(self, settings: MqttSettings, line: str) -> None:
+        self._settings = settings
+        self._decisions = f"{settings.topic}/{line}/decision"
+        self._state = f"{settings.topic}/{line}/state"
+        self._connected = threading.Event()
+        self._reason = "not connected yet"
+        self._client: paho.Client | None = None
+        self._status = STARTING
+
+    def send(self, signals: Sequence[Signal]) -> None:
+        """See the port."""
+        client = self._connect()
+        until = time.monotonic() + self._settings.timeout_seconds
+        reason = "the broker did not confirm in time"
+        try:
+            sent = [client.publish(self._decisions, signal.encode(), QOS) for signal in signals]
+            for each in sent:
+                each.wait_for_publish(max(0.0, until - time.monotonic()))
+            confirmed = all(each.is_published() for each in sent)
+        except (OSError, ValueError, RuntimeError) as error:
+            confirmed, reason = False, f"{type(error).__name__}: {error}"
+        if not confirmed:
+            self.close()
+            raise OutputUnavailable(reason)
+
+    def show(self, status: LineStatus) -> None:
+        """See the port. The state is published when it changes."""
+        before, self._status = self._status, status
+        client = self._client
+        if client and self._connected.is_set() and (before.trouble, before.reason) != (status.trouble, status.reason):
+            client.publish(self._state, _state(status), QOS, retain=True)
+
+    def check(self) -> None:
+        """See the port."""
+        self._connect()
+
+    def close(self) -> None:
+        """See the port. The state becomes offline."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if self._connected.is_set():
+            client.publish(self._state, _state(GONE), QOS, retain=True).wait_for_publish(1)
+        client.disconnect()
+        client.loop_stop()
+        self._connected.clear()
+
+    def _connect(self) -> paho.Client:
+        if self._client is None:
+            self._client = self._start()
+        if not self._connected.wait(self._settings.timeout_seconds):
+            self.close()
+            raise OutputUnavailable(f"{self._settings.host}:{self._settings.port}: {self._reason}")
+        return self._client
+
+    def _start(self) -> paho.Client:
+        settings = self._settings
+        client = paho.Client(CallbackAPIVersion.VERSION2)
+        client.will_set(self._state, _state(GONE), QOS, retain=True)
+        if settings.user:
+            password = read_secret(settings.password_file)
+            client.username_pw_set(settings.user, password.decode() if password else None)
+        if settings.tls:
+            client.tls_set_context(ssl.create_default_context(cafile=settings.ca_file))
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.connect_timeout = settings.timeout_seconds
+        try:
+            client.connect(settings.host, settings.port, KEEP_ALIVE)
+        except OSError as error:
+            raise OutputUnavailable(f"{settings.host}:{settings.port}: {error}") from error
+        client.loop_start()
+        return client
+
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._reason = str(reason)
+            return
+        client.publish(self._state, _state(self._status), QOS, retain=True)
+        self._connected.set()
+
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if self._connected.is_set():
+            self._connected.clear()
+            self._reason = str(reason)
+
+
+def _state(status: LineStatus) -> bytes:
+    return json.dumps({"online": status.online, "error": status.trouble.value, "reason": status.reason}).encode()

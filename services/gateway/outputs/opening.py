@@ -1,0 +1,27 @@
+"""Open the output that the settings describe. Only the chosen adapter is imported, with its driver."""
+
+from __future__ import annotations
+
+from services.gateway.outputs.port import Output
+from services.gateway.outputs.settings import AnyOutput, FileSettings, ModbusSettings, MqttSettings, WebhookSettings
+
+
+def open_output(settings: AnyOutput, line: str) -> Output:
+    """Return the output of a line; it connects when it is first used."""
+    match settings:
+        case WebhookSettings():
+            from services.gateway.outputs.webhook import Webhook  # noqa: PLC0415
+
+            return Webhook(settings)
+        case MqttSettings():
+            from services.gateway.outputs.mqtt import Mqtt  # noqa: PLC0415
+
+            return Mqtt(settings, line)
+        case ModbusSettings():
+            from services.gateway.outputs.modbus import ModbusServer  # noqa: PLC0415
+
+            return ModbusServer(settings)
+        case FileSettings():
+            from services.gateway.outputs.file import Files  # noqa: PLC0415
+
+            return Files(settings)

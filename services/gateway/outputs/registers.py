@@ -1,0 +1,226 @@
+"""The registers that a PLC reads and writes, and the handshake of results. docs/factory.md lists them.
+
+A result stays until the PLC acknowledges it: the PLC sees *results valid*, reads the result, sets *results ack*, sees
+*results valid* fall, and clears *results ack*; then the next result is shown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from enum import IntFlag
+from typing import Final
+
+from services.gateway.outputs.port import LineStatus, Signal, Trouble
+from services.gateway.outputs.settings import ModbusSettings
+from shared.messages import PartAction, PartVerdict
+
+SIZE: Final = 256
+"""Registers of the map."""
+CONTROL: Final = 0
+STATUS: Final = 16
+HEARTBEAT: Final = 17
+ERROR: Final = 18
+WAITING: Final = 19
+OVERRUNS: Final = 20
+PARTS: Final = 22
+"""Counters of 32 bits, the high word first: ok, NG, not inspected."""
+RESULT: Final = 64
+NUMBER: Final = 64
+VERDICT: Final = 65
+ACTION: Final = 66
+LABELS: Final = 67
+MISSING: Final = 68
+SCORES: Final = 70
+"""One per label, 0 to 10,000."""
+SCORE_COUNT: Final = 16
+CAPTURED: Final = 88
+"""Unix time of the capture in milliseconds: 64 bits, the high word first."""
+NAME: Final = 92
+NAME_LENGTH: Final = 32
+"""Registers of the name of the part: two ASCII characters in each, ended by zeros. One request reads the whole map."""
+
+VERDICTS: Final = {PartVerdict.OK: 1, PartVerdict.NG: 2, PartVerdict.NOT_INSPECTED: 3}
+ACTIONS: Final = {PartAction.PASS: 1, PartAction.REJECT: 2, PartAction.STOP: 3}
+HEARTBEAT_SECONDS: Final = 1.0
+SHOWN_SECONDS: Final = 1.0
+"""A status that was not shown again for this time is that of a gateway that hangs."""
+REMEMBERED: Final = 1_000
+"""Results whose numbers are remembered, so that one that is shown again has the number it had."""
+
+
+class Control(IntFlag):
+    """Bits of the control word, which the PLC writes."""
+
+    RESULTS_ACK = 1
+    OFFLINE = 2
+    """The PLC wants no results."""
+    CLEAR = 4
+    """Clear the overrun."""
+
+
+class Status(IntFlag):
+    """Bits of the status word."""
+
+    ONLINE = 1
+    RESULTS_VALID = 2
+    OVERRUN = 4
+    """A result was withdrawn, because it was not acknowledged in time."""
+    OFFLINE = 8
+    """The PLC has set *offline*, and gets no results."""
+    TEST = 16
+    """The result is a test, and belongs to no part."""
+
+
+class Registers:
+    """The state of the map. Thread-safe."""
+
+    def __init__(self, settings: ModbusSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bits = settings.bits
+        self._ack_seconds = settings.ack_seconds
+        self._hold_seconds = settings.hold_ms / 1000
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._control = Control(0)
+        self._queue: deque[Signal] = deque()
+        self._valid = False
+        """Whether the first result of the queue is shown."""
+        self._result = [0] * (SIZE - RESULT)
+        self._test = False
+        self._acknowledged = 0
+        self._numbers: OrderedDict[str, int] = OrderedDict()
+        self._number = 0
+        self._overrun = False
+        self._overruns = 0
+        self._status = LineStatus(Trouble.GATEWAY)
+        self._shown_at = clock()
+
+    def show(self, status: LineStatus) -> None:
+        """Show how the line is."""
+        with self._changed:
+            self._status, self._shown_at = status, self._clock()
+
+    def write(self, address: int, values: Sequence[int]) -> bool:
+        """Take what the PLC writes; False: it may write the control word only."""
+        if address != CONTROL or len(values) != 1:
+            return False
+        with self._changed:
+            before, self._control = self._control, Control(values[0] & sum(Control))
+            risen = self._control & ~before
+            if Control.RESULTS_ACK in risen and self._valid and self._queue:
+                self._queue.popleft()
+                self._acknowledged += 1
+                self._valid = False
+            if Control.CLEAR in risen:
+                self._overrun = False
+            self._advance()
+        return True
+
+    def read(self) -> list[int]:
+        """Return all registers."""
+        now = self._clock()
+        with self._changed:
+            alive = now - self._shown_at < SHOWN_SECONDS
+            online = alive and self._status.online
+            status = Status(0)
+            for bit, is_set in (
+                (Status.ONLINE, online),
+                (Status.RESULTS_VALID, self._valid),
+                (Status.OVERRUN, self._overrun),
+                (Status.OFFLINE, Control.OFFLINE in self._control),
+                (Status.TEST, self._valid and self._test),
+            ):
+                status |= bit if is_set else Status(0)
+            registers = [0] * RESULT
+            registers[CONTROL] = int(self._control)
+            registers[STATUS] = int(status)
+            registers[HEARTBEAT] = int((now if alive else self._shown_at) // HEARTBEAT_SECONDS) % 2
+            registers[ERROR] = int(self._status.trouble if alive else Trouble.GATEWAY)
+            registers[WAITING] = len(self._queue)
+            registers[OVERRUNS : OVERRUNS + 2] = _words(self._overruns, 2)
+            for place, count in enumerate((self._status.ok, self._status.ng, self._status.not_inspected)):
+                registers[PARTS + 2 * place : PARTS + 2 * place + 2] = _words(count, 2)
+            return registers + self._result
+
+    def deliver(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
+        """Show signals one after the other, and return how many the PLC has acknowledged, from the first on.
+
+        The first one that is not acknowledged in time is withdrawn, with those behind it.
+
+        Args:
+            signals: the results.
+            seconds: to the deadline of each; infinite without one.
+        """
+        if self._hold_seconds:
+            return self._show_in_turn(signals, seconds)
+        begun = since = self._clock()
+        with self._changed:
+            self._acknowledged = 0
+            self._queue.extend(signals)
+            self._advance()
+            before = 0
+            while (done := self._acknowledged) < len(signals):
+                now = self._clock()
+                if done > before:
+                    before, since = done, now
+                if (left := min(begun + seconds[done], since + self._ack_seconds) - now) <= 0:
+                    break
+                self._changed.wait(left)
+            if done < len(signals):
+                self._queue.clear()
+                self._overrun = self._overrun or self.wanted
+                self._overruns += self.wanted
+                self._valid = False
+            return done
+
+    def _show_in_turn(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
+        """Show each signal for a while, without an acknowledgement, and return how many were shown in time."""
+        begun = self._clock()
+        for place, signal in enumerate(signals):
+            if not self.wanted or self._clock() - begun > seconds[place]:
+                return place
+            with self._changed:
+                self._result, self._test, self._valid = self._registers_of(signal), signal.test, True
+            time.sleep(self._hold_seconds)
+        return len(signals)
+
+    @property
+    def wanted(self) -> bool:
+        """Return whether the PLC wants results."""
+        return Control.OFFLINE not in self._control
+
+    def _advance(self) -> None:
+        """Show the next result, if the PLC has cleared its acknowledgement and wants results."""
+        if self._queue and not self._valid and self.wanted and Control.RESULTS_ACK not in self._control:
+            self._result = self._registers_of(self._queue[0])
+            self._test = self._queue[0].test
+            self._valid = True
+        self._changed.notify_all()
+
+    def _registers_of(self, signal: Signal) -> list[int]:
+        if signal.id not in self._numbers:
+            self._number = self._number % 0xFFFF + 1
+            self._numbers[signal.id] = self._number
+            while len(self._numbers) > REMEMBERED:
+                self._numbers.popitem(last=False)
+        registers = [0] * SIZE
+        registers[NUMBER] = self._numbers[signal.id]
+        registers[VERDICT] = VERDICTS[signal.verdict]
+        registers[ACTION] = ACTIONS[signal.action]
+        registers[LABELS] = sum(1 << place for place, label in enumerate(self._bits) if label in signal.faults)
+        registers[MISSING] = min(signal.missing, 0xFFFF)
+        for place, label in enumerate(self._bits):
+            registers[SCORES + place] = round(signal.scores.get(label, 0) * 10_000)
+        registers[CAPTURED : CAPTURED + 4] = _words(int(signal.captured_at.timestamp() * 1000), 4)
+        name = signal.part.encode("ascii", "replace")[: 2 * NAME_LENGTH].ljust(2 * NAME_LENGTH, b"\0")
+        registers[NAME : NAME + NAME_LENGTH] = [
+            int.from_bytes(name[place : place + 2], "big") for place in range(0, len(name), 2)
+        ]
+        return registers[RESULT:]
+
+
+def _words(number: int, count: int) -> list[int]:
+    """Return a number as words of 16 bits, the high one first."""
+    return [number >> 16 * place & 0xFFFF for place in reversed(range(count))]

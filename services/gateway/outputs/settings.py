@@ -1,0 +1,113 @@
+"""The settings of outputs, as the file of the lines has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.messages import Name, PartDecided, PartVerdict
+from shared.settings import check_readable, split_address
+
+Seconds = Annotated[float, Field(gt=0, le=3_600)]
+Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class OutputSettings(BaseModel):
+    """What every output has: which decisions it gets, and when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdicts: tuple[PartVerdict, ...] = Field(tuple(PartVerdict), min_length=1, description="of the parts it gets")
+    labels: tuple[Name, ...] = Field((), description="only parts that one of these labels made NG; none: all parts")
+    recipes: tuple[Name, ...] = Field((), description="only parts of these recipes; none: of all")
+    delay_ms: Milliseconds = Field(0, description="from the capture of the first frame to the signal")
+    deadline_ms: Milliseconds | None = Field(
+        None,
+        description="from the capture of the first frame; a later signal is not sent; unset: it is sent at any time",
+    )
+
+    @model_validator(mode="after")
+    def _deadline_is_after_the_delay(self) -> Self:
+        if self.deadline_ms is not None and self.deadline_ms <= self.delay_ms:
+            raise ValueError("deadline_ms is not after delay_ms: no signal would ever be sent")
+        return self
+
+    def wants(self, decision: PartDecided) -> bool:
+        """Return whether the output gets the signal of a decision."""
+        return (
+            decision.verdict in self.verdicts
+            and (not self.recipes or decision.recipe in self.recipes)
+            and (not self.labels or bool(set(self.labels) & set(decision.faults)))
+        )
+
+
+class WebhookSettings(OutputSettings):
+    """An HTTP receiver that gets one JSON document per decision."""
+
+    type: Literal["webhook"]
+    url: str = Field(description="http:// or https://")
+    secret_file: Path | None = Field(None, description="file of the secret that signs each request (HMAC-SHA256)")
+    ca_file: Path | None = Field(None, description="authorities of the receiver's certificate; unset: the system's")
+    timeout_seconds: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _address_and_files_can_be_used(self) -> Self:
+        if split_address("url", self.url).scheme not in ("http", "https"):
+            raise ValueError("url starts with http:// or https://")
+        for name, file in (("secret_file", self.secret_file), ("ca_file", self.ca_file)):
+            if file:
+                check_readable(name, file)
+        return self
+
+
+class MqttSettings(OutputSettings):
+    """An MQTT broker: each decision with QoS 1, and a retained state with a last will."""
+
+    type: Literal["mqtt"]
+    host: str = Field(min_length=1)
+    port: Port = 1883
+    topic: str = Field("seamline", pattern=r"^[A-Za-z0-9_./-]+$", description="first part of the topics")
+    user: str | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = Field(None, description="authorities of the broker's certificate; unset: the system's")
+    timeout_seconds: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _login_is_complete(self) -> Self:
+        if self.password_file and not self.user:
+            raise ValueError("password_file needs a user")
+        for name, file in (("password_file", self.password_file), ("ca_file", self.ca_file)):
+            if file:
+                check_readable(name, file)
+        return self
+
+
+class FileSettings(OutputSettings):
+    """Files in a folder that an MES watches: one or more per batch, each written whole."""
+
+    type: Literal["file"]
+    folder: Path
+    format: Literal["csv", "jsonl"] = "csv"
+    every_seconds: Seconds = Field(60.0, description="a file is written after this time, or when the batch changes")
+
+
+class ModbusSettings(OutputSettings):
+    """A Modbus TCP server that a PLC reads and acknowledges: docs/factory.md has its registers."""
+
+    type: Literal["modbus"]
+    host: str = Field("127.0.0.1", description="address to listen on; Modbus knows no login: use a network of its own")
+    port: Port = 5020
+    buffer: int = Field(16, ge=1, le=256, description="results that wait for their acknowledgement, at most")
+    ack_seconds: Seconds = Field(2.0, description="a result that is not acknowledged in this time is withdrawn")
+    hold_ms: Milliseconds = Field(
+        0, description="0: a result stays until it is acknowledged; else it is shown for this long, without that"
+    )
+    bits: tuple[Name, ...] = Field((), max_length=16, description="the labels of the bits and scores, in their order")
+    deadline_ms: Milliseconds | None = 2_000
+
+
+AnyOutput = Annotated[WebhookSettings | MqttSettings | FileSettings | ModbusSettings, Field(discriminator="type")]

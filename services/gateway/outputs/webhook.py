@@ -1,0 +1,82 @@
+"""Send signals to an HTTP receiver: one JSON document per request, signed, with an idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import httpx
+
+from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal, read_secret
+from services.gateway.outputs.settings import WebhookSettings
+
+PASSING: Final = frozenset({401, 403, 404, 408, 409, 423, 425, 429})
+"""Client errors that a receiver may stop to answer, so that the same request is sent again."""
+ANSWER_LENGTH: Final = 200
+
+
+class Webhook:
+    """An HTTP receiver."""
+
+    group: Final = 1
+    collect_seconds: Final = 0.0
+
+    def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
+        self._url = settings.url
+        self._secret = read_secret(settings.secret_file)
+        self._clock = clock
+        self._timeout = settings.timeout_seconds
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+        self._client = httpx.Client(timeout=settings.timeout_seconds, verify=tls, trust_env=False)
+
+    def send(self, signals: Sequence[Signal]) -> None:
+        """See the port."""
+        for signal in signals:
+            body = signal.encode()
+            headers = {"Content-Type": "application/json", "Idempotency-Key": signal.id}
+            if self._secret is not None:
+                headers["X-Seamline-Signature"] = signature(self._secret, int(self._clock()), body)
+            if signal.test:
+                headers["X-Seamline-Test"] = "true"
+            status, text = self._request("POST", content=body, headers=headers)
+            if httpx.codes.is_success(status):
+                continue
+            reason = f"the receiver answered {status}: {' '.join(text.split())}"
+            if httpx.codes.is_server_error(status) or status in PASSING:
+                raise OutputUnavailable(reason)
+            raise OutputRefused(reason)
+
+    def show(self, status: LineStatus) -> None:
+        """See the port."""
+
+    def check(self) -> None:
+        """See the port. Every answer shows that the receiver is there."""
+        self._request("OPTIONS")
+
+    def close(self) -> None:
+        """See the port."""
+        self._client.close()
+
+    def _request(
+        self, method: str, content: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Return the status and the beginning of the answer, whose end is not awaited for longer than the timeout."""
+        until, text = time.monotonic() + self._timeout, b""
+        try:
+            with self._client.stream(method, self._url, content=content, headers=headers) as answer:
+                for piece in answer.iter_bytes():
+                    text = (text + piece)[:ANSWER_LENGTH]
+                    if time.monotonic() > until:
+                        break
+        except (httpx.HTTPError, OSError) as error:
+            raise OutputUnavailable(f"{type(error).__name__}: {error}") from error
+        return answer.status_code, text.decode(errors="replace")
+
+
+def signature(secret: bytes, moment: int, body: bytes) -> str:
+    """Return the signature of a request: the Unix time, and the HMAC-SHA256 of ``<time>.<body>`` in hexadecimal."""
+    return f"t={moment},v1={hmac.new(secret, b'%d.%s' % (moment, body), hashlib.sha256).hexdigest()}"

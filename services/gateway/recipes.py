@@ -1,0 +1,50 @@
+"""Find the plan of a verdict: the recipe of its model version, and how the line makes parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.gateway.journal import Journal
+from services.gateway.rule import Plan
+from shared.contracts.bundle import RECIPE, folder_of
+from shared.messages import FrameInspected
+from shared.messaging.loop import Reject, RetryLater
+from shared.recipe import Parts, Recipe, RecipeError, parse_recipe
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, StorageError
+
+MOST_BYTES: Final = 256 * 1024
+"""Bytes of a recipe, at most."""
+
+
+class Recipes:
+    """Read the recipe of each model version once, and store it in the journal: it never changes."""
+
+    def __init__(self, store: ObjectStore, journal: Journal, parts_of_lines: Mapping[str, Parts]) -> None:
+        """``parts_of_lines`` are used for these lines instead of the section ``parts`` of the recipe."""
+        self._store = store
+        self._journal = journal
+        self._parts_of_lines = parts_of_lines
+
+    def plan(self, verdict: FrameInspected) -> Plan | None:
+        """Return how the line of a verdict makes parts; None: it makes none.
+
+        Raises:
+            RetryLater: object storage is unavailable.
+            Reject: the recipe can't be used.
+        """
+        recipe = self._recipe(verdict.recipe, verdict.model_version)
+        parts = self._parts_of_lines.get(verdict.frame.line, recipe.parts)
+        return Plan(parts, recipe, verdict.model_version) if parts else None
+
+    def _recipe(self, name: str, version: str) -> Recipe:
+        if stored := self._journal.recipe(name, version):
+            return stored
+        try:
+            recipe = parse_recipe(self._store.get(f"{folder_of(name, version)}/{RECIPE}", MOST_BYTES).decode())
+        except (ObjectNotFound, InvalidKey, RecipeError, UnicodeDecodeError) as error:
+            raise Reject(f"the recipe {name} of model {version}, which inspected it, can't be used: {error}") from error
+        except StorageError as error:
+            raise RetryLater(str(error)) from error
+        self._journal.store_recipe(version, recipe)
+        return recipe

@@ -1,0 +1,112 @@
+"""A journal, an outbox, and receivers that are real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from services.gateway.dispatcher import Dispatcher
+from services.gateway.handler import now
+from services.gateway.journal import Journal
+from services.gateway.outbox import Outbox
+from services.gateway.outputs.opening import open_output
+from services.gateway.outputs.settings import AnyOutput
+from shared.messages import PartDecided
+from tests.mosquitto import Mosquitto
+from tests.receiver import Receiver, receiving
+from tests.verdicts import Line, decision_of
+
+ANY: TypeAdapter[AnyOutput] = TypeAdapter(AnyOutput)
+NAME = "line-1/out"
+
+
+class Sending:
+    """One output of a line, whose turns the test takes."""
+
+    def __init__(self, journal: Journal, settings: dict[str, Any]) -> None:
+        self.settings = ANY.validate_python(settings)
+        self.journal = journal
+        self.outbox = Outbox(journal, {"line-1": {"out": self.settings}}, now)
+        self.output = open_output(self.settings, "line-1")
+        self.dispatcher = Dispatcher(NAME, self.output, self.outbox, journal, now)
+
+    def decide(self, *decisions: PartDecided) -> None:
+        with self.journal.write():
+            for decision in decisions:
+                self.outbox.add(decision, now())
+
+    def until(self, enough: Callable[[], bool], seconds: float = 60) -> None:
+        """Take turns until something has happened."""
+        until = now().steady + seconds
+        while not enough():
+            assert now().steady < until, f"{self.outbox.books(NAME)} {self.dispatcher.state}"
+            version = self.journal.version
+            if (pause := self.dispatcher.turn()) > 0 and not enough():
+                self.journal.wait(version, min(pause, 0.1))
+
+    @property
+    def waiting(self) -> int:
+        return self.outbox.books(NAME).waiting
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "gateway", timedelta(days=7)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sending(journal: Journal) -> Iterator[Callable[..., Sending]]:
+    """Opens an output with these settings."""
+    opened: list[Sending] = []
+
+    def open_another(**settings: Any) -> Sending:
+        opened.append(Sending(journal, settings))
+        return opened[-1]
+
+    yield open_another
+    for each in opened:
+        with suppress(OSError):
+            each.output.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    server = Mosquitto(tmp_path_factory.mktemp("mosquitto"))
+    server.server.start()
+    yield server
+    server.server.remove()
+
+
+class Product:
+    """Parts that are captured now."""
+
+    def __init__(self) -> None:
+        self._line = Line(start=datetime.now(UTC))
+
+    def part(self, fault: str | None = None, age: float = 0, **changes: Any) -> PartDecided:
+        """The decision about the next part, captured ``age`` seconds ago."""
+        verdict = self._line.verdict(fault)
+        frame = verdict.frame.model_copy(update={"captured_at": datetime.now(UTC) - timedelta(seconds=age)})
+        faults = (fault,) if fault else ()
+        return decision_of(verdict.model_copy(update={"frame": frame}), faults=faults, **changes)
+
+    def parts(self, count: int) -> list[PartDecided]:
+        return [self.part() for _ in range(count)]
+
+
+@pytest.fixture
+def product() -> Product:
+    return Product()

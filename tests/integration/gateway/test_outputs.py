@@ -1,0 +1,227 @@
+"""What outputs send, when, and what becomes of signals whose receiver is away. The receivers are real."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.gateway.journal import Journal
+from services.gateway.outputs.port import LineStatus, Signal, Trouble, signal_of_test
+from shared.messages import OutputTestRequested
+from tests.integration.gateway.conftest import NAME, Product, Sending
+from tests.mosquitto import Mosquitto
+from tests.receiver import Receiver
+
+Open = Callable[..., Sending]
+
+
+def a_test() -> Signal:
+    return signal_of_test(
+        OutputTestRequested(test_id="test-1", line="line-1", output="out", by="eva", at=datetime.now(UTC))
+    )
+
+
+# ── filter, delay, deadline ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_output_gets_the_parts_that_it_asks_for(sending: Open, receiver: Receiver, product: Product) -> None:
+    out = sending(type="webhook", url=receiver.url, verdicts=["ng"], labels=["break"])
+    out.decide(product.part(), product.part("break"), product.part("error"), product.part("break"))
+    out.until(lambda: out.waiting == 0)
+    assert [each.document["faults"] for each in receiver.accepted] == [["break"], ["break"]]
+    books = out.outbox.books(NAME)
+    assert (books.decisions, books.filtered, books.sent, books.missed) == (4, 2, 2, 0)
+    assert books.balanced
+
+
+def test_a_signal_is_delayed_from_the_capture(sending: Open, receiver: Receiver, product: Product) -> None:
+    out = sending(type="webhook", url=receiver.url, delay_ms=400)
+    part = product.part(age=0.2)
+    out.decide(part)
+    out.until(lambda: out.waiting == 0)
+    assert (datetime.now(UTC) - part.frame.captured_at).total_seconds() >= 0.4
+
+
+def test_a_signal_after_its_deadline_is_missed_with_the_reason_and_never_sent(
+    sending: Open, receiver: Receiver, product: Product
+) -> None:
+    receiver.mode = 503
+    out = sending(type="webhook", url=receiver.url, deadline_ms=700)
+    early, late = product.part(), product.part(age=2)
+    out.decide(early, late)
+    out.until(lambda: out.waiting == 0)
+    receiver.mode = 200
+    after = product.part()
+    out.decide(after)
+    out.until(lambda: out.waiting == 0)
+    assert [document["part"] for document in receiver.effective()] == [after.part]
+    assert [reason for _, reason in out.outbox.reasons(NAME)] == [
+        "its deadline had passed: decided too late",
+        "its deadline had passed: the receiver answered 503: so",
+    ]
+    assert out.outbox.books(NAME).balanced
+
+
+def test_a_test_signal_is_marked_and_in_no_books(sending: Open, receiver: Receiver) -> None:
+    out = sending(type="webhook", url=receiver.url, verdicts=["ok"], delay_ms=60_000, deadline_ms=90_000)
+    assert out.outbox.add_test(a_test(), "out")
+    assert not out.outbox.add_test(a_test(), "another")
+    out.until(lambda: bool(receiver.accepted))
+    assert receiver.accepted[0].document["test"] is True
+    assert receiver.accepted[0].headers["X-Seamline-Test"] == "true"
+    assert out.outbox.books(NAME).decisions == out.outbox.books(NAME).sent == 0
+
+
+# ── webhook ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_webhook_is_signed_and_has_an_idempotency_key(
+    sending: Open, receiver: Receiver, product: Product, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("of the plant\n")
+    out = sending(type="webhook", url=receiver.url, secret_file=str(tmp_path / "secret"))
+    part = product.part("break")
+    out.decide(part)
+    out.until(lambda: out.waiting == 0)
+    (request,) = receiver.accepted
+    moment, _, mac = request.headers["X-Seamline-Signature"].partition(",")
+    signed = moment.removeprefix("t=").encode() + b"." + request.body
+    assert mac == "v1=" + hmac.new(b"of the plant", signed, hashlib.sha256).hexdigest()
+    assert request.headers["Idempotency-Key"] == request.document["id"] == f"line-1/{part.part}/out"
+    assert Signal.model_validate(request.document).part == part.part
+
+
+def test_nothing_is_lost_while_a_receiver_fails_hangs_and_is_away(
+    sending: Open, receiver: Receiver, product: Product
+) -> None:
+    out = sending(type="webhook", url=receiver.url, timeout_seconds=0.3)
+    parts = product.parts(20)
+    modes: list[int | str] = [500, "hang", "away", 429]
+    for number, mode in enumerate(modes):
+        receiver.mode = mode
+        if mode == "away":
+            receiver.go_away()
+        out.decide(*parts[5 * number : 5 * number + 5])
+        out.until(lambda: out.dispatcher.state.failing)
+        assert out.dispatcher.state.last_error
+        if mode == "away":
+            receiver.come_back()
+        receiver.mode = 200
+        out.until(lambda: out.waiting == 0)
+        assert not out.dispatcher.state.failing
+    assert [document["part"] for document in receiver.effective()] == [part.part for part in parts]
+    assert out.outbox.books(NAME).sent == 20
+
+
+def test_a_signal_that_is_refused_blocks_no_other_one(sending: Open, receiver: Receiver, product: Product) -> None:
+    out = sending(type="webhook", url=receiver.url)
+    receiver.mode = 422
+    out.decide(product.part())
+    out.until(lambda: out.waiting == 0)
+    receiver.mode = 200
+    out.decide(product.part())
+    out.until(lambda: out.waiting == 0)
+    assert [reason for _, reason in out.outbox.reasons(NAME)] == ["the receiver answered 422: so"]
+    assert out.outbox.books(NAME).sent == len(receiver.accepted) == 1
+
+
+def test_what_is_not_sent_is_sent_after_a_restart(
+    sending: Open, receiver: Receiver, product: Product, journal: Journal
+) -> None:
+    before = sending(type="webhook", url=receiver.url)
+    parts = product.parts(3)
+    before.decide(*parts)
+    after = sending(type="webhook", url=receiver.url)
+    after.until(lambda: after.waiting == 0)
+    assert [document["part"] for document in receiver.effective()] == [part.part for part in parts]
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_batch_is_a_file_that_is_there_whole(sending: Open, product: Product, tmp_path: Path, form: str) -> None:
+    out = sending(type="file", folder=str(tmp_path / "mes"), format=form, every_seconds=0.3)
+    first, second = product.parts(3), product.parts(2)
+    other = [part.model_copy(update={"frame": part.frame.model_copy(update={"batch": "batch-8"})}) for part in second]
+    out.decide(*first, *other)
+    out.until(lambda: out.waiting == 0)
+    files = sorted((tmp_path / "mes").iterdir())
+    assert [(file.name.split(".")[1], file.suffix) for file in files] == [
+        ("batch-7", f".{form}"),
+        ("batch-8", f".{form}"),
+    ]
+    with files[0].open() as file:
+        rows = list(csv.DictReader(file)) if form == "csv" else [json.loads(line) for line in file]
+    assert [row["part"] for row in rows] == [part.part for part in first]
+
+
+def test_a_folder_that_cant_be_written_to_is_reported_and_loses_nothing(
+    sending: Open, product: Product, tmp_path: Path
+) -> None:
+    (tmp_path / "mes").write_text("in the way")
+    out = sending(type="file", folder=str(tmp_path / "mes"), every_seconds=0.1)
+    out.decide(product.part())
+    out.until(lambda: out.dispatcher.state.failing)
+    assert str(tmp_path / "mes") in out.dispatcher.state.last_error
+    (tmp_path / "mes").unlink()
+    out.until(lambda: out.waiting == 0)
+    assert len(list((tmp_path / "mes").iterdir())) == 1
+
+
+# ── MQTT ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_decisions_are_published_beside_a_retained_state(sending: Open, mosquitto: Mosquitto, product: Product) -> None:
+    out = sending(**mosquitto.settings, topic="plant/one")
+    parts = product.parts(5)
+    with mosquitto.subscriber("plant/one/#") as plant:
+        out.decide(*parts)
+        out.until(lambda: out.waiting == 0)
+        plant.until(lambda told: len(told) == 6)
+    decisions = [document for topic, document in plant.messages if topic == "plant/one/line-1/decision"]
+    assert [document["part"] for document in decisions] == [part.part for part in parts]
+    with mosquitto.subscriber("plant/one/line-1/state") as later:
+        later.until(lambda told: len(told) == 1 and told[0][1]["online"] is False)
+        out.output.show(LineStatus(Trouble.NONE))
+        later.until(lambda told: told[-1][1] == {"online": True, "error": 0, "reason": ""})
+        out.output.show(LineStatus(Trouble.CAMERA, "unplugged"))
+        later.until(lambda told: told[-1][1] == {"online": False, "error": 2, "reason": "unplugged"})
+        out.output.close()
+        later.until(lambda told: told[-1][1]["reason"] == "the gateway is gone")
+
+
+def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(
+    sending: Open, mosquitto: Mosquitto, product: Product
+) -> None:
+    out = sending(**mosquitto.settings, topic="plant/two", deadline_ms=60_000)
+    with mosquitto.subscriber("plant/two/+/decision") as plant:
+        out.decide(before := product.part())
+        out.until(lambda: out.waiting == 0)
+        mosquitto.server.kill()
+        try:
+            out.decide(gone := product.part(), old := product.part(age=59.5))
+            out.until(lambda: out.dispatcher.state.failing and out.waiting == 1)
+        finally:
+            mosquitto.server.start()
+        out.until(lambda: out.waiting == 0)
+        plant.until(lambda told: len(told) >= 1)
+    assert [missed for missed, _ in out.outbox.reasons(NAME)] == [f"line-1/{old.part}/out"]
+    assert {document["part"] for _, document in plant.messages} <= {before.part, gone.part}
+    assert out.outbox.books(NAME).sent == 2
+
+
+def test_a_wrong_password_is_told(sending: Open, mosquitto: Mosquitto, product: Product, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_text("wrong")
+    out = sending(**{**mosquitto.settings, "password_file": str(tmp_path / "wrong")})
+    out.decide(product.part())
+    out.until(lambda: out.dispatcher.state.failing)
+    assert "Not authorized" in out.dispatcher.state.last_error
+    assert "wrong" not in out.dispatcher.state.last_error

@@ -1,0 +1,129 @@
+"""The gateway as a process of its own: verdicts in, one decision per part out, over both brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import topology
+from shared.messages import FrameInspected, PartDecided
+from shared.storage.filesystem import FilesystemStore
+from tests.broker_address import BrokerAddress
+from tests.collector import Collector
+from tests.parts import RECIPE, verdict
+from tests.processes import ChildServer, wait_until
+from tests.workers import Line
+
+embedded = pytest.mark.parametrize("broker_address", ["sqlite"], indirect=True)
+THREE = "parts: {of: frames, frames: 3, deadline_ms: 60000}"
+
+
+@pytest.fixture
+def line(broker_address: BrokerAddress, tmp_path: Path) -> Iterator[Line]:
+    line = Line(broker_address, tmp_path)
+    yield line
+    line.broker.close()
+
+
+@pytest.fixture
+def decisions(line: Line) -> Iterator[Collector[PartDecided]]:
+    with Collector(line.broker, topology.DASHBOARD_PARTS, PartDecided) as collector:
+        yield collector
+
+
+def learn(line: Line, parts: str) -> None:
+    """Store the recipe of the model version that inspects the frames of these tests."""
+    FilesystemStore(line.objects).put("models/seam/v1/recipe.yaml", f"{RECIPE}\n{parts}\n".encode())
+
+
+@contextmanager
+def acting(line: Line, folder: Path, **settings: str) -> Iterator[ChildServer]:
+    """A gateway that acts; its journal is in the folder."""
+    logs = set(line.folder.glob("gateway-*.log"))
+    with line.running("gateway", FOLDER=str(folder), **settings) as gateway:
+        (log,) = set(line.folder.glob("gateway-*.log")) - logs
+        wait_until(lambda: "this gateway acts" in log.read_text(), 60, "the gateway to act")
+        yield gateway
+
+
+def now(sequence: int, said: str = "ok", **frame: Any) -> FrameInspected:
+    return verdict(sequence, said, captured_at=datetime.now(UTC), **frame)
+
+
+def test_each_part_is_decided_once_however_often_its_verdicts_come(
+    line: Line, decisions: Collector[PartDecided], tmp_path: Path
+) -> None:
+    learn(line, "parts: {of: frames, frames: 3, deadline_ms: 3000}")
+    with acting(line, tmp_path / "gateway", REPORT_SECONDS="0.5") as gateway:
+        verdicts = [now(number, "ng" if number == 4 else "ok") for number in (1, 0, 2, 3, 5, 4, 7, 6)]
+        line.send(*verdicts, *verdicts)
+        told = list(decisions.until(lambda told: len(told) >= 3, 60))
+        line.send(now(8), *verdicts)
+        told = list(decisions.for_a_while(0.5))
+        gateway.stop()
+    assert [(one.verdict, one.action, len(one.frames), one.missing) for one in told] == [
+        ("ok", "pass", 3, 0),
+        ("ng", "reject", 3, 0),
+        ("not_inspected", "reject", 2, 1),
+    ]
+    for queue in (topology.GATEWAY_VERDICTS, topology.GATEWAY_REPORTS):
+        assert line.broker.depth(queue.parked).total == 0
+    assert line.broker.depth(topology.GATEWAY_VERDICTS.name).total == 0
+
+
+@embedded
+def test_a_gateway_that_is_killed_in_the_middle_of_a_part_continues_with_it(
+    line: Line, decisions: Collector[PartDecided], tmp_path: Path
+) -> None:
+    learn(line, THREE)
+    verdicts = [now(number) for number in range(6)]
+    with line.running("gateway", FOLDER=str(tmp_path / "gateway"), LEASE_SECONDS="60") as gateway:
+        line.send(*verdicts[:5])
+        decisions.until(lambda told: len(told) == 1, 60)
+        gateway.kill()
+    with line.running("gateway", FOLDER=str(tmp_path / "gateway"), LEASE_SECONDS="60"):
+        line.send(verdicts[5], *verdicts)
+        decisions.until(lambda told: len(told) == 2, 60)
+        told = decisions.for_a_while(0.5)
+    assert [[frame[-1] for frame in one.frames] for one in told] == [["0", "1", "2"], ["3", "4", "5"]]
+    assert {one.verdict for one in told} == {"ok"}
+
+
+@embedded
+def test_of_two_gateways_one_acts_and_the_other_takes_its_place(
+    line: Line, decisions: Collector[PartDecided], tmp_path: Path
+) -> None:
+    learn(line, THREE)
+    first = line.running("gateway", FOLDER=str(tmp_path / "first"), LEASE_SECONDS="1")
+    second = line.running("gateway", FOLDER=str(tmp_path / "second"), LEASE_SECONDS="1")
+    with first as acting:
+        line.send(*[now(number) for number in range(3)])
+        decisions.until(lambda told: len(told) == 1, 60)
+        with second:
+            line.send(*[now(number) for number in range(3, 30)])
+            decisions.until(lambda told: len(told) == 10, 60)
+            acting.kill()
+            line.send(*[now(number) for number in range(30, 33)])
+            told = decisions.until(lambda told: len(told) == 11, 60)
+    assert len({one.part for one in told}) == 11
+    log = (tmp_path / "gateway-1.log").read_text()
+    assert log.index("stands by") < log.index("this gateway acts")
+
+
+@embedded
+def test_a_line_whose_recipe_has_no_parts_is_left_alone(
+    line: Line, decisions: Collector[PartDecided], tmp_path: Path
+) -> None:
+    learn(line, "")
+    lines = tmp_path / "lines.yaml"
+    lines.write_text("lines: {line-2: {parts: {of: frame}}}")
+    with line.running("gateway", FOLDER=str(tmp_path / "gateway"), LINES=str(lines)):
+        line.send(now(0), now(1), now(2, line="line-2"))
+        told = decisions.until(lambda told: len(told) == 1, 60)
+    assert [one.frame.line for one in told] == ["line-2"]
+    assert line.broker.depth(topology.GATEWAY_VERDICTS.name).total == 0
