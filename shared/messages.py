@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 from pydantic_core import from_json
 
 from shared.label_names import LabelName
+from shared.validation import describe
 
 IMAGE_LIMIT: Final = 1024 * 1024
 """Bytes of the largest image in a message; a larger image is stored, and the message has its key."""
@@ -117,7 +118,7 @@ def decode(body: bytes) -> Message:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise MalformedMessage(f"{name} of version {version}: {where}: {first['msg']}") from error
+        raise MalformedMessage(f"{name} of version {version}: {where}: {describe(first)}") from error
     except Exception as error:  # validation depends only on the bytes, so they cause every error
         raise MalformedMessage(f"{name} of version {version}: {error!r}") from error
 

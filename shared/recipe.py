@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.label_names import MOST_LABELS, LabelName, label_slug
 from shared.messages import Name
+from shared.validation import describe
 
 NAMED_COLOURS: Final = {
     "blue": (30, 90, 255),
@@ -411,7 +412,7 @@ def _explain(error: ValidationError, tree: yaml.Node, labels: list[str], source:
     elif len(where) > 1 and where[0] == "labels" and isinstance(where[1], int):
         where[1] = labels[where[1]]
     line = _line_of(tree, where)
-    text = problem["msg"].removeprefix("Value error, ")
+    text = describe(problem)
     place = f"label {where[1]}, " if len(where) > 1 and where[0] == "labels" else ""
     field = f"{where[-1]}: " if where and where[-1] != "labels" and not (place and len(where) == 2) else ""
     given = f" (is {_quoted(problem['input'])})" if isinstance(problem["input"], str | int | float | bool) else ""

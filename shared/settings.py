@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
-import sys
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -204,24 +203,3 @@ def folder_of(url: str) -> Path:
     if parts.netloc or not folder:
         raise ValueError(f"{parts.scheme}:///FOLDER has three slashes and a folder; four for an absolute folder")
     return Path(folder)
-
-
-Settings = TypeVar("Settings", bound=BaseSettings)
-
-
-def read_settings(kind: type[Settings], **overrides: Any) -> Settings:
-    """Read the settings of a service, or exit with one line for each wrong setting.
-
-    Wrong values are not printed, because they may be secrets.
-    """
-    try:
-        return kind(**overrides)
-    except SecretFileError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from None
-    except ValidationError as error:
-        prefix = str(kind.model_config.get("env_prefix", "")).upper()
-        for problem in error.errors():
-            name = prefix + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "settings"
-            sys.stderr.write(f"{name}: {problem['msg'].removeprefix('Value error, ')}\n")
-        raise SystemExit(2) from None

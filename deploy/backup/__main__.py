@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from deploy.backup.copying import AUDIT, MAIN, Backup, BackupError, CountDone
-from shared.settings import STORES, SecretFileSettings, ServiceSettings, read_settings, split_address
+from shared.environment import read_settings
+from shared.settings import STORES, SecretFileSettings, ServiceSettings, split_address
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageError
 

@@ -29,8 +29,9 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from urllib3.exceptions import HTTPError
 
 from deploy.object_store.policies import AUDIT, RIGHTS, policy
+from shared.environment import read_settings
 from shared.messages import Name
-from shared.settings import SecretFileSettings, read_settings
+from shared.settings import SecretFileSettings
 
 PATIENCE_SECONDS: Final = 60.0
 """For a store that has just started."""

@@ -19,7 +19,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from urllib3.exceptions import HTTPError
 
 from deploy.rabbitmq.__main__ import ADMINISTRATOR, COMPOSED, camera_definitions, definitions
-from shared.settings import read_settings
+from shared.environment import read_settings
 
 PATIENCE_SECONDS: Final = 120.0
 """For a RabbitMQ that has just started."""

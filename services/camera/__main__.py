@@ -21,10 +21,10 @@ from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sources.opening import open_source
+from shared.environment import read_settings
 from shared.health import Health, configure_logging, serve_health
 from shared.messaging import open_broker
 from shared.service import run_service
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 
 FAREWELL_SECONDS = 10.0

@@ -28,9 +28,9 @@ from services.dashboard.retention.cli import show_retention
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import check_login, open_redis
 from services.dashboard.store.keys import Keys
+from shared.environment import read_settings
 from shared.health import configure_logging, serve_health
 from shared.service import await_broker, run_service
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 
 _log = structlog.stdlib.get_logger("dashboard")

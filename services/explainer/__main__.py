@@ -18,11 +18,11 @@ from services.explainer.image_store import ImageStore
 from services.explainer.models import Models
 from services.explainer.settings import ExplainerSettings
 from shared.engines.quiet import import_quietly
+from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
 from shared.removals import Removals
 from shared.service import Reporter, await_broker, background_threads, run_service
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
 

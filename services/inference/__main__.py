@@ -14,15 +14,16 @@ from functools import partial
 from services.inference.deferred import DeferredWork
 from services.inference.handler import Inspector
 from services.inference.image_store import ImageStore
+from services.inference.live_images import LiveImages
 from services.inference.microbatch import MicroBatches
 from services.inference.model import load_model
 from services.inference.production import Production
 from services.inference.settings import InferenceSettings
+from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import AHEAD, consume
 from shared.removals import Removals
 from shared.service import Reporter, await_broker, background_threads, run_service
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
 
@@ -45,7 +46,7 @@ def main(stop: threading.Event) -> None:
     production = Production(store, settings.recipe, load)
     threading.Thread(target=production.check, name="first model", daemon=True).start()  # while the broker is awaited
     images = ImageStore(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
-    inspector = Inspector(production.model, images)
+    inspector = Inspector(production.model, images, LiveImages(store, settings.live_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
         health.watch(broker.troubles)

@@ -20,10 +20,10 @@ from services.trainer.jobs.trainings import Trainings
 from services.trainer.promotion.promotions import Promotions
 from services.trainer.settings import TrainerSettings
 from shared.claims import Identity
+from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
 from shared.messaging.loop import consume
 from shared.service import await_broker, background_threads, run_service
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 from shared.topology import TRAINER_COMMANDS
 

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from shared.messages import Name
 from shared.recipe import Recipe, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.validation import first_problem
 
 MANIFEST: Final = "manifest.json"
 KERAS: Final = "model.keras"
@@ -228,7 +229,7 @@ def _read_manifest(content: bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        why = first_problem(error)
         raise BundleError(f"{where}/{MANIFEST} is no manifest: {why}") from error
 
 

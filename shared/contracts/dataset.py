@@ -23,6 +23,7 @@ from shared.imaging.codec import content_type_of
 from shared.label_names import MOST_LABELS, LabelName
 from shared.messages import Name
 from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.validation import first_problem
 
 FOLDER: Final = "datasets"
 VERSIONS: Final = "versions"
@@ -254,7 +255,7 @@ def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersi
     try:
         found = DatasetVersion.model_validate_json(store.get(_key(dataset, version)))
     except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        why = first_problem(error)
         raise DatasetVersionError(f"version {version} of dataset {dataset!r} must not be used: {why}") from error
     if (found.dataset, found.version) != (dataset, version):
         raise DatasetVersionError(

@@ -20,6 +20,7 @@ from shared.contracts.bundle import PRODUCTION, BundleError, folder_of
 from shared.messages import ModelPromoted, Name, PromotionRefused, decode
 from shared.storage.port import ObjectStore, StorageUnavailable
 from shared.storage.records import readable
+from shared.validation import first_problem
 
 FOLDER: Final = "promotions"
 PROMOTION_FILE: Final = re.compile(r"[0-9]{8,}\.json")
@@ -197,4 +198,4 @@ def _read_last(store: ObjectStore, key: str) -> Promotion:
     try:
         return _read_promotion(store, key)
     except ValidationError as error:
-        raise BundleError(f"{key} does not say which model is in production: {error.errors()[0]['msg']}") from error
+        raise BundleError(f"{key} does not say which model is in production: {first_problem(error)}") from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.contracts.bundle import SCORES, Bundle, BundleError, Variant
+from shared.validation import first_problem
 
 DIGITS: Final = 6
 Part = Literal["valid", "test"]
@@ -96,4 +97,4 @@ def parse_scores(content: bytes, version: str) -> ScoredImages:
     try:
         return ScoredImages.model_validate_json(content)
     except ValidationError as error:
-        raise BundleError(f"{SCORES} of model {version} can't be read: {error.errors()[0]['msg']}") from error
+        raise BundleError(f"{SCORES} of model {version} can't be read: {first_problem(error)}") from error

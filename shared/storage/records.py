@@ -9,8 +9,10 @@ from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Counter
+from pydantic import ValidationError
 
 from shared.storage.port import ObjectNotFound
+from shared.validation import first_problem
 
 MOST_REMEMBERED: Final = 1_000
 REASON_LENGTH: Final = 300
@@ -42,8 +44,7 @@ def readable(key: str, read: Callable[[], Record]) -> Record | None:
         return None
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         # without the content: a record may hold a secret
-        details = getattr(error, "errors", None)
-        said = str(details(include_url=False, include_input=False)[0]["msg"] if callable(details) else error)
+        said = first_problem(error) if isinstance(error, ValidationError) else str(error)
         reason = (said or type(error).__name__)[:REASON_LENGTH]
         with _lock:
             known = key in _unreadable

@@ -33,7 +33,7 @@ from shared.contracts.dataset import (
     write_version,
 )
 from shared.contracts.promotion import last_promotion
-from shared.settings import read_settings
+from shared.environment import read_settings
 from shared.storage.port import ObjectStore
 from tests.conftest import Bucket
 from tests.dashboards import embedded_settings

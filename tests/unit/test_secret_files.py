@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from deploy.object_store.__main__ import SetupSettings
 from services.camera.settings import CameraSettings
 from services.inference.settings import InferenceSettings
-from shared.settings import SecretFileSettings, read_settings
+from shared.environment import read_settings
+from shared.settings import SecretFileSettings
 from tests.unit.test_compose import FLOW
 
 SECRET: Final = "correct-horse-battery"

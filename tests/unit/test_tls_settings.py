@@ -10,7 +10,8 @@ import pytest
 
 from services.dashboard.settings import DashboardSettings
 from services.explainer.settings import ExplainerSettings
-from shared.settings import ServiceSettings, read_settings
+from shared.environment import read_settings
+from shared.settings import ServiceSettings
 from tests.certificates import make_certificates, shown_by
 
 

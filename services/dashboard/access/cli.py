@@ -23,10 +23,11 @@ from services.dashboard.access.schemas import NewPerson, NewToken
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import Problem
+from shared.environment import read_settings
 from shared.health import configure_logging
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 from shared.storage.port import StorageError
+from shared.validation import describe
 
 people_cli = typer.Typer(add_completion=False, help="People who may log in.", no_args_is_help=True)
 token_cli = typer.Typer(add_completion=False, help="Tokens of programs.", no_args_is_help=True)
@@ -112,7 +113,7 @@ def _open_people() -> Iterator[People]:
         yield People(PeopleRepository(store), Audit(audit_store(settings, store)))
     except ValidationError as error:
         found = error.errors()[0]
-        sys.stderr.write(f"{'.'.join(map(str, found['loc']))}: {found['msg']}\n")
+        sys.stderr.write(f"{'.'.join(map(str, found['loc']))}: {describe(found)}\n")
         raise typer.Exit(2) from None
     except (Problem, StorageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

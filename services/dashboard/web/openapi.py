@@ -45,8 +45,10 @@ def install_document(app: FastAPI) -> None:
                     operation = document["paths"][context.path].get(method.lower())
                     if operation:
                         _add_role(operation, method, role_of(context.dependant))
-        for path in document["paths"].values():
+        for address, path in document["paths"].items():
             for operation in path.values():
+                if "{" in address:
+                    operation["responses"].setdefault("404", documented(404)[404])
                 _add_examples(operation, components["schemas"])
         return document
 

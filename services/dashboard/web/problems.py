@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.validation import describe
+
 MEDIA_TYPE: Final = "application/problem+json"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
@@ -99,6 +101,11 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
+        unknown = next((found for found in error.errors() if found["loc"][0] == "path"), None)
+        if unknown:
+            what = str(unknown["loc"][-1]).removesuffix("_id").replace("_", " ")
+            given = str(unknown["input"])[:80]
+            return answer(request, Problem(404, f"there is no {what} {given!r}").details)
         return answer(request, problem_of(error).details)
 
     def unavailable(request: Request, error: Exception) -> Response:
@@ -157,7 +164,7 @@ def problem_of(error: RequestValidationError | ValidationError, within: str = ""
     errors = [
         {
             "where": ".".join(map(str, [*([within] if within else []), *found["loc"]])),
-            "what": found["msg"].removeprefix("Value error, "),
+            "what": describe(found),
         }
         for found in error.errors()
     ]

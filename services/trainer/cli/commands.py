@@ -19,8 +19,8 @@ from shared.contracts.bundle import MANIFEST, BundleError, Variant
 from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.training import ARCHITECTURES, LARGEST_SEED, Precision, TrainingOptions
 from shared.engines.quiet import import_quietly
+from shared.environment import read_settings
 from shared.recipe import ImageSpec, Task
-from shared.settings import read_settings
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -23,8 +23,8 @@ from shared.datasets.importing import import_dataset
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import DatasetError, listed
+from shared.environment import read_settings
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 
 commands = typer.Typer(

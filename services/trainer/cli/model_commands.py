@@ -34,6 +34,7 @@ from shared.contracts.bundle import (
 from shared.contracts.operating_points import OperatingPointName, OperatingPoints
 from shared.contracts.promotion import find_decision, history_of, production_history, production_version, version_before
 from shared.engines.quiet import import_quietly
+from shared.environment import read_settings
 from shared.explain.explainable import refuse_unexplainable
 from shared.messages import (
     Message,
@@ -45,9 +46,9 @@ from shared.messages import (
     ThresholdsStored,
 )
 from shared.messaging import open_broker
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.validation import describe
 
 REFUSED: Final = 1
 BETWEEN_LOOKS_SECONDS: Final = 0.2
@@ -255,7 +256,7 @@ def _asked(kind: type[Asked], **fields: Any) -> Asked:
             raise WrongRequest(
                 f"{field} is at most 64 letters, digits, _ and -, after a letter or digit, and not {fields[field]!r}"
             ) from error
-        raise WrongRequest(f"{field}: {problem['msg']}") from error
+        raise WrongRequest(f"{field}: {describe(problem)}") from error
 
 
 def _answer_to(

@@ -23,6 +23,7 @@ from shared.recipe import (
     RecipeError,
     Task,
 )
+from shared.validation import first_problem
 
 GOOD: Final = ("good", "ok", "normal", "intact")
 """Names of a label that means that the part is ok."""
@@ -93,7 +94,7 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
             ),
         )
     except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        why = first_problem(error)
         raise RecipeError(f"no recipe can be drafted from the table: {why}, or ask for another task") from error
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from services.trainer.errors import TrainerError
+from shared.validation import describe
 
 VARIABLE: Final = "TF_CONFIG"
 EXAMPLE: Final = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
@@ -97,8 +98,7 @@ def rank_of(config: str) -> Rank:
         problem = error.errors()[0]
         where = "".join(f"{part}: " for part in problem["loc"])
         raise WrongCluster(
-            f"{VARIABLE}: {where}{problem['msg'].removeprefix('Value error, ')}: give {EXAMPLE}, "
-            "or unset it to train with one process"
+            f"{VARIABLE}: {where}{describe(problem)}: give {EXAMPLE}, or unset it to train with one process"
         ) from error
     chiefs = read.cluster.chief
     index = read.task.index + (len(chiefs) if read.task.type == "worker" else 0)

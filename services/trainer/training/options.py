@@ -9,6 +9,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from services.trainer.errors import TrainerError
 from shared.contracts.bundle import ModelVersion
 from shared.contracts.training import TrainingOptions
+from shared.validation import describe
 
 
 class WrongOption(TrainerError):
@@ -28,7 +29,7 @@ def read_options(given: Mapping[str, JsonValue]) -> TrainingOptions:
         name = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
         hint = f"; the options are {', '.join(TrainingOptions.model_fields)}" if unknown else ""
-        raise WrongOption(f"option {name}: {problem['msg'].removeprefix('Value error, ')}{hint}") from error
+        raise WrongOption(f"option {name}: {describe(problem)}{hint}") from error
 
 
 def shares_of(text: str) -> dict[str, JsonValue]:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from shared.datasets.tables import DatasetError
+from shared.validation import describe
 
 MOST_JSON_BYTES: Final = 512 * 2**20
 MOST_TEXT_BYTES: Final = 64 * 2**20
@@ -49,7 +50,7 @@ def read_json(path: Path, model: type[T], kind: str) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DatasetError([f"{path.name}: is no {kind}: {where}: {first['msg']}: export it again"]) from error
+        raise DatasetError([f"{path.name}: is no {kind}: {where}: {describe(first)}: export it again"]) from error
     except ValueError as error:
         raise DatasetError([f"{path.name}: is no JSON ({error}): export it again"]) from error
 

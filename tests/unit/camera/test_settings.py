@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.camera.settings import CameraSettings, Region, Resolution
-from shared.settings import ServiceSettings, read_settings
+from shared.environment import read_settings
+from shared.settings import ServiceSettings
 
 README = Path(__file__).parents[3] / "services" / "camera" / "README.md"
 

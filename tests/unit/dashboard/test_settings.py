@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.steps import Step
 from services.dashboard.store.keys import Keys
-from shared.settings import ServiceSettings, read_settings
+from shared.environment import read_settings
+from shared.settings import ServiceSettings
 
 README = Path(__file__).parents[3] / "services" / "dashboard" / "README.md"
 

@@ -4,7 +4,8 @@ import pytest
 
 from services.trainer.settings import TrainerSettings
 from shared.contracts.training import TrainingOptions
-from shared.settings import ServiceSettings, read_settings
+from shared.environment import read_settings
+from shared.settings import ServiceSettings
 
 README = Path(__file__).parents[3] / "services" / "trainer" / "README.md"
 
@@ -27,7 +28,7 @@ def test_the_readme_has_every_option() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("LEASE_SECONDS", "0", "TRAINER_LEASE_SECONDS: Input should be greater than 0"),
+        ("LEASE_SECONDS", "0", "TRAINER_LEASE_SECONDS: give more than 0"),
         ("BROKER_URL", "redis://x", "settings: TRAINER_BROKER_URL starts with one of"),
     ],
 )

@@ -18,6 +18,7 @@ from shared.contracts.dataset import DatasetVersionError, next_version, put_imag
 from shared.messages import Name
 from shared.recipe import Task
 from shared.storage.port import ObjectStore
+from shared.validation import describe
 
 DATASET_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -70,7 +71,7 @@ def read_order(upload: Upload) -> ImportOrder:
         return ImportOrder.model_validate({"name": name, **given})
     except ValidationError as error:
         first = error.errors()[0]
-        raise Problem(422, f"{first['loc'][0]}: {first['msg']}") from error
+        raise Problem(422, f"{first['loc'][0]}: {describe(first)}") from error
 
 
 class ImportService:

@@ -15,7 +15,11 @@ def test_errors_are_problem_details(client: httpx.Client) -> None:
     problem(client.get("/api/nothing"), 404, "Not Found")
     problem(client.put("/api/lines"), 405, "Method Not Allowed")
     problem(client.post("/api/trainings", content=b"{", headers={"Content-Type": "application/json"}), 422, "JSON")
-    problem(client.get("/api/frames/x"), 422, "frame_id")
+    problem(client.get("/api/frames/nope"), 404, "there is no frame 'nope'")
+    problem(client.get("/api/lines/a b"), 404, "there is no line 'a b'")
+    problem(
+        client.put("/api/frames/01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042/mark", json={"nota": ""}), 422, "no such field"
+    )
 
 
 def test_a_path_that_does_not_exist_answers_with_a_page(client: httpx.Client) -> None:
@@ -23,6 +27,9 @@ def test_a_path_that_does_not_exist_answers_with_a_page(client: httpx.Client) ->
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
     assert "there is no such frame" in answer.text
+    nope = client.get("/frames/nope", headers={"Accept": "text/html,*/*"})
+    assert nope.status_code == 404
+    assert "there is no frame &#39;nope&#39;" in nope.text
 
 
 def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, broker: Broker) -> None:
