@@ -17,6 +17,7 @@ demo: export DEMO_RECIPE := $(value RECIPE)
 demo: export DEMO_MODEL := $(value MODEL)
 demo: export DEMO_PARTS := $(value PARTS)
 demo: export DEMO_FRESH := $(value FRESH)
+demo: export DEMO_YES := $(value YES)
 
 .PHONY: help
 help:  ## Show this help
@@ -35,7 +36,7 @@ $(VENV)/.%-installed: deploy/requirements/%.txt $(VENV)/bin/uv
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.embedded-installed  ## Play a seam video through the services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; PARTS=1: decide about parts as well; continues with the labels and trainings of the last demo unless FRESH=1)
+demo: $(VENV)/.embedded-installed  ## Play a seam video through the services on this machine (FRAMES=, SOURCE=, RECIPE=, MODEL=; PARTS=1: decide about parts as well; continues with the labels and trainings of the last demo unless FRESH=1; passes the settings of services on, such as CAMERA_LINE)
 	@$(BIN)/python -m deploy.embedded
 
 .PHONY: env

@@ -79,7 +79,8 @@ def screenshots(
 @contextmanager
 def _line(state: Path) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "deploy.embedded", "--state", str(state), "--port", str(port), "--loop", "--fresh"]
+    command = [sys.executable, "-m", "deploy.embedded", "--state", str(state), "--port", str(port), "--loop"]
+    command += ["--fresh", "--yes"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603  our own module
     try:
         yield f"http://127.0.0.1:{port}"

@@ -22,6 +22,7 @@ from deploy.embedded.line import (
     Accounts,
     CannotPlay,
     Wishes,
+    check_settings,
     check_source,
     free_port,
     is_ready,
@@ -29,16 +30,18 @@ from deploy.embedded.line import (
     modbus_port,
     read_accounts,
     services,
+    token_of_demo,
 )
 from deploy.embedded.model import check_goes_on, first_model
 from deploy.embedded.processes import CONFIGURATION_ERROR, Service, ServiceFailed
 from deploy.embedded.state import StateRefused, state_for_one
 from deploy.embedded.video import seam_video
-from deploy.embedded.view import View
+from deploy.embedded.view import View, access_of
+from services.dashboard.settings import DashboardSettings
 from shared.contracts.bundle import BundleError
 from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.messaging.sqlite import SqliteBroker
-from shared.recipe import RecipeError
+from shared.recipe import LabelRole, Recipe, RecipeError
 
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
 STALL_SECONDS: Final = 180.0
@@ -60,7 +63,10 @@ def demo(
     ] = None,
     source: Annotated[
         str,
-        typer.Option(envvar="DEMO_SOURCE", help="Video file, folder of images, camera index, or RTSP/HTTP address."),
+        typer.Option(
+            envvar=["DEMO_SOURCE", "CAMERA_SOURCE"],
+            help="Video file, folder of images, camera index, or RTSP/HTTP address.",
+        ),
     ] = "",
     recipe: Annotated[Path | None, typer.Option(envvar="DEMO_RECIPE", help="What is inspected (YAML).")] = None,
     model: Annotated[Path, typer.Option(envvar="DEMO_MODEL", help="Folder of the model to start with.")] = SAMPLE_MODEL,
@@ -71,7 +77,8 @@ def demo(
     state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/demo"),
     loop: Annotated[bool, typer.Option(help="Play the source again and again.")] = False,
     port: Annotated[
-        int | None, typer.Option(help="Of the dashboard; by default the first free one from 8000 on.")
+        int | None,
+        typer.Option(envvar="DASHBOARD_PORT", help="Of the dashboard; by default the first free one from 8000 on."),
     ] = None,
     fresh: Annotated[
         bool,
@@ -81,6 +88,9 @@ def demo(
             help="Delete what the state folder holds (labels, trainings, people, audit), and start anew.",
         ),
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", envvar="DEMO_YES", help="With --fresh: delete labels without asking.")
+    ] = False,
 ) -> None:
     """Play frames through the whole line, and show what becomes of them; go on with what an earlier line left."""
     state = state.resolve()
@@ -89,7 +99,8 @@ def demo(
         check_source(source)
         _check_model(model, recipe)
         port = _port(port)
-        with state_for_one(state, fresh=fresh) as lock:
+        settings = check_settings(state, port, source)
+        with state_for_one(state, fresh=fresh, may_delete=lambda labels: yes or _agrees(state, labels)) as lock:
             first, learned = first_model(model, recipe, state / "models")
             if chosen:
                 check_goes_on(first, learned.name, state / "objects")
@@ -103,9 +114,15 @@ def demo(
                 state=state,
                 modbus_port=modbus_port(state) if parts else None,
             )
-            sys.exit(_run(wishes, port, [lock]))
+            sys.exit(_run(wishes, learned, settings, [lock]))
     except (BundleError, RecipeError, StateRefused, CannotPlay, MessagingError) as error:
         _refuse(str(error))
+
+
+def _agrees(state: Path, labels: int) -> bool:
+    """Ask at the terminal whether labels may be deleted; without a terminal, return False."""
+    found = f"{state} holds {labels} annotation{'s' if labels != 1 else ''}, which people made"
+    return sys.stdin.isatty() and typer.confirm(f"{found}: delete them?", err=True)
 
 
 def _check_model(model: Path, recipe: Path | None) -> None:
@@ -125,18 +142,32 @@ def _refuse(why: str) -> NoReturn:
     sys.exit(CONFIGURATION_ERROR)
 
 
-def _run(wishes: Wishes, port: int, inherited: Sequence[int]) -> int:
+def _run(wishes: Wishes, recipe: Recipe, settings: DashboardSettings, inherited: Sequence[int]) -> int:
     stop = _told_to_stop()
     goes_on = (wishes.state / "objects").exists()
-    running = services(wishes, port, inherited)
+    running = services(wishes, settings.port, inherited)
     hint = f"Stops by itself after {wishes.frames} frames" if wishes.frames else "Ctrl-C stops it"
-    view = View(f"http://127.0.0.1:{port}", hint, wishes.modbus_port)
+    qualities = {label.name for label in recipe.labels if label.role is LabelRole.QUALITY}
+    view = View(settings.address, [access_of(settings), hint], qualities, wishes.modbus_port)
+    sys.stderr.write(f"Dashboard {settings.address}\n")
     broker = SqliteBroker(wishes.state / "broker")
     started = time.monotonic()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as api:
-            before = _start(running, lambda: is_ready(api), lambda: read_accounts(api, broker), stop, goes_on=goes_on)
-            accounts = _watch(running, lambda: read_accounts(api, broker).since(before), view, wishes.frames, stop)
+        with (
+            token_of_demo(settings) as token,
+            httpx.Client(
+                base_url=settings.address,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                timeout=5,
+                verify=False,  # noqa: S501  its own dashboard, whose certificate is of another name
+            ) as api,
+        ):
+
+            def look() -> Accounts:
+                return read_accounts(api, broker, wishes.line)
+
+            before = _start(running, lambda: is_ready(api), look, stop, goes_on=goes_on)
+            accounts = _watch(running, lambda: look().since(before), view, wishes.frames, stop)
     except ServiceFailed as failed:
         sys.stderr.write(f"{failed}\n")
         return CONFIGURATION_ERROR

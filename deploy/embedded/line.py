@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +15,22 @@ from typing import Any, Final
 import httpx
 
 from deploy.embedded.processes import Service
+from services.camera.settings import CameraSettings
+from services.dashboard.access.audit import Audit, audit_store
+from services.dashboard.access.people import People
+from services.dashboard.access.repository import PeopleRepository
+from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.callers import Role
+from services.explainer.settings import ExplainerSettings
+from services.inference.settings import InferenceSettings
+from services.trainer.settings import TrainerSettings
 from shared import topology
+from shared.environment import read_settings
 from shared.messaging.port import Broker
+from shared.storage.opening import open_store
 
 LINE: Final = "demo"
+"""Name of the line, unless CAMERA_LINE says another."""
 FLOW: Final[tuple[str, ...]] = ("camera", "inference", "explainer", "trainer", "dashboard")
 FLOW_WITH_PARTS: Final[tuple[str, ...]] = ("camera", "inference", "explainer", "trainer", "gateway", "dashboard")
 FIRST_PORT: Final = 8000
@@ -25,13 +39,22 @@ REPORT_SECONDS: Final = "0.5"
 """So that a PLC sees within two seconds that a camera or a worker is gone."""
 LINES: Final = """# What a part is on the line of the demo, and its outputs: docs/factory.md. It is read at each start.
 lines:
-  demo:
+  {line}:
     parts: {{of: frame, deadline_ms: 5000}}
     outputs:
       gate: {{type: modbus, port: {port}, hold_ms: 20, bits: [good, error, break, length]}}
       history: {{type: file, folder: {folder}, format: jsonl, every_seconds: 10}}
       # broker: {{type: mqtt, host: 127.0.0.1}}   # then: mosquitto_sub -v -t 'seamline/#'
 """
+INSTEAD: Final = {
+    "CAMERA_FRAMES": "give FRAMES= instead",
+    "CAMERA_OUTBOX_FOLDER": "give --state instead",
+    "TRAINER_WORK_FOLDER": "give --state instead",
+    "INFERENCE_RECIPE": "give RECIPE= or MODEL= instead",
+    "TRAINER_INITIAL_MODEL": "give MODEL= instead",
+    "DASHBOARD_REDIS_URL": "unset it",
+}
+"""Settings that the demo makes itself, beside the addresses of its broker and storage, and what to do instead."""
 
 
 class CannotPlay(Exception):
@@ -52,17 +75,31 @@ class Wishes:
     modbus_port: int | None = None
     """Of the gateway; None: nothing decides about parts."""
 
+    @property
+    def line(self) -> str:
+        """Return the name of the line."""
+        return os.environ.get("CAMERA_LINE") or LINE
+
 
 def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[str, Service]:
-    """The services, by name, in the order of the flow, not yet started; with descriptors that they inherit."""
+    """The services, by name, in the order of the flow, not yet started; with descriptors that they inherit.
+
+    Every other setting of a service, such as CAMERA_LINE or DASHBOARD_LOGIN, comes from the environment of the demo.
+    """
+    usual = {
+        "CAMERA_PACE": wishes.pace,
+        "CAMERA_AT_END": wishes.at_end,
+        "CAMERA_LINE": LINE,
+        **{f"{name.upper()}_LOG_FORMAT": "json" for name in FLOW_WITH_PARTS},
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "KERAS_BACKEND": "tensorflow",
+    }
+    usual |= {name: given for name in usual if (given := os.environ.get(name))}
     own: dict[str, dict[str, str]] = {
         "camera": {
             "CAMERA_SOURCE": wishes.source,
             "CAMERA_FRAMES": str(wishes.frames or 0),
-            "CAMERA_PACE": wishes.pace,
-            "CAMERA_AT_END": wishes.at_end,
-            "CAMERA_LINE": LINE,
-            "CAMERA_NAME": "camera-1",
             "CAMERA_OUTBOX_FOLDER": str(wishes.state / "outbox"),
         },
         "inference": {"INFERENCE_RECIPE": wishes.recipe},
@@ -76,14 +113,17 @@ def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[s
         own["camera"]["CAMERA_REPORT_SECONDS"] = own["inference"]["INFERENCE_REPORT_SECONDS"] = REPORT_SECONDS
         own["gateway"] = {
             "GATEWAY_FOLDER": str(wishes.state / "gateway"),
-            "GATEWAY_LINES": str(_lines_file(wishes.state, wishes.modbus_port)),
+            "GATEWAY_LINES": str(_lines_file(wishes)),
             "GATEWAY_REPORT_SECONDS": "1",
         }
-    has_an_end = bool(wishes.frames) or (wishes.at_end == "stop" and not is_live(wishes.source))
+    for name in flow:
+        own[name][f"{name.upper()}_BROKER_URL"] = f"sqlite:///{wishes.state / 'broker'}"
+        own[name][f"{name.upper()}_STORAGE_URL"] = f"file:///{wishes.state / 'objects'}"
+    has_an_end = bool(wishes.frames) or (usual["CAMERA_AT_END"] == "stop" and not is_live(wishes.source))
     return {
         name: Service(
             name,
-            {**_common(name, wishes.state), **own[name]},
+            {**usual, **own[name]},
             wishes.state / "logs" / f"{name}.log",
             may_finish=name == "camera" and has_an_end,
             inherited=inherited,
@@ -99,22 +139,47 @@ def modbus_port(state: Path) -> int:
     return int(named[1]) if named else free_port(FIRST_MODBUS_PORT)
 
 
-def _lines_file(state: Path, port: int) -> Path:
+def _lines_file(wishes: Wishes) -> Path:
     """The file of the lines; one that is there is the user's own, and stays."""
-    file = state / "lines.yaml"
+    file = wishes.state / "lines.yaml"
     if not file.exists():
-        file.write_text(LINES.format(port=port, folder=state / "parts"), encoding="utf-8")
+        text = LINES.format(line=wishes.line, port=wishes.modbus_port, folder=wishes.state / "parts")
+        file.write_text(text, encoding="utf-8")
     return file
 
 
-def _common(name: str, state: Path) -> dict[str, str]:
-    settings = {
-        "BROKER_URL": f"sqlite:///{state / 'broker'}",
-        "STORAGE_URL": f"file:///{state / 'objects'}",
-        "LOG_FORMAT": "json",
-    }
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "KERAS_BACKEND": "tensorflow"}
-    return {f"{name.upper()}_{key}": value for key, value in settings.items()} | quiet
+def check_settings(state: Path, port: int, source: str) -> DashboardSettings:
+    """Check the settings of all services in the environment, and return those of the dashboard.
+
+    Raises:
+        CannotPlay: the environment has a setting that the demo makes itself.
+        SystemExit: a setting is wrong; standard error says which.
+    """
+    servers = {f"{name.upper()}_{what}_URL": "unset it" for name in FLOW_WITH_PARTS for what in ("BROKER", "STORAGE")}
+    for name, instead in {**INSTEAD, **servers}.items():
+        if os.environ.get(name):
+            raise CannotPlay(f"{name}: the demo makes this setting itself: {instead}")
+    addresses = {"broker_url": f"sqlite:///{state / 'broker'}", "storage_url": f"file:///{state / 'objects'}"}
+    read_settings(CameraSettings, source=source or "0", **addresses)
+    read_settings(InferenceSettings, recipe="any", **addresses)
+    for kind in (ExplainerSettings, TrainerSettings):
+        read_settings(kind, **addresses)
+    return read_settings(DashboardSettings, redis_url="embedded://", port=port, **addresses)
+
+
+@contextmanager
+def token_of_demo(settings: DashboardSettings) -> Iterator[str]:
+    """Yield a token with which the demo reads the counts of its dashboard; an empty one without DASHBOARD_LOGIN."""
+    if not settings.login:
+        yield ""
+        return
+    store = open_store(settings)
+    people = People(PeopleRepository(store), Audit(audit_store(settings, store)))
+    token, secret = people.add_token("demo", Role.VIEWER, 30, by="console")
+    try:
+        yield secret
+    finally:
+        people.revoke_token(token.id, by="console")
 
 
 def free_port(first: int = FIRST_PORT) -> int:
@@ -170,14 +235,14 @@ def is_ready(api: httpx.Client) -> bool:
     return api.get("/readyz").is_success
 
 
-def read_accounts(api: httpx.Client, broker: Broker) -> Accounts:
+def read_accounts(api: httpx.Client, broker: Broker, line: str) -> Accounts:
     """Ask the dashboard for its counts, and the broker, on its own, for what is parked and what is under way.
 
     Raises:
         httpx.HTTPError: the dashboard does not know them now.
         BrokerUnavailable: its file is busy.
     """
-    answer = api.get(f"/api/lines/{LINE}/accounting")
+    answer = api.get(f"/api/lines/{line}/accounting")
     known = answer.status_code != httpx.codes.NOT_FOUND
     counts: dict[str, Any] = answer.raise_for_status().json() if known else {}
     queues = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,8 @@ LAYOUT: Final = "2"
 MARK: Final = "made-by-seamline"
 """A file that says that the folder is the line's own, with its layout."""
 LOCK: Final = "in-use"
+ANNOTATIONS: Final = Path("objects/labelling/annotations")
+"""The work of people, which can't be computed again."""
 
 
 class StateRefused(Exception):
@@ -22,15 +24,22 @@ class StateRefused(Exception):
 
 
 @contextmanager
-def state_for_one(folder: Path, *, fresh: bool) -> Iterator[int]:
+def state_for_one(
+    folder: Path, *, fresh: bool, may_delete: Callable[[int], bool] = lambda _annotations: False
+) -> Iterator[int]:
     """Hold a state folder, new or of an earlier line, for this line alone; with ``fresh``, as if it were new.
 
     Yields the descriptor of the lock. Processes that inherit it hold the folder, too: when the line is killed, its
     services may go on for a moment.
 
+    Args:
+        folder: the folder.
+        fresh: whether to delete what it holds.
+        may_delete: asked before annotations are deleted, with their number.
+
     Raises:
-        StateRefused: the folder holds something else, is in use, or was written by another version. Nothing in it was
-            changed.
+        StateRefused: the folder holds something else, is in use, was written by another version, or holds annotations
+            that may not be deleted. Nothing in it was changed.
     """
     _refuse_a_stranger(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +47,12 @@ def state_for_one(folder: Path, *, fresh: bool) -> Iterator[int]:
     try:
         _take(lock, folder)
         if fresh:
+            annotations = sum(1 for path in (folder / ANNOTATIONS).rglob("*") if path.is_file())
+            if annotations and not may_delete(annotations):
+                raise StateRefused(
+                    f"{folder} holds {annotations} annotations, so nothing was deleted: add YES=1 (--yes) to delete "
+                    "them, or give --state another folder"
+                )
             _clear(folder)
         mark = folder / MARK
         if not mark.exists():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Collection, Sequence
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from deploy.embedded.line import Accounts
+from services.dashboard.settings import DashboardSettings
 
 WINDOW_SECONDS = 5.0
 
@@ -17,10 +19,14 @@ WINDOW_SECONDS = 5.0
 class View:
     """A table of the line's counts, their pace over the last seconds, and the defect rate of each label."""
 
-    def __init__(self, address: str, stop_hint: str, modbus_port: int | None = None) -> None:
+    def __init__(
+        self, address: str, hints: Sequence[str], qualities: Collection[str], modbus_port: int | None = None
+    ) -> None:
+        """``qualities``: the labels whose absence makes a part NG."""
         self._gate = f"   Modbus TCP 127.0.0.1:{modbus_port}" if modbus_port else ""
         self._address = address
-        self._stop_hint = stop_hint
+        self._hints = hints
+        self._qualities = qualities
         self._past: deque[tuple[float, Accounts]] = deque()
 
     def draw(self, accounts: Accounts) -> Group:
@@ -38,21 +44,26 @@ class View:
             counts.add_row(name.replace("_", " "), f"{getattr(accounts, name):,}", "", style="dim")
         return Group(
             counts,
-            _rates(accounts),
+            self._rates(accounts),
             Text(f"Dashboard {self._address}{self._gate}   Model {accounts.model_version or '…'}"),
-            Text("Reachable from this machine alone, without a login", style="dim"),
-            Text(self._stop_hint, style="dim"),
+            *(Text(hint, style="dim") for hint in self._hints),
         )
+
+    def _rates(self, accounts: Accounts) -> Table:
+        table = Table(min_width=44)
+        table.add_column("defect rate", justify="left")
+        table.add_column("of inspected frames", justify="right")
+        for label, rate in (accounts.defect_rates or {}).items():
+            table.add_row(f"not {label}" if label in self._qualities else label, f"{rate:.2%}")
+        return table
 
     def _pace(self, name: str, now: float) -> float:
         then, accounts = self._past[0]
         return (getattr(self._past[-1][1], name) - getattr(accounts, name)) / (now - then) if now > then else 0.0
 
 
-def _rates(accounts: Accounts) -> Table:
-    table = Table(min_width=44)
-    table.add_column("defect rate", justify="left")
-    table.add_column("of inspected frames", justify="right")
-    for label, rate in (accounts.defect_rates or {}).items():
-        table.add_row(label, f"{rate:.2%}")
-    return table
+def access_of(settings: DashboardSettings) -> str:
+    """Return who can open the dashboard, in a sentence."""
+    machines = "this machine alone" if settings.loopback else "other machines too"
+    login = "people log in; the first is admin" if settings.login else "without a login"
+    return f"Reachable from {machines}, {login}"

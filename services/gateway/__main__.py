@@ -26,10 +26,10 @@ from services.gateway.recipes import Recipes
 from services.gateway.settings import GatewaySettings
 from services.gateway.tenure import Tenure
 from shared.claims import Identity
+from shared.environment import read_settings
 from shared.health import Health, configure_logging, serve_health
 from shared.messaging.loop import consume
 from shared.service import Reporter, await_broker, background_threads, run_service
-from shared.settings import read_settings
 from shared.storage.opening import open_store
 from shared.topology import GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,14 +21,15 @@ from tests.processes import free_port, wait_until
 
 pytestmark = pytest.mark.timeout(1500)
 FRAMES = 60
+PASSWORD = "umbrella copper thirty lanterns"
 
 
-def _demo(folder: Path, *words: str) -> subprocess.Popen[str]:
+def _demo(folder: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.embedded", "--state", str(folder / "state"), "--port", str(free_port()), *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(root), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -67,10 +69,13 @@ def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_pat
 
 
 def test_a_second_run_on_the_same_folder_goes_on_and_counts_its_own_frames(tmp_path: Path, seams: Path) -> None:
+    settings = {"CAMERA_LINE": "hall-2", "DASHBOARD_LOGIN": "true", "DASHBOARD_FIRST_ADMIN_PASSWORD": PASSWORD}
     for frames in (10, 15):
-        line = _demo(tmp_path, "--frames", str(frames), "--source", str(seams))
+        line = _demo(tmp_path, "--frames", str(frames), "--source", str(seams), **settings)
         out, err = _ended(line)
         assert line.returncode == 0, err[-3000:]
+        assert re.search(r"^Dashboard http://127\.0\.0\.1:\d+/$", err, re.MULTILINE)
+        assert "people log in" in err
         summary = json.loads(out.splitlines()[-1])
         assert summary["captured"] == frames == summary["inspected"] + summary["dropped"] + summary["parked"]
     archived = (tmp_path / "state" / "objects" / "verdicts").rglob("*")

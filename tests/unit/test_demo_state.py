@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from deploy.embedded import processes
-from deploy.embedded.line import Accounts
+from deploy.embedded.line import FLOW, Accounts, CannotPlay, Wishes, check_settings, services
 from deploy.embedded.processes import Service, ServiceFailed
 from deploy.embedded.state import LOCK, MARK, StateRefused, state_for_one
+from deploy.embedded.view import View, access_of
 from tests.processes import wait_until
 
 
@@ -38,6 +40,24 @@ def test_a_line_continues_with_its_state(left: Path) -> None:
 
 def test_a_fresh_start_deletes_the_state(left: Path) -> None:
     with state_for_one(left, fresh=True):
+        assert _files(left) == {MARK, LOCK}
+
+
+def test_a_fresh_start_asks_before_it_deletes_annotations(left: Path) -> None:
+    annotation = left / "objects" / "labelling" / "annotations" / "video-1" / "1.json"
+    annotation.parent.mkdir(parents=True)
+    annotation.touch()
+    asked: list[int] = []
+
+    def agrees(annotations: int) -> bool:
+        asked.append(annotations)
+        return True
+
+    with pytest.raises(StateRefused, match=r"1 annotations, .*YES=1"), state_for_one(left, fresh=True):
+        pass
+    assert annotation.exists()
+    with state_for_one(left, fresh=True, may_delete=agrees):
+        assert asked == [1]
         assert _files(left) == {MARK, LOCK}
 
 
@@ -109,3 +129,58 @@ def test_accounts_of_a_run_leave_out_earlier_counts() -> None:
     before = Accounts(captured=10, inspected=9, flagged=2, explained=2, parked=1)
     now = Accounts(captured=30, inspected=27, flagged=5, explained=5, dropped=2, parked=1)
     assert now.since(before) == Accounts(captured=20, inspected=18, flagged=3, explained=3, dropped=2)
+
+
+@pytest.fixture
+def wishes(tmp_path: Path) -> Wishes:
+    return Wishes("0", None, "source", "loop", "seam", tmp_path / "model", tmp_path)
+
+
+def test_settings_of_services_in_the_environment_hold_for_the_demo(
+    wishes: Wishes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"CAMERA_LINE": "hall-2", "CAMERA_AT_END": "stop", "INFERENCE_LOG_FORMAT": "text", "CAMERA_SOURCE": "1"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    seen = {name: {**os.environ, **service.environment} for name, service in services(wishes, 8000).items()}
+    assert tuple(seen) == FLOW
+    assert (seen["camera"]["CAMERA_LINE"], wishes.line) == ("hall-2", "hall-2")
+    assert seen["camera"]["CAMERA_AT_END"] == "stop"
+    assert seen["inference"]["INFERENCE_LOG_FORMAT"] == "text"
+    assert seen["camera"]["CAMERA_SOURCE"] == wishes.source, "SOURCE= is the stronger one"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("CAMERA_FRAMES", "FRAMES="), ("TRAINER_BROKER_URL", "unset it"), ("INFERENCE_RECIPE", "MODEL=")]
+)
+def test_a_setting_that_the_demo_would_ignore_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.setenv(name, "7")
+    with pytest.raises(CannotPlay, match=f"{name}: .*{says}"):
+        check_settings(tmp_path, 8000, "")
+
+
+def test_a_wrong_setting_of_a_service_is_named_before_the_demo_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CAMERA_ROI", "here")
+    with pytest.raises(SystemExit):
+        check_settings(tmp_path, 8000, "")
+    assert "CAMERA_ROI: a region is x,y,width,height" in capsys.readouterr().err
+
+
+def test_the_terminal_shows_the_address_who_may_log_in_and_faults_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert access_of(check_settings(tmp_path, 8000, "")) == "Reachable from this machine alone, without a login"
+    monkeypatch.setenv("DASHBOARD_LOGIN", "true")
+    settings = check_settings(tmp_path, 8000, "")
+    console = Console(record=True, width=100)
+    accounts = Accounts(captured=4, inspected=4, defect_rates={"good": 0.5, "break": 0.25})
+    console.print(View(settings.address, [access_of(settings)], {"good"}).draw(accounts))
+    text = console.export_text()
+    assert "Dashboard http://127.0.0.1:8000/" in text
+    assert "people log in; the first is admin" in text
+    assert "not good" in text
+    assert "not break" not in text
