@@ -31,6 +31,8 @@ from shared.imaging.codec import Image, UnreadableImage, decode
 from shared.storage.port import InvalidKey, ObjectStore
 
 THREADS: Final = 8
+TEST_TABLE: Final = "test.csv"
+"""The file of a bundle that lists its test split."""
 
 _log = structlog.stdlib.get_logger("held_out")
 
@@ -72,7 +74,7 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
     Raises:
         NotComparable: the bundle does not list its test split, or the images are not in object storage.
     """
-    names = _part(bundle, "test.csv")
+    names = _part(bundle, TEST_TABLE)
     version = version_of(bundle, store)
     if not names or version is None:
         raise NotComparable(

@@ -1,20 +1,42 @@
-"""Measure two models on the same images: the test split of one of them, which that one never learned from."""
+"""Measure two models on the same images: the test split of one of them, which that one never learned from.
+
+Two versions of one network, such as a threshold set and its origin, are compared by the scores that both store.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.trainer.datasets.held_out import HeldOut, held_out, known_groups, learned_from
+from services.trainer.datasets.held_out import (
+    TEST_TABLE,
+    HeldOut,
+    held_out,
+    known_groups,
+    learned_from,
+    names_learned,
+)
 from services.trainer.errors import NotComparable
 from services.trainer.evaluation.costs import Scores, is_ng, line_weights, verdict_costs
 from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.promotion.comparison import Comparison, Side, find_comparison, store_comparison
-from shared.contracts.bundle import VARIANT_FILES, Bundle, BundleError, fastest_variant, read_bundle
+from shared.contracts.bundle import (
+    KERAS,
+    SCORES,
+    VARIANT_FILES,
+    Bundle,
+    BundleError,
+    Variant,
+    fastest_variant,
+    read_bundle,
+)
+from shared.contracts.scores import as_array, read_scores
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
@@ -27,13 +49,32 @@ BATCH: Final = 32
 """Images that are in memory at once."""
 
 
+@dataclass(frozen=True)
+class ScoredTest:
+    """The scores of two models on the test split of the candidate."""
+
+    dataset: str
+    groups: Sequence[str]
+    """The group of each image."""
+    truth: NDArray[np.float32]
+    """(images, labels), in the order of the candidate's labels."""
+    scores: Sequence[Scores]
+    """Of the baseline and of the candidate, in the same order."""
+    learned_from: Sequence[int | None]
+    """Images that the baseline and the candidate learned from; None: not known."""
+    known_groups: int
+    """Groups with other images that the candidate learned from."""
+
+
 def compare(store: ObjectStore, recipe: str, baseline: str, candidate: str) -> Comparison:
     """Measure two versions, unless their comparison is stored, and store the comparison.
 
-    Each is measured in its fastest variant and by its own thresholds, on the candidate's test split.
+    Each is measured by its own thresholds on the candidate's test split, in its fastest variant. Versions of one
+    network are compared by the stored scores of the network.
 
     Raises:
-        NotComparable: a model is missing, they have other labels, or the images are not in object storage.
+        NotComparable: a model is missing, they have other labels, or they are of different networks and the images are
+            not in object storage.
         StorageUnavailable: object storage is away.
     """
     if found := find_comparison(store, recipe, baseline, candidate):
@@ -54,29 +95,30 @@ def _read_model(store: ObjectStore, recipe: str, version: str) -> Bundle:
 
 def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Comparison:
     judging = judged_alike(baseline.recipe, candidate.recipe)
-    test = held_out(candidate, store)
-    scores = _scores((baseline, candidate), test, store)
+    test = stored_scores(baseline, candidate) or _score_images(baseline, candidate, store)
     ng = is_ng(candidate.recipe, test.truth)
     weights = line_weights(candidate.recipe, ng)
     costs = [
         verdict_costs(recipe, ng, is_ng(recipe, rows))
-        for recipe, rows in zip((judging, candidate.recipe), scores, strict=True)
+        for recipe, rows in zip((judging, candidate.recipe), test.scores, strict=True)
     ]
     extra = costs[1] - costs[0]
     sides = [
         Side(
             version=bundle.version,
-            learned_from=learned_from(bundle, test, store),
-            evaluation=evaluate(recipe, test.truth, said, test.groups),
+            learned_from=learned,
+            evaluation=evaluate(recipe, test.truth, scores, test.groups),
         )
-        for bundle, recipe, said in zip((baseline, candidate), (judging, candidate.recipe), scores, strict=True)
+        for bundle, recipe, scores, learned in zip(
+            (baseline, candidate), (judging, candidate.recipe), test.scores, test.learned_from, strict=True
+        )
     ]
     return Comparison(
         recipe=candidate.recipe.name,
-        dataset=test.version.reference,
-        images=len(test.images),
+        dataset=test.dataset,
+        images=len(test.truth),
         groups=len(set(test.groups)),
-        known_groups=known_groups(candidate, test),
+        known_groups=test.known_groups,
         ng=int(ng.sum()),
         baseline=sides[0],
         candidate=sides[1],
@@ -85,6 +127,47 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
         extra_cost=float((extra * weights).mean()),
         extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
         compared_at=datetime.now(UTC),
+    )
+
+
+def stored_scores(baseline: Bundle, candidate: Bundle) -> ScoredTest | None:
+    """Return the scores that two versions of one network store of their test split; None for different networks.
+
+    The groups of the training split are not stored, so the known groups are those of the validation split.
+    """
+    same = (KERAS, *VARIANT_FILES[Variant.FP32], TEST_TABLE)
+    if any(not baseline.files.get(name) or baseline.files[name] != candidate.files.get(name) for name in same):
+        return None
+    if not all(SCORES in bundle.files for bundle in (baseline, candidate)):
+        return None
+    stored = [read_scores(bundle) for bundle in (baseline, candidate)]
+    splits = [each.splits.get("test") for each in stored]
+    before, after = splits
+    if before is None or after is None or before.names != after.names:
+        return None
+    order = [[each.labels.index(name) for name in candidate.recipe.label_names] for each in stored]
+    valid = stored[1].splits.get("valid")
+    learned = [names_learned(bundle) for bundle in (baseline, candidate)]
+    return ScoredTest(
+        dataset=candidate.manifest.dataset,
+        groups=after.groups,
+        truth=as_array(after.truth)[:, order[1]],
+        scores=[as_array(split.scores)[:, columns] for split, columns in zip((before, after), order, strict=True)],
+        learned_from=[len(names.intersection(after.names)) if names else None for names in learned],
+        known_groups=len(set(valid.groups) & set(after.groups)) if valid else 0,
+    )
+
+
+def _score_images(baseline: Bundle, candidate: Bundle, store: ObjectStore) -> ScoredTest:
+    """Score the images of the candidate's test split with both models."""
+    test = held_out(candidate, store)
+    return ScoredTest(
+        dataset=test.version.reference,
+        groups=test.groups,
+        truth=test.truth,
+        scores=_scores((baseline, candidate), test, store),
+        learned_from=[learned_from(bundle, test, store) for bundle in (baseline, candidate)],
+        known_groups=known_groups(candidate, test),
     )
 
 

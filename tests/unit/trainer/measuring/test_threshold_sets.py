@@ -10,16 +10,20 @@ import pytest
 
 from services.trainer.errors import TrainerError
 from services.trainer.jobs.answers import find_answer
+from services.trainer.measuring.compare import compare, stored_scores
 from services.trainer.measuring.threshold_sets import set_thresholds, with_thresholds
+from services.trainer.promotion.gate import objections
 from shared.contracts.bundle import (
     EVALUATION,
     OPENVINO_WEIGHTS,
+    RECIPE,
     REPORT,
     SCORES,
     VARIANT_FILES,
     Bundle,
     Variant,
     read_bundle,
+    read_bundle_folder,
 )
 from shared.contracts.dataset import DatasetVersion
 from shared.contracts.promotion import find_decision, production_version
@@ -74,6 +78,34 @@ def with_scores(version: str, dataset: DatasetVersion, store: FilesystemStore) -
 def with_files(bundle: Bundle, files: dict[str, bytes]) -> Bundle:
     changed = pack({**bundle.files, **files}, bundle.recipe, bundle.version, "features")
     return Bundle(changed.manifest.model_copy(update={"dataset": bundle.manifest.dataset}), changed.files)
+
+
+def test_thresholds_of_a_network_pass_the_gate_without_its_test_images(store: FilesystemStore) -> None:
+    shipped = read_bundle_folder(Path(__file__).parents[4] / "samples" / "model")
+    put(store, shipped)
+    moved = set_thresholds(
+        request({"break": 0.31}, recipe="seam", model_version=shipped.version, reason="fewer false alarms"), store
+    )
+    found = compare(store, "seam", shipped.version, moved.model_version)
+    assert objections(found) == []
+    assert (found.images, found.baseline.learned_from, found.candidate.learned_from) == (277, 0, 0)
+    blind = set_thresholds(
+        request({"break": 0.999}, recipe="seam", model_version=shipped.version, thresholds_id="thresholds-2"), store
+    )
+    assert any(
+        "recall of break" in each for each in objections(compare(store, "seam", shipped.version, blind.model_version))
+    )
+
+
+def test_scores_of_other_networks_are_not_compared_without_images(
+    store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    one = with_scores("v1", dataset, store)
+    derived = with_files(one, {RECIPE: paint_recipe("unsure_margin: 0.2\n").to_yaml().encode()})
+    assert stored_scores(one, derived) is not None
+    other = with_files(one, {OPENVINO_WEIGHTS: b"other weights"})
+    assert stored_scores(one, other) is None
+    assert stored_scores(one, with_files(one, {"test.csv": b"name,good\nanother.png,True\n"})) is None
 
 
 def derive(store: FilesystemStore, thresholds: dict[str, float]) -> Bundle:
