@@ -27,7 +27,7 @@ RIGHTS: Final = {
     "camera": Rights(writes=("frames/{line}/*/captured.*",)),
     "inference": Rights(
         reads=("frames/*", "models/*", "removals/inference/*"),
-        writes=("frames/*/image.*",),
+        writes=("frames/*/image.*", "live/*"),
         deletes=("frames/*/image.*", "frames/*/captured.*", "removals/inference/*"),
     ),
     "explainer": Rights(
@@ -44,6 +44,7 @@ RIGHTS: Final = {
     "dashboard": Rights(
         reads=(
             "frames/*",
+            "live/*",
             "models/*",
             "datasets/*",
             "promotions/*",

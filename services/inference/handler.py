@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.inference import metrics
 from services.inference.image_store import ImageStore, Missing, image_key
+from services.inference.live_images import LiveImages
 from services.inference.model import Model, error_judgement
 from shared.engines.port import Images, Logits
 from shared.imaging.codec import CONTENT_TYPES, UnreadableImage, decode
@@ -47,11 +48,16 @@ class Inspector:
     """
 
     def __init__(
-        self, model: Callable[[], Model], images: ImageStore, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        model: Callable[[], Model],
+        images: ImageStore,
+        live: LiveImages,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Ask ``model`` for the model of each batch, and store images in ``images``."""
+        """Ask ``model`` for the model of each batch, store images in ``images``, and show frames in ``live``."""
         self._model = model
         self._images = images
+        self._live = live
         self._clock = clock
         self._last: Model | None = None
         self._decoding = ThreadPoolExecutor(os.cpu_count(), "decode")
@@ -110,6 +116,8 @@ class Inspector:
             (frame, failure or next(judgements))
             for frame, failure in zip(prepared.frames, prepared.failures, strict=True)
         ]
+        for frame, judgement in reversed(judged):
+            self._live.show(frame, judgement)
         with metrics.STEP_SECONDS.labels("store").time():
             not_stored = self._images.store(
                 {

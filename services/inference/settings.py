@@ -32,6 +32,9 @@ class InferenceSettings(ServiceSettings):
     storage_pause_seconds: float = Field(
         5.0, gt=0, le=600, description="how long object storage is not called after it failed"
     )
+    live_seconds: float = Field(
+        1.0, ge=0, le=3600, description="between two images of a camera that are stored for the live view; 0: none"
+    )
     report_seconds: float = Field(5.0, gt=0, le=60, description="between two reports of the worker")
 
     @field_validator("engine")

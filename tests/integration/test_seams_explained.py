@@ -16,6 +16,7 @@ from services.explainer.loading import load_model as load_probe
 from services.explainer.models import Models
 from services.inference.handler import Inspector
 from services.inference.image_store import ImageStore
+from services.inference.live_images import LiveImages
 from services.inference.model import load_model
 from shared import topology
 from shared.contracts.bundle import read_bundle_folder, write_bundle
@@ -51,7 +52,7 @@ def test_a_drawn_break_is_flagged_and_the_peak_of_its_heatmap_lies_within_the_dr
     write_bundle(store, bundle.manifest, bundle.files)
     seams = {number: draw_seam(number, defects={"break"}) for number in BROKEN}
     model = load_model(bundle, "openvino", threads=1, largest_batch=len(seams))
-    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=30, pause_seconds=60))
+    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=30, pause_seconds=60), LiveImages(store, 0))
     explainer = Explainer(Models(store, 1, load_probe), ExplainerImageStore(store, image_wait_seconds=0))
     broker = SqliteBroker(tmp_path / "broker")
     publisher = broker.publisher()

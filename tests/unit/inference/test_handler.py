@@ -13,6 +13,7 @@ import pytest
 from services.inference.deferred import DeferredWork
 from services.inference.handler import Inspector
 from services.inference.image_store import ImageStore
+from services.inference.live_images import LiveImages
 from services.inference.model import Model, load_model
 from shared.contracts.retention import FrameFile, Kind
 from shared.imaging.codec import encode
@@ -78,7 +79,7 @@ def store(tmp_path: Path) -> AwayStore:
 
 
 def _inspector(model: Model, store: ObjectStore) -> Callable[[Sequence[Message]], Sequence[Message]]:
-    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60))
+    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
     return lambda frames: inspector.inspect(frames).result(60)
 
 
@@ -290,7 +291,7 @@ def test_the_images_of_a_batch_are_prepared_while_the_network_runs_on_the_batch_
 ) -> None:
     network = Held(model)
     held = replace(model, engine=network)
-    inspector = Inspector(lambda: held, ImageStore(store, wait_seconds=60, pause_seconds=60))
+    inspector = Inspector(lambda: held, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
     key = captured(1, b"", stored_as="large.png").image_key
     assert key
     store.put(key, encode(painted("blue"), "png"))
@@ -306,7 +307,7 @@ def test_the_images_of_a_batch_are_prepared_while_the_network_runs_on_the_batch_
 def test_a_batch_keeps_its_model_and_the_model_is_unloaded_after_it(model: Model, store: AwayStore) -> None:
     network = Held(model)
     current = replace(model, version="v1", engine=network)
-    inspector = Inspector(lambda: current, ImageStore(store, wait_seconds=60, pause_seconds=60))
+    inspector = Inspector(lambda: current, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
     before = [inspector.inspect([captured(number, painted("black"))]) for number in range(2)]
     assert network.runs.wait(60)
     current = replace(model, version="v2")

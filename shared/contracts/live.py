@@ -1,0 +1,58 @@
+"""The newest inspected image of each camera: ``live/<line>/<camera>``, a line of JSON and then the image.
+
+Workers replace it about once a second, so that people see what the camera sees; it is no record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.messages import FrameIdentity, Verdict
+
+
+class LiveFrame(BaseModel):
+    """The frame of a live image."""
+
+    model_config = ConfigDict(frozen=True)
+
+    frame: FrameIdentity
+    verdict: Verdict
+    reason: str
+    encoding: Literal["jpeg", "png"]
+    image_key: str | None = Field(None, description="of a large image, which is in object storage already")
+
+    @model_validator(mode="after")
+    def _key_is_of_the_frame(self) -> Self:
+        if self.image_key is not None and not self.frame.owns(self.image_key):
+            raise ValueError(f"{self.image_key[:80]!r} is not below {self.frame.storage_key}/")
+        return self
+
+
+@dataclass(frozen=True)
+class LiveImage:
+    """A frame and its image."""
+
+    about: LiveFrame
+    content: bytes
+
+    def encode(self) -> bytes:
+        """Return the object's content."""
+        return self.about.model_dump_json().encode() + b"\n" + self.content
+
+    @classmethod
+    def decode(cls, stored: bytes) -> Self:
+        """Read an object.
+
+        Raises:
+            ValueError: it is no live image.
+        """
+        about, _, content = stored.partition(b"\n")
+        return cls(LiveFrame.model_validate_json(about), content)
+
+
+def live_key(line: str, camera: str) -> str:
+    """Return the key of a camera's live image."""
+    return f"live/{line}/{camera}"
