@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from pygal.etree import etree
@@ -38,7 +39,7 @@ def style(colours: tuple[str, ...], *, label_size: int, **more: Any) -> Style:
     return Style(**{**LOOK, **sizes, "colors": colours, **more})
 
 
-def embed(chart: Graph, title: str) -> str:
+def embed(chart: Graph, title: str, add: Callable[[Any], None] = lambda _tree: None) -> str:
     """Return the SVG element of a chart for a page, with the value of each point as its tooltip.
 
     pygal's scripts are removed: our pages allow no inline scripts.
@@ -46,8 +47,10 @@ def embed(chart: Graph, title: str) -> str:
     Args:
         chart: what to draw.
         title: of the chart, for screen readers.
+        add: adds to the tree of the drawing what pygal can't draw.
     """
     tree = chart.render_tree()
+    add(tree)
     for parent in list(tree.iter("defs")):
         for script in parent.findall("script"):
             parent.remove(script)

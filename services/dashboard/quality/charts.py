@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any, Final
 
 import pygal
+from pygal.etree import etree
 
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.statistics.windows import Every
@@ -29,7 +32,7 @@ DASHES: Final = {"width": 1.5, "dasharray": "6,4"}
 
 def draw_control(chart: Chart, clock: Clock, title: str) -> str:
     """Return a control chart as SVG: rates, centre, limits, signals, and the changes of the model."""
-    top, points = _top(chart), chart.points
+    top, points = _top(chart), [point for point in chart.points if point.frames]
     every = max(1, round(len(points) / TIMES))
     drawing = pygal.XY(
         style=styled(COLOURS),
@@ -63,13 +66,44 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
     drawing.add("Upper limit", list(_steps(upper)), show_dots=False, stroke_style=DASHES)
     drawing.add("Lower limit", list(_steps([point.low for point in points])), show_dots=False, stroke_style=DASHES)
     drawing.add("Rate", dots, stroke_style={"width": 2})
-    drawing.add("Signal", signals, stroke=False, dots_size=8)
+    drawing.add("Out of control", signals, stroke=False, dots_size=8)
     changes = {change.at.timestamp() for change in chart.changes}
     for place, point in enumerate(points):
         if point.start.timestamp() in changes:
             line = [(place - 0.5, 0), (place - 0.5, top)]
             drawing.add("Model", line, show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
     return charts.embed(drawing, title)
+
+
+def data_of_control(chart: Chart, clock: Clock) -> dict[str, Any]:
+    """Return what the interactive control chart shows, by point; points without frames are left out."""
+    points = [point for point in chart.points if point.frames]
+    changes = {change.at: change.version for change in chart.changes}
+    return {
+        "times": [clock(point.start, TIME_FORMATS[chart.every]) for point in points],
+        "titles": [clock(point.start) for point in points],
+        "rate": [point.rate.value if point.rate else None for point in points],
+        "low": [point.low for point in points],
+        "high": [point.high for point in points],
+        "frames": [point.frames for point in points],
+        "hits": [point.hits for point in points],
+        "rules": [[rule.value for rule in point.rules] for point in points],
+        "models": [changes.get(point.start) for point in points],
+        "centre": chart.centre,
+        "top": _top(chart),
+    }
+
+
+def data_of_pareto(labels: Sequence[LabelCount], colours: dict[str, str]) -> dict[str, Any]:
+    """Return what the interactive Pareto chart shows, by label."""
+    shown = [label for label in labels if label.faults]
+    return {
+        "labels": [label.label for label in shown],
+        "faults": [label.faults for label in shown],
+        "scored": [label.scored for label in shown],
+        "cumulative": [label.cumulative for label in shown],
+        "colours": [colours.get(label.label, "#808890") for label in shown],
+    }
 
 
 def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: str) -> str:
@@ -87,13 +121,29 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
         value_formatter=lambda value: f"{value:,.0f}",
         print_values=True,
         print_values_position="top",
-        range=(0, max((label.faults for label in shown), default=1) * 1.12),
+        range=(0, max(1, sum(label.faults for label in shown)) * 1.06),
         show_y_labels=False,
         show_y_guides=False,
         rounded_bars=2,
     )
     drawing.add("Faults", [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown])
-    return charts.embed(drawing, title)
+    return charts.embed(drawing, title, partial(_add_cumulative_line, [label.faults for label in shown]))
+
+
+def _add_cumulative_line(faults: Sequence[int], tree: Any) -> None:
+    """Draw the sums of the bars up to each one, on the scale of the bars: the last one is the total."""
+    group = next((group for group in tree.iter("g") if "serie-0" in (group.get("class") or "").split()), None)
+    bars = [rect for rect in group.iter("rect") if float(rect.get("height", 0)) > 0] if group is not None else []
+    if group is None or len(bars) != len(faults) or len(faults) == 0:
+        return
+    ground = float(bars[0].get("y", 0)) + float(bars[0].get("height", 0))
+    pixels = float(bars[0].get("height", 0)) / faults[0]
+    middles = [float(bar.get("x", 0)) + float(bar.get("width", 0)) / 2 for bar in bars]
+    points = [(x, ground - total * pixels) for x, total in zip(middles, accumulate(faults), strict=True)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    etree.SubElement(group, "polyline", {"points": path, "class": "cumulative"})
+    for x, y in points:
+        etree.SubElement(group, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": "4", "class": "cumulative"})
 
 
 def _top(chart: Chart) -> float:

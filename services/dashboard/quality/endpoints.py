@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.lines.schemas import Choices
 from services.dashboard.quality.batches import BatchesService
-from services.dashboard.quality.filter import LimitsFrom, QualityFilter
-from services.dashboard.quality.schemas import BatchList, BatchReport, QualityView, WindowComparison
+from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
+from services.dashboard.quality.schemas import BatchList, BatchReport, Breakdown, QualityView, WindowComparison
 from services.dashboard.quality.service import QualityService
-from services.dashboard.quality.table import csv_of
+from services.dashboard.quality.table import csv_of, csv_of_breakdown
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
@@ -40,7 +40,7 @@ def filter_of_query(
     ] = None,
     line: Annotated[Name | None, Query(description="only frames of this line")] = None,
     camera: Annotated[
-        Name | None, Query(description="only frames of this camera; give at most one of `camera`, `batch` and `model`")
+        Name | None, Query(description="only frames of this camera; not together with `batch` or `model`")
     ] = None,
     batch: Annotated[Name | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=200, description="model version of the verdicts")] = None,
@@ -85,8 +85,28 @@ def get_quality(quality: Quality, quality_filter: Filter) -> QualityView:
 )
 def get_table(quality: Quality, quality_filter: Filter) -> Response:
     """Return the points of the chart as CSV."""
-    headers = {"Content-Disposition": 'attachment; filename="quality.csv"'}
+    about = "-".join(filter(None, (quality_filter.line, quality_filter.label, f"{quality_filter.first:%Y-%m-%d}")))
+    headers = {"Content-Disposition": f'attachment; filename="quality-{about}.csv"'}
     return Response(csv_of(quality.view(quality_filter)), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/quality/breakdown", responses=documented(401, 404, 422, 503))
+def get_breakdown(quality: Quality, quality_filter: Filter, by: By = By.MODEL) -> Breakdown:
+    """Return the rate of each model, batch, camera or shift within a window, with its interval."""
+    return quality.breakdown(quality_filter, by)
+
+
+@router.get(
+    "/quality/breakdown.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}}, **documented(401, 404, 422, 503)},
+)
+def get_breakdown_table(quality: Quality, quality_filter: Filter, by: By = By.MODEL) -> Response:
+    """Return the rate of each model, batch, camera or shift as CSV."""
+    about = "-".join(filter(None, (quality_filter.line, quality_filter.label, f"{quality_filter.first:%Y-%m-%d}")))
+    headers = {"Content-Disposition": f'attachment; filename="quality-by-{by.value}-{about}.csv"'}
+    content = csv_of_breakdown(quality.breakdown(quality_filter, by))
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/quality/comparison", responses=documented(401, 404, 422, 503))

@@ -14,6 +14,15 @@ from services.dashboard.web.times import EARLIEST, LATEST
 LONGEST: Final = timedelta(days=20 * 365)
 
 
+class By(StrEnum):
+    """What the rates of a window are compared by."""
+
+    MODEL = "model"
+    BATCH = "batch"
+    CAMERA = "camera"
+    SHIFT = "shift"
+
+
 class LimitsFrom(StrEnum):
     """Which frames the control limits are computed from."""
 
@@ -33,7 +42,7 @@ class QualityFilter:
     """The length of a point; None: chosen by the length of the window."""
     line: str | None = None
     slice_name: str = ""
-    """``camera=…``, ``batch=…`` or ``model=…``; empty: the whole line."""
+    """``camera=…``, ``batch=…``, ``model=…`` or ``batch-model=…``; empty: the whole line."""
     shift: int | None = None
     """The number of a shift of the day, from 1; None: all."""
     label: str | None = None
@@ -63,8 +72,10 @@ class QualityFilter:
         """
         slices = {"camera": camera, "batch": batch, "model": model}
         given = [f"{kind}={name}" for kind, name in slices.items() if name]
+        if batch and model:
+            given = [f"batch-model={batch} {model}", *given[:-2]]
         if len(given) > 1:
-            raise Problem(422, "camera, batch, model: give one of them; frames are not counted by two at once")
+            raise Problem(422, "camera: give no batch and no model beside it; frames are not counted by these at once")
         last = last or datetime.now(UTC)
         first = first or last - length
         found = cls(first, last, every, line, given[0] if given else "", shift, label, limits)

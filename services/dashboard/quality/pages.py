@@ -14,9 +14,9 @@ from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
-from services.dashboard.quality.charts import draw_control, draw_pareto
+from services.dashboard.quality.charts import data_of_control, data_of_pareto, draw_control, draw_pareto
 from services.dashboard.quality.endpoints import Batch, Batches, Quality
-from services.dashboard.quality.filter import LimitsFrom, QualityFilter
+from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
 from services.dashboard.quality.service import accumulated
 from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.windows import Every
@@ -41,6 +41,8 @@ RULES: Final = {
     Rule.FOUR_OF_FIVE: "4 of 5 points in a row beyond 1 σ",
     Rule.EIGHT: "8 points in a row on one side",
 }
+NO_SPANS: Final = dict.fromkeys(("span", "against_from", "against_to"))
+"""Fields of the page that the API does not have."""
 MOST_SIGNALS: Final = 12
 
 router = APIRouter(include_in_schema=False)
@@ -59,6 +61,7 @@ def show_quality(
         "spans": SPANS,
         "every": list(Every),
         "rules": RULES,
+        "groups": list(By),
     }
     try:
         quality_filter = filter_of_form(fields, clock)
@@ -67,6 +70,7 @@ def show_quality(
         comparison = quality.compare(quality_filter, against)
     except Problem as problem:
         return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
+    by = next((each for each in By if each.value == fields.get("by")), By.MODEL)
     labels = _labels(models, frames, quality_filter.line)
     colours = {name: label.colour for name, label in labels.items()}
     missing = {name for name, label in labels.items() if label.role is LabelRole.QUALITY}
@@ -83,10 +87,15 @@ def show_quality(
         comparison=comparison,
         colours=colours,
         drawing=draw_control(view.chart, clock, "Defect rate over time with its control limits"),
-        pareto=draw_pareto(ranked, colours, "Faults by label, the most frequent first"),
+        pareto=draw_pareto(ranked, colours, "Faults by label, the most frequent first, with their cumulative share"),
+        control_data=data_of_control(view.chart, clock),
+        pareto_data=data_of_pareto(ranked, colours),
+        breakdown=None if quality_filter.slice_name and by is not By.SHIFT else quality.breakdown(quality_filter, by),
+        by=by,
+        breakdown_table=fields.address("/api/quality/breakdown.csv", **window, by=by.value, **NO_SPANS),
         signals=[point for point in reversed(view.chart.points) if point.rules][:MOST_SIGNALS],
         signalled=sum(bool(point.rules) for point in view.chart.points),
-        table=fields.address("/api/quality/table.csv", **window, span=None, against_from=None, against_to=None),
+        table=fields.address("/api/quality/table.csv", **window, by=None, **NO_SPANS),
         span=None if fields.get("from") else fields.get("span") or "day",
         quality_filter=quality_filter,
         **context,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from services.dashboard.frames.schemas import FrameView
 from services.dashboard.lines.schemas import PartCounts
+from services.dashboard.quality.filter import By
 from services.dashboard.statistics.comparison import Difference
 from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.rates import Rate
@@ -74,6 +75,23 @@ class QualityView(BaseModel):
     inspected: int = Field(description="frames with a verdict")
     error: int = Field(description="inspected frames with the verdict `error`, which are in no rate")
     parts: PartCounts | None = Field(description="null where nothing decides about parts")
+
+
+class GroupCount(BaseModel):
+    """The frames of one model, batch, camera or shift."""
+
+    name: str
+    frames: int
+    hits: int
+    rate: Rate | None
+
+
+class Breakdown(BaseModel):
+    """The rates of a window by model, batch, camera or shift; groups without frames are left out."""
+
+    by: By
+    label: str | None = Field(description="null: all NG frames")
+    groups: list[GroupCount]
 
 
 class WindowCount(BaseModel):

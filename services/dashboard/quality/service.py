@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.lines.schemas import PartCounts
-from services.dashboard.quality.filter import LimitsFrom, QualityFilter
+from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
 from services.dashboard.quality.schemas import (
+    Breakdown,
     Chart,
+    GroupCount,
     LabelCount,
     LabelDifference,
     ModelChange,
@@ -29,6 +32,8 @@ from services.dashboard.statistics.windows import Every, Span
 from services.dashboard.store.counting import Counting, Counts
 from services.dashboard.web.problems import Problem
 
+MOST_GROUPS: Final = 30
+"""Models, batches or cameras that are compared at once."""
 MOST_POINTS: Final = 800
 """More points can neither be read nor computed at once."""
 SLACK: Final = timedelta(hours=1)
@@ -106,6 +111,32 @@ class QualityService:
                 )
             )
         return WindowComparison(rows=rows)
+
+    def breakdown(self, quality_filter: QualityFilter, by: By) -> Breakdown:
+        """Return the rate of each model, batch, camera or shift within a window; raises as `view`.
+
+        Models, batches and cameras: the `MOST_GROUPS` with the newest frames.
+        """
+        groups: dict[str, Counts] = {}
+        if by is By.SHIFT:
+            spans, counts = self._count(replace(quality_filter, every=Every.SHIFT), Every.SHIFT)
+            for span, found in zip(spans, counts, strict=True):
+                groups.setdefault(str(self._shifts.number(span.start)), Counts()).add(found)
+        else:
+            if quality_filter.slice_name:
+                raise Problem(422, "by: choose no camera, batch or model, or compare by shift")
+            lines = [quality_filter.line] if quality_filter.line else self._lines.all()
+            names = dict.fromkeys(name for line in lines for name in self._counting.slices(line, by.value, MOST_GROUPS))
+            for name in list(names)[:MOST_GROUPS]:
+                of_group = replace(quality_filter, slice_name=f"{by.value}={name}")
+                groups[name] = _sum(self._count(of_group, self._every(of_group))[1])
+        found_groups = []
+        for name, counts_of_group in groups.items():
+            sample = sample_of(counts_of_group, quality_filter.label)
+            share = rate(sample.hits, sample.frames)
+            if share:
+                found_groups.append(GroupCount(name=name, frames=sample.frames, hits=sample.hits, rate=share))
+        return Breakdown(by=by, label=quality_filter.label, groups=found_groups)
 
     def _every(self, quality_filter: QualityFilter) -> Every:
         """Return the length of a point: the chosen one, or the shortest that suits the window and is still stored."""

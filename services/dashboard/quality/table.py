@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from io import StringIO
 
-from services.dashboard.quality.schemas import QualityView
+from services.dashboard.quality.schemas import Breakdown, QualityView
 
 COLUMNS = (
     "start", "end", "shift", "label", "frames", "hits", "rate", "rate_low", "rate_high", "centre", "limit_low",
@@ -37,4 +37,15 @@ def csv_of(view: QualityView) -> str:
                 "; ".join(f"{version}: {frames}" for version, frames in sorted(point.models.items())),
             ]
         )
+    return text.getvalue()
+
+
+def csv_of_breakdown(breakdown: Breakdown) -> str:
+    """Return the rate of each group as CSV, one line per group."""
+    text = StringIO()
+    table = csv.writer(text)
+    table.writerow((breakdown.by.value, "label", "frames", "hits", "rate", "rate_low", "rate_high"))
+    for group in breakdown.groups:
+        shares = (group.rate.value, group.rate.low, group.rate.high) if group.rate else ("", "", "")
+        table.writerow([group.name, breakdown.label or "", group.frames, group.hits, *shares])
     return text.getvalue()

@@ -41,7 +41,8 @@ class Fact:
     frame: FrameIdentity
     fields: tuple[str, ...]
     slices: tuple[str, ...] = ()
-    """The slices of the line in which it is counted as well: ``camera=…``, ``batch=…``, ``model=…``."""
+    """The slices of the line in which it is counted as well: ``camera=…``, ``batch=…``, ``model=…``,
+    ``batch-model=…`` with a space between the two."""
 
 
 class CountedBucket(BaseModel):
@@ -140,6 +141,7 @@ def fact_of_decision(decision: PartDecided) -> Fact:
 
 def _slices_of(frame: FrameIdentity, versions: Sequence[str]) -> tuple[str, ...]:
     batch = [f"batch={frame.batch}"] if frame.batch else []
+    batch += [f"batch-model={frame.batch} {version}" for version in versions if frame.batch]
     return (f"camera={frame.camera}", *(f"model={version}" for version in versions), *batch)
 
 
@@ -161,7 +163,8 @@ class Counting:
         whole = _Lifetimes(minute=minutes, hour=year, shift=year, day=None, total=None)
         part = _Lifetimes(minute=minutes, hour=some_hours, shift=year, day=None, total=None)
         self._year = year
-        self._lifetimes = {"": whole, "camera": part, "model": part, "batch": replace(part, day=year, total=year)}
+        of_batch = replace(part, day=year, total=year)
+        self._lifetimes = {"": whole, "camera": part, "model": part, "batch": of_batch, "batch-model": of_batch}
         scripts = files("services.dashboard.store")
         self._count = redis.register_script((scripts / "count.lua").read_text(encoding="utf-8"))
         self._sum = redis.register_script((scripts / "sum.lua").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-LAYOUT: Final = "3"
+LAYOUT: Final = "4"
 """Version of the keys below. A projection of another layout is built again from the archive."""
 
 

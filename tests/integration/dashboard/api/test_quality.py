@@ -139,7 +139,7 @@ SENSELESS = [
     ({"from": "1990-01-01T00:00:00Z", "to": "2200-12-31T23:59:59Z"}, "at most 20 years"),
     ({"to": "1990-01-01T00:00:00Z"}, "from 1990"),
     ({"from": "2010-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "every": "day"}, "more than 800 points"),
-    ({"camera": "a", "batch": "b"}, "give one of them"),
+    ({"camera": "a", "batch": "b"}, "give no batch and no model beside it"),
     ({"shift": "1", "every": "hour"}, "points are shifts"),
     ({"every": "second"}, "query.every"),
     ({"label": "a b"}, "query.label"),
@@ -150,3 +150,32 @@ def test_an_inconsistent_filter_is_refused(client: httpx.Client) -> None:
     for query, says in SENSELESS:
         problem(client.get("/api/quality", params=query), 422, says)
         problem(client.get("/api/quality/comparison", params=query), 422, says)
+
+
+def test_rates_are_compared_by_model_batch_camera_and_shift(client: httpx.Client, broker: Broker) -> None:
+    line, other = Line(), Line(camera="camera-2")
+    publish(
+        broker,
+        *(line.verdict("break" if number < 3 else None) for number in range(10)),
+        *(other.verdict("error" if number < 1 else None, model_version="model-2") for number in range(5)),
+    )
+    soon(lambda: inspected(client) == 15)
+
+    def groups(by: str, **query: str) -> dict[str, tuple[int, int]]:
+        answer = client.get("/api/quality/breakdown", params={"by": by, **query}).json()
+        assert all(
+            group["rate"]["low"] <= group["rate"]["value"] <= group["rate"]["high"] for group in answer["groups"]
+        )
+        return {group["name"]: (group["hits"], group["frames"]) for group in answer["groups"]}
+
+    assert groups("model") == {"model-1": (3, 10), "model-2": (1, 5)}
+    assert groups("camera", label="break") == {"camera-1": (3, 10), "camera-2": (0, 5)}
+    assert groups("batch") == {"batch-7": (4, 15)}
+    assert list(groups("shift").values()) == [(4, 15)]
+    table = client.get("/api/quality/breakdown.csv", params={"by": "model", "label": "break", "line": "line-1"})
+    assert table.text.splitlines()[0] == "model,label,frames,hits,rate,rate_low,rate_high"
+    assert "\nmodel-1,break,10,3,0.3," in table.text.replace("\r", "")
+    assert 'filename="quality-by-model-line-1-break-' in table.headers["content-disposition"]
+    both = client.get("/api/quality", params={"batch": "batch-7", "model": "model-2"}).json()
+    assert (both["chart"]["hits"], both["chart"]["frames"]) == (1, 5)
+    problem(client.get("/api/quality/breakdown", params={"by": "batch", "camera": "camera-1"}), 422, "by: choose no")

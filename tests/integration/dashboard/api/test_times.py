@@ -23,6 +23,8 @@ ENDPOINTS: Final = {
     "/api/frames",
     "/api/labelling/annotations",
     "/api/lines/line-1/rates",
+    "/api/quality/breakdown",
+    "/api/quality/breakdown.csv",
     "/api/quality",
     "/api/quality/comparison",
     "/api/quality/table.csv",

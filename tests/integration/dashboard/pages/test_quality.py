@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -40,16 +41,36 @@ def test_the_control_chart_signals_a_raised_defect_rate(page: Page, broker: Brok
     page.get_by_role("button", name="Show").click()
 
     drawing = page.locator("figure.drawing svg").first
-    expect(drawing).to_be_visible()
+    assert_the_chart_is_interactive(page)
     assert drawing.locator(".serie-4 circle").count() >= 10
     signals = page.locator("table.signals tbody tr")
     expect(signals.first).to_contain_text("▲ high")
     expect(signals.first).to_contain_text("beyond the control limit")
     expect(page.locator("main")).to_contain_text("model-2 began to inspect")
     expect(page.locator("figure.drawing").nth(1)).to_contain_text("break · 100.0%")
+    expect(page.locator("figure.drawing").nth(1).locator("polyline.cumulative")).to_have_count(1)
+    page.get_by_role("link", name="Shift", exact=True).click()
+    expect(page.locator("#breakdown tbody tr").first).to_contain_text("of 4\u202f000")
     with page.expect_download() as started:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV").first.click()
     assert started.value.path().read_text().count("beyond") >= 10
+
+
+def assert_the_chart_is_interactive(page: Page) -> None:
+    chart = page.locator("[data-chart=control] .interactive")
+    expect(chart).to_have_attribute("aria-label", re.compile(r": 4\d of 4\d points$"))
+    over = chart.locator(".u-over")
+    over.hover()
+    expect(chart.locator(".tooltip")).to_contain_text("n = 100")
+    expect(chart.locator(".tooltip")).to_contain_text("UCL")
+    page.mouse.wheel(0, -100)
+    expect(chart).not_to_have_attribute("aria-label", re.compile(r": 4\d of 4\d points$"))
+    over.dblclick()
+    expect(chart).to_have_attribute("aria-label", re.compile(r": 4\d of 4\d points$"))
+    page.emulate_media(media="print")
+    expect(page.locator("[data-chart=control] svg")).to_be_visible()
+    expect(chart).to_be_hidden()
+    page.emulate_media(media="screen")
 
 
 def test_the_report_of_a_batch_can_be_printed(page: Page, broker: Broker, store: ObjectStore) -> None:
