@@ -49,6 +49,7 @@ def embedded_settings(folder: Path, **changes: Any) -> DashboardSettings:
             "segment_seconds": 0.1,
             "ng_hold_seconds": 600,  # what a line shows is not to depend on how busy this machine is
             "silence_seconds": 600,
+            "delay_seconds": 600,
             **changes,
         }
     )
@@ -248,8 +249,8 @@ def problem(answer: httpx.Response, status: int, says: str) -> None:
     assert says in str(details)
 
 
-def put_model(store: ObjectStore, version: str = "model-1", **evaluation: object) -> None:
-    """Store a model of the recipe of `tests.verdicts`, as the trainer does."""
+def put_model(store: ObjectStore, version: str = "model-1", recipe: str = RECIPE, **evaluation: object) -> None:
+    """Store a model of the recipe of `tests.verdicts`, or of another one of its name, as the trainer does."""
     manifest = bundle.Manifest(
         recipe="seam",
         version=version,
@@ -260,4 +261,4 @@ def put_model(store: ObjectStore, version: str = "model-1", **evaluation: object
         files={},
     )
     content = json.dumps({"loss": 0.25, **evaluation}).encode()
-    bundle.write_bundle(store, manifest, {"recipe.yaml": RECIPE.encode(), "evaluation.json": content})
+    bundle.write_bundle(store, manifest, {"recipe.yaml": recipe.encode(), "evaluation.json": content})

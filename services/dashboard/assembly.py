@@ -32,6 +32,7 @@ from services.dashboard.ingest.projection_upkeep import Upkeep
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.labelling.services import LabellingServices
 from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
+from services.dashboard.lines.camera_images import CameraImages
 from services.dashboard.lines.parked_frames import ParkedFrames
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.lines.schemas import WorkerView
@@ -245,6 +246,7 @@ class Dashboard:
             self.access.people,
             self.audit,
             lines,
+            CameraImages(store),
             frames,
             marks,
             models,

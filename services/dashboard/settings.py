@@ -117,6 +117,9 @@ class DashboardSettings(ServiceSettings):
     )
 
     ng_hold_seconds: float = Field(5.0, gt=0, description="a line shows NG for this time after the last NG frame")
+    delay_seconds: float = Field(
+        10.0, gt=0, description="a line whose frames are inspected later than this after their capture is behind"
+    )
     silence_seconds: float = Field(
         15.0, gt=0, description="a camera or worker that has sent no report for this time is lost"
     )

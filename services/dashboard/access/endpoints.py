@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -223,5 +224,5 @@ def search_audit(
 )
 def get_audit_table(audit: Audited, _caller: Admin, search: SearchedFor) -> StreamingResponse:
     """The same as CSV, all pages in one."""
-    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    headers = {"Content-Disposition": f'attachment; filename="audit-log-{datetime.now(UTC):%Y-%m-%d}.csv"'}
     return StreamingResponse(csv_of(search.entries(audit)), media_type="text/csv; charset=utf-8", headers=headers)

@@ -23,8 +23,44 @@ from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 
 PAGE: Final = 50
-ACTIONS: Final = ("frame", "label", "model", "parked", "person", "session", "threshold", "token", "training")
-"""First words of the actions that the search offers."""
+ACTIONS: Final = {
+    "dataset": "Datasets",
+    "frame": "Frames",
+    "images": "Exports",
+    "model": "Models",
+    "parked": "Parked messages",
+    "person": "Users",
+    "session": "Sessions",
+    "thresholds": "Thresholds",
+    "token": "API tokens",
+    "training": "Trainings",
+    "video": "Videos",
+}
+"""What the search offers, by the first words of the actions."""
+WORDS: Final = {
+    "dataset.make": "made a dataset",
+    "frame.mark": "marked a verdict as wrong",
+    "frame.unmark": "removed the mark of a verdict",
+    "images.export": "exported labels with images",
+    "model.compare": "compared models",
+    "model.promote": "requested a promotion",
+    "model.rollback": "requested a rollback",
+    "parked.discard": "discarded a parked message",
+    "parked.replay": "replayed a parked message",
+    "person.add": "added a user",
+    "person.password": "set a password",
+    "person.remove": "removed a user",
+    "person.role": "changed a role",
+    "session.begin": "logged in",
+    "session.end": "logged out",
+    "thresholds.set": "set thresholds",
+    "token.add": "made an API token",
+    "token.revoke": "revoked an API token",
+    "training.cancel": "cancelled a training",
+    "training.order": "requested a training",
+    "video.upload": "uploaded a video or images",
+}
+"""The actions of the audit log in words."""
 MAY: Final = {
     Role.VIEWER: "sees everything",
     Role.OPERATOR: "and marks wrong verdicts, requests heatmaps",
@@ -115,7 +151,7 @@ def revoke_token(people: ManagedPeople, caller: Admin, token_id: TokenId) -> Res
 
 @router.get("/audit", dependencies=[at_least(Role.ADMIN)])
 def show_audit(request: Request, audit: Audited, fields: Fields, before: Before = None) -> HTMLResponse:
-    context: dict[str, Any] = {"fields": fields, "actions": ACTIONS}
+    context: dict[str, Any] = {"fields": fields, "actions": ACTIONS, "words": WORDS}
     try:
         found = _search(fields, service_of(request, Clock)).page(audit, before, PAGE)
     except Problem as problem:
@@ -128,7 +164,7 @@ def show_audit(request: Request, audit: Audited, fields: Fields, before: Before 
 @router.get("/audit/table.csv", dependencies=[at_least(Role.ADMIN)])
 def get_audit_table(request: Request, audit: Audited, fields: Fields) -> StreamingResponse:
     """Return all entries that the search finds, as CSV."""
-    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    headers = {"Content-Disposition": f'attachment; filename="audit-log-{datetime.now(UTC):%Y-%m-%d}.csv"'}
     entries = _search(fields, service_of(request, Clock)).entries(audit)
     return StreamingResponse(csv_of(entries), media_type="text/csv; charset=utf-8", headers=headers)
 

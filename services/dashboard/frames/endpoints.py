@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from services.dashboard.access.audit import Audited
-from services.dashboard.frames.filter import FrameFilter
+from services.dashboard.frames.filter import FrameFilter, FrameOrder
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.schemas import (
     ExplanationState,
@@ -53,8 +53,12 @@ def filter_of_query(
     last: Annotated[QueryTime | None, Query(alias="to", description="captured before this time")] = None,
     score_from: Annotated[float | None, Query(ge=0, le=1, description="the lowest score of the label")] = None,
     score_to: Annotated[float | None, Query(ge=0, le=1, description="the highest score of the label")] = None,
+    order: Annotated[
+        FrameOrder,
+        Query(description="`score`: the highest score of the label first; `threshold`: nearest to the threshold first"),
+    ] = FrameOrder.NEWEST,
 ) -> FrameFilter:
-    return FrameFilter(line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to)
+    return FrameFilter(line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to, order)
 
 
 Filter = Annotated[FrameFilter, Depends(filter_of_query)]
@@ -68,7 +72,7 @@ def search_frames(
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> FramePage:
-    """Return the newest frames that match, in pages.
+    """Return the newest frames that match, in pages, or those first by their scores, in one page.
 
     A page may hold fewer frames than `limit`, or none, and still have a `next`: each request searches 2,000
     frames at most.

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from services.dashboard.frames.repository import FrameKind, StoredFrame
 from services.dashboard.web.paging import Place
 from services.dashboard.web.problems import Problem
 from shared.messages import Verdict
+
+
+class FrameOrder(StrEnum):
+    """The order in which found frames are shown."""
+
+    NEWEST = "newest"
+    SCORE = "score"
+    """The highest score of the label first."""
+    THRESHOLD = "threshold"
+    """The score nearest to its threshold first: of the label, or of any label if none is given."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class FrameFilter:
     """The lowest score of the label."""
     score_to: float | None = None
     """The highest score of the label."""
+    order: FrameOrder = FrameOrder.NEWEST
 
     def check(self) -> None:
         """Check that the properties are consistent.
@@ -41,6 +53,8 @@ class FrameFilter:
         """
         if self.first and self.last and self.first >= self.last:
             raise Problem(422, "from: give a time before `to`")
+        if self.order is FrameOrder.SCORE and self.label is None:
+            raise Problem(422, "order: give the label whose score counts")
         if self.score_from is None and self.score_to is None:
             return
         if self.label is None:
@@ -59,6 +73,19 @@ class FrameFilter:
             and (self.flagged is None or verdict.flagged is self.flagged)
             and (self.label is None or self._matches_label(frame, self.label))
         )
+
+    def contains(self, frame: StoredFrame) -> bool:
+        """Return whether a frame has the properties, its capture time included."""
+        captured_at = frame.verdict.frame.captured_at
+        return self.matches(frame) and not self.too_old(frame) and (self.last is None or captured_at < self.last)
+
+    def rank(self, frame: StoredFrame) -> float:
+        """Return the place of a frame in the order: the highest comes first. Only for orders by score."""
+        findings = frame.verdict.findings
+        chosen = [findings[self.label]] if self.label in findings else [] if self.label else list(findings.values())
+        if self.order is FrameOrder.SCORE:
+            return max((found.score for found in chosen), default=-1.0)
+        return -min((abs(found.score - found.threshold) for found in chosen), default=1.0)
 
     def too_old(self, frame: StoredFrame) -> bool:
         """Return whether a frame was captured before `first`; then every older frame was too."""
@@ -82,6 +109,6 @@ class FrameFilter:
         if found is None:
             return False
         if self.score_from is None and self.score_to is None:
-            return found.present or found.fault
+            return found.present or found.fault or self.order is FrameOrder.THRESHOLD
         highest = 1.0 if self.score_to is None else self.score_to
         return (self.score_from or 0.0) <= found.score <= highest

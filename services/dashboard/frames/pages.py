@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -9,7 +12,9 @@ from fastapi.responses import HTMLResponse
 from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.frames.endpoints import FrameId, Frames, MarkedFrames
-from services.dashboard.frames.filter import FrameFilter
+from services.dashboard.frames.filter import FrameFilter, FrameOrder
+from services.dashboard.frames.schemas import FrameView
+from services.dashboard.frames.service import severity
 from services.dashboard.lines.endpoints import Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.web.form import Fields, FormFields
@@ -19,13 +24,66 @@ from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.label_names import LabelName
 from shared.messages import Name, Verdict
-from shared.recipe import LabelRole
+from shared.recipe import LabelRole, Task
 
 PAGE: Final = 48
+GROUPED: Final = 192
+"""Frames of a page on which neighbours are one tile."""
+NEAR: Final = 2
+"""Neighbours are of one session, and their sequence numbers differ by no more than this."""
+ORDERS: Final = {
+    FrameOrder.NEWEST: "newest first",
+    FrameOrder.SCORE: "highest score of the label",
+    FrameOrder.THRESHOLD: "nearest to the threshold",
+}
+MORE_FILTERS: Final = ("camera", "batch", "part", "score_from", "score_to")
+"""Fields of the menu *More filters*."""
 _NAME: Final = TypeAdapter[str](Name)
 _LABEL: Final = TypeAdapter[str | None](LabelName | None)
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class FrameGroup:
+    """Neighbouring NG frames with the same reason, which show the same thing; or one frame."""
+
+    frames: list[FrameView]
+
+    @property
+    def worst(self) -> FrameView:
+        """Return the frame whose fault is farthest beyond its threshold."""
+        return max(self.frames, key=severity)
+
+    @property
+    def first(self) -> FrameView:
+        """Return the frame that was captured first."""
+        return min(self.frames, key=lambda frame: frame.captured_at)
+
+    @property
+    def last(self) -> FrameView:
+        """Return the frame that was captured last."""
+        return max(self.frames, key=lambda frame: frame.captured_at)
+
+
+def grouped(frames: Iterable[FrameView]) -> list[FrameGroup]:
+    """Put neighbouring NG frames with the same reason together, in the order of their first frames."""
+    groups: list[FrameGroup] = []
+    for frame in frames:
+        if groups and _are_neighbours(groups[-1].frames[-1], frame):
+            groups[-1].frames.append(frame)
+        else:
+            groups.append(FrameGroup([frame]))
+    return groups
+
+
+def _are_neighbours(one: FrameView, other: FrameView) -> bool:
+    (session, sequence), (other_session, other_sequence) = (frame.frame_id.split("-") for frame in (one, other))
+    return (
+        one.verdict is other.verdict is Verdict.NG
+        and (one.reason, one.part, session) == (other.reason, other.part, other_session)
+        and abs(int(sequence) - int(other_sequence)) <= NEAR
+    )
 
 
 @router.get("/frames")
@@ -33,24 +91,55 @@ def show_frames(
     request: Request, frames: Frames, marks: MarkedFrames, *, lines: Lines, fields: Fields, before: Before = None
 ) -> HTMLResponse:
     """Show the search: by line, time, label, verdict, batch, part and score."""
-    context = {"fields": fields, "choices": lines.choices(fields.get("line")), "verdicts": list(Verdict)}
+    context = {
+        "fields": fields,
+        "choices": lines.choices(fields.get("line")),
+        "verdicts": list(Verdict),
+        "orders": ORDERS,
+        "periods": lines.periods(datetime.now(UTC)),
+        "second": timedelta(seconds=1),
+        "query": fields.address("", before=None, group=None) or "?line=",
+        "more_filters": sum(bool(fields.get(name)) for name in MORE_FILTERS),
+    }
     try:
-        found = frames.search(filter_of_form(fields, service_of(request, Clock)), before, PAGE)
+        frame_filter = filter_of_form(fields, service_of(request, Clock))
+        in_groups = frame_filter.order is FrameOrder.NEWEST and fields.get("group") != "no"
+        found = frames.search(frame_filter, before, GROUPED if in_groups else PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
-    return show(request, "frames.html", "frames", found=found, marked=marks.marked_among(found.frames), **context)
+    groups = grouped(found.frames) if in_groups else [FrameGroup([frame]) for frame in found.frames]
+    marked = marks.marked_among(found.frames)
+    return show(request, "frames.html", "frames", found=found, groups=groups, marked=marked, **context)
 
 
 @router.get("/frames/{frame_id}")
 def show_frame(
-    request: Request, frames: Frames, models: Models, marks: MarkedFrames, frame_id: FrameId
+    request: Request, frames: Frames, models: Models, marks: MarkedFrames, frame_id: FrameId, *, fields: Fields
 ) -> HTMLResponse:
-    """Show one frame: its image, its heatmaps, and its scores with their thresholds."""
+    """Show one frame: its image, its heatmaps, its scores with their thresholds, and the way to its neighbours.
+
+    The address may hold a search: then the neighbours are of that search, else of the same line and verdict.
+    """
     frame = frames.get(frame_id)
+    searched = filter_of_form(fields, service_of(request, Clock)) if fields.values else None
+    newer, older = frames.neighbours(frame_id, searched or FrameFilter(line=frame.line, verdict=frame.verdict))
     labels = {label.name: label for label in models.labels(frame.recipe, frame.model_version)}
     named = [label for label in frame.faults if label not in labels or labels[label].role is not LabelRole.QUALITY]
     shown = named or frame.faults or list(frame.heatmaps)
-    return show(request, "frame.html", "frames", frame=frame, labels=labels, shown=shown, mark=marks.find(frame))
+    return show(
+        request,
+        "frame.html",
+        "frames",
+        frame=frame,
+        labels=labels,
+        exclusive=models.task(frame.recipe, frame.model_version) is Task.EXCLUSIVE,
+        shown=shown,
+        mark=marks.find(frame),
+        newer=newer,
+        older=older,
+        fields=fields,
+        query=fields.address(""),
+    )
 
 
 def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
@@ -61,6 +150,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
     """
     try:
         verdict, low, high = fields.get("verdict"), fields.get("score_from"), fields.get("score_to")
+        order = fields.get("order")
         return FrameFilter(
             line=_name(fields, "line"),
             camera=_name(fields, "camera"),
@@ -72,6 +162,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
             last=fields.time("to", clock),
             score_from=float(low) if low else None,
             score_to=float(high) if high else None,
+            order=FrameOrder(order) if order else FrameOrder.NEWEST,
         )
     except (ValidationError, ValueError) as error:
         raise Problem(422, "a field has an invalid value: names are letters, digits, _ and -") from error

@@ -164,6 +164,17 @@ class FrameRepository:
         """Yield the frames of a line, newest first, from just before the place ``before`` (`StoredFrame.moment`) on."""
         yield from newest_first(self._walk(self._keys.frames(line, kind), before) for kind in kinds)
 
+    def oldest(self, line: str, kinds: Sequence[FrameKind], after: tuple[int, str]) -> Iterator[StoredFrame]:
+        """Yield the frames of a line, oldest first, from just after the place ``after`` on."""
+        walks = [self._walk(self._keys.frames(line, kind), after, upwards=True) for kind in kinds]
+        yield from heapq.merge(*walks, key=lambda frame: frame.moment)
+
+    def place_of(self, frame: StoredFrame) -> tuple[int, str]:
+        """Return the place of a frame in its list; its capture time if it is not in the list any more."""
+        identity = frame.verdict.frame
+        placed_at = self._redis.zscore(self._keys.frames(identity.line, FrameKind.of(frame.verdict)), identity.frame_id)
+        return int(placed_at or _milliseconds(frame.verdict)), identity.frame_id
+
     def last_verdict(self, line: str) -> FrameInspected | None:
         """Return the last verdict of a line by capture time; None if there is none."""
         return next((frame.verdict for frame in self.newest(line)), None)
@@ -177,13 +188,22 @@ class FrameRepository:
         """Return how many frames of a kind are stored."""
         return int(self._redis.zcard(self._keys.frames(line, kind)))
 
-    def _walk(self, key: str, before: tuple[int, str] | None) -> Iterator[StoredFrame]:
-        """Yield one list, newest first, read in pages; frames that arrive meanwhile do not shift it."""
+    def _walk(self, key: str, before: tuple[int, str] | None, *, upwards: bool = False) -> Iterator[StoredFrame]:
+        """Yield one list from a place on, newest first, read in pages; frames that arrive meanwhile do not shift it.
+
+        With ``upwards`` yield it oldest first.
+        """
         while True:
-            highest = before[0] if before else "+inf"
-            page = self._redis.zrevrangebyscore(key, highest, "-inf", start=0, num=PAGE, withscores=True)
+            if upwards:
+                page = self._redis.zrangebyscore(
+                    key, before[0] if before else "-inf", "+inf", start=0, num=PAGE, withscores=True
+                )
+            else:
+                page = self._redis.zrevrangebyscore(
+                    key, before[0] if before else "+inf", "-inf", start=0, num=PAGE, withscores=True
+                )
             moments = [(int(score), frame_id) for frame_id, score in cast("Scored", page)]
-            rest = [moment for moment in moments if before is None or moment < before]
+            rest = [moment for moment in moments if before is None or (moment > before if upwards else moment < before)]
             if not rest:
                 return
             frames = self._read([frame_id for _, frame_id in rest])

@@ -132,10 +132,13 @@ class ExplanationView(BaseModel):
 
 
 class FramePage(BaseModel):
-    """A page of frames, newest first."""
+    """A page of frames."""
 
     frames: list[FrameView]
     next: Next
+    complete: bool = Field(
+        True, description="false: an order by score is that of the newest 5,000 frames of the time alone"
+    )
 
 
 class MarkRequest(BaseModel):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import heapq
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
 from itertools import islice, takewhile
 from typing import Final
 
-from services.dashboard.frames.filter import FrameFilter
+from services.dashboard.frames.filter import FrameFilter, FrameOrder
 from services.dashboard.frames.repository import FrameKind, FrameRepository, HeatmapRequest, StoredFrame, newest_first
 from services.dashboard.frames.schemas import (
     NOT_MEASURED,
@@ -28,6 +29,8 @@ from shared.label_names import label_slug
 from shared.messages import ExplanationRequested, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 
+MOST_SORTED: Final = 5_000
+"""Frames that are put in order by their scores."""
 MOST_SEARCHED: Final = 2_000
 """Frames that one page searches: a rare label takes several pages to find, and no request takes long."""
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
@@ -63,17 +66,26 @@ class FramesService:
         self._store = store
 
     def search(self, frame_filter: FrameFilter, before: str | None, limit: int) -> FramePage:
-        """Return a page of the frames that match a filter, newest first.
+        """Return a page of the frames that match a filter, in its order.
+
+        Frames in an order by score have one page: the first of the newest `MOST_SORTED` frames of the time.
 
         Raises:
             Problem: 422: the filter is inconsistent.
         """
         frame_filter.check()
         page: list[StoredFrame] = []
-        lines = [frame_filter.line] if frame_filter.line else self._lines.all()
         start = min(filter(None, (place_of(before), frame_filter.newest)), default=None)
-        frames = newest_first(self._frames.newest(line, frame_filter.kinds, start) for line in lines)
+        frames = newest_first(
+            self._frames.newest(line, frame_filter.kinds, start) for line in self._lines_of(frame_filter)
+        )
         walk = takewhile(lambda frame: not frame_filter.too_old(frame), frames)
+        if frame_filter.order is not FrameOrder.NEWEST:
+            newest = list(islice(walk, MOST_SORTED))
+            matching = (frame for frame in newest if frame_filter.matches(frame))
+            best = nlargest(limit, matching, key=frame_filter.rank)
+            complete = len(newest) < MOST_SORTED
+            return FramePage(frames=[FrameView.of(frame) for frame in best], next=None, complete=complete)
         following: str | None = None
         for searched, frame in enumerate(walk, start=1):
             if frame_filter.matches(frame):
@@ -88,8 +100,31 @@ class FramesService:
         after = int(captured_until.timestamp() * 1000) + 1
         walk = self._frames.newest(line, [FrameKind.FLAGGED], (after, ""))
         frame_filter = FrameFilter(line, Verdict.NG, batch=batch)
-        found = [frame for frame in islice(walk, MOST_SEARCHED) if frame_filter.matches(frame)]
-        return [FrameView.of(frame) for frame in nlargest(limit, found, key=severity)]
+        found = [FrameView.of(frame) for frame in islice(walk, MOST_SEARCHED) if frame_filter.matches(frame)]
+        return nlargest(limit, found, key=severity)
+
+    def neighbours(self, frame_id: str, frame_filter: FrameFilter) -> tuple[str | None, str | None]:
+        """Return the ids of the next newer and the next older frame that match a filter; None: none is near.
+
+        Raises:
+            Problem: 404: no such frame; 422: the filter is inconsistent.
+        """
+        frame_filter.check()
+        place = self._frames.place_of(self._frames.get(frame_id))
+        lines, kinds = self._lines_of(frame_filter), frame_filter.kinds
+        newer = heapq.merge(
+            *(self._frames.oldest(line, kinds, place) for line in lines), key=lambda frame: frame.moment
+        )
+        older = newest_first(self._frames.newest(line, kinds, place) for line in lines)
+
+        def first(walk: Iterator[StoredFrame]) -> str | None:
+            near = islice(walk, MOST_SEARCHED)
+            return next((frame.verdict.frame.frame_id for frame in near if frame_filter.contains(frame)), None)
+
+        return first(newer), first(older)
+
+    def _lines_of(self, frame_filter: FrameFilter) -> list[str]:
+        return [frame_filter.line] if frame_filter.line else self._lines.all()
 
     def newest(self, frame_filter: FrameFilter, limit: int) -> list[FrameView]:
         """Return the newest frames that match a filter."""
@@ -201,7 +236,7 @@ class FramesService:
         return ServedImage(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
 
-def severity(frame: StoredFrame) -> float:
+def severity(frame: FrameView) -> float:
     """Return how far the frame's worst fault is beyond its threshold, by presence or by absence."""
-    faults = [found for found in frame.verdict.findings.values() if found.fault]
+    faults = [found for found in frame.findings.values() if found.fault]
     return max((abs(found.score - found.threshold) for found in faults), default=0.0)

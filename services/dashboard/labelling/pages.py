@@ -29,8 +29,8 @@ QUEUES: Final = {
     FrameQueue.MARKED: "Marked as wrong",
     FrameQueue.UNCERTAIN: "Model unsure",
     FrameQueue.DISAGREEMENT: "Labelled otherwise than inspected",
-    FrameQueue.SECOND: "Second annotation",
-    FrameQueue.CONTRADICTIONS: "Contradictions",
+    FrameQueue.SECOND: "Second review",
+    FrameQueue.CONTRADICTIONS: "Conflicts to resolve",
 }
 ANNOTATIONS: Final = 100
 """On one page of the history."""

@@ -128,5 +128,5 @@ def _title(source: FrameSource, key: str, inspected: InspectedFrame | None) -> s
     if source.video is None:
         return key
     if source.video.kind == "album":
-        return f"{source.video.names[int(key)]} ({int(key) + 1} of {source.video.frames})"
+        return f"frame {key}, {source.video.names[int(key)]}"
     return f"frame {key}, {int(key) / source.video.frames_per_second:.2f} s"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, Final
+from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from services.dashboard.access.audit import Audited
+from services.dashboard.lines.camera_images import CameraImages
 from services.dashboard.lines.schemas import LineAccounting, LineList, LineView, OutputTest, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
@@ -63,6 +65,44 @@ def send_test_signal(
     """Send a signal that is marked as a test through an output of a line: the receiver gets it as it gets a part."""
     with audit.recording("output.test", f"{line}/{output}", caller.name):
         return lines.test_output(line, output, caller.name)
+
+
+IMAGE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {"image/jpeg": {}, "image/png": {}},
+        "description": "The image; the headers Frame-Id, Captured-At, Verdict and Reason (percent-encoded) say of what",
+    },
+    304: {"description": "The caller has this image already"},
+}
+
+
+@router.get(
+    "/lines/{line}/cameras/{camera}/image",
+    response_class=Response,
+    responses={**IMAGE, **documented(401, 404, 422, 503)},
+)
+def get_live_image(
+    request: Request,
+    lines: Lines,
+    images: Annotated[CameraImages, provided(CameraImages)],
+    line: Line,
+    camera: Annotated[Name, Path(examples=["camera-1"])],
+) -> Response:
+    """Return the newest inspected image of a camera; workers replace it about once a second."""
+    lines.check(line)
+    image = images.get(line, camera)
+    frame = image.about.frame
+    headers = {
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{frame.frame_id}"',
+        "Frame-Id": frame.frame_id,
+        "Captured-At": frame.captured_at.isoformat(),
+        "Verdict": image.about.verdict.value,
+        "Reason": quote(image.about.reason),
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(image.content, media_type=f"image/{image.about.encoding}", headers=headers)
 
 
 @router.get("/workers", responses=documented(401, 503))

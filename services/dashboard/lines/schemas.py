@@ -19,6 +19,8 @@ class LineState(StrEnum):
 
     OK = "ok"
     NG = "ng"
+    BEHIND = "behind"
+    """Frames are inspected, but so late that a verdict says nothing about the present."""
     NOT_INSPECTED = "not_inspected"
     """Product passes, or may pass, without inspection."""
     CAMERA_LOST = "camera_lost"
@@ -65,10 +67,15 @@ class LastFrame(BaseModel):
     reason: str
     captured_at: datetime
     inspected_at: datetime
+    batch: str | None
+    part: str | None
+    present: list[str] = Field(description="labels that are present; for exclusive classes, the class")
 
     @classmethod
     def of(cls, verdict: FrameInspected) -> Self:
         return cls(
+            **verdict.frame.model_dump(include={"batch", "part"}),
+            present=[label for label, found in verdict.findings.items() if found.present],
             frame_id=verdict.frame.frame_id,
             verdict=verdict.verdict,
             reason=verdict.reason,
@@ -106,6 +113,7 @@ class LabelRate(BaseModel):
     present: int = Field(description="frames that have the label")
     faults: int = Field(description="frames that this label made NG")
     rate: Rate | None = Field(description="faults of scored")
+    presence: Rate | None = Field(description="present of scored")
 
 
 class PartCounts(BaseModel):
@@ -183,6 +191,12 @@ class LineView(BaseModel):
     last_part: LastPart | None = Field(description="null where nothing decides about parts")
     frames_per_second: float = Field(description="verdicts per second, over the last 10 s")
     latency_ms: float | None = Field(description="median time from capture to verdict of the last 100 frames")
+    behind_seconds: float | None = Field(
+        description="the age of the last inspected frame when its verdict arrived, corrected by its camera's clock; "
+        "null while the line is up to date"
+    )
+    delay_limit_seconds: float = Field(description="a line with a longer delay is behind")
+    shift: int = Field(description="the number of the present shift of the day, from 1")
     recipe: str | None = Field(description="of the last frame")
     model_version: str | None = Field(description="of the last frame")
     cameras: list[CameraView]

@@ -83,8 +83,9 @@ class LinesService:
         self._last_verdicts = last_verdicts
         self._parked_frames = parked_frames
         self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
-        self._shifts_of_a_day = len(settings.working_day.begin)
+        self._working_day = settings.working_day
         self._silence = timedelta(seconds=settings.silence_seconds)
+        self._delay_limit = timedelta(seconds=settings.delay_seconds)
 
     def states(self) -> list[LineView]:
         """Return all lines as they are now."""
@@ -98,6 +99,14 @@ class LinesService:
         """
         self._lines.check(line)
         return self._state(line)
+
+    def check(self, line: str) -> None:
+        """Check that a line exists.
+
+        Raises:
+            Problem: 404.
+        """
+        self._lines.check(line)
 
     def accounting(self, line: str) -> LineAccounting:
         """Return what became of the frames of a line.
@@ -128,6 +137,17 @@ class LinesService:
         end = starts[-1] + step.length
         return Rates(line=line, step=step, start=starts[0], end=end, total=bucket_of(starts[0], total), buckets=buckets)
 
+    def periods(self, now: datetime) -> dict[str, tuple[datetime, datetime | None]]:
+        """Return the times that people look at most often: from, and to before; None: until now."""
+        zone = self._working_day.zone
+        today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        yesterday = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
+        return {
+            "Last hour": (now - timedelta(hours=1), None),
+            "This shift": (self._working_day.start(now), None),
+            "Yesterday": (yesterday.replace(tzinfo=zone), today),
+        }
+
     def choices(self, line: str | None) -> Choices:
         """Return the values that a filter of frames may have: of one line, or of all."""
         lines = self._lines.all()
@@ -142,7 +162,7 @@ class LinesService:
             batches=[name for each in chosen for name in self._counting.slices(each, "batch")],
             models=models,
             labels=sorted({label for each in chosen for label in self._counting.total(each).scored}),
-            shifts=self._shifts_of_a_day,
+            shifts=len(self._working_day.begin),
         )
 
     def test_output(self, line: str, output: str, by: str) -> OutputTest:
@@ -188,6 +208,7 @@ class LinesService:
             in_flight=accounting.in_flight,
             ng_hold=self._ng_hold,
             silence=self._silence,
+            delay_limit=self._delay_limit,
         )
         state, reason = state_of(facts)
         return LineView(
@@ -198,6 +219,9 @@ class LinesService:
             last_part=LastPart.of(decision) if (decision := self._throughput.last_decision(line)) else None,
             frames_per_second=self._throughput.frames_per_second(line),
             latency_ms=self._throughput.latency_ms(line),
+            behind_seconds=facts.behind.total_seconds() if facts.behind else None,
+            delay_limit_seconds=self._delay_limit.total_seconds(),
+            shift=self._working_day.number(self._working_day.start(now)),
             recipe=last.message.recipe if last else None,
             model_version=last.message.model_version if last else None,
             cameras=[
@@ -289,7 +313,13 @@ def _label_rates(counts: Counts) -> dict[str, LabelRate]:
     for label, scored in sorted(counts.scored.items()):
         faults = counts.fault.get(label, 0)
         present = counts.present.get(label, 0)
-        rates[label] = LabelRate(scored=scored, present=present, faults=faults, rate=rate(faults, scored))
+        rates[label] = LabelRate(
+            scored=scored,
+            present=present,
+            faults=faults,
+            rate=rate(faults, scored),
+            presence=rate(present, scored),
+        )
     return rates
 
 

@@ -23,6 +23,22 @@ class LineFacts:
     in_flight: int
     ng_hold: timedelta
     silence: timedelta
+    delay_limit: timedelta
+    """A line whose frames are inspected later than this after their capture is behind."""
+
+    @property
+    def behind(self) -> timedelta | None:
+        """Return how old the last inspected frame was when its verdict arrived; None while the line is up to date.
+
+        The clock of its camera is corrected by the camera's last report. A line without frames in flight is up to
+        date: its last frame was an old one, such as a parked frame that was replayed.
+        """
+        if self.last is None or self.in_flight == 0:
+            return None
+        frame = self.last.message.frame
+        skew = next((each.skew_seconds for each in self.cameras if each.message.camera == frame.camera), 0.0)
+        delay = self.last.at - frame.captured_at + timedelta(seconds=skew)
+        return delay if delay > self.delay_limit else None
 
     def lost(self, camera: ReceivedMessage[CameraReported]) -> bool:
         """Return whether a camera should be running, and either is not or has sent no report for too long."""
@@ -50,6 +66,11 @@ def state_of(facts: LineFacts) -> tuple[LineState, str]:
         return LineState.NG, facts.last_ng.message.reason
     if facts.last.message.verdict is Verdict.ERROR:
         return LineState.NOT_INSPECTED, facts.last.message.reason
+    if behind := facts.behind:
+        return (
+            LineState.BEHIND,
+            f"{behind.total_seconds():.0f} s from capture to verdict; {facts.in_flight} frames wait",
+        )
     return LineState.OK, "no fault in the last frames"
 
 

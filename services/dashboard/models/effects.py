@@ -18,10 +18,19 @@ from shared.contracts.scores import ScoredSplit, as_array
 from shared.recipe import Recipe
 from shared.verdict import ng_images, present_labels
 
+BINS: Final = 50
+"""Bars of a histogram of scores."""
 NO_SCORES: Final = (
     "this model stores no scores of single images, so the effect of its thresholds is unknown until they are saved and "
     "measured"
 )
+
+
+class ScoreHistogram(BaseModel):
+    """How many images have a score in each of `BINS` equal parts of 0 to 1."""
+
+    positives: list[int] = Field(description="images that have the label")
+    negatives: list[int] = Field(description="images without the label")
 
 
 class LabelEffect(BaseModel):
@@ -34,6 +43,7 @@ class LabelEffect(BaseModel):
     misses: int | None = Field(None, description="images that have the label, in which it would not be found")
     negatives: int | None = None
     false_alarms: int | None = Field(None, description="images without the label, in which it would be found")
+    scores: ScoreHistogram | None = Field(None, description="the scores of the label; null: unknown")
 
 
 class Effect(BaseModel):
@@ -79,6 +89,10 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
                 misses=int((truth[:, column] & ~found[:, column]).sum()),
                 negatives=int((~truth[:, column]).sum()),
                 false_alarms=int((~truth[:, column] & found[:, column]).sum()),
+                scores=ScoreHistogram(
+                    positives=_histogram(scores[truth[:, column], column]),
+                    negatives=_histogram(scores[~truth[:, column], column]),
+                ),
             )
             for column, label in enumerate(recipe.labels)
         ],
@@ -99,6 +113,10 @@ def unknown_effect(recipe: Recipe, thresholds: Mapping[str, float]) -> Effect:
             for label in recipe.labels
         ],
     )
+
+
+def _histogram(scores: NDArray[np.float32]) -> list[int]:
+    return [int(count) for count in np.histogram(scores, bins=BINS, range=(0, 1))[0]]
 
 
 def _share(wrong: NDArray[np.bool_]) -> Rate | None:

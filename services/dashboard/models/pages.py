@@ -15,6 +15,7 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import (
+    FEWEST,
     ComparisonRequest,
     EpochView,
     PromotionRequest,
@@ -40,9 +41,9 @@ LABEL_METRICS: Final = {
     "average_precision": "average precision",
 }
 TOTAL_METRICS: Final = {
-    "verdict_accuracy": "correct verdicts",
-    "escape_rate": "escapes of the NG parts",
-    "overkill_rate": "overkill of the ok parts",
+    "verdict_accuracy": "accuracy",
+    "escape_rate": "escape rate",
+    "overkill_rate": "overkill (false rejects)",
 }
 OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "shares", "variants", "precision")
 Reason = Annotated[str, Form(max_length=500)]
@@ -184,6 +185,7 @@ def show_model(
         label_metrics=LABEL_METRICS,
         total_metrics=TOTAL_METRICS,
         shown_options=OPTIONS,
+        few=FEWEST,
         loss=draw_curves(curves, LOSS, "Loss per epoch") if curves else "",
         precision=draw_curves(curves, PRECISION, "Average precision per epoch", share=True) if curves else "",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
@@ -14,7 +14,10 @@ from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.promotion import HistoryEntry
 from shared.label_names import LabelName
 from shared.messages import Name, ThresholdsRequested
-from shared.recipe import LabelRole
+from shared.recipe import LabelRole, Task
+
+FEWEST: Final = 10
+"""Images with and images without a label in the test split, below which its figures prove nothing."""
 
 
 class MeasuredHeatmaps(BaseModel):
@@ -58,6 +61,7 @@ class ModelView(BaseModel):
     version: str
     in_production: bool
     changed: bool = Field(False, description="the bundle differs from the one that was promoted: do not use it")
+    task: Task = Field(Task.MULTI_LABEL, description="`exclusive`: exactly one label applies to each image")
     architecture: str
     created_at: datetime
     dataset: str

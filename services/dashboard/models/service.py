@@ -31,7 +31,7 @@ from shared.contracts import bundle
 from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.promotion import history_of, production_history, production_version, version_before
 from shared.messages import PromotionRequested
-from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.recipe import Recipe, RecipeError, Task, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 from shared.storage.records import readable
 
@@ -240,10 +240,18 @@ class ModelsService:
         changes = {
             "in_production": version == in_production,
             "changed": self._is_changed(recipe, version),
+            "task": self.task(recipe, version),
             "labels": self.labels(recipe, version),
             "evaluation": self._evaluation_if_there(recipe, version),
         }
         return self._model(recipe, version).model_copy(update=changes)
+
+    def task(self, recipe: str, version: str) -> Task:
+        """Return how the labels relate; multi-label if the recipe can't be read."""
+        try:
+            return self._recipe(recipe, version).task
+        except (ObjectNotFound, RecipeError):
+            return Task.MULTI_LABEL
 
     def _is_changed(self, recipe: str, version: str) -> bool:
         """Return whether a bundle has changed since its promotion, by the digest in the trainer's message."""

@@ -14,6 +14,7 @@ from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Models
+from services.dashboard.models.schemas import FEWEST
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
 from services.dashboard.trainings.schemas import TrainingRequest
@@ -122,9 +123,11 @@ class CheckedForm:
 
 @router.get("/trainings/new")
 def show_form(request: Request, models: Models, datasets: Datasets) -> HTMLResponse:
-    """Show the form of a request; the address may hold its fields."""
+    """Show the form of a request with the first recipe and the only dataset; the address may hold other fields."""
+    recipes, names = models.recipes(), datasets.names().datasets
+    usual = {"recipe": recipes[0] if recipes else "", "dataset": names[0] if len(names) == 1 else ""}
     given = {name: value for name, value in request.query_params.items() if name in TrainingForm.model_fields}
-    return _form(request, CheckedForm(TrainingForm(**{**DEFAULTS, **given})), models, datasets)
+    return _form(request, CheckedForm(TrainingForm(**{**DEFAULTS, **usual, **given})), models, datasets)
 
 
 @router.post("/trainings/new")
@@ -192,6 +195,7 @@ def _form(request: Request, checked: CheckedForm, models: ModelsService, dataset
         datasets={name: found for name, found in versions.items() if found},
         architectures=ARCHITECTURES,
         operating_points=MEANINGS,
+        few=FEWEST,
     )
     page.status_code = 422 if checked.problems else 200
     return page

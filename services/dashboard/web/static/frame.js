@@ -1,6 +1,7 @@
 // The page of one frame: show and hide heatmaps, request heatmaps, and mark the verdict as wrong.
 
 import { toggleMark } from "./marks.js";
+import { zoomable } from "./zoom.js";
 
 const switches = [...document.querySelectorAll("[data-switch]")];
 const layerOf = (box) => document.querySelector(`.layer[data-label="${CSS.escape(box.dataset.switch)}"]`);
@@ -14,6 +15,27 @@ for (const box of switches) box.addEventListener("change", apply);
 document.getElementById("strength")?.addEventListener("input", (event) => {
   document.getElementById("stage").style.setProperty("--strength", event.target.value / 100);
 });
+
+// ── zoom, and the way to the neighbours ────────────────────────────────────────────────────────────────────────────
+
+const stage = document.getElementById("stage");
+const zoom = stage && zoomable(stage, document.getElementById("zoomed"));
+const zoomBy = (key) => zoom?.by(key === "+" ? 1.4 : 1 / 1.4);
+
+for (const button of document.querySelectorAll("[data-zoom]")) button.addEventListener("click", () => zoomBy(button.dataset.zoom));
+
+document.addEventListener("keydown", (event) => {
+  if (event.altKey || event.metaKey || event.target.matches("input:not([type=checkbox])")) return;
+  const steps = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+  if (event.ctrlKey && event.key in steps) zoom?.move(...steps[event.key]);
+  else if (event.ctrlKey) return;
+  else if (["+", "-"].includes(event.key)) zoomBy(event.key);
+  else if (["ArrowLeft", "ArrowRight"].includes(event.key)) document.querySelector(`[data-step=${event.key}]`)?.click();
+  else return;
+  event.preventDefault();
+});
+
+// ── heatmaps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || !/^\d$/.test(event.key)) return;

@@ -2,19 +2,25 @@
 
 const SILENCE_MS = 7000; // without an event: the page shows that it is not up to date
 const WAIT_MS = 1000; // between two fetches of a page that waits for a result
-const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: this page is not up to date" };
+const LINKS = { live: "Live", waiting: "Connecting…", lost: "Offline: not up to date" };
 
 let busy = false;
 let next = null;
 let heardAt = 0;
 
-const isInput = (element) => element?.matches("input, select, textarea");
+const FIELDS = "input:not([type=hidden]), select, textarea";
+
+// A person writes in it: the text would be lost.
+const isInUse = (element) => [...element.querySelectorAll(FIELDS)].some((field) =>
+  field === document.activeElement || (field.defaultValue !== undefined && field.value !== field.defaultValue) || field.checked !== field.defaultChecked);
 
 function replace(page) {
   for (const stale of document.querySelectorAll("[data-fresh]")) {
     const fresh = page.getElementById(stale.id);
-    if (!fresh || fresh.isEqualNode(stale)) continue;
-    if (stale.contains(document.activeElement) && isInput(document.activeElement)) continue;
+    if (!fresh) continue;
+    const [was, becomes] = [stale, fresh].map((element) => [...element.querySelectorAll("details")]);
+    if (was.length === becomes.length) becomes.forEach((details, index) => { details.open = was[index].open; });
+    if (fresh.isEqualNode(stale) || isInUse(stale)) continue;
     stale.replaceWith(document.adoptNode(fresh));
   }
 }

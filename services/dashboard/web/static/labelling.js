@@ -27,6 +27,7 @@ let total = Math.min(Number(session.dataset.total), SHRINKS ? SNAPSHOT : Infinit
 let place = 0;
 let labels = {}; // of the frame that is shown
 let state = ""; // of these labels: saved, saving, carried, changed, or empty
+let labelled = Number(session.dataset.labelled);
 let last = null; // the labels that were saved last
 let queueOfSaves = Promise.resolve(); // one save at a time, in order
 
@@ -58,6 +59,7 @@ async function frameAt(at) {
 }
 
 const step = () => Math.max(1, Math.floor(Number(element("step").value)) || 1);
+const isNumbered = (frame) => /^\d+$/.test(frame.frame); // a frame of a line has an id, and no number
 const within = (at) => Math.min(total - 1, Math.max(0, at));
 const trueOf = (values) => Object.keys(values).filter((name) => values[name]);
 const noLabels = () => Object.fromEntries(toggles.map((each) => [each.dataset.label, false]));
@@ -130,7 +132,7 @@ function showLabels() {
   const error = state === "changed" ? labelError(labels) : "";
   session.dataset.state = state;
   element("status").textContent = `${statusText()}${many}`;
-  element("place").textContent = queue === "all" ? `frame ${place} / ${total - 1}` : `${place + 1} / ${total}`;
+  element("place").textContent = `${isNumbered(frame) ? `frame ${frame.frame} · ` : ""}${place + 1} of ${total}`;
   element("announcement").textContent = `${frame.title}. ${statusText()}${many}.`;
   element("none").hidden = selected.size === 0;
   warn(error || failureText());
@@ -140,7 +142,7 @@ function showLabels() {
 function failureText() {
   if (!failures.size) return "";
   const elsewhere = [...failures.keys()].filter((frame) => frame !== frames[place]?.frame);
-  const named = elsewhere.map((frame) => (queue === "all" ? frame : frames.findIndex((each) => each?.frame === frame) + 1));
+  const named = elsewhere.map((frame) => (isNumbered({ frame }) ? frame : `${frames.findIndex((each) => each?.frame === frame) + 1} of ${total}`));
   const where = named.length ? ` · not saved: frame${named.length > 1 ? "s" : ""} ${named.join(", ")}` : "";
   return `${[...failures.values()].at(-1)}${where}`;
 }
@@ -172,6 +174,7 @@ function showAnnotations(frame) {
 
 function showScores(scores) {
   element("scores").hidden = Object.keys(scores).length === 0;
+  element("accept").hidden = element("scores").hidden;
   element("scores").querySelector("tbody").replaceChildren(...Object.entries(scores).map(([name, each]) => {
     const made = document.createElement("tr");
     made.innerHTML = '<th></th><td><span class="score"></span></td><td class="number"></td>';
@@ -210,7 +213,7 @@ function tile(at) {
   const button = Object.assign(document.createElement("button"), { type: "button" });
   const shown = drafts.get(frame.frame) ?? saving.get(frame.frame) ?? frame.annotation?.labels;
   const keys = shown ? trueOf(shown).map((name) => toggles.find((each) => each.dataset.label === name)?.dataset.key || name).join(" ") || "∅" : "·";
-  const number = /^\d+$/.test(frame.frame) ? frame.frame : at + 1;
+  const number = isNumbered(frame) ? frame.frame : at + 1;
   button.dataset.at = at;
   button.setAttribute("aria-pressed", String(selected.has(at)));
   if (at === place) button.setAttribute("aria-current", "true");
@@ -253,6 +256,14 @@ function edit(changed) {
   showLabels();
 }
 
+// The labels that the model found, saved as they are.
+function accept() {
+  const scores = Object.entries(frames[place]?.scores ?? {});
+  if (!mayLabel || scores.length === 0) return;
+  edit({ ...noLabels(), ...Object.fromEntries(scores.map(([name, each]) => [name, each.present])) });
+  actions.s();
+}
+
 function toggle(name) {
   if (!mayLabel || !frames[place]) return;
   if (task === "exclusive") edit({ ...noLabels(), [name]: true });
@@ -268,16 +279,34 @@ function save() {
     return false;
   }
   const places = selected.size ? [...selected].sort((one, other) => one - other) : [place];
-  const saved = { ...labels };
-  last = saved; // the next frame is shown before the server has answered
   selected.clear();
+  last = { ...labels }; // the next frame is shown before the server has answered
+  saveAt(places, last);
+  return true;
+}
+
+function saveAt(places, saved) {
   for (const { frame } of places.map((at) => frames[at]).filter(Boolean)) {
     drafts.delete(frame); // a change from now on is another draft
     saving.set(frame, saved);
   }
   queueOfSaves = queueOfSaves.then(() => store(places, saved)).then(() => showAgain(places)).catch((error) => warn(error.message));
   showAgain(places);
-  return true;
+}
+
+// Save what is not saved yet, then leave. A draft that can't be saved stays on the screen.
+async function leave() {
+  for (const [frame, draft] of [...drafts]) {
+    const at = frames.findIndex((each) => each?.frame === frame);
+    const error = labelError(draft);
+    if (error) {
+      await show(at);
+      return warn(error);
+    }
+    saveAt([at], draft);
+  }
+  await queueOfSaves;
+  if (drafts.size === 0) location.assign("/labelling");
 }
 
 async function store(places, saved) {
@@ -286,6 +315,7 @@ async function store(places, saved) {
     stored = await Promise.all(places.map(frameAt));
     const seen = Object.fromEntries(stored.map((frame) => [frame.frame, frame.annotation?.id ?? null]));
     const annotation = await call(`${api}/labels`, { frames: stored.map((frame) => frame.frame), labels: saved, kind, seen });
+    showProgress(stored.filter((frame) => !frame.annotation).length);
     for (const frame of stored) {
       frame.annotation = { id: annotation.id, by: annotation.by, at: annotation.at, labels: saved };
       failures.delete(frame.frame);
@@ -298,6 +328,13 @@ async function store(places, saved) {
     await Promise.all(places.map(refresh));
   }
   for (const { frame } of stored) if (saving.get(frame) === saved) saving.delete(frame);
+}
+
+function showProgress(more) {
+  labelled += more;
+  if (!element("progress")) return;
+  element("progress").value = labelled;
+  element("labelled").textContent = labelled;
 }
 
 async function refresh(at) {
@@ -318,6 +355,7 @@ function showAgain(places) {
 async function undoLast() {
   await queueOfSaves;
   const undo = await call(`${api}/undo`, { kind });
+  const before = new Set(frames.filter((frame) => frame?.annotation).map((frame) => frame.frame));
   const places = undo.frames.map((frame) => frames.findIndex((each) => each?.frame === frame)).filter((at) => at >= 0);
   for (const frame of undo.frames) {
     drafts.delete(frame);
@@ -325,6 +363,7 @@ async function undoLast() {
   }
   last = null; // labels that are undone are not carried over
   await Promise.all(places.map(refresh));
+  showProgress(-undo.frames.filter((frame) => before.has(frame) && !frames.find((each) => each?.frame === frame)?.annotation).length);
   const to = queue === "all" ? Number(undo.frames[0]) : places[0];
   if (to !== undefined && to !== place) await show(to);
   showAgain(places);
@@ -361,8 +400,9 @@ const actions = {
   n: () => go(place + step()),
   p: () => go(place - step()),
   s: () => { if (save() && element("advance").checked) go(place + step()); },
+  "=": accept,
   u: () => undoLast().catch((error) => warn(error.message)),
-  q: () => queueOfSaves.then(() => location.assign("/labelling")),
+  q: leave,
   Enter: () => { if (save()) go(place + step()); },
   " ": () => { select(place); showLabels(); showStrip(); },
   Escape: () => { selected.clear(); showLabels(); showStrip(); },
@@ -394,7 +434,7 @@ document.addEventListener("keydown", (event) => {
   if (!label && !Object.hasOwn(actions, key)) return;
   if (isArrow && !event.ctrlKey && ["ArrowUp", "ArrowDown"].includes(key)) return;
   event.preventDefault();
-  if (event.repeat && (label || ["s", "u", "q", "Enter"].includes(key))) return; // a held key would label frames that were not seen
+  if (event.repeat && (label || ["s", "u", "q", "Enter", "="].includes(key))) return; // a held key would label frames that were not seen
   if (label) toggle(label.dataset.label);
   else actions[key](event);
 });
@@ -402,6 +442,7 @@ document.addEventListener("keydown", (event) => {
 for (const each of toggles) each.addEventListener("click", () => toggle(each.dataset.label));
 for (const each of session.querySelectorAll("[data-do]")) each.addEventListener("click", (event) => actions[each.dataset.do](event));
 element("step")?.addEventListener("change", showStrip);
+element("advance")?.addEventListener("change", () => { element("save").textContent = element("advance").checked ? "Save & next" : "Save"; });
 
 addEventListener("beforeunload", (event) => {
   if (drafts.size || saving.size) event.preventDefault();

@@ -3,6 +3,7 @@
 const TITLES = {
   ok: "OK",
   ng: "NG",
+  behind: "Behind",
   not_inspected: "Not inspected",
   camera_lost: "Camera lost",
   stopped: "Stopped",
@@ -14,6 +15,10 @@ const HERO_HOLDS_MS = 1500; // shorter is too short to look at an image
 const SKEW_SECONDS = 5; // of a camera's clock: less is not shown
 const SILENCE_MS = 7000; // without an event: the page shows that it is not up to date
 const RATES_EVERY_MS = 5000;
+const IMAGES_EVERY_MS = 1000;
+const SLOWEST = 0.8; // of the captured frames per second: fewer inspected ones can't keep up
+const SOUND_EVERY_MS = 2000;
+const kiosk = new URLSearchParams(location.search).get("kiosk"); // a line, or "" for all of them; null: the usual page
 
 // The same formats on every page and in every browser: thin spaces between thousands, and 24 hours.
 const grouped = new Intl.NumberFormat("en");
@@ -49,13 +54,14 @@ function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-function ago(moment) {
-  const seconds = Math.max(0, Math.round((now() - Date.parse(moment)) / 1000));
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86400)} d ago`;
+function ageOf(seconds) {
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
 }
+
+const ago = (moment) => `${ageOf(Math.max(0, (now() - Date.parse(moment)) / 1000))} ago`;
 
 function showTime(time, moment, format = clockTime) {
   time.dateTime = moment;
@@ -72,7 +78,8 @@ async function get(path) {
 function labelsOf(recipe, version) {
   const key = `${recipe}/versions/${version}`;
   if (!models.has(key)) {
-    const labels = get(`/api/models/${key}`).then((model) => new Map(model.labels.map((label) => [label.name, label])));
+    const labels = get(`/api/models/${key}`).then((model) =>
+      Object.assign(new Map(model.labels.map((label) => [label.name, label])), { exclusive: model.task === "exclusive" }));
     models.set(key, labels.catch(() => new Map()));
   }
   return models.get(key);
@@ -84,7 +91,7 @@ function faultsOf(frame, labels) {
   return named.length > 0 ? named : frame.faults;
 }
 
-const nameOf = (label, labels) => (labels.get(label)?.role === "quality" ? `not ${label}` : label);
+const nameOf = (label, labels) => (labels.get(label)?.role === "quality" && !labels.exclusive ? `not ${label}` : label);
 
 function chip(label, labels) {
   const made = document.createElement("span");
@@ -104,13 +111,14 @@ function sectionOf(name) {
 function addSection(name) {
   const section = element("line-template").content.cloneNode(true).querySelector("section");
   section.id = `line-${name}`;
+  section.hidden = Boolean(kiosk) && kiosk !== name;
   section.querySelector("h1").id = `title-${name}`;
   section.setAttribute("aria-labelledby", `title-${name}`);
   for (const link of section.querySelectorAll("[data-path]")) link.href = link.dataset.path + encodeURIComponent(name);
   const after = [...sections.keys()].filter((other) => other < name).length;
   element("lines").insertBefore(section, element("lines").children[after] ?? null);
   element("empty").hidden = true;
-  const panel = { name, section, line: null, shots: [], heroAt: 0, since: null };
+  const panel = { name, section, line: null, shots: [], heroAt: 0 };
   get(`/api/frames?line=${name}&verdict=ng&limit=${SHOTS}`).then((page) => page.frames.forEach((frame) => addShot(panel, frame)));
   refreshRates(panel);
   return panel;
@@ -121,10 +129,14 @@ function showLine(line) {
   const changed = panel.line?.state !== line.state;
   panel.line = line;
   if (changed) {
-    panel.since = panel.since === null && line.last_frame ? line.last_frame.inspected_at : new Date(now()).toISOString();
-    showTime(panel.section.querySelector("[data-since]"), panel.since);
+    const ofFrame = ["ok", "ng", "behind"].includes(line.state) && line.last_frame; // the time of what was seen
+    showTime(panel.section.querySelector("[data-since]"), ofFrame ? line.last_frame.captured_at : new Date(now()).toISOString());
   }
   showState(panel, line.state);
+  if (line.recipe) labelsOf(line.recipe, line.model_version).then((labels) => {
+    panel.section.dataset.task = labels.exclusive ? "exclusive" : "multi-label";
+    showState(panel, panel.section.dataset.state);
+  });
   for (const node of panel.section.querySelectorAll("[data-field]")) {
     const value = node.dataset.field.split(".").reduce((of, name) => of?.[name], line);
     write(node, value === null || value === undefined ? "–" : (formats[node.dataset.format] ?? String)(value));
@@ -134,6 +146,7 @@ function showLine(line) {
   }
   showGateway(panel.section.querySelector("[data-gateway]"), line);
   showParts(panel.section.querySelector("[data-parts]"), line);
+  showLimits(panel, line);
   showCameras(panel, line.cameras);
   showVital(panel, "cameras", line.cameras.filter((camera) => camera.state !== "finished"), "camera");
   showVital(panel, "workers", element("workers").reported ?? [], "worker");
@@ -180,6 +193,15 @@ function testButton(place, line, output) {
   return made;
 }
 
+// red beyond the limits: the latency, and a rate that does not keep up with the cameras
+function showLimits(panel, line) {
+  const captured = line.cameras.filter((camera) => camera.state === "running").reduce((sum, camera) => sum + camera.frames_per_second, 0);
+  const slow = captured > 0 && line.frames_per_second < SLOWEST * captured && line.accounting.in_flight > 2 * captured;
+  const late = line.behind_seconds !== null || line.latency_ms > 1000 * line.delay_limit_seconds;
+  panel.section.querySelector("[data-limit=rate]").classList.toggle("alarm", slow);
+  panel.section.querySelector("[data-limit=latency]").classList.toggle("alarm", late);
+}
+
 // how many there are, or how many of them are lost
 function showVital(panel, name, parties, noun) {
   const lost = parties.filter((party) => party.lost || ["reconnecting", "failed"].includes(party.state)).length;
@@ -190,10 +212,17 @@ function showVital(panel, name, parties, noun) {
   write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${summary} lost` : `● ${summary}`);
 }
 
+function titleOf(panel, state) {
+  const behind = panel.line?.behind_seconds;
+  if (state === "behind" && behind) return `Behind by ${ageOf(behind)}`;
+  if (panel.section.dataset.task !== "exclusive" || !["ok", "ng"].includes(state)) return TITLES[state];
+  return (state === "ng" ? panel.line.reason : panel.line.last_frame?.present[0]) ?? TITLES[state];
+}
+
 function showState(panel, state) {
+  write(panel.section.querySelector("[data-title]"), titleOf(panel, state));
   if (panel.section.dataset.state === state) return;
   panel.section.dataset.state = state;
-  write(panel.section.querySelector("[data-title]"), TITLES[state]);
 }
 
 function showCameras(panel, cameras) {
@@ -261,7 +290,7 @@ function showOverview() {
     const state = sections.get(name).section.dataset.state;
     link.href = `#line-${name}`;
     link.dataset.state = state;
-    write(link, `${name}: ${TITLES[state]}`);
+    write(link, `${name}: ${titleOf(sections.get(name), state)}`);
   });
 }
 
@@ -334,22 +363,99 @@ async function showStrip(panel, frames) {
 
 function showFrame(frame) {
   addShot(sectionOf(frame.line), frame);
+  soundFor(frame);
 }
+
+// ── the current images ─────────────────────────────────────────────────────────────────────────────────────────────
+
+async function refreshImages(panel) {
+  const cameras = (panel.line?.cameras ?? []).map((camera) => camera.camera);
+  if (document.hidden || panel.section.hidden || panel.loading) return;
+  panel.loading = true;
+  try {
+    await Promise.all(cameras.map((camera) => refreshImage(panel, camera)));
+  } finally {
+    panel.loading = false;
+  }
+}
+
+async function refreshImage(panel, camera) {
+  const answer = await fetch(`/api/lines/${panel.name}/cameras/${camera}/image`);
+  if (!answer.ok) return; // the camera has sent no frame yet
+  const list = panel.section.querySelector("[data-live]");
+  let item = [...list.children].find((each) => each.dataset.camera === camera);
+  if (!item) {
+    item = element("live-template").content.cloneNode(true).firstElementChild;
+    item.dataset.camera = camera;
+    item.querySelector("[data-camera]").textContent = camera;
+    list.insertBefore(item, [...list.children].find((each) => each.dataset.camera > camera) ?? null);
+    panel.section.querySelector("[data-no-image]").hidden = true;
+  }
+  const frame = answer.headers.get("Frame-Id");
+  if (item.dataset.frame === frame) return;
+  const image = await createImageBitmap(await answer.blob()).catch(() => null);
+  if (!image) return;
+  const canvas = item.querySelector("canvas");
+  [canvas.width, canvas.height] = [image.width, image.height];
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  image.close();
+  item.dataset.frame = frame;
+  item.dataset.verdict = answer.headers.get("Verdict");
+  const reason = decodeURIComponent(answer.headers.get("Reason"));
+  canvas.setAttribute("aria-label", `Image of ${camera}: ${reason}`);
+  write(item.querySelector("strong"), item.dataset.verdict === "ok" ? "✓ OK" : `${item.dataset.verdict === "ng" ? "✕" : "▲"} ${reason}`);
+  showTime(item.querySelector("time"), answer.headers.get("Captured-At"));
+}
+
+// ── the wall: full screen, with a sound on NG ──────────────────────────────────────────────────────────────────────
+
+let audio = null;
+let soundedAt = 0;
+
+function turnSound() {
+  audio ??= new AudioContext();
+  const on = element("sound").getAttribute("aria-pressed") !== "true";
+  if (on) audio.resume();
+  element("sound").setAttribute("aria-pressed", String(on));
+  element("sound").textContent = on ? "Turn sound off" : "Turn sound on";
+}
+
+function soundFor(frame) {
+  const wanted = element("sound").getAttribute("aria-pressed") === "true" && !sectionOf(frame.line).section.hidden;
+  if (!wanted || frame.verdict !== "ng" || frame.explained || Date.now() - soundedAt < SOUND_EVERY_MS) return;
+  soundedAt = Date.now();
+  const [tone, volume] = [audio.createOscillator(), audio.createGain()];
+  tone.frequency.value = 880;
+  volume.gain.value = 0.3;
+  tone.connect(volume).connect(audio.destination);
+  tone.start();
+  tone.stop(audio.currentTime + 0.4);
+  document.body.dataset.sounded = frame.frame_id;
+}
+
+element("sound").addEventListener("click", turnSound);
+if (kiosk !== null) document.body.classList.add("kiosk");
 
 // ── rates ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function refreshRates(panel) {
   const rates = await get(`/api/lines/${panel.name}/rates?step=minute`);
   const labels = panel.line?.recipe ? await labelsOf(panel.line.recipe, panel.line.model_version) : new Map();
-  const entries = Object.entries(rates.total.labels).filter(([name, label]) => label.rate && canBeFault(labels.get(name)));
-  const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(([, label]) => label.rate.high));
-  const rows = entries.map(([name, label]) => [
+  const all = Object.entries(rates.total.labels).filter(([, label]) => label.rate);
+  const hasFaults = [...labels.values()].some((label) => label.role === "defect" || label.expected !== null);
+  const entries = labels.exclusive
+    ? all.map(([name, label]) => ({ name, rate: label.presence, count: label.present, of: label.scored }))
+    : all.filter(([name]) => canBeFault(labels.get(name))).map(([name, label]) => ({ name, rate: label.rate, count: label.faults, of: label.scored }));
+  const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(({ rate }) => rate.high));
+  const rows = entries.map(({ name, rate, count, of }) => [
     chip(name, labels),
-    bar(label.rate, most, labels.get(name)?.colour),
-    percent.format(label.rate.value),
-    `${number.format(label.faults)} of ${number.format(label.scored)}`,
+    bar(rate, most, labels.get(name)?.colour),
+    percent.format(rate.value),
+    `${number.format(count)} of ${number.format(of)}`,
   ]);
+  write(panel.section.querySelector("[data-rates-title]"), labels.exclusive ? "Classes over the last hour" : "Defect rate over the last hour");
   fillRates(panel.section.querySelector("[data-rates]"), rows);
+  panel.section.querySelector(".rates tfoot").hidden = Boolean(labels.exclusive) && !hasFaults;
   showTotal(panel.section, rates.total, most);
   if (rates.buckets.length > 0) await refreshChart(panel);
 }
@@ -395,7 +501,7 @@ async function refreshChart(panel) {
 
 // ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const LINKS = { live: "Live", waiting: "Connecting…", lost: "No connection: this page is not up to date" };
+const LINKS = { live: "Live", waiting: "Connecting…", lost: "Offline: not up to date" };
 
 function showLink(state) {
   if (element("link").dataset.link === state) return;
@@ -454,3 +560,4 @@ listen();
 everySecond();
 setInterval(everySecond, 1000);
 setInterval(() => sections.forEach((panel) => refreshRates(panel).catch(() => {})), RATES_EVERY_MS);
+setInterval(() => sections.forEach((panel) => refreshImages(panel).catch(() => {})), IMAGES_EVERY_MS);

@@ -147,7 +147,7 @@ def test_heatmaps_that_are_not_trustworthy_are_marked_everywhere(
         heatmaps = client.get(address).json()["heatmaps"]
         assert {label: heatmap["trustworthy"] for label, heatmap in heatmaps.items()} == {"good": True, "break": False}
     page = client.get(f"/frames/{verdict.frame.frame_id}").text
-    assert page.count("not trustworthy") == 1
+    assert page.count("localisation not verified") == 1
     assert why in page
 
 
@@ -172,8 +172,8 @@ def test_trust_in_one_direction_of_heatmaps_does_not_hold_for_the_other(
     heatmaps = client.get(f"/api/frames/{verdict.frame.frame_id}").json()["heatmaps"]
     assert {label: heatmap["trustworthy"] for label, heatmap in heatmaps.items()} == dict.fromkeys(turned)
     page = client.get(f"/frames/{verdict.frame.frame_id}").text
-    assert page.count("trustworthiness not measured") == 3
-    assert "not trustworthy" not in page
+    assert page.count("localisation not measured") == 3
+    assert "localisation not verified" not in page
     model = client.get("/api/models/seam/versions/model-1").json()
     assert {label["name"]: label["measured_towards"] for label in model["labels"]} == {
         "good": False,

@@ -147,6 +147,14 @@ def test_frames_are_found_by_time_batch_part_camera_and_score(client: httpx.Clie
     rest = client.get("/api/frames", params={"to": minute(6), "from": minute(1), "before": first["next"]}).json()
     assert [frame["part"] for frame in first["frames"] + rest["frames"]] == [f"part-{n}" for n in (5, 4, 3, 2, 1)]
     assert rest["next"] is None
+    best = client.get(
+        "/api/frames", params={"label": "error", "order": "score", "score_from": "0", "limit": "3"}
+    ).json()
+    assert [frame["part"] for frame in best["frames"]] == ["part-11", "part-10", "part-9"]
+    near = client.get("/api/frames", params={"label": "error", "order": "threshold", "limit": "3"}).json()
+    assert {frame["part"] for frame in near["frames"]} == {"part-9", "part-10", "part-11"}
+    assert (near["frames"][0]["part"], near["complete"], near["next"]) == ("part-10", True, None)
+    problem(client.get("/api/frames", params={"order": "score"}), 422, "order: give the label")
     problem(client.get("/api/frames", params={"score_from": "0.5"}), 422, "the label of the score")
     problem(client.get("/api/frames", params={"label": "a", "score_from": "0.5", "score_to": "0.1"}), 422, "below")
     problem(client.get("/api/frames", params={"from": minute(3), "to": minute(2)}), 422, "before `to`")

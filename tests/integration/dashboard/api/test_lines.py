@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from shared.contracts.live import LiveFrame, LiveImage, live_key
 from shared.messages import CameraState
 from shared.messaging.port import Broker
+from shared.storage.port import ObjectStore
 from tests.dashboards import inspected, problem, publish, soon
 from tests.verdicts import Line, explanation_of
 
@@ -61,6 +63,7 @@ def test_rates_are_given_by_minute_and_in_total(client: httpx.Client, broker: Br
         "present": 1,
         "faults": 1,
         "rate": rates["total"]["defect_rate"],
+        "presence": rates["total"]["defect_rate"],
     }
     assert rates["total"]["defect_rate"]["low"] < 0.25 < rates["total"]["defect_rate"]["high"]
 
@@ -79,3 +82,20 @@ def test_an_invalid_window_is_refused(client: httpx.Client, broker: Broker) -> N
     soon(lambda: inspected(client) == 1)
     for query, says in SENSELESS:
         problem(client.get("/api/lines/line-1/rates", params=query), 422, says)
+
+
+def test_the_newest_image_of_a_camera_is_served_with_its_frame(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    verdict = Line().verdict("break")
+    publish(broker, verdict)
+    soon(lambda: inspected(client) == 1)
+    path = "/api/lines/line-1/cameras/camera-1/image"
+    problem(client.get(path), 404, "no image of camera 'camera-1'")
+    problem(client.get("/api/lines/line-9/cameras/camera-1/image"), 404, "there is no line")
+    about = LiveFrame(frame=verdict.frame, verdict=verdict.verdict, reason="a break", encoding="jpeg")
+    store.put(live_key("line-1", "camera-1"), LiveImage(about, b"the image").encode())
+    answer = client.get(path)
+    assert (answer.content, answer.headers["content-type"]) == (b"the image", "image/jpeg")
+    assert (answer.headers["Frame-Id"], answer.headers["Reason"]) == (verdict.frame.frame_id, "a%20break")
+    assert client.get(path, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304

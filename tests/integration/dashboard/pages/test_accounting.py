@@ -19,7 +19,7 @@ def test_a_parked_frame_is_seen_replayed_and_the_decision_shown(page: Page, brok
     park(broker, INFERENCE_FRAMES, [captured(line)], "not an image")
     page.goto("/")
     page.locator("section.line").wait_for()
-    page.get_by_role("link", name="Accounting").click()
+    page.get_by_role("link", name="Reconciliation").click()
 
     expect(page.locator(".parked li")).to_contain_text("not an image")
     expect(page.locator(".parked li")).to_contain_text("line-1, camera-1")

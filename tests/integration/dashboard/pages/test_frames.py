@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -29,6 +31,7 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     page.goto("/frames")
     expect(page.locator(".tiles a")).to_have_count(5)
     page.locator("select[name=label]").select_option("break")
+    page.get_by_text("More filters").click()
     page.get_by_label("Batch").fill("batch-7")
     page.get_by_role("button", name="Search").click()
     page.wait_for_url("**/frames?*label=break*")
@@ -54,6 +57,67 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     page.keyboard.press("w")
     expect(page.locator("#marking")).to_contain_text("no longer marked")
     assert list(store.keys("marks/")) == []
+
+
+def test_neighbours_are_one_tile_and_the_next_frame_is_a_key_away(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    line = Line()
+    faults = [None, "break", "break", None, "break", None, None, None, "error"]
+    verdicts = [line.verdict(fault) for fault in faults]
+    for verdict in verdicts:
+        if verdict.flagged:
+            put_images(store, verdict)
+    publish(broker, *verdicts)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.inspected']")).to_have_text("9")
+    page.goto("/frames?verdict=ng")
+    expect(page.locator(".tiles .why")).to_have_text(["error", "break · 3 frames"])
+    page.get_by_role("link", name="Show all 3").click()
+    expect(page.locator(".tiles a[data-frame]")).to_have_count(3)
+
+    page.goto("/frames?verdict=ng")
+    page.locator(".tiles a[data-frame]").first.click()
+    page.wait_for_url(f"**/frames/{verdicts[8].frame.frame_id}?verdict=ng")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**/frames/{verdicts[4].frame.frame_id}?verdict=ng")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(f"**/frames/{verdicts[8].frame.frame_id}?verdict=ng")
+    expect(page.get_by_role("link", name="← Newer")).to_have_count(0)
+    page.get_by_role("button", name="Larger").click()
+    expect(page.locator("#zoomed")).to_have_attribute("style", re.compile(r"scale\(1\.4\)"))
+    page.get_by_role("link", name="Back to the search").click()
+    page.wait_for_url("**/frames?verdict=ng")
+
+
+def test_frames_are_sorted_by_score_within_a_period(page: Page, broker: Broker, store: ObjectStore) -> None:
+    put_model(store)
+    line = Line()
+    scores = [0.61, 0.97, 0.52]
+    verdicts = []
+    for score in scores:
+        verdict = line.verdict("break")
+        found = {**verdict.findings, "break": verdict.findings["break"].model_copy(update={"score": score})}
+        verdicts.append(verdict.model_copy(update={"findings": found}))
+    publish(broker, *verdicts)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.inspected']")).to_have_text("3")
+    page.goto("/frames")
+    page.get_by_role("link", name="Last hour").click()
+    page.locator("select[name=label]").select_option("break")
+    page.locator("select[name=order]").select_option("score")
+    page.get_by_role("button", name="Search").click()
+    tiles = page.locator(".tiles .why")
+    expect(tiles).to_contain_text(["0.970", "0.610", "0.520"])
+    page.locator("select[name=order]").select_option("threshold")
+    page.get_by_role("button", name="Search").click()
+    expect(tiles).to_contain_text(["0.520", "0.610", "0.970"])
+    expect(page.get_by_role("link", name="Last hour")).to_have_attribute("href", re.compile("order=threshold"))
+    page.get_by_role("link", name="Yesterday").click()
+    expect(page.locator("main")).to_contain_text("No frame matches")
+    page.get_by_role("link", name="Show all frames").click()
+    expect(tiles).to_have_count(1)
 
 
 def test_a_frame_that_passed_is_explained_by_a_button(page: Page, broker: Broker, store: ObjectStore) -> None:

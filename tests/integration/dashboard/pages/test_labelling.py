@@ -13,11 +13,14 @@ from playwright.sync_api import Page, Route, expect
 from services.dashboard.labelling.annotations import repository as repository_module
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from shared.contracts.dataset import newest_version
+from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
+from tests.browsers import put_images
 from tests.camera_videos import write_video
-from tests.dashboards import put_model
+from tests.dashboards import publish, put_model
 from tests.labelling import annotation, labels
 from tests.other_tools import coco
+from tests.verdicts import Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 FRAMES = 24
@@ -28,7 +31,7 @@ LABELS = [("good",), ("good", "length"), ("error",), ("error", "break"), ("break
 
 def shown(page: Page, frame: int) -> None:
     """Wait until a frame is on the screen."""
-    expect(page.locator("#place")).to_have_text(f"frame {frame} / {FRAMES - 1}")
+    expect(page.locator("#place")).to_have_text(f"frame {frame} · {frame + 1} of {FRAMES}")
 
 
 def holding(page: Page, address: str) -> list[Route]:
@@ -59,21 +62,25 @@ def test_twenty_frames_of_an_uploaded_video_are_labelled_by_keys_alone_and_expor
         for label in LABELS[frame % len(LABELS)]:
             page.keyboard.press(KEYS[label])
         page.keyboard.press("s")
-        expect(page.locator("#status")).to_contain_text("saved by local")
-        page.keyboard.press("n")
         shown(page, frame + 1)
+    expect(page.locator("#strip")).to_contain_text("19  ✓ b l")
     assert_rules_undo_and_several_at_once(page)
+    page.keyboard.press("l")
+    expect(page.locator("#status")).to_contain_text("good, length · ○ not saved")
+    expect(page.locator(".far")).to_contain_text("22 of 24 frames labelled")
     page.keyboard.press("q")
-    expect(page.locator(".sources")).to_contain_text("22 labelled")
+    expect(page.locator(".sources")).to_contain_text("23 labelled")
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV", exact=True).last.click()
+        page.get_by_text("Export", exact=True).last.click()
+        page.get_by_role("link", name="Labels (CSV)").click()
     rows = Path(download.value.path()).read_text().splitlines()
     assert download.value.suggested_filename == "seam_data.csv"
     expected = [
         f"seam_{frame:06d}.jpg,{','.join(map(str, labels(*LABELS[frame % 5]).values()))}" for frame in range(20)
     ]
     assert rows[:21] == ["name,good,error,break,length", *expected]
-    assert [row.partition(",")[0] for row in rows[21:]] == ["seam_000021.jpg", "seam_000022.jpg"]
+    assert [row.partition(",")[0] for row in rows[21:]] == [f"seam_{frame:06d}.jpg" for frame in (21, 22, 23)]
+    assert rows[23].endswith(",True,False,False,True"), "q saved what was not saved"
 
 
 def test_a_zip_of_labelled_images_is_imported_with_a_line_for_what_is_left_out(
@@ -100,10 +107,14 @@ def assert_rules_undo_and_several_at_once(page: Page) -> None:
     page.keyboard.press("b")
     expect(page.locator("#warning")).to_contain_text("good together with break")
     page.keyboard.press("s")
+    page.keyboard.press("q")
+    expect(page.locator("#warning")).to_contain_text("good together with break")
+    shown(page, 20)
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#status")).to_contain_text("break · ✓ saved")
+    shown(page, 21)
     page.keyboard.press("u")
+    shown(page, 20)
     expect(page.locator("#status")).to_contain_text("not labelled")
     page.keyboard.press("n")
     shown(page, 21)
@@ -111,10 +122,10 @@ def assert_rules_undo_and_several_at_once(page: Page) -> None:
     shown(page, 22)
     page.keyboard.press("g")
     expect(page.locator("#announcement")).to_contain_text("good · ○ not saved, for 2 selected frames")
-    page.keyboard.press("s")
-    expect(page.locator("#status")).to_contain_text("good · ✓ saved")
     page.keyboard.press("/")
-    page.keyboard.press("n")
+    page.keyboard.press("s")
+    shown(page, 23)
+    expect(page.locator("#strip")).to_contain_text("22  ✓ g")
     expect(page.locator("#status")).to_contain_text("good · ○ carried over, not saved")
 
 
@@ -133,6 +144,9 @@ def test_a_label_that_another_person_gave_meanwhile_is_shown_and_stays_stored(
     page.keyboard.press("g")
     page.keyboard.press("s")
     expect(page.locator("#warning")).to_contain_text("bob saved error meanwhile")
+    page.keyboard.press("p")
+    shown(page, 0)
+    page.locator("#advance").uncheck()
     page.keyboard.press("s")
     expect(page.locator("#status")).to_contain_text("good · ✓ saved by local")
     stored = [json.loads(store.get(key))["labels"] for key in store.keys(f"labelling/annotations/{source}/")]
@@ -178,12 +192,12 @@ def test_no_label_is_lost_to_a_failing_network_or_a_fast_person(page: Page, tmp_
     expect(page.locator("#carry")).to_be_checked()
     page.keyboard.press("g")
     page.keyboard.press("s")
-    expect(page.locator("#status")).to_contain_text("good · … saving")
-    page.keyboard.press("n")
     shown(page, 2)
     expect(page.locator("#status")).to_contain_text("good · ○ carried over, not saved")
     page.keyboard.press("p")
     shown(page, 1)
+    expect(page.locator("#status")).to_contain_text("good · … saving")
+    page.locator("#advance").uncheck()
     page.keyboard.press("l")
     held.pop().continue_()
     page.unroute("**/labels")
@@ -208,3 +222,25 @@ def assert_no_image_is_shown_for_another_frame(page: Page) -> None:
         route.continue_()
     page.unroute("**/frames/*/image")
     expect(page.locator("#frame")).to_have_css("visibility", "visible")
+
+
+def test_the_labels_that_the_model_found_are_accepted_with_one_key(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    line = Line()
+    verdicts = [line.verdict("break"), line.verdict("error")]
+    for verdict in verdicts:
+        put_images(store, verdict)
+    publish(broker, *verdicts)
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.inspected']")).to_have_text("2")
+    for verdict in verdicts:
+        page.goto(f"/frames/{verdict.frame.frame_id}")
+        page.keyboard.press("w")
+        expect(page.locator("#marking")).to_contain_text("for labelling")
+    page.goto("/labelling/line-seam?queue=marked")
+    expect(page.locator("#place")).to_have_text("1 of 2")
+    page.keyboard.press("=")
+    expect(page.locator("#place")).to_have_text("2 of 2")
+    expect(page.locator("#strip li").first).to_contain_text(re.compile("✓ [be] l"))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from services.dashboard.settings import DashboardSettings
+from shared.contracts.live import LiveFrame, LiveImage, live_key
+from shared.imaging.codec import encode
+from shared.messages import FrameInspected
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.browsers import SOON, is_loaded, put_images
 from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
 from tests.integration.dashboard.api.test_outputs import REPORT
-from tests.verdicts import Line, decision_of, explanation_of
+from tests.verdicts import RECIPE, Line, decision_of, explanation_of, findings
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -69,6 +75,87 @@ def test_the_gate_opens_for_an_ng_part_and_an_output_is_tested(page: Page, broke
     expect(outputs.locator("tr", has_text="gate (modbus)")).to_contain_text("the PLC did not acknowledge")
     outputs.get_by_role("button", name="Test").click()
     expect(outputs.locator("[data-tested]")).to_contain_text("is on its way")
+
+
+def test_a_line_that_inspects_old_frames_is_behind_and_not_ok(page: Page, broker: Broker) -> None:
+    line = Line(start=datetime.now(UTC) - timedelta(minutes=50, seconds=10))
+    verdict = line.verdict()
+    publish(broker, verdict, line.report(captured=1500))
+    page.goto("/")
+    state = page.locator("section.line .line-state")
+    expect(state).to_contain_text("Behind by 50 min")
+    expect(state).not_to_contain_text("OK")
+    captured = verdict.frame.captured_at.astimezone(ZoneInfo("Pacific/Kiritimati"))
+    expect(state.locator("[data-since]")).to_have_text(f"{captured:%H:%M:%S}")
+
+
+def put_live_image(store: ObjectStore, verdict: FrameInspected) -> None:
+    """Store an image of a frame as a worker does."""
+    about = LiveFrame(frame=verdict.frame, verdict=verdict.verdict, reason=verdict.reason, encoding="png")
+    content = encode(np.full((30, 40, 3), 90, np.uint8), "png")
+    store.put(live_key(verdict.frame.line, verdict.frame.camera), LiveImage(about, content).encode())
+
+
+def test_the_current_image_is_beside_the_last_ng_one_and_follows_the_camera(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    line = Line()
+    first, second = line.verdict(), line.verdict("break")
+    put_images(store, second)
+    put_live_image(store, first)
+    publish(broker, first, line.report())
+    page.goto("/")
+    shown = page.locator("[data-live] li")
+    expect(shown).to_have_attribute("data-frame", first.frame.frame_id)
+    expect(shown.get_by_role("img", name="Image of camera-1: no fault")).to_have_js_property("width", 40)
+    expect(page.locator(".running")).to_contain_text("batch-7")
+    expect(page.locator("[data-field=shift]")).to_have_text(re.compile("[123]"))
+    put_live_image(store, second)
+    publish(broker, second)
+    expect(shown).to_have_attribute("data-frame", second.frame.frame_id)
+    expect(shown).to_contain_text("✕ break")
+    expect(page.locator("[data-hero]")).to_be_visible()
+
+
+def test_the_wall_shows_one_line_without_the_bar_and_sounds_on_ng(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    line, other = Line(), Line("line-2")
+    publish(broker, line.verdict(), line.report(), other.verdict(), other.report())
+    page.goto("/?kiosk=line-1")
+    expect(page.locator("#line-line-1 .line-state")).to_contain_text("OK")
+    expect(page.locator("#line-line-2")).to_be_hidden()
+    expect(page.locator("header.bar")).to_be_hidden()
+    page.get_by_role("button", name="Turn sound on").click()
+    verdict = line.verdict("break")
+    publish(broker, other.verdict("error"), verdict)
+    expect(page.locator("body")).to_have_attribute("data-sounded", verdict.frame.frame_id)
+    page.get_by_role("link", name="Leave full screen").click()
+    expect(page.locator("header.bar")).to_be_visible()
+
+
+def test_a_line_of_exclusive_classes_has_the_class_as_its_headline_and_counts_classes(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store, recipe=RECIPE.replace("multi-label", "exclusive"))
+    line = Line()
+    one = {label: found.model_copy(update={"present": label == "good"}) for label, found in findings(None).items()}
+    publish(broker, *(line.verdict(findings=one) for _ in range(3)), line.report())
+    page.goto("/")
+    expect(page.locator("[data-title]")).to_have_text("good")
+    expect(page.locator("[data-rates-title]")).to_have_text("Classes over the last hour")
+    expect(page.locator("[data-rates] tr", has_text="good")).to_contain_text("3 of 3")
+    expect(page.locator("[data-rates]")).not_to_contain_text("not good")
+
+
+def test_a_latency_beyond_its_limit_is_marked(page: Page, broker: Broker) -> None:
+    line = Line()
+    publish(broker, line.verdict(latency_ms=700_000.0), line.report())
+    page.goto("/")
+    expect(page.locator("[data-limit=latency]")).to_have_class("alarm")
+    expect(page.locator("[data-limit=rate]")).not_to_have_class("alarm")
 
 
 def test_a_frame_is_viewed_by_keyboard_alone(page: Page, broker: Broker, store: ObjectStore) -> None:

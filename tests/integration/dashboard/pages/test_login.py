@@ -64,7 +64,7 @@ def test_a_viewer_logs_in_is_refused_an_engineers_action_and_logs_out(page: Page
     expect(replay).to_have_attribute("title", "This requires the role engineer: yours is viewer")
     action = page.locator(".parked form").get_attribute("action") or ""
     assert page.evaluate(REPLAY, action) == 403
-    expect(page.get_by_role("link", name="People")).to_have_count(0)
+    expect(page.get_by_role("link", name="Users")).to_have_count(0)
     page.get_by_role("button", name="Log out").click()
     expect(page).to_have_url("/login")
     page.goto("/", wait_until="domcontentloaded")
@@ -80,7 +80,7 @@ def test_an_admin_adds_a_person_and_the_person_can_log_in(page: Page, browser: B
     form.get_by_role("button", name="Add").click()
     secret = page.locator("#secret code").inner_text()
     page.get_by_role("link", name="Audit log").click()
-    expect(page.get_by_role("row").filter(has_text="person.add").filter(has_text="eva")).to_contain_text("engineer")
+    expect(page.get_by_role("row").filter(has_text="added a user").filter(has_text="eva")).to_contain_text("engineer")
     other = browser.new_context(base_url=page.url)
     other.set_default_timeout(SOON)
     theirs = other.new_page()

@@ -20,8 +20,8 @@ PAGES = {
     "Quality": "/quality",
     "Frames": "/frames",
     "Models": "/models",
-    "Accounting": "/accounting",
-    "People": "/people",
+    "Reconciliation": "/accounting",
+    "Users": "/people",
 }
 
 BEHIND = (
@@ -115,13 +115,45 @@ def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, sto
         assert page.locator("main input, main select").evaluate_all(NAMELESS) == [], address
 
 
-def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: Broker) -> None:
+@pytest.mark.parametrize("width", [1280, 820, 390])
+def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: Broker, width: int) -> None:
     fill(broker)
-    page.set_viewport_size({"width": 390, "height": 800})
+    page.set_viewport_size({"width": width, "height": 800})
     for address in PAGES.values():
         page.goto(address)
-        expect(page.get_by_role("link", name="Accounting")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+        for link in page.get_by_role("navigation", name="Pages").get_by_role("link").all():
+            expect(link).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+
+
+@pytest.mark.parametrize("width", [1280, 820])
+def test_the_bar_covers_nothing_that_an_address_names(
+    page: Page, broker: Broker, store: ObjectStore, width: int
+) -> None:
+    fill(broker)
+    put_model(store, **MEASURED)
+    page.set_viewport_size({"width": width, "height": 500})
+    page.goto("/models/seam/model-1#promotion")
+    panel, bar = page.locator("#promotion"), page.locator("header.bar")
+    expect(panel).to_be_in_viewport()
+    top, end = panel.bounding_box(), bar.bounding_box()
+    assert top
+    assert end
+    assert top["y"] >= end["y"] + end["height"]
+
+
+def test_the_answer_to_an_action_is_in_view(page: Page, broker: Broker, store: ObjectStore) -> None:
+    fill(broker)
+    put_model(store, **MEASURED)
+    page.set_viewport_size({"width": 1280, "height": 500})
+    for address, action in (
+        ("/labelling", "Make a dataset"),
+        ("/models/seam/model-1/thresholds", "Save the thresholds"),
+    ):
+        page.goto(address)
+        page.get_by_role("button", name=action).click()
+        expect(page.get_by_role("alert").first).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("alert").first).to_be_focused()
 
 
 def test_a_line_shows_whether_its_cameras_are_lost(page: Page, broker: Broker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.access.audit import Audit
+from services.dashboard.access.pages import ACTIONS, WORDS
 from services.dashboard.web.problems import Problem
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
@@ -34,3 +36,12 @@ def test_the_outcome_of_a_failed_action_is_written_when_storage_is_back(
     now = datetime.now(UTC)
     wait_until(lambda: [each.failed for each in audit.newest(now, now, None)] == ["no such model"], 20, "the outcome")
     stop.set()
+
+
+def test_every_action_of_the_audit_log_has_words() -> None:
+    root = Path(__file__).parents[4] / "services" / "dashboard"
+    sources = [path.read_text() for path in root.rglob("*.py")]
+    found = {each for text in sources for each in re.findall(r'record(?:ing)?\(\s*f?"([a-z]+\.[a-z]+)"', text)}
+    assert len(found) > 15
+    assert found - WORDS.keys() == set()
+    assert {action.partition(".")[0] for action in WORDS} == set(ACTIONS)

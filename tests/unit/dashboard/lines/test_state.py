@@ -35,6 +35,7 @@ def facts(**changes: Any) -> LineFacts:
         "in_flight": 0,
         "ng_hold": timedelta(seconds=5),
         "silence": timedelta(seconds=15),
+        "delay_limit": timedelta(seconds=10),
     }
     return LineFacts(**{**known, **changes})
 
@@ -105,3 +106,33 @@ def test_a_finished_camera_with_frames_in_flight_is_not_stopped() -> None:
 def test_the_state_of_a_line_without_reports_comes_from_its_verdicts() -> None:
     assert state_of(facts(cameras=[]))[0] is LineState.OK
     assert state_of(facts(cameras=[], last=None))[0] is LineState.STOPPED
+
+
+def late(delay: float, fault: str | None = None) -> ReceivedMessage[FrameInspected]:
+    """Return a verdict that arrived a second ago, of a frame that was captured long before."""
+    verdict = Line(start=NOW - timedelta(seconds=1 + delay)).verdict(fault)
+    return ReceivedMessage(verdict, NOW - timedelta(seconds=1))
+
+
+def test_a_line_that_inspects_old_frames_is_behind_and_not_ok() -> None:
+    behind = facts(last=late(60), in_flight=1508)
+    assert state_of(behind) == (LineState.BEHIND, "60 s from capture to verdict; 1508 frames wait")
+    assert behind.behind == timedelta(seconds=60)
+    assert state_of(facts(last=late(9), in_flight=1508))[0] is LineState.OK
+
+
+def test_an_ng_frame_of_a_line_that_is_behind_is_still_ng() -> None:
+    assert state_of(facts(last=late(60, "break"), last_ng=late(60, "break"), in_flight=9))[0] is LineState.NG
+
+
+def test_a_replayed_frame_does_not_make_a_line_late() -> None:
+    assert state_of(facts(last=late(3600), in_flight=0))[0] is LineState.OK
+
+
+@pytest.mark.parametrize(("skew", "delay", "state"), [(-300, 300, LineState.OK), (300, -240, LineState.BEHIND)])
+def test_a_wrong_clock_of_the_camera_neither_makes_a_delay_nor_hides_one(
+    skew: float, delay: float, state: LineState
+) -> None:
+    arrival = NOW - timedelta(seconds=2)
+    camera = ReceivedMessage(Line().report(at=arrival + timedelta(seconds=skew)), arrival)
+    assert state_of(facts(cameras=[camera], last=late(delay), in_flight=9))[0] is state

@@ -61,6 +61,13 @@ def test_a_part_that_two_labels_call_ng_is_overkill_once() -> None:
     assert [(label.misses, label.false_alarms) for label in found.labels[:2]] == [(1, 0), (0, 1)]
 
 
+def test_the_scores_of_a_label_are_counted_with_and_without_it() -> None:
+    found = effect_of(RECIPE, TWO_CATCH_ONE, {})
+    for label in found.labels:
+        assert label.scores
+        assert (sum(label.scores.positives), sum(label.scores.negatives)) == (label.positives, label.negatives)
+
+
 def test_an_attribute_without_an_expected_value_changes_no_verdict() -> None:
     assert effect_of(RECIPE, TWO_CATCH_ONE, {"twill": 0.99}).overkill == effect_of(RECIPE, TWO_CATCH_ONE, {}).overkill
 
