@@ -25,8 +25,8 @@ from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.templating import count, data_size
 from shared.contracts.retention import RULED, Kind
-from shared.health import configure_logging
 from shared.environment import read_settings
+from shared.health import configure_logging
 from shared.storage.opening import open_store
 
 Rules = Annotated[str | None, typer.Option(help="Try these rules instead of DASHBOARD_RETENTION.")]
