@@ -28,8 +28,10 @@ ACTIONS: Final = {
     "frame": "Frames",
     "images": "Exports",
     "model": "Models",
+    "output": "Outputs to the factory",
     "parked": "Parked messages",
     "person": "Users",
+    "retention": "Retention",
     "session": "Sessions",
     "thresholds": "Thresholds",
     "token": "API tokens",
@@ -38,6 +40,7 @@ ACTIONS: Final = {
 }
 """What the search offers, by the first words of the actions."""
 WORDS: Final = {
+    "dataset.import": "imported a dataset",
     "dataset.make": "made a dataset",
     "frame.mark": "marked a verdict as wrong",
     "frame.unmark": "removed the mark of a verdict",
@@ -45,12 +48,14 @@ WORDS: Final = {
     "model.compare": "compared models",
     "model.promote": "requested a promotion",
     "model.rollback": "requested a rollback",
+    "output.test": "tested an output to the factory",
     "parked.discard": "discarded a parked message",
     "parked.replay": "replayed a parked message",
     "person.add": "added a user",
     "person.password": "set a password",
     "person.remove": "removed a user",
     "person.role": "changed a role",
+    "retention.remove": "removed stored data by a retention rule",
     "session.begin": "logged in",
     "session.end": "logged out",
     "thresholds.set": "set thresholds",
