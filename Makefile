@@ -18,6 +18,12 @@ demo: export DEMO_MODEL := $(value MODEL)
 demo: export DEMO_PARTS := $(value PARTS)
 demo: export DEMO_FRESH := $(value FRESH)
 demo: export DEMO_YES := $(value YES)
+# In the same way: a recipe reads what a person typed from its environment, where neither make nor the shell expands it.
+certs: export TYPED_CAMERA := $(value CAMERA)
+camera no-camera: export TYPED_LINE := $(value LINE)
+camera no-camera: export TYPED_NAME := $(value NAME)
+audit: export TYPED_OSV_URL := $(value OSV_URL)
+unexport FRAMES SOURCE RECIPE MODEL PARTS FRESH YES CAMERA LINE NAME OSV_URL MINUTES SEED
 
 .PHONY: help
 help:  ## Show this help
@@ -47,9 +53,9 @@ env:  ## Write .env, which `make up` reads, with random secrets; TLS=1 also make
 in_env = $(shell sed -n 's/^$(1)=//p' .env | tail -n 1)
 .PHONY: certs
 certs: .env  ## Make certificates that are missing or expire soon, and show when each expires (RENEW=1: renew all; CAMERA=camera-2)
-	@deploy/make-certs "$(or $(call in_env,TLS_FOLDER),var/tls)" $(if $(RENEW),--renew) $(addprefix --camera ,$(CAMERA)) \
-	  $(addprefix --host ,$(subst $(comma), ,$(call in_env,DASHBOARD_ALLOWED_HOSTS)))
-comma := ,
+	@set -f; in_env() { sed -n "s/^$$1=//p" .env | tail -n 1; }; folder=$$(in_env TLS_FOLDER); hosts=$$(in_env DASHBOARD_ALLOWED_HOSTS); \
+	  options=(); for camera in $$TYPED_CAMERA; do options+=(--camera "$$camera"); done; for host in $${hosts//,/ }; do options+=(--host "$$host"); done; \
+	  deploy/make-certs "$${folder:-var/tls}" $(if $(value RENEW),--renew) "$${options[@]}"
 
 .env:
 	@echo "There is no .env: run 'make env' to write one with random secrets, or copy .env.example and fill it in" >&2; exit 2
@@ -91,9 +97,9 @@ restore: docker .env  ## Fill an empty object store from a backup (FROM=); then:
 
 .PHONY: camera no-camera
 camera: docker .env  ## Make the users of one more camera of docker compose, and print its settings (LINE=, NAME=)
-	@deploy/camera add "$(LINE)" "$(NAME)"
+	@deploy/camera add "$$TYPED_LINE" "$$TYPED_NAME"
 no-camera: docker .env  ## Delete the users of a camera (LINE=, NAME=)
-	@deploy/camera remove "$(LINE)" "$(NAME)"
+	@deploy/camera remove "$$TYPED_LINE" "$$TYPED_NAME"
 
 .PHONY: check
 check: $(VENV)/.dev-installed  ## Check format, lint, types, import rules
@@ -123,9 +129,11 @@ e2e: docker $(VENV)/.dev-installed  ## Test the container images and compose as 
 
 MINUTES ?= 10
 SEED ?= 1
+soak: export TYPED_MINUTES = $(value MINUTES)
+soak: export TYPED_SEED = $(value SEED)
 .PHONY: soak
 soak: $(VENV)/.dev-installed  ## Run the line on real servers with faults injected at random; accounts for every frame at the end (MINUTES=, SEED=)
-	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
+	@$(BIN)/python -m tests.soak --minutes "$$TYPED_MINUTES" --seed "$$TYPED_SEED"
 
 .PHONY: lock
 lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
@@ -182,7 +190,7 @@ notice: $(TOOLS)/.installed $(VENV)/.embedded-installed  ## List the packages of
 .PHONY: audit
 audit: $(TOOLS)/.installed  ## Look for known vulnerabilities of the locked packages; needs a network (OSV_URL=: a mirror of OSV)
 	@$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
-	  $(if $(OSV_URL),--vulnerability-service osv --osv-url "$(OSV_URL)") \
+	  $(if $(value OSV_URL),--vulnerability-service osv --osv-url "$$TYPED_OSV_URL") \
 	  $(patsubst %,--requirement deploy/requirements/%.txt,$(IMAGES) uv)
 
 .PHONY: screenshots
