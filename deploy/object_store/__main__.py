@@ -23,7 +23,7 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, MinioException
 from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
 from minio.objectlockconfig import DAYS, ObjectLockConfig
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from urllib3.exceptions import HTTPError
@@ -31,7 +31,7 @@ from urllib3.exceptions import HTTPError
 from deploy.object_store.policies import AUDIT, RIGHTS, policy
 from shared.environment import read_settings
 from shared.messages import Name
-from shared.settings import SecretFileSettings
+from shared.settings import SecretFileSettings, split_address
 
 PATIENCE_SECONDS: Final = 60.0
 """For a store that has just started."""
@@ -77,6 +77,13 @@ class SetupSettings(SecretFileSettings):
                 "or 0 to keep them for ever"
             )
         return self
+
+    @field_validator("object_store_url")
+    @classmethod
+    def _check_address(cls, url: str) -> str:
+        if split_address("OBJECT_STORE_URL", url).scheme not in ("s3", "s3s"):
+            raise ValueError("OBJECT_STORE_URL starts with s3:// or s3s://")
+        return url
 
     @property
     def bucket(self) -> str:

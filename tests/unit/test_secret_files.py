@@ -109,3 +109,15 @@ def test_a_file_without_a_secret_is_reported(
     assert "is empty" in _refusal(monkeypatch, capsys, file)
     file.write_bytes(b"\xff\xfe\x00")
     assert "holds no text" in _refusal(monkeypatch, capsys, file)
+
+
+@pytest.mark.parametrize("address", ["s3://root:hunter2@store:9000/seamline", "root:[hunter2@store", "foo://hunter2@x"])
+def test_the_address_of_the_store_that_is_set_up_never_tells_a_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    monkeypatch.setenv("OBJECT_STORE_URL", address)
+    with pytest.raises(SystemExit):
+        read_settings(SetupSettings, object_store_root_password="x" * 12, camera_storage_secret_key="y" * 12)
+    said = capsys.readouterr().err
+    assert "OBJECT_STORE_URL holds a password" in said
+    assert "hunter2" not in said
