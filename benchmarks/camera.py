@@ -32,6 +32,7 @@ from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
+from services.camera.sight import SightWatch
 from services.camera.sources.captured_image import CapturedImage
 from shared.health import Health
 from shared.imaging.codec import Image, encode
@@ -51,6 +52,7 @@ class Repeated:
     count: int
     frames_per_second: float = 1000.0
     can_wait: bool = True
+    is_live: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -85,11 +87,11 @@ def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -
     settings = CameraSettings(source="repeated", outbox_folder=folder, pace="fast")
     session = Session.of(settings)
     with Outbox.of(settings, session.id) as outbox:
-        sender = Sender(
-            outbox, FilesystemStore(line.objects), Reporter(session, outbox, 3), line.address.open, settings.window
-        )
+        reporter = Reporter(session, outbox, 3)
+        sender = Sender(outbox, FilesystemStore(line.objects), reporter, line.address.open, settings.window)
         frames = FrameMaker(settings, session, outbox, NoRecorder())
-        loop = CaptureLoop(Repeated(images, count), frames, outbox, sender, settings)
+        sight = SightWatch(settings, reporter.set_sight)
+        loop = CaptureLoop(Repeated(images, count), frames, outbox, sender, settings, sight)
         began = time.perf_counter()
         loop.run(Heartbeat(threading.Event(), Health(), sender.check))
         return count / (time.perf_counter() - began)

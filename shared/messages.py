@@ -382,6 +382,18 @@ class CameraState(StrEnum):
     FAILED = "failed"
 
 
+class CameraSight(StrEnum):
+    """Whether the images of a running camera can be inspected."""
+
+    CLEAR = "clear"
+    FROZEN = "frozen"
+    """It sends the same image again and again: these images become no frames."""
+    DARK = "dark"
+    OVEREXPOSED = "overexposed"
+    COVERED = "covered"
+    BLURRED = "blurred"
+
+
 class CameraReported(Message):
     """A camera reports its state, every few seconds and at each change. The counts are those of its session."""
 
@@ -392,8 +404,12 @@ class CameraReported(Message):
     camera: Name
     state: CameraState
     reason: str = ""
+    sight: CameraSight = Field(CameraSight.CLEAR, description="whether its images can be inspected")
     captured: Count = Field(description="frames captured: published, waiting in the outbox, or dropped")
     dropped: Count = Field(description="frames that neither the broker nor the outbox took")
+    unreadable: Count = Field(
+        0, description="images of the source that became no frames: damaged, or sent again by a frozen camera"
+    )
     waiting: Count = Field(description="frames in the outbox, not yet confirmed by the broker")
     frames_per_second: float = Field(ge=0, le=1e6)
     at: Moment

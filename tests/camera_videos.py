@@ -41,3 +41,14 @@ def write_images(folder: Path, names: Sequence[str]) -> None:
     folder.mkdir(exist_ok=True)
     for number, name in enumerate(names):
         cv2.imwrite(str(folder / name), image_of(number))
+
+
+def damaged(whole: Path, begin: float, end: float, copy: Path) -> Path:
+    """A copy of a video in which random bytes between two shares of it are wrong."""
+    content = bytearray(whole.read_bytes())
+    random = np.random.default_rng(1)
+    places = random.integers(int(len(content) * begin), int(len(content) * end), len(content) // 200)
+    for place in places:
+        content[place] = random.integers(256)
+    copy.write_bytes(content)
+    return copy

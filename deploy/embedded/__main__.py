@@ -254,7 +254,10 @@ def _stop_in_order(running: dict[str, Service]) -> None:
 
 def _summary(accounts: Accounts, seconds: float) -> dict[str, object]:
     return {
-        **{name: getattr(accounts, name) for name in ("captured", "inspected", "flagged", "explained", "dropped")},
+        **{
+            name: getattr(accounts, name)
+            for name in ("captured", "inspected", "flagged", "explained", "dropped", "unreadable")
+        },
         "parts": accounts.parts,
         "parked": accounts.parked,
         "in_flight": accounts.in_flight,

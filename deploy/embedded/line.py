@@ -16,6 +16,7 @@ import httpx
 
 from deploy.embedded.processes import Service
 from services.camera.settings import CameraSettings
+from services.camera.sources.address import is_address, redacted
 from services.dashboard.access.audit import Audit, audit_store
 from services.dashboard.access.people import People
 from services.dashboard.access.repository import PeopleRepository
@@ -208,6 +209,7 @@ class Accounts:
     flagged: int = 0
     explained: int = 0
     dropped: int = 0
+    unreadable: int = 0
     parked: int = 0
     in_flight: int = 0
     parts: int = 0
@@ -226,7 +228,7 @@ class Accounts:
 
     def since(self, before: Accounts) -> Accounts:
         """What came after others were read. Rates are of all frames, what is in flight is in flight now."""
-        sums = ("captured", "inspected", "flagged", "explained", "dropped", "parked", "parts")
+        sums = ("captured", "inspected", "flagged", "explained", "dropped", "unreadable", "parked", "parts")
         return replace(self, **{name: max(0, getattr(self, name) - getattr(before, name)) for name in sums})
 
 
@@ -252,7 +254,10 @@ def read_accounts(api: httpx.Client, broker: Broker, line: str) -> Accounts:
     ]
     waiting = int(counts.get("waiting", 0))
     return Accounts(
-        **{name: int(counts.get(name, 0)) for name in ("captured", "inspected", "flagged", "explained", "dropped")},
+        **{
+            name: int(counts.get(name, 0))
+            for name in ("captured", "inspected", "flagged", "explained", "dropped", "unreadable")
+        },
         parts=int((counts.get("parts") or {}).get("decided", 0)),
         parked=broker.depth(topology.INFERENCE_FRAMES.parked).total,
         in_flight=waiting
@@ -270,10 +275,11 @@ def check_source(source: str) -> None:
     """
     if source and not is_live(source) and not Path(source).exists():
         raise CannotPlay(
-            f"SOURCE: {source} does not exist: give a video, a folder of images, a camera index or an address"
+            f"SOURCE: {redacted(source)} does not exist: give a video, a folder of images, a camera index or an address"
         )
 
 
 def is_live(source: str) -> bool:
     """Whether a source has no end: a camera index or an address."""
-    return source.isdigit() or bool(re.match(r"^[a-z]+://", source))
+    path = Path(source)
+    return is_address(source) or path.is_char_device() or (source.isdigit() and not path.exists())

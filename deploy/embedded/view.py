@@ -40,7 +40,7 @@ class View:
             counts.add_column(heading, justify="right" if heading else "left")
         for name in ("captured", "inspected", "flagged", "explained", *(["parts"] if self._gate else [])):
             counts.add_row(name, f"{getattr(accounts, name):,}", f"{self._pace(name, now):,.1f}")
-        for name in ("dropped", "parked", "in_flight"):
+        for name in ("dropped", "unreadable", "parked", "in_flight"):
             counts.add_row(name.replace("_", " "), f"{getattr(accounts, name):,}", "", style="dim")
         return Group(
             counts,

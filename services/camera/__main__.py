@@ -20,6 +20,7 @@ from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
+from services.camera.sight import SightWatch
 from services.camera.sources.opening import open_source
 from shared.environment import read_settings
 from shared.health import Health, configure_logging, serve_health
@@ -52,7 +53,8 @@ def main(stop: Stop) -> None:
             raise
         with closing(source), closing(open_recorder(settings, source)) as recorder:
             frames = FrameMaker(settings, session, outbox, recorder)
-            CaptureLoop(source, frames, outbox, sender, settings).run(heartbeat)
+            sight = SightWatch(settings, reporter.set_sight)
+            CaptureLoop(source, frames, outbox, sender, settings, sight).run(heartbeat)
 
 
 if __name__ == "__main__":

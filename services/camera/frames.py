@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 import structlog
 from prometheus_client import Counter
 from pydantic import ValidationError
@@ -10,12 +13,15 @@ from services.camera.outbox import Outbox
 from services.camera.recorder import Recorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
-from services.camera.sources.captured_image import CapturedImage
+from services.camera.sources.captured_image import CapturedImage, Unreadable
 from shared.imaging.codec import UnreadableImage, encode, size_of
 from shared.messages import FrameCaptured, FrameIdentity
 
 CAPTURED = Counter("seamline_camera_captured", "Frames captured, with those dropped", ["line", "camera"])
 DROPPED = Counter("seamline_camera_dropped", "Frames that neither broker nor outbox took", ["line", "camera"])
+UNREADABLE = Counter("seamline_camera_unreadable", "Images of the source that became no frames", ["line", "camera"])
+SECONDS_BETWEEN_LOGS: Final = 10.0
+"""Pause between two log lines about unreadable images."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +40,17 @@ class FrameMaker:
         self._recorder = recorder
         self._captured = CAPTURED.labels(session.line, session.camera)
         self._dropped = DROPPED.labels(session.line, session.camera)
+        self._unreadable = UNREADABLE.labels(session.line, session.camera)
+        self._quiet_until = 0.0
+
+    def count_unreadable(self, image: Unreadable) -> None:
+        """Count an image that becomes no frame; log the first one, and one every few seconds."""
+        self._outbox.count_unreadable()
+        self._unreadable.inc()
+        if (now := time.monotonic()) >= self._quiet_until:
+            unreadable = self._outbox.counts().unreadable
+            log.warning("images of the source are unreadable", reason=image.reason, unreadable=unreadable)
+            self._quiet_until = now + SECONDS_BETWEEN_LOGS
 
     def add(self, image: CapturedImage) -> None:
         """Add an image to the outbox as the session's next frame."""

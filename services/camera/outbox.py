@@ -25,21 +25,23 @@ from shared.messages import FrameCaptured
 from shared.messaging.port import EncodedMessage
 from shared.sqlite import Reserve, free_bytes, transaction
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS frames (
     position INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL, exchange TEXT NOT NULL,
     routing_key TEXT NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL, broken TEXT);
 CREATE TABLE IF NOT EXISTS sessions (
-    session TEXT PRIMARY KEY, captured INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    session TEXT PRIMARY KEY, captured INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
+    unreadable INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
 COUNT: Final = """
-INSERT INTO sessions (session, captured, dropped) VALUES (?, ?, ?)
-ON CONFLICT (session) DO UPDATE SET captured = excluded.captured, dropped = excluded.dropped
+INSERT INTO sessions (session, captured, dropped, unreadable) VALUES (?, ?, ?, ?)
+ON CONFLICT (session) DO UPDATE SET
+    captured = excluded.captured, dropped = excluded.dropped, unreadable = excluded.unreadable
 """
 SHRINK_BYTES: Final = 64 * 1024**2
 """Size from which the file of an empty outbox is made small again."""
@@ -66,11 +68,12 @@ class StoredFrame:
 
 @dataclass(frozen=True)
 class Counts:
-    """The frames of a session: captured = confirmed + waiting + dropped."""
+    """The frames of a session: captured = confirmed + waiting + dropped. Unreadable images are no frames."""
 
     captured: int
     dropped: int
     waiting: int
+    unreadable: int = 0
 
 
 class Outbox:
@@ -90,12 +93,13 @@ class Outbox:
         self._drop_reason = ""
         self._captured = 0
         self._dropped = 0
+        self._unreadable = 0
         self._lock = _lock(path)
         self._reserve = Reserve(path.with_suffix(".reserve"))
         with _clear_errors(path):
             self._database = _open_with(self._reserve, path)
             self._reserve.hold()
-            self._write_if_possible(COUNT, [(session, 0, 0)])
+            self._write_if_possible(COUNT, [(session, 0, 0, 0)])
             held = self._database.execute("SELECT session, length(body) FROM frames WHERE broken IS NULL").fetchall()
         self._waiting = Counter(session for session, _ in held)
         self._bytes = sum(size for _, size in held)
@@ -151,6 +155,12 @@ class Outbox:
         with self._changed:
             self._captured += 1
             self._count_dropped(reason)
+
+    def count_unreadable(self) -> None:
+        """Count an image of the source that became no frame."""
+        with self._changed:
+            self._unreadable += 1
+            self._write_counts()
 
     def wait_for_room(self, frames: int, seconds: float) -> bool:
         """Wait until fewer than ``frames`` wait and bytes are free, and return whether that happened in time.
@@ -225,15 +235,17 @@ class Outbox:
     def counts(self) -> Counts:
         """Return the counts of this session so far."""
         with self._changed:
-            return Counts(self._captured, self._dropped, self._waiting[self._session])
+            return Counts(self._captured, self._dropped, self._waiting[self._session], self._unreadable)
 
     def ended_sessions(self) -> dict[str, Counts]:
         """Return the earlier sessions whose frames have all been sent since, and whose end was not reported yet."""
         with self._changed:
-            rows = self._database.execute("SELECT session, captured, dropped FROM sessions ORDER BY session")
+            rows = self._database.execute(
+                "SELECT session, captured, dropped, unreadable FROM sessions ORDER BY session"
+            )
             return {
-                session: Counts(captured, dropped, 0)
-                for session, captured, dropped in rows
+                session: Counts(captured, dropped, 0, unreadable)
+                for session, captured, dropped, unreadable in rows
                 if session != self._session and not self._waiting[session]
             }
 
@@ -260,15 +272,18 @@ class Outbox:
             self._database.execute(
                 "INSERT INTO frames (session, exchange, routing_key, checksum, body) VALUES (?, ?, ?, ?, ?)", row
             )
-            self._database.execute(COUNT, (self._session, self._captured + 1, self._dropped))
+            self._database.execute(COUNT, (self._session, self._captured + 1, self._dropped, self._unreadable))
 
     def _count_dropped(self, reason: str) -> None:
         self._dropped += 1
         if reason != self._drop_reason:
             log.error("dropping frames", reason=reason, dropped=self._dropped)
             self._drop_reason = reason
+        self._write_counts()
+
+    def _write_counts(self) -> None:
         with suppress(sqlite3.OperationalError):  # the next successful write includes these totals
-            self._write(COUNT, [(self._session, self._captured, self._dropped)])
+            self._write(COUNT, [(self._session, self._captured, self._dropped, self._unreadable)])
 
     def _following(self, position: int) -> int | None:
         """Return the position of the oldest unconfirmed frame after another; None if there is none."""

@@ -8,16 +8,25 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Enum, Gauge
 
 from services.camera.outbox import Counts, Outbox
 from services.camera.session import Session
 from services.camera.sources.captured_image import clock
-from shared.messages import CameraReported, CameraState
+from shared.messages import CameraReported, CameraSight, CameraState
 
 WAITING: Final = Gauge("seamline_camera_waiting", "Frames in the outbox", ["line", "camera"])
 FULLNESS: Final = Gauge(
     "seamline_camera_outbox_fullness", "Share of the outbox that is used, by frames or bytes", ["line", "camera"]
+)
+STATE: Final = Enum(
+    "seamline_camera_state", "State of the camera", ["line", "camera"], states=[state.value for state in CameraState]
+)
+SIGHT: Final = Enum(
+    "seamline_camera_sight",
+    "Whether the images of the camera can be inspected",
+    ["line", "camera"],
+    states=[sight.value for sight in CameraSight],
 )
 SHORTEST_MEASURE: Final = 1.0
 """Shortest time in seconds over which the rate is measured."""
@@ -38,6 +47,8 @@ class Reporter:
         self._lock = threading.Lock()
         self._state = CameraState.RUNNING
         self._reason = ""
+        self._sight = CameraSight.CLEAR
+        self._sight_reason = ""
         self._due = clock()
         self._measured = (clock(), 0)
         self._rate = 0.0
@@ -51,6 +62,13 @@ class Reporter:
             self._due = self._clock()
         log.info("camera is " + state, reason=reason)
 
+    def set_sight(self, sight: CameraSight, reason: str) -> None:
+        """Set what the images show of the camera; a change is reported at once."""
+        with self._lock:
+            self._sight, self._sight_reason = sight, reason
+            self._due = self._clock()
+        log.warning("camera is " + sight, reason=reason)
+
     def due(self) -> bool:
         """Return whether a report is due."""
         with self._lock:
@@ -59,8 +77,9 @@ class Reporter:
     def report(self) -> CameraReported:
         """Return a report of the camera now, and schedule the next one."""
         counts = self._outbox.counts()
-        WAITING.labels(self._session.line, self._session.camera).set(self._outbox.waiting)
-        FULLNESS.labels(self._session.line, self._session.camera).set(self._outbox.fullness)
+        names = self._session.line, self._session.camera
+        WAITING.labels(*names).set(self._outbox.waiting)
+        FULLNESS.labels(*names).set(self._outbox.fullness)
         with self._lock:
             now = self._clock()
             self._due = now + self._every_seconds
@@ -68,7 +87,12 @@ class Reporter:
             if now - since >= SHORTEST_MEASURE:
                 self._rate = (counts.captured - captured) / (now - since)
                 self._measured = (now, counts.captured)
-            return self._message(self._session.id, counts, self._state, self._reason, self._rate)
+            STATE.labels(*names).state(self._state)
+            SIGHT.labels(*names).state(self._sight)
+            report = self._message(
+                self._session.id, counts, self._state, self._reason or self._sight_reason, self._rate
+            )
+            return report.model_copy(update={"sight": self._sight})
 
     def report_end_of(self, session: str, counts: Counts) -> CameraReported:
         """Return the last report of an earlier run, which was killed or stopped while the broker was unavailable."""
@@ -85,6 +109,7 @@ class Reporter:
             reason=reason,
             captured=counts.captured,
             dropped=counts.dropped,
+            unreadable=counts.unreadable,
             waiting=counts.waiting,
             frames_per_second=round(frames_per_second, 2),
             at=clock(),

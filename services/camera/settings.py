@@ -61,8 +61,19 @@ class CameraSettings(ServiceSettings):
 
     source: str = Field(
         repr=False,
-        description="a video file, a folder of JPEG and PNG images, the index of a USB camera (`0`), "
-        "or an `rtsp://` or `http://` address",
+        description="a video file, a folder of JPEG and PNG images, a USB camera by its index (`0`) or its device "
+        "(`/dev/v4l/by-id/…`), or an `rtsp://` or `http://` address",
+    )
+    kind: Literal["auto", "video", "live", "image"] = Field(
+        "auto",
+        description="what the source is: a `video` that ends, a `live` camera that is opened again whenever it "
+        "disconnects, or the address of a still `image` that is requested again and again; `auto`: what it answers",
+    )
+    silence_seconds: float = Field(
+        4, gt=0, le=600, description="time without an image after which a live camera is opened again"
+    )
+    accept_repaired: bool = Field(
+        False, description="inspect images that the decoder repaired after a loss of data, instead of counting them"
     )
     line: Name = Field("line-1", description="name of the production line")
     name: Name = Field("camera-1", description="name of the camera on its line")
@@ -91,6 +102,36 @@ class CameraSettings(ServiceSettings):
     )
     resolution: Annotated[Resolution | None, NoDecode, BeforeValidator(parse_resolution)] = Field(
         None, description="`WIDTHxHEIGHT` to request from a USB camera; unset: the camera's default"
+    )
+
+    frozen_seconds: float = Field(
+        5, ge=0, description="time of equal images after which a live camera counts as frozen; 0: never"
+    )
+    blind_seconds: float = Field(
+        3, ge=0, description="time after which a dark, overexposed, covered or blurred live camera is reported"
+    )
+    dark: float = Field(
+        20, ge=0, le=255, description="an image is dark if 99 of 100 pixels are below this grey value; 0: never"
+    )
+    overexposed: float = Field(
+        235,
+        ge=0,
+        le=255,
+        description="an image is overexposed if 99 of 100 pixels are above this grey value; 255: never",
+    )
+    covered: float = Field(
+        12, ge=0, le=255, description="a camera is covered if 98 of 100 pixels differ by less than this; 0: never"
+    )
+    reference: Path | None = Field(
+        None,
+        description="image file of the scene as it should be; the first image is stored there if there is no file",
+    )
+    sight_ratio: float = Field(
+        0.4,
+        gt=0,
+        lt=1,
+        description="share of the brightness, contrast and sharpness of the reference below which an image is dark, "
+        "covered or blurred",
     )
 
     encoding: Literal["jpeg", "png"] = Field(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final, Literal
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 import shared
@@ -39,6 +41,12 @@ WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """TEM and RSTn."""
 WITH_LENGTH: Final = FRAMES | {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
 """Frames, DHT, DAC, SOS, DQT, DNL, DRI, APPn, COM."""
+
+PADDING: Final = re.compile(r"\b[1-9]\d? extraneous bytes before marker 0xd9")
+"""Complaint of libjpeg about bytes between the last pixel and the end of the file, which some cameras write."""
+EXIF: Final = b"Exif\0\0"
+EXIF_WITHIN: Final = 64 * 1024
+"""Bytes at the beginning of a file in which EXIF data begins; it may say that the image has to be turned."""
 
 CONTENT_TYPES: Final = {"jpeg": "image/jpeg", "png": "image/png"}
 SUFFIXES: Final = {"jpeg": "jpg", "png": "png"}
@@ -95,12 +103,15 @@ def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:
     """
     width, height = size_of(content)
     if width * height > pixel_limit:
+        region = "set a region of interest at the camera (CAMERA_ROI), or " if pixel_limit <= PIXEL_LIMIT else ""
         raise UnreadableImage(
             f"{width} x {height} is {width * height / 1e6:.0f} megapixels, and the limit is {pixel_limit / 1e6:.0f}: "
-            "set a region of interest at the camera, or scale the image down"
+            f"{region}scale the image down"
         )
     if content.startswith(PNG_SIGNATURE):
         content = _without_texts(content)
+    elif (pixels := _decode_jpeg(content)) is not None:
+        return pixels
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -110,6 +121,28 @@ def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image:
     if sorted(image.shape[:2]) != sorted((width, height)):  # EXIF may rotate it
         raise UnreadableImage("broken image: its header names another size than its content has")
     return np.asarray(image, np.uint8)
+
+
+def _decode_jpeg(content: bytes) -> Image | None:
+    """Decode a JPEG; return None for one that OpenCV has to turn or to convert from CMYK, after it was checked.
+
+    OpenCV does not tell when a decoder fills in what is missing.
+
+    Raises:
+        UnreadableImage: a part of the image is missing or damaged.
+    """
+    try:
+        colours = simplejpeg.decode_jpeg_header(content)[2]
+        try:
+            pixels = simplejpeg.decode_jpeg(content, "BGR", strict=True)
+        except ValueError as error:
+            if not PADDING.search(str(error)):
+                raise
+            pixels = simplejpeg.decode_jpeg(content, "BGR", strict=False)
+    except ValueError as error:
+        raise UnreadableImage(f"broken image: {error}") from error
+    is_for_opencv = colours in ("CMYK", "YCCK") or EXIF in content[:EXIF_WITHIN]
+    return None if is_for_opencv else np.asarray(pixels, np.uint8)
 
 
 def size_of(content: bytes) -> tuple[int, int]:

@@ -1,20 +1,31 @@
-"""Open videos with OpenCV: without its log output, and with time limits."""
+"""Read videos with OpenCV: without its log output, with time limits, past damage, and aware of repaired frames."""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import cv2
 
+from shared.imaging.decoder_log import count_repairs, repairs
+
 TIMEOUT_MILLISECONDS: Final = 5_000
 """To open a video, and to read one frame."""
+LONGEST_DAMAGE: Final = 1_000
+"""Packets in a row that can't be decoded, at most; after more, a video is at its end."""
+LONGEST_WAIT_FOR_INTRA: Final = 600
+"""Frames after a repair, at most, that count as damaged while no intra frame comes: 20 s at 30 frames per second."""
 HIGHEST_FRAME_RATE: Final = 1_000.0
 """Frames per second. A file that claims more, such as the 90,000 of a clock, does not know its frame rate."""
+
+MOST_REORDERED: Final = 8
+"""Frames of a video with B frames, at most, that come out between the decoding of a frame and the frame itself."""
 
 
 class UnreadableMedia(ValueError):
@@ -27,23 +38,25 @@ def silence_opencv() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def open_video(source: Path | str) -> cv2.VideoCapture:
+def open_video(source: Path | str, read_milliseconds: int = TIMEOUT_MILLISECONDS) -> cv2.VideoCapture:
     """Open a video file or a network address.
+
+    One thread decodes: then a repair belongs to the frame that is being read, and no frame waits in a second thread.
 
     Raises:
         UnreadableMedia: It can't be opened.
     """
     silence_opencv()
-    limits = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-        TIMEOUT_MILLISECONDS,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        TIMEOUT_MILLISECONDS,
-    ]
-    capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, limits)
+    options = {
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: TIMEOUT_MILLISECONDS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC: read_milliseconds,
+        cv2.CAP_PROP_N_THREADS: 1,
+    }
+    capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, [each for option in options.items() for each in option])
     if not capture.isOpened():
         capture.release()
         raise UnreadableMedia("not a video that can be read: convert it with `ffmpeg -i FILE video.mp4`")
+    count_repairs()
     return capture
 
 
@@ -55,6 +68,53 @@ def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
         yield capture
     finally:
         capture.release()
+
+
+@dataclass(frozen=True)
+class Grabbed:
+    """A frame that `Grabber` went to."""
+
+    lost: int
+    """Packets before it that could not be decoded."""
+    repaired: bool
+    """FFmpeg filled in a part of the frame, or of a frame that it refers to, from other images."""
+
+
+class Grabber:
+    """Go through the frames of an open video or stream, past what can't be decoded."""
+
+    def __init__(self, capture: cv2.VideoCapture, longest_damage: int = LONGEST_DAMAGE) -> None:
+        """``longest_damage``: packets in a row that can't be decoded, after which the video is at its end."""
+        self._capture = capture
+        self._longest_damage = longest_damage
+        self._repaired = False
+        self._since_repair = 0
+        self._reorders = False
+
+    def grab(self, longest_seconds: float = TIMEOUT_MILLISECONDS / 1000) -> Grabbed | None:
+        """Go to the next frame that can be decoded; return None at the end, or when nothing came for so long."""
+        before = repairs()
+        for lost in range(self._longest_damage):
+            began = time.monotonic()
+            done = self._capture.grab()
+            if time.monotonic() - began >= longest_seconds:
+                return None  # after its time limit, FFmpeg hands out what its decoder still holds
+            if done:
+                return Grabbed(lost, self._is_repaired(lost > 0 or repairs() > before))
+        return None
+
+    def _is_repaired(self, damage: bool) -> bool:
+        """Return whether the current frame shows damage: from a repair on, until an intra frame was decoded whole."""
+        frame_type = int(self._capture.get(cv2.CAP_PROP_FRAME_TYPE))
+        self._reorders = self._reorders or frame_type == ord("B")
+        self._since_repair = 0 if damage else self._since_repair + 1
+        if damage:
+            self._repaired = True
+        elif self._repaired:
+            # with B frames, a frame comes out some frames after it was decoded
+            is_whole = frame_type == ord("I") and self._since_repair > (MOST_REORDERED if self._reorders else 0)
+            self._repaired = not is_whole and self._since_repair <= LONGEST_WAIT_FOR_INTRA
+        return self._repaired
 
 
 def frame_rate_of(capture: cv2.VideoCapture, default: float) -> float:

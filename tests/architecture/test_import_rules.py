@@ -35,7 +35,7 @@ BREACHES = [
     ("dashboard-layers", "services.dashboard.web.guard", "services.dashboard.access.service"),
     ("dashboard-layers", "services.dashboard.store.keys", "services.dashboard.web.times"),
     ("acyclic-packages", "shared.topology", "shared.messaging.port"),
-    ("acyclic-packages", "services.camera.sources.opencv_camera", "services.camera.frames"),
+    ("acyclic-packages", "services.camera.sources.live_camera", "services.camera.frames"),
     ("acyclic-packages", "services.trainer.evaluation.evaluate", "services.trainer.training.loss"),
     ("acyclic-packages", "services.trainer.jobs.turns", "services.trainer.training.options"),
     ("acyclic-packages", "services.dashboard.models.schemas", "services.dashboard.trainings.pages"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from shared.imaging.codec import Image
@@ -18,6 +18,22 @@ def clock() -> datetime:
     return min(max(datetime.now(UTC), EARLIEST), LATEST)
 
 
+MOST_SKEW: Final = timedelta(seconds=30)
+"""A camera's own time is used if it differs from this machine's time by less."""
+
+
+def time_of_image(seconds: float) -> datetime:
+    """Return the time of an image that a camera names, or now where the camera's clock is wrong.
+
+    Args:
+        seconds: Unix time by the camera's clock; 0 if the camera does not name one.
+    """
+    now = clock()
+    if not abs(seconds - now.timestamp()) < MOST_SKEW.total_seconds():
+        return now
+    return min(datetime.fromtimestamp(seconds, UTC), now)
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """The content of an image file."""
@@ -28,7 +44,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class CapturedImage:
-    """The pixels of an image, the file that holds it, both, or the reason why there is neither.
+    """The pixels of an image, the file that holds it, both, or the reason why the image is dropped.
 
     A file without pixels could not be decoded: it is sent as it is, and gets a verdict like any other.
     """
@@ -37,3 +53,10 @@ class CapturedImage:
     pixels: Image | None = None
     file: ImageFile | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image of the source that becomes no frame: it is damaged, or a frozen camera sends it again."""
+
+    reason: str

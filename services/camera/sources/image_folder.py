@@ -10,32 +10,37 @@ from typing import Final, Literal
 import structlog
 
 from services.camera.errors import CameraError
-from services.camera.sources.captured_image import CapturedImage, ImageFile, clock
-from shared.imaging.codec import UnreadableImage, decode
+from services.camera.sources.captured_image import CapturedImage, ImageFile, Unreadable, clock
+from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, as_jpeg_or_png, decode, is_png
+from shared.imaging.formats import is_other_image, is_readable
 from shared.imaging.video import natural_order
 
-ENCODINGS: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
-OTHER_IMAGES: Final = {".bmp", ".gif", ".tif", ".tiff", ".webp"}
 FILE_LIMIT: Final = 256 * 1024**2
 """Bytes of the largest image file that is read."""
 SIZE_ATTEMPTS: Final = 10
 """Files that are tried to find the size of the images."""
+SHOWN: Final = 5
+"""Folders that an error names."""
 
 log = structlog.get_logger(__name__)
 
 
 class ImageFolder:
-    """JPEG and PNG files in natural order: 2 before 10."""
+    """Image files in natural order: 2 before 10."""
 
-    def __init__(self, paths: Sequence[Path], frames_per_second: float) -> None:
+    def __init__(self, paths: Sequence[Path], frames_per_second: float, pixel_limit: int = PIXEL_LIMIT) -> None:
         self._paths = paths
+        self._pixel_limit = pixel_limit
         self.frames_per_second = frames_per_second
-        readable = (pixels for path in paths[:SIZE_ATTEMPTS] if (pixels := read_file(path).pixels) is not None)
-        first = next(readable, None)
-        self.size = None if first is None else (first.shape[1], first.shape[0])
+        self.size = None
+        for path in paths[:SIZE_ATTEMPTS]:
+            image = read_file(path, pixel_limit)
+            if isinstance(image, CapturedImage) and image.pixels is not None:
+                self.size = (image.pixels.shape[1], image.pixels.shape[0])
+                break
 
     @classmethod
-    def of_folder(cls, folder: Path, frames_per_second: float) -> ImageFolder:
+    def of_folder(cls, folder: Path, frames_per_second: float, pixel_limit: int = PIXEL_LIMIT) -> ImageFolder:
         """Read the images of a folder, without its subfolders.
 
         Raises:
@@ -45,35 +50,40 @@ class ImageFolder:
             files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
         except OSError as error:
             raise CameraError(f"{folder} can't be read: {error.strerror}") from error
-        images = [path for path in files if path.suffix.lower() in ENCODINGS]
+        images = [path for path in files if is_readable(path.name)]
         images.sort(key=lambda path: (natural_order(path.stem), path.name))
-        others = sum(path.suffix.lower() in OTHER_IMAGES for path in files)
+        others = sum(is_other_image(path.name) for path in files)
         if not images:
-            hint = f"; its {others} other images would have to be converted" if others else ""
-            raise CameraError(f"{folder} has no .jpg, .jpeg or .png in it{hint}")
+            hint = f"; its {others} other images would have to be converted" if others else _hint_of_folders(folder)
+            raise CameraError(f"{folder} has no image that can be read, such as .jpg, .png, .bmp, .tif or .webp{hint}")
         if others:
-            log.warning("skipping images that are neither JPEG nor PNG", folder=str(folder), images=others)
-        return cls(images, frames_per_second)
+            log.warning("skipping images of kinds that can't be read", folder=str(folder), images=others)
+        return cls(images, frames_per_second, pixel_limit)
 
-    def images(self) -> Iterator[tuple[float, Callable[[], CapturedImage]]]:
+    def images(self) -> Iterator[tuple[float, Callable[[], CapturedImage | Unreadable]]]:
         for position, path in enumerate(self._paths):
-            yield position / self.frames_per_second, partial(read_file, path)
+            yield position / self.frames_per_second, partial(read_file, path, self._pixel_limit)
 
 
-def read_file(path: Path) -> CapturedImage:
-    """Read an image file; without pixels if it can't be decoded, without a file if it can't be read."""
+def _hint_of_folders(folder: Path) -> str:
+    """Return where the images are instead: in the folders below."""
+    found = sorted({path.parent.name for path in folder.glob("*/*") if is_readable(path.name)})
+    return f"; its folders {', '.join(found[:SHOWN])} have some: give one of them as the source" if found else ""
+
+
+def read_file(path: Path, pixel_limit: int = PIXEL_LIMIT) -> CapturedImage | Unreadable:
+    """Read an image file; without pixels if it can't be decoded."""
     captured_at = clock()
-    encoding = ENCODINGS[path.suffix.lower()]
     content, pixels, problem = b"", None, ""
     try:
         if (size := path.stat().st_size) > FILE_LIMIT:
-            problem = f"{path.name} has {size / 1e6:.0f} MB; the limit is {FILE_LIMIT / 1e6:.0f}"
-            return CapturedImage(captured_at, problem=problem)
+            return Unreadable(f"{path.name} has {size / 1e6:.0f} MB; the limit is {FILE_LIMIT / 1e6:.0f}")
         content = path.read_bytes()
-        encoding = "png" if content.startswith(b"\x89PNG") else "jpeg" if content.startswith(b"\xff\xd8") else encoding
-        pixels = decode(content)
+        content = as_jpeg_or_png(content, pixel_limit)
+        pixels = decode(content, pixel_limit)
     except OSError as error:
-        problem = f"{path.name} can't be read: {error.strerror}"
+        return Unreadable(f"{path.name} can't be read: {error.strerror}")
     except UnreadableImage as error:
         problem = f"{path.name}: {error}"
+    encoding: Literal["jpeg", "png"] = "png" if is_png(content) else "jpeg"
     return CapturedImage(captured_at, pixels, ImageFile(content, encoding), problem)

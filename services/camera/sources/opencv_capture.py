@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import re
+import os
+from pathlib import Path
 from typing import Final
 
 import cv2
 
 from services.camera.errors import CameraError
 from services.camera.settings import Resolution
-from shared.imaging.video import UnreadableMedia, open_video, silence_opencv
+from services.camera.sources.address import hint, is_address, redacted
+from shared.imaging.video import TIMEOUT_MILLISECONDS, UnreadableMedia, open_video, silence_opencv
 
-NETWORK_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
-
-
-def is_address(source: str) -> bool:
-    """Return whether a source is reached over the network."""
-    return source.partition("://")[0].lower() in NETWORK_SCHEMES
+RTSP_OPTIONS: Final = "rtsp_flags;prefer_tcp|allowed_media_types;video"
+"""Options of FFmpeg for network cameras, unless OPENCV_FFMPEG_CAPTURE_OPTIONS names others: no sound is received."""
 
 
-def redacted(address: str) -> str:
-    """Return an address that may be logged: the user information, the path and the query may hold passwords."""
-    scheme, _, rest = address.partition("://")
-    host, *further = re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)  # a password may hold / ? and #
-    return f"{scheme}://{host}" + ("/…" if any(further) else "")
+Device = int | Path
+"""A USB camera: its number, or the path of its device."""
 
 
-def open_capture(source: str | int, resolution: Resolution | None = None) -> cv2.VideoCapture:
+def open_capture(
+    source: str | Device, resolution: Resolution | None = None, silence_seconds: float = TIMEOUT_MILLISECONDS / 1000
+) -> cv2.VideoCapture:
     """Open a file, a network address or a USB camera.
 
     Raises:
         CameraError: it can't be opened.
     """
-    if isinstance(source, int):
+    if isinstance(source, Device):
         silence_opencv()
-        capture = cv2.VideoCapture(source)
+        capture = cv2.VideoCapture(source) if isinstance(source, int) else cv2.VideoCapture(str(source), cv2.CAP_V4L2)
         if capture.isOpened() and resolution:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, resolution.width)
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, resolution.height)
@@ -42,15 +39,16 @@ def open_capture(source: str | int, resolution: Resolution | None = None) -> cv2
             return capture
         capture.release()
         raise CameraError(
-            f"there is no USB camera {source}: list the cameras with `ls /dev/video*`, "
+            f"there is no USB camera {source}: list the cameras with `ls /dev/video* /dev/v4l/by-id/`, "
             "and give the device to the container if it runs in one"
         )
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", RTSP_OPTIONS)
     try:
-        return open_video(source)
+        return open_video(source, round(silence_seconds * 1000))
     except UnreadableMedia as error:
         if is_address(source):
             raise CameraError(
                 f"{redacted(source)} does not answer with a video: check that the camera is on, its address and its "
-                "password"
+                f"password{hint(source)}"
             ) from None
         raise CameraError(f"{source} is {error}") from error

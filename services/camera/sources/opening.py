@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
+from services.camera import REGION_PIXEL_LIMIT
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings, Region
-from services.camera.sources.captured_image import CapturedImage
-from services.camera.sources.image_folder import ENCODINGS, ImageFolder
-from services.camera.sources.opencv_camera import LiveCamera
-from services.camera.sources.opencv_capture import is_address, redacted
+from services.camera.sources.address import ADDRESS_STARTS, WEB_SCHEMES, is_address, read_address, redacted
+from services.camera.sources.captured_image import CapturedImage, Unreadable
+from services.camera.sources.http_camera import HttpAddress, MjpegStream, PolledImage
+from services.camera.sources.image_folder import ImageFolder
+from services.camera.sources.live_camera import LiveCamera
+from services.camera.sources.opencv_capture import Device
 from services.camera.sources.sampling import Sampling
+from services.camera.sources.stream import OpenCvStream, Stream
 from services.camera.sources.video_file import Player, Video, VideoFile
+from shared.imaging.codec import PIXEL_LIMIT
+from shared.imaging.formats import is_readable
 from shared.messages import CameraState
 
-VIDEO_SUFFIXES: Final = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".ts", ".webm"}
+SEGMENT_SECONDS: Final = 30.0
+"""Time without an image after which a camera that writes a playlist is opened again: its images come in segments."""
 
 
 class Source(Protocol):
@@ -39,8 +47,13 @@ class Source(Protocol):
         """Return whether it waits for a slower line. Frames of a source that can't wait may have to be dropped."""
         ...
 
-    def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage]:
-        """Yield the sampled images, until the source ends or the service is to stop."""
+    @property
+    def is_live(self) -> bool:
+        """Return whether it is a camera, and no file."""
+        ...
+
+    def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
+        """Yield the sampled images, and those that can't be read, until the source ends or the service is to stop."""
         ...
 
     def close(self) -> None:
@@ -60,41 +73,83 @@ def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str],
     """
     sampling = Sampling(settings.every_nth, settings.most_per_second)
     source: Source
-    if settings.source.isdecimal() or (is_address(settings.source) and not _is_video_address(settings.source)):
-        source = LiveCamera(
-            int(settings.source) if settings.source.isdecimal() else settings.source,
-            sampling,
-            on_state,
-            resolution=settings.resolution,
-            default_rate=settings.frames_per_second,
-        )
+    if camera := live_camera(settings):
+        source = LiveCamera(*camera, sampling, on_state, default_rate=settings.frames_per_second)
     else:
-        video = open_video(settings.source, settings.frames_per_second)
+        video = open_video(settings)
         source = Player(video, sampling, paced=settings.pace == "source", loop=settings.at_end == "loop")
     if settings.roi and source.size:
         check_region(settings.roi, source.size)
     return source
 
 
-def open_video(source: str, default_rate: float) -> Video:
+def live_camera(settings: CameraSettings) -> tuple[str, Callable[[], Stream]] | None:
+    """Return the name of a live camera and how to connect to it; None if the source is a video.
+
+    Raises:
+        CameraError: the source is an address that can't be read, or a web server that does not answer.
+    """
+    silence_seconds = settings.silence_seconds
+    if device := device_of(settings.source, settings.kind):
+        name = f"USB camera {device[0]}"
+        return name, partial(
+            OpenCvStream, device[0], name, silence_seconds=silence_seconds, resolution=settings.resolution
+        )
+    if not is_address(settings.source) or settings.kind == "video":
+        return None
+    address = read_address(settings.source)
+    name = redacted(address)
+    if address.startswith(WEB_SCHEMES):
+        web = HttpAddress(address, silence_seconds)
+        found = "image" if settings.kind == "image" else web.kind()
+        if found == "video" and settings.kind == "auto":
+            return None
+        if found == "image":
+            return name, partial(PolledImage, web, settings.frames_per_second)
+        if found == "mjpeg":
+            return name, partial(MjpegStream, web)
+        if found == "playlist":
+            silence_seconds = max(silence_seconds, SEGMENT_SECONDS)
+    return name, partial(
+        OpenCvStream, address, name, silence_seconds=silence_seconds, accept_repaired=settings.accept_repaired
+    )
+
+
+def device_of(source: str, kind: str = "auto") -> tuple[Device] | None:
+    """Return the USB camera that a source names by its number or its device; None if it names something else."""
+    path = Path(source)
+    try:
+        if stat.S_ISCHR(path.stat().st_mode):
+            return (path,)
+        is_file = True
+    except (OSError, ValueError):
+        is_file = False
+    if source.isdecimal() and (kind == "live" or not is_file):
+        return (int(source),)
+    return (path,) if source.startswith("/dev/") and not is_file else None
+
+
+def open_video(settings: CameraSettings) -> Video:
     """Open a video file, a video on a web server, an image file, or a folder of images.
 
     Raises:
         CameraError: it does not exist, or can't be read.
     """
+    source, default_rate = settings.source, settings.frames_per_second
     if is_address(source):
-        return VideoFile.of_address(source, default_rate)
+        return VideoFile.of_address(read_address(source), default_rate, accept_repaired=settings.accept_repaired)
     path = Path(source)
+    pixel_limit = REGION_PIXEL_LIMIT if settings.roi else PIXEL_LIMIT
     if path.is_dir():
-        return ImageFolder.of_folder(path, default_rate)
+        return ImageFolder.of_folder(path, default_rate, pixel_limit)
     if not path.exists():
         raise CameraError(
-            f"there is no {path}: CAMERA_SOURCE is a video file, a folder of images, the index of a USB camera, "
-            "or an rtsp:// or http:// address"
+            f"there is no {redacted(source)}: CAMERA_SOURCE is a video file, a folder of images, the index or the "
+            f"device of a USB camera, or an address that starts with {ADDRESS_STARTS}"
         )
-    if path.suffix.lower() in ENCODINGS:
-        return ImageFolder([path], default_rate)
-    return VideoFile.of_file(path, default_rate)
+    if is_readable(path.name):
+        return ImageFolder([path], default_rate, pixel_limit)
+    return VideoFile.of_file(path, default_rate, accept_repaired=settings.accept_repaired)
 
 
 def check_region(region: Region, size: tuple[int, int]) -> None:
@@ -109,14 +164,3 @@ def check_region(region: Region, size: tuple[int, int]) -> None:
             f"CAMERA_ROI {','.join(map(str, region))} (x,y,width,height) reaches beyond the image, "
             f"which is {width} x {height}"
         )
-
-
-def _is_video_address(address: str) -> bool:
-    """Return whether an address names a video file on a web server rather than a camera."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        raise CameraError(
-            f"{redacted(address)} can't be read as an address: write [ as %5B and ] as %5D in it"
-        ) from None
-    return parts.scheme.lower() in ("http", "https") and PurePosixPath(parts.path).suffix.lower() in VIDEO_SUFFIXES

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -13,19 +15,28 @@ import structlog
 
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
-from services.camera.sources.captured_image import CapturedImage, clock
-from services.camera.sources.opencv_capture import open_capture, redacted
+from services.camera.sources.address import redacted
+from services.camera.sources.captured_image import CapturedImage, Unreadable, clock
+from services.camera.sources.opencv_capture import open_capture
 from services.camera.sources.sampling import Sampling
-from shared.imaging.video import frame_rate_of
+from services.camera.sources.stream import Read
+from shared.imaging.video import Grabber, frame_rate_of
 
 RETRY_SECONDS: Final = 5.0
-LONGEST_STEP: Final = 60.0
-"""Seconds from one image of a video to the next; a longer step, or a step back, is a fault of the file."""
+LONGEST_STEP: Final = 5.0
+"""Seconds from one image of a video to the next, or three images at its rate; a longer step is cut short."""
+COUNTED: Final = (".avi", ".m4v", ".mov", ".mp4")
+"""Containers that hold the number of their images; of others it is estimated."""
+MOST_TRIMMED: Final = 0.02
+"""Share of the images of a healthy container, at most, that its own list of edits leaves out."""
+SKIPPED: Final = "an image of the video is missing"
+MOST_LOGGED: Final = 20
+"""Jumps of a video's clock that are logged."""
 
 log = structlog.get_logger(__name__)
 
-Read = Callable[[], CapturedImage]
-"""Decodes the current image; an image that sampling skips is never decoded."""
+Timed = tuple[float, Read | Unreadable]
+"""The time of an image in seconds from the beginning, and how to read it while it is the current one."""
 
 
 class Video(Protocol):
@@ -41,62 +52,91 @@ class Video(Protocol):
         """Return the video's own rate."""
         ...
 
-    def images(self) -> Iterator[tuple[float, Read]]:
-        """Yield the time of each image in seconds, rising from 0, and how to read it while it is the current one."""
+    def images(self) -> Iterator[Timed]:
+        """Yield each image with its time, which rises from 0, or why it can't be read."""
         ...
 
 
 class VideoFile:
     """A video file on this machine or on a web server."""
 
-    def __init__(self, address: str, name: str, default_rate: float) -> None:
+    def __init__(self, address: str, name: str, default_rate: float, *, accept_repaired: bool = False) -> None:
         self._address = address
         self._name = name
+        self._accept_repaired = accept_repaired
+        self._jumps = 0
         capture = open_capture(address)
-        readable, image = capture.read()
-        if not readable:
+        readable, image = capture.retrieve() if Grabber(capture).grab() else (False, None)
+        if not readable or image is None:
             raise CameraError(f"{name} has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`")
         self.size = (image.shape[1], image.shape[0])
         self.frames_per_second = frame_rate_of(capture, default_rate)
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self._has_count = Path(urlsplit(address).path).suffix.lower() in COUNTED
         capture.release()
 
     @classmethod
-    def of_file(cls, path: Path, default_rate: float) -> VideoFile:
-        return cls(str(path.resolve()), str(path), default_rate)
+    def of_file(cls, path: Path, default_rate: float, *, accept_repaired: bool = False) -> VideoFile:
+        return cls(str(path.resolve()), str(path), default_rate, accept_repaired=accept_repaired)
 
     @classmethod
-    def of_address(cls, address: str, default_rate: float) -> VideoFile:
-        return cls(address, redacted(address), default_rate)
+    def of_address(cls, address: str, default_rate: float, *, accept_repaired: bool = False) -> VideoFile:
+        return cls(address, redacted(address), default_rate, accept_repaired=accept_repaired)
 
-    def images(self) -> Iterator[tuple[float, Read]]:
+    def images(self) -> Iterator[Timed]:
         capture = open_capture(self._address)
 
-        def read() -> CapturedImage:
+        def read() -> CapturedImage | Unreadable:
             captured_at = clock()
             readable, image = capture.retrieve()
             if not readable:
-                return CapturedImage(captured_at, problem="an image of the video is broken")
+                return Unreadable("an image of the video is broken")
             return CapturedImage(captured_at, np.asarray(image, np.uint8))
 
-        position, at, last = 0, 0.0, 0.0
+        count, at, last, damaged = 0, 0.0, 0.0, False
+        grabber = Grabber(capture)
         try:
-            while capture.grab():
+            while grabbed := grabber.grab():
+                for _ in range(grabbed.lost):
+                    yield at, Unreadable("an image of the video can't be decoded")
                 file_time = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-                if position:
-                    step = file_time - last
-                    at += step if 0 < step <= LONGEST_STEP else 1 / self.frames_per_second
+                step = self._step(file_time - last) if count else 0.0
                 last = file_time
-                yield at, read
-                position += 1
+                if grabbed.repaired or grabbed.lost:
+                    damaged = True
+                    # behind damage, the container continues at a later image
+                    skipped = max(0, round(step * self.frames_per_second) - 1 - grabbed.lost)
+                    yield from repeat((at, Unreadable(SKIPPED)), skipped)
+                    count += skipped
+                at += step
+                if grabbed.repaired and not self._accept_repaired:
+                    yield at, Unreadable("an image of the video is damaged, and the decoder repaired it")
+                else:
+                    yield at, read
+                count += 1 + grabbed.lost
         finally:
             capture.release()
-        if position < self._length:
-            log.warning("the video ended early", source=self._name, images=position, announced=self._length)
+        if count < self._length and not self._jumps:
+            log.warning("the video ended early", source=self._name, images=count, announced=self._length)
+            if (self._has_count or damaged) and self._length - count > max(2, self._length * MOST_TRIMMED):
+                yield from repeat((at, Unreadable(SKIPPED)), self._length - count)
+
+    def _step(self, seconds: float) -> float:
+        """Return the time from one image to the next. A clock that jumps goes on at the rate of the video."""
+        usual = 1 / self.frames_per_second
+        if 0 < seconds <= max(LONGEST_STEP, 3 * usual):
+            return seconds
+        if seconds:
+            self._jumps += 1
+            if self._jumps <= MOST_LOGGED:
+                log.info("the clock of the video jumps; it is played on at once", source=self._name, seconds=seconds)
+        return usual
 
 
 class Player:
     """Play a video as a source: at its own rate or as fast as the line takes it, once or in a loop."""
+
+    is_live = False
 
     def __init__(self, video: Video, sampling: Sampling, *, paced: bool, loop: bool) -> None:
         self._video = video
@@ -107,13 +147,18 @@ class Player:
         self.frames_per_second = sampling.rate_of(video.frames_per_second)
         self.can_wait = not paced
 
-    def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage]:
-        """Yield the sampled images, each when it is due."""
+    def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
+        """Yield the sampled images, each when it is due, and all that can't be read."""
         began, offset = time.monotonic(), 0.0
         while True:
             at = offset
             for since_start, read in self._once(heartbeat, repeated=offset > 0):
                 at = offset + since_start
+                if isinstance(read, Unreadable):
+                    if not heartbeat.beat():
+                        return
+                    yield read
+                    continue
                 if not self._sampling.takes(at):
                     continue
                 if not (heartbeat.wait(began + at - time.monotonic()) if self._paced else heartbeat.beat()):
@@ -126,7 +171,7 @@ class Player:
     def close(self) -> None:
         """Do nothing: no file stays open between two images."""
 
-    def _once(self, heartbeat: Heartbeat, *, repeated: bool) -> Iterator[tuple[float, Read]]:
+    def _once(self, heartbeat: Heartbeat, *, repeated: bool) -> Iterator[Timed]:
         """Yield the images of one run; when repeated, wait for a server or a disk that is unavailable."""
         while True:
             try:

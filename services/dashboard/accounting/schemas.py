@@ -19,13 +19,25 @@ class Balance(BaseModel):
     dropped: int = Field(0, description="frames that neither the broker nor the camera's outbox accepted")
     parked: int = Field(0, description="frames of the parked messages that were listed")
     in_flight: int = Field(0, description="captured frames without a verdict so far")
+    unreadable: int = Field(
+        0,
+        description="images of the sources that became no frames: damaged, or sent again by a frozen camera; they are "
+        "not among the captured frames",
+    )
 
     @classmethod
-    def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int) -> Self:
+    def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int, unreadable: int = 0) -> Self:
         """Return the balance; captured frames that are not inspected, dropped or parked are in flight."""
         settled = inspected + dropped + parked
         captured = max(captured, settled)
-        return cls(captured=captured, inspected=inspected, dropped=dropped, parked=parked, in_flight=captured - settled)
+        return cls(
+            captured=captured,
+            inspected=inspected,
+            dropped=dropped,
+            parked=parked,
+            in_flight=captured - settled,
+            unreadable=unreadable,
+        )
 
     def __add__(self, other: Balance) -> Balance:
         return Balance(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
@@ -44,7 +56,7 @@ class HourBalance(CameraBalance):
     start: datetime
 
 
-class Unreadable(BaseModel):
+class UnreadableObject(BaseModel):
     """An object in storage that can't be read and is left out."""
 
     key: str
@@ -63,7 +75,7 @@ class Accounting(BaseModel):
     restored: Restored | None = Field(
         None, description="the latest recovery of frames that Redis had lost, from the archive; null if there was none"
     )
-    unreadable: list[Unreadable] = Field(
+    unreadable_objects: list[UnreadableObject] = Field(
         [],
         description="objects that this dashboard left out: restore them from a backup, or delete them",
     )

@@ -15,7 +15,7 @@ from services.dashboard.accounting.schemas import (
     CameraBalance,
     HourBalance,
     ParkedList,
-    Unreadable,
+    UnreadableObject,
 )
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.lines.repository import CameraCounts, CameraRepository, LineRepository
@@ -98,13 +98,16 @@ class AccountingService:
             hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
             complete=found is not None and found.complete,
             restored=self._watermark.restored(),
-            unreadable=[Unreadable(key=key, reason=reason) for key, reason in sorted(unreadable().items())],
+            unreadable_objects=[
+                UnreadableObject(key=key, reason=reason) for key, reason in sorted(unreadable().items())
+            ],
         )
         return account, found
 
     def _of_line(self, line: str, starts: list[datetime], parked: Counter[Place]) -> Iterator[HourBalance]:
         end = starts[-1] + Step.HOUR.length
-        for camera in sorted(self._counting.slices(line, "camera")):
+        reported = {camera.message.camera for camera in self._cameras.of_line(line)}
+        for camera in sorted(reported.union(self._counting.slices(line, "camera"))):
             by_hour = self._cameras.by_hour(line, camera, starts[0], end)
             counted = self._counting.buckets(line, Step.HOUR, starts, f"camera={camera}")
             for start, counts in zip(starts, counted, strict=True):
@@ -114,6 +117,7 @@ class AccountingService:
                     inspected=counts.inspected,
                     dropped=camera_counts.dropped,
                     parked=parked[line, camera, start],
+                    unreadable=camera_counts.unreadable,
                 )
-                if balance.captured:
+                if balance.captured or balance.unreadable:
                     yield HourBalance(line=line, camera=camera, start=start, **balance.model_dump())

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from statistics import median
@@ -68,13 +68,16 @@ class ReceivedMessage(Generic[M]):
 
 @dataclass(frozen=True)
 class CameraCounts:
-    """The frames that a camera captured in some time, and how many of them it dropped."""
+    """The frames that a camera captured in some time, how many of them it dropped, and its unreadable images."""
 
     captured: int = 0
     dropped: int = 0
+    unreadable: int = 0
 
     def __add__(self, other: CameraCounts) -> CameraCounts:
-        return CameraCounts(self.captured + other.captured, self.dropped + other.dropped)
+        return CameraCounts(
+            self.captured + other.captured, self.dropped + other.dropped, self.unreadable + other.unreadable
+        )
 
 
 class LineRepository:
@@ -118,7 +121,7 @@ class CameraRepository:
     def store(self, reports: Iterable[CameraReported]) -> None:
         """Store reports; one that is older than the stored report changes nothing."""
         for report in reports:
-            self._advance(report, report.at, report.captured, report.dropped)
+            self._advance(report, report.at, CameraCounts(report.captured, report.dropped, report.unreadable))
             arrival = self._arrival(report.at)
             arguments = [report.camera, report.session, report.captured, min(report.at, arrival).timestamp()]
             arguments += [arrival.timestamp(), int(report.state is CameraState.FINISHED), OUT_OF_ORDER_SECONDS]
@@ -135,7 +138,7 @@ class CameraRepository:
             if place not in last or frame.sequence > last[place].sequence:
                 last[place] = frame
         for frame in last.values():
-            self._advance(frame, frame.captured_at, frame.sequence + 1, 0)
+            self._advance(frame, frame.captured_at, CameraCounts(frame.sequence + 1))
 
     def of_line(self, line: str) -> list[ReceivedMessage[CameraReported]]:
         """Return the last report of each camera of a line, in the order of their names."""
@@ -161,7 +164,7 @@ class CameraRepository:
         now = datetime.now(UTC)
         return now if self._live else min(at, now)
 
-    def _advance(self, sender: CameraReported | FrameIdentity, at: datetime, captured: int, dropped: int) -> None:
+    def _advance(self, sender: CameraReported | FrameIdentity, at: datetime, counts: CameraCounts) -> None:
         keys = [
             self._keys.session(sender.session),
             self._keys.total(sender.line),
@@ -169,7 +172,7 @@ class CameraRepository:
             self._keys.lines,
             self._keys.sessions(sender.line, sender.camera),
         ]
-        arguments = [captured, dropped, self._seconds, sender.line, sender.session, _hour(at)]
+        arguments = [*astuple(counts), self._seconds, sender.line, sender.session, _hour(at)]
         arguments += [self._arrival(at).timestamp(), datetime.now(UTC).timestamp()]
         self._advance_session(keys=keys, args=[str(each) for each in arguments])
 
@@ -308,8 +311,12 @@ def _counts_by_hour(session: dict[str, str]) -> Iterator[tuple[datetime, CameraC
         name, _, hour = field.partition("@")
         if hour:
             totals[hour][name] = int(amount)
-    captured = dropped = 0
+    names = [field.name for field in fields(CameraCounts)]
+    reached = dict.fromkeys(names, 0)
     for hour in sorted(totals):
-        now = max(captured, totals[hour].get("captured", 0)), max(dropped, totals[hour].get("dropped", 0))
-        yield datetime.fromisoformat(f"{hour}:00:00+00:00"), CameraCounts(now[0] - captured, now[1] - dropped)
-        captured, dropped = now
+        now = {name: max(reached[name], totals[hour].get(name, 0)) for name in names}
+        yield (
+            datetime.fromisoformat(f"{hour}:00:00+00:00"),
+            CameraCounts(**{name: now[name] - reached[name] for name in names}),
+        )
+        reached = now

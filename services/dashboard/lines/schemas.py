@@ -11,7 +11,16 @@ from pydantic import BaseModel, Field
 from services.dashboard.statistics.rates import Rate, rate
 from services.dashboard.statistics.steps import Step
 from services.dashboard.store.counting import Counts
-from shared.messages import CameraState, FrameInspected, OutputReport, PartAction, PartDecided, PartVerdict, Verdict
+from shared.messages import (
+    CameraSight,
+    CameraState,
+    FrameInspected,
+    OutputReport,
+    PartAction,
+    PartDecided,
+    PartVerdict,
+    Verdict,
+)
 
 
 class LineState(StrEnum):
@@ -24,6 +33,8 @@ class LineState(StrEnum):
     NOT_INSPECTED = "not_inspected"
     """Product passes, or may pass, without inspection."""
     CAMERA_LOST = "camera_lost"
+    CAMERA_BLIND = "camera_blind"
+    """A camera sends images in which nothing can be inspected: frozen, dark, overexposed, covered or blurred."""
     STOPPED = "stopped"
     """No camera is running, and no frame waits for inspection."""
 
@@ -35,9 +46,11 @@ class CameraView(BaseModel):
     state: CameraState
     lost: bool = Field(description="it should be running, and sends no reports or reports that it can't capture")
     reason: str
+    sight: CameraSight = Field(description="whether its images can be inspected")
     frames_per_second: float
     captured: int = Field(description="frames of this run of the camera")
     dropped: int
+    unreadable: int = Field(description="images of its source that became no frames in this run")
     waiting: int = Field(description="frames in the camera's outbox")
     reported_at: datetime = Field(description="by the camera's clock")
     received_at: datetime = Field(description="when the last report arrived")
@@ -148,6 +161,10 @@ class LineAccounting(BaseModel):
     ng: int
     error: int = Field(description="inspected frames with the verdict `error`: the image could not be used")
     dropped: int = Field(description="frames that neither the broker nor the camera's outbox accepted")
+    unreadable: int = Field(
+        description="images of the sources that became no frames: damaged, or sent again by a frozen camera; they are "
+        "not among the captured frames"
+    )
     parked: int | None = Field(
         description="parked by the broker, which does not say of which line; null if they may be of another line: "
         "then they count as in flight"

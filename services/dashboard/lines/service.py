@@ -278,6 +278,7 @@ class LinesService:
             ng=counts.ng,
             error=counts.error,
             dropped=counts.dropped,
+            unreadable=counts.unreadable,
             parked=parked,
             in_flight=max(0, counts.captured - counts.inspected - counts.dropped - (parked or 0)),
             waiting=sum(camera.message.waiting for camera in cameras),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from services.dashboard.lines.repository import ReceivedMessage
 from services.dashboard.lines.schemas import LineState
-from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
+from shared.messages import CameraReported, CameraSight, CameraState, FrameInspected, Verdict
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,13 @@ class LineFacts:
         )
 
 
-def state_of(facts: LineFacts) -> tuple[LineState, str]:
-    """Return the state of a line and the reason for it."""
+def is_blind(report: CameraReported) -> bool:
+    """Return whether a running camera sends images in which nothing can be inspected."""
+    return report.state is CameraState.RUNNING and report.sight is not CameraSight.CLEAR
+
+
+def trouble_of_cameras(facts: LineFacts) -> tuple[LineState, str] | None:
+    """Return the state of a line of which a camera is lost or blind, and the reason; None if all of them see."""
     if lost := [camera for camera in facts.cameras if facts.lost(camera)]:
         reasons = []
         for camera in lost:
@@ -60,6 +65,16 @@ def state_of(facts: LineFacts) -> tuple[LineState, str]:
                 state = f"camera {report.camera} is {report.state.value}"
                 reasons.append(f"{state}: {report.reason}" if report.reason else state)
         return LineState.CAMERA_LOST, "; ".join(reasons)
+    if blind := [camera.message for camera in facts.cameras if is_blind(camera.message)]:
+        reasons = [f"camera {each.camera} is {each.sight}: {each.reason}" for each in blind]
+        return LineState.CAMERA_BLIND, "; ".join(reasons)
+    return None
+
+
+def state_of(facts: LineFacts) -> tuple[LineState, str]:
+    """Return the state of a line and the reason for it."""
+    if trouble := trouble_of_cameras(facts):
+        return trouble
     if facts.last is None or facts.now - facts.last.at > facts.silence:
         return _state_without_verdicts(facts)
     if facts.last_ng and facts.now - facts.last_ng.at < facts.ng_hold:

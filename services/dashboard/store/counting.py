@@ -73,6 +73,7 @@ class Counts:
     """The explainer answered without a heatmap."""
     captured: int = 0
     dropped: int = 0
+    unreadable: int = 0
     part_ok: int = 0
     part_ng: int = 0
     part_not_inspected: int = 0

@@ -23,6 +23,7 @@ from services.camera.reporter import Reporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
+from services.camera.sight import SightWatch
 from services.camera.sources.opening import open_source
 from shared import topology
 from shared.health import Health
@@ -66,7 +67,8 @@ class CameraInside:
         sending = Sender(self.outbox, store, reporter, lambda: address.open(self.queues), chosen.window)
         handler = FrameMaker(chosen, session, self.outbox, NoRecorder())
         self.stop = threading.Event()
-        self._loop = CaptureLoop(open_source(chosen, reporter.set_state), handler, self.outbox, sending, chosen)
+        sight = SightWatch(chosen, reporter.set_sight)
+        self._loop = CaptureLoop(open_source(chosen, reporter.set_state), handler, self.outbox, sending, chosen, sight)
         self._thread = threading.Thread(target=lambda: self._loop.run(Heartbeat(self.stop, Health())), daemon=True)
 
         self._thread.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ from shared.messaging.port import Broker
 from tests.broker_address import BrokerAddress
 from tests.camera_process import Line, StartCamera
 from tests.camera_videos import number_of, write_images, write_video
+from tests.web_cameras import WebCamera, jpeg, multipart
 
 
 def test_every_frame_of_a_video_arrives_once_and_in_order(
@@ -42,6 +45,41 @@ def test_every_frame_of_a_video_arrives_once_and_in_order(
     assert line.reports[0].state == "running"
     (recorded,) = (tmp_path / "videos").glob("line-7.lamp-holder-*.mp4")
     assert cv2.VideoCapture(str(recorded)).get(cv2.CAP_PROP_FRAME_COUNT) == 300
+
+
+def test_what_a_camera_could_not_read_and_that_it_froze_is_reported(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
+) -> None:
+    def parts() -> Iterator[bytes]:
+        for number in range(1, 31):
+            whole = jpeg(number)
+            yield whole if number % 5 else whole[: len(whole) // 2]
+        yield from repeat(jpeg(31))
+
+    with WebCamera(multipart(parts)) as web:
+        camera = start_camera(
+            {
+                **broker_address.environment("CAMERA_"),
+                "CAMERA_SOURCE": web.address("video?token=hunter2", login="admin:hunter2@"),
+                "CAMERA_FROZEN_SECONDS": "0.5",
+            }
+        )
+        line = Line(broker)
+        line.take_until(lambda: line.last_report is not None and line.last_report.sight == "frozen")
+        frozen_from = len(line.frames)
+        line.take_until(lambda: line.last_report is not None and line.last_report.unreadable > 30)
+        assert camera.stop() == 0
+    line.take_until_finished()
+    numbers = [number_of(decode(frame.image)) for frame in line.frames]
+    assert numbers[:24] == [number for number in range(1, 31) if number % 5]
+    assert len(numbers) <= frozen_from + 200, "a frozen camera gives no more frames"
+    (report,) = line.finished.values()
+    assert report.captured == len(numbers)
+    assert report.unreadable > 30
+    assert f"{report.unreadable} images of the source could not be read" in report.reason
+    said = camera.log.read_text()
+    assert "images of the source could not be read" in said
+    assert "hunter2" not in said + str(line.reports)
 
 
 def test_a_loop_goes_on_until_the_asked_number_of_frames(

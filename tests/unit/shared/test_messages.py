@@ -203,6 +203,7 @@ def test_times_beyond_their_bounds_are_refused(path: Path, moment: object) -> No
     [
         ("CameraReported", "captured"),
         ("CameraReported", "dropped"),
+        ("CameraReported", "unreadable"),
         ("CameraReported", "waiting"),
         ("CameraReported", "frames_per_second"),
         ("WorkerReported", "handled"),

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from shared.imaging.codec import as_jpeg_or_png, encode
-from shared.imaging.video import UnreadableMedia, open_video
+from shared.imaging.video import Grabber, UnreadableMedia, open_video
 
 READ_AHEAD: Final = 30
 """A frame at most this far ahead is reached by reading, not by seeking."""
@@ -56,6 +56,7 @@ class VideoReader:
         self._times = times
         self._can_seek = all(earlier < later for earlier, later in pairwise(times))
         self._capture = open_video(path)
+        self._grabber = Grabber(self._capture)
         self._position = -1
         """Number of the frame that was read last."""
         self._cache: OrderedDict[int, bytes] = OrderedDict()
@@ -84,7 +85,7 @@ class VideoReader:
         start = max(0, number - CACHED_BEFORE)
         if not self._can_seek or start == 0 or not self._capture.set(cv2.CAP_PROP_POS_FRAMES, start):
             return False
-        if not self._capture.grab():
+        if not self._grabber.grab():
             return False
         time = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
         position = bisect_left(self._times, time - TIME_TOLERANCE)
@@ -96,12 +97,13 @@ class VideoReader:
     def _rewind(self) -> None:
         self._capture.release()
         self._capture = open_video(self._path)
+        self._grabber = Grabber(self._capture)
         self._position = -1
 
     def _read_to(self, number: int) -> bool:
         """Read forward, and cache the frames shortly before this one. Return whether it is in the cache."""
         while self._position < number:
-            if not self._capture.grab():
+            if not self._grabber.grab():
                 return False
             self._position += 1
             if self._position > number - CACHED_BEFORE and not self._cache_frame():

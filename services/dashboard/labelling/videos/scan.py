@@ -13,7 +13,7 @@ import cv2
 
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode, size_of
 from shared.imaging.formats import is_hidden, is_other_image, is_readable
-from shared.imaging.video import UnreadableMedia, frame_rate_of, natural_order, opened_video
+from shared.imaging.video import Grabber, UnreadableMedia, frame_rate_of, natural_order, opened_video
 
 MOST_FRAMES: Final = 100_000
 MOST_PIXELS: Final = 250_000_000_000
@@ -99,8 +99,12 @@ def scan_video(path: Path) -> VideoContent:
             raise UnreadableMedia(f"its frames have {width} x {height} pixels: scale it down")
         frame_rate = frame_rate_of(capture, default=0.0)
         announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        while capture.grab():
+        grabber, lost, start = Grabber(capture), 0, 0.0
+        while grabbed := grabber.grab():
+            if not times and frame_rate:
+                start = float(capture.get(cv2.CAP_PROP_PTS)) / frame_rate
             times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
+            lost += grabbed.lost
             if len(times) > MOST_FRAMES:
                 raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} frames: cut it into several videos")
             if len(times) * width * height > MOST_PIXELS:
@@ -111,7 +115,9 @@ def scan_video(path: Path) -> VideoContent:
         raise UnreadableMedia("it has no frame that can be read: convert it with `ffmpeg -i FILE video.mp4`")
     if not frame_rate:
         return VideoContent("video", width, height, DEFAULT_FRAME_RATE, times=tuple(times))
-    seconds, announced_seconds = times[-1] / 1000 + 1 / frame_rate, announced / frame_rate
+    # a clock may go back, or jump ahead; a recorder that cuts its video into files goes on counting in each of them
+    seconds = max(times[-1] / 1000 + 1 / frame_rate, (len(times) + lost) / frame_rate)
+    announced_seconds = announced / frame_rate - max(0.0, start)
     if seconds < COMPLETE * announced_seconds:
         raise UnreadableMedia(
             f"it breaks off after {seconds:.1f} of {announced_seconds:.1f} s: upload it again, or repair it"

@@ -6,6 +6,7 @@ const TITLES = {
   behind: "Behind",
   not_inspected: "Not inspected",
   camera_lost: "Camera lost",
+  camera_blind: "Camera blind",
   stopped: "Stopped",
   waiting: "No connection",
 };
@@ -204,12 +205,12 @@ function showLimits(panel, line) {
 
 // how many there are, or how many of them are lost
 function showVital(panel, name, parties, noun) {
-  const lost = parties.filter((party) => party.lost || ["reconnecting", "failed"].includes(party.state)).length;
+  const lost = parties.filter((party) => party.lost || ["reconnecting", "failed"].includes(party.state) || (party.sight ?? "clear") !== "clear").length;
   const count = lost || parties.length;
   const place = panel.section.querySelector(`[data-vital=${name}]`);
   place.dataset.healthy = lost === 0 && parties.length > 0 ? "yes" : "no";
   const summary = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
-  write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${summary} lost` : `● ${summary}`);
+  write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${summary} ${noun === "camera" ? "lost or blind" : "lost"}` : `● ${summary}`);
 }
 
 function titleOf(panel, state) {
@@ -228,9 +229,10 @@ function showState(panel, state) {
 function showCameras(panel, cameras) {
   fill(panel.section.querySelector("[data-cameras]"), cameras, (camera) => [
     camera.camera,
-    health(camera.lost ? "lost" : camera.state, camera.reason),
+    health(camera.lost ? "lost" : camera.state === "running" && camera.sight !== "clear" ? camera.sight : camera.state, camera.reason),
     decimal.format(camera.frames_per_second),
     number.format(camera.captured),
+    number.format(camera.unreadable),
     number.format(camera.waiting),
     [ago(camera.received_at), skew(camera)].filter(Boolean).join(" · "),
   ]);
@@ -257,10 +259,10 @@ function showWorkers(workers) {
 }
 
 function health(state, reason) {
-  const marks = { running: "●", finished: "■", reconnecting: "▲", failed: "▲", lost: "▲" };
+  const marks = { running: "●", finished: "■" };
   const made = document.createElement("span");
   made.className = `health ${state === "running" || state === "finished" ? state : "lost"}`;
-  made.textContent = `${marks[state]} ${state}`;
+  made.textContent = `${marks[state] ?? "▲"} ${state}`;
   made.title = reason;
   return made;
 }

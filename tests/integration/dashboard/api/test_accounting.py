@@ -28,7 +28,7 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     verdicts = [*left.verdicts(20), *right.verdicts(10)]
     park(broker, INFERENCE_FRAMES, [captured(left)], "the worker died of it")
     reports = [
-        left.report(captured=25, dropped=2, at=HOUR + timedelta(minutes=5)),
+        left.report(captured=25, dropped=2, unreadable=7, at=HOUR + timedelta(minutes=5)),
         right.report(at=HOUR + timedelta(minutes=65)),
     ]
     publish(broker, *verdicts, *reports)
@@ -37,8 +37,8 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     soon(lambda: len(_parked(client)) == 1)
 
     account = client.get("/api/accounting", params={"line": "line-1"}).json()
-    one = {"captured": 25, "inspected": 20, "dropped": 2, "parked": 1, "in_flight": 2}
-    other = {"captured": 10, "inspected": 10, "dropped": 0, "parked": 0, "in_flight": 0}
+    one = {"captured": 25, "inspected": 20, "dropped": 2, "parked": 1, "in_flight": 2, "unreadable": 7}
+    other = {"captured": 10, "inspected": 10, "dropped": 0, "parked": 0, "in_flight": 0, "unreadable": 0}
     cameras = {row["camera"]: {name: row[name] for name in one} for row in account["cameras"]}
     assert cameras == {"left": one, "right": other}
     hours = {(row["camera"], datetime.fromisoformat(row["start"])): row["captured"] for row in account["hours"]}
@@ -47,6 +47,15 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     assert account["complete"]
     none = client.get("/api/accounting", params={"to": (HOUR - timedelta(hours=1)).isoformat()}).json()
     assert none["total"]["captured"] == 0
+
+
+def test_a_camera_of_which_no_image_was_readable_is_accounted_for(client: httpx.Client, broker: Broker) -> None:
+    blind = Line(camera="blind", start=HOUR)
+    publish(broker, blind.report(captured=0, unreadable=12, at=HOUR), blind.report(captured=0, unreadable=40, at=HOUR))
+    soon(lambda: client.get("/api/accounting").json()["total"]["unreadable"] == 40)
+    account = client.get("/api/accounting").json()
+    assert [(row["camera"], row["captured"], row["unreadable"]) for row in account["cameras"]] == [("blind", 0, 40)]
+    assert client.get("/api/lines/line-1/accounting").json()["unreadable"] == 40
 
 
 def test_a_parked_message_is_replayed_once_with_the_name_of_the_person(client: httpx.Client, broker: Broker) -> None:

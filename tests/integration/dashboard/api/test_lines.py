@@ -19,7 +19,7 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
     line = Line()
     verdicts = list(line.verdicts(120))
     flagged = [verdict for verdict in verdicts if verdict.flagged]
-    report = line.report(captured=125, dropped=3, waiting=2, state=CameraState.FINISHED)
+    report = line.report(captured=125, dropped=3, waiting=2, unreadable=9, state=CameraState.FINISHED)
     publish(broker, *verdicts, *map(explanation_of, flagged), report, *verdicts[:10])
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("explained") == len(flagged))
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("captured") == 125)
@@ -27,6 +27,7 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
     accounting = client.get("/api/lines/line-1/accounting").json()
     assert accounting["captured"] == accounting["inspected"] + accounting["dropped"] + accounting["in_flight"]
     assert (accounting["dropped"], accounting["parked"], accounting["in_flight"], accounting["waiting"]) == (3, 0, 2, 2)
+    assert accounting["unreadable"] == 9
     assert accounting["flagged"] == accounting["explained"] == accounting["ng"] == len(flagged)
     breaks = sum(verdict.reason == "break" for verdict in verdicts)
     assert accounting["defect_rates"]["break"] == pytest.approx(breaks / 120)

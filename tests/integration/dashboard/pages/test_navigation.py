@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from shared.messages import CameraSight
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
@@ -154,6 +155,20 @@ def test_the_answer_to_an_action_is_in_view(page: Page, broker: Broker, store: O
         page.get_by_role("button", name=action).click()
         expect(page.get_by_role("alert").first).to_be_in_viewport(ratio=1)
         expect(page.get_by_role("alert").first).to_be_focused()
+
+
+def test_a_line_shows_that_a_camera_is_blind_and_what_it_could_not_read(page: Page, broker: Broker) -> None:
+    line = Line()
+    reason = "it has sent the same image again and again"
+    publish(broker, *line.verdicts(20), line.report(sight=CameraSight.FROZEN, reason=reason, unreadable=1234))
+    page.goto("/", wait_until="domcontentloaded")
+    expect(page.locator("[data-title]").first).to_have_text("Camera blind")
+    expect(page.locator(".line-state .reason").first).to_contain_text("camera camera-1 is frozen: it has sent the same")
+    expect(page.locator("[data-vital=cameras]")).to_have_text("▲ 1 camera lost or blind")
+    expect(page.locator("[data-cameras]")).to_contain_text("▲ frozen")
+    expect(page.locator("[data-field='accounting.unreadable']")).to_have_text("1\u202f234")
+    page.goto("/accounting")
+    expect(page.locator(".warning").first).to_contain_text("1\u202f234 images of the cameras became no frames")
 
 
 def test_a_line_shows_whether_its_cameras_are_lost(page: Page, broker: Broker) -> None:

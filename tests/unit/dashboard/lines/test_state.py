@@ -10,7 +10,7 @@ import pytest
 from services.dashboard.lines.repository import ReceivedMessage
 from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.state import LineFacts, state_of
-from shared.messages import CameraReported, CameraState, FrameInspected, Verdict
+from shared.messages import CameraReported, CameraSight, CameraState, FrameInspected, Verdict
 from tests.verdicts import Line
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -74,6 +74,17 @@ def test_one_lost_camera_of_two_is_a_lost_camera() -> None:
     reports = [Line().report(at=NOW), Line(camera="camera-2").report(CameraState.FAILED, at=NOW)]
     cameras = list(map(received, reports))
     assert state_of(facts(cameras=cameras))[0] is LineState.CAMERA_LOST
+
+
+def test_a_camera_that_sees_nothing_is_blind_although_its_frames_are_ok() -> None:
+    reason = "it has sent the same image again and again"
+    camera = received(Line().report(at=NOW, sight=CameraSight.FROZEN, reason=reason))
+    assert state_of(facts(cameras=[camera])) == (LineState.CAMERA_BLIND, f"camera camera-1 is frozen: {reason}")
+
+
+def test_what_a_finished_camera_saw_last_does_not_count() -> None:
+    camera = received(Line().report(CameraState.FINISHED, at=NOW, sight=CameraSight.DARK))
+    assert state_of(facts(cameras=[camera]))[0] is LineState.OK
 
 
 def test_a_line_whose_frames_wait_is_not_inspected() -> None:

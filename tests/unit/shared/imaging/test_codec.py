@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.imaging import codec
 from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, decode, encode, size_of
 from tests.bounded import MEBIBYTE, peak, run_bounded
 from tests.images import BOMBS, OTHERS, SMALL, chunk, header, jpeg_of_many_scans, pixels, png, png_of_packed_texts
@@ -76,3 +77,38 @@ def test_a_progressive_image_and_one_that_exif_turns_are_decoded() -> None:
     jpeg = encode(SMALL, "jpeg")
     turned = jpeg[:2] + b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation + jpeg[2:]
     assert decode(turned).shape == (32, 24, 3)
+
+
+SCENE = np.random.default_rng(5).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+WHOLE = encode(SCENE, "jpeg")
+
+
+def zeroed(begin: int, end: int) -> bytes:
+    return WHOLE[:begin] + bytes(end - begin) + WHOLE[end:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WHOLE[: len(WHOLE) // 2],
+        WHOLE[:-200],
+        WHOLE[: len(WHOLE) // 2] + b"\xff\xd9",
+        zeroed(len(WHOLE) // 2, len(WHOLE)),
+        zeroed(len(WHOLE) // 2, len(WHOLE) // 2 + 512),
+    ],
+    ids=["a half", "without its last bytes", "a half with an end", "the second half zeros", "a lost block"],
+)
+def test_a_jpeg_of_which_a_part_is_missing_is_no_image(content: bytes) -> None:
+    with pytest.raises(UnreadableImage, match="broken image"):
+        decode(content)
+
+
+def test_bytes_between_the_last_pixel_and_the_end_are_no_damage() -> None:
+    assert (decode(WHOLE[:-2] + b"\0\0" + b"\xff\xd9") == decode(WHOLE)).all()
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]])
+@pytest.mark.parametrize("image", [SCENE, SCENE[:, :, 0]], ids=["colour", "grey"])
+def test_a_whole_jpeg_is_decoded_to_the_pixels_of_opencv(image: codec.Image, options: list[int]) -> None:
+    _, content = cv2.imencode(".jpg", image, options)
+    assert (decode(content.tobytes()) == cv2.imdecode(content, cv2.IMREAD_COLOR)).all()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import pytest
 
+from services.dashboard.labelling.videos import scan as scan_module
 from services.dashboard.labelling.videos.reader import VideoReader
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.scan import scan
-from shared.imaging.video import UnreadableMedia
+from shared.imaging.video import UnreadableMedia, opened_video
 from shared.storage.filesystem import FilesystemStore
-from tests.camera_videos import write_video
+from tests.camera_videos import damaged, write_video
 from tests.labelling import jpeg, number_in
 from tests.verdicts import RECIPE
 
@@ -33,6 +37,45 @@ def test_a_video_with_useless_times_is_read_from_its_beginning(tmp_path: Path) -
     video = VideoReader(path, [0.0] * 40)
     assert [number_in(video.image(number)) for number in (30, 7, 39)] == [30, 7, 39]
     video.close()
+
+
+def test_a_damaged_passage_does_not_end_a_video(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mkv", 150, codec="mp4v", size=(160, 120))
+    content = scan(damaged(whole, 0.4, 0.5, tmp_path / "damaged.mkv"))
+    assert 100 < content.frames < 150
+    video = VideoReader(tmp_path / "damaged.mkv", content.times)
+    last = content.frames - 1
+    assert number_in(video.image(last)) == 149
+    assert [number_in(video.image(number)) for number in (10, last - 20, 0)] == [10, 129, 0]
+    video.close()
+
+
+class _Recorded:
+    """A capture whose container counts its time from the beginning of a recording that was cut into files."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+
+    def get(self, what: int) -> float:
+        found = float(self._capture.get(what))
+        return found + 25_000 if what in (cv2.CAP_PROP_PTS, cv2.CAP_PROP_FRAME_COUNT) else found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._capture, name)
+
+
+def test_a_video_whose_clock_does_not_start_at_zero_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "video.mp4", 50)
+
+    @contextmanager
+    def recorded(path: Path) -> Iterator[_Recorded]:
+        with opened_video(path) as capture:
+            yield _Recorded(capture)
+
+    monkeypatch.setattr(scan_module, "opened_video", recorded)
+    assert scan(path).frames == 50
 
 
 def test_the_images_of_a_zip_are_in_natural_order(tmp_path: Path) -> None:

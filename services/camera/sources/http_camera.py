@@ -1,0 +1,223 @@
+"""Read cameras over HTTP: motion JPEG, and addresses of a still image that are polled."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import httpx
+
+from services.camera.errors import CameraError
+from services.camera.sources.address import hint, redacted
+from services.camera.sources.captured_image import CapturedImage, ImageFile, Unreadable, time_of_image
+from services.camera.sources.multipart import MultipartReader, Part
+from services.camera.sources.stream import Disconnected, Read
+from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, decode
+
+CONNECT_SECONDS: Final = 5.0
+SNIFFED: Final = 512
+"""First bytes of an answer that say what it is, where its headers do not."""
+PLAYLISTS: Final = ("mpegurl", "dash+xml")
+"""Parts of the content types of playlists."""
+MOST_PLAYLIST: Final = 64 * 1024
+"""Bytes of a playlist that are read to find out whether it has an end."""
+
+# both log addresses, which may hold passwords
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+HttpKind = Literal["video", "live", "playlist", "mjpeg", "image"]
+"""A file with an end, a stream, a playlist of segments that a camera goes on writing, motion JPEG, or a still image."""
+
+
+class Login(httpx.Auth):
+    """Log in as the camera asks: by Digest or Basic."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self._digest = httpx.DigestAuth(user, password)
+        self._basic = httpx.BasicAuth(user, password)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        digest = self._digest.auth_flow(request)
+        answer = yield next(digest)
+        with suppress(StopIteration):
+            answer = yield digest.send(answer)
+            return
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            yield next(self._basic.auth_flow(request))
+
+
+@dataclass(frozen=True)
+class HttpAddress:
+    """The address of a camera or a video on a web server."""
+
+    address: str
+    silence_seconds: float
+
+    @property
+    def name(self) -> str:
+        """Return the address without what may be a password."""
+        return redacted(self.address)
+
+    def client(self) -> httpx.Client:
+        """Return a client that logs in with the user and password of the address."""
+        parts = urlsplit(self.address)
+        return httpx.Client(
+            auth=Login(unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None,
+            timeout=httpx.Timeout(CONNECT_SECONDS, read=self.silence_seconds),
+            verify=False,  # noqa: S501  a camera signs its certificate itself; FFmpeg does not check it either
+            follow_redirects=True,
+            trust_env=False,
+        )
+
+    @property
+    def url(self) -> str:
+        """Return the address without user and password."""
+        parts = urlsplit(self.address)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def open(self, client: httpx.Client) -> httpx.Response:
+        """Return the answer of the server, with its body unread.
+
+        Raises:
+            CameraError: there is none, or it is an error.
+        """
+        try:
+            answer = client.send(client.build_request("GET", self.url), stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            raise CameraError(
+                f"{self.name} does not answer: check that the camera is on, its address and its password"
+                f"{hint(self.address)}"
+            ) from None
+        if answer.is_success:
+            return answer
+        answer.close()
+        raise CameraError(f"{self.name} {_refusal(answer.status_code)}")
+
+    def kind(self) -> HttpKind:
+        """Ask the server what is at the address; raises as `open`."""
+        with self.client() as client:
+            answer = self.open(client)
+            try:
+                return self._kind_of(answer)
+            except httpx.HTTPError:
+                raise CameraError(f"{self.name} answers and sends nothing: check that the camera is on") from None
+            finally:
+                answer.close()
+
+    def _kind_of(self, answer: httpx.Response) -> HttpKind:
+        content_type = answer.headers.get("content-type", "").lower()
+        if content_type.startswith("multipart/"):
+            return "mjpeg"
+        if content_type.startswith("image/"):
+            return "image"
+        start = b""
+        for chunk in answer.iter_bytes():
+            start += chunk
+            is_playlist = any(part in content_type for part in PLAYLISTS) or start.startswith((b"#EXTM3U", b"<MPD"))
+            if len(start) >= (MOST_PLAYLIST if is_playlist else SNIFFED):
+                break
+        if start.startswith((b"\xff\xd8\xff", PNG_SIGNATURE)):
+            return "image"
+        if start.lstrip().startswith(b"--") or re.match(rb"content-(type|length):", start.lstrip(), re.IGNORECASE):
+            return "mjpeg"
+        if start.startswith((b"#EXTM3U", b"<MPD")):
+            return "video" if b"#EXT-X-ENDLIST" in start or b'type="static"' in start else "playlist"
+        if content_type.startswith("text/") or start.lstrip()[:1] in (b"<", b"{"):
+            raise CameraError(
+                f"{self.name} answers with a page ({content_type or 'text'}) instead of images: check its path"
+            )
+        return "video" if "content-length" in answer.headers else "live"
+
+
+def _refusal(status: int) -> str:
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return f"refuses the user or the password ({status}): check both"
+    if status == httpx.codes.NOT_FOUND:
+        return "has nothing at this path (404): check the path of the address"
+    return f"does not answer with images, but with the error {status}: check that the camera is on, and its address"
+
+
+class MjpegStream:
+    """Motion JPEG over HTTP: an answer without end, of one JPEG file after another."""
+
+    frames_per_second: float | None = None
+
+    def __init__(self, address: HttpAddress) -> None:
+        """Open the camera; raises `CameraError`."""
+        self._address = address
+        self._client = address.client()
+        try:
+            self._answer = address.open(self._client)
+        except CameraError:
+            self._client.close()
+            raise
+
+    def images(self) -> Iterator[Read | Unreadable]:
+        reader = MultipartReader(self._answer.iter_raw(), self._answer.headers.get("content-type", ""), FILE_LIMIT)
+        try:
+            for part in reader.parts():
+                yield partial(_image_of, part, self._address.name)
+        except httpx.TimeoutException:
+            reason = f"{self._address.name} has sent nothing for {self._address.silence_seconds:g} s"
+            raise Disconnected(reason) from None
+        except (httpx.HTTPError, httpx.StreamError):
+            raise Disconnected(f"{self._address.name} stopped sending") from None
+        raise Disconnected(f"{self._address.name} stopped sending")
+
+    def close(self) -> None:
+        self._answer.close()
+        self._client.close()
+
+
+class PolledImage:
+    """A still image that is requested again and again."""
+
+    def __init__(self, address: HttpAddress, frames_per_second: float) -> None:
+        self.frames_per_second: float | None = frames_per_second
+        self._pause = 1 / frames_per_second
+        self._address = address
+        self._client = address.client()
+
+    def images(self) -> Iterator[Read | Unreadable]:
+        last_image = due = time.monotonic()
+        while True:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due + self._pause, time.monotonic())
+            try:
+                with self._client.stream("GET", self._address.url) as answer:
+                    content = b"".join(answer.iter_bytes())
+            except httpx.HTTPError:
+                raise Disconnected(f"{self._address.name} stopped answering") from None
+            if answer.is_success:
+                last_image = time.monotonic()
+                yield partial(_image_of, Part({}, content), self._address.name)
+                continue
+            problem = f"{self._address.name} {_refusal(answer.status_code)}"
+            if time.monotonic() - last_image > self._address.silence_seconds:
+                raise Disconnected(problem)
+            yield Unreadable(problem)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _image_of(part: Part, name: str) -> CapturedImage | Unreadable:
+    """Decode an image that a camera sent as a file."""
+    seconds = 0.0
+    with suppress(ValueError):
+        seconds = float(part.headers.get("x-timestamp", "0"))
+    captured_at = time_of_image(seconds)
+    try:
+        pixels = decode(part.content)
+    except UnreadableImage as error:
+        return Unreadable(f"{name} sent a broken image: {error}")
+    encoding: Literal["jpeg", "png"] = "png" if part.content.startswith(PNG_SIGNATURE) else "jpeg"
+    return CapturedImage(captured_at, pixels, ImageFile(part.content, encoding))

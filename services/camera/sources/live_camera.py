@@ -1,0 +1,150 @@
+"""Read live cameras, which do not wait: USB and network cameras."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+from tenacity import RetryCallState
+
+from services.camera.errors import CameraError
+from services.camera.heartbeat import Heartbeat
+from services.camera.sources.captured_image import CapturedImage, Unreadable, clock
+from services.camera.sources.sampling import Sampling
+from services.camera.sources.stream import Disconnected, Read, Stream
+from shared.messages import CameraState
+from shared.retry import retrying
+
+BUFFER_BYTES: Final = 128 * 1024**2
+MOST_BUFFERED: Final = 64
+"""Images between the camera and the disk, for slow moments. An image that finds no room is dropped and counted."""
+SHORTEST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 15.0
+"""Seconds between two attempts to open a camera that disconnected."""
+CLOSING_SECONDS: Final = 10.0
+HANG_SECONDS: Final = 60.0
+"""A driver that returns neither an image nor a failure for this long hangs: opening and reading have time limits."""
+FIRST_IMAGES: Final = 250
+"""Images of a camera that was just opened, at most, of which one must be readable."""
+
+
+class DriverHangs(Exception):
+    """The thread that reads the camera has stalled; only a new process helps."""
+
+
+class LiveCamera:
+    """Read a camera in a thread of its own at the camera's rate, and open it again whenever it disconnects."""
+
+    can_wait = False
+    is_live = True
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Stream],
+        sampling: Sampling,
+        on_state: Callable[[CameraState, str], None],
+        *,
+        default_rate: float = 25,
+    ) -> None:
+        """``connect`` opens the camera, and raises `CameraError` if it can't."""
+        self._name = name
+        self._connect = connect
+        self._sampling = sampling
+        self._on_state = on_state
+        self._closed = threading.Event()
+        self._last_answer = time.monotonic()
+        self._images: queue.SimpleQueue[CapturedImage | Unreadable | BaseException] = queue.SimpleQueue()
+        stream, images, first = self._open()
+        assert first.pixels is not None  # noqa: S101  `_open` has checked
+        self.size = (first.pixels.shape[1], first.pixels.shape[0])
+        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // first.pixels.nbytes))
+        rate = stream.frames_per_second or default_rate
+        self.frames_per_second = sampling.rate_of(rate)
+        self._hang_seconds = max(HANG_SECONDS, 3 / rate)
+        self._thread = threading.Thread(target=self._run, args=(stream, images, first), name="live camera", daemon=True)
+
+    def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
+        """Yield the sampled images as they come, until the service is to stop."""
+        self._last_answer = time.monotonic()
+        self._thread.start()
+        while heartbeat.beat():
+            try:
+                image = self._images.get(timeout=0.5)
+            except queue.Empty:
+                if time.monotonic() - self._last_answer > self._hang_seconds:
+                    raise DriverHangs(f"{self._name} has not answered for {self._hang_seconds:.0f} s") from None
+                continue
+            if isinstance(image, BaseException):
+                raise image
+            yield image
+
+    def close(self) -> None:
+        """Release the camera."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSING_SECONDS)
+
+    def _run(self, stream: Stream, images: Iterator[Read | Unreadable], first: CapturedImage) -> None:
+        try:
+            while True:
+                if self._sampling.takes(time.monotonic()):
+                    self._images.put(first)
+                reason = self._read(images)
+                stream.close()
+                if self._closed.is_set():
+                    return
+                self._on_state(CameraState.RECONNECTING, reason)
+                self._closed.wait(SHORTEST_PAUSE)
+                pauses = {"shortest": SHORTEST_PAUSE, "longest": LONGEST_PAUSE}
+                reopen = retrying(self._closed, CameraError, **pauses, before_pause=self._report_failure)
+                stream, images, first = reopen(self._open)
+                self._on_state(CameraState.RUNNING, "")
+        except BaseException as error:  # noqa: BLE001 - the loop raises it, and the service is restarted
+            if not self._closed.is_set():
+                self._images.put(error)
+
+    def _read(self, images: Iterator[Read | Unreadable]) -> str:
+        """Read images until the camera stops sending, and return why it did."""
+        try:
+            for image in images:
+                self._last_answer = time.monotonic()
+                if self._closed.is_set():
+                    break
+                if isinstance(image, Unreadable):
+                    self._images.put(image)
+                elif not self._sampling.takes(time.monotonic()):
+                    continue
+                elif self._images.qsize() >= self._buffer:
+                    self._images.put(CapturedImage(clock(), problem="the camera is faster than this machine"))
+                else:
+                    self._images.put(image())
+        except Disconnected as error:
+            return str(error)
+        return f"{self._name} stopped sending"
+
+    def _open(self) -> tuple[Stream, Iterator[Read | Unreadable], CapturedImage]:
+        """Return an open camera, its next images, and the first one that can be read."""
+        self._last_answer = time.monotonic()
+        stream = self._connect()
+        images = stream.images()
+        reason = "check whether another program uses it"
+        try:
+            for each in islice(images, FIRST_IMAGES):
+                image = each if isinstance(each, Unreadable) else each()
+                if isinstance(image, CapturedImage):
+                    return stream, images, image
+                self._images.put(image)
+                reason = image.reason
+        except Disconnected as error:
+            reason = str(error)
+        stream.close()
+        raise CameraError(f"{self._name} opens and sends no image that can be read: {reason}")
+
+    def _report_failure(self, state: RetryCallState) -> None:
+        reason = str(state.outcome.exception()) if state.outcome else ""
+        self._on_state(CameraState.RECONNECTING, reason)

@@ -1,0 +1,112 @@
+"""Split motion JPEG into its images: ``multipart/x-mixed-replace``, as cameras send it and not as RFC 2046 asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+HEADER: Final = re.compile(rb"([A-Za-z0-9-]{1,64})[ \t]*:[ \t]*([^\r\n]*)")
+LONGEST_LINE: Final = 8 * 1024
+"""Bytes of a line between two images, at most."""
+LONGEST_BOUNDARY: Final = 100
+"""Bytes of a boundary, at most; RFC 2046 allows 70."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One image as a camera sent it."""
+
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    content: bytes
+
+
+def _pattern(boundary: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of a boundary between two parts; of any boundary if its name is not known."""
+    return re.compile(rb"\r?\n(?P<dashes>--)-*" + re.escape(boundary[:LONGEST_BOUNDARY]))
+
+
+class _Ended(Exception):
+    """The camera sent no more."""
+
+
+class MultipartReader:
+    """Read parts from chunks of bytes.
+
+    Cameras leave out the first boundary or the length of a part, quote the boundary, or name it with two dashes too
+    many; a part may be empty, or no image at all.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], content_type: str, size_limit: int) -> None:
+        self._chunks = chunks
+        self._size_limit = size_limit
+        self._buffer = bytearray()
+        named = re.search(r'boundary="?-*([^";,\s]+)', content_type, re.IGNORECASE)
+        self._boundary = _pattern(named[1].encode() if named else b"")
+
+    def parts(self) -> Iterator[Part]:
+        """Yield each whole part until the chunks end."""
+        while True:
+            try:
+                headers = self._headers()
+                length = headers.get("content-length", "")
+                content = self._take(int(length)) if length.isdecimal() else self._take_to_boundary()
+            except _Ended:
+                return
+            if content:
+                yield Part(headers, content)
+
+    def _headers(self) -> dict[str, str]:
+        """Return the headers before the next part. Lines of other content before them are skipped."""
+        headers: dict[str, str] = {}
+        while True:
+            line = self._line()
+            if header := HEADER.fullmatch(line):
+                headers[header[1].decode().lower()] = header[2].decode(errors="replace").strip()
+            elif line.startswith(b"--"):
+                self._boundary = _pattern(line.strip(b"-"))  # what the camera sends, whatever it had announced
+                headers.clear()
+            elif line:
+                headers.clear()
+            elif headers:
+                return headers
+
+    def _line(self) -> bytes:
+        """Return the next line without its end; of a longer one, only a part."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > LONGEST_LINE:
+                self._buffer.clear()
+            self._receive()
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        return line
+
+    def _take(self, length: int) -> bytes:
+        if length > self._size_limit:
+            return b""
+        while len(self._buffer) < length:
+            self._receive()
+        content = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return content
+
+    def _take_to_boundary(self) -> bytes:
+        """Return the content up to the next boundary, which stays in the buffer."""
+        searched = 0
+        while not (found := self._boundary.search(self._buffer, searched)):
+            searched = max(0, len(self._buffer) - LONGEST_BOUNDARY)
+            if len(self._buffer) > self._size_limit:
+                self._buffer.clear()
+                return b""
+            self._receive()
+        content = bytes(self._buffer[: found.start()])
+        del self._buffer[: found.start("dashes")]
+        return content
+
+    def _receive(self) -> None:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            raise _Ended
+        self._buffer += chunk

@@ -1,0 +1,151 @@
+"""From each page to each other one, with what people need who use a keyboard, a screen reader, or a dark room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.messages import CameraSight
+from shared.messaging.port import Broker
+from shared.recipe import parse_recipe
+from shared.storage.port import ObjectStore
+from tests.dashboards import publish, put_model
+from tests.verdicts import RECIPE, Line
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+PAGES = {
+    "Lines": "/",
+    "Quality": "/quality",
+    "Frames": "/frames",
+    "Models": "/models",
+    "Accounting": "/accounting",
+    "People": "/people",
+}
+
+BEHIND = (
+    "/lines/line-1/batches",
+    "/lines/line-1/batches/batch-7",
+    "/trainings/new",
+    "/models/seam/model-1",
+    "/models/seam/model-1/thresholds",
+)
+"""Pages that no name leads to."""
+
+SHARES = dict.fromkeys(("recall", "precision", "accuracy", "average_precision"), 0.9)
+SURE = dict.fromkeys(SHARES, (0.8, 0.95))
+MEASURED: dict[str, Any] = {
+    "images": 60,
+    "groups": 12,
+    "labels": {
+        name: {"n": 60, "positives": 20, "threshold": 0.5, **SHARES, "intervals": SURE}
+        for name in parse_recipe(RECIPE).label_names
+    },
+    **dict.fromkeys(("verdict_accuracy", "escape_rate", "overkill_rate", "macro_average_precision"), 0.1),
+    "intervals": {"verdict_accuracy": (0.05, 0.2), "macro_average_precision": (0.05, 0.2)},
+}
+"""An evaluation, as far as the pages show it."""
+
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const colour = (text) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const light = ([red, green, blue]) =>
+    0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const found = colour(getComputedStyle(at).backgroundColor);
+      if (found[3] > 250) return found;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!own || !node.checkVisibility() || node.closest("svg, .unseen, .skip, .stale")) continue;
+    const [one, other] = [light(colour(getComputedStyle(node).color)), light(ground(node))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) faint.push(`${node.className || node.tagName} ${node.textContent.trim()}: ${ratio.toFixed(1)}`);
+  }
+  return faint;
+}"""
+"""Texts whose contrast is below 4.5 : 1 (WCAG 2.1, AA), by the background of the nearest ancestor that has one."""
+
+
+NAMELESS = """nodes => nodes
+  .filter(node => node.type !== "hidden" && node.labels.length === 0 && !node.ariaLabel)
+  .map(node => node.name)"""
+
+
+def fill(broker: Broker) -> None:
+    line = Line()
+    publish(broker, *line.verdicts(60), line.report(dropped=2, captured=63))
+
+
+def test_every_page_leads_to_every_other(page: Page, broker: Broker) -> None:
+    fill(broker)
+    for start in PAGES.values():
+        page.goto(start, wait_until="domcontentloaded")
+        for name, address in PAGES.items():
+            link = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+            expect(link).to_have_attribute("href", address)
+        current = page.locator("nav[aria-label=Pages] [aria-current=page]")
+        expect(current).to_have_attribute("href", start)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_can_be_read_and_fields_have_names(page: Page, broker: Broker, store: ObjectStore, scheme: str) -> None:
+    fill(broker)
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark", reduced_motion="reduce")
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.inspected']")).to_have_text("60")
+    put_model(
+        store, heatmaps={"labels": {"break": {"trustworthy": False, "reason": "no better than chance"}}}, **MEASURED
+    )
+    for address in (*PAGES.values(), *BEHIND):
+        page.goto(address)
+        expect(page.locator("h1").first).to_be_visible()
+        assert page.evaluate(CONTRAST) == [], address
+        assert page.locator("main input, main select").evaluate_all(NAMELESS) == [], address
+
+
+def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: Broker) -> None:
+    fill(broker)
+    page.set_viewport_size({"width": 390, "height": 800})
+    for address in PAGES.values():
+        page.goto(address)
+        expect(page.get_by_role("link", name="Accounting")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+
+
+def test_a_line_shows_that_a_camera_is_blind_and_what_it_could_not_read(page: Page, broker: Broker) -> None:
+    line = Line()
+    reason = "it has sent the same image again and again"
+    publish(broker, *line.verdicts(20), line.report(sight=CameraSight.FROZEN, reason=reason, unreadable=1234))
+    page.goto("/", wait_until="domcontentloaded")
+    expect(page.locator("[data-title]").first).to_have_text("Camera blind")
+    expect(page.locator(".line-state .reason").first).to_contain_text("camera camera-1 is frozen: it has sent the same")
+    expect(page.locator("[data-vital=cameras]")).to_have_text("▲ 1 camera lost or blind")
+    expect(page.locator("[data-cameras]")).to_contain_text("▲ frozen")
+    expect(page.locator("[data-field='accounting.unreadable']")).to_have_text("1\u202f234")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.screenshot(path="/tmp/cameras/line.png", full_page=True)
+    page.goto("/accounting")
+    page.screenshot(path="/tmp/cameras/accounting.png", full_page=True)
+    expect(page.locator(".warning").first).to_contain_text("1\u202f234 images of the cameras became no frames")
+
+
+def test_a_line_shows_whether_its_cameras_are_lost(page: Page, broker: Broker) -> None:
+    fill(broker)
+    page.goto("/", wait_until="domcontentloaded")
+    expect(page.locator("[data-vital=cameras]")).to_have_text("● 1 camera")
+    expect(page.locator("[data-vital=workers]")).to_have_text("▲ no worker")
+    page.get_by_role("link", name="NG frames").click()
+    expect(page).to_have_url("/frames?verdict=ng&line=line-1")

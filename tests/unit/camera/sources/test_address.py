@@ -1,0 +1,79 @@
+"""An address never tells its secrets, and one that can't be read says what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.camera.errors import CameraError
+from services.camera.settings import CameraSettings
+from services.camera.sources.address import hint, read_address, redacted
+from services.camera.sources.opening import open_source
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://user:hunter2@10.0.0.7:554/stream", "rtsp://10.0.0.7:554/…"),
+        ("rtsp://10.0.0.7:554/user=admin&password=hunter2&channel=1", "rtsp://10.0.0.7:554/…"),
+        ("http://10.0.0.7:554/video?user=admin&pwd=hunter2", "http://10.0.0.7:554/…"),
+        ("rtsp://user:hunter2/x@10.0.0.7:554/stream", "rtsp://10.0.0.7:554/…"),
+        ("rtsp://user:a#hunter2?[@10.0.0.7:554/stream", "rtsp://10.0.0.7:554/…"),
+        ("rtsp://user:p@hunter2/@10.0.0.7:554", "rtsp://10.0.0.7:554"),
+        ("rtsp://user:a://hunter2@10.0.0.7:554", "rtsp://10.0.0.7:554"),
+        ("RTSP://user:hunter2@10.0.0.7", "RTSP://10.0.0.7"),
+        ("gopher://user:hunter2@10.0.0.7/x", "gopher://10.0.0.7/…"),
+        ("user:hunter2@10.0.0.7/stream", "user:…"),
+        ("rtsp:/user:hunter2@10.0.0.7/stream", "rtsp:…"),
+        ("us er:hunter2@10.0.0.7/stream", "…@10.0.0.7/stream"),
+        ("10.0.0.7/stream?password=hunter2", "10.0.0.7/stream?…"),
+        ("videos/film.mp4", "videos/film.mp4"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_password(source: str, shown: str) -> None:
+    assert redacted(source) == shown
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://admin:hunter2#2024@127.0.0.1:1/ok",
+        "rtsp://admin:hunter2/x@127.0.0.1:1/ok",
+        "rtsp://admin:hunter2?x@127.0.0.1:1/ok",
+        "rtsp://admin:[hunter2@127.0.0.1:1/ok",
+        "http://admin:[hunter2@127.0.0.1:1/ok",
+        "http://admin:hunter2#x@127.0.0.1:1/ok",
+        "http://127.0.0.1:1/ok?x=[hunter2",
+        "rtsp://admin:hunter2]@127.0.0.1:1/ok",
+        "foo://user:hunter2@127.0.0.1/live",
+        "file://user:hunter2@127.0.0.1/live",
+        "rtsp:/user:hunter2@127.0.0.1/live",
+        "user:hunter2@127.0.0.1/live",
+        "RTMP://user:hunter2@127.0.0.1:1/live",
+        "://user:hunter2@127.0.0.1/live",
+        "rtsp://user:hunter2@/live",
+        "rtsp://user:hunter2\n@127.0.0.1:1/live",
+    ],
+)
+def test_no_error_of_a_source_holds_its_password(source: str) -> None:
+    settings = CameraSettings(source=source)
+    with pytest.raises(CameraError) as refusal:
+        open_source(settings, lambda *_: None)
+    assert "hunter2" not in str(refusal.value)
+    assert "hunter2" not in repr(settings)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+@pytest.mark.parametrize("password", ["a#b", "a/b", "a?b", "a[b", "1234/b"])
+def test_a_password_that_was_not_encoded_is_answered_with_how_to_write_it(scheme: str, password: str) -> None:
+    with pytest.raises(CameraError, match="write # as %23"):
+        open_source(CameraSettings(source=f"{scheme}://admin:{password}@127.0.0.1:1/ok"), lambda *_: None)
+
+
+def test_the_hint_is_not_given_where_it_does_not_help() -> None:
+    assert hint("rtsp://admin:secret@127.0.0.1/ok") == ""
+    assert hint("rtsp://127.0.0.1/ok") == ""
+
+
+def test_the_scheme_of_an_address_is_written_as_ffmpeg_reads_it() -> None:
+    assert read_address("RTSP://Camera/Path") == "rtsp://Camera/Path"

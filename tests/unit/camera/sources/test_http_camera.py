@@ -1,0 +1,261 @@
+"""Cameras and videos on web servers: what they are is decided by what they answer."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler
+from itertools import count, islice
+
+import pytest
+
+from services.camera.errors import CameraError
+from services.camera.settings import CameraSettings
+from services.camera.sources.http_camera import HttpAddress
+from services.camera.sources.live_camera import LiveCamera
+from services.camera.sources.opening import open_source
+from services.camera.sources.video_file import Player
+from shared.messages import CameraState
+from tests.camera_videos import write_video
+from tests.processes import wait_until
+from tests.unit.camera.sources.test_live_camera import Watcher
+from tests.unit.camera.sources.test_video_file import open_video, play
+from tests.web_cameras import Answer, WebCamera, content, jpeg, multipart
+
+Serve = Callable[[Answer], WebCamera]
+Watch = Callable[..., Watcher]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    open_cameras: list[WebCamera] = []
+
+    def begin(answer: Answer) -> WebCamera:
+        open_cameras.append(WebCamera(answer).__enter__())
+        return open_cameras[-1]
+
+    yield begin
+    for camera in open_cameras:
+        camera.__exit__(None, None, None)
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watchers: list[Watcher] = []
+
+    def begin(address: str, **settings: object) -> Watcher:
+        watchers.append(Watcher(address, **settings))
+        return watchers[-1]
+
+    yield begin
+    for watcher in watchers:
+        watcher.source.close()
+
+
+def zeroed(image: bytes) -> bytes:
+    """An image whose second half was never written."""
+    return image[: len(image) // 2] + bytes(len(image) - len(image) // 2)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda image: image[: len(image) // 2], "broken image"),
+        (lambda image: image[:-2], "broken image"),
+        (zeroed, "broken image"),
+        (lambda _: b"<html>busy</html>", "neither a JPEG nor a PNG"),
+    ],
+    ids=["cut", "without its end", "half zeros", "a page"],
+)
+def test_a_damaged_image_is_told_and_the_camera_stays_open(
+    serve: Serve, watch: Watch, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    def parts() -> Iterable[bytes]:
+        return (damage(jpeg(number)) if number % 5 == 3 else jpeg(number) for number in count())
+
+    watcher = watch(serve(multipart(parts)).address())
+    numbers, problems = watcher.seen(20)
+    assert numbers == [number for number in range(25) if number % 5 != 3][:20]
+    assert len(problems) == 5
+    assert all(said in problem for problem in problems)
+    assert watcher.states == []
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        {"first_delimiter": False},
+        {"lengths": False},
+        {"lengths": False, "first_delimiter": False},
+        {"content_type": 'multipart/x-mixed-replace; boundary="frame"'},
+        {"content_type": "multipart/x-mixed-replace;boundary=--frame"},
+        {"content_type": "multipart/x-mixed-replace;boundary=--frame", "delimiter": "----frame", "lengths": False},
+        {"content_type": "multipart/x-mixed-replace; boundary=other", "lengths": False},
+        {"content_type": None},
+        {"content_type": "application/octet-stream"},
+        {"content_type": None, "first_delimiter": False},
+    ],
+    ids=str,
+)
+def test_motion_jpeg_is_read_as_cameras_send_it(serve: Serve, watch: Watch, oddity: dict[str, object]) -> None:
+    watcher = watch(serve(multipart(**oddity)).address())  # type: ignore[arg-type]
+    assert watcher.seen(8) == (list(range(8)), [])
+
+
+def test_an_image_of_a_camera_is_passed_on_byte_for_byte(serve: Serve, watch: Watch) -> None:
+    shot = watch(serve(multipart()).address()).next(3)[2]
+    assert shot.file is not None
+    assert shot.file.content == jpeg(2)
+
+
+def still(every: float = 0.0) -> Answer:
+    """The address of a still image that shows the next number at each visit."""
+    numbers = count()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(every)
+        content(jpeg(next(numbers)), "image/jpeg")(handler)
+
+    return answer
+
+
+def test_the_address_of_a_still_image_is_polled_at_the_asked_rate(serve: Serve, watch: Watch) -> None:
+    watcher = watch(serve(still()).address("snapshot.jpg"), frames_per_second=20)
+    began = time.monotonic()
+    numbers, _ = watcher.seen(15)
+    assert numbers == list(range(numbers[0], numbers[0] + 15)), "each answer is one image"
+    assert time.monotonic() - began > 13 / 20
+    assert watcher.states == []
+
+
+def test_a_still_image_that_fails_for_a_moment_is_told_and_one_that_fails_for_long_is_opened_again(
+    serve: Serve, watch: Watch
+) -> None:
+    camera = serve(still())
+    watcher = watch(camera.address("snapshot.jpg"), frames_per_second=50, silence_seconds=0.5)
+    watcher.next(2)
+    working, camera.answer = camera.answer, content(b"busy", "text/plain", 503)
+    problem = next(shot for shot in watcher.shots if hasattr(shot, "reason"))
+    assert "503" in problem.reason
+    wait_until(lambda: bool(watcher.states), 60, "a camera that fails for long")
+    assert watcher.states[0][0] is CameraState.RECONNECTING
+    camera.answer = working
+    watcher.next(2)
+
+
+def logging_in(answer: Answer, scheme: str) -> Answer:
+    """The same behind a login of admin with the password pa#ss."""
+
+    def check(handler: BaseHTTPRequestHandler) -> None:
+        given = handler.headers.get("Authorization", "")
+        if scheme == "Basic":
+            right = given == "Basic " + base64.b64encode(b"admin:pa#ss").decode()
+        else:
+            fields = dict(re.findall(r'(\w+)="?([^",]+)', given))
+            secret = hashlib.md5(b"admin:cam:pa#ss").hexdigest()
+            asked = hashlib.md5(f"GET:{handler.path}".encode()).hexdigest()
+            counted = ":".join(fields.get(name, "") for name in ("nonce", "nc", "cnonce", "qop"))
+            right = fields.get("response") == hashlib.md5(f"{secret}:{counted}:{asked}".encode()).hexdigest()
+        if right:
+            answer(handler)
+            return
+        handler.send_response(401)
+        more = ', nonce="abc", qop="auth"' if scheme == "Digest" else ""
+        handler.send_header("WWW-Authenticate", f'{scheme} realm="cam"{more}')
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return check
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "Digest"])
+@pytest.mark.parametrize("kind", ["still", "motion"])
+def test_a_camera_is_logged_in_to_as_it_asks(serve: Serve, watch: Watch, scheme: str, kind: str) -> None:
+    camera = serve(logging_in(still() if kind == "still" else multipart(), scheme))
+    assert len(watch(camera.address(login="admin:pa%23ss@")).next(2)) == 2
+    with pytest.raises(CameraError, match="refuses the user or the password") as refusal:
+        watch(camera.address(login="admin:wrong@"))
+    assert "wrong" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (content(b"<html>log in</html>", "text/html"), "answers with a page"),
+        (content(b"{}", "application/json"), "answers with a page"),
+        (content(b"", "text/plain", 404), "check the path of the address"),
+        (content(b"", "text/plain", 503), "503"),
+        (content(b"not a video at all" * 100, "application/octet-stream"), "does not answer with a video"),
+    ],
+)
+def test_an_address_that_answers_with_something_else_is_told_in_one_line(
+    serve: Serve, watch: Watch, answer: Answer, said: str
+) -> None:
+    with pytest.raises(CameraError, match=said) as refusal:
+        watch(serve(answer).address("x?password=hunter2", login="admin:hunter2@"))
+    assert "hunter2" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_camera_that_falls_silent_is_opened_again_after_its_time(serve: Serve, watch: Watch) -> None:
+    def parts() -> Iterator[bytes]:
+        yield from (jpeg(number) for number in range(5))
+        time.sleep(3)
+
+    watcher = watch(serve(multipart(parts)).address(), silence_seconds=0.5)
+    assert watcher.seen(5)[0] == [0, 1, 2, 3, 4]
+    began = time.monotonic()
+    assert watcher.seen(5)[0] == [0, 1, 2, 3, 4]
+    assert 0.5 < time.monotonic() - began < 2.5
+    assert watcher.states[0] == (CameraState.RECONNECTING, watcher.states[0][1])
+    assert "has sent nothing for 0.5 s" in watcher.states[0][1]
+
+
+@pytest.fixture(scope="module")
+def transport_stream(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_video(tmp_path_factory.mktemp("stream") / "0.ts", images=60, codec="mp4v").read_bytes()
+
+
+def test_an_answer_with_a_length_is_a_video_and_one_without_is_a_camera_whatever_its_name(
+    serve: Serve, transport_stream: bytes
+) -> None:
+    def source(path: str, *, length: bool, **settings: object) -> object:
+        camera = serve(content(transport_stream, "video/mp2t", length=length))
+        chosen = CameraSettings(source=camera.address(path), pace="fast", **settings)  # type: ignore[arg-type]
+        return open_source(chosen, lambda *_: None)
+
+    assert isinstance(source("0.ts", length=True), Player)
+    assert isinstance(source("live", length=True), Player)
+    assert isinstance(source("0.ts", length=False), LiveCamera)
+    assert isinstance(source("0.ts", length=True, kind="live"), LiveCamera)
+    assert isinstance(source("0.ts", length=False, kind="video"), Player)
+
+
+def test_a_stream_over_http_is_opened_again_when_it_ends(serve: Serve, watch: Watch, transport_stream: bytes) -> None:
+    camera = serve(content(transport_stream, "video/mp2t", length=False))
+    watcher = watch(camera.address("drop/0.ts"))
+    shots = list(islice((shot for shot in watcher.shots if not hasattr(shot, "reason")), 90))
+    assert len(shots) == 90, "more than the stream has"
+    assert {state for state, _ in watcher.states} >= {CameraState.RECONNECTING}
+
+
+def test_a_video_on_a_web_server_is_played_to_its_end(serve: Serve, transport_stream: bytes) -> None:
+    camera = serve(content(transport_stream, "application/octet-stream"))
+    assert len(play(open_video(camera.address("download")))) == 60
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n1.ts\n", "playlist"),
+        (b"#EXTM3U\n#EXTINF:6,\n1.ts\n#EXT-X-ENDLIST\n", "video"),
+        (jpeg(1), "image"),
+        (b"--frame\r\nContent-Type: image/jpeg\r\n\r\n", "mjpeg"),
+    ],
+)
+def test_the_first_bytes_say_what_the_headers_do_not(serve: Serve, body: bytes, kind: str) -> None:
+    address = serve(content(body, "application/octet-stream")).address()
+    assert HttpAddress(address, silence_seconds=4).kind() == kind

@@ -1,0 +1,104 @@
+"""A network camera over RTSP whose packets are lost, that falls silent, and that has a clock of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.camera.sources.captured_image import CapturedImage, Unreadable
+from shared.messages import CameraState
+from tests.processes import wait_until
+from tests.rtsp_camera import RtspCamera
+from tests.unit.camera.sources.test_live_camera import Watcher
+
+SIZE = (160, 128)
+FRAMES = 36
+
+
+def scene(number: int) -> NDArray[np.uint8]:
+    """A textured image in which a bright bar moves, so that a frame has many packets."""
+    image = np.random.default_rng(7).integers(40, 140, (SIZE[1] // 8, SIZE[0] // 8, 3)).astype(np.uint8)
+    image = np.asarray(cv2.resize(image, SIZE, interpolation=cv2.INTER_NEAREST), np.uint8)
+    image[:, number * 4 % SIZE[0] :][:, :16] = 250
+    image[number * 3 % SIZE[1] :, :][:16, :] = 5
+    return image
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rtsp") / "scene.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, SIZE)
+    for number in range(FRAMES):
+        writer.write(scene(number))
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def camera(video: Path) -> Iterator[RtspCamera]:
+    with RtspCamera(video) as camera:
+        yield camera
+
+
+@pytest.fixture
+def watcher(camera: RtspCamera) -> Iterator[Watcher]:
+    watching = Watcher(camera.address, silence_seconds=1)
+    yield watching
+    watching.source.close()
+
+
+def distance(image: CapturedImage) -> float:
+    """How far an image is from the nearest one that the camera has sent."""
+    assert image.pixels is not None
+    return min(float(np.abs(image.pixels.astype(int) - scene(number)).mean()) for number in range(FRAMES))
+
+
+def test_an_image_that_lost_data_is_told_and_never_shown_as_whole(camera: RtspCamera, watcher: Watcher) -> None:
+    whole = max(distance(image) for image in watcher.next(10))
+    camera.loses = lambda frame, packet: frame % 30 == 20 and packet == 1
+    seen = [next(watcher.shots) for _ in range(80)]
+    unreadable = [each for each in seen if isinstance(each, Unreadable)]
+    assert len(unreadable) >= 2
+    assert all("lost on its way" in each.reason or "can't be decoded" in each.reason for each in unreadable)
+    assert max(distance(each) for each in seen if isinstance(each, CapturedImage)) < whole + 2
+    assert watcher.states == []
+
+
+def test_a_camera_that_falls_silent_is_opened_again_and_no_old_image_comes_late(
+    camera: RtspCamera, watcher: Watcher
+) -> None:
+    watcher.next(5)
+    camera.silent.set()
+    began = time.monotonic()
+    wait_until(lambda: bool(watcher.states), 60, "the silence to be noticed")
+    assert time.monotonic() - began < 5
+    assert watcher.states[0][0] is CameraState.RECONNECTING
+    camera.silent.clear()
+    times = [image.captured_at for image in watcher.next(20)]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert sum(gap > 0.5 for gap in gaps) <= 1, "one gap, and no image within it"
+
+
+@pytest.mark.parametrize("skew", [-2.0, -86_400.0], ids=["right", "a day behind"])
+def test_an_image_has_the_time_that_the_camera_names_unless_its_clock_is_wrong(
+    camera: RtspCamera, watcher: Watcher, skew: float
+) -> None:
+    camera.clock = lambda: time.time() + skew
+    watching = Watcher(camera.address)
+    ages = [(datetime.now(UTC) - image.captured_at).total_seconds() for image in watching.next(20)][-5:]
+    watching.source.close()
+    assert all(1.5 < age < 10 for age in ages) if skew == -2.0 else all(0 <= age < 1.5 for age in ages)
+
+
+def test_a_scheme_in_capitals_is_one_too(camera: RtspCamera) -> None:
+    watching = Watcher(camera.address.replace("rtsp", "RTSP"))
+    assert len(watching.next(2)) == 2
+    watching.source.close()
