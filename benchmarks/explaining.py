@@ -33,6 +33,7 @@ from samples.still import draw_seam
 from services.explainer.loading import use_threads
 from services.explainer.overlay import overlay
 from services.trainer.architectures.registry import architecture_of
+from services.trainer.heatmaps.candidates import Candidate, candidates_of
 from shared.contracts.bundle import read_bundle_folder
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
@@ -110,11 +111,12 @@ def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Mea
     alone = Measured("network alone: judged", batch, partial(engine.logits, images))
     whole = Measured("whole way: judged", batch, partial(judged, engine, recipe, files))
     compared = [(alone, alone)]
-    for method in METHODS:
-        probe = GradientProbe(network, layer, method, partial(by_openvino, threads=threads))
-        name = f"network alone: {labels} labels explained, {method}"
+    at_last = [Candidate(method, (layer,)) for method in METHODS]
+    for method, layers in dict.fromkeys([*at_last, candidates_of(network, recipe)[0]]):
+        probe = GradientProbe(network, layers, method, partial(by_openvino, threads=threads))
+        name = f"network alone: {labels} labels explained, {method} at {', '.join(layers)}"
         compared.append((Measured(name, batch, partial(maps_of, probe, recipe, images)), alone))
-    by_keras = partial(maps_of, GradientProbe(network, layer), recipe, images)
+    by_keras = partial(maps_of, GradientProbe(network, [layer]), recipe, images)
     compared.append((Measured(f"the same with TensorFlow's features, {next(iter(METHODS))}", batch, by_keras), alone))
     all_of_it = partial(explained, probe, recipe, files)
     return [*compared, (whole, whole), (Measured(f"whole way: {labels} labels explained", batch, all_of_it), whole)]

@@ -282,11 +282,23 @@ class Heatmap(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    key: str = Field(description="8-bit grey PNG of the image's size in object storage; 255 is the hottest")
+    key: str = Field(
+        description="8-bit grey PNG of the image's size in object storage; the peak is 0 for a rarity of 0.05 or more, "
+        "255 for 0.001 or without a rarity, and linear in its logarithm between"
+    )
     towards: bool = Field(description="True: evidence for the label; False: evidence for its absence")
-    peak: tuple[Pixels, Pixels] | None = Field(None, description="x, y in pixels of the image; None for an empty map")
+    peak: tuple[Pixels, Pixels] | None = Field(
+        None, description="x, y in pixels of the strongest evidence, be it rare or not; None if there is none"
+    )
     box: tuple[Pixels, Pixels, Pixels, Pixels] | None = Field(
         None, description="x, y, width, height of the hot region, in pixels"
+    )
+    rarity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of good images with as much evidence, 0.001 to 0.05; 1: more, so the map is empty; None: "
+        "not known, because too few good images were held out",
     )
 
 

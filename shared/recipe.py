@@ -182,11 +182,11 @@ ExplanationMethod = Literal["grad-cam", "grad-cam++", "layer-cam"]
 class Explanation(_Section):
     """How heatmaps are computed."""
 
-    method: ExplanationMethod = Field(
-        "grad-cam", description="grad-cam++ shows several small defects in an image better; layer-cam is finer"
+    method: ExplanationMethod | None = Field(
+        None, description="None: the training chooses the one that points best at known defects"
     )
     layer: str | None = Field(
-        None, min_length=1, description="name of the layer whose features are used; None: the last layer with features"
+        None, min_length=1, description="name of the layer whose features are used; None: the training chooses it"
     )
 
 

@@ -26,6 +26,7 @@ from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
 from shared.contracts import bundle
+from shared.contracts.bundle import HeatmapSpec
 from shared.messages import FrameCaptured, Message, decode
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
@@ -255,7 +256,7 @@ def put_model(store: ObjectStore, version: str = "model-1", recipe: str = RECIPE
         recipe="seam",
         version=version,
         architecture="compact",
-        target_layer="features",
+        heatmaps=HeatmapSpec(method="grad-cam", layers=("features",)),
         created_at=datetime(2026, 1, int(version[-1]), tzinfo=UTC),
         dataset="datasets/seam",
         files={},

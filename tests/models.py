@@ -17,7 +17,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.bundle import KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest, digest_of, write_bundle
+from shared.contracts.bundle import (
+    KERAS,
+    OPENVINO,
+    OPENVINO_WEIGHTS,
+    RECIPE,
+    Bundle,
+    HeatmapSpec,
+    Manifest,
+    digest_of,
+    write_bundle,
+)
 from shared.contracts.promotion import Promotion, production_history, store_promotion
 from shared.imaging.codec import Image, encode
 from shared.messages import FrameCaptured, FrameIdentity, ModelPromoted, frame_id
@@ -92,7 +102,7 @@ def pack(files: dict[str, bytes], recipe: Recipe, version: str, target_layer: st
         recipe=recipe.name,
         version=version,
         architecture="paint",
-        target_layer=target_layer,
+        heatmaps=HeatmapSpec(method="grad-cam", layers=(target_layer,)),
         created_at=datetime.now(UTC),
         dataset="none",
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},

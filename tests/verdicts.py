@@ -141,6 +141,7 @@ def explanation_of(verdict: FrameInspected) -> FrameExplained:
                 towards=label != "good",
                 peak=(40, 30),
                 box=(30, 20, 20, 20),
+                rarity=0.004 if label != "good" else 1,
             )
             for label in faults
         },

@@ -16,6 +16,7 @@ from services.explainer.models import Model, Models
 from services.explainer.overlay import overlay
 from shared.contracts.bundle import BundleError
 from shared.explain.rendering import Heat, heat_of
+from shared.explain.scale import rarity_of, shade_for
 from shared.explain.targets import Question, questions_about
 from shared.imaging.codec import CONTENT_TYPES, Image, encode
 from shared.imaging.preprocessing import prepare
@@ -35,7 +36,8 @@ class Case:
     image: Image | None = None
     reason: str = ""
     """Why the frame has no heatmaps; empty when it has some."""
-    heatmaps: list[tuple[Question, Heat]] = field(default_factory=list)
+    heatmaps: list[tuple[Question, Heat, float | None]] = field(default_factory=list)
+    """With the rarity of the evidence among good images, as far as it is known."""
     method: str = ""
     """How the heatmaps were computed."""
 
@@ -101,14 +103,16 @@ class Explainer:
         """Store the heatmaps and the overlay of a frame, and describe them in a message."""
         folder = case.frame.frame.storage_key
         stored: dict[str, Heatmap] = {}
-        for question, heat in case.heatmaps:
+        for question, heat, rarity in case.heatmaps:
             key = f"{folder}/heatmap.{question.label.slug}.png"
             self._images.put(key, encode(heat.pixels, "png"), CONTENT_TYPES["png"])
-            stored[question.label.name] = Heatmap(key=key, towards=question.towards, peak=heat.peak, box=heat.box)
+            stored[question.label.name] = Heatmap(
+                key=key, towards=question.towards, peak=heat.peak, box=heat.box, rarity=rarity
+            )
         overlay_key = None
         if stored and case.image is not None:
             overlay_key = f"{folder}/overlay.jpg"
-            layers = [(heat.pixels, question.label.colour) for question, heat in case.heatmaps]
+            layers = [(heat.pixels, question.label.colour) for question, heat, _ in case.heatmaps]
             self._images.put(overlay_key, encode(overlay(case.image, layers), "jpeg"), CONTENT_TYPES["jpeg"])
         metrics.FRAMES.labels(case.frame.frame.line, "explained" if stored else "unexplained").inc()
         return FrameExplained(
@@ -138,8 +142,10 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
     prepared = np.stack([prepare(image, model.recipe.image) for image in images])
     maps = model.probe.maps(prepared, [(row, question.output, question.towards) for _, row, question in asked])
     for (case, row, question), map_ in zip(asked, maps, strict=True):
-        case.method = model.recipe.explanation.method
-        case.heatmaps.append((question, heat_of(map_, *images[row].shape[:2])))
+        shade = shade_for(model.heatmaps, question, case.frame.findings[question.label.name].score)
+        heat = heat_of(map_, images[row].shape[0], images[row].shape[1], 1.0 if shade is None else shade)
+        case.method = model.heatmaps.in_words
+        case.heatmaps.append((question, heat, None if shade is None else rarity_of(shade)))
 
 
 def _case_of(message: Message) -> Case:

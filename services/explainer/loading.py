@@ -42,8 +42,8 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
             f"model {bundle.version} makes {network.output_shape[1:]} of {network.input_shape[1:]}, "
             f"and its recipe asks for {(labels,)} of {expected}"
         )
-    method = bundle.recipe.explanation.method
-    probe = GradientProbe(network, bundle.manifest.target_layer, method, partial(by_openvino, threads=threads))
+    spec = bundle.manifest.heatmaps
+    probe = GradientProbe(network, spec.layers, spec.method, partial(by_openvino, threads=threads))
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
-    _log.info("explaining with model", version=bundle.version, method=method, layer=bundle.manifest.target_layer)
-    return Model(bundle.version, bundle.recipe, probe)
+    _log.info("explaining with model", version=bundle.version, heatmaps=spec.in_words)
+    return Model(bundle.version, bundle.recipe, spec, probe)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.contracts.bundle import Bundle, read_bundle
+from shared.contracts.bundle import Bundle, HeatmapSpec, read_bundle
 from shared.explain.targets import Probe
 from shared.recipe import Recipe
 from shared.storage.port import ObjectStore
@@ -14,10 +14,11 @@ from shared.storage.port import ObjectStore
 
 @dataclass(frozen=True)
 class Model:
-    """A network, and the recipe that gives its outputs their meaning."""
+    """A network, the recipe that gives its outputs their meaning, and how its heatmaps are made."""
 
     version: str
     recipe: Recipe
+    heatmaps: HeatmapSpec
     probe: Probe
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from shared.messages import Name
-from shared.recipe import Recipe, parse_recipe
+from shared.recipe import ExplanationMethod, Recipe, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.validation import first_problem
 
@@ -35,6 +35,12 @@ SCORES: Final = "scores.json"
 REPORT: Final = "report.html"
 PRODUCTION: Final = "production"
 COMPARISONS: Final = "comparisons"
+
+
+RARE: Final = 0.05
+"""Share of good images that have any heat."""
+RAREST: Final = 0.001
+"""The rarity from which on the peak of a heatmap is 255."""
 
 
 class Variant(StrEnum):
@@ -76,6 +82,54 @@ def version_name(moment: datetime, request_id: str) -> str:
     return f"{moment.astimezone(UTC):%Y%m%d-%H%M}-{hashlib.sha256(request_id.encode()).hexdigest()[:6]}"
 
 
+class ChosenBy(StrEnum):
+    """What chose the method and the layer of a model's heatmaps."""
+
+    RECIPE = "the recipe"
+    MASKS = "marked defects"
+    PASTED = "pasted defects"
+    DEFAULT = "default"
+    """There was only one choice, or nothing to choose by."""
+
+
+class HeatScale(BaseModel):
+    """The heat of the peak of a heatmap, by the rarity of its evidence: the share of good images that have as much.
+
+    The evidence is the log odds of the score, or of its complement for the evidence against a label.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    images: int = Field(ge=1, description="held-out good images that the scale was fitted to")
+    rare: float = Field(description="evidence of rarity 0.05: up to it, the heatmap is empty")
+    rarest: float = Field(description="evidence of rarity 0.001, extrapolated: from it on, the peak is 255")
+
+
+class HeatmapSpec(BaseModel):
+    """How the heatmaps of a model are computed and scaled."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: ExplanationMethod
+    layers: tuple[str, ...] = Field(
+        min_length=1, description="the layers whose features heatmaps are computed from, the earliest first"
+    )
+    chosen_by: ChosenBy = ChosenBy.DEFAULT
+    towards: dict[str, HeatScale] = Field(
+        default_factory=dict, description="scale of the evidence for each label; a heatmap without one has its own"
+    )
+    against: dict[str, HeatScale] = Field(default_factory=dict, description="the same, of the evidence against it")
+
+    @property
+    def in_words(self) -> str:
+        """Return method and layers, such as ``layer-cam at block4_sum, block10_sum``."""
+        return f"{self.method} at {', '.join(self.layers)}"
+
+    def scale_of(self, label: str, *, towards: bool) -> HeatScale | None:
+        """Return the scale of the heatmaps of a label in one direction; None if too few good images were held out."""
+        return (self.towards if towards else self.against).get(label)
+
+
 class Manifest(BaseModel):
     """The files of a bundle and their origin."""
 
@@ -85,7 +139,7 @@ class Manifest(BaseModel):
     recipe: Name
     version: ModelVersion
     architecture: str
-    target_layer: str = Field(description="layer whose features heatmaps are computed from")
+    heatmaps: HeatmapSpec = Field(description="how they are computed and scaled")
     created_at: AwareDatetime
     dataset: str = Field(description="of the training: a dataset version, or the digest of its table")
     options: dict[str, JsonValue] = Field(default_factory=dict, description="of the training, with the seed")

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from shared.contracts.bundle import HeatmapSpec
 from shared.engines.port import Images
 from shared.explain.metrics import Subject
-from shared.explain.network import Look, by_tensorflow, cut, shuffled
+from shared.explain.network import Look, by_tensorflow, cut_at, shuffled
 from shared.explain.targets import Maps
 from shared.recipe import ExplanationMethod, Recipe
 
@@ -55,6 +56,18 @@ def layer_cam(features: Any, gradients: Any) -> Any:
     return tf.nn.relu(tf.reduce_sum(features * tf.nn.relu(gradients), axis=-1))
 
 
+def fused(maps: Sequence[Any]) -> Any:
+    """Add the maps of several layers, each divided by its peak, at the finest resolution (after Jiang et al. 2021)."""
+    if len(maps) == 1:
+        return maps[0]
+    height, width = max((each.shape[1], each.shape[2]) for each in maps)
+    resized = []
+    for each in maps:
+        peaks = tf.reduce_max(each, axis=(1, 2), keepdims=True)
+        resized.append(tf.image.resize(tf.math.divide_no_nan(each, peaks)[..., tf.newaxis], (height, width))[..., 0])
+    return tf.add_n(resized)
+
+
 METHODS: Final[dict[ExplanationMethod, Method]] = {
     "grad-cam": grad_cam,
     "grad-cam++": grad_cam_plus_plus,
@@ -62,20 +75,19 @@ METHODS: Final[dict[ExplanationMethod, Method]] = {
 }
 
 
-def subject_of(network: keras.Model, recipe: Recipe, layer: str) -> Subject:
-    """Return a network as the subject of `score_heatmaps`.
+def subject_of(network: keras.Model, recipe: Recipe, spec: HeatmapSpec) -> Subject:
+    """Return a network as the subject of `score_heatmaps`, with heatmaps that are made as ``spec`` says.
 
     Raises:
-        BundleError: the network can't be cut at that layer.
+        BundleError: the network can't be cut at these layers.
     """
-    method = recipe.explanation.method
     signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
     run = tf.function(lambda images: network(images, training=False), input_signature=[signature])
     return Subject(
         recipe=recipe,
-        layer=layer,
-        probe=GradientProbe(network, layer, method),
-        shuffled=GradientProbe(shuffled(network), layer, method),
+        spec=spec,
+        probe=GradientProbe(network, spec.layers, spec.method),
+        shuffled=GradientProbe(shuffled(network), spec.layers, spec.method),
         logits=lambda images: np.asarray(run(images), np.float32),
     )
 
@@ -90,22 +102,22 @@ class GradientProbe:
     def __init__(
         self,
         network: keras.Model,
-        target_layer: str,
+        layers: Sequence[str],
         method: ExplanationMethod = "grad-cam",
         see: Callable[[keras.Model], Look] = by_tensorflow,
     ) -> None:
-        """Cut a network at the layer whose features the maps are computed from.
+        """Cut a network at the layers whose features the maps are computed from.
 
         Args:
             network: from images to logits.
-            target_layer: name of the layer to cut at.
+            layers: names of these layers, the earliest first.
             method: name of the method that computes a map from features and gradients.
-            see: compiles the part of the network before the cut.
+            see: compiles the part of the network before the first of them.
 
         Raises:
-            BundleError: the network can't be cut at that layer.
+            BundleError: the network can't be cut there.
         """
-        half, self._head = cut(network, target_layer)
+        half, self._rest = cut_at(network, layers)
         self._look = see(half)
         self._method = METHODS[method]
         self._labels = network.output_shape[-1]
@@ -137,6 +149,8 @@ class GradientProbe:
         """Return (kinds, images, height, width): the head runs once, and is differentiated once for each kind."""
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(features)
-            logits = self._head(features, training=False)
+            *later, logits = self._rest(features)
             answers = tf.unstack(tf.reduce_sum(tf.matmul(directions, logits, transpose_b=True), axis=1))
-        return tf.stack([self._method(features, tape.gradient(answer, features)) for answer in answers])
+        at_layers = [features, *later]
+        of_answers = [zip(at_layers, tape.gradient(answer, at_layers), strict=True) for answer in answers]
+        return tf.stack([fused([self._method(*pair) for pair in of_layers]) for of_layers in of_answers])

@@ -26,17 +26,18 @@ def refuse_unexplainable(bundle: Bundle) -> None:
         layers, tensors = {layer: kind for kind, layer in _layers(description)}, list(_tensors(description))
     except (ForeignNetwork, LookupError, TypeError) as error:
         raise BundleError(f"model {bundle.version}: {KERAS} {error}") from error
-    name, target = bundle.version, bundle.manifest.target_layer
+    name = bundle.version
     if not any("Conv" in kind for kind in layers.values()):
         raise BundleError(f"model {name} has no convolution: no heatmap can be computed")
-    if target not in layers:
-        raise BundleError(f"model {name} has no layer {target!r}, which its heatmaps need: train it again")
-    shapes = [shape for layer, shape in tensors if layer == target]
-    if layers[target] in FLAT or any(len(shape) != len(MAPS) for shape in shapes):
-        raise BundleError(
-            f"model {name}: layer {target!r}, a {layers[target]}, has no maps for heatmaps: name one before "
-            "it in the recipe's explanation, or none, and train it again"
-        )
+    for target in bundle.manifest.heatmaps.layers:
+        if target not in layers:
+            raise BundleError(f"model {name} has no layer {target!r}, which its heatmaps need: train it again")
+        shapes = [shape for layer, shape in tensors if layer == target]
+        if layers[target] in FLAT or any(len(shape) != len(MAPS) for shape in shapes):
+            raise BundleError(
+                f"model {name}: layer {target!r}, a {layers[target]}, has no maps for heatmaps: name one before "
+                "it in the recipe's explanation, or none, and train it again"
+            )
 
 
 def _layers(described: Any) -> Iterator[tuple[str, str]]:

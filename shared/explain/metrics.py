@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.contracts.bundle import ChosenBy, HeatmapSpec
 from shared.engines.port import Images, Logits
 from shared.explain.masks import MarkedImage, Mask, read_mask
 from shared.explain.rendering import Heat, heat_of
-from shared.explain.targets import Maps, Probe, points_at_presence
+from shared.explain.scale import shade_for
+from shared.explain.targets import Maps, Probe, Question, fault_questions, points_at_presence
 from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.imaging.preprocessing import prepare
-from shared.intervals import Weights, draws, mean, spread
+from shared.intervals import Weights, draws, mean, proportion, spread
 from shared.recipe import Recipe
 from shared.verdict import scores_of
 
@@ -37,6 +39,27 @@ class Measured(BaseModel):
     high: float
 
 
+class SizeClass(BaseModel):
+    """The heatmaps of defects of one size."""
+
+    model_config = ConfigDict(frozen=True)
+
+    smallest: float = Field(description="share of the image that is in the mask, at least")
+    largest: float = Field(description="below this share")
+    images: int
+    pointing: Measured
+
+
+class FalseHeat(BaseModel):
+    """The heat of good images, whose heatmaps should be empty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int = Field(description="good images that neither trained the network nor set the scale")
+    share: Measured = Field(description="share of them with heat for any label that can be a fault")
+    labels: dict[str, Measured] = Field(description="the same for one label")
+
+
 class LabelHeatmaps(BaseModel):
     """The metrics of the heatmaps of one label."""
 
@@ -47,6 +70,8 @@ class LabelHeatmaps(BaseModel):
     pointing: Measured = Field(description="share of maps whose peak is in the mask or within the tolerance of it")
     centre: Measured = Field(description="the same for the centre of the image")
     random: Measured = Field(description="the same for a random pixel")
+    by_size: tuple[SizeClass, ...] = Field(description="pointing by the size of the defect")
+    empty: Measured = Field(description="share of maps without heat")
     advantage: Measured = Field(description="pointing minus centre, image by image")
     energy: Measured = Field(description="share of the heat that is in the mask")
     area: Measured = Field(description="share of the image that is in the mask")
@@ -66,11 +91,13 @@ class HeatmapScores(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     method: str
-    layer: str
+    layers: tuple[str, ...]
+    chosen_by: ChosenBy
     tolerance: float = Field(
         description="largest distance of a peak from a mask, as a share of the shorter side of the image"
     )
     labels: dict[str, LabelHeatmaps]
+    false_heat: FalseHeat | None = Field(None, description="null: there are too few good images")
 
 
 TOLERANCE: Final = 0.05
@@ -94,7 +121,7 @@ class Pointing:
 
 
 def point(heat: Heat, mask: Mask) -> Pointing:
-    """Compare a heatmap with a mask; an empty heatmap hits nothing.
+    """Compare a heatmap with a mask; without any evidence it hits nothing.
 
     Args:
         heat: of the image's size.
@@ -178,6 +205,8 @@ def curves_of(image: NDArray[np.float32], map_: NDArray[np.float32], scorer: Sco
 
 
 BATCH: Final = 16
+SIZES: Final = (0.005, 0.02)
+"""Shares of the image that divide defects into small, middle and large ones."""
 FEW: Final = 10
 """Marked images that a statement about a label needs, at least."""
 MOST_ALIKE: Final = 0.5
@@ -189,11 +218,19 @@ class Subject:
     """A model whose heatmaps are measured."""
 
     recipe: Recipe
-    layer: str
+    spec: HeatmapSpec
     probe: Probe
     shuffled: Probe
     """The same network with shuffled weights."""
     logits: Callable[[Images], Logits]
+
+    def scores(self, images: Images) -> NDArray[np.float32]:
+        """Return the scores of a batch: (images, labels), 0 to 1."""
+        return scores_of(self.logits(images), self.recipe.task)
+
+    def has_heat(self, question: Question, scores: NDArray[np.float32]) -> bool:
+        """Return whether the heatmap of an image with these scores has heat; without a scale it always has."""
+        return shade_for(self.spec, question, float(scores[question.output])) != 0
 
 
 @dataclass(frozen=True)
@@ -201,10 +238,7 @@ class _Task:
     """One label of one image to measure."""
 
     image: MarkedImage
-    label: str
-    place: int
-    """The position of the label among the network's outputs."""
-    towards: bool
+    question: Question
     with_curves: bool
 
 
@@ -214,20 +248,29 @@ class _Finding:
 
     task: _Task
     pointing: Pointing
+    empty: float
+    """1: the heatmap has no heat."""
     alike: float
     curves: tuple[Curves, Curves] | None
     """Of the map, and of a random map."""
 
 
 def score_heatmaps(
-    subject: Subject, marked: Sequence[MarkedImage], *, most: int = 200, most_curves: int = 16, seed: int = 0
+    subject: Subject,
+    marked: Sequence[MarkedImage],
+    good: Sequence[MarkedImage] = (),
+    *,
+    most: int = 200,
+    most_curves: int = 16,
+    seed: int = 0,
 ) -> HeatmapScores:
     """Measure the heatmaps of a model.
 
     Args:
         subject: the model.
         marked: images that it was not trained on.
-        most: images per label; a random selection if there are more.
+        good: images of good parts that neither trained it nor set its scale; they have no masks.
+        most: images per label, and good images; a random selection if there are more.
         most_curves: images of them for deletion and insertion, which take 44 runs of the network each.
         seed: of the random selection and the random maps.
 
@@ -240,35 +283,72 @@ def score_heatmaps(
         images = [image for image in marked if label.name in image.masks]
         drawn = rng.permutation(len(images))[:most]
         tasks += [
-            _Task(images[row], label.name, place, points_at_presence(label, subject.recipe), number < most_curves)
+            _Task(images[row], Question(label, place, points_at_presence(label, subject.recipe)), number < most_curves)
             for number, row in enumerate(drawn)
         ]
     findings = [
         finding for at in range(0, len(tasks), BATCH) for finding in _measure(subject, tasks[at : at + BATCH], rng)
     ]
     of_label = {
-        name: [finding for finding in findings if finding.task.label == name] for name in subject.recipe.label_names
+        name: [finding for finding in findings if finding.task.question.label.name == name]
+        for name in subject.recipe.label_names
     }
     return HeatmapScores(
-        method=subject.recipe.explanation.method,
-        layer=subject.layer,
+        method=subject.spec.method,
+        layers=subject.spec.layers,
+        chosen_by=subject.spec.chosen_by,
         tolerance=TOLERANCE,
         labels={name: _summary(found) for name, found in of_label.items() if found},
+        false_heat=measure_false_heat(subject, [good[row] for row in rng.permutation(len(good))[:most]]),
     )
+
+
+def measure_false_heat(subject: Subject, good: Sequence[MarkedImage]) -> FalseHeat | None:
+    """Return how often the heatmaps of good images have heat; None without such images or without possible faults."""
+    questions = fault_questions(subject.recipe)
+    if not good or not questions:
+        return None
+    hot = []
+    for begin in range(0, len(good), BATCH):
+        images = [decode(as_jpeg_or_png(image.path.read_bytes())) for image in good[begin : begin + BATCH]]
+        prepared = np.stack([prepare(image, subject.recipe.image) for image in images])
+        hot += [[subject.has_heat(each, scores) for each in questions] for scores in subject.scores(prepared)]
+    return false_heat_of(np.array(hot), [each.label.name for each in questions])
+
+
+def false_heat_of(hot: NDArray[np.bool_], labels: Sequence[str]) -> FalseHeat:
+    """Summarise which good images have heat.
+
+    Args:
+        hot: (images, labels).
+        labels: their names.
+    """
+
+    def share(of: NDArray[np.bool_]) -> Measured:
+        low, high = proportion(int(of.sum()), len(of)) or (0.0, 1.0)
+        return Measured(value=float(of.mean()), low=low, high=high)
+
+    by_label = {label: share(column) for label, column in zip(labels, hot.T, strict=True)}
+    return FalseHeat(images=len(hot), share=share(np.asarray(hot.any(axis=1))), labels=by_label)
 
 
 def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator) -> list[_Finding]:
     spec = subject.recipe.image
     images = np.stack([prepare(decode(as_jpeg_or_png(task.image.path.read_bytes())), spec) for task in tasks])
-    asked = [(row, task.place, task.towards) for row, task in enumerate(tasks)]
-    maps, shuffled = subject.probe.maps(images, asked), subject.shuffled.maps(images, asked)
+    asked = [(row, task.question.output, task.question.towards) for row, task in enumerate(tasks)]
+    maps, shuffled, scores = (
+        subject.probe.maps(images, asked),
+        subject.shuffled.maps(images, asked),
+        subject.scores(images),
+    )
     findings = []
     for row, task in enumerate(tasks):
-        mask = read_mask(task.image.masks[task.label])
+        mask = read_mask(task.image.masks[task.question.label.name])
         findings.append(
             _Finding(
                 task=task,
                 pointing=point(heat_of(maps[row], *mask.shape), mask),
+                empty=float(not subject.has_heat(task.question, scores[row])),
                 alike=rank_correlation(maps[row], shuffled[row]),
                 curves=_measure_curves(subject, task, images[row], maps[row], rng) if task.with_curves else None,
             )
@@ -280,8 +360,8 @@ def _measure_curves(
     subject: Subject, task: _Task, image: NDArray[np.float32], map_: Maps, rng: np.random.Generator
 ) -> tuple[Curves, Curves]:
     def scorer(images: Images) -> NDArray[np.float64]:
-        scores = scores_of(subject.logits(images), subject.recipe.task)[:, task.place].astype(np.float64)
-        return scores if task.towards else 1 - scores
+        scores = subject.scores(images)[:, task.question.output].astype(np.float64)
+        return scores if task.question.towards else 1 - scores
 
     random_map = rng.random(map_.shape, np.float32)
     return curves_of(image, map_, scorer), curves_of(image, random_map, scorer)
@@ -294,6 +374,13 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
         for name in ("hit", "centre", "random", "energy", "area")
     }
     advantage = _measured(pointing["hit"] - pointing["centre"], samples)
+    by_size = []
+    for smallest, largest in zip((0.0, *SIZES), (*SIZES, 1.0), strict=True):
+        of_size = (pointing["area"] >= smallest) & (pointing["area"] < largest)
+        if of_size.any():
+            groups = [finding.task.image.group for finding, chosen in zip(findings, of_size, strict=True) if chosen]
+            hits = _measured(pointing["hit"][of_size], draws(groups))
+            by_size.append(SizeClass(smallest=smallest, largest=largest, images=int(of_size.sum()), pointing=hits))
     alike = _measured(np.array([finding.alike for finding in findings]), samples)
     measured = [(finding.task.image.group, *finding.curves) for finding in findings if finding.curves]
     curve_samples = draws([group for group, _, _ in measured])
@@ -306,10 +393,12 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
     trustworthy, reason = _trust(len(findings), advantage, alike)
     return LabelHeatmaps(
         images=len(findings),
-        towards=findings[0].task.towards,
+        towards=findings[0].task.question.towards,
         pointing=_measured(pointing.pop("hit"), samples),
         **{name: _measured(values, samples) for name, values in pointing.items()},
         advantage=advantage,
+        by_size=tuple(by_size),
+        empty=_measured(np.array([finding.empty for finding in findings]), samples),
         alike=alike,
         curves=len(measured),
         **{name: _measured(np.array(values), curve_samples) for name, values in curves.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ def target_layer_of(network: keras.Model, recipe: Recipe) -> str:
     if recipe.explanation.layer:
         cut(network, recipe.explanation.layer)
         return recipe.explanation.layer
-    candidates = list(_features(network))
+    candidates = list(layers_with_maps(network))
     if not candidates:
         raise BundleError(f"network {network.name} has no convolution: no heatmap can be computed")
     for layer in reversed(candidates):
@@ -59,7 +59,7 @@ def target_layer_of(network: keras.Model, recipe: Recipe) -> str:
     )
 
 
-def _features(network: keras.Model) -> Iterator[keras.Layer]:
+def layers_with_maps(network: keras.Model) -> Iterator[keras.Layer]:
     """Yield the layers with maps from the first convolution on, without pooling layers, whose maps are coarser."""
     seen = False
     for layer in _leaves(network):
@@ -120,6 +120,35 @@ def cut(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
     if len(features.output_shape) != 4:
         raise BundleError(f"layer {layer} gives {features.output_shape}: a heatmap needs features of a convolution")
     return features, head
+
+
+def cut_at(network: keras.Model, layers: Sequence[str]) -> tuple[keras.Model, Callable[[Any], list[Any]]]:
+    """Cut a network behind the first of several layers.
+
+    Args:
+        network: from images to logits.
+        layers: names of layers with maps, the earliest first; several must not be nested.
+
+    Returns:
+        The network from images to the features of the first layer, and the rest, which makes of these the features of
+        the other layers, and the logits. They share the layers of ``network``.
+
+    Raises:
+        BundleError: as `cut`.
+    """
+    first, *others = layers
+    half, head = cut(network, first)
+    if not others:
+        return half, lambda features: [head(features, training=False)]
+    try:
+        outputs = [network.get_layer(layer).output for layer in others]
+        rest = keras.Model(network.get_layer(first).output, [*outputs, network.output])
+    except ValueError as error:
+        raise BundleError(
+            f"network {network.name} can't be cut at layers {', '.join(layers)}: one of them is missing, is nested, or "
+            "comes before the first"
+        ) from error
+    return half, lambda features: list(rest(features, training=False))
 
 
 def shuffled(network: keras.Model, seed: int = 0) -> keras.Model:

@@ -18,20 +18,21 @@ class Heat:
     """The heatmap of one label of an image."""
 
     pixels: NDArray[np.uint8]
-    """(height, width) of the image; 255 is the hottest."""
+    """(height, width) of the image. The peak has the heat of its evidence; other places have a share of it."""
     peak: tuple[int, int] | None
-    """x, y in pixels; None if there is no heat."""
+    """x, y in pixels of the strongest evidence, be it rare or not; None if there is none."""
     box: tuple[int, int, int, int] | None
-    """x, y, width, height of the hot region around the peak, in pixels."""
+    """x, y, width, height of the region around the peak with at least half of its evidence, in pixels."""
 
 
-def heat_of(map_: NDArray[np.float32], height: int, width: int) -> Heat:
-    """Scale a map to the size of the image, and its peak to 255.
+def heat_of(map_: NDArray[np.float32], height: int, width: int, shade: float = 1.0) -> Heat:
+    """Bring a map to the size of the image, and its peak to a heat.
 
     Args:
         map_: (any height, any width), 0 or more. A map of zeros, or with nan or infinity, gives an empty heatmap.
         height: of the image, in pixels.
         width: of the image, in pixels.
+        shade: the heat of the peak, 0 to 1; see `shared.explain.scale`.
     """
     hottest = float(map_.max(initial=0.0)) if np.isfinite(map_).all() else 0.0
     if hottest <= 0:
@@ -45,7 +46,7 @@ def heat_of(map_: NDArray[np.float32], height: int, width: int) -> Heat:
     _, _, _, box = cv2.floodFill((values >= HOT * top).astype(np.uint8), None, (x, y), 2, flags=8)
     left, upper, box_width, box_height = (int(side) for side in box)
     return Heat(
-        pixels=np.asarray(cv2.convertScaleAbs(values, alpha=255 / top), np.uint8),
+        pixels=np.asarray(cv2.convertScaleAbs(values, alpha=255 * shade / top), np.uint8),
         peak=(x, y),
         box=(left, upper, box_width, box_height),
     )

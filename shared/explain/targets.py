@@ -73,6 +73,23 @@ def points_at_presence(label: Label, recipe: Recipe) -> bool:
     return label.role is not LabelRole.QUALITY and label.expected is not True
 
 
+def can_be_fault(label: Label, recipe: Recipe) -> bool:
+    """Return whether a label can make a frame NG, in the direction of `points_at_presence`."""
+    if recipe.task is Task.MULTI_LABEL:
+        return label.role is not LabelRole.ATTRIBUTE or label.expected is not None
+    expects = any(each.expected is not None for each in recipe.labels)
+    return label.role is LabelRole.DEFECT or (label.role is LabelRole.ATTRIBUTE and expects and not label.expected)
+
+
+def fault_questions(recipe: Recipe) -> list[Question]:
+    """Return the questions towards each possible fault."""
+    return [
+        Question(label, place, points_at_presence(label, recipe))
+        for place, label in enumerate(recipe.labels)
+        if can_be_fault(label, recipe)
+    ]
+
+
 Maps = NDArray[np.float32]
 """(questions, height, width) of the features, 0 or more: the evidence for the answer at each position."""
 

@@ -12,7 +12,7 @@ from services.explainer.handler import Explainer
 from services.explainer.image_store import ImageStore
 from services.explainer.loading import load_model
 from services.explainer.models import Models
-from shared.contracts.bundle import Bundle, write_bundle
+from shared.contracts.bundle import Bundle, HeatmapSpec, HeatScale, write_bundle
 from shared.imaging.codec import Image, decode, encode
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Message
 from shared.messaging.loop import Reject, RetryLater
@@ -98,7 +98,7 @@ def test_each_label_that_flagged_a_frame_is_hot_where_its_colour_is(explainer: E
     frame = _kept(store, _flagged(0, [0.1, 0.9, 0.9, 0.1]), image)
     (answer,) = _explained(explainer.explain([frame]))
     assert answer.reason == ""
-    assert answer.method == "grad-cam"
+    assert answer.method == "grad-cam at features"
     assert answer.model_version == "v1"
     assert {label: heatmap.towards for label, heatmap in answer.heatmaps.items()} == {
         "good": False,
@@ -182,6 +182,25 @@ def test_a_frame_without_any_activation_gets_an_empty_map(explainer: Explainer, 
     assert heatmap.peak is None
     assert heatmap.box is None
     assert not decode(store.get(heatmap.key)).any()
+
+
+def test_heat_is_the_rarity_of_the_score_and_an_ordinary_score_has_none(store: Disk, bundle: Bundle) -> None:
+    scale = HeatScale(images=40, rare=0.0, rarest=4.0)
+    spec = HeatmapSpec(method="grad-cam", layers=("features",), towards={"error": scale})
+    write_bundle(store, bundle.manifest.model_copy(update={"version": "v2", "heatmaps": spec}), bundle.files)
+    image = _with_spots(("blue", 6, 6))
+    frames = [
+        _kept(store, _flagged(number, [0.9, score, 0.1, 0.1], version="v2"), image)
+        for number, score in enumerate([0.5, 0.88, 0.999])
+    ]
+    answers = _explained(Explainer(Models(store, 1, load_model), ImageStore(store, 0)).explain(frames))
+    heatmaps = [answer.heatmaps["error"] for answer in answers]
+    assert [heatmap.rarity for heatmap in heatmaps] == pytest.approx([1, 0.0071, 0.001], abs=1e-4)
+    hottest = [int(decode(store.get(heatmap.key)).max()) for heatmap in heatmaps]
+    assert hottest[0] == 0
+    assert 120 < hottest[1] < 135
+    assert hottest[2] == 255
+    assert len({heatmap.peak for heatmap in heatmaps}) == 1, "the place is the same, be it rare or not"
 
 
 def test_grey_images_are_explained(store: Disk) -> None:

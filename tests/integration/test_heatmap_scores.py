@@ -14,13 +14,11 @@ from typer.testing import CliRunner
 
 from services.explainer.cli.commands import app
 from services.explainer.cli.marked import MarkedFolderError, marked_images, training_images
-from services.trainer.evaluation.heatmaps import heatmap_scores
-from shared.contracts.bundle import Bundle, write_bundle_folder
+from shared.contracts.bundle import Bundle, HeatmapSpec, HeatScale, write_bundle_folder
 from shared.datasets.masks import MaskFiles
-from shared.datasets.reading import read_dataset
 from shared.engines.port import Images
 from shared.explain.cam import subject_of
-from shared.explain.masks import masks_of
+from shared.explain.masks import MarkedImage, masks_of
 from shared.explain.metrics import HeatmapScores, Subject, score_heatmaps
 from shared.explain.network import read_network, shuffled
 from shared.recipe import Recipe
@@ -28,6 +26,7 @@ from tests.models import pack, paint_bundle, paint_recipe, painted
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 SPOT = 12
+GRAD_CAM = HeatmapSpec(method="grad-cam", layers=("features",))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def _scores(subject: Subject, spots: Path) -> HeatmapScores:
 
 @pytest.fixture(scope="module")
 def subject(bundle: Bundle) -> Subject:
-    return subject_of(read_network(bundle), bundle.recipe, "features")
+    return subject_of(read_network(bundle), bundle.recipe, GRAD_CAM)
 
 
 def masks_in(folder: Path, name: str, true: set[str], recipe: Recipe) -> dict[str, Path]:
@@ -90,7 +89,7 @@ def test_a_mask_of_everything_is_a_labels_own_only_where_there_is_no_other(spots
 def test_maps_that_point_at_the_thing_are_trusted_and_the_baselines_stand_beside(subject: Subject, spots: Path) -> None:
     scores = _scores(subject, spots)
     assert set(scores.labels) == {"good", "error", "break"}
-    assert (scores.method, scores.layer) == ("grad-cam", "features")
+    assert (scores.method, scores.layers) == ("grad-cam", ("features",))
     assert {name: label.towards for name, label in scores.labels.items()} == {
         "good": False,
         "error": True,
@@ -122,7 +121,7 @@ class Stubborn:
 
 
 def test_maps_that_always_point_at_the_middle_are_not_trusted(subject: Subject, spots: Path) -> None:
-    blind = Subject(subject.recipe, "features", Stubborn(16, 16), subject.shuffled, subject.logits)
+    blind = Subject(subject.recipe, GRAD_CAM, Stubborn(16, 16), subject.shuffled, subject.logits)
     label = _scores(blind, spots).labels["error"]
     assert label.trustworthy is False
     assert label.reason == "its peaks do not point better than the middle of the image does"
@@ -130,7 +129,7 @@ def test_maps_that_always_point_at_the_middle_are_not_trusted(subject: Subject, 
 
 
 def test_maps_that_shuffled_weights_do_not_change_are_not_trusted(subject: Subject, spots: Path) -> None:
-    stubborn = Subject(subject.recipe, "features", subject.probe, subject.probe, subject.logits)
+    stubborn = Subject(subject.recipe, GRAD_CAM, subject.probe, subject.probe, subject.logits)
     label = _scores(stubborn, spots).labels["error"]
     assert label.alike.value == pytest.approx(1)
     assert label.trustworthy is False
@@ -164,16 +163,48 @@ def test_shuffled_weights_are_the_same_numbers_elsewhere(bundle: Bundle) -> None
     assert read_network(bundle).get_weights()[0].shape == shuffled(read_network(bundle)).get_weights()[0].shape
 
 
-def test_the_trainer_measures_the_same_where_its_data_set_has_masks(spots: Path, bundle: Bundle) -> None:
-    recipe = bundle.recipe
-    examples = read_dataset(spots, recipe.label_names, on_problem="skip").examples
-    network = read_network(bundle)
-    scores = heatmap_scores(network, recipe, examples)
-    assert scores
-    assert scores.layer == "features"
-    assert scores.labels["error"].images == 14
-    assert scores.labels["error"].trustworthy
-    assert heatmap_scores(network, recipe, [replace(example, masks=()) for example in examples]) is None
+@pytest.fixture(scope="module")
+def scaled(subject: Subject) -> Subject:
+    """The same model, with a scale on which a spot of its colour is rare, and a pale one is not."""
+    scale = HeatScale(images=40, rare=-1.9, rarest=2.0)
+    spec = GRAD_CAM.model_copy(update={"towards": {"error": scale, "break": scale}, "against": {"good": scale}})
+    return replace(subject, spec=spec)
+
+
+def test_good_images_have_false_heat_where_their_maps_are_not_empty(
+    scaled: Subject, subject: Subject, tmp_path: Path
+) -> None:
+    good = []
+    for number, shade in enumerate([0, 0, 4, 255]):
+        image = painted("black", 48, 64)
+        image[8:20, 8:20, 0] = shade
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+        good.append(MarkedImage(tmp_path / f"{number}.png", str(number), {}))
+    found = score_heatmaps(scaled, [], good).false_heat
+    assert found
+    assert found.images == 4
+    assert found.share.value == 0.25, "one of four has a bright blue spot"
+    assert {label: share.value for label, share in found.labels.items()} == {"good": 0.25, "error": 0.25, "break": 0}
+    assert found.share.high > 0.5, "four images say little"
+    unscaled = score_heatmaps(subject, [], good).false_heat
+    assert unscaled
+    assert unscaled.share.value == 1, "without a scale, every heatmap is hot at its own peak"
+    assert score_heatmaps(scaled, []).false_heat is None
+
+
+def test_the_hits_are_counted_by_the_size_of_the_defect_and_maps_without_heat_apart(
+    scaled: Subject, subject: Subject, spots: Path
+) -> None:
+    label = _scores(scaled, spots).labels["error"]
+    assert label.empty.value == 0
+    (large,) = label.by_size
+    assert (large.smallest, large.largest, large.images, large.pointing.value) == (0.02, 1.0, 14, 1.0)
+    rare = HeatScale(images=40, rare=90.0, rarest=99.0)
+    label = _scores(replace(subject, spec=GRAD_CAM.model_copy(update={"towards": {"error": rare}})), spots).labels[
+        "error"
+    ]
+    assert label.empty.value == 1
+    assert label.pointing.value == 1, "the strongest evidence is where it was"
 
 
 def _command(model: Path, data: Path, *words: str) -> tuple[int, str, str]:

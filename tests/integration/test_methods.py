@@ -83,7 +83,7 @@ def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_net
     assert layer == cut
     images = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
     asked = [(row, label, towards) for row in (0, 1) for label in (0, 2) for towards in (True, False)]
-    maps = GradientProbe(network, layer, method).maps(images, asked)
+    maps = GradientProbe(network, [layer], method).maps(images, asked)
     for question, (row, label, towards) in enumerate(asked):
         slow = slowly(network, layer, images[[row]], label, towards=towards, method=METHODS[method])[0]
         assert np.abs(maps[question] - slow).max() < 1e-4 * max(1, slow.max())
@@ -92,7 +92,7 @@ def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_net
 def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
     """Maps by features of the engine that judges, next to the slow ones."""
     images = np.random.default_rng(6).normal(size=(2, 32, 48, 3)).astype(np.float32)
-    maps = GradientProbe(network, "features", see=by_openvino).maps(images, [(0, 1, True), (1, 1, True)])
+    maps = GradientProbe(network, ["features"], see=by_openvino).maps(images, [(0, 1, True), (1, 1, True)])
     slow = slowly(network, "features", images, 1, towards=True, method=METHODS["grad-cam"])
     assert np.abs(maps - slow).max() < 1e-4 * max(1, slow.max())
     return maps
@@ -128,7 +128,7 @@ def test_an_earlier_layer_gives_a_finer_map() -> None:
     early = next(layer.name for layer in network.layers if isinstance(layer, keras.layers.ReLU))
     recipe = paint_recipe(f"explanation: {{method: layer-cam, layer: {early}}}")
     assert target_layer_of(network, recipe) == early
-    probe = GradientProbe(network, early, recipe.explanation.method)
+    probe = GradientProbe(network, [early], "layer-cam")
     assert probe.maps(np.ones((1, *spec.shape), np.float32), [(0, 0, True)]).shape == (1, 16, 24)
 
 

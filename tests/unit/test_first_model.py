@@ -28,7 +28,7 @@ def test_a_recipe_may_move_thresholds_and_makes_a_version_of_its_own(model: Path
     bundle = read_bundle_folder(moved)
     assert bundle.version.startswith("v1-")
     assert bundle.recipe.label("error").threshold == 0.7
-    assert bundle.manifest.target_layer == "features"
+    assert bundle.manifest.heatmaps.layers == ("features",)
 
 
 MEASURED = {

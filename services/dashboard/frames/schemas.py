@@ -33,10 +33,20 @@ class FindingView(BaseModel):
 class HeatmapView(BaseModel):
     """The heatmap of one label."""
 
-    url: str = Field(description="8-bit grey PNG of the image's size; 255 is the hottest")
+    url: str = Field(
+        description="8-bit grey PNG of the image's size; the peak is 0 for a rarity of 0.05 or more, 255 for 0.001 or "
+        "without a rarity, and linear in its logarithm between"
+    )
     towards: bool = Field(description="true: evidence for the label; false: evidence against it")
-    peak: tuple[int, int] | None = Field(description="x, y in pixels")
+    peak: tuple[int, int] | None = Field(
+        description="x, y in pixels of the strongest evidence, be it rare or not; null if there is none"
+    )
     box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
+    rarity: float | None = Field(
+        None,
+        description="share of good images with as much evidence, 0.001 to 0.05; 1: more, so the map is empty; null: "
+        "not known, because too few good images were held out, and the heat of two images can't be compared",
+    )
     trustworthy: bool | None = Field(
         None,
         description="whether heatmaps of this label in this direction are trustworthy, by the model's evaluation; "
@@ -87,7 +97,7 @@ class FrameView(BaseModel):
             heatmaps={
                 label: HeatmapView(
                     url=f"{folder}/heatmaps/{label_slug(label)}",
-                    **heatmap.model_dump(include={"towards", "peak", "box"}),
+                    **heatmap.model_dump(include={"towards", "peak", "box", "rarity"}),
                     trustworthy=trust.get((label, heatmap.towards)),
                 )
                 for label, heatmap in (explanation.heatmaps.items() if explanation else ())

@@ -13,10 +13,14 @@ import numpy as np
 from shared.contracts.bundle import Bundle
 from shared.datasets.reading import read_dataset
 from shared.explain.masks import MarkedImage, masks_of
+from shared.messages import Verdict
 from shared.recipe import Recipe
+from shared.verdict import judge
 
-TRAINING_TABLE: Final = "train.csv"
-"""The file of a bundle that lists the images of its training split."""
+LEARNED_TABLES: Final = ("train.csv", "valid.csv")
+"""The files of a bundle that list the images that its network was trained or validated on."""
+TABLES: Final = (*LEARNED_TABLES, "test.csv")
+"""Those of all its images, which set the scale of its heatmaps."""
 
 
 class MarkedFolderError(ValueError):
@@ -49,6 +53,19 @@ def marked_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) 
     return marked
 
 
+def good_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) -> list[MarkedImage]:
+    """Return the images of good parts, which have no masks; the arguments are those of `marked_images`.
+
+    Raises:
+        DatasetError: the folder can't be read.
+    """
+    return [
+        MarkedImage(example.image, example.group, {})
+        for example in read_dataset(folder, recipe.label_names, task=recipe.task).examples
+        if example.name not in excluded and judge(recipe, [*map(float, example.labels)]).verdict is Verdict.OK
+    ]
+
+
 def random_sample(marked: Sequence[MarkedImage], most: int | None, seed: int) -> list[MarkedImage]:
     """Return at most ``most`` images, the same ones for the same seed; all of them for None."""
     if most is None or len(marked) <= most:
@@ -58,6 +75,15 @@ def random_sample(marked: Sequence[MarkedImage], most: int | None, seed: int) ->
 
 
 def training_images(bundle: Bundle) -> frozenset[str]:
-    """Return the names of the images that a model was trained on, as far as its bundle lists them."""
-    table = bundle.files.get(TRAINING_TABLE, b"").decode()
-    return frozenset(row.get("name", "") for row in csv.DictReader(io.StringIO(table)))
+    """Return the names of the images that a model was trained or validated on, as far as its bundle lists them."""
+    return _names(bundle, LEARNED_TABLES)
+
+
+def known_images(bundle: Bundle) -> frozenset[str]:
+    """Return the names of all images of a model, which set the scale of its heatmaps."""
+    return _names(bundle, TABLES)
+
+
+def _names(bundle: Bundle, tables: Sequence[str]) -> frozenset[str]:
+    contents = (bundle.files.get(table, b"").decode() for table in tables)
+    return frozenset(row.get("name", "") for content in contents for row in csv.DictReader(io.StringIO(content)))

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from services.explainer.cli.marked import marked_images, random_sample, training_images
+from services.explainer.cli.marked import good_images, known_images, marked_images, random_sample, training_images
 from services.explainer.cli.requests import Request, WrongRequest, read_request
 from services.explainer.cli.showing import Exhibit, Row, draw_exhibits
 from shared.contracts.bundle import read_bundle_folder
@@ -17,14 +17,15 @@ from shared.explain.cam import subject_of
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured, Subject, score_heatmaps
 from shared.explain.network import read_network
 from shared.explain.rendering import heat_of
+from shared.explain.scale import shade_for
 from shared.explain.targets import questions_about
 from shared.imaging.codec import encode
 from shared.imaging.preprocessing import prepare
 from shared.label_names import ascii_caption
-from shared.verdict import judge, scores_of
+from shared.verdict import judge
 
 SUFFIXES: Final[dict[str, Literal["jpeg", "png"]]] = {".jpg": "jpeg", ".png": "png"}
-COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "deletion", "insertion", "alike")
+COLUMNS: Final = ("pointing", "centre", "random", "energy", "area", "empty", "deletion", "insertion", "alike")
 
 
 def score(
@@ -44,12 +45,13 @@ def score(
     bundles = {bundle.version: bundle for bundle in map(read_bundle_folder, models)}
     if len(bundles) < len(models):
         raise WrongRequest("two of these models have the same version: give each once")
-    known = frozenset[str]().union(*map(training_images, bundles.values()))
+    learned, known = (frozenset[str]().union(*map(of, bundles.values())) for of in (training_images, known_images))
     found = {}
     for version, bundle in bundles.items():
-        marked = random_sample(marked_images(data, bundle.recipe, known), images, seed)
-        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
-        found[version] = score_heatmaps(subject, marked, most=most, most_curves=curves, seed=seed)
+        marked = random_sample(marked_images(data, bundle.recipe, learned), images, seed)
+        good = good_images(data, bundle.recipe, known)
+        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps)
+        found[version] = score_heatmaps(subject, marked, good, most=most, most_curves=curves, seed=seed)
     return found
 
 
@@ -71,7 +73,7 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
     if out.suffix not in SUFFIXES:
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
     bundle = read_bundle_folder(model)
-    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.target_layer)
+    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps)
     exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in images]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(encode(draw_exhibits(exhibits, rows, side), SUFFIXES[out.suffix]))
@@ -80,27 +82,28 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
 def _exhibit(request: Request, subject: Subject) -> Exhibit:
     recipe, image = subject.recipe, request.image
     prepared = prepare(image, recipe.image)[np.newaxis]
-    judgement = judge(recipe, scores_of(subject.logits(prepared), recipe.task)[0])
+    judgement = judge(recipe, subject.scores(prepared)[0])
     questions = questions_about(judgement.findings, recipe, request.labels)
     maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])
-    heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
-    words = []
-    for question in questions:
+    layers, words = [], []
+    for map_, question in zip(maps, questions, strict=True):
         finding = judgement.findings[question.label.name]
+        shade = shade_for(subject.spec, question, finding.score)
+        heat = heat_of(map_, image.shape[0], image.shape[1], 1.0 if shade is None else shade)
+        layers.append((heat.pixels, question.label.colour))
         words.append(
             (
                 f"{'' if finding.present else 'not '}{ascii_caption(question.label.name)} {finding.score:.2f}",
                 question.label.colour,
             )
         )
-    layers = [(heat.pixels, question.label.colour) for heat, question in zip(heats, questions, strict=True)]
     return Exhibit(image, layers, words)
 
 
 def table_of(scores: HeatmapScores) -> str:
-    """Return scores as a Markdown table."""
+    """Return scores as a Markdown table, with the heat of good images below it."""
     head = (
-        f"{scores.method} at layer {scores.layer}; "
+        f"{scores.method} at {', '.join(scores.layers)}, chosen by {scores.chosen_by}; "
         f"a peak may lie {100 * scores.tolerance:.0f} % of the shorter side outside the mask"
     )
     rows = []
@@ -108,10 +111,28 @@ def table_of(scores: HeatmapScores) -> str:
         trust = {True: "yes", False: "no", None: "not known"}[label.trustworthy]
         trust += f": {label.reason}" if label.reason else ""
         cells = " | ".join(_cell(label, column) for column in COLUMNS)
+        sizes = "; ".join(
+            f"{100 * size.smallest:g} to {100 * size.largest:g} %: {size.pointing.value:.2f} of {size.images}"
+            for size in label.by_size
+        )
         shown = name.replace("|", "\\|")
-        rows.append(f"| {shown} | {label.images} | {cells} | {trust} |")
-    titles = ("label", "images", *COLUMNS, "trustworthy")
-    return "\n".join([head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows])
+        rows.append(f"| {shown} | {label.images} | {cells} | {sizes} | {trust} |")
+    titles = ("label", "images", *COLUMNS, "pointing by size of the defect", "trustworthy")
+    return "\n".join(
+        [head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows, "", _false_heat(scores)]
+    )
+
+
+def _false_heat(scores: HeatmapScores) -> str:
+    """Say how often good images have heat."""
+    found = scores.false_heat
+    if found is None:
+        return "False heat was not measured: no image of a good part was left out of the training."
+    labels = ", ".join(f"{name} {100 * share.value:.1f} %" for name, share in found.labels.items())
+    return (
+        f"False heat: {100 * found.share.value:.1f} % ({100 * found.share.low:.1f} – {100 * found.share.high:.1f}) of "
+        f"{found.images} good images have heat for any label ({labels})"
+    )
 
 
 def _cell(label: LabelHeatmaps, column: str) -> str:

@@ -20,11 +20,12 @@ from services.trainer.evaluation.costs import Scores
 from services.trainer.evaluation.doubts import DoubtfulLabel, doubtful_labels
 from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.figures import Evaluation
-from services.trainer.evaluation.heatmaps import heatmap_scores
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.evaluation.mistakes import Mistake, with_images
 from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.heatmaps.held_out import HeldOut
+from services.trainer.heatmaps.scores import Heatmaps, make_heatmaps
 from services.trainer.training.checkpoint import CheckpointStore, Listener
 from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
 from services.trainer.training.learning_curve import LearningCurve
@@ -39,7 +40,6 @@ from shared.datasets.coverage import coverage_warnings
 from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
-from shared.explain.metrics import HeatmapScores
 from shared.recipe import Recipe
 from shared.verdict import scores_of
 
@@ -192,7 +192,7 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
 
 def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: Listener) -> Built:
     """Choose thresholds, prove the variants on the validation split, evaluate, and pack."""
-    store, rows, parts, out_of_fold = images.store, images.rows, images.split.parts, trained.out_of_fold
+    store, rows, out_of_fold = images.store, images.rows, trained.out_of_fold
     listener.on_stage("measuring the images, and choosing thresholds")
     logits = {name: logits_of(trained.network, store, rows[name]) for name in ("valid", "test")}
     chosen_on = out_of_fold or OutOfFold(rows["valid"], logits["valid"], learning_curve=None)
@@ -212,8 +212,13 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     reference = Reference(recipe, store, rows["valid"], logits["valid"], proved.evaluation)
     calibration = calibration_rows(rows, spec.options.seed)
     variants = make_variants(compile_for_openvino(trained.network), reference, spec.options.variants, calibration)
-    listener.on_stage("measuring heatmaps")
-    heatmaps = heatmap_scores(trained.network, recipe, [*parts["valid"], *parts["test"]])
+    listener.on_stage("choosing and measuring heatmaps")
+    choosing, measuring = HeldOut(rows["train"]), HeldOut(np.concatenate([rows["valid"], rows["test"]]))
+    if out_of_fold and out_of_fold.halves:
+        choosing, measuring = out_of_fold.halves
+    heatmaps = make_heatmaps(
+        trained.network, store, images.examples, choosing=choosing, measured=measuring, runs=[valid, test]
+    )
     listener.on_stage("writing the evaluation")
     measured, measured_rows = (test, rows["test"]) if on_test else (valid, chosen_on.rows)
     mistakes, mistake_images = with_images(measured.worst_mistakes(spec.options.mistakes), store, measured_rows)
@@ -245,6 +250,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
         recipe=recipe,
         evaluation=json.dumps(findings.document(), separators=(",", ":")).encode(),
         provenance=provenance,
+        heatmaps=heatmaps.spec,
         extra={
             **variants.files,
             SCORES: findings.scored_images().model_dump_json().encode(),
@@ -272,7 +278,7 @@ class Findings:
     """The network on the validation split; None if that is `valid`."""
     points: OperatingPoints | None
     variants: Variants
-    heatmaps: HeatmapScores | None
+    heatmaps: Heatmaps
     trained: Trained
     mistakes: tuple[Mistake, ...]
     """The worst ones of the measured images."""
@@ -310,7 +316,7 @@ class Findings:
             # a promotion refuses a model with a proof in `compiled` that does not hold
             "compiled": {f"openvino_{name}": proof.model_dump(mode="json") for name, proof in proofs.items()},
             "not_offered": {f"openvino_{name}": each.model_dump(mode="json") for name, each in left_out.items()},
-            "heatmaps": self.heatmaps.model_dump(mode="json") if self.heatmaps else None,
+            "heatmaps": self.heatmaps.document(),
             "threshold_curves": {name: each.model_dump(mode="json") for name, each in curves.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
             "doubtful_labels": [doubt.model_dump(mode="json") for doubt in self.doubts],

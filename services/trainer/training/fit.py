@@ -17,9 +17,16 @@ from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.pretraining import Origin, freeze_statistics
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.validation import Validator
+from services.trainer.heatmaps.held_out import HeldOut
 from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore, Listener
 from services.trainer.training.feeding import Feed
-from services.trainer.training.last_layer import LOGITS, fit_by_folds, fit_last_layer, learned_features
+from services.trainer.training.last_layer import (
+    LOGITS,
+    fit_by_folds,
+    fit_last_layer,
+    fit_without,
+    learned_features,
+)
 from services.trainer.training.learning_curve import LearningCurve, learning_curve
 from services.trainer.training.loss import loss_of
 from services.trainer.training.options import WrongOption
@@ -65,6 +72,8 @@ class OutOfFold:
     rows: Rows
     logits: Logits
     learning_curve: LearningCurve | None
+    halves: tuple[HeldOut, HeldOut] | None = None
+    """The images in two halves of whole groups, each with a last layer that was fitted to the other."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +209,13 @@ def _fit_last_layer_by_folds(
         network.get_layer(LOGITS).set_weights([fitted.layer.kernel, fitted.layer.bias])
         listener.on_stage("fitting the last layer to parts of the images, to see what more images would bring")
         curve = learning_curve(recipe.label_names, truth, folds.fold_of, folds.groups, fitted=fitted, task=recipe.task)
-        found = OutOfFold(folds.rows, fitted.out_of_fold, curve)
+        even = folds.fold_of % 2 == 0
+        first, second = (fit_without(fitted, truth, half, recipe.task) for half in (even, ~even))
+        halves = (
+            HeldOut(folds.rows[even], (first.kernel, first.bias)),
+            HeldOut(folds.rows[~even], (second.kernel, second.bias)),
+        )
+        found = OutOfFold(folds.rows, fitted.out_of_fold, curve, halves)
     workers.broadcast_variables(network.variables)
     return found
 

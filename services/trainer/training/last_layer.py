@@ -171,7 +171,22 @@ def fit_by_folds(copies: Copies, truth: NDArray[np.float32], folds: NDArray[np.i
             break
         best, out_of_fold, least = regularisation, logits, loss
     fitted = _fit_copies(values, truth, task, best)
-    return FittedByFolds(space.layer(fitted.kernel, fitted.bias), out_of_fold, best, values)
+    return FittedByFolds(space.layer(fitted.kernel, fitted.bias), out_of_fold, best, values, space)
+
+
+def fit_without(
+    fitted: FittedByFolds, truth: NDArray[np.float32], held_out: NDArray[np.bool_], task: Task
+) -> LastLayer:
+    """Fit the last layer again, with the same regularisation, but not to the held-out images.
+
+    Args:
+        fitted: the layer that was fitted to all images.
+        truth: (images, labels), 0 or 1.
+        held_out: (images,).
+        task: of the recipe.
+    """
+    layer = _fit_copies(fitted.values[:, ~held_out], truth[~held_out], task, fitted.regularisation)
+    return fitted.space.layer(layer.kernel, layer.bias)
 
 
 @dataclass(frozen=True)
@@ -185,6 +200,7 @@ class FittedByFolds:
     regularisation: float
     values: Copies
     """(copies, images, directions), what the layers were fitted to."""
+    space: Space
 
 
 def cross_entropy(logits: Logits, truth: NDArray[np.float32], task: Task) -> float:

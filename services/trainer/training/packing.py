@@ -16,9 +16,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import keras
 from pydantic import JsonValue
 
-from shared.contracts.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, Manifest
+from shared.contracts.bundle import EVALUATION, KERAS, OPENVINO, OPENVINO_WEIGHTS, RECIPE, Bundle, HeatmapSpec, Manifest
 from shared.engines.compile import CompiledVariant
-from shared.explain.network import target_layer_of
 from shared.recipe import Recipe
 
 LIBRARIES: Final = ("keras", "tensorflow-cpu", "tensorflow", "openvino", "nncf", "numpy", "opencv-python-headless")
@@ -44,6 +43,7 @@ def pack(
     recipe: Recipe,
     evaluation: bytes,
     provenance: Provenance,
+    heatmaps: HeatmapSpec,
     extra: dict[str, bytes] | None = None,
 ) -> Bundle:
     """Return a bundle with its manifest.
@@ -54,10 +54,8 @@ def pack(
         recipe: with the thresholds that were chosen for the network.
         evaluation: JSON.
         provenance: where the model comes from.
+        heatmaps: how they are computed and scaled.
         extra: further files, by name.
-
-    Raises:
-        BundleError: the network has no layer for heatmaps.
     """
     files = {
         KERAS: keras_file(network),
@@ -71,7 +69,7 @@ def pack(
         recipe=recipe.name,
         version=provenance.version,
         architecture=provenance.architecture,
-        target_layer=target_layer_of(network, recipe),
+        heatmaps=heatmaps,
         created_at=provenance.created_at,
         dataset=provenance.dataset,
         options=provenance.options,

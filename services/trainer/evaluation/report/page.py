@@ -41,6 +41,7 @@ HEATMAP_FIGURES: Final = {
     "pointing": "peak on mask",
     "centre": "image centre on mask",
     "random": "random pixel on mask",
+    "empty": "no heat",
     "energy": "share of heat in mask",
     "area": "share of image in mask",
     "deletion": "score, hottest blurred",

@@ -38,6 +38,7 @@ def test_a_frame_shows_its_verdict_and_its_images(client: httpx.Client, broker: 
         "fault": True,
     }
     assert frame["heatmaps"]["break"]["box"] == [30, 20, 20, 20]
+    assert frame["heatmaps"]["break"]["rarity"] == 0.004
     shown = {
         frame["image_url"]: (b"an image", "image/jpeg"),
         frame["heatmaps"]["break"]["url"]: (b"a heatmap", "image/png"),

@@ -53,6 +53,9 @@ def test_a_frame_is_found_and_marked_wrong_by_keys_alone(page: Page, broker: Bro
     is_loaded(page, ".stage img")
     expect(page.locator(".scores")).to_contain_text("after its capture")
     expect(page.locator(".layer[data-label=break]")).to_be_visible()
+    expect(page.locator("#scale")).to_contain_text("Good images with as much evidence: 1 in 20")
+    expect(page.locator(".switches")).to_contain_text("1 good image in 250 has as much evidence")
+    expect(page.locator(".switches")).to_contain_text("no heat: more than 1 good image in 20 has as much evidence")
     page.keyboard.press("2")
     page.keyboard.press("w")
     expect(page.locator("#marking")).to_contain_text("no longer marked")
@@ -134,6 +137,19 @@ def test_a_frame_that_passed_is_explained_by_a_button(page: Page, broker: Broker
     explained = explanation_of(verdict).model_copy(update={"heatmaps": {}, "reason": "its model is gone"})
     publish(broker, explained)
     expect(page.locator("#requested")).to_have_text("its model is gone")
+
+
+def test_heatmaps_without_a_scale_say_so(page: Page, broker: Broker, store: ObjectStore) -> None:
+    verdict = Line().verdict("break")
+    put_images(store, verdict)
+    explained = explanation_of(verdict)
+    bare = {label: each.model_copy(update={"rarity": None}) for label, each in explained.heatmaps.items()}
+    publish(broker, verdict, explained.model_copy(update={"heatmaps": bare}))
+    page.goto("/")
+    expect(page.locator("[data-field='accounting.explained']")).to_have_text("1")
+    page.goto(f"/frames/{verdict.frame.frame_id}")
+    expect(page.locator(".switches")).to_contain_text("scaled to its own peak")
+    expect(page.locator("#scale")).to_have_count(0)
 
 
 def test_an_invalid_search_shows_its_problem(page: Page) -> None:

@@ -34,7 +34,7 @@ NESTED = described(layer("Functional", "backbone", layer("Conv2D", "first"), lay
 
 def _without(bundle: Bundle, file: str) -> Bundle:
     files = {name: content for name, content in bundle.files.items() if name != file}
-    return pack(files, bundle.recipe, bundle.version, bundle.manifest.target_layer)
+    return pack(files, bundle.recipe, bundle.version, bundle.manifest.heatmaps.layers[0])
 
 
 DENSE_ALONE = "model v1 has no convolution: no heatmap can be computed"

@@ -48,6 +48,18 @@ def test_no_activation_gives_an_empty_heat(value: float) -> None:
     assert heat.box is None
 
 
+def test_the_peak_has_the_given_heat_and_other_places_their_share() -> None:
+    heat = heat_of(np.array([[0.0, 1.0, 2.0]], np.float32), 10, 30, 0.5)
+    assert heat.pixels[5, [0, 15, 29]].tolist() == pytest.approx([0, 64, 128], abs=5)
+
+
+def test_an_empty_heatmap_still_says_where_the_evidence_is_strongest() -> None:
+    heat = heat_of(np.array([[0.5, 0.9], [0.1, 0.0]], np.float32), 20, 20, 0.0)
+    assert not heat.pixels.any()
+    assert heat.peak == (15, 5)
+    assert heat.box is not None
+
+
 def test_each_label_shows_in_its_own_colour_and_cold_places_stay_as_they_were() -> None:
     image = np.full((10, 30, 3), 100, np.uint8)
     error, break_ = np.zeros((2, 10, 30), np.uint8)

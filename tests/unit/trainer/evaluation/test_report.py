@@ -11,7 +11,8 @@ from services.trainer.evaluation.mistakes import SIDE, with_images
 from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
 from services.trainer.evaluation.thresholds import threshold_curves
-from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured
+from shared.contracts.bundle import ChosenBy
+from shared.explain.metrics import FalseHeat, HeatmapScores, LabelHeatmaps, Measured, SizeClass
 from shared.imaging.codec import decode, size_of
 from shared.recipe import ImageSpec, Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM
@@ -143,16 +144,35 @@ def test_a_report_has_every_section_and_loads_nothing_else(seam: Recipe) -> None
 def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam: Recipe) -> None:
     measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_FIGURES)}
     known = LabelHeatmaps(
-        images=40, towards=True, curves=8, advantage=measured["pointing"], trustworthy=True, **measured
+        images=40,
+        towards=True,
+        curves=8,
+        advantage=measured["pointing"],
+        by_size=(SizeClass(smallest=0, largest=0.005, images=7, pointing=measured["pointing"]),),
+        trustworthy=True,
+        **measured,
     )
     unknown = {"trustworthy": None, "reason": "only 3 images have a mask", "towards": False}
     no_interval = {"pointing": Measured(value=0.5, low=float("nan"), high=float("nan"))}
     labels = {"break": known, "good": known.model_copy(update={**unknown, **no_interval})}
-    scores = HeatmapScores(method="layer-cam", layer="features", tolerance=0.05, labels=labels)
+    false_heat = FalseHeat(images=64, share=Measured(value=0.03, low=0.01, high=0.1), labels={})
+    scores = HeatmapScores(
+        method="layer-cam",
+        layers=("features",),
+        chosen_by=ChosenBy.PASTED,
+        tolerance=0.05,
+        labels=labels,
+        false_heat=false_heat,
+    )
+    tried = {"defects": 48, "tried": [{"method": "layer-cam", "layers": ["features"], "pointing": 0.75}]}
     seen = subject(noisy(seam))
-    document = {**seen.document, "heatmaps": json.loads(scores.model_dump_json())}
+    document = {**seen.document, "heatmaps": {**json.loads(scores.model_dump_json()), **tried}}
     page = render(replace(seen, document=document))
-    assert "Made by layer-cam at layer features" in page
+    assert "Made by layer-cam at features, chosen by pasted defects" in page
+    assert "Of 64 held-out good images, 3.0 % (1.0 % to 10.0 %) have heat for any label" in page
+    assert "Chosen by 48 pasted defects of the training split" in page
+    assert "layer-cam at features 0.750" in page
+    assert "0.0 % to 0.5 % of the image: 0.000 of 7" in page
     assert "at most 5 % of the shorter side" in page
     part = page[page.index("<h2>Heatmaps</h2>") : page.index("<h2>Worst mistakes</h2>")]
     rows = [re.sub("<[^>]*>", " ", row).split() for row in part.split("<tr>")[2:]]

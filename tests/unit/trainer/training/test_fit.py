@@ -121,7 +121,7 @@ def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     listener = RecordingListener()
     built = build(spec, tmp_path_factory.mktemp("scratch"), listener)
     assert listener.stages[0] == "reading the images"
-    assert "measuring heatmaps" in listener.stages, "work that takes minutes after the epochs is reported"
+    assert "choosing and measuring heatmaps" in listener.stages, "work that takes minutes after the epochs is reported"
     return built
 
 

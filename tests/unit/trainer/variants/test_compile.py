@@ -11,6 +11,7 @@ from shared.contracts.bundle import (
     OPENVINO_WEIGHTS,
     Bundle,
     BundleError,
+    HeatmapSpec,
     read_bundle_folder,
     version_name,
     write_bundle_folder,
@@ -58,6 +59,7 @@ def bundle_of(recipe: Recipe) -> Bundle:
         recipe=recipe,
         evaluation=b"{}",
         provenance=provenance,
+        heatmaps=HeatmapSpec(method="grad-cam", layers=(FEATURES,)),
     )
 
 
@@ -106,7 +108,7 @@ def test_a_bundle_is_read_back_as_it_was_packed(recipe: Recipe, tmp_path: Path) 
     again = read_bundle_folder(tmp_path)
     assert again.manifest == bundle.manifest
     assert again.recipe == recipe
-    assert again.manifest.target_layer == FEATURES
+    assert again.manifest.heatmaps.layers == (FEATURES,)
     weights = zip(read_network(bundle).get_weights(), read_network(again).get_weights(), strict=True)
     assert all(np.array_equal(before, after) for before, after in weights)
 
