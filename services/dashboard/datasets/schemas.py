@@ -24,6 +24,9 @@ class DatasetVersionView(BaseModel):
     images: int
     groups: int
     labels: dict[str, int] = Field(description="how many images have each label")
+    unlearnable: list[str] = Field(
+        description="labels that all images have, or none: nothing can be learned or measured about them"
+    )
 
     @classmethod
     def of(cls, version: DatasetVersion) -> Self:
@@ -39,6 +42,7 @@ class DatasetVersionView(BaseModel):
             images=len(version.images),
             groups=version.groups,
             labels=version.counts,
+            unlearnable=[name for name, count in version.counts.items() if count in (0, len(version.images))],
         )
 
 

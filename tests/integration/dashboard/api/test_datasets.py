@@ -28,6 +28,9 @@ def test_the_versions_of_a_dataset_are_listed_with_counts_per_label(client: http
     assert [version["reference"] for version in versions] == [second, first]
     assert (versions[0]["images"], versions[0]["groups"], versions[0]["made_by"]) == (3, 1, "eva")
     assert versions[0]["labels"] == {"good": 2, "break": 1}
+    assert [version["unlearnable"] for version in versions] == [[], ["good", "break"]]
+    page = client.get("/trainings/new", headers={"accept": "text/html"}).text
+    assert "▲ nothing to learn about good, break" in page
     problem(client.get("/api/datasets/hem"), 404, "GET /api/datasets lists them")
 
 
