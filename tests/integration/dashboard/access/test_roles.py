@@ -39,6 +39,7 @@ TAKES = {
     ("POST", "/api/labelling/sources/{source}/labels"): Role.ENGINEER,
     ("POST", "/api/labelling/sources/{source}/undo"): Role.ENGINEER,
     ("POST", "/api/labelling/datasets"): Role.ENGINEER,
+    ("POST", "/api/labelling/datasets/import"): Role.ENGINEER,
     ("POST", "/labelling/datasets"): Role.ENGINEER,
     ("POST", "/accounting/parked/{queue}/{parked_id}"): Role.ENGINEER,
     ("DELETE", "/api/session"): Role.VIEWER,
