@@ -66,13 +66,17 @@ def import_dataset(
     return Imported(version, is_new, tuple(problems), warnings)
 
 
-def open_images(dataset: Dataset) -> tuple[list[OpenedExample], list[Problem]]:
+def open_images(dataset: Dataset, threads: int = THREADS) -> tuple[list[OpenedExample], list[Problem]]:
     """Decode the images and masks of a dataset.
+
+    Args:
+        dataset: the images.
+        threads: each holds one decoded image in memory.
 
     Returns:
         The images that can be decoded, and the problems of the dataset, of its images and of its masks.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         opened = list(pool.map(_open, dataset.examples))
     images = [(example, image) for example, (image, _) in zip(dataset.examples, opened, strict=True) if image]
     unreadable = [problem for _, problems in opened for problem in problems]

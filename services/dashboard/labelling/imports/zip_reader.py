@@ -35,7 +35,7 @@ def read_zip(order: SandboxOrder) -> ReadZip:
         DatasetError: it can't be used.
     """
     dataset = read_dataset(order.file, task=order.task, on_problem="skip")
-    images, problems = open_images(dataset)
+    images, problems = open_images(dataset, threads=1)
     if problems and (not order.skip_problems or not images):
         raise DatasetError(problems)
     for example, image in images:
