@@ -350,8 +350,8 @@ class PartDecided(Message):
     verdict: PartVerdict
     action: PartAction
     reason: str = Field(description="of the verdict, in one line: '2 of 5 frames are NG: break'")
-    faults: tuple[Name, ...] = Field((), description="the labels that made it NG")
-    scores: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(
+    faults: tuple[LabelName, ...] = Field((), description="the labels that made it NG")
+    scores: dict[LabelName, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict, description="by label: the mean with the rule mean, else the worst of its frames"
     )
     frames: tuple[FrameId, ...] = Field((), description="inspected in time; the decision follows from these")

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.outputs.settings import OutputSettings
+from shared.label_names import LabelName
 from shared.messages import FrameId, Name, OutputTestRequested, PartAction, PartDecided, PartVerdict
 
 
@@ -72,8 +73,8 @@ class Signal(BaseModel):
     verdict: PartVerdict
     action: PartAction
     reason: str
-    faults: tuple[Name, ...]
-    scores: dict[Name, float]
+    faults: tuple[LabelName, ...]
+    scores: dict[LabelName, float]
     batch: Name | None
     recipe: Name
     model_versions: tuple[Name, ...]

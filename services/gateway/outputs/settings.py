@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.label_names import LabelName
 from shared.messages import Name, PartDecided, PartVerdict
 from shared.settings import check_readable, split_address
 
@@ -21,7 +22,7 @@ class OutputSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdicts: tuple[PartVerdict, ...] = Field(tuple(PartVerdict), min_length=1, description="of the parts it gets")
-    labels: tuple[Name, ...] = Field((), description="only parts that one of these labels made NG; none: all parts")
+    labels: tuple[LabelName, ...] = Field((), description="only parts that one of these made NG; none: all parts")
     recipes: tuple[Name, ...] = Field((), description="only parts of these recipes; none: of all")
     delay_ms: Milliseconds = Field(0, description="from the capture of the first frame to the signal")
     deadline_ms: Milliseconds | None = Field(
@@ -106,7 +107,7 @@ class ModbusSettings(OutputSettings):
     hold_ms: Milliseconds = Field(
         0, description="0: a result stays until it is acknowledged; else it is shown for this long, without that"
     )
-    bits: tuple[Name, ...] = Field((), max_length=16, description="the labels of the bits and scores, in their order")
+    bits: tuple[LabelName, ...] = Field((), max_length=16, description="labels of the bits and scores, in their order")
     deadline_ms: Milliseconds | None = 2_000
 
 
