@@ -70,6 +70,13 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def spaced(names: Sequence[str]) -> str:
+    """Return names with a space between two; a name with a space in it is in quotes."""
+    cell = StringIO()
+    csv.writer(cell, delimiter=" ", lineterminator="").writerow(names)
+    return cell.getvalue()
+
+
 def _csv(signals: Sequence[Signal]) -> bytes:
     text = StringIO()
     table = csv.writer(text)
@@ -77,7 +84,7 @@ def _csv(signals: Sequence[Signal]) -> bytes:
     for signal in signals:
         fields = signal.model_dump(mode="json")
         row = (fields[column] for column in COLUMNS)
-        table.writerow(" ".join(value) if isinstance(value, list) else "" if value is None else value for value in row)
+        table.writerow(spaced(value) if isinstance(value, list) else "" if value is None else value for value in row)
     return text.getvalue().encode()
 
 
