@@ -168,7 +168,7 @@ def assert_a_contradiction_is_adjudicated_and_in_a_dataset(page: Page, store: Ob
     page.locator(f"input[value='{source}']").check()
     page.get_by_label("Name", exact=True).fill("adjudicated")
     page.get_by_role("button", name="Make a dataset").click()
-    expect(page.locator(".made")).to_contain_text(re.compile(r"adjudicated@0001-\w+ has 1 image of 1 group"))
+    expect(page.locator("#dataset .made")).to_contain_text(re.compile(r"adjudicated@0001-\w+ has 1 image of 1 group"))
     version = newest_version(store, "adjudicated")
     assert version is not None
     assert [(each.name, each.labels) for each in version.images] == [("seam_000000.jpg", (False, False, True, False))]
