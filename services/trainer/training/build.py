@@ -29,11 +29,12 @@ from services.trainer.heatmaps.scores import Heatmaps, make_heatmaps
 from services.trainer.training.checkpoint import CheckpointStore, Listener
 from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
 from services.trainer.training.learning_curve import LearningCurve
+from services.trainer.training.options import WrongOption
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
 from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Variant
-from shared.contracts.operating_points import OperatingPoint, OperatingPoints
+from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings
@@ -133,6 +134,7 @@ def build(
         WeightsError: the file of weights is not usable.
         CheckpointError: the checkpoint is of another training.
         UnequalVariant: the compiled network does not judge like the trained one.
+        WrongOption: an option does not fit the recipe or the network.
     """
     images, trained = _train(spec, scratch, listener, checkpoints, workers)
     return _evaluate_and_pack(spec, images, trained, listener)
@@ -150,6 +152,8 @@ def _train(
     spec: ModelSpec, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
 ) -> tuple[SplitImages, Trained]:
     architecture = architecture_of(spec.architecture)
+    if spec.options.operating_point is OperatingPointName.LEAST_COST and spec.recipe.defect_rate is None:
+        raise WrongOption("option operating_point: least-cost needs a defect_rate in the recipe: give one")
     listener.on_stage("reading the images")
     images = read_images(spec, scratch)
     learned = [*images.split.train, *images.split.valid]

@@ -28,6 +28,7 @@ TOLERANCE: Final = 1e-3
 SMALLEST_SHARE: Final = 1e-3
 """Assumed for a label that no image has."""
 
+MOST_FLIPPED: Final = 5000
 SMALLEST_DEVIATION: Final = 1e-6
 LARGEST_SPACE: Final = 512
 """Directions at most."""
@@ -58,11 +59,14 @@ class LastLayer:
 def learned_features(network: keras.Model, store: PixelStore, rows: Rows, allowed: Augmentation) -> Copies:
     """Return the inputs of the last layer, computed by the engine that will run the network on the line.
 
-    The first copy is that of the images as they are; the others are those of the flipped images that the recipe allows.
+    The first copy is that of the images as they are. The others are those of the flipped images that the recipe allows,
+    unless there are more than `MOST_FLIPPED` images: these show enough by themselves, and their copies take memory.
     """
     compiled = compile_for_openvino(keras.Model(network.input, network.get_layer(LOGITS).input), "features")
     engine = OpenVinoEngine(compiled.xml, compiled.weights)
-    flips = [(1, 1), *([(1, -1)] if allowed.flip_horizontal else []), *([(-1, 1)] if allowed.flip_vertical else [])]
+    flips = [(1, 1)]
+    if len(rows) <= MOST_FLIPPED:
+        flips += [(1, -1)] * allowed.flip_horizontal + [(-1, 1)] * allowed.flip_vertical
     copies: list[list[Features]] = [[] for _ in flips]
     for batch in batches(rows):
         images = store.prepared(batch)

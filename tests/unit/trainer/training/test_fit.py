@@ -33,6 +33,7 @@ from shared.contracts.bundle import (
     read_bundle_folder,
     write_bundle_folder,
 )
+from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.scores import read_scores
 from shared.contracts.training import Precision, Shares, TrainingOptions
 from shared.datasets.reading import read_dataset
@@ -128,6 +129,14 @@ def built(strokes: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 def test_a_training_really_learns(built: Built) -> None:
     assert (built.evaluation.macro_average_precision or 0) > 0.9
     assert (built.evaluation.labels["dark"].accuracy or 0) > 0.8
+
+
+def test_the_least_cost_needs_a_defect_rate(strokes: Path, tmp_path: Path) -> None:
+    images = read_dataset(strokes, strokes_recipe().label_names)
+    options = TrainingOptions(operating_point=OperatingPointName.LEAST_COST)
+    spec = ModelSpec("v1", images, strokes_recipe(), "compact", options, datetime(2026, 11, 23, tzinfo=UTC))
+    with pytest.raises(WrongOption, match="least-cost needs a defect_rate in the recipe"):
+        build(spec, tmp_path, RecordingListener())
 
 
 def test_a_bundle_that_was_read_again_judges_as_before(built: Built, tmp_path: Path) -> None:
