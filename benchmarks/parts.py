@@ -1,12 +1,13 @@
 """Measure the time from capture to the signal at a PLC, by parts per second, on both brokers.
 
 ``python -m benchmarks.parts``: a gateway in a process of its own gets one verdict per part, whose frame was captured a
-moment before, and a PLC in another process runs the handshake over Modbus TCP. The network's time is not in it: a
+moment before, and a PLC in another process acknowledges each result over Modbus TCP. The network's time is not in it: a
 verdict is sent at once. RabbitMQ is that of the tests (``SEAMLINE_TEST_SERVERS=packages``).
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ import numpy as np
 from pymodbus.client import ModbusTcpClient
 from ulid import ULID
 
+from services.gateway.outputs.registers import CAPTURED, NAME, NUMBER, STATUS, TAKEN, Status
 from shared.messages import frame_id
 from shared.storage.filesystem import FilesystemStore
 from tests import servers
@@ -47,25 +49,36 @@ def line_with_gateway(address: BrokerAddress, folder: Path) -> Iterator[tuple[Li
     line.broker.close()
 
 
+def publish(address: BrokerAddress, session: str, rate: int) -> None:
+    """Publish a verdict per part at an even pace, in a process of its own."""
+    broker = address.open()
+    publisher, began = broker.publisher(), time.monotonic()
+    for sequence in range(int(rate * SECONDS)):
+        time.sleep(max(0.0, began + sequence / rate - time.monotonic()))
+        publisher.publish(verdict(sequence, captured_at=datetime.now(UTC), frame_id=frame_id(session, sequence)))
+    broker.close()
+
+
 def measure(line: Line, port: int, rate: int) -> np.ndarray:
     """Return the milliseconds from capture to the PLC of each part; those that never came are infinite."""
     plc = ModbusTcpClient("127.0.0.1", port=port)
     assert plc.connect()
-    publisher, session, parts = line.broker.publisher(), str(ULID()), int(rate * SECONDS)
+    session, parts = str(ULID()), int(rate * SECONDS)
+    camera = multiprocessing.get_context("spawn").Process(target=publish, args=(line.address, session, rate))
+    camera.start()
     seen: dict[str, float] = {}
-    began, sent = time.monotonic(), 0
-    while time.monotonic() - began < SECONDS + 2 and len(seen) < parts:
-        while sent < parts and time.monotonic() - began >= sent / rate:
-            publisher.publish(verdict(sent, captured_at=datetime.now(UTC), frame_id=frame_id(session, sent)))
-            sent += 1
-        registers = plc.read_holding_registers(0, count=124).registers
-        if registers[16] & 2:
-            captured = int.from_bytes(b"".join(word.to_bytes(2, "big") for word in registers[88:92]), "big")
-            name = b"".join(word.to_bytes(2, "big") for word in registers[92:124]).decode().rstrip("\0")
+    taken, ends = 0, time.monotonic() + SECONDS + 10
+    while time.monotonic() < ends and len(seen) < parts:
+        answer = plc.readwrite_multiple_registers(read_address=0, read_count=124, write_address=TAKEN, values=[taken])
+        registers = answer.registers
+        if registers[STATUS] & Status.RESULTS_VALID:
+            taken = registers[NUMBER]
+            captured = int.from_bytes(b"".join(word.to_bytes(2, "big") for word in registers[CAPTURED : CAPTURED + 4]))
+            name = b"".join(word.to_bytes(2, "big") for word in registers[NAME:]).decode().rstrip("\0")
             seen.setdefault(name, time.time() * 1000 - captured)
-            plc.write_register(0, 1)
-            plc.write_register(0, 0)
-    publisher.close()
+        else:
+            time.sleep(0.002)
+    camera.join()
     plc.close()
     return np.array([*seen.values(), *[np.inf] * (parts - len(seen))])
 
@@ -79,8 +92,9 @@ def main() -> None:
         rabbitmq = BrokerAddress(f"amqp://127.0.0.1:{endpoint.port}/%2F", endpoint.user, endpoint.password)
         try:
             for broker, address in (("embedded", BrokerAddress(f"sqlite:///{folder}/broker")), ("rabbitmq", rabbitmq)):
-                (folder / broker).mkdir()
-                with line_with_gateway(address, folder / broker) as (line, port):
+                own = folder / f"line-{broker}"
+                own.mkdir()
+                with line_with_gateway(address, own) as (line, port):
                     measure(line, port, RATES[0])  # everything is loaded
                     for rate in RATES:
                         times = measure(line, port, rate)

@@ -1,7 +1,8 @@
 """The registers that a PLC reads and writes, and the handshake of results. docs/factory.md lists them.
 
 A result stays until the PLC acknowledges it: the PLC sees *results valid*, reads the result, sets *results ack*, sees
-*results valid* fall, and clears *results ack*; then the next result is shown.
+*results valid* fall, and clears *results ack*; then the next result is shown. Or it writes the number of the result
+that it has taken, and the next one is shown at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from shared.messages import PartAction, PartVerdict
 SIZE: Final = 256
 """Registers of the map."""
 CONTROL: Final = 0
+TAKEN: Final = 1
+"""The number of the result that the PLC has taken: an acknowledgement in one request."""
 STATUS: Final = 16
 HEARTBEAT: Final = 17
 ERROR: Final = 18
@@ -103,16 +106,19 @@ class Registers:
             self._status, self._shown_at = status, self._clock()
 
     def write(self, address: int, values: Sequence[int]) -> bool:
-        """Take what the PLC writes; False: it may write the control word only."""
-        if address != CONTROL or len(values) != 1:
+        """Take what the PLC writes; False: it may write the control word or the number of a result only."""
+        if address not in (CONTROL, TAKEN) or len(values) != 1:
             return False
         with self._changed:
+            if address == TAKEN:
+                if self._valid and self._queue and values[0] == self._result[NUMBER - RESULT]:
+                    self._acknowledge()
+                    self._advance()
+                return True
             before, self._control = self._control, Control(values[0] & sum(Control))
             risen = self._control & ~before
             if Control.RESULTS_ACK in risen and self._valid and self._queue:
-                self._queue.popleft()
-                self._acknowledged += 1
-                self._valid = False
+                self._acknowledge()
             if Control.CLEAR in risen:
                 self._overrun = False
             self._advance()
@@ -190,6 +196,11 @@ class Registers:
     def wanted(self) -> bool:
         """Return whether the PLC wants results."""
         return Control.OFFLINE not in self._control
+
+    def _acknowledge(self) -> None:
+        self._queue.popleft()
+        self._acknowledged += 1
+        self._valid = False
 
     def _advance(self) -> None:
         """Show the next result, if the PLC has cleared its acknowledgement and wants results."""

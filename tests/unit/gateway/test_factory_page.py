@@ -26,6 +26,7 @@ def test_the_page_lists_every_register() -> None:
     listed = {int(number) for number in re.findall(r"^\| (\d+)", PAGE, re.MULTILINE)}
     assert listed == {
         registers.CONTROL,
+        registers.TAKEN,
         registers.STATUS,
         registers.HEARTBEAT,
         registers.ERROR,

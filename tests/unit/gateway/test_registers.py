@@ -19,6 +19,7 @@ from services.gateway.outputs.registers import (
     SCORES,
     SIZE,
     STATUS,
+    TAKEN,
     VERDICT,
     Control,
     Registers,
@@ -69,6 +70,19 @@ def test_a_result_stays_until_it_is_acknowledged_and_the_next_one_follows() -> N
     assert done == [2]
 
 
+def test_a_plc_may_acknowledge_by_the_number_of_the_result() -> None:
+    registers = Registers(settings(ack_seconds=60))
+    thread, done = delivery(registers, signal(), signal("break"))
+    wait_until(lambda: has(registers, Status.RESULTS_VALID), 10, "a result")
+    assert registers.write(TAKEN, [2])
+    assert registers.read()[NUMBER] == 1, "another result is not acknowledged"
+    assert registers.write(TAKEN, [1])
+    assert (registers.read()[NUMBER], has(registers, Status.RESULTS_VALID)) == (2, True)
+    registers.write(TAKEN, [2])
+    thread.join(10)
+    assert done == [2]
+
+
 def test_a_result_that_is_not_acknowledged_is_withdrawn_and_keeps_its_number() -> None:
     registers, late = Registers(settings(ack_seconds=0.5)), signal("break")
     assert registers.deliver([late, signal()], [60, 60]) == 0
@@ -99,9 +113,10 @@ def test_a_plc_that_is_offline_gets_no_results_and_no_overrun() -> None:
     assert Status(registers.read()[STATUS]) == Status.OFFLINE
 
 
-def test_the_plc_writes_the_control_word_and_nothing_else() -> None:
+def test_the_plc_writes_its_two_registers_and_nothing_else() -> None:
     registers = Registers(settings())
     assert not registers.write(STATUS, [1])
+    assert registers.write(TAKEN, [7])
     assert not registers.write(CONTROL, [1, 1])
     assert registers.write(CONTROL, [0xFFF8])
     assert registers.read()[CONTROL] == 0
