@@ -18,6 +18,8 @@ from shared.storage.records import readable
 
 THREADS: Final = 8
 """Objects that are deleted at the same time."""
+AT_ONCE: Final = 100
+"""Objects that are still deleted when the service is to stop."""
 CHECK_SECONDS: Final = 60.0
 """Between two checks for orders."""
 
@@ -50,24 +52,28 @@ class Removals:
         """
         removed = 0
         for key in list(self._store.keys(f"{FOLDER}/{self._owner}/")):
-            if stop.is_set():
-                break
-            health.beat()
             order = readable(key, partial(read_order, self._store, key))
             if order is not None:
-                removed += self._remove(order)
+                removed += self._remove(order, stop, health)
+                if stop.is_set():
+                    break
                 self._store.delete(key)
         return removed
 
-    def _remove(self, order: RemovalOrder) -> int:
-        """Remove the objects of an order that belong to the owner."""
+    def _remove(self, order: RemovalOrder, stop: threading.Event, health: Health) -> int:
+        """Remove the objects of an order that belong to the owner, or some of them if ``stop`` is set."""
         files = OWNED_FILES[self._owner]
         matches = (FRAME_FILE.fullmatch(key) for key in order.keys)
         owned = [match[0] for match in matches if match and files.fullmatch(match["name"])]
         if len(owned) < len(order.keys):
             _log.error("left objects of other services", kind=order.kind, objects=len(order.keys) - len(owned))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="removals") as threads:
-            list(threads.map(self._store.delete, owned))
+            for start in range(0, len(owned), AT_ONCE):
+                if stop.is_set():
+                    owned = owned[:start]
+                    break
+                health.beat()
+                list(threads.map(self._store.delete, owned[start : start + AT_ONCE]))
         REMOVED.labels(order.kind.value).inc(len(owned))
         if owned:
             _log.info(

@@ -208,6 +208,18 @@ def test_an_owner_leaves_what_is_not_its_own(store: ObjectStore, frames: Frames)
     assert len(list(store.keys(f"{FOLDER}/"))) == 1, "what can't be read stays, and is reported"
 
 
+def test_an_owner_that_is_to_stop_leaves_the_rest_of_its_order_for_later(store: ObjectStore, frames: Frames) -> None:
+    verdict = frames.add(9, "image.ng.jpg")
+    order = RemovalOrder(kind=Kind.NG, at=NOW, keys=(f"{verdict.frame.storage_key}/image.ng.jpg",))
+    store.put(f"{FOLDER}/inference/{ULID()}.json", order.model_dump_json().encode())
+    stop = threading.Event()
+    stop.set()
+    assert Removals(store, "inference").carry_out(stop, Health()) == 0
+    assert frames.files(verdict) == ["image.ng.jpg"]
+    assert carry_out(store) == 1
+    assert list(store.keys(f"{FOLDER}/")) == []
+
+
 def test_without_rules_nothing_is_removed(
     keeper: RetentionKeeper, frames: Frames, store: ObjectStore, settings: DashboardSettings
 ) -> None:
