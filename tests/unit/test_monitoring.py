@@ -72,13 +72,17 @@ def test_every_alert_is_listed_in_the_operations() -> None:
     assert [rule["alert"] for rule in RULES if rule["alert"] not in text] == []
 
 
-def test_prometheus_accepts_configuration_and_rules_and_the_rules_pass_their_tests(tmp_path: Path) -> None:
+def test_prometheus_accepts_configuration_rules_and_queries_and_the_rules_pass_their_tests(tmp_path: Path) -> None:
     promtool = program("promtool", "prometheus")
     config = (FOLDER / "prometheus.yml").read_text().replace("/etc/prometheus/rules.yml", str(FOLDER / "rules.yml"))
     (tmp_path / "prometheus.yml").write_text(config)
+    shown = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+    panels = [{"record": f"panel:{number}", "expr": query.replace("$line", ".*")} for number, query in enumerate(shown)]
+    (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": panels}]}))
     for command in (
         ("check", "config", str(tmp_path / "prometheus.yml")),
         ("test", "rules", str(FOLDER / "rules.test.yml")),
+        ("check", "rules", "--lint=none", str(tmp_path / "panels.yml")),
     ):
         done = subprocess.run([promtool, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
