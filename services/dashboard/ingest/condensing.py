@@ -1,4 +1,4 @@
-"""Condense old days of the archive: the verdicts go, their counts and all other messages stay.
+"""Condense old days of the archive: verdicts, explanations and decisions go, their counts and all else stay.
 
 The counts of a condensed day are stored as ``counts/<day>.json.gz``. A rebuild of the projection applies what is left
 of the archive, and then raises the counts to these. Of each run of a camera the last verdict and the last report stay:
@@ -34,7 +34,8 @@ _FRAME: Final = re.compile(
     rb'"camera":"(?P<camera>[\w-]+)","batch":(?:null|"(?P<batch>[\w-]+)"),"part":(?:null|"[\w-]+"),'
     rb'"captured_at":"(?P<captured_at>[^"]+)"'
 )
-_MODEL: Final = re.compile(rb'"model_version":"([\w-]+)"')
+_MODELS: Final = re.compile(rb'"model_versions?":(\[[^\]]*\]|"[\w-]+")')
+_NAME: Final = re.compile(rb"[\w-]+")
 _SESSION: Final = re.compile(rb'"session":"([0-9A-Z]{26})"')
 _CAPTURED: Final = re.compile(rb'"captured":(\d+)')
 _DAY: Final = re.compile(rf"{FOLDER}/(\d{{4}}-\d\d-\d\d)/")
@@ -78,10 +79,15 @@ class _Condensed:
     def add(self, line: bytes) -> None:
         head = _TYPE.match(line)
         kind = head[1] if head else b""
-        if kind == b"FrameInspected" and (frame := _FRAME.search(line)) and (model := _MODEL.search(line)):
+        if kind in (b"FrameInspected", b"PartDecided") and (frame := _FRAME.search(line)):
+            models = _MODELS.search(line)
             batch = [b"batch=" + frame["batch"]] if frame["batch"] else []
-            self._count(frame, b"camera=" + frame["camera"], b"model=" + model[1], *batch)
-            self._keep_last(kind, frame["session"], int(frame["sequence"]), line)
+            versions = _NAME.findall(models[1]) if models else []
+            self._count(frame, b"camera=" + frame["camera"], *(b"model=" + version for version in versions), *batch)
+            if kind == b"FrameInspected":
+                self._keep_last(kind, frame["session"], int(frame["sequence"]), line)
+            else:
+                self.removed += 1
         elif kind == b"FrameExplained" and (frame := _FRAME.search(line)):
             self._count(frame)
             self.removed += 1

@@ -14,9 +14,9 @@ from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.keys import Keys
-from shared.messages import FrameInspected, Message, TrainingRequested
+from shared.messages import FrameInspected, Message, PartDecided, TrainingRequested
 from shared.storage.port import ObjectStore
-from tests.verdicts import Line, explanation_of
+from tests.verdicts import Line, decision_of, explanation_of
 
 DAYS_AGO = 50
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS_AGO)
@@ -43,11 +43,12 @@ def an_old_day(store: ObjectStore) -> None:
         line = Line(name, start=DAY + timedelta(hours=23, minutes=59, seconds=50))
         verdicts = list(line.verdicts(300, seed=number))  # from ten seconds before midnight to two after it
         explanations = [explanation_of(verdict) for verdict in verdicts if verdict.flagged]
+        decisions = [decision_of(verdict) for verdict in verdicts]
         report = line.report(captured=310, dropped=4, at=DAY + timedelta(hours=23, minutes=59, seconds=59))
         asked = TrainingRequested(training_id=f"t-{number}", recipe="seam", dataset="d", by="eva", at=DAY)
         first = f"{number}000-01JF6Z6TX4W8E1V2M6C3N9Q7R{number}"
-        archive(store, DAY.date(), first, [*verdicts[:200], *verdicts[:10], *explanations[:5], report, asked])
-        archive(store, (DAY + timedelta(days=1)).date(), first, [*verdicts[200:], *explanations[5:]])
+        archive(store, DAY.date(), first, [*verdicts[:200], *verdicts[:10], *explanations[:5], *decisions[:200], report, asked])
+        archive(store, (DAY + timedelta(days=1)).date(), first, [*verdicts[200:], *explanations[5:], *decisions[200:]])
 
 
 def counted(projection: Projection) -> dict[str, object]:
@@ -80,6 +81,8 @@ def test_a_rebuild_from_a_condensed_archive_has_the_same_counts(
     left = [message for key in segments(store) if str(DAY.date()) in key for message in read_segment(store, key)]
     assert sum(isinstance(message, FrameInspected) for message in left) == 2, "the last of each run of a camera"
     assert sum(isinstance(message, TrainingRequested) for message in left) == 2
+    assert not any(isinstance(message, PartDecided) for message in left)
+    assert projection.counting.total("line-1").parts == 300
     assert counted(projection) == before
 
     rebuilder.build()
