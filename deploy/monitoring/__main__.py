@@ -93,6 +93,24 @@ ROWS: Final[dict[str, list[Panel]]] = {
             red_from=0.5,
         ),
         Panel(
+            "Cameras that can't see",
+            {
+                "{{line}} {{camera}} {{seamline_camera_sight}}": f"seamline_camera_sight{{{LINE}, "
+                'seamline_camera_sight!="clear"} == 1'
+            },
+            red_from=1,
+        ),
+        Panel(
+            "Images that became no frames",
+            {"{{line}} {{camera}}": f"rate(seamline_camera_unreadable_total{{{LINE}}}[5m])"},
+            "cps",
+        ),
+        Panel(
+            "Parts decided per second",
+            {"{{line}} {{verdict}}": f"sum by (line, verdict) (rate(seamline_gateway_parts_total{{{LINE}}}[5m]))"},
+            "cps",
+        ),
+        Panel(
             "Parked messages and suspects",
             {"{{queue}}": 'sum by (queue) (rabbitmq_detailed_queue_messages_ready{queue=~".+\\\\.(parked|suspects)"})'},
             red_from=1,
