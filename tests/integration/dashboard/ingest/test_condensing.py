@@ -47,7 +47,12 @@ def an_old_day(store: ObjectStore) -> None:
         report = line.report(captured=310, dropped=4, at=DAY + timedelta(hours=23, minutes=59, seconds=59))
         asked = TrainingRequested(training_id=f"t-{number}", recipe="seam", dataset="d", by="eva", at=DAY)
         first = f"{number}000-01JF6Z6TX4W8E1V2M6C3N9Q7R{number}"
-        archive(store, DAY.date(), first, [*verdicts[:200], *verdicts[:10], *explanations[:5], *decisions[:200], report, asked])
+        archive(
+            store,
+            DAY.date(),
+            first,
+            [*verdicts[:200], *verdicts[:10], *explanations[:5], *decisions[:200], report, asked],
+        )
         archive(store, (DAY + timedelta(days=1)).date(), first, [*verdicts[200:], *explanations[5:], *decisions[200:]])
 
 
