@@ -133,7 +133,8 @@ def make_buckets(client: Minio, settings: SetupSettings) -> None:
     """
     _make_bucket(client, settings.bucket, lock=False)
     _make_bucket(client, settings.audit_bucket, lock=settings.object_store_users == "each")
-    _set_removal_of_audit(client, settings)
+    if settings.object_store_users == "each" or settings.object_store_audit_removal_days:
+        _set_removal_of_audit(client, settings)  # a simple store may take the removal of a rule for that of the bucket
     if settings.object_store_users == "single":
         return
     lock = ObjectLockConfig(GOVERNANCE, settings.object_store_audit_days, DAYS)
