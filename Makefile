@@ -120,8 +120,8 @@ test: $(VENV)/.dev-installed $(CHARTS)/.installed  ## Run all tests that need no
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
-bench: $(VENV)/.dev-installed  ## Run the measured comparisons: messaging, outbox, camera, inference, scaling, explaining, counting, quality, reading (some minutes; best on a quiet machine)
-	@for name in messaging outbox camera inference scaling explaining counting quality reading; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.dev-installed  ## Run the measured comparisons: messaging, outbox, camera, inference, original, scaling, explaining, counting, ingest, quality, reading (some minutes; best on a quiet machine)
+	@for name in messaging outbox camera inference original scaling explaining counting ingest quality reading; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: e2e
 e2e: docker $(VENV)/.dev-installed  ## Test the container images and compose as shipped, on a Docker engine: 1,000 frames through three workers

@@ -138,7 +138,7 @@ class Workers:
     def _verdicts(self, frames: int) -> list[FrameInspected]:
         """Wait for this number of verdicts, and take them from their queue, in the order of their time."""
         broker: Broker = self._line.broker
-        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).ready >= frames, START_SECONDS, "verdicts", pause=0.3)
+        wait_until(lambda: broker.depth(DASHBOARD_VERDICTS.name).ready >= frames, START_SECONDS, "verdicts", pause=1.0)
         with Collector(broker, DASHBOARD_VERDICTS, FrameInspected) as collector:
             return sorted(collector.until(lambda verdicts: len(verdicts) >= frames), key=lambda verdict: verdict.at)
 
