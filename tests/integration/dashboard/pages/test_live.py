@@ -109,7 +109,7 @@ def test_the_current_image_is_beside_the_last_ng_one_and_follows_the_camera(
     shown = page.locator("[data-live] li")
     expect(shown).to_have_attribute("data-frame", first.frame.frame_id)
     expect(shown.get_by_role("img", name="Image of camera-1: no fault")).to_have_js_property("width", 40)
-    expect(page.locator(".running")).to_contain_text("batch-7")
+    expect(page.locator("dl.run")).to_contain_text("batch-7")
     expect(page.locator("[data-field=shift]")).to_have_text(re.compile("[123]"))
     put_live_image(store, second)
     publish(broker, second)
