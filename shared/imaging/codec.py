@@ -139,7 +139,7 @@ def _decode_jpeg(content: bytes) -> Image | None:
             if not PADDING.search(str(error)):
                 raise
             pixels = simplejpeg.decode_jpeg(content, "BGR", strict=False)
-    except ValueError as error:
+    except (ValueError, KeyError, RuntimeError) as error:  # KeyError: unknown colours
         raise UnreadableImage(f"broken image: {error}") from error
     is_for_opencv = colours in ("CMYK", "YCCK") or EXIF in content[:EXIF_WITHIN]
     return None if is_for_opencv else np.asarray(pixels, np.uint8)
