@@ -69,7 +69,7 @@ def measure(line: Line, port: int, rate: int) -> np.ndarray:
     seen: dict[str, float] = {}
     taken, ends = 0, time.monotonic() + SECONDS + 10
     while time.monotonic() < ends and len(seen) < parts:
-        answer = plc.readwrite_multiple_registers(read_address=0, read_count=124, write_address=TAKEN, values=[taken])
+        answer = plc.readwrite_registers(read_address=0, read_count=124, write_address=TAKEN, values=[taken])
         registers = answer.registers
         if registers[STATUS] & Status.RESULTS_VALID:
             taken = registers[NUMBER]
