@@ -23,6 +23,7 @@ def test_every_frame_is_accounted_for(client: httpx.Client, broker: Broker) -> N
     publish(broker, *verdicts, *map(explanation_of, flagged), report, *verdicts[:10])
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("explained") == len(flagged))
     soon(lambda: client.get("/api/lines/line-1/accounting").json().get("captured") == 125)
+    soon(lambda: client.get("/api/lines/line-1/accounting").json().get("waiting") == 2)  # stored after the counts
     soon(lambda: inspected(client) == 120)
     accounting = client.get("/api/lines/line-1/accounting").json()
     assert accounting["captured"] == accounting["inspected"] + accounting["dropped"] + accounting["in_flight"]
