@@ -13,6 +13,7 @@ PATTERNS: Final = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "letters, digits, _ and -, after a letter or digit",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, _, - and dots, after a letter or digit",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$": "at most 40 letters, digits, _, - and dots, after a letter or digit",
+    r"^[A-Za-z0-9_./-]+$": "letters, digits, _, -, dots and slashes",
     r"^[a-z0-9_-]+$": "small letters, digits, _ and -",
     r"^[a-z0-9]$": "one small letter or digit",
     r"^[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9}$": "the id of a frame, such as 01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042",
