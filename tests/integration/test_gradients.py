@@ -103,7 +103,7 @@ def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss:
     )
     network = _trained(build(), objective)
     images = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
-    probe = GradientProbe(network, "features")
+    probe = GradientProbe(network, ["features"])
     asked = [(row, label, towards) for row in range(2) for label in range(LABELS) for towards in (True, False)]
     maps = probe.maps(images, asked)
     assert maps.max() > 1e-3
@@ -127,7 +127,7 @@ def test_a_network_within_can_be_the_target() -> None:
 
 
 def test_batches_of_any_size_share_the_trace_of_as_many_kinds_of_questions() -> None:
-    probe = GradientProbe(_flat(), "features")
+    probe = GradientProbe(_flat(), ["features"])
     for images, questions in ((1, 1), (3, 5), (2, 4), (5, LABELS)):
         batch = np.ones((images, 24, 32, 3), np.float32)
         maps = probe.maps(batch, [(number % images, number % LABELS, True) for number in range(questions)])
@@ -136,14 +136,14 @@ def test_batches_of_any_size_share_the_trace_of_as_many_kinds_of_questions() -> 
 
 
 def test_no_question_gets_no_map() -> None:
-    assert GradientProbe(_flat(), "features").maps(np.ones((2, 24, 32, 3), np.float32), []).shape == (0, 12, 16)
+    assert GradientProbe(_flat(), ["features"]).maps(np.ones((2, 24, 32, 3), np.float32), []).shape == (0, 12, 16)
 
 
 def test_features_that_are_all_zero_give_an_empty_map() -> None:
     network = _flat()
     target = network.get_layer("features")
     target.set_weights([np.zeros_like(target.get_weights()[0]), np.full(8, -1, np.float32)])
-    maps = GradientProbe(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True)])
+    maps = GradientProbe(network, ["features"]).maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True)])
     assert not maps.any()
 
 
@@ -151,12 +151,12 @@ def test_a_logit_that_no_feature_moves_gives_an_empty_map() -> None:
     network = _flat()
     head = network.get_layer("logits")
     head.set_weights([np.zeros_like(head.get_weights()[0]), np.ones(LABELS, np.float32)])
-    maps = GradientProbe(network, "features").maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True), (0, 1, False)])
+    maps = GradientProbe(network, ["features"]).maps(np.ones((1, 24, 32, 3), np.float32), [(0, 0, True), (0, 1, False)])
     assert not maps.any()
 
 
 def test_grey_images_have_maps_too() -> None:
-    maps = GradientProbe(_flat((40, 24, 1)), "features").maps(np.ones((2, 40, 24, 1), np.float32), [(1, 0, True)])
+    maps = GradientProbe(_flat((40, 24, 1)), ["features"]).maps(np.ones((2, 40, 24, 1), np.float32), [(1, 0, True)])
     assert maps.shape == (1, 20, 12)
 
 

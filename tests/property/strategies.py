@@ -14,6 +14,8 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
+from shared.label_names import IMAGE_COLUMN, LONGEST_LABEL, label_name, written_alike
+
 Model = TypeVar("Model", bound=BaseModel)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -27,6 +29,11 @@ OF_PATTERN = {
     ),
 }
 """Much quicker than from the pattern itself."""
+LABELS = (
+    st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"]), max_size=40)
+    .map(written_alike)
+    .filter(lambda name: name and name.lower() != IMAGE_COLUMN and name.isprintable() and len(name) <= LONGEST_LABEL)
+)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 MOMENTS = st.datetimes(
     datetime(2024, 1, 1),  # noqa: DTZ001  the zone comes from below
@@ -114,6 +121,8 @@ def _plain(annotation: Any, bounds: tuple[Any, ...]) -> st.SearchStrategy[Any]: 
 
 
 def _texts(bounds: tuple[Any, ...]) -> st.SearchStrategy[str]:
+    if any(getattr(each, "func", None) is label_name for each in bounds):
+        return LABELS
     patterns = [each.pattern for each in bounds if getattr(each, "pattern", None)]
     longest = min(
         (each.max_length for each in bounds if isinstance(each, MaxLen | Len) and each.max_length), default=40

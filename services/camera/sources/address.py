@@ -31,7 +31,7 @@ def redacted(source: str) -> str:
     """
     scheme, separator, rest = source.partition("://")
     if not separator or not SCHEME.fullmatch(scheme):
-        if SCHEME.match(source):
+        if ":" in source and SCHEME.match(source):
             return f"{source.partition(':')[0]}:…"
         shown, question, _ = source.partition("?")
         _, at, end = shown.rpartition("@")

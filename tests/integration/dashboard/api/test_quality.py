@@ -142,7 +142,7 @@ SENSELESS = [
     ({"camera": "a", "batch": "b"}, "give no batch and no model beside it"),
     ({"shift": "1", "every": "hour"}, "points are shifts"),
     ({"every": "second"}, "query.every"),
-    ({"label": "a b"}, "query.label"),
+    ({"label": "x" * 65}, "query.label"),
 ]
 
 

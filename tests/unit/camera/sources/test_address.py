@@ -27,6 +27,7 @@ from services.camera.sources.opening import open_source
         ("us er:hunter2@10.0.0.7/stream", "…@10.0.0.7/stream"),
         ("10.0.0.7/stream?password=hunter2", "10.0.0.7/stream?…"),
         ("videos/film.mp4", "videos/film.mp4"),
+        ("film.mp4", "film.mp4"),
     ],
 )
 def test_an_address_is_shown_without_what_may_be_a_password(source: str, shown: str) -> None:
