@@ -194,7 +194,8 @@ class Parts(_Section):
     """How the frames of a line become parts, and how the frames of a part decide about it."""
 
     of: Literal["frame", "frames", "identity"] = Field(
-        "frame", description="each frame is a part; so many frames in a row of a camera; all frames that name one part"
+        "frame",
+        description="each frame is a part; `frames` in a row of a camera are; all frames that name one part are",
     )
     frames: int | None = Field(
         None, ge=1, le=1_000, description="frames of a complete part; where cameras are named, of each of them"

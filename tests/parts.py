@@ -45,5 +45,5 @@ def verdict(sequence: int = 0, said: str = "ok", *, defect: float | None = None,
 
 
 def at(seconds: float, wall: datetime | None = None) -> Now:
-    """The moment so many seconds after the frames were captured, by both clocks unless the wall clock differs."""
+    """Return the moment this number of seconds after the capture, by both clocks unless the wall clock differs."""
     return Now(1_000 + seconds, wall or MOMENT + timedelta(seconds=seconds))

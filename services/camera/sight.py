@@ -19,7 +19,7 @@ from shared.messages import CameraSight
 SECONDS_BETWEEN_LOOKS: Final = 0.5
 """Brightness, contrast and sharpness are measured this often; whether an image is the one before, each time."""
 SAMPLED: Final = 8
-"""Every so many rows and columns are compared first: most images differ there."""
+"""Distance of the rows and columns that are compared first: most images differ there."""
 SATURATED: Final = 250
 """Grey value from which on a pixel is overexposed."""
 MOST_SATURATED: Final = 0.5

@@ -29,7 +29,7 @@ EVERY_SECONDS: Final = 0.2
 STEADY_SECONDS: Final = 2.0
 """A line is online when it has been well for this time: old reports of an outage make no line well."""
 MISSED_REPORTS: Final = 2.5
-"""A sender is silent when so many of its reports are missing."""
+"""A sender is silent after this multiple of the longest recent time between two of its reports."""
 LONGEST_SILENCE: Final = 10.0
 FORGOTTEN_SECONDS: Final = 3_600.0
 """A worker that is silent for this time was removed on purpose."""

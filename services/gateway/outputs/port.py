@@ -20,7 +20,7 @@ class OutputUnavailable(Exception):
     """The receiver can't be reached, or failed; a later try may succeed."""
 
     def __init__(self, reason: str, sent: int = 0) -> None:
-        """``sent``: so many of the signals, from the first on, the receiver has nevertheless."""
+        """``sent``: number of the signals, counted from the first, that the receiver has."""
         super().__init__(reason)
         self.sent = sent
 

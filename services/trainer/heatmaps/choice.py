@@ -90,7 +90,7 @@ def choose_heatmaps(
 
 
 def marked_defects(recipe: Recipe, marked: Sequence[MarkedImage]) -> list[Defect]:
-    """Return the marked defects of some images, of each label the same number as far as there are so many."""
+    """Return marked defects of the images: of each label the same number, or all that it has."""
     rng = np.random.default_rng(0)
     defects = []
     for output, label in enumerate(recipe.labels):

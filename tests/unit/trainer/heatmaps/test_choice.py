@@ -35,7 +35,7 @@ Images = tuple[Dataset, PixelStore]
 
 
 def draw(folder: Path, spot: int) -> Images:
-    """Draw dark images, every other one with a blue spot of so many pixels, which has a mask."""
+    """Draw dark images, every other one with a blue, masked square of `spot` x `spot` pixels."""
     rng, rows = np.random.default_rng(0), ["name,good,error,break,length"]
     for name in ("images", "masks", "pixels"):
         (folder / name).mkdir()
