@@ -114,6 +114,7 @@ def _listen(host: str, port: int) -> LimitedSocket:
         listening = LimitedSocket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(BACKLOG)  # at once: a request that comes before the thread runs waits for it
     except OSError as error:
         raise AddressTaken(
             f"can't listen on {host}:{port} ({error.strerror}): give another DASHBOARD_PORT or DASHBOARD_HOST"
