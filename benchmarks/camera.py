@@ -24,7 +24,7 @@ from benchmarks.comparison import Rounds, Target
 from benchmarks.workers import BrokerServer
 from samples.still import draw_seam
 from services.camera.capture_loop import CaptureLoop
-from services.camera.frames import FrameMaker
+from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import NoRecorder

@@ -21,7 +21,7 @@ import numpy as np
 from pymodbus.client import ModbusTcpClient
 from ulid import ULID
 
-from services.gateway.outputs.registers import CAPTURED, NAME, NUMBER, STATUS, TAKEN, Status
+from services.gateway.outputs.modbus_registers import CAPTURED, NAME, NUMBER, STATUS, TAKEN, Status
 from shared.messages import frame_id
 from shared.storage.filesystem import FilesystemStore
 from tests import servers

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from services.camera.sources.captured_image import CapturedImage
-from services.camera.sources.stream import OpenCvStream
+from services.camera.sources.opencv_stream import OpenCvStream
 from services.camera.sources.video_file import VideoFile
 from shared.imaging.codec import decode, encode
 from tests.rtsp_camera import RtspCamera

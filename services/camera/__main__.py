@@ -12,7 +12,7 @@ from functools import partial
 
 from services.camera.capture_loop import CaptureLoop
 from services.camera.errors import CameraError
-from services.camera.frames import FrameMaker
+from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import open_recorder

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.camera.frames import FrameMaker
+from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.sender import Sender

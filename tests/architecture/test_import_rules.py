@@ -15,7 +15,7 @@ PACKAGES = ("shared", "services", "samples", "deploy")
 CONTRACT = "importlinter:contract:"
 
 BREACHES = [
-    ("services-are-strangers", "services.camera.frames", "services.inference"),
+    ("services-are-strangers", "services.camera.frame_maker", "services.inference"),
     ("shared-knows-no-service", "shared.verdict", "services.camera"),
     ("drivers", "services.inference.handler", "pika"),
     ("drivers", "services.explainer.handler", "minio"),
@@ -35,7 +35,7 @@ BREACHES = [
     ("dashboard-layers", "services.dashboard.web.guard", "services.dashboard.access.service"),
     ("dashboard-layers", "services.dashboard.store.keys", "services.dashboard.web.times"),
     ("acyclic-packages", "shared.topology", "shared.messaging.port"),
-    ("acyclic-packages", "services.camera.sources.live_camera", "services.camera.frames"),
+    ("acyclic-packages", "services.camera.sources.reconnecting", "services.camera.frame_maker"),
     ("acyclic-packages", "services.trainer.evaluation.evaluate", "services.trainer.training.loss"),
     ("acyclic-packages", "services.trainer.jobs.turns", "services.trainer.training.options"),
     ("acyclic-packages", "services.dashboard.models.schemas", "services.dashboard.trainings.pages"),

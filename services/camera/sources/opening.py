@@ -16,10 +16,11 @@ from services.camera.sources.address import ADDRESS_STARTS, WEB_SCHEMES, is_addr
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.sources.http_camera import HttpAddress, MjpegStream, PolledImage
 from services.camera.sources.image_folder import ImageFolder
-from services.camera.sources.live_camera import LiveCamera
 from services.camera.sources.opencv_capture import Device
+from services.camera.sources.opencv_stream import OpenCvStream
+from services.camera.sources.reconnecting import LiveCamera
 from services.camera.sources.sampling import Sampling
-from services.camera.sources.stream import OpenCvStream, Stream
+from services.camera.sources.stream import Stream
 from services.camera.sources.video_file import Player, Video, VideoFile
 from shared.imaging.codec import PIXEL_LIMIT
 from shared.imaging.formats import is_readable

@@ -1,20 +1,11 @@
-"""What a live camera is read through: one connection, and its images as they come."""
+"""The port of live cameras: one connection, and its images as they come."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Protocol
 
-import cv2
-import numpy as np
-
-from services.camera.settings import Resolution
-from services.camera.sources.captured_image import CapturedImage, Unreadable, clock, time_of_image
-from services.camera.sources.opencv_capture import Device, open_capture
-from shared.imaging.video import Grabber, frame_rate_of
-
-LONGEST_DAMAGE: Final = 100
-"""Packets in a row that can't be decoded, at most; after more, a camera is opened again."""
+from services.camera.sources.captured_image import CapturedImage, Unreadable
 
 Read = Callable[[], CapturedImage | Unreadable]
 """Decodes the current image; an image that sampling skips is never decoded."""
@@ -41,48 +32,3 @@ class Stream(Protocol):
     def close(self) -> None:
         """End the connection."""
         ...
-
-
-class OpenCvStream:
-    """A USB camera, or a network camera whose stream FFmpeg decodes."""
-
-    def __init__(
-        self,
-        address: str | Device,
-        name: str,
-        *,
-        silence_seconds: float,
-        accept_repaired: bool = False,
-        resolution: Resolution | None = None,
-    ) -> None:
-        """Open the camera; raises `CameraError`."""
-        self._name = name
-        self._silence_seconds = silence_seconds
-        self._accept_repaired = accept_repaired
-        self._capture = open_capture(address, resolution, silence_seconds)
-        self.frames_per_second = frame_rate_of(self._capture, 0) or None
-
-    def images(self) -> Iterator[Read | Unreadable]:
-        grabber = Grabber(self._capture, LONGEST_DAMAGE)
-        while grabbed := grabber.grab(self._silence_seconds):
-            for _ in range(grabbed.lost):
-                yield Unreadable(f"{self._name} sent data that can't be decoded")
-            if grabbed.repaired and not self._accept_repaired:
-                yield Unreadable(f"data of {self._name} was lost on its way, and the decoder repaired the image")
-            else:
-                yield self._read
-        raise Disconnected(f"{self._name} stopped sending")
-
-    def close(self) -> None:
-        self._capture.release()
-
-    def _read(self) -> CapturedImage | Unreadable:
-        # of a network camera: the time of the first image by the camera's clock (RTCP), and the time since then
-        opened = float(self._capture.get(cv2.CAP_PROP_STREAM_OPEN_TIME_USEC)) / 1e6
-        captured_at = (
-            time_of_image(opened + float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3) if opened else clock()
-        )
-        readable, image = self._capture.retrieve()
-        if not readable:
-            return Unreadable(f"{self._name} sent a broken image")
-        return CapturedImage(captured_at, np.asarray(image, np.uint8))

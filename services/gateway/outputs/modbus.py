@@ -15,8 +15,8 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from services.gateway.outputs.modbus_registers import SIZE, Registers
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal
-from services.gateway.outputs.registers import SIZE, Registers
 from services.gateway.outputs.settings import ModbusSettings
 
 EVERY_DEVICE: Final = 0

@@ -15,7 +15,7 @@ import pytest
 
 from services.camera import sender
 from services.camera.capture_loop import CaptureLoop
-from services.camera.frames import FrameMaker
+from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import NoRecorder

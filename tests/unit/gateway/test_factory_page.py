@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from services.gateway.lines import LinesFile
-from services.gateway.outputs import registers
+from services.gateway.outputs import modbus_registers as registers
 from services.gateway.outputs.port import Signal
 from shared.recipe import Parts
 

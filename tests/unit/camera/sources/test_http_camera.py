@@ -15,13 +15,13 @@ import pytest
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
 from services.camera.sources.http_camera import HttpAddress
-from services.camera.sources.live_camera import LiveCamera
 from services.camera.sources.opening import open_source
+from services.camera.sources.reconnecting import LiveCamera
 from services.camera.sources.video_file import Player
 from shared.messages import CameraState
 from tests.camera_videos import write_video
 from tests.processes import wait_until
-from tests.unit.camera.sources.test_live_camera import Watcher
+from tests.unit.camera.sources.test_reconnecting import Watcher
 from tests.unit.camera.sources.test_video_file import open_video, play
 from tests.web_cameras import Answer, WebCamera, content, jpeg, multipart
 

@@ -17,7 +17,7 @@ from services.camera.sources.captured_image import CapturedImage, Unreadable
 from shared.messages import CameraState
 from tests.processes import wait_until
 from tests.rtsp_camera import RtspCamera
-from tests.unit.camera.sources.test_live_camera import Watcher
+from tests.unit.camera.sources.test_reconnecting import Watcher
 
 SIZE = (160, 128)
 FRAMES = 36

@@ -11,10 +11,10 @@ import pytest
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings
-from services.camera.sources import live_camera as live
+from services.camera.sources import reconnecting
 from services.camera.sources.captured_image import CapturedImage, Unreadable
-from services.camera.sources.live_camera import LiveCamera
 from services.camera.sources.opening import open_source
+from services.camera.sources.reconnecting import LiveCamera
 from shared.health import Health
 from shared.messages import CameraState
 from tests.camera_videos import number_of
@@ -102,7 +102,7 @@ def test_sampling_limits_a_live_camera(camera: MjpegCamera) -> None:
 def test_frames_that_arrive_too_fast_are_skipped_and_counted(
     camera: MjpegCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MOST_BUFFERED", 3)
+    monkeypatch.setattr(reconnecting, "MOST_BUFFERED", 3)
     watching = Watcher(camera.address)
     watching.next(1)
     wait_until(lambda: watching.source._images.qsize() >= 8, 60, "images that wait to be taken")
@@ -133,9 +133,9 @@ def test_a_driver_that_hangs_ends_the_camera_so_that_it_is_started_again(
     watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watcher.source, "_hang_seconds", 0.5)
-    monkeypatch.setattr(live, "CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(reconnecting, "CLOSING_SECONDS", 0.1)
     hanging = threading.Event()
     monkeypatch.setattr(watcher.source, "_read", lambda _images: hanging.wait(60))
-    with pytest.raises(live.DriverHangs, match="has not answered"):
+    with pytest.raises(reconnecting.DriverHangs, match="has not answered"):
         watcher.next(2)
     hanging.set()

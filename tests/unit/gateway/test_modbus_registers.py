@@ -6,8 +6,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from services.gateway.outputs.port import LineStatus, Signal, Trouble
-from services.gateway.outputs.registers import (
+from services.gateway.outputs.modbus_registers import (
     CONTROL,
     ERROR,
     HEARTBEAT,
@@ -25,6 +24,7 @@ from services.gateway.outputs.registers import (
     Registers,
     Status,
 )
+from services.gateway.outputs.port import LineStatus, Signal, Trouble
 from services.gateway.outputs.settings import ModbusSettings
 from tests.processes import wait_until
 from tests.verdicts import Line, decision_of

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from services.camera.frames import FrameMaker
+from services.camera.frame_maker import FrameMaker
 from services.camera.outbox import Counts, Outbox
 from services.camera.recorder import NoRecorder
 from services.camera.session import Session
