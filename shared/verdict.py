@@ -79,13 +79,9 @@ def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
         label: its role says which of the two.
         present: whether the label is present; the result has the same shape.
     """
-    match label.role:
-        case LabelRole.DEFECT:
-            return present
-        case LabelRole.QUALITY:
-            return ~present
-        case LabelRole.ATTRIBUTE:
-            return np.zeros_like(present) if label.expected is None else present != label.expected
+    if not label.decides:
+        return np.zeros_like(present)
+    return ~present if label.is_fault_if_absent else present
 
 
 def present_labels(recipe: Recipe, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -106,10 +102,15 @@ def ng_images(recipe: Recipe, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def has_verdicts(recipe: Recipe) -> bool:
     """Return whether images can be ok as well as NG by a recipe."""
+    faults = possible_faults(recipe)
+    return bool(faults.any() and (recipe.task is Task.MULTI_LABEL or not faults.all()))
+
+
+def possible_faults(recipe: Recipe) -> NDArray[np.bool_]:
+    """Return for each label whether it can make an image NG, by its presence or by its absence: (labels,)."""
     if recipe.task is Task.EXCLUSIVE:
-        faults = faults_if_chosen(recipe)
-        return bool(faults.any() and not faults.all())
-    return any(label.decides for label in recipe.labels)
+        return faults_if_chosen(recipe)
+    return np.array([label.decides for label in recipe.labels], np.bool_)
 
 
 def faults_if_chosen(recipe: Recipe) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from shared.messages import FrameInspected, PartAction, PartVerdict, Verdict
-from shared.recipe import Label, LabelRole, Parts, Recipe
+from shared.recipe import Label, Parts, Recipe
 from shared.verdict import judge
 
 
@@ -71,8 +71,7 @@ def _scores(plan: Plan, frames: Sequence[FrameInspected]) -> dict[str, float]:
 
 
 def _worst(label: Label, scores: Sequence[float]) -> float:
-    good_when_high = label.role is LabelRole.QUALITY or bool(label.expected)
-    return min(scores) if good_when_high else max(scores)
+    return min(scores) if label.is_fault_if_absent else max(scores)
 
 
 def _faults(

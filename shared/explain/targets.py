@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shared.engines.port import Images
 from shared.messages import Finding
 from shared.recipe import Label, LabelRole, Recipe, Task
+from shared.verdict import possible_faults
 
 
 @dataclass(frozen=True)
@@ -70,23 +71,15 @@ def points_at_presence(label: Label, recipe: Recipe) -> bool:
     """Return whether the presence of a label is its fault; for exclusive labels, maps always show the presence."""
     if recipe.task is Task.EXCLUSIVE:
         return True
-    return label.role is not LabelRole.QUALITY and label.expected is not True
-
-
-def can_be_fault(label: Label, recipe: Recipe) -> bool:
-    """Return whether a label can make a frame NG, in the direction of `points_at_presence`."""
-    if recipe.task is Task.MULTI_LABEL:
-        return label.role is not LabelRole.ATTRIBUTE or label.expected is not None
-    expects = any(each.expected is not None for each in recipe.labels)
-    return label.role is LabelRole.DEFECT or (label.role is LabelRole.ATTRIBUTE and expects and not label.expected)
+    return not label.is_fault_if_absent
 
 
 def fault_questions(recipe: Recipe) -> list[Question]:
     """Return the questions towards each possible fault."""
     return [
         Question(label, place, points_at_presence(label, recipe))
-        for place, label in enumerate(recipe.labels)
-        if can_be_fault(label, recipe)
+        for place, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True))
+        if can_be_fault
     ]
 
 

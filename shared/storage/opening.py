@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from shared.settings import ServiceSettings, folder_of
+from shared.settings import STORES, ServiceSettings, folder_of
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin, StorageUnavailable
 from shared.storage.s3 import MinioStore
@@ -30,11 +30,20 @@ def open_store(settings: ServiceSettings, url: str = "") -> ObjectStore:
     """
     url = url or settings.storage_url
     parts = urlsplit(url)
-    if parts.scheme == "file":
-        try:
-            return FilesystemStore(folder_of(url))
-        except ValueError as error:
-            raise StorageError(f"storage address: {error}") from None
+    match parts.scheme:
+        case "file":
+            try:
+                return FilesystemStore(folder_of(url))
+            except ValueError as error:
+                raise StorageError(f"storage address: {error}") from None
+        case "s3" | "s3s":
+            return open_bucket(settings, parts)
+        case _:
+            raise StorageError(f"storage address: start it with one of {', '.join(f'{each}://' for each in STORES)}")
+
+
+def open_bucket(settings: ServiceSettings, parts: SplitResult) -> MinioStore:
+    """Open the bucket of an address, and create it if necessary; see `open_store`."""
     bucket = parts.path.strip("/")
     if not parts.netloc or not bucket or "/" in bucket:
         raise StorageError(f"storage address: write {parts.scheme}://HOST:PORT/BUCKET, with one bucket")

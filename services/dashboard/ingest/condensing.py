@@ -10,13 +10,14 @@ from __future__ import annotations
 import gzip
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydantic import BaseModel, Field
+from pydantic_core import from_json
 from ulid import ULID
 
 from services.dashboard.ingest.archive import CONTENT_TYPE, FOLDER, DamagedSegment, lines_of, segments
@@ -28,16 +29,6 @@ COUNTS: Final = "counts"
 CONDENSED: Final = "condensed-"
 """Begins the name of the segment of a condensed day."""
 
-_TYPE: Final = re.compile(rb'\{(?:"sender":"(?:[^"\\]|\\.)*",)?"type":"(\w+)"')
-_FRAME: Final = re.compile(
-    rb'"frame":\{"frame_id":"(?P<session>[0-9A-Z]{26})-(?P<sequence>\d{9})","line":"(?P<line>[\w-]+)",'
-    rb'"camera":"(?P<camera>[\w-]+)","batch":(?:null|"(?P<batch>[\w-]+)"),"part":(?:null|"[\w-]+"),'
-    rb'"captured_at":"(?P<captured_at>[^"]+)"'
-)
-_MODELS: Final = re.compile(rb'"model_versions?":(\[[^\]]*\]|"[\w-]+")')
-_NAME: Final = re.compile(rb"[\w-]+")
-_SESSION: Final = re.compile(rb'"session":"([0-9A-Z]{26})"')
-_CAPTURED: Final = re.compile(rb'"captured":(\d+)')
 _DAY: Final = re.compile(rf"{FOLDER}/(\d{{4}}-\d\d-\d\d)/")
 
 _log = structlog.stdlib.get_logger("condensing")
@@ -70,37 +61,39 @@ class _Condensed:
     """What stays of the lines of a day, and the buckets in which the others are counted."""
 
     kept: dict[bytes, None] = field(default_factory=dict)
-    last: dict[tuple[bytes, bytes], tuple[int, bytes]] = field(default_factory=dict)
+    last: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)
     """By type of message and session of the camera: its highest number of a frame, and the line."""
     places: set[tuple[str, str, date]] = field(default_factory=set)
     """Line, slice and day of capture."""
     removed: int = 0
 
     def add(self, line: bytes) -> None:
-        head = _TYPE.match(line)
-        kind = head[1] if head else b""
-        if kind in (b"FrameInspected", b"PartDecided") and (frame := _FRAME.search(line)):
-            models = _MODELS.search(line)
-            batch = [b"batch=" + frame["batch"]] if frame["batch"] else []
-            versions = _NAME.findall(models[1]) if models else []
-            self._count(frame, b"camera=" + frame["camera"], *(b"model=" + version for version in versions), *batch)
-            if kind == b"FrameInspected":
-                self._keep_last(kind, frame["session"], int(frame["sequence"]), line)
-            else:
+        message = _fields(line)
+        match message.get("type"):
+            case "FrameInspected":
+                self._count(message["frame"], message["model_version"])
+                session, _, sequence = message["frame"]["frame_id"].partition("-")
+                self._keep_last("FrameInspected", session, int(sequence), line)
+            case "PartDecided":
+                self._count(message["frame"], *message["model_versions"])
                 self.removed += 1
-        elif kind == b"FrameExplained" and (frame := _FRAME.search(line)):
-            self._count(frame)
-            self.removed += 1
-        elif kind == b"CameraReported" and (of := _SESSION.search(line)) and (captured := _CAPTURED.search(line)):
-            self._keep_last(kind, of[1], int(captured[1]), line)
-        else:
-            self.kept[line] = None
+            case "FrameExplained":
+                self._note_places(message["frame"], [""])
+                self.removed += 1
+            case "CameraReported":
+                self._keep_last("CameraReported", message["session"], message["captured"], line)
+            case _:
+                self.kept[line] = None
 
-    def _count(self, frame: re.Match[bytes], *slices: bytes) -> None:
-        day = datetime.fromisoformat(frame["captured_at"].decode()).astimezone(UTC).date()
-        self.places.update((frame["line"].decode(), part.decode(), day) for part in (b"", *slices))
+    def _count(self, frame: Mapping[str, Any], *versions: str) -> None:
+        slices = ["", f"camera={frame['camera']}", *(f"model={version}" for version in versions)]
+        self._note_places(frame, [*slices, f"batch={frame['batch']}"] if frame["batch"] else slices)
 
-    def _keep_last(self, kind: bytes, session: bytes, number: int, line: bytes) -> None:
+    def _note_places(self, frame: Mapping[str, Any], slices: Iterable[str]) -> None:
+        day = datetime.fromisoformat(frame["captured_at"]).astimezone(UTC).date()
+        self.places.update((frame["line"], part, day) for part in slices)
+
+    def _keep_last(self, kind: str, session: str, number: int, line: bytes) -> None:
         before = self.last.get((kind, session))
         if before is None or number >= before[0]:
             self.last[kind, session] = number, line
@@ -168,6 +161,15 @@ class Condenser:
             if part and (seen := self._counting.seen(line, part)):
                 counts.slices.append(StoredSlice(line=line, part=part, first=seen[0], last=seen[1]))
         return counts
+
+
+def _fields(line: bytes) -> Mapping[str, Any]:
+    """Return the fields of a message without validating it: a day can have millions of them."""
+    try:
+        fields = from_json(line)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def restore_counts(store: ObjectStore, counting: Counting) -> None:

@@ -21,7 +21,7 @@ from services.trainer.evaluation.probabilities import Calibration, Numbers, cali
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.intervals import proportion
 from shared.recipe import Recipe, Task
-from shared.verdict import faults_if_chosen, has_verdicts
+from shared.verdict import faults_if_chosen, has_verdicts, possible_faults
 
 MOST_OVERKILL: Final = 0.2
 """Of the balanced operating point."""
@@ -289,8 +289,8 @@ def _advice(recipe: Recipe, truth: Truth, point: OperatingPoint, ng: NDArray[np.
         return []
     deciding = [
         (int((truth[:, column] > 0).sum() if not label.is_fault_if_absent else (truth[:, column] == 0).sum()), label)
-        for column, label in enumerate(recipe.labels)
-        if label.decides and (recipe.task is Task.MULTI_LABEL or faults_if_chosen(recipe)[column])
+        for column, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True))
+        if can_be_fault
     ]
     rare = ", ".join(f"{label.name} ({count})" for count, label in sorted(deciding, key=lambda each: each[0])[:3])
     size = f"{recipe.image.height} x {recipe.image.width}"

@@ -13,8 +13,9 @@ from services.trainer.evaluation.costs import Scores, Truth, is_ng
 from shared.contracts.bundle import RARE, RAREST, HeatmapSpec, HeatScale
 from shared.explain.metrics import FalseHeat, false_heat_of
 from shared.explain.scale import evidence_of
-from shared.explain.targets import Question, can_be_fault, fault_questions
+from shared.explain.targets import Question, fault_questions
 from shared.recipe import LabelRole, Recipe
+from shared.verdict import possible_faults
 
 FEWEST: Final = 5
 """Good images that a scale needs, at least."""
@@ -49,11 +50,11 @@ def scaled(
     """
     faults, good = fault_questions(recipe), ~is_ng(recipe, truth)
     fits: list[tuple[list[Question], NDArray[np.bool_]]] = [(faults, good)] if faults else []
-    for place, label in enumerate(recipe.labels):
+    for place, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True)):
         for towards in (True, False):
             question = Question(label, place, towards)
             if question not in faults and (towards or label.role is not LabelRole.DEFECT):
-                wrong = good if can_be_fault(label, recipe) else (truth[:, place] > 0) != towards
+                wrong = good if can_be_fault else (truth[:, place] > 0) != towards
                 fits.append(([question], wrong))
     scales: dict[bool, dict[str, HeatScale]] = {True: {}, False: {}}
     for questions, images in fits:

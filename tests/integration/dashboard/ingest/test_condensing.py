@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -128,3 +129,13 @@ def test_a_day_that_the_projection_does_not_hold_is_not_condensed(
     keys = condenser.due(DAY.date() + timedelta(days=1))[DAY.date()]
     assert condenser.condense(DAY.date(), keys) is None
     assert sorted(segments(store, f"{FOLDER}/{DAY.date()}/")) == keys
+
+
+def test_fields_are_read_in_any_order(
+    projection: Projection, rebuilder: Rebuilder, condenser: Condenser, store: ObjectStore
+) -> None:
+    verdicts = list(Line("line-1", start=DAY).verdicts(20))
+    lines = [json.dumps(dict(reversed(json.loads(verdict.encode()).items()))).encode() + b"\n" for verdict in verdicts]
+    store.put(f"{FOLDER}/{DAY.date()}/a.jsonl.gz", gzip.compress(b"".join(lines)), CONTENT_TYPE)
+    rebuilder.build(from_nothing=True)
+    assert condenser.condense(DAY.date(), [*segments(store)]) == 19, "the last verdict stays"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.explain.targets import questions_about
+from shared.explain.targets import fault_questions, questions_about
+from shared.messages import Verdict
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import judge
 from tests.models import paint_recipe
@@ -90,3 +91,11 @@ def test_a_requested_label_has_a_question() -> None:
     assert _wanted(recipe, [0.9, 0.1, 0.1, 0.1], "good", "length") == {"good": True, "length": False}
     assert _wanted(parse_recipe(FRUIT), [0.1, 0.85, 0.05], "apple") == {"apple": True}
     assert _wanted(recipe, [0.9, 0.1, 0.1, 0.1], "unheard-of") == {}
+
+
+@pytest.mark.parametrize("expected", ["", ", expected: true", ", expected: false"])
+def test_the_possible_faults_of_an_exclusive_recipe_are_the_labels_that_make_an_image_ng(expected: str) -> None:
+    recipe = parse_recipe(FRUIT.replace("green, role: attribute", f"green, role: attribute{expected}"))
+    one_hot = {label: [float(label == each) for each in recipe.label_names] for label in recipe.label_names}
+    ng = [label for label, scores in one_hot.items() if judge(recipe, scores).verdict is Verdict.NG]
+    assert [question.label.name for question in fault_questions(recipe)] == ng
