@@ -25,7 +25,8 @@ from shared.messaging.port import Broker
 from shared.topology import Queue
 from tests import servers
 from tests.broker_address import BrokerAddress
-from tests.processes import Server
+from tests.isolation import logging_as_it_was
+from tests.processes import WORKERS, Server
 from tests.servers import Endpoint
 from tests.store_rights import watched_stores
 
@@ -74,6 +75,12 @@ def _services_keep_to_their_rights(refused_calls: list[str]) -> Iterator[None]:
     refused_calls.clear()
     yield
     assert not refused_calls
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    with logging_as_it_was():
+        yield
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ def redis_url(run_folder: Path) -> str:
 
     endpoint = servers.shared_server(run_folder, "redis", servers.find_redis)
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    assert number < 16, "Redis has 16 databases: run with fewer workers"
+    assert number < WORKERS, "Redis has 16 databases: run with fewer workers"
     login = f":{endpoint.password}@" if endpoint.password else ""
     url = f"redis://{login}{endpoint.host}:{endpoint.port}/{number}"
     redis.Redis.from_url(url).flushdb()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,10 @@ from typing import Any, Protocol
 GUARD = Path(__file__).with_name("guard.py")
 START_SECONDS = 180.0
 PORTS = range(12_000, 32_000)
+WORKERS = 16
+"""Of pytest-xdist, at most: each has a part of the ports, and other processes have one together."""
+_given: deque[int] = deque(maxlen=300)
+"""The ports that this process was given last, which their servers may not have taken yet."""
 
 
 class Server(Protocol):
@@ -180,15 +185,24 @@ def the_session() -> int:
     return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
 
 
-def free_port() -> int:
-    """Return a free port below those that systems lend to outgoing connections.
+def ports_of(worker: str | None) -> range:
+    """Return the ports of a worker of pytest-xdist, or those of a process that is none."""
+    number = int(worker.removeprefix("gw")) % WORKERS if worker else WORKERS
+    return PORTS[number :: WORKERS + 1]
 
-    So nothing takes it by chance while the server that has it is stopped for a while.
+
+def free_port() -> int:
+    """Return a free port that no other test is about to take, below those that systems lend to outgoing connections.
+
+    So nothing takes it by chance while its server is not started yet, or stopped for a while.
     """
     while True:
         with socket.socket() as probe, suppress(OSError):
-            port = secrets.choice(PORTS)
+            port = secrets.choice(ports_of(os.environ.get("PYTEST_XDIST_WORKER")))
+            if port in _given:
+                continue
             probe.bind(("127.0.0.1", port))
+            _given.append(port)
             return port
 
 
