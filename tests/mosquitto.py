@@ -43,7 +43,7 @@ class Mosquitto:
     def settings(self) -> dict[str, Any]:
         """Of an output that publishes here."""
         where = {"host": "127.0.0.1", "port": self.port, "user": USER, "password_file": str(self.password_file)}
-        return {"type": "mqtt", "timeout_seconds": 2, **where}
+        return {"type": "mqtt", "timeout_seconds": 60, **where}
 
     @contextmanager
     def subscriber(self, topic: str) -> Iterator[Subscriber]:
@@ -70,9 +70,9 @@ class Subscriber:
         )
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        wait_until(lambda: self._ready, 30, "the subscription")
+        wait_until(lambda: self._ready, 120, "the subscription")
 
-    def until(self, enough: Callable[[list[tuple[str, dict[str, Any]]]], bool], seconds: float = 30) -> None:
+    def until(self, enough: Callable[[list[tuple[str, dict[str, Any]]]], bool], seconds: float = 120) -> None:
         wait_until(lambda: enough(self.messages), seconds, "messages of the broker")
 
     def close(self) -> None:

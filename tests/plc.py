@@ -64,7 +64,7 @@ def main(port: int, file: Path, hold: Path) -> None:
 
 def tell(told: Any, before: object, now: dict[str, Any]) -> dict[str, Any]:
     if now != before:
-        told.write(json.dumps({"at": time.time(), **now}) + "\n")
+        told.write(json.dumps(now) + "\n")
         told.flush()
     return now
 

@@ -21,7 +21,7 @@ from services.gateway.outputs.settings import ModbusSettings
 
 EVERY_DEVICE: Final = 0
 """Requests to any unit identifier are answered."""
-START_SECONDS: Final = 5.0
+START_SECONDS: Final = 20.0
 
 
 class ModbusServer:
@@ -65,7 +65,7 @@ class ModbusServer:
                 probe.bind((host, port))
             except OSError as error:
                 raise OutputUnavailable(f"can't listen on {host}:{port}: {error.strerror}") from error
-        ready = threading.Event()
+        ready, self._failure = threading.Event(), ""
         self._thread = threading.Thread(target=self._serve, args=(ready,), name="modbus", daemon=True)
         self._thread.start()
         if not ready.wait(START_SECONDS) or self._failure:

@@ -37,6 +37,8 @@ class Mqtt:
         self._decisions = f"{settings.topic}/{line}/decision"
         self._state = f"{settings.topic}/{line}/state"
         self._connected = threading.Event()
+        self._answered = threading.Event()
+        """Set when the broker has accepted or refused the connection."""
         self._reason = "not connected yet"
         self._client: paho.Client | None = None
         self._status = STARTING
@@ -78,11 +80,13 @@ class Mqtt:
         client.disconnect()
         client.loop_stop()
         self._connected.clear()
+        self._answered.clear()
 
     def _connect(self) -> paho.Client:
         if self._client is None:
             self._client = self._start()
-        if not self._connected.wait(self._settings.timeout_seconds):
+        self._answered.wait(self._settings.timeout_seconds)
+        if not self._connected.is_set():
             self.close()
             raise OutputUnavailable(f"{self._settings.host}:{self._settings.port}: {self._reason}")
         return self._client
@@ -109,13 +113,15 @@ class Mqtt:
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self._reason = str(reason)
-            return
-        client.publish(self._state, _state(self._status), QOS, retain=True)
-        self._connected.set()
+        else:
+            client.publish(self._state, _state(self._status), QOS, retain=True)
+            self._connected.set()
+        self._answered.set()
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected.is_set():
             self._connected.clear()
+            self._answered.clear()
             self._reason = str(reason)
 
 

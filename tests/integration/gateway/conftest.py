@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from services.gateway.assembly import Now
 from services.gateway.dispatcher import Dispatcher
 from services.gateway.handler import now
 from services.gateway.journal import Journal
@@ -26,22 +27,35 @@ ANY: TypeAdapter[AnyOutput] = TypeAdapter(AnyOutput)
 NAME = "line-1/out"
 
 
+class Clock:
+    """The clock of an output, which a test moves forward: a deadline passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        """Seconds."""
+
+    def __call__(self) -> Now:
+        moment = now()
+        return Now(moment.steady + self.ahead, moment.wall + timedelta(seconds=self.ahead))
+
+
 class Sending:
     """One output of a line, whose turns the test takes."""
 
     def __init__(self, journal: Journal, settings: dict[str, Any]) -> None:
         self.settings = ANY.validate_python(settings)
         self.journal = journal
-        self.outbox = Outbox(journal, {"line-1": {"out": self.settings}}, now)
+        self.clock = Clock()
+        self.outbox = Outbox(journal, {"line-1": {"out": self.settings}}, self.clock)
         self.output = open_output(self.settings, "line-1")
-        self.dispatcher = Dispatcher(NAME, self.output, self.outbox, journal, now)
+        self.dispatcher = Dispatcher(NAME, self.output, self.outbox, journal, self.clock)
 
     def decide(self, *decisions: PartDecided) -> None:
         with self.journal.write():
             for decision in decisions:
-                self.outbox.add(decision, now())
+                self.outbox.add(decision, self.clock())
 
-    def until(self, enough: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, enough: Callable[[], bool], seconds: float = 120) -> None:
         """Take turns until something has happened."""
         until = now().steady + seconds
         while not enough():

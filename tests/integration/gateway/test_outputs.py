@@ -53,12 +53,14 @@ def test_a_signal_after_its_deadline_is_missed_with_the_reason_and_never_sent(
     sending: Open, receiver: Receiver, product: Product
 ) -> None:
     receiver.mode = 503
-    out = sending(type="webhook", url=receiver.url, deadline_ms=700)
-    early, late = product.part(), product.part(age=2)
+    out = sending(type="webhook", url=receiver.url, deadline_ms=600_000)
+    early, late = product.part(), product.part(age=700)
     out.decide(early, late)
+    out.until(lambda: out.dispatcher.state.failing)
+    out.clock.ahead = 700
     out.until(lambda: out.waiting == 0)
     receiver.mode = 200
-    after = product.part()
+    after = product.part(age=-700)
     out.decide(after)
     out.until(lambda: out.waiting == 0)
     assert [document["part"] for document in receiver.effective()] == [after.part]
@@ -201,14 +203,16 @@ def test_decisions_are_published_beside_a_retained_state(sending: Open, mosquitt
 def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(
     sending: Open, mosquitto: Mosquitto, product: Product
 ) -> None:
-    out = sending(**mosquitto.settings, topic="plant/two", deadline_ms=60_000)
+    out = sending(**{**mosquitto.settings, "timeout_seconds": 2}, topic="plant/two", deadline_ms=600_000)
     with mosquitto.subscriber("plant/two/+/decision") as plant:
         out.decide(before := product.part())
         out.until(lambda: out.waiting == 0)
         mosquitto.server.kill()
         try:
-            out.decide(gone := product.part(), old := product.part(age=59.5))
-            out.until(lambda: out.dispatcher.state.failing and out.waiting == 1)
+            out.decide(gone := product.part(), old := product.part(age=500))
+            out.until(lambda: out.dispatcher.state.failing)
+            out.clock.ahead = 200
+            out.until(lambda: out.waiting == 1)
         finally:
             mosquitto.server.start()
         out.until(lambda: out.waiting == 0)
@@ -220,7 +224,7 @@ def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(
 
 def test_a_wrong_password_is_told(sending: Open, mosquitto: Mosquitto, product: Product, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
-    out = sending(**{**mosquitto.settings, "password_file": str(tmp_path / "wrong")})
+    out = sending(**{**mosquitto.settings, "password_file": str(tmp_path / "wrong"), "timeout_seconds": 3_600})
     out.decide(product.part())
     out.until(lambda: out.dispatcher.state.failing)
     assert "Not authorized" in out.dispatcher.state.last_error
