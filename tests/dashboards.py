@@ -6,11 +6,12 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -193,20 +194,35 @@ def encoded(messages: Iterable[Message]) -> set[bytes]:
     return {message.encode() for message in messages}
 
 
+LIMITS = (
+    "services.dashboard.web.readiness.OVERDUE_SECONDS",
+    "services.dashboard.store.connection.REQUEST_SECONDS",
+    "services.dashboard.ingest.commands.CONFIRM_SECONDS",
+)
+"""The times after which a dashboard refuses a request, because a server seems to be away."""
+
+
 @contextmanager
 def open_dashboard(settings: DashboardSettings, broker: Broker, redis: Redis | None = None) -> Iterator[httpx.Client]:
-    """Run a complete dashboard in this process, and yield a client of it."""
+    """Run a complete dashboard in this process, and yield a client of it.
+
+    Its servers may take any time, as far as a busy machine lets them: `tests.faults.dashboard.test_servers_hang` runs
+    a dashboard with the limits of a plant.
+    """
     stop = threading.Event()
-    dashboard = Dashboard(
-        settings, redis=redis or open_redis(settings), broker=broker, store=open_store(settings), stop=stop
-    )
-    with (
-        dashboard.running(partial(serving_app, settings)),
-        httpx.Client(base_url=settings.address, trust_env=False, timeout=60) as client,
-    ):
-        soon(lambda: dashboard.rebuilder.built, "the projection to be built")
-        yield client
-    assert not dashboard.failed
+    with ExitStack() as limits:
+        for limit in LIMITS:
+            limits.enter_context(patch(limit, 60.0))
+        dashboard = Dashboard(
+            settings, redis=redis or open_redis(settings), broker=broker, store=open_store(settings), stop=stop
+        )
+        with (
+            dashboard.running(partial(serving_app, settings)),
+            httpx.Client(base_url=settings.address, trust_env=False, timeout=60) as client,
+        ):
+            soon(lambda: dashboard.rebuilder.built, "the projection to be built")
+            yield client
+        assert not dashboard.failed
 
 
 def captured(line: Line) -> FrameCaptured:
