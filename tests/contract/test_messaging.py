@@ -248,8 +248,8 @@ def test_a_parked_message_rests_with_its_reason(open_broker: OpenBroker) -> None
     first, second = collect(subscription, 2)
     subscription.park(first, "of no use")
     subscription.acknowledge([second])
-    wait_for_depth(broker, "inference.frames.parked", 1)
     for _ in range(2):  # a look changes nothing
+        wait_for_depth(broker, "inference.frames.parked", 1)
         (found,) = parked(broker, INFERENCE_FRAMES)
         assert decode(found.body) == captured(1)
         assert (found.queue, found.reason) == ("inference.frames", "of no use")

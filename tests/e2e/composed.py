@@ -126,7 +126,7 @@ class ComposedLine:
                 answer = api.post("/api/session", json=login)
                 return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
 
-            wait_for(logged_in, 60, "logins to be possible").raise_for_status()
+            wait_for(logged_in, 200, "logins to be possible").raise_for_status()
             yield api
 
     def stranger(self) -> httpx.Client:

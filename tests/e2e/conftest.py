@@ -66,7 +66,7 @@ def inspected(line: ComposedLine) -> Inspected:
         wait_for(lambda: len([count for count in line.handled(api).values() if count]) == 3, 180, "three workers judge")
         victim = line.containers("inference")[0]
         subprocess.run(["docker", "kill", str(victim.ID)], check=True, capture_output=True)
-        at_kill = wait_for(lambda: line.accounting(api), 60, "the line's account")["inspected"]
+        at_kill = wait_for(lambda: line.accounting(api), 200, "the line's account")["inspected"]
 
         def complete() -> dict[str, Any] | None:
             counts = line.accounting(api)

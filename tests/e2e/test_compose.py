@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.composed import FLOW, LINE, SERVERS, ComposedLine
+from tests.e2e.composed import FLOW, LINE, SERVERS, ComposedLine, wait_for
 from tests.e2e.conftest import FRAMES, Inspected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -15,8 +15,13 @@ PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 def test_every_container_becomes_healthy(line: ComposedLine) -> None:
-    healthy = [container.Service for container in line.containers() if container.Health == "healthy"]
-    assert sorted(map(str, healthy)) == sorted([*SERVERS, *FLOW[1:], "inference", "inference"])
+    expected = sorted([*SERVERS, *FLOW[1:], "inference", "inference"])
+
+    def are_healthy() -> bool:
+        healthy = [container.Service for container in line.containers() if container.Health == "healthy"]
+        return sorted(map(str, healthy)) == expected
+
+    wait_for(are_healthy, 120, f"{expected} to be healthy")
 
 
 def test_a_thousand_frames_are_accounted_for(inspected: Inspected) -> None:

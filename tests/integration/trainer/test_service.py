@@ -28,6 +28,7 @@ from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore
 from shared.topology import DASHBOARD_MODELS
 from tests.broker_address import BrokerAddress
+from tests.processes import wait_until
 from tests.strokes import STROKES, draw_strokes
 
 pytestmark = pytest.mark.timeout(1500)
@@ -168,5 +169,8 @@ def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_and_ones_th
         "they are in the folder"
     )
 
-    left = {path.name for path in embedded.work_folder.iterdir()}
-    assert left == {"identities"}, "nothing of a training that has ended stays"
+    wait_until(
+        lambda: {path.name for path in embedded.work_folder.iterdir()} == {"identities"},
+        60,
+        "nothing of a training that has ended to stay",
+    )

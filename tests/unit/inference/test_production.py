@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +21,7 @@ from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from shared.topology import PROMOTIONS
 from tests.models import BIAS, paint_bundle, paint_recipe, promote
+from tests.processes import wait_until
 
 LOAD = partial(load_model, kind="openvino", threads=1, largest_batch=2)
 
@@ -267,7 +267,7 @@ def test_a_promotion_is_applied_from_its_message_or_from_storage(
 
     broker = SqliteBroker(tmp_path / "broker")
     with _following(production, broker, every_seconds) as stop:
-        time.sleep(0.3)
+        wait_until(lambda: "no model" in production.trouble, 60, "the first look")
         promote(store, paint_bundle("v1"))
         if is_broadcast:
             broker.publisher().publish(promoted("paint", "v1")).result(60)

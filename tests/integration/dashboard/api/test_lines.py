@@ -42,6 +42,7 @@ def test_a_line_has_a_state(client: httpx.Client, broker: Broker) -> None:
     publish(broker, line.verdict(), line.report(), line.verdict("break"))
     soon(lambda: inspected(client) == 2)
     soon(lambda: client.get("/api/lines/line-1").json()["cameras"])
+    soon(lambda: client.get("/api/lines/line-1").json()["state"] == "ng")  # stored after the counts
     state = client.get("/api/lines/line-1").json()
     assert state["state"] == "ng"
     assert state["reason"] == "break"

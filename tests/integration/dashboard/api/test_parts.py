@@ -22,6 +22,7 @@ def test_parts_are_ok_or_ng_or_not_inspected_and_counted_once(client: httpx.Clie
     parts = client.get("/api/lines/line-1/accounting").json()["parts"]
     assert (parts["ok"], parts["ng"], parts["not_inspected"]) == (8, 1, 1)
     assert parts["defect_rate"]["value"] == 1 / 9
+    soon(lambda: client.get("/api/lines/line-1").json()["last_part"])  # stored after the counts
     last = client.get("/api/lines/line-1").json()["last_part"]
     assert (last["part"], last["action"]) == (decisions[9].part, "stop")
     assert client.get("/api/quality", params={"line": "line-1"}).json()["parts"] == parts

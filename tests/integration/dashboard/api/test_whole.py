@@ -40,7 +40,8 @@ def test_it_says_that_it_is_ready_and_shows_its_metrics(client: httpx.Client, br
     ready = client.get("/readyz")
     assert ready.json()["checks"] == dict.fromkeys(("broker", "redis", "storage", "counts", "ingest"), "ok")
     assert client.get("/healthz").text == "ok\n"
-    assert f'dashboard_verdicts_total{{line="{line.name}",verdict="ng"}} 1.0' in client.get("/metrics").text
+    sample = f'dashboard_verdicts_total{{line="{line.name}",verdict="ng"}} 1.0'
+    soon(lambda: sample in client.get("/metrics").text)
 
 
 def test_the_documents_of_the_api_come_from_this_machine_alone(client: httpx.Client) -> None:

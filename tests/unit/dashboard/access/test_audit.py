@@ -31,10 +31,13 @@ def test_the_outcome_of_a_failed_action_is_written_when_storage_is_back(
             patch.setattr(FilesystemStore, "put", away)
             raise Problem(404, "no such model")
 
+    def outcomes() -> list[str | None]:
+        return [each.failed for each in audit.newest(began, datetime.now(UTC), None)]
+
+    began = datetime.now(UTC)
     with monkeypatch.context() as patch, pytest.raises(Problem, match="no such model"):
         promote(patch)
-    now = datetime.now(UTC)
-    wait_until(lambda: [each.failed for each in audit.newest(now, now, None)] == ["no such model"], 20, "the outcome")
+    wait_until(lambda: outcomes() == ["no such model"], 120, "the outcome")
     stop.set()
 
 
