@@ -191,6 +191,6 @@ def test_publishers_that_were_closed_are_forgotten(rabbitmq: BrokerAddress) -> N
     for _ in range(3):
         publisher = broker.publisher()
         publisher.close()
-        wait_until(lambda publisher=publisher: publisher.ended, 30, "its thread to end")  # type: ignore[misc]
+        wait_until(lambda publisher=publisher: publisher.ended, 60, "its thread to end")  # type: ignore[misc]
     assert len(broker._publishers) == 1
     broker.close()

@@ -38,7 +38,7 @@ def private_s3(tmp_path: Path) -> Iterator[tuple[Endpoint, Server]]:
     server.remove()
 
 
-def every_call_is_refused_in_time(store: ObjectStore, seconds: float = 30) -> None:
+def every_call_is_refused_in_time(store: ObjectStore, seconds: float = 100) -> None:
     for call in (
         lambda: store.put("key", b"x"),
         lambda: store.get("key"),
@@ -102,11 +102,11 @@ def test_a_server_that_trickles_its_answer_is_unavailable_in_time(
         began = time.monotonic()
         with pytest.raises(StorageUnavailable):
             store.get("key")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 100
 
 
 def test_a_large_object_may_take_longer_than_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.storage.paced.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("shared.storage.paced.PATIENCE_SECONDS", 2)
     content = bytes(16) * 4096
 
     def slowly(client: socket.socket) -> None:
@@ -114,7 +114,7 @@ def test_a_large_object_may_take_longer_than_a_small_one(monkeypatch: pytest.Mon
         client.sendall(head.encode())
         for _ in range(8):
             client.sendall(content)
-            time.sleep(0.15)
+            time.sleep(0.3)
 
     with _answering(slowly) as address:
         store = MinioStore(address, "images", "key", "a-secret")

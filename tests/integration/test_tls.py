@@ -121,9 +121,9 @@ def refused_by_rabbitmq(settings: dict[str, Any], kind: type[MessagingError] = M
 
 def test_a_frame_goes_through_rabbitmq_with_tls(rabbitmq: Endpoint, certificates: Path) -> None:
     broker = open_broker(ServiceSettings(**broker_settings(rabbitmq, **shown_by("camera", certificates))))
-    broker.publisher().publish(captured(1)).result(30)
+    broker.publisher().publish(captured(1)).result(60)
     subscription = broker.subscribe(INFERENCE_FRAMES, 1)
-    (delivery,) = subscription.receive(1, 30)
+    (delivery,) = subscription.receive(1, 60)
     subscription.acknowledge([delivery])
     broker.close()
 
@@ -219,7 +219,7 @@ def dashboard(
         )
     try:
         with trust:
-            wait_until(lambda: _is_ready(trust, process, log), 120, f"the dashboard to be ready (see {log})")
+            wait_until(lambda: _is_ready(trust, process, log), 300, f"the dashboard to be ready (see {log})")
             yield trust
     finally:
         process.terminate()
@@ -242,9 +242,8 @@ ADMIN = {"name": "admin", "password": "umbrella copper thirty lanterns"}
 
 
 def test_the_dashboard_talks_tls_alone(dashboard: httpx.Client) -> None:
-    answer = dashboard.get("/readyz")
-    assert answer.status_code == 200
-    assert "max-age=" in answer.headers["strict-transport-security"]
+    wait_until(lambda: dashboard.get("/readyz").status_code == 200, 120, "the dashboard to be ready")
+    assert "max-age=" in dashboard.get("/readyz").headers["strict-transport-security"]
     with pytest.raises(httpx.TransportError):
         httpx.get(str(dashboard.base_url).replace("https", "http"), timeout=10)
 
@@ -265,8 +264,8 @@ def test_a_dashboard_of_another_authority_is_not_trusted(dashboard: httpx.Client
 def test_the_healthcheck_of_the_image_asks_by_https(dashboard: httpx.Client) -> None:
     def healthy(port: int | None, **more: str) -> bool:
         environment = {**os.environ, "HEALTH_PORT": str(port), **more}
-        return subprocess.run([DEPLOY / "healthcheck"], env=environment, timeout=30, check=False).returncode == 0
+        return subprocess.run([DEPLOY / "healthcheck"], env=environment, timeout=120, check=False).returncode == 0
 
-    assert healthy(dashboard.base_url.port, HEALTH_SCHEME="https")
+    wait_until(lambda: healthy(dashboard.base_url.port, HEALTH_SCHEME="https"), 120, "good health")
     assert not healthy(dashboard.base_url.port)
     assert not healthy(free_port(), HEALTH_SCHEME="https")

@@ -19,7 +19,7 @@ SERVICES = {"object-store-setup", "camera", "inference", "explainer", "trainer",
 def run(*words: str | Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": path or os.environ["PATH"]}
     command = ["/bin/sh", DEPLOY / "make-certs", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def issued(folder: Path) -> dict[str, bytes]:

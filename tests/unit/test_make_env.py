@@ -16,7 +16,7 @@ EXAMPLE: Final = DEPLOY.parent / ".env.example"
 def run(*words: str | Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": path or os.environ["PATH"]}
     command = ["/bin/sh", DEPLOY / "make-env", EXAMPLE, *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_every_secret_is_filled_in_and_the_file_is_the_owner_s_alone(tmp_path: Path) -> None:

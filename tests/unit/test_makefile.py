@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def said(checkout: Path, *typed: str) -> str:
     environment = {"PATH": f"{checkout}:/usr/bin:/bin"}
-    subprocess.run(["make", *typed], cwd=checkout, env=environment, check=True, capture_output=True, timeout=60)
+    subprocess.run(["make", *typed], cwd=checkout, env=environment, check=True, capture_output=True, timeout=300)
     assert not (checkout / "run").exists(), "a part of the value was run"
     return (checkout / "said").read_text()
 

@@ -262,7 +262,7 @@ def test_an_emptied_redis_is_filled_while_the_line_runs(
     running_line.start()
     try:
         with upkeep_of(settings, projection, store) as running:
-            soon(lambda: running.unfinished is None, seconds=20)
+            soon(lambda: running.unfinished is None)
             assert running_line.is_alive()
     finally:
         rest.set()

@@ -53,10 +53,10 @@ import os, sys
 from shared.shutdown import stop_on_signal
 stop, number = stop_on_signal(), int(sys.argv[1])
 os.kill(os.getpid(), number)
-print("told to stop:", stop.wait(5), flush=True)
+print("told to stop:", stop.wait(100), flush=True)
 os.kill(os.getpid(), number)
 stop.clear()
-stop.wait(5)
+stop.wait(100)
 """
 
 

@@ -73,12 +73,12 @@ def test_a_report_from_tomorrow_does_not_outlast_those_that_follow(projection: P
     line = Line()
     projection.projector.apply([line.report(CameraState.RECONNECTING, at=now() + DAY)])
     (camera,) = lines.state("line-1").cameras
-    assert camera.clock_skew_seconds == pytest.approx(86_400, abs=5)
-    assert repository.SKEW.labels("line-1", "camera-1")._value.get() == pytest.approx(86_400, abs=5)
+    assert camera.clock_skew_seconds == pytest.approx(86_400, abs=60)
+    assert repository.SKEW.labels("line-1", "camera-1")._value.get() == pytest.approx(86_400, abs=60)
     projection.projector.apply([line.report()])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
-    assert camera.clock_skew_seconds == pytest.approx(0, abs=5)
+    assert camera.clock_skew_seconds == pytest.approx(0, abs=60)
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["in a session", "between sessions"])
@@ -94,7 +94,7 @@ def test_a_clock_that_was_set_back_is_followed_after_some_seconds(
     projection.projector.apply([later.report(at=now() - HOUR)])
     (camera,) = lines.state("line-1").cameras
     assert (camera.state, camera.lost) == (CameraState.RUNNING, False)
-    assert camera.clock_skew_seconds == pytest.approx(-3600, abs=5)
+    assert camera.clock_skew_seconds == pytest.approx(-3600, abs=60)
 
 
 def test_a_session_that_is_over_is_not_brought_back_by_a_late_report(

@@ -25,7 +25,7 @@ def test_threads_that_import_at_once_leave_standard_error_as_it_was(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
         assert os.path.samestat(os.fstat(2), before)
     finally:
         os.dup2(kept, 2)

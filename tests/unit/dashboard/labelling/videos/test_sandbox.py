@@ -58,7 +58,7 @@ def test_a_video_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(UnreadableMedia, match="limits of memory and time"):
         scan_in_sandbox(write_video(tmp_path / "video.mp4", 64), seconds=0.05)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100
 
 
 def test_a_decoder_that_hangs_is_ended_and_the_next_frame_is_read_by_another(
