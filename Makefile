@@ -113,6 +113,14 @@ format: $(VENV)/.dev-installed  ## Format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
+LOCALE := services/dashboard/locale
+.PHONY: translations
+translations: $(VENV)/.dev-installed  ## Collect the texts of the dashboard's pages into its catalogues, whose new entries then want a translation
+	@$(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword marked --no-wrap --add-location file --sort-by-file \
+	  --omit-header --output $(VENV)/dashboard.pot services/dashboard shared
+	@$(BIN)/pybabel --quiet update --input-file $(VENV)/dashboard.pot --output-dir $(LOCALE) --domain dashboard --no-wrap \
+	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --omit-header
+
 # One more than there are cores: a test often waits for a server or a child process.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 .PHONY: test

@@ -39,6 +39,7 @@ from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.deadline import Deadline
 from services.dashboard.web.guard import Guard
+from services.dashboard.web.language_choice import Language
 from services.dashboard.web.openapi import install_document
 from services.dashboard.web.problems import Answer, install_problems
 from services.dashboard.web.readiness import Readiness
@@ -106,6 +107,7 @@ def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI,
     answer = install_problems(app, show_problem, away=(*REDIS_UNAVAILABLE, StorageError, MessagingError))
     app.add_middleware(Guard, settings=settings, identify=services.get(AccessService).identify, answer=answer)
     app.add_middleware(Deadline, readiness=services.get(Readiness), answer=answer)
+    app.add_middleware(Language)
     return app, answer
 
 

@@ -67,6 +67,7 @@ from shared.topology import (
     DASHBOARD_REPORTS,
     DASHBOARD_VERDICTS,
 )
+from shared.validation import marked
 
 _log = structlog.stdlib.get_logger("dashboard")
 
@@ -97,12 +98,16 @@ class Dashboard:
                 "broker": Check(
                     lambda: broker.depth(DASHBOARD_VERDICTS.name),
                     every_seconds=2.0,
-                    consequence="The message broker is away: nothing new arrives, and nothing can be requested.",
+                    consequence=marked(
+                        "The message broker is away: nothing new arrives, and nothing can be requested."
+                    ),
                 ),
-                "redis": Check(probe.ping, consequence="Redis is away: counts, frames and states can't be shown."),
+                "redis": Check(
+                    probe.ping, consequence=marked("Redis is away: counts, frames and states can't be shown.")
+                ),
                 "storage": Check(
                     lambda: store.exists("verdicts/ready"),
-                    consequence="Object storage is away: images, models and labels can't be shown or stored.",
+                    consequence=marked("Object storage is away: images, models and labels can't be shown or stored."),
                 ),
                 "counts": Check(lambda: self.upkeep.unfinished),
                 "ingest": Check(lambda: None if self.healthy else "stalled"),

@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.intervals import Interval
+from shared.validation import marked
 
 
 class OperatingPointName(StrEnum):
@@ -24,10 +25,12 @@ class OperatingPointName(StrEnum):
 
 
 MEANINGS: Final = {
-    OperatingPointName.FEW_ESCAPES: "the least overkill with at most 2 % escapes",
-    OperatingPointName.BALANCED: "the fewest escapes with at most 20 % overkill, where that beats having no model",
-    OperatingPointName.FEW_FALSE_REJECTS: "the fewest escapes with at most 2 % overkill",
-    OperatingPointName.LEAST_COST: "the least cost, by the recipe's costs and defect rate",
+    OperatingPointName.FEW_ESCAPES: marked("the least overkill with at most 2 % escapes"),
+    OperatingPointName.BALANCED: marked(
+        "the fewest escapes with at most 20 % overkill, where that beats having no model"
+    ),
+    OperatingPointName.FEW_FALSE_REJECTS: marked("the fewest escapes with at most 2 % overkill"),
+    OperatingPointName.LEAST_COST: marked("the least cost, by the recipe's costs and defect rate"),
 }
 """What the thresholds of each operating point are chosen for, in words."""
 

@@ -9,28 +9,29 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from shared.contracts.bundle import Variant
 from shared.contracts.operating_points import OperatingPointName
+from shared.validation import marked
 
 ARCHITECTURES: Final = {
-    "lite0-depths": (
+    "lite0-depths": marked(
         "ImageNet's features of several depths, with a last layer that is fitted in seconds: "
         "the choice for tens to hundreds of images of a real product."
     ),
-    "efficientnet-lite0": (
+    "efficientnet-lite0": marked(
         "A deep network that starts from ImageNet's weights and judges by its deepest features: for things of "
         "different shape, such as fruit."
     ),
-    "lite0-texture": (
+    "lite0-texture": marked(
         "ImageNet's first layers, and a small residual network on them, all trained: "
         "for fine texture such as cloth and seams."
     ),
-    "compact": (
+    "compact": marked(
         "A small residual network, trained from random weights: "
         "quick to train and to run, where there are thousands of images."
     ),
-    "seam-resnet": (
+    "seam-resnet": marked(
         "The network of the first seam inspection, trained from random weights: to compare with what was there before."
     ),
-    "fruit-convnet": (
+    "fruit-convnet": marked(
         "Four convolutions and two dense layers, trained from random weights: "
         "for large things of plain shape and colour."
     ),

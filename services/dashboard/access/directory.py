@@ -48,6 +48,14 @@ class PasswordChanged(_Change):
     password: str = Field(repr=False, description="its Argon2 hash")
 
 
+class LanguageChosen(_Change):
+    """The language in which a person wants the pages."""
+
+    kind: Literal["person.language"] = "person.language"
+    name: str
+    language: str
+
+
 class PersonRemoved(_Change):
     """A person was removed. Void if no admin would be left."""
 
@@ -73,7 +81,7 @@ class TokenRevoked(_Change):
     id: str
 
 
-Change = PersonAdded | RoleChanged | PasswordChanged | PersonRemoved | TokenAdded | TokenRevoked
+Change = PersonAdded | RoleChanged | PasswordChanged | LanguageChosen | PersonRemoved | TokenAdded | TokenRevoked
 CHANGE: TypeAdapter[Change] = TypeAdapter(Annotated[Change, Field(discriminator="kind")])
 
 
@@ -90,6 +98,8 @@ class Person:
     added_by: str
     added_at: datetime
     password_at: datetime
+    language: str | None = None
+    """None: the one of the browser."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,8 @@ class Directory:
                     people[name] = replace(people[name], role=role, epoch=change_id)
             case PasswordChanged(name=name) if name in people:
                 people[name] = replace(people[name], password=change.password, password_at=change.at, epoch=change_id)
+            case LanguageChosen(name=name) if name in people:
+                people[name] = replace(people[name], language=change.language)
             case PersonRemoved(name=name) if not self.is_last_admin(name):
                 people.pop(name, None)
             case TokenAdded():

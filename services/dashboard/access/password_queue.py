@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 MOST_WAITING: Final = 20
@@ -29,7 +30,7 @@ class PasswordQueue:
             Problem: 503: too many wait.
         """
         if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
-            detail = f"too many people log in at this moment: try again in {RETRY_SECONDS} s"
+            detail = gettext("too many people log in at this moment: try again in %(seconds)s s", seconds=RETRY_SECONDS)
             raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
         return await to_thread.run_sync(attempt, limiter=self._limiter)
 

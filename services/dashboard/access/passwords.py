@@ -11,6 +11,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
+from services.dashboard.web.language import gettext
+
 SHORTEST: Final = 12
 LONGEST: Final = 128
 WEAK_LOG10: Final = 8.0
@@ -33,10 +35,18 @@ def check(password: str, *names: str) -> None:
     """
     password = _normalized(password)
     if not SHORTEST <= len(password) <= LONGEST:
-        raise UnfitPassword(f"a password has {SHORTEST} to {LONGEST} characters: a few words are easy to remember")
+        raise UnfitPassword(
+            gettext(
+                "a password has %(shortest)s to %(longest)s characters: a few words are easy to remember",
+                shortest=SHORTEST,
+                longest=LONGEST,
+            )
+        )
     found = zxcvbn(password[:ESTIMATED_LENGTH], user_inputs=["seamline", *names])
     if found["guesses_log10"] < WEAK_LOG10:
-        raise UnfitPassword("this password is easily guessed: take a few words that have nothing to do with each other")
+        raise UnfitPassword(
+            gettext("this password is easily guessed: take a few words that have nothing to do with each other")
+        )
 
 
 def hashed(password: str) -> str:

@@ -13,6 +13,7 @@ from services.dashboard.access import passwords
 from services.dashboard.access.audit import Audit
 from services.dashboard.access.directory import (
     Directory,
+    LanguageChosen,
     PasswordChanged,
     Person,
     PersonAdded,
@@ -26,7 +27,9 @@ from services.dashboard.access.passwords import UnfitPassword
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
+from shared.validation import marked
 
 PersonName = Annotated[
     str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
@@ -50,8 +53,8 @@ RESERVED: Final = frozenset(
 """Names of the system's own authors, which no person and no token may have."""
 FIRST_ADMIN: Final = "admin"
 TOKEN_PREFIX: Final = "seamline_"  # noqa: S105  every token has it, so that scanners for leaked secrets find tokens
-CHANGED_MEANWHILE: Final = "another person changed this meanwhile: load the page again"
-LAST_ADMIN: Final = "this is the only admin: make another one first"
+CHANGED_MEANWHILE: Final = marked("another person changed this meanwhile: load the page again")
+LAST_ADMIN: Final = marked("this is the only admin: make another one first")
 
 
 class People:
@@ -73,14 +76,14 @@ class People:
         """
         _check_name(name)
         if name in self.directory().people:
-            raise Problem(409, f"there is a person {name} already")
+            raise Problem(409, gettext("there is a person %(name)s already", name=name))
         password_hash, generated = _hash_of(password, name)
         with self._audit.recording("person.add", name, by, role=role.value):
             change = PersonAdded(by=by, at=datetime.now(UTC), name=name, role=role, password=password_hash)
             change_id, directory = self._repository.store(change)
             person = directory.people.get(name)
             if person is None or person.epoch != change_id:
-                raise Problem(409, CHANGED_MEANWHILE)
+                raise Problem(409, translated(CHANGED_MEANWHILE))
         return person, generated
 
     def change_role(self, name: str, role: Role, *, by: str) -> Person:
@@ -109,6 +112,16 @@ class People:
             _changed(name, *self._repository.store(change))
         return generated
 
+    def choose_language(self, name: str, language: str) -> None:
+        """Store the language in which a person wants the pages.
+
+        Raises:
+            Problem: 404.
+        """
+        if self._find(name).language != language:
+            with self._audit.recording("person.language", name, name, language=language):
+                self._repository.store(LanguageChosen(by=name, at=datetime.now(UTC), name=name, language=language))
+
     def remove(self, name: str, *, by: str) -> None:
         """Remove a person, and end their sessions; their actions stay in the audit log.
 
@@ -119,7 +132,7 @@ class People:
         with self._audit.recording("person.remove", name, by):
             _, directory = self._repository.store(PersonRemoved(by=by, at=datetime.now(UTC), name=name))
             if name in directory.people:
-                raise Problem(409, LAST_ADMIN if directory.is_last_admin(name) else CHANGED_MEANWHILE)
+                raise Problem(409, translated(LAST_ADMIN if directory.is_last_admin(name) else CHANGED_MEANWHILE))
 
     def add_token(self, name: str, role: Role, days: int, *, by: str) -> tuple[Token, str]:
         """Return a new token of a program, and its secret, which is not stored.
@@ -151,7 +164,7 @@ class People:
         """
         token = self.directory().tokens.get(token_id)
         if token is None:
-            raise Problem(404, "there is no such token: GET /api/tokens lists them")
+            raise Problem(404, gettext("there is no such token: GET /api/tokens lists them"))
         with self._audit.recording("token.revoke", token_id, by, name=token.name):
             self._repository.store(TokenRevoked(by=by, at=datetime.now(UTC), id=token_id))
 
@@ -166,20 +179,20 @@ class People:
     def _find(self, name: str) -> Person:
         person = self.directory().people.get(name)
         if person is None:
-            raise Problem(404, f"there is no person {name!r}: GET /api/people lists them")
+            raise Problem(404, gettext("there is no person %(name)r: GET /api/people lists them", name=name))
         return person
 
 
 def _check_name(name: str) -> None:
     if name.strip("._-") in RESERVED:
-        raise Problem(422, f"name: the system itself uses {name!r} as an author: take another one")
+        raise Problem(422, gettext("name: the system itself uses %(name)r as an author: take another one", name=name))
 
 
 def _changed(name: str, change_id: str, directory: Directory) -> Person:
     """Return a person after a change; a change that was void is a problem."""
     person = directory.people.get(name)
     if person is None or person.epoch != change_id:
-        raise Problem(409, LAST_ADMIN if directory.is_last_admin(name) else CHANGED_MEANWHILE)
+        raise Problem(409, translated(LAST_ADMIN if directory.is_last_admin(name) else CHANGED_MEANWHILE))
     return person
 
 

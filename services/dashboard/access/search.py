@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from services.dashboard.access.audit import Audit, AuditEntry
 from services.dashboard.access.schemas import AuditPage
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 DEFAULT_PERIOD: Final = timedelta(days=31)
@@ -47,7 +48,11 @@ class Search:
         first = first or last - DEFAULT_PERIOD
         if not timedelta(0) < last - first <= LONGEST_PERIOD:
             raise Problem(
-                422, f"from, to: give a time of {LONGEST_PERIOD.days} days at most, its end after its beginning"
+                422,
+                gettext(
+                    "from, to: give a time of %(days)s days at most, its end after its beginning",
+                    days=LONGEST_PERIOD.days,
+                ),
             )
         return cls(
             first.astimezone(UTC), last.astimezone(UTC), by or None, action or None, (text or "").lower() or None

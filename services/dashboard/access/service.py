@@ -17,9 +17,11 @@ from services.dashboard.access.sessions import OpenSession, Sessions, digest_of
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.web.callers import LOCAL, Caller
 from services.dashboard.web.cookies import cookies_of
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
+from shared.validation import marked
 
-WRONG = "name or password is wrong"
+WRONG = marked("name or password is wrong")
 """The same answer for both, so that it does not tell which people exist."""
 
 _log = structlog.stdlib.get_logger("access")
@@ -74,7 +76,7 @@ class AccessService:
         person = self._repository.directory().people.get(session.person) if session else None
         if session is None or person is None or person.epoch != session.epoch:
             return None
-        return Caller(person.name, person.role, session=digest)
+        return Caller(person.name, person.role, session=digest, language=person.language)
 
     def log_in(self, name: str, password: str, device: str | None, address: str, browser: str = "") -> LoggedIn:
         """Begin a session.
@@ -95,7 +97,7 @@ class AccessService:
         person = self._repository.directory().people.get(name)
         if not passwords.matches(person.password if person else None, password) or person is None:
             _log.warning("a login failed", person=name if person else "unknown", address=address)
-            raise Problem(401, WRONG)
+            raise Problem(401, translated(WRONG))
         self._audit.record("session.begin", name, name, address=address)
         self._throttle.forgive(counters)
         device = None if self._throttle.knows(name, device) else self._throttle.remember(name)
@@ -124,7 +126,7 @@ class AccessService:
         """
         found = next((each for each in self.sessions(caller) if each.id == session_id), None)
         if found is None:
-            raise Problem(404, "there is no such session of yours: GET /api/sessions lists them")
+            raise Problem(404, gettext("there is no such session of yours: GET /api/sessions lists them"))
         self._audit.record("session.end", caller.name, caller.name, address=found.session.address)
         self._sessions.end(found.digest)
 
@@ -143,12 +145,12 @@ class AccessService:
             Problem: 403: not a person, or the present password is wrong; 422: the new one is not accepted; 429.
         """
         if caller.kind != "person":
-            raise Problem(403, "only a person who has logged in has a password")
+            raise Problem(403, gettext("only a person who has logged in has a password"))
         counters = self._throttle.counters_after_login(caller.name)
         self._throttle.admit(counters)
         person = self._repository.directory().people.get(caller.name)
         if person is None or not passwords.matches(person.password, current):
-            raise Problem(403, "the present password is wrong")
+            raise Problem(403, gettext("the present password is wrong"))
         self.people.change_password(caller.name, new, by=caller.name)
         self._throttle.forgive(counters)
         return self._begin(self._repository.directory().people[caller.name], None, address, browser)
@@ -159,5 +161,5 @@ class AccessService:
 
     def _begin(self, person: Person, device: str | None, address: str, browser: str) -> LoggedIn:
         session_id = self._sessions.begin(person, address, browser)
-        caller = Caller(person.name, person.role, session=digest_of(session_id))
+        caller = Caller(person.name, person.role, session=digest_of(session_id), language=person.language)
         return LoggedIn(caller, session_id, device, self._sessions.longest)

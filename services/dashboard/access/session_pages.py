@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
+import structlog
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -16,10 +18,16 @@ from services.dashboard.access.service import AccessService
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Viewer, anyone
 from services.dashboard.web.callers import Caller
-from services.dashboard.web.cookies import drop_session
+from services.dashboard.web.cookies import LANGUAGE, drop_session, set_cookie
 from services.dashboard.web.guard import MOST_BYTES
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.storage.port import StorageError
+
+LANGUAGE_LASTS: Final = timedelta(days=365)
+
+_log = structlog.stdlib.get_logger("access")
 
 router = APIRouter(include_in_schema=False)
 Next = Annotated[str, Query(max_length=2000, description="the page to show then")]
@@ -60,6 +68,26 @@ def log_out(access: Access, caller: Viewer) -> RedirectResponse:
     access.log_out(caller)
     answer = RedirectResponse("/login", status_code=303)
     drop_session(answer)
+    return answer
+
+
+@router.post("/language", dependencies=[anyone()], max_body_size=MOST_BYTES)
+def choose_language(
+    request: Request,
+    access: Access,
+    *,
+    language: Annotated[Literal["en", "de"], Form()],
+    next: Annotated[str, Form(max_length=2000)] = "/",
+) -> RedirectResponse:
+    """Choose the language of the pages: in this browser, and in the account of a person who has logged in."""
+    answer = RedirectResponse(_own_path(next), status_code=303)
+    set_cookie(answer, request, LANGUAGE, language, LANGUAGE_LASTS)
+    try:
+        caller = access.identify(request.headers)
+        if caller is not None and caller.kind == "person":
+            access.people.choose_language(caller.name, language)
+    except (*REDIS_UNAVAILABLE, StorageError):  # then this browser alone has it
+        _log.warning("the language was not stored in the account")
     return answer
 
 
@@ -110,7 +138,7 @@ def _show_account(request: Request, access: AccessService, caller: Caller, **con
 
 def _check_same(new: str, again: str) -> None:
     if new != again:
-        raise Problem(422, "the new password was typed in two ways: type it again")
+        raise Problem(422, gettext("the new password was typed in two ways: type it again"))
 
 
 def _own_path(path: str) -> str:

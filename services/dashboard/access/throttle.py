@@ -19,6 +19,7 @@ from redis import Redis
 
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.store.keys import Keys
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 FREE_TRIES: Final = 5
@@ -97,7 +98,7 @@ class Throttle:
         left = self._redis.ttl(waiting)
         if left >= 0:
             seconds = max(1, left)
-            detail = f"too many failed logins: try again in {seconds} s"
+            detail = gettext("too many failed logins: try again in %(seconds)s s", seconds=seconds)
             raise Problem(429, detail, headers={"Retry-After": str(seconds)})
 
 

@@ -13,14 +13,16 @@ from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueNam
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.validation import marked
 
 SPANS: Final = {
-    "day": ("24 hours", timedelta(days=1)),
-    "week": ("7 days", timedelta(days=7)),
-    "month": ("31 days", timedelta(days=31)),
+    "day": (marked("24 hours"), timedelta(days=1)),
+    "week": (marked("7 days"), timedelta(days=7)),
+    "month": (marked("31 days"), timedelta(days=31)),
 }
 MOST_HOURS: Final = 200
 """Rows of the table; the API returns all of them."""
@@ -69,7 +71,7 @@ def decide(
 ) -> RedirectResponse:
     """Replay or discard one message, and show the page again."""
     if action == "discard" and not caller.may(Role.ADMIN):
-        raise Problem(403, "this requires the role admin")
+        raise Problem(403, gettext("this requires the role admin"))
     with audit.recording(f"parked.{action}", f"{queue}/{parked_id}", caller.name, note=note):
         accounts.parked.decide(queue, parked_id, action, by=caller.name, note=note)
     return RedirectResponse("/accounting#decisions", status_code=303)

@@ -18,6 +18,7 @@ from ulid import ULID
 
 from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
 from services.dashboard.store.refreshed import Refreshed
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, Place, newest
 from services.dashboard.web.problems import Problem
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
@@ -110,7 +111,7 @@ class ParkedMessages:
         """
         source = next((each for each in QUEUES if each.name == queue), None)
         if source is None:
-            raise Problem(404, f"there is no queue {queue!r}")
+            raise Problem(404, gettext("there is no queue %(queue)r", queue=queue))
         made: list[StoredDecision] = []
 
         def decide(message: ParkedMessage) -> ParkedAction:
@@ -130,9 +131,13 @@ class ParkedMessages:
                 self._broker.review(source, decide, MOST_REVIEWED)
         except PublishRefused as error:
             self._store.delete(_key(made[0].decision))
-            raise Problem(409, f"{queue} is full: the message stays parked until there is room") from error
+            raise Problem(
+                409, gettext("%(queue)s is full: the message stays parked until there is room", queue=queue)
+            ) from error
         if not made:
-            raise Problem(404, f"no such message is parked in {queue}: another person may have decided")
+            raise Problem(
+                404, gettext("no such message is parked in %(queue)s: another person may have decided", queue=queue)
+            )
         done = made[0].decision.model_copy(update={"done": True})
         try:
             self._store_decision(StoredDecision(decision=done, body=made[0].body))

@@ -22,6 +22,7 @@ from services.dashboard.lines.repository import CameraCounts, CameraRepository, 
 from services.dashboard.settings import LONGEST_ACCOUNT_DAYS
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import Counting
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
 from shared.messaging.port import MessagingError
@@ -70,9 +71,12 @@ class AccountingService:
         if line:
             self._lines.check(line)
         if first >= last:
-            raise Problem(422, "from: give a time before `to`")
+            raise Problem(422, gettext("from: give a time before `to`"))
         if last - first > LONGEST:
-            raise Problem(422, f"from: at most {LONGEST.days} days; counts by camera and hour expire after that")
+            raise Problem(
+                422,
+                gettext("from: at most %(days)s days; counts by camera and hour expire after that", days=LONGEST.days),
+            )
         starts = starts_between(Step.HOUR, first, last)
         lines = [line] if line else self._lines.all()
         found: ParkedList | None = None

@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, datasets, read_version, versions
@@ -38,7 +39,9 @@ class DatasetsService:
         """
         stored = versions(self._store, dataset)
         if not stored:
-            raise Problem(404, f"there is no dataset {dataset!r}: GET /api/datasets lists them")
+            raise Problem(
+                404, gettext("there is no dataset %(dataset)r: GET /api/datasets lists them", dataset=dataset)
+            )
         shown, more = paging.page(enumerate(stored), lambda numbered: (-numbered[0], numbered[1]))
         views = []
         for _, version in shown:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.dashboard.frames.repository import FrameKind, StoredFrame
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Place
 from services.dashboard.web.problems import Problem
 from shared.messages import Verdict
@@ -52,15 +53,15 @@ class FrameFilter:
             Problem: 422: they are not.
         """
         if self.first and self.last and self.first >= self.last:
-            raise Problem(422, "from: give a time before `to`")
+            raise Problem(422, gettext("from: give a time before `to`"))
         if self.order is FrameOrder.SCORE and self.label is None:
-            raise Problem(422, "order: give the label whose score counts")
+            raise Problem(422, gettext("order: give the label whose score counts"))
         if self.score_from is None and self.score_to is None:
             return
         if self.label is None:
-            raise Problem(422, "score_from, score_to: give the label of the score")
+            raise Problem(422, gettext("score_from, score_to: give the label of the score"))
         if (self.score_from or 0.0) > (1.0 if self.score_to is None else self.score_to):
-            raise Problem(422, "score_from: give a score below `score_to`")
+            raise Problem(422, gettext("score_from: give a score below `score_to`"))
 
     def matches(self, frame: StoredFrame) -> bool:
         """Return whether a frame has the properties, apart from its capture time."""

@@ -18,6 +18,7 @@ from services.dashboard.frames.service import severity
 from services.dashboard.lines.endpoints import Lines
 from services.dashboard.models.endpoints import Models
 from services.dashboard.web.form import Fields, FormFields
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
@@ -25,6 +26,7 @@ from services.dashboard.web.templating import Clock, show
 from shared.label_names import LabelName
 from shared.messages import Name, Verdict
 from shared.recipe import LabelRole, Task
+from shared.validation import marked
 
 PAGE: Final = 48
 GROUPED: Final = 192
@@ -32,9 +34,9 @@ GROUPED: Final = 192
 NEAR: Final = 2
 """Neighbours are of one session, and their sequence numbers differ by no more than this."""
 ORDERS: Final = {
-    FrameOrder.NEWEST: "newest first",
-    FrameOrder.SCORE: "highest score of the label",
-    FrameOrder.THRESHOLD: "nearest to the threshold",
+    FrameOrder.NEWEST: marked("newest first"),
+    FrameOrder.SCORE: marked("highest score of the label"),
+    FrameOrder.THRESHOLD: marked("nearest to the threshold"),
 }
 MORE_FILTERS: Final = ("camera", "batch", "part", "score_from", "score_to")
 """Fields of the menu *More filters*."""
@@ -165,7 +167,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
             order=FrameOrder(order) if order else FrameOrder.NEWEST,
         )
     except (ValidationError, ValueError) as error:
-        raise Problem(422, "a field has an invalid value: names are letters, digits, _ and -") from error
+        raise Problem(422, gettext("a field has an invalid value: names are letters, digits, _ and -")) from error
 
 
 def _name(fields: FormFields, field: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Final
 
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.removal import FOLDER, read_order
 from shared.contracts.retention import FrameFile
@@ -40,4 +41,7 @@ class PendingRemovals:
         for key in self._store.keys(f"{FOLDER}/"):
             going = wanted & (readable(key, partial(self._frames_of, key)) or frozenset())
             if going:
-                raise Problem(409, f"frame {min(going)}: a retention rule is removing its files, so it is too late")
+                raise Problem(
+                    409,
+                    gettext("frame %(min)s: a retention rule is removing its files, so it is too late", min=min(going)),
+                )

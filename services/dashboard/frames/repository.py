@@ -20,6 +20,7 @@ from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.keys import Keys
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messages import FrameExplained, FrameInspected, MalformedMessage, Verdict, decode
 
@@ -155,7 +156,9 @@ class FrameRepository:
         """
         frame = self.find(frame_id)
         if frame is None:
-            raise Problem(404, "there is no such frame: it never existed, or it is older than the stored frames")
+            raise Problem(
+                404, gettext("there is no such frame: it never existed, or it is older than the stored frames")
+            )
         return frame
 
     def newest(

@@ -22,6 +22,7 @@ from services.dashboard.frames.schemas import (
 )
 from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.lines.repository import LineRepository
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT
@@ -147,20 +148,20 @@ class FramesService:
             StorageError: it can't be read now.
         """
         frame = self._frames.get(frame_id)
-        return self._file(frame, frame.verdict.image_key, "the image of this frame was not stored")
+        return self._file(frame, frame.verdict.image_key, gettext("the image of this frame was not stored"))
 
     def overlay(self, frame_id: str) -> ServedImage:
         """Return the image with the heatmaps of its faults in the recipe's colours; raises as `image`."""
         frame = self._frames.get(frame_id)
         key = frame.explanation.overlay_key if frame.explanation else None
-        return self._file(frame, key, "this frame has no overlay")
+        return self._file(frame, key, gettext("this frame has no overlay"))
 
     def heatmap(self, frame_id: str, slug: str) -> ServedImage:
         """Return the heatmap of one label, named by its slug; raises as `image`."""
         frame = self._frames.get(frame_id)
         heatmaps = frame.explanation.heatmaps.items() if frame.explanation else ()
         found = next((heatmap for label, heatmap in heatmaps if label_slug(label) == slug), None)
-        return self._file(frame, found.key if found else None, "this frame has no heatmap of that label")
+        return self._file(frame, found.key if found else None, gettext("this frame has no heatmap of that label"))
 
     def explain(self, frame_id: str, labels: Collection[str], by: str) -> ExplanationView:
         """Return the heatmaps of a frame. If there are none, request them from the explainer, once.
@@ -180,7 +181,7 @@ class FramesService:
             return found
         verdict, key = frame.verdict, frame.verdict.image_key
         if not key or not verdict.frame.owns(key) or not self._store.exists(key):
-            raise Problem(404, "the image of this frame is not stored, so nothing can be explained")
+            raise Problem(404, gettext("the image of this frame is not stored, so nothing can be explained"))
         if labels and frame.explanation:
             labels = {*labels, *frame.explanation.heatmaps}  # the new explanation replaces the one before
         self._commands.publish(
@@ -198,17 +199,28 @@ class FramesService:
         """
         found = self._explanation_of(self._frames.get(frame_id), labels)
         if found is None:
-            raise Problem(404, "these heatmaps are not there, and were not requested in the last minute: POST here")
+            raise Problem(
+                404, gettext("these heatmaps are not there, and were not requested in the last minute: POST here")
+            )
         return found
 
     def _explanation_of(self, frame: StoredFrame, labels: Collection[str]) -> ExplanationView | None:
         """Return None if the heatmaps are not there and were not requested."""
         verdict = frame.verdict
         if not verdict.findings:
-            raise Problem(404, f"this frame has no scores, so nothing can be explained: {verdict.reason}")
+            raise Problem(
+                404, gettext("this frame has no scores, so nothing can be explained: %(reason)s", reason=verdict.reason)
+            )
         if unknown := sorted(set(labels) - verdict.findings.keys()):
             known = ", ".join(verdict.findings)
-            raise Problem(422, f"label: the model of this frame has no {', '.join(unknown)}: its labels are {known}")
+            raise Problem(
+                422,
+                gettext(
+                    "label: the model of this frame has no %(unknown)s: its labels are %(known)s",
+                    unknown=", ".join(unknown),
+                    known=known,
+                ),
+            )
         heatmaps = frame.explanation.heatmaps.keys() if frame.explanation else set()
         if heatmaps and heatmaps >= set(labels):
             return ExplanationView.of(frame, ExplanationState.READY, self._trust(frame))
@@ -230,9 +242,9 @@ class FramesService:
         try:
             content = self._store.get(key, FILE_LIMIT)
         except ObjectNotFound as error:
-            raise Problem(404, "it is not in object storage yet, or no longer") from error
+            raise Problem(404, gettext("it is not in object storage yet, or no longer")) from error
         except ObjectTooLarge as error:
-            raise Problem(404, f"it is too large to be an image of a frame: {error}") from error
+            raise Problem(404, gettext("it is too large to be an image of a frame: %(error)s", error=error)) from error
         return ServedImage(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
 

@@ -12,6 +12,7 @@ from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.store.connection import ReasonAway
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, Publisher
@@ -39,7 +40,11 @@ class CommandPublisher:
             Problem: 503: it was not published; or it was, and can't be shown yet.
         """
         if applied and (reason := self._redis_away()):
-            raise Problem(503, f"nothing was requested: Redis is away ({reason})", headers={"Retry-After": "5"})
+            raise Problem(
+                503,
+                gettext("nothing was requested: Redis is away (%(reason)s)", reason=reason),
+                headers={"Retry-After": "5"},
+            )
         with self._lock:
             confirm = self._publisher.publish(command)
         at_once = confirm.done()
@@ -61,5 +66,7 @@ class CommandPublisher:
             except REDIS_UNAVAILABLE as error:
                 raise Problem(
                     503,
-                    "it was requested, and will be done; Redis is away, so it is not shown yet: do not repeat it",
+                    gettext(
+                        "it was requested, and will be done; Redis is away, so it is not shown yet: do not repeat it"
+                    ),
                 ) from error

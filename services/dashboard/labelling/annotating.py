@@ -16,6 +16,7 @@ from services.dashboard.labelling.annotations.rules import label_error
 from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.schemas import LabelRequest, UndoRequest
 from services.dashboard.labelling.sources import FrameSource
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 
 
@@ -39,7 +40,7 @@ class AnnotationService:
             StorageError: The annotation was not stored.
         """
         if error := label_error(source.recipe, request.labels):
-            raise Problem(422, f"labels: {error}")
+            raise Problem(422, gettext("labels: %(error)s", error=error))
         frames = list(dict.fromkeys(request.frames))
         with self._reserved(source, frames, by):
             log = self._repository.log(source.id, without_waiting=True)
@@ -48,7 +49,7 @@ class AnnotationService:
                 self._line_frames.removals.refuse(inspected)
             for key in frames:
                 if refusal := log.frame(key).refusal(request.kind, by):
-                    raise Problem(409, f"frame {key}: {refusal}")
+                    raise Problem(409, gettext("frame %(key)s: %(refusal)s", key=key, refusal=translated(refusal)))
                 before = log.frame(key).of(request.kind)
                 if (
                     before is not None
@@ -56,9 +57,16 @@ class AnnotationService:
                     and before.labels != request.labels
                     and request.seen.get(key) != before.id
                 ):
-                    saved = ", ".join(name for name, value in before.labels.items() if value) or "no label"
-                    look = "look at it, and save again to replace it"
-                    raise Problem(409, f"frame {key}: {before.by} saved {saved} meanwhile; {look}")
+                    saved = ", ".join(name for name, value in before.labels.items() if value) or gettext("no label")
+                    raise Problem(
+                        409,
+                        gettext(
+                            "frame %(key)s: %(by)s saved %(saved)s meanwhile; look at it, and save again to replace it",
+                            key=key,
+                            by=before.by,
+                            saved=saved,
+                        ),
+                    )
             annotation = Annotation(
                 id=_next_id(log),
                 source=source.id,
@@ -86,9 +94,9 @@ class AnnotationService:
         else:
             found = next((each for each in candidates if each.id == request.annotation), None)
         if found is None:
-            raise Problem(404, "there is nothing to undo: no such annotation, or it is undone already")
+            raise Problem(404, gettext("there is nothing to undo: no such annotation, or it is undone already"))
         if found.by != by:
-            raise Problem(409, f"this is an annotation of {found.by}: label the frame again instead")
+            raise Problem(409, gettext("this is an annotation of %(by)s: label the frame again instead", by=found.by))
         annotation = Annotation(
             id=_next_id(log),
             source=source.id,
@@ -110,13 +118,23 @@ class AnnotationService:
         """
         if source.video is not None:
             if unknown := [key for key in keys if source.frame_number(key) is None]:
-                raise Problem(404, f"frame {unknown[0]}: {source.name} has frames 0 to {source.video.frames - 1}")
+                raise Problem(
+                    404,
+                    gettext(
+                        "frame %(unknown)s: %(name)s has frames 0 to %(frames)s",
+                        unknown=unknown[0],
+                        name=source.name,
+                        frames=source.video.frames - 1,
+                    ),
+                )
             return {}
         frames = {}
         for key in keys:
             found = self._line_frames.find(source.recipe.name, key, log)
             if found is None:
-                raise Problem(404, f"frame {key}: no such frame of this recipe, or its image is not stored")
+                raise Problem(
+                    404, gettext("frame %(key)s: no such frame of this recipe, or its image is not stored", key=key)
+                )
             frames[key] = found
         return frames
 
@@ -131,7 +149,14 @@ class AnnotationService:
         with self._lock:
             for key in keys:
                 if (other := self._saving.get(key, by)) != by:
-                    raise Problem(409, f"frame {key[1]}: {other} is labelling it now; look at it, and save again")
+                    raise Problem(
+                        409,
+                        gettext(
+                            "frame %(key)s: %(other)s is labelling it now; look at it, and save again",
+                            key=key[1],
+                            other=other,
+                        ),
+                    )
             self._saving.update(dict.fromkeys(keys, by))
         try:
             yield

@@ -13,6 +13,7 @@ from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.sampling import by_disagreement, by_uncertainty
 from services.dashboard.labelling.schemas import QUEUES_OF_LINES, QUEUES_OF_VIDEOS, FrameQueue
 from services.dashboard.labelling.sources import FrameSource, frame_order
+from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
 
 
@@ -49,7 +50,7 @@ def queued_frames(
     """
     available = QUEUES_OF_VIDEOS if source.video else QUEUES_OF_LINES
     if queue not in available:
-        raise Problem(422, f"queue: this source has {', '.join(available)}")
+        raise Problem(422, gettext("queue: this source has %(available)s", available=", ".join(available)))
     frames: dict[FrameQueue, Callable[[], Iterator[QueuedFrame]]] = {
         FrameQueue.ALL: lambda: map(QueuedFrame, source.video_frames()),
         FrameQueue.UNLABELLED: lambda: (
@@ -71,7 +72,10 @@ def marked(frames: Iterable[tuple[InspectedFrame, Mark]], log: AnnotationLog) ->
         key = inspected.frame.frame_id
         if log.frame(key).first is None:
             note = f": {mark.note}" if mark.note else ""
-            reason = f"verdict {mark.verdict.value}, marked as wrong by {mark.marked_by}{note}"
+            wrong = gettext(
+                "verdict %(verdict)s, marked as wrong by %(by)s", verdict=word(mark.verdict), by=mark.marked_by
+            )
+            reason = f"{wrong}{note}"
             yield QueuedFrame(key, reason, inspected)
 
 
@@ -85,7 +89,7 @@ def labelled(log: AnnotationLog) -> Iterator[QueuedFrame]:
     """Yield the labelled frames, the one labelled last first."""
     found = [(frame.first, key) for key, frame in log.frames.items() if frame.first]
     for annotation, key in sorted(found, key=lambda each: (each[0].id, frame_order(each[1])), reverse=True):
-        yield QueuedFrame(key, f"labelled by {annotation.by}")
+        yield QueuedFrame(key, gettext("labelled by %(by)s", by=annotation.by))
 
 
 def for_second_annotation(log: AnnotationLog, by: str) -> Iterator[QueuedFrame]:
@@ -102,7 +106,7 @@ def for_second_annotation(log: AnnotationLog, by: str) -> Iterator[QueuedFrame]:
         and not frame.annotated_twice
     ]
     for key in sorted(waiting, key=lambda key: blake2b(key.encode(), digest_size=8).digest()):
-        yield QueuedFrame(key, "labelled by another person")
+        yield QueuedFrame(key, gettext("labelled by another person"))
 
 
 def contradictions(log: AnnotationLog) -> Iterator[QueuedFrame]:
@@ -110,7 +114,15 @@ def contradictions(log: AnnotationLog) -> Iterator[QueuedFrame]:
     found = [(key, frame.disputed) for key, frame in log.frames.items() if frame.is_contradiction and frame.disputed]
     for key, pair in sorted(found, key=lambda item: item[1].second.id, reverse=True):
         labels = ", ".join(pair.differing_labels)
-        yield QueuedFrame(key, f"{pair.first.by} and {pair.second.by} differ about {labels}")
+        yield QueuedFrame(
+            key,
+            gettext(
+                "%(first)s and %(second)s differ about %(labels)s",
+                first=pair.first.by,
+                second=pair.second.by,
+                labels=labels,
+            ),
+        )
 
 
 def disagreements(log: AnnotationLog, line: str | None) -> Iterator[QueuedFrame]:

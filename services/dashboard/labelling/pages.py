@@ -16,21 +16,23 @@ from services.dashboard.labelling.service import AnnotationFilter
 from services.dashboard.labelling.services import Labelling, Services, SourcePath
 from services.dashboard.web.authorization import Engineer, Viewer
 from services.dashboard.web.form import Fields, FormFields
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name
+from shared.validation import marked
 
 QUEUES: Final = {
-    FrameQueue.ALL: "All frames",
-    FrameQueue.UNLABELLED: "Not labelled yet",
-    FrameQueue.LABELLED: "Labelled",
-    FrameQueue.MARKED: "Marked as wrong",
-    FrameQueue.UNCERTAIN: "Model unsure",
-    FrameQueue.DISAGREEMENT: "Labelled otherwise than inspected",
-    FrameQueue.SECOND: "Second review",
-    FrameQueue.CONTRADICTIONS: "Conflicts to resolve",
+    FrameQueue.ALL: marked("All frames"),
+    FrameQueue.UNLABELLED: marked("Not labelled yet"),
+    FrameQueue.LABELLED: marked("Labelled"),
+    FrameQueue.MARKED: marked("Marked as wrong"),
+    FrameQueue.UNCERTAIN: marked("Model unsure"),
+    FrameQueue.DISAGREEMENT: marked("Labelled otherwise than inspected"),
+    FrameQueue.SECOND: marked("Second review"),
+    FrameQueue.CONTRADICTIONS: marked("Conflicts to resolve"),
 }
 ANNOTATIONS: Final = 100
 """On one page of the history."""
@@ -76,7 +78,7 @@ def make_dataset(
         ):
             made = services.exports.make_dataset(body, by=caller.name)
     except ValidationError:
-        text = "Choose one source or more, and a name of letters, digits, _ and -"
+        text = gettext("Choose one source or more, and a name of letters, digits, _ and -")
         return _show_sources(request, services, paging, chosen=sources, name=name, refused=text)
     except Problem as problem:
         return _show_sources(request, services, paging, chosen=sources, name=name, refused=problem.details.detail)
@@ -92,7 +94,7 @@ def show_history(
         "fields": fields,
         "sources": labelling.names(),
         "people": labelling.people(),
-        "kinds": [kind.value for kind in AnnotationKind],
+        "kinds": list(AnnotationKind),
     }
     clock, source, kind = service_of(request, Clock), fields.get("source"), fields.get("kind")
     try:
@@ -105,7 +107,13 @@ def show_history(
             last=fields.time("to", clock),
         )
     except ValueError:
-        return show(request, "annotations.html", "labelling", error="a field has a value that it can't have", **context)
+        return show(
+            request,
+            "annotations.html",
+            "labelling",
+            error=gettext("A field has a value that it can't have."),
+            **context,
+        )
     page = labelling.annotations(requested, before, ANNOTATIONS)
     return show(request, "annotations.html", "labelling", found=page, **context)
 
@@ -164,6 +172,6 @@ def _show_sources(request: Request, services: Services, paging: Paging, **contex
         recipes=services.labelling.recipes(),
         queues=QUEUES,
         upload_bytes=services.upload_bytes,
-        suggested=clock(datetime.now(UTC), "labelled-%Y-%m-%d"),
+        suggested=f"labelled-{clock.field(datetime.now(UTC))[:10]}",
         **context,
     )

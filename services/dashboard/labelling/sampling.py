@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.dashboard.labelling.annotations.annotation import InspectedFrame, Labels
+from services.dashboard.web.language import fixed, gettext
 
 NEIGHBOUR_SECONDS: Final = 5.0
 """Frames of one camera within this time are taken to show the same part, if no part is named."""
@@ -50,7 +51,12 @@ def by_uncertainty(frames: Iterable[InspectedFrame]) -> list[Candidate]:
         if not inspected.findings:
             continue
         label, found = min(inspected.findings.items(), key=lambda item: abs(item[1].score - item[1].threshold))
-        reason = f"{label} {found.score:.2f}, threshold {found.threshold:.2f}"
+        reason = gettext(
+            "%(label)s %(score)s, threshold %(threshold)s",
+            label=label,
+            score=fixed(found.score, 2),
+            threshold=fixed(found.threshold, 2),
+        )
         candidates.append(Candidate(inspected, label, abs(found.score - found.threshold), reason))
     candidates.sort(key=lambda each: each.rank)
     seen_of_part: dict[tuple[str, ...], int] = defaultdict(int)
@@ -81,7 +87,19 @@ def by_disagreement(frames: Sequence[tuple[InspectedFrame, Labels]]) -> list[Can
         if margins:
             label, margin = max(margins.items(), key=lambda item: item[1])
             found = inspected.findings[label]
-            model = "present" if found.present else "absent"
-            reason = f"{label}: the model found it {model} ({found.score:.2f}), a person labelled otherwise"
+            score = fixed(found.score, 2)
+            reason = (
+                gettext(
+                    "%(label)s: the model found it present (%(score)s), a person labelled otherwise",
+                    label=label,
+                    score=score,
+                )
+                if found.present
+                else gettext(
+                    "%(label)s: the model found it absent (%(score)s), a person labelled otherwise",
+                    label=label,
+                    score=score,
+                )
+            )
             candidates.append(Candidate(inspected, label, -margin, reason))
     return sorted(candidates, key=lambda each: each.rank)

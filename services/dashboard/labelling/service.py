@@ -29,6 +29,7 @@ from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.labelling.videos.repository import VideoExists, VideoRepository, digest_of
 from services.dashboard.labelling.videos.sandbox import scan_in_sandbox
 from services.dashboard.labelling.views import agreement_view, frame_view, source_view
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import Paging
 from services.dashboard.web.problems import Problem
 from shared.imaging.video import UnreadableMedia
@@ -113,12 +114,15 @@ class LabellingService:
             try:
                 parse_recipe(uploaded_yaml)
             except RecipeError as error:
-                raise Problem(422, str(error)) from error
+                raise Problem(422, translated(error)) from error
             return uploaded_yaml
         if not name:
-            raise Problem(422, "recipe: choose the recipe by which the video is labelled, or give one as YAML")
+            raise Problem(422, gettext("recipe: choose the recipe by which the video is labelled, or give one as YAML"))
         if name not in self._sources.recipes():
-            raise Problem(422, f"recipe: there are no models of a recipe {name!r}: give the recipe itself, as YAML")
+            raise Problem(
+                422,
+                gettext("recipe: there are no models of a recipe %(name)r: give the recipe itself, as YAML", name=name),
+            )
         return self._sources.recipe_yaml(name)
 
     def add_video(self, path: Path, *, name: str, recipe_yaml: str, by: str) -> SourceView:
@@ -133,9 +137,9 @@ class LabellingService:
             content = scan_in_sandbox(path)
             video = self._videos.add(path, content, name=name, recipe_yaml=recipe_yaml, by=by)
         except VideoExists as error:
-            raise Problem(409, str(error)) from error
+            raise Problem(409, translated(error)) from error
         except UnreadableMedia as error:
-            raise Problem(422, f"{name}: {error}") from error
+            raise Problem(422, f"{name}: {translated(error)}") from error
         return self.source(video.source)
 
     def queue(
@@ -201,7 +205,9 @@ class LabellingService:
                 return self._images.get(source, frame, inspected)
             return self._images.thumbnail(source, frame, inspected, width)
         except (UnreadableMedia, ObjectNotFound) as error:
-            raise Problem(404, f"the image of frame {frame} can't be read: {error}") from error
+            raise Problem(
+                404, gettext("the image of frame %(frame)s can't be read: %(error)s", frame=frame, error=error)
+            ) from error
 
     def label(self, source_id: str, request: LabelRequest, by: str) -> AnnotationView:
         """Store an annotation; raises as `AnnotationService.label`."""

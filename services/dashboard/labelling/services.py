@@ -23,6 +23,7 @@ from services.dashboard.labelling.videos.transfers import TransferSlots
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.web.registry import provided
 from shared.storage.port import ObjectStore
+from shared.validation import marked
 
 
 class LabellingServices:
@@ -57,8 +58,8 @@ class LabellingServices:
         self.exports = ExportService(store, sources, self._annotations, images)
         self.imports = ImportService(store)
         self.upload_bytes = upload_bytes
-        self.upload_slots = TransferSlots("uploads", transfers)
-        self.export_slots = TransferSlots("exports with images", transfers)
+        self.upload_slots = TransferSlots(marked("uploads"), transfers)
+        self.export_slots = TransferSlots(marked("exports with images"), transfers)
 
     def close(self) -> None:
         """Close the open videos, and stop the background thread."""

@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from services.dashboard.labelling.videos.repository import UploadedVideo, VideoRepository, plain_name
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Place, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -101,7 +102,9 @@ class FrameSources:
                 return _of_video(self._videos.get(source.removeprefix(VIDEO)))
             return self._of_lines(source.removeprefix(LINE))
         except UNAVAILABLE as error:
-            raise Problem(404, f"there is no source {source!r}: GET /api/labelling/sources lists them") from error
+            raise Problem(
+                404, gettext("there is no source %(source)r: GET /api/labelling/sources lists them", source=source)
+            ) from error
 
     def recipes(self) -> list[str]:
         """Return the names of the recipes that have models."""

@@ -27,6 +27,7 @@ from services.dashboard.labelling.schemas import (
     VideoView,
 )
 from services.dashboard.labelling.sources import FrameSource
+from services.dashboard.web.language import fixed, gettext
 
 
 def source_view(source: FrameSource, log: AnnotationLog) -> SourceView:
@@ -123,10 +124,12 @@ def _title(source: FrameSource, key: str, inspected: InspectedFrame | None) -> s
     """Return where a frame is from."""
     if inspected is not None:
         frame = inspected.frame
-        part = f", part {frame.part}" if frame.part else ""
+        part = gettext(", part %(part)s", part=frame.part) if frame.part else ""
         return f"{frame.line}, {frame.camera}{part}, {frame.captured_at:%Y-%m-%d %H:%M:%S} UTC"
     if source.video is None:
         return key
     if source.video.kind == "album":
-        return f"frame {key}, {source.video.names[int(key)]}"
-    return f"frame {key}, {int(key) / source.video.frames_per_second:.2f} s"
+        return gettext("frame %(frame)s, %(name)s", frame=key, name=source.video.names[int(key)])
+    return gettext(
+        "frame %(frame)s, %(seconds)s s", frame=key, seconds=fixed(int(key) / source.video.frames_per_second, 2)
+    )

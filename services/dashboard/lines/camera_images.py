@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.live import LiveImage, live_key
 from shared.imaging.codec import FILE_LIMIT
@@ -38,7 +39,10 @@ class CameraImages:
                 if image.about.image_key:
                     image = replace(image, content=self._store.get(image.about.image_key, FILE_LIMIT))
             except (ObjectNotFound, ValueError) as error:
-                raise Problem(404, f"there is no image of camera {camera!r} of line {line!r} yet") from error
+                raise Problem(
+                    404,
+                    gettext("there is no image of camera %(camera)r of line %(line)r yet", camera=camera, line=line),
+                ) from error
             if len(self._read) >= MOST_CAMERAS:
                 self._read.clear()
             self._read[key] = now, image

@@ -8,6 +8,7 @@ import pygal
 
 from services.dashboard.lines.schemas import Bucket
 from services.dashboard.web.chart_style import PLAIN, styled
+from services.dashboard.web.language import gettext, percent
 from services.dashboard.web.templating import Clock
 from shared import charts
 
@@ -23,7 +24,7 @@ def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Cl
     """
     rates = {bucket.start: bucket.defect_rate.value for bucket in buckets if bucket.defect_rate}
     moments = [start + timedelta(minutes=index) for index in range(minutes)]
-    labels = [clock(moment, "%H:%M") for moment in moments]
+    labels = [clock(moment, "time") for moment in moments]
     top = next(top for top in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if max(rates.values(), default=0.0) <= top)
     chart = pygal.Bar(
         style=styled(("var(--ng)",)),
@@ -38,8 +39,10 @@ def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Cl
         y_labels=[0, top / 2, top],
         range=(0, top),
         truncate_label=-1,
-        value_formatter=lambda value: f"{value:.1%}".replace(".0%", "%") if value is not None else "",
+        value_formatter=lambda value: (
+            percent(value, 0 if round(1000 * value) % 10 == 0 else 1) if value is not None else ""
+        ),
         rounded_bars=2,
     )
-    chart.add("NG", [rates.get(moment) for moment in moments])
-    return charts.embed(chart, "Share of NG frames per minute")
+    chart.add(gettext("NG"), [rates.get(moment) for moment in moments])
+    return charts.embed(chart, gettext("Share of NG frames per minute"))

@@ -15,6 +15,7 @@ from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.steps import Step
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import reported
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import provided
 from services.dashboard.web.times import QueryTime
@@ -98,7 +99,7 @@ def get_live_image(
         "Frame-Id": frame.frame_id,
         "Captured-At": frame.captured_at.isoformat(),
         "Verdict": image.about.verdict.value,
-        "Reason": quote(image.about.reason),
+        "Reason": quote(reported(image.about.reason)),
     }
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

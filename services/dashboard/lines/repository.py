@@ -20,6 +20,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.steps import STAMPS
 from services.dashboard.store.connection import read_hash
 from services.dashboard.store.keys import Keys
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messages import (
     CameraReported,
@@ -98,7 +99,7 @@ class LineRepository:
             Problem: 404.
         """
         if not self._redis.sismember(self._keys.lines, line):
-            raise Problem(404, f"there is no line {line!r}: GET /api/lines lists the lines")
+            raise Problem(404, gettext("there is no line %(line)r: GET /api/lines lists the lines", line=line))
 
 
 class CameraRepository:

@@ -37,8 +37,10 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.rates import rate
 from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import Counting, Counts
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messages import CameraReported, FrameInspected, OutputTestRequested
+from shared.validation import marked
 
 MOST_BUCKETS: Final = 2_000
 
@@ -125,9 +127,15 @@ class LinesService:
         """
         self._lines.check(line)
         if first >= last:
-            raise Problem(422, "from: give a time before `to`")
+            raise Problem(422, gettext("from: give a time before `to`"))
         if (last - first) / step.length > MOST_BUCKETS:
-            raise Problem(422, f"step: more than {MOST_BUCKETS} of these; take a longer step or a shorter time")
+            raise Problem(
+                422,
+                gettext(
+                    "step: more than %(most_buckets)s of these; take a longer step or a shorter time",
+                    most_buckets=MOST_BUCKETS,
+                ),
+            )
         starts = starts_between(step, first, last)
         total, buckets = Counts(), []
         for start, counts in zip(starts, self._counting.buckets(line, step, starts), strict=True):
@@ -143,9 +151,9 @@ class LinesService:
         today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         yesterday = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
         return {
-            "Last hour": (now - timedelta(hours=1), None),
-            "This shift": (self._working_day.start(now), None),
-            "Yesterday": (yesterday.replace(tzinfo=zone), today),
+            marked("Last hour"): (now - timedelta(hours=1), None),
+            marked("This shift"): (self._working_day.start(now), None),
+            marked("Yesterday"): (yesterday.replace(tzinfo=zone), today),
         }
 
     def choices(self, line: str | None) -> Choices:
@@ -175,8 +183,24 @@ class LinesService:
         gateway = self._gateways.of_line(line)
         known = [each.name for each in gateway.message.outputs] if gateway else []
         if output not in known:
-            names = f"its outputs are {', '.join(known)}" if known else "no gateway has reported outputs of it"
-            raise Problem(404, f"line {line} has no output {output!r}: {names}")
+            if not known:
+                raise Problem(
+                    404,
+                    gettext(
+                        "line %(line)s has no output %(output)r: no gateway has reported outputs of it",
+                        line=line,
+                        output=output,
+                    ),
+                )
+            raise Problem(
+                404,
+                gettext(
+                    "line %(line)s has no output %(output)r: its outputs are %(names)s",
+                    line=line,
+                    output=output,
+                    names=", ".join(known),
+                ),
+            )
         test_id = f"test-{ULID()}"
         request = OutputTestRequested(test_id=test_id, line=line, output=output, by=by, at=datetime.now(UTC))
         self._commands.publish(request, applied=False)

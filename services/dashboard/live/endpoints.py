@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -16,12 +17,16 @@ from services.dashboard.live.hub import Hub
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Viewer, at_least
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import ENGLISH, language, reported, translated
 from services.dashboard.web.problems import documented
 from services.dashboard.web.registry import service_of
 from shared.storage.port import StorageError
 
 CHECK_SECONDS: Final = 10.0
 """Time between two checks that the caller is still logged in; each also extends the session of an open page."""
+
+SENTENCES: Final = frozenset({"reason", "last_error"})
+"""The fields of an event that hold a sentence."""
 
 router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIEWER)])
 
@@ -49,11 +54,30 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     hub, access = service_of(request, Hub), service_of(request, AccessService)
     check_at = time.monotonic() + CHECK_SECONDS
     async for event in hub.stream():
-        yield event
+        yield in_language(event)
         if time.monotonic() >= check_at:
             if not await run_in_threadpool(_is_logged_in, access, request.headers):
                 return
             check_at = time.monotonic() + CHECK_SECONDS
+
+
+def in_language(event: ServerSentEvent) -> ServerSentEvent:
+    """Return an event with its sentences in the language of the page."""
+    if language() == ENGLISH or event.event not in ("line", "away") or event.raw_data is None:
+        return event
+    told = json.loads(event.raw_data)
+    told = [translated(each) for each in told] if event.event == "away" else _in_language(told)
+    return ServerSentEvent(event=event.event, raw_data=json.dumps(told))
+
+
+def _in_language(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_language(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            name: reported(each) if name in SENTENCES and each else _in_language(each) for name, each in value.items()
+        }
+    return value
 
 
 def _is_logged_in(access: AccessService, headers: Headers) -> bool:

@@ -26,6 +26,7 @@ from redis import Redis
 
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.store.keys import Keys
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messaging.port import MessagingError
 from shared.storage.port import StorageError
@@ -107,9 +108,19 @@ class Hub:
         """
         again = {"Retry-After": "30"}
         if self._listeners.total() >= MOST_PAGES or self._closed.is_set():
-            raise Problem(503, f"{MOST_PAGES} pages listen already: close some", headers=again)
+            raise Problem(
+                503, gettext("%(most_pages)s pages listen already: close some", most_pages=MOST_PAGES), headers=again
+            )
         if self._listeners[person] >= MOST_OF_ONE:
-            raise Problem(503, f"{person} has {MOST_OF_ONE} pages open that listen: close some", headers=again)
+            raise Problem(
+                503,
+                gettext(
+                    "%(person)s has %(most_of_one)s pages open that listen: close some",
+                    person=person,
+                    most_of_one=MOST_OF_ONE,
+                ),
+                headers=again,
+            )
         self._listeners[person] += 1
         try:
             yield

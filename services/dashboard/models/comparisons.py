@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from services.dashboard.ingest.commands import CommandPublisher
 from services.dashboard.models.schemas import ComparisonRequest, ComparisonView
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.messages import ComparisonRequested
@@ -31,7 +32,14 @@ class ComparisonsService:
         versions = bundle.versions(self._store, recipe)
         for version in (order.baseline, order.candidate):
             if version not in versions:
-                raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
+                raise Problem(
+                    404,
+                    gettext(
+                        "there is no version %(version)r of recipe %(recipe)r: GET /api/models lists them",
+                        version=version,
+                        recipe=recipe,
+                    ),
+                )
         request = ComparisonRequested(recipe=recipe, by=by, at=datetime.now(UTC), **order.model_dump())
         self._commands.publish(request, applied=False)
         return request.at
@@ -45,10 +53,12 @@ class ComparisonsService:
         try:
             found = from_json(self._store.get(bundle.comparison_key(recipe, baseline, candidate)))
         except (ObjectNotFound, ValueError):
-            raise Problem(404, "there is no result yet: POST to the recipe's comparisons to request it") from None
+            raise Problem(
+                404, gettext("there is no result yet: POST to the recipe's comparisons to request it")
+            ) from None
         reason = str(found.get("reason", ""))
         if reason and since and found.get("at", "") < since.isoformat():
-            raise Problem(404, "there is no result yet: the trainer measures")
+            raise Problem(404, gettext("there is no result yet: the trainer measures"))
         return ComparisonView(
             recipe=recipe, baseline=baseline, candidate=candidate, reason=reason, comparison=None if reason else found
         )

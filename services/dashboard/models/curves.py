@@ -9,10 +9,12 @@ import pygal
 
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.web.chart_style import PLAIN, styled
+from services.dashboard.web.language import fixed, gettext, plain, translated
 from shared import charts
+from shared.validation import marked
 
-LOSS: Final = {"loss": "training", "val_loss": "validation"}
-PRECISION: Final = {"val_average_precision": "average precision on the validation split"}
+LOSS: Final = {"loss": marked("training"), "val_loss": marked("validation")}
+PRECISION: Final = {"val_average_precision": marked("average precision on the validation split")}
 COLOURS: Final = ("var(--line)", "var(--limit)")
 TICKS: Final = 10
 FEW: Final = 40
@@ -40,7 +42,7 @@ def draw_curves(epochs: Sequence[EpochView], metrics: Mapping[str, str], title: 
         xrange=(0.5, max(last, 2) + 0.5),
         x_labels=list(range(1, last + 1, step)),
         x_value_formatter=lambda epoch: f"{epoch:g}",
-        value_formatter=lambda value: f"{value:.3f}" if share else f"{value:.4g}",
+        value_formatter=lambda value: fixed(value, 3) if share else plain(float(f"{value:.4g}")),
         show_x_guides=False,
         **({"range": (0, 1), "y_labels": [0, 0.25, 0.5, 0.75, 1]} if share else {}),
     )
@@ -48,10 +50,15 @@ def draw_curves(epochs: Sequence[EpochView], metrics: Mapping[str, str], title: 
         points = [
             {
                 "value": (each.epoch, each.metrics[name]),
-                "label": f"epoch {each.epoch}: {shown_name} {each.metrics[name]:.4f}",
+                "label": gettext(
+                    "epoch %(epoch)s: %(metric)s %(value)s",
+                    epoch=each.epoch,
+                    metric=translated(shown_name),
+                    value=fixed(each.metrics[name], 4),
+                ),
             }
             for each in epochs
             if name in each.metrics
         ]
-        chart.add(shown_name, points, stroke_style={"width": 2})
+        chart.add(translated(shown_name), points, stroke_style={"width": 2})
     return charts.embed(chart, title)

@@ -16,11 +16,12 @@ from pydantic import BaseModel, Field
 from services.dashboard.statistics.rates import Rate, rate
 from shared.contracts.scores import ScoredSplit, as_array
 from shared.recipe import Recipe
+from shared.validation import marked
 from shared.verdict import ng_images, present_labels
 
 BINS: Final = 50
 """Bars of a histogram of scores."""
-NO_SCORES: Final = (
+NO_SCORES: Final = marked(
     "this model stores no scores of single images, so the effect of its thresholds is unknown until they are saved and "
     "measured"
 )

@@ -30,6 +30,7 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.registry import provided
@@ -177,4 +178,4 @@ def thresholds_of(given: Sequence[str]) -> dict[str, float]:
     try:
         return {written_alike(label): float(value) for label, _, value in (each.rpartition(":") for each in given)}
     except ValueError as error:
-        raise Problem(422, "threshold: give label:number, such as break:0.35") from error
+        raise Problem(422, gettext("threshold: give label:number, such as break:0.35")) from error

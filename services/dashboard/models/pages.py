@@ -16,6 +16,7 @@ from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import (
     FEWEST,
+    OPTIONS,
     ComparisonRequest,
     EpochView,
     PromotionRequest,
@@ -25,27 +26,28 @@ from services.dashboard.models.schemas import (
 from services.dashboard.models.threshold_sets import has_thresholds
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import provided
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.messages import Name
+from shared.validation import marked
 
 TRAININGS: Final = 12
 PROMOTIONS: Final = 30
 LABEL_METRICS: Final = {
-    "recall": "recall",
-    "precision": "precision",
-    "accuracy": "accuracy",
-    "average_precision": "average precision",
+    "recall": marked("recall"),
+    "precision": marked("precision"),
+    "accuracy": marked("accuracy"),
+    "average_precision": marked("average precision"),
 }
 TOTAL_METRICS: Final = {
-    "verdict_accuracy": "accuracy",
-    "escape_rate": "escape rate",
-    "overkill_rate": "overkill (false rejects)",
+    "verdict_accuracy": marked("accuracy"),
+    "escape_rate": marked("escape rate"),
+    "overkill_rate": marked("overkill (false rejects)"),
 }
-OPTIONS: Final = ("epochs", "patience", "batch_size", "learning_rate", "seed", "shares", "variants", "precision")
 Reason = Annotated[str, Form(max_length=500)]
 
 router = APIRouter(include_in_schema=False)
@@ -151,7 +153,12 @@ def roll_back(
 ) -> RedirectResponse:
     """Request a rollback to the version that the page showed, and show the page of the recipe."""
     if models.before(recipe) != to:
-        raise Problem(409, f"a rollback does not lead to {to} any more, since production has changed: reload the page")
+        raise Problem(
+            409,
+            gettext(
+                "a rollback does not lead to %(to)s any more, since production has changed: reload the page", to=to
+            ),
+        )
     with audit.recording("model.rollback", recipe, caller.name, reason=reason):
         models.roll_back(recipe, RollbackRequest(reason=reason), by=caller.name)
     return _redirect(f"/models?recipe={recipe}#production")
@@ -184,10 +191,10 @@ def show_model(
         meanings=MEANINGS,
         label_metrics=LABEL_METRICS,
         total_metrics=TOTAL_METRICS,
-        shown_options=OPTIONS,
+        options=OPTIONS,
         few=FEWEST,
-        loss=draw_curves(curves, LOSS, "Loss per epoch") if curves else "",
-        precision=draw_curves(curves, PRECISION, "Average precision per epoch", share=True) if curves else "",
+        loss=draw_curves(curves, LOSS, gettext("Loss per epoch")) if curves else "",
+        precision=draw_curves(curves, PRECISION, gettext("Average precision per epoch"), share=True) if curves else "",
     )
 
 

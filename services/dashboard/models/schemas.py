@@ -15,9 +15,22 @@ from shared.contracts.promotion import HistoryEntry
 from shared.label_names import LabelName
 from shared.messages import Name, ThresholdsRequested
 from shared.recipe import LabelRole, Task
+from shared.validation import marked
 
 FEWEST: Final = 10
 """Images with and images without a label in the test split, below which its figures prove nothing."""
+OPTIONS: Final = {
+    "epochs": marked("Epochs"),
+    "patience": marked("Patience"),
+    "batch_size": marked("Batch size"),
+    "learning_rate": marked("Learning rate"),
+    "seed": marked("Seed"),
+    "shares": marked("Split"),
+    "variants": marked("Variants"),
+    "precision": marked("Precision"),
+    "operating_point": marked("Operating point"),
+}
+"""The options of a training that pages show, by name."""
 
 
 class MeasuredHeatmaps(BaseModel):

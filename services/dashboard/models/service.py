@@ -25,6 +25,7 @@ from services.dashboard.models.schemas import (
     PromotionView,
     RollbackRequest,
 )
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -70,7 +71,11 @@ class ModelsService:
         try:
             return self._show(recipe, version, in_production)
         except (ObjectNotFound, ValidationError) as error:
-            why = f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them"
+            why = gettext(
+                "there is no version %(version)r of recipe %(recipe)r: GET /api/models lists them",
+                version=version,
+                recipe=recipe,
+            )
             raise Problem(404, why) from error
 
     def recipes(self) -> list[str]:
@@ -117,7 +122,14 @@ class ModelsService:
         try:
             return self._recipe(recipe, version)
         except (ObjectNotFound, RecipeError) as error:
-            raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}, or it is damaged") from error
+            raise Problem(
+                404,
+                gettext(
+                    "there is no version %(version)r of recipe %(recipe)r, or it is damaged",
+                    version=version,
+                    recipe=recipe,
+                ),
+            ) from error
 
     def file(self, recipe: str, version: str, name: str) -> bytes:
         """Return a file of a bundle.
@@ -128,7 +140,15 @@ class ModelsService:
         try:
             return self._store.get(f"{bundle.folder_of(recipe, version)}/{name}")
         except ObjectNotFound as error:
-            raise Problem(404, f"version {version!r} of recipe {recipe!r} has no {name}") from error
+            raise Problem(
+                404,
+                gettext(
+                    "version %(version)r of recipe %(recipe)r has no %(name)s",
+                    version=version,
+                    recipe=recipe,
+                    name=name,
+                ),
+            ) from error
 
     def curves(self, recipe: str, version: str) -> list[dict[str, float]]:
         """Return the metrics of each epoch of a model's training; empty if the bundle has none."""
@@ -158,7 +178,7 @@ class ModelsService:
             Problem: 404: there are no models of that recipe.
         """
         if not bundle.versions(self._store, recipe):
-            raise Problem(404, f"there are no models of a recipe {recipe!r}")
+            raise Problem(404, gettext("there are no models of a recipe %(recipe)r", recipe=recipe))
         history = production_history(self._store, recipe)
         entries = [ProductionEntry(**pointer.model_dump(exclude={"recipe"})) for pointer in reversed(history)]
         return ProductionView(recipe=recipe, version=entries[0].version if entries else None, history=entries)
@@ -179,9 +199,16 @@ class ModelsService:
             MessagingError: the request was not published.
         """
         if version not in bundle.versions(self._store, recipe):
-            raise Problem(404, f"there is no version {version!r} of recipe {recipe!r}: GET /api/models lists them")
+            raise Problem(
+                404,
+                gettext(
+                    "there is no version %(version)r of recipe %(recipe)r: GET /api/models lists them",
+                    version=version,
+                    recipe=recipe,
+                ),
+            )
         if order.force and not order.reason:
-            raise Problem(422, "reason: give the reason for overruling the gate")
+            raise Problem(422, gettext("reason: give the reason for overruling the gate"))
         request = PromotionRequested(
             promotion_id=f"promotion-{ULID()}",
             recipe=recipe,
@@ -202,7 +229,10 @@ class ModelsService:
         """
         before = self.before(recipe)
         if before is None:
-            raise Problem(409, f"no other model of recipe {recipe!r} was in production before: GET its history")
+            raise Problem(
+                409,
+                gettext("no other model of recipe %(recipe)r was in production before: GET its history", recipe=recipe),
+            )
         request = PromotionRequested(
             promotion_id=f"rollback-{ULID()}",
             recipe=recipe,

@@ -14,6 +14,7 @@ from services.dashboard.models.endpoints import Models, RecipeName, Thresholds, 
 from services.dashboard.models.schemas import ModelView, ThresholdSetRequest
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.messages import Name
@@ -65,7 +66,7 @@ def save_thresholds(
     found = sets.recipe(recipe, version)
     form = _read(found, fields)
     if not form.reason:
-        form.problems["reason"] = "give a reason: it is shown before a rollback"
+        form.problems["reason"] = gettext("give a reason: it is shown before a rollback")
     if not form.problems:
         try:
             order = ThresholdSetRequest.model_validate(
@@ -82,7 +83,7 @@ def save_thresholds(
         except Problem as problem:
             form.problems["form"] = problem.details.detail
         except ValidationError:
-            form.problems["form"] = "change a threshold, or choose an operating point of the model"
+            form.problems["form"] = gettext("change a threshold, or choose an operating point of the model")
     return _page(request, models.get(recipe, version), found, sets, form)
 
 
@@ -91,7 +92,7 @@ def show_set(request: Request, sets: Thresholds, recipe: RecipeName, thresholds_
     """Show a threshold set and its version, once it is there."""
     found = next((each for each in sets.of_recipe(recipe).thresholds if each.thresholds_id == thresholds_id), None)
     if found is None:
-        raise Problem(404, "there is no such threshold set: see the models of the recipe")
+        raise Problem(404, gettext("there is no such threshold set: see the models of the recipe"))
     return show(request, "threshold_set.html", "models", each=found)
 
 
@@ -122,11 +123,11 @@ def _read(recipe: Recipe, given: dict[str, str]) -> ThresholdForm:
         if not text:
             continue
         try:
-            value = float(text)
+            value = float(text.replace(",", "."))
         except ValueError:
             value = 0.0
         if 0 < value < 1:
             form.thresholds[name] = value
         else:
-            form.problems[name] = "give a number between 0 and 1"
+            form.problems[name] = gettext("give a number between 0 and 1")
     return form

@@ -13,6 +13,7 @@ from services.dashboard.models.effects import Effect, effect_of, unknown_effect
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetRequest, ThresholdSetView
 from services.dashboard.models.service import ModelsService
+from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
@@ -57,7 +58,9 @@ class ThresholdSetsService:
         """
         found = self._models.recipe(recipe, version)
         if not has_thresholds(found):
-            raise Problem(409, "the label with the highest score wins, and none makes a part NG: there is no threshold")
+            raise Problem(
+                409, gettext("the label with the highest score wins, and none makes a part NG: there is no threshold")
+            )
         return found
 
     def order(self, recipe: str, version: str, order: ThresholdSetRequest, by: str) -> ThresholdSetView:
@@ -72,12 +75,19 @@ class ThresholdSetsService:
         if order.operating_point:
             points = self._models.operating_points(recipe, version)
             if points is None or order.operating_point not in points.points:
-                raise Problem(422, f"operating_point: model {version} has no {order.operating_point}: give thresholds")
+                raise Problem(
+                    422,
+                    gettext(
+                        "operating_point: model %(version)s has no %(operating_point)s: give thresholds",
+                        version=version,
+                        operating_point=order.operating_point,
+                    ),
+                )
             thresholds = points.points[order.operating_point].thresholds
         _check(found, thresholds)
         changed = {name: value for name, value in thresholds.items() if value != found.label(name).threshold}
         if not changed:
-            raise Problem(422, "thresholds: the model has these thresholds already: change one")
+            raise Problem(422, gettext("thresholds: the model has these thresholds already: change one"))
         request = ThresholdsRequested(
             thresholds_id=f"thresholds-{ULID()}",
             recipe=recipe,
@@ -115,6 +125,13 @@ def has_thresholds(recipe: Recipe) -> bool:
 def _check(recipe: Recipe, thresholds: Mapping[str, float]) -> None:
     for name, value in thresholds.items():
         if name not in recipe.label_names:
-            raise Problem(422, f"thresholds: the recipe has no label {name!r}: {', '.join(recipe.label_names)}")
+            raise Problem(
+                422,
+                gettext(
+                    "thresholds: the recipe has no label %(name)r: %(recipe)s",
+                    name=name,
+                    recipe=", ".join(recipe.label_names),
+                ),
+            )
         if not 0 < value < 1:
-            raise Problem(422, f"thresholds: {name}: a threshold lies between 0 and 1")
+            raise Problem(422, gettext("thresholds: %(name)s: a threshold lies between 0 and 1", name=name))

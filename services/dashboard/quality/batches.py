@@ -12,6 +12,7 @@ from services.dashboard.quality.schemas import BatchList, BatchReport, BatchView
 from services.dashboard.quality.service import pareto
 from services.dashboard.statistics.rates import rate
 from services.dashboard.store.counting import Counting
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 WORST: Final = 12
@@ -50,7 +51,9 @@ class BatchesService:
     def _view(self, line: str, batch: str) -> BatchView:
         seen = self._counting.seen(line, f"batch={batch}")
         if seen is None:
-            raise Problem(404, "there is no such batch: it never existed, or it is older than the stored counts")
+            raise Problem(
+                404, gettext("there is no such batch: it never existed, or it is older than the stored counts")
+            )
         counts = self._counting.total(line, f"batch={batch}")
         first, last = (datetime.fromtimestamp(moment, UTC) for moment in seen)
         return BatchView(

@@ -13,15 +13,16 @@ from pygal.etree import etree
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.chart_style import PLAIN, styled
-from services.dashboard.web.templating import Clock, percent
+from services.dashboard.web.language import count, gettext, percent
+from services.dashboard.web.templating import Clock
 from shared import charts
 
 TIME_FORMATS: Final = {
-    Every.MINUTE: "%H:%M",
-    Every.HOUR: "%a %H:%M",
-    Every.SHIFT: "%a %d %b",
-    Every.DAY: "%d %b",
-    Every.WEEK: "%d %b %Y",
+    Every.MINUTE: "time",
+    Every.HOUR: "weekday time",
+    Every.SHIFT: "weekday",
+    Every.DAY: "short day",
+    Every.WEEK: "day",
 }
 """The formats of the times below the points."""
 TIMES: Final = 8
@@ -62,16 +63,18 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
         for dot, point in zip(dots, points, strict=True)
         if dot and point.rules
     ]
-    drawing.add("Centre", ends, show_dots=False, stroke_style={"width": 1.5})
-    drawing.add("Upper limit", list(_steps(upper)), show_dots=False, stroke_style=DASHES)
-    drawing.add("Lower limit", list(_steps([point.low for point in points])), show_dots=False, stroke_style=DASHES)
-    drawing.add("Rate", dots, stroke_style={"width": 2})
-    drawing.add("Out of control", signals, stroke=False, dots_size=8)
+    drawing.add(gettext("Centre"), ends, show_dots=False, stroke_style={"width": 1.5})
+    drawing.add(gettext("Upper limit"), list(_steps(upper)), show_dots=False, stroke_style=DASHES)
+    drawing.add(
+        gettext("Lower limit"), list(_steps([point.low for point in points])), show_dots=False, stroke_style=DASHES
+    )
+    drawing.add(gettext("Rate"), dots, stroke_style={"width": 2})
+    drawing.add(gettext("Out of control"), signals, stroke=False, dots_size=8)
     changes = {change.at.timestamp() for change in chart.changes}
     for place, point in enumerate(points):
         if point.start.timestamp() in changes:
             line = [(place - 0.5, 0), (place - 0.5, top)]
-            drawing.add("Model", line, show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
+            drawing.add(gettext("Model"), line, show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
     return charts.embed(drawing, title)
 
 
@@ -118,7 +121,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
         spacing=18,
         truncate_label=-1,
         x_labels=[f"{label.label} · {percent(label.cumulative)}" for label in shown],
-        value_formatter=lambda value: f"{value:,.0f}",
+        value_formatter=lambda value: count(round(value)),
         print_values=True,
         print_values_position="top",
         range=(0, max(1, sum(label.faults for label in shown)) * 1.06),
@@ -126,7 +129,9 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
         show_y_guides=False,
         rounded_bars=2,
     )
-    drawing.add("Faults", [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown])
+    drawing.add(
+        gettext("Faults"), [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown]
+    )
     return charts.embed(drawing, title, partial(_add_cumulative_line, [label.faults for label in shown]))
 
 
@@ -167,5 +172,11 @@ def _steps(heights: Sequence[float | None]) -> Iterator[tuple[float, float] | No
 def _dot(place: int, point: Point, clock: Clock) -> dict[str, Any] | None:
     if point.rate is None:
         return None
-    label = f"{clock(point.start)}: {percent(point.rate.value)}, {point.hits} of {point.frames}"
+    label = gettext(
+        "%(time)s: %(rate)s, %(hits)s of %(frames)s",
+        time=clock(point.start),
+        rate=percent(point.rate.value),
+        hits=point.hits,
+        frames=point.frames,
+    )
     return {"value": (place, point.rate.value), "label": label}

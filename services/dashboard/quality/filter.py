@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from services.dashboard.statistics.windows import Every
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.times import EARLIEST, LATEST
 
@@ -75,7 +76,9 @@ class QualityFilter:
         if batch and model:
             given = [f"batch-model={batch} {model}", *given[:-2]]
         if len(given) > 1:
-            raise Problem(422, "camera: give no batch and no model beside it; frames are not counted by these at once")
+            raise Problem(
+                422, gettext("camera: give no batch and no model beside it; frames are not counted by these at once")
+            )
         last = last or datetime.now(UTC)
         first = first or last - length
         found = cls(first, last, every, line, given[0] if given else "", shift, label, limits)
@@ -105,9 +108,16 @@ class QualityFilter:
             Problem: 422: they are not.
         """
         if self.first >= self.last:
-            raise Problem(422, "from: give a time before `to`")
+            raise Problem(422, gettext("from: give a time before `to`"))
         if self.first < EARLIEST or self.last > LATEST or self.last - self.first > LONGEST:
-            years = f"{LONGEST.days // 365} years, from {EARLIEST.year} to {LATEST.year}"
-            raise Problem(422, f"from, to: at most {years}")
+            raise Problem(
+                422,
+                gettext(
+                    "from, to: at most %(years)s years, from %(first)s to %(last)s",
+                    years=LONGEST.days // 365,
+                    first=EARLIEST.year,
+                    last=LATEST.year,
+                ),
+            )
         if self.shift is not None and self.every not in (None, Every.SHIFT):
-            raise Problem(422, "every: points are shifts when one shift of the day is chosen")
+            raise Problem(422, gettext("every: points are shifts when one shift of the day is chosen"))

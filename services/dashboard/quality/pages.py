@@ -21,25 +21,27 @@ from services.dashboard.quality.service import accumulated
 from services.dashboard.statistics.control_chart import Rule
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.form import Fields, FormFields
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.recipe import LabelRole
+from shared.validation import marked
 
 SPANS: Final = {
-    "hour": ("Hour", timedelta(hours=1)),
-    "shift": ("8 hours", timedelta(hours=8)),
-    "day": ("Day", timedelta(days=1)),
-    "week": ("Week", timedelta(days=7)),
-    "month": ("Month", timedelta(days=30)),
-    "quarter": ("Quarter", timedelta(days=91)),
-    "year": ("Year", timedelta(days=365)),
+    "hour": (marked("Hour"), timedelta(hours=1)),
+    "shift": (marked("8 hours"), timedelta(hours=8)),
+    "day": (marked("Day"), timedelta(days=1)),
+    "week": (marked("Week"), timedelta(days=7)),
+    "month": (marked("Month"), timedelta(days=30)),
+    "quarter": (marked("Quarter"), timedelta(days=91)),
+    "year": (marked("Year"), timedelta(days=365)),
 }
 RULES: Final = {
-    Rule.BEYOND: "beyond the control limit",
-    Rule.TWO_OF_THREE: "2 of 3 points in a row beyond 2 σ",
-    Rule.FOUR_OF_FIVE: "4 of 5 points in a row beyond 1 σ",
-    Rule.EIGHT: "8 points in a row on one side",
+    Rule.BEYOND: marked("beyond the control limit"),
+    Rule.TWO_OF_THREE: marked("2 of 3 points in a row beyond 2 σ"),
+    Rule.FOUR_OF_FIVE: marked("4 of 5 points in a row beyond 1 σ"),
+    Rule.EIGHT: marked("8 points in a row on one side"),
 }
 NO_SPANS: Final = dict.fromkeys(("span", "against_from", "against_to"))
 """Fields of the page that the API does not have."""
@@ -86,8 +88,10 @@ def show_quality(
         missing=missing,
         comparison=comparison,
         colours=colours,
-        drawing=draw_control(view.chart, clock, "Defect rate over time with its control limits"),
-        pareto=draw_pareto(ranked, colours, "Faults by label, the most frequent first, with their cumulative share"),
+        drawing=draw_control(view.chart, clock, gettext("Defect rate over time with its control limits")),
+        pareto=draw_pareto(
+            ranked, colours, gettext("Faults by label, the most frequent first, with their cumulative share")
+        ),
         control_data=data_of_control(view.chart, clock),
         pareto_data=data_of_pareto(ranked, colours),
         breakdown=None if quality_filter.slice_name and by is not By.SHIFT else quality.breakdown(quality_filter, by),
@@ -140,7 +144,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> QualityFilter:
             limits=LimitsFrom(limits) if limits else LimitsFrom.WINDOW,
         )
     except ValueError as error:
-        raise Problem(422, f"a field has an invalid value: {error}") from error
+        raise Problem(422, gettext("a field has an invalid value: %(error)s", error=error)) from error
 
 
 def _labels(models: ModelsService, frames: Any, line: str | None) -> dict[str, LabelView]:

@@ -30,6 +30,7 @@ from services.dashboard.statistics.control_chart import Control, Sample, control
 from services.dashboard.statistics.rates import rate
 from services.dashboard.statistics.windows import Every, Span
 from services.dashboard.store.counting import Counting, Counts
+from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
 
 MOST_GROUPS: Final = 30
@@ -124,7 +125,7 @@ class QualityService:
                 groups.setdefault(str(self._shifts.number(span.start)), Counts()).add(found)
         else:
             if quality_filter.slice_name:
-                raise Problem(422, "by: choose no camera, batch or model, or compare by shift")
+                raise Problem(422, gettext("by: choose no camera, batch or model, or compare by shift"))
             lines = [quality_filter.line] if quality_filter.line else self._lines.all()
             names = dict.fromkeys(name for line in lines for name in self._counting.slices(line, by.value, MOST_GROUPS))
             for name in list(names)[:MOST_GROUPS]:
@@ -161,19 +162,32 @@ class QualityService:
             self._lines.check(quality_filter.line)
         if not self._is_stored(every, quality_filter):
             days = (self._stored_for(every, quality_filter) or SLACK) / timedelta(days=1)
-            raise Problem(422, f"every: counts by {every.value} are stored for {days:.0f} days: take longer points")
+            raise Problem(
+                422,
+                gettext(
+                    "every: counts by %(every)s are stored for %(days)s days: take longer points",
+                    every=word(every),
+                    days=round(days),
+                ),
+            )
         lines = [quality_filter.line] if quality_filter.line else self._lines.all()
         shifts_of_a_day = len(self._shifts.begin) if every is Every.SHIFT and quality_filter.shift is None else 1
         shortest = {Every.MINUTE: timedelta(minutes=1), Every.HOUR: timedelta(hours=1)}.get(
             every, timedelta(days=1) / shifts_of_a_day
         )
         if (quality_filter.last - quality_filter.first) / shortest > MOST_POINTS:
-            raise Problem(422, f"every: more than {MOST_POINTS} points: take longer ones, or a shorter time")
+            raise Problem(
+                422,
+                gettext(
+                    "every: more than %(most_points)s points: take longer ones, or a shorter time",
+                    most_points=MOST_POINTS,
+                ),
+            )
         spans = windows.spans(every, quality_filter.first, quality_filter.last, self._shifts)
         if quality_filter.shift is not None:
             spans = [span for span in spans if self._shifts.number(span.start) == quality_filter.shift]
         if not spans:
-            raise Problem(422, "shift: no shift of that number begins in this time")
+            raise Problem(422, gettext("shift: no shift of that number begins in this time"))
         keys = [
             [
                 self._counting.key(line, span.step, start, quality_filter.slice_name)

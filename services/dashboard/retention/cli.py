@@ -23,7 +23,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.templating import count, data_size
+from services.dashboard.web.language import count, data_size
 from shared.contracts.retention import RULED, Kind
 from shared.environment import read_settings
 from shared.health import configure_logging

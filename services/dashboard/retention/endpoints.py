@@ -10,6 +10,7 @@ from services.dashboard.retention.repository import StorageRepository
 from services.dashboard.retention.schemas import StorageView
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.registry import provided
 
@@ -23,5 +24,5 @@ def get_storage(storage: Storage) -> StorageView:
     """Return what is stored by kind, how it grows, and the day on which storage is full; from an hour ago at most."""
     view = storage.last()
     if view is None:
-        raise Problem(404, "the first inventory is not taken yet: try again in a minute")
+        raise Problem(404, gettext("the first inventory is not taken yet: try again in a minute"))
     return view

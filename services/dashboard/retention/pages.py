@@ -10,20 +10,21 @@ from fastapi.responses import HTMLResponse
 from services.dashboard.retention.endpoints import Storage
 from services.dashboard.web.templating import show
 from shared.contracts.retention import RULED, Kind
+from shared.validation import marked
 
 NAMES: Final = {
-    Kind.OK: "Images, ok",
-    Kind.NG: "Images, NG",
-    Kind.UNSURE: "Images, unsure",
-    Kind.CAPTURED: "Images above 1 MiB, as captured",
-    Kind.HEATMAPS: "Heatmaps and overlays",
-    Kind.ARCHIVE: "Archive of verdicts",
-    Kind.AUDIT: "Audit log",
-    Kind.REFERENCED: "Files of labelled and marked frames",
-    Kind.VIDEOS: "Uploaded videos, annotations",
-    Kind.DATASETS: "Dataset versions",
-    Kind.MODELS: "Models",
-    Kind.OTHER: "Everything else",
+    Kind.OK: marked("Images, ok"),
+    Kind.NG: marked("Images, NG"),
+    Kind.UNSURE: marked("Images, unsure"),
+    Kind.CAPTURED: marked("Images above 1 MiB, as captured"),
+    Kind.HEATMAPS: marked("Heatmaps and overlays"),
+    Kind.ARCHIVE: marked("Archive of verdicts"),
+    Kind.AUDIT: marked("Audit log"),
+    Kind.REFERENCED: marked("Files of labelled and marked frames"),
+    Kind.VIDEOS: marked("Uploaded videos, annotations"),
+    Kind.DATASETS: marked("Dataset versions"),
+    Kind.MODELS: marked("Models"),
+    Kind.OTHER: marked("Everything else"),
 }
 
 router = APIRouter(include_in_schema=False)

@@ -14,12 +14,13 @@ from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Models
-from services.dashboard.models.schemas import FEWEST
+from services.dashboard.models.schemas import FEWEST, OPTIONS
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
 from services.dashboard.trainings.schemas import TrainingRequest
 from services.dashboard.trainings.service import ENDED_STATES
 from services.dashboard.web.authorization import Engineer
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
@@ -84,7 +85,7 @@ class CheckedForm:
             options["operating_point"] = form.operating_point
         recipe = form.recipe or self._name_of_recipe()
         if not form.dataset:
-            self.problems["dataset"] = "choose a dataset"
+            self.problems["dataset"] = gettext("choose a dataset")
         if self.problems:
             return None
         return TrainingRequest(
@@ -104,20 +105,20 @@ class CheckedForm:
 
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         try:
-            return kind(getattr(self.form, name))
+            return kind(getattr(self.form, name).replace(",", "."))
         except ValueError:
-            self.problems[name] = "give a whole number" if kind is int else "give a number"
+            self.problems[name] = gettext("give a whole number") if kind is int else gettext("give a number")
             return None
 
     def _name_of_recipe(self) -> str:
         """Return the name of the recipe that was given as text."""
         if not self.form.recipe_yaml:
-            self.problems["recipe"] = "choose a recipe, or give a new one below"
+            self.problems["recipe"] = gettext("choose a recipe, or give a new one below")
             return ""
         try:
             return parse_recipe(self.form.recipe_yaml).name
         except RecipeError as error:
-            self.problems["recipe_yaml"] = str(error)
+            self.problems["recipe_yaml"] = translated(error)
             return ""
 
 
@@ -166,9 +167,10 @@ def show_training(request: Request, trainings: Trainings, training_id: TrainingI
         "training.html",
         "models",
         training=training,
+        options=OPTIONS,
         over=training.state in ENDED_STATES,
-        loss=draw_curves(epochs, LOSS, "Loss per epoch") if epochs else "",
-        precision=draw_curves(epochs, PRECISION, "Average precision per epoch", share=True) if epochs else "",
+        loss=draw_curves(epochs, LOSS, gettext("Loss per epoch")) if epochs else "",
+        precision=draw_curves(epochs, PRECISION, gettext("Average precision per epoch"), share=True) if epochs else "",
         last=epochs[-1] if epochs else None,
         best=max((each.metrics.get("val_average_precision", 0.0) for each in epochs), default=None),
     )

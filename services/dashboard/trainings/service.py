@@ -13,6 +13,7 @@ from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
 from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingRequest, TrainingView
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import Paging, newest
 from services.dashboard.web.problems import Problem, problem_of
 from shared.contracts.training import TrainingOptions
@@ -62,7 +63,7 @@ class TrainingsService:
         """
         training = self._trainings.find(training_id)
         if training is None:
-            raise Problem(404, "there is no such training: GET /api/trainings lists them")
+            raise Problem(404, gettext("there is no such training: GET /api/trainings lists them"))
         return self._view(training)
 
     def history(self, training_id: str) -> TrainingHistory:
@@ -87,7 +88,9 @@ class TrainingsService:
         """
         training = self.get(training_id)
         if training.state in ENDED_STATES:
-            raise Problem(409, f"this training is {training.state.value}: there is nothing to cancel")
+            raise Problem(
+                409, gettext("this training is %(state)s: there is nothing to cancel", state=training.state.value)
+            )
         command = TrainingCancelled(training_id=training_id, by=by, at=datetime.now(UTC))
         self._commands.publish(command, applied=False)
         return training
@@ -105,6 +108,13 @@ def _check_recipe(text: str, name: str) -> None:
     try:
         recipe = parse_recipe(text, source="recipe_yaml")
     except RecipeError as error:
-        raise Problem(422, str(error)) from error
+        raise Problem(422, translated(error)) from error
     if recipe.name != name:
-        raise Problem(422, f"recipe is {name!r}, but recipe_yaml is named {recipe.name!r}: give both one name")
+        raise Problem(
+            422,
+            gettext(
+                "recipe is %(name)r, but recipe_yaml is named %(name2)r: give both one name",
+                name=name,
+                name2=recipe.name,
+            ),
+        )

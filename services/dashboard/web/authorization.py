@@ -10,6 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as Dependency
 
 from services.dashboard.web.callers import Caller, Role
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 
@@ -17,7 +18,15 @@ def _require(needed: Role) -> Callable[[Request], Caller]:
     def caller(request: Request) -> Caller:
         who: Caller = request.state.caller
         if not who.may(needed):
-            raise Problem(403, f"this requires the role {needed}, and {who.name} is {who.role}: ask an admin")
+            raise Problem(
+                403,
+                gettext(
+                    "this requires the role %(needed)s, and %(name)s is %(role)s: ask an admin",
+                    needed=needed,
+                    name=who.name,
+                    role=who.role,
+                ),
+            )
         return who
 
     caller.role = needed  # type: ignore[attr-defined]  # for `role_of`

@@ -38,6 +38,8 @@ class Caller:
     kind: Literal["person", "token", "local"] = "person"
     session: str | None = None
     """Of a person: the digest of the session's id."""
+    language: str | None = None
+    """Of a person's account; None: the one of the browser."""
 
     def may(self, needed: Role | str) -> bool:
         """Return whether the caller has the role `needed`, or one that includes it."""

@@ -1,4 +1,4 @@
-"""The cookies of the session and of the device."""
+"""The cookies of the session, of the device, and of the chosen language."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 SESSION: Final = "seamline-session"
 DEVICE: Final = "seamline-device"
+LANGUAGE: Final = "seamline-language"
 HOST: Final = "__Host-"
 """Prefix of a cookie that was sent over TLS: browsers accept it over TLS only, and from no other subdomain."""
 
@@ -22,12 +23,13 @@ class Cookies:
 
     session: str | None
     device: str | None
+    language: str | None
 
 
 def cookies_of(headers: Headers) -> Cookies:
     """Read the cookies; those that were sent over TLS take precedence."""
     given = cookie_parser(headers.get("cookie", ""))
-    return Cookies(*(given.get(HOST + name) or given.get(name) for name in (SESSION, DEVICE)))
+    return Cookies(*(given.get(HOST + name) or given.get(name) for name in (SESSION, DEVICE, LANGUAGE)))
 
 
 def uses_tls(request: Request) -> bool:

@@ -9,6 +9,7 @@ import structlog
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.readiness import Readiness
 
@@ -54,8 +55,10 @@ class Deadline:
                     work.add_done_callback(_ignore_result)
                     work.cancel()
                     _log.warning("gave up waiting for a server that is away", path=scope["path"], away=away)
-                    warning = "" if is_read else " The change may have been made: check before you repeat it."
-                    problem = Problem(503, f"{' '.join(away)}{warning}", headers={"Retry-After": "5"})
+                    sentences = [translated(each) for each in away]
+                    if not is_read:
+                        sentences.append(gettext("The change may have been made: check before you repeat it."))
+                    problem = Problem(503, " ".join(sentences), headers={"Retry-After": "5"})
                     answer = self._answer(Request(scope), problem.details, problem.headers)
                     await answer(scope, receive, send)
                     return

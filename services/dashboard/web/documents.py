@@ -12,6 +12,7 @@ from fastapi.templating import Jinja2Templates
 
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
@@ -42,7 +43,7 @@ def show_documents(request: Request) -> HTMLResponse:
 def get_asset(asset: str) -> FileResponse:
     """The script and the style of Swagger UI, from the package `fastapi-offline`."""
     if asset not in ASSETS:
-        raise Problem(404, "no such file")
+        raise Problem(404, gettext("no such file"))
     return FileResponse(
         Path(str(files("fastapi_offline"))) / "static" / asset, headers={"Cache-Control": "max-age=86400"}
     )

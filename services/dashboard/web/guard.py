@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.callers import Caller
+from services.dashboard.web.language import gettext, speak
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from shared.storage.port import StorageError
 
@@ -28,7 +29,7 @@ HEALTH: Final = "/healthz"
 OPEN: Final = frozenset(
     {(method, HEALTH) for method in ("GET", "HEAD")}
     | {(method, "/login") for method in ("GET", "HEAD", "POST")}
-    | {("POST", "/api/session")}
+    | {("POST", "/api/session"), ("POST", "/language")}
 )
 """Requests that need no login."""
 OPEN_FOLDER: Final = "/static/"
@@ -117,6 +118,8 @@ class Guard:
         if problem is None and not is_open(request):
             problem = await to_thread.run_sync(self._check_caller, request, limiter=self._threads)
         if problem is None:
+            caller: Caller | None = getattr(request.state, "caller", None)
+            speak(caller.language if caller else None)
             return None
         path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
         is_page = path == "/api/docs" or not path.startswith("/api/")
@@ -130,12 +133,12 @@ class Guard:
         if request.scope["path"] == HEALTH:
             return None
         if self._hosts and hostname(headers.get("host", "")) not in self._hosts:
-            return Problem(421, "this dashboard has another name: add this one to DASHBOARD_ALLOWED_HOSTS")
+            return Problem(421, gettext("this dashboard has another name: add this one to DASHBOARD_ALLOWED_HOSTS"))
         if request.method not in SAFE and not is_same_site(headers):
-            return Problem(403, "a page of another site may not do this")
+            return Problem(403, gettext("a page of another site may not do this"))
         length = headers.get("content-length", "")
         if is_open(request) and length.isdecimal() and int(length) > MOST_BYTES:
-            return Problem(413, f"send {MOST_BYTES} bytes at most")
+            return Problem(413, gettext("send %(most_bytes)s bytes at most", most_bytes=MOST_BYTES))
         return None
 
     def _check_caller(self, request: Request) -> Problem | None:
@@ -143,11 +146,15 @@ class Guard:
         try:
             caller = self._identify(request.headers)
         except (*REDIS_UNAVAILABLE, StorageError) as error:
-            return Problem(503, f"callers can't be identified right now: {error}", headers={"Retry-After": "5"})
+            return Problem(
+                503,
+                gettext("callers can't be identified right now: %(error)s", error=error),
+                headers={"Retry-After": "5"},
+            )
         if caller is None:
             return Problem(
                 401,
-                "log in (POST /api/session, or the page /login), or send a token as bearer",
+                gettext("log in (POST /api/session, or the page /login), or send a token as bearer"),
                 headers={"WWW-Authenticate": 'Bearer realm="Seamline"'},
             )
         request.state.caller = caller

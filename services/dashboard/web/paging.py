@@ -15,6 +15,7 @@ from fastapi import Depends, Query
 from pydantic import Field
 from pydantic_core import from_json
 
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 T = TypeVar("T")
@@ -83,4 +84,4 @@ def place_of(cursor: str | None) -> Place | None:
         number, name = from_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return int(number), str(name)
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        raise Problem(422, "before: take it from `next` of the page before") from error
+        raise Problem(422, gettext("before: take it from `next` of the page before")) from error

@@ -16,12 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.validation import describe
+from services.dashboard.web.language import gettext, translated
+from shared.validation import describe, marked
 
 MEDIA_TYPE: Final = "application/problem+json"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
-DETAILS: Final = {413: "the request body is too large: send less"}
+DETAILS: Final = {413: marked("the request body is too large: send less")}
 """Details of errors for which the framework has none."""
 
 _log = structlog.stdlib.get_logger("api")
@@ -95,7 +96,7 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
-        details = Problem(error.status_code, DETAILS.get(error.status_code) or str(error.detail)).details
+        details = Problem(error.status_code, translated(DETAILS.get(error.status_code) or error.detail)).details
         allowed = {"Allow": allowed_methods(app, request.scope["path"])} if error.status_code == 405 else {}
         return answer(request, details, {**(error.headers or {}), **allowed})
 
@@ -105,13 +106,16 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
         if unknown:
             what = str(unknown["loc"][-1]).removesuffix("_id").replace("_", " ")
             given = str(unknown["input"])[:80]
-            return answer(request, Problem(404, f"there is no {what} {given!r}").details)
+            return answer(
+                request, Problem(404, gettext("there is no %(what)s %(given)r", what=what, given=given)).details
+            )
         return answer(request, problem_of(error).details)
 
     def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("a server is away", reason=str(error))
-        what = "try again later" if request.method in SAFE else "check whether it was done, and try again later"
-        return answer(request, Problem(503, f"{what}: {error}").details, {"Retry-After": "5"})
+        again = gettext("try again later"), gettext("check whether it was done, and try again later")
+        what = again[request.method not in SAFE]
+        return answer(request, Problem(503, f"{what}: {translated(error)}").details, {"Retry-After": "5"})
 
     for kind in away:
         app.add_exception_handler(kind, unavailable)
@@ -119,11 +123,11 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
     @app.exception_handler(ClientDisconnect)
     def disconnected(request: Request, _error: ClientDisconnect) -> Response:
         _log.info("a caller disconnected", path=request.scope["path"])
-        return respond(Problem(400, "the request was not sent to its end").details)  # it reaches no caller
+        return respond(Problem(400, gettext("the request was not sent to its end")).details)  # it reaches no caller
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, _error: Exception) -> Response:
-        return answer(request, Problem(500, "an unexpected error; the log has it").details)
+        return answer(request, Problem(500, gettext("an unexpected error; the log has it")).details)
 
     return answer
 
@@ -144,7 +148,7 @@ class ProblemsOnly:
                 media_type = dict(message["headers"]).get(b"content-type", b"")
                 if media_type.startswith(b"text/plain"):
                     replaced = True
-                    problem = Problem(message["status"], DETAILS.get(message["status"], ""))
+                    problem = Problem(message["status"], translated(DETAILS.get(message["status"], "")))
                     await self._answer(Request(scope), problem.details, None)(scope, receive, send)
                     return
             if not replaced:
@@ -164,7 +168,7 @@ def problem_of(error: RequestValidationError | ValidationError, within: str = ""
     errors = [
         {
             "where": ".".join(map(str, [*([within] if within else []), *found["loc"]])),
-            "what": describe(found),
+            "what": describe(found, translated),
         }
         for found in error.errors()
     ]

@@ -1,7 +1,4 @@
-"""Render the templates of all features.
-
-Every page is rendered by `show`: translations of the pages would be applied to `templates` here.
-"""
+"""Render the templates of all features, in the language of the request."""
 
 from __future__ import annotations
 
@@ -16,10 +13,21 @@ from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
 from services.dashboard.web.callers import Caller, Role
-from services.dashboard.web.problems import ProblemDetails
+from services.dashboard.web.language import (
+    TEMPLATE_FILTERS,
+    TEMPLATE_NAMES,
+    find,
+    find_in_context,
+    find_plural,
+    gettext,
+    word,
+    written_time,
+)
+from services.dashboard.web.problems import SAFE, ProblemDetails
 from services.dashboard.web.readiness import Readiness
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.times import bounded
+from shared.messages import Verdict
 
 
 class Clock:
@@ -28,9 +36,13 @@ class Clock:
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
 
-    def __call__(self, moment: datetime, form: str = "%d %b %Y %H:%M") -> str:
-        """Return a time of the plant's clock as text."""
-        return moment.astimezone(self.zone).strftime(form)
+    def __call__(self, moment: datetime, form: str = "minute") -> str:
+        """Return a time of the plant's clock as text, in one of the `language.FORMS`."""
+        return written_time(moment.astimezone(self.zone), form)
+
+    def field(self, moment: datetime, until: str = "minutes") -> str:
+        """Return a time of the plant's clock as the value of a form's field."""
+        return moment.astimezone(self.zone).replace(tzinfo=None).isoformat(timespec=until)
 
     def read(self, text: str | None) -> datetime | None:
         """Return the time in a field of a form; None if the field is empty, or holds no time within the calendar."""
@@ -43,48 +55,51 @@ class Clock:
             return None
 
 
-def count(number: int) -> str:
-    """Return a number with thin spaces between thousands."""
-    return f"{number:,}".replace(",", "\u202f")
-
-
-def data_size(number: float) -> str:
-    """Return a number of bytes with its unit, such as 1.2 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(number) < 999.5:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB" if number < 999.5 else f"{number:,.0f} TB"
-
-
-def percent(share: float | None) -> str:
-    """Return a share in percent, with more digits for rare defects."""
-    if share is None:
-        return "–"
-    digits = 1 if share >= 0.1 or share == 0 else 2 if share >= 0.001 else 3
-    return f"{share:.{digits}%}"
-
-
 def only(caller: Caller, role: str) -> Markup:
     """Return the attributes that disable a control, with the reason; none if the caller has the role."""
     if caller.may(Role(role)):
         return Markup("")
-    return Markup(' disabled title="This requires the role {}: yours is {}"').format(role, caller.role)
+    needed = gettext("This requires the role %(role)s: yours is %(own)s", role=word(Role(role)), own=word(caller.role))
+    return Markup(' disabled title="{}"').format(needed)
+
+
+def verdict_mark(verdict: Verdict) -> str:
+    """Return a verdict as a sign and a word."""
+    signs = {Verdict.OK: f"✓ {gettext('OK')}", Verdict.NG: f"✕ {gettext('NG')}", Verdict.ERROR: f"▲ {gettext('Error')}"}
+    return signs[verdict]
+
+
+def link(address: str, text: str, style: str = "") -> Markup:
+    """Return a link, for a place in a text."""
+    kind = Markup(' class="{}"').format(style) if style else ""
+    return Markup('<a{} href="{}">{}</a>').format(kind, address, text)
+
+
+def code(text: str) -> Markup:
+    """Return what a person types as it is, such as the name of a setting, for a place in a text."""
+    return Markup("<code>{}</code>").format(text)
 
 
 def _common_context(request: Request) -> dict[str, Any]:
-    """Return the caller, and what people miss right now."""
-    return {"caller": getattr(request.state, "caller", None), "away": service_of(request, Readiness).away()}
+    """Return the caller, what people miss right now, and the address of the page, to come back to it."""
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    return {
+        "caller": getattr(request.state, "caller", None),
+        "away": service_of(request, Readiness).away(),
+        "here": (f"{path}?{query}" if query else path) if request.method in SAFE else "/",
+    }
 
 
 FOLDERS: Final = sorted(Path(__file__).parents[1].glob("*/templates"))
 """Each feature keeps its templates beside its code. No two templates have the same name."""
 
 templates: Final = Jinja2Templates(directory=FOLDERS, context_processors=[_common_context])
-templates.env.globals["only"] = only
-templates.env.filters["count"] = count
-templates.env.filters["bytes"] = data_size
-templates.env.filters["percent"] = percent
+templates.env.add_extension("jinja2.ext.i18n")
+templates.env.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
+    find, find_plural, newstyle=True, pgettext=find_in_context
+)
+templates.env.globals.update({"code": code, "link": link, "only": only, "verdict_mark": verdict_mark, **TEMPLATE_NAMES})
+templates.env.filters.update(TEMPLATE_FILTERS)
 
 
 def show(request: Request, template: str, page: str, **context: Any) -> HTMLResponse:

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from shared.label_names import LabelName
 from shared.messages import Finding, FrameIdentity, FrameInspected
+from shared.validation import marked
 
 MOST_FRAMES: Final = 500
 """Frames that one annotation may label."""
@@ -161,14 +162,14 @@ class FrameAnnotations(BaseModel):
         if kind is AnnotationKind.FIRST:
             independent = self.independent.second if self.independent else None
             if by in {each.by for each in (self.second, independent) if each}:
-                return "you gave the second annotation, so you can't give the first: adjudicate instead"
+                return marked("you gave the second annotation, so you can't give the first: adjudicate instead")
         elif kind is AnnotationKind.SECOND:
             if self.first is None:
-                return "it has no first annotation: label it without `kind`"
+                return marked("it has no first annotation: label it without `kind`")
             if by in self.first_annotators:
-                return "you gave the first annotation, so another person must give the second"
+                return marked("you gave the first annotation, so another person must give the second")
         elif not self.annotated_twice and self.disputed is None:
-            return "it was not annotated by two people: there is nothing to adjudicate"
+            return marked("it was not annotated by two people: there is nothing to adjudicate")
         return ""
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.dashboard.web.language import gettext
 from shared.recipe import LabelRole, Recipe, Task
 
 
@@ -18,13 +19,21 @@ def label_error(recipe: Recipe, labels: Mapping[str, bool]) -> str:
     unknown = [name for name in labels if name not in recipe.label_names]
     if unknown or missing:
         known = ", ".join(recipe.label_names)
-        return f"give true or false for each label of recipe {recipe.name!r}, and for no other label: {known}"
+        return gettext(
+            "give true or false for each label of recipe %(recipe)r, and for no other label: %(known)s",
+            recipe=recipe.name,
+            known=known,
+        )
     true = [label for label in recipe.labels if labels[label.name]]
     if recipe.task is Task.EXCLUSIVE and len(true) != 1:
-        named = " and ".join(label.name for label in true) or "no label"
-        return f"{named}: this recipe requires exactly one label"
+        named = ", ".join(label.name for label in true) or gettext("no label")
+        return gettext("%(labels)s: this recipe requires exactly one label", labels=named)
     qualities = [label.name for label in true if label.role is LabelRole.QUALITY]
     defects = [label.name for label in true if label.role is LabelRole.DEFECT]
     if qualities and defects:
-        return f"{' and '.join(qualities)} together with {' and '.join(defects)}: a part is good or has a defect"
+        return gettext(
+            "%(qualities)s together with %(defects)s: a part is good or has a defect",
+            qualities=", ".join(qualities),
+            defects=", ".join(defects),
+        )
     return ""

@@ -11,6 +11,7 @@ from services.dashboard.labelling.annotations.annotation import Annotation, Insp
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.exports.groups import groups_of
 from services.dashboard.labelling.sources import FrameSource, frame_order
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 
@@ -93,9 +94,18 @@ def check_compatible(labelled: Sequence[LabelledSource]) -> None:
     for each in labelled:
         recipe = each.source.recipe
         if (recipe.task, recipe.label_names) != (first.task, first.label_names):
-            raise Problem(422, f"sources: recipes {recipe.name!r} and {first.name!r} have different labels: choose one")
+            raise Problem(
+                422,
+                gettext(
+                    "sources: recipes %(name)r and %(name2)r have different labels: choose one",
+                    name=recipe.name,
+                    name2=first.name,
+                ),
+            )
     # two dashboards may give two videos the same name at the same moment
     names = Counter(frame.name for each in labelled for frame in each.frames)
     twice = [name for name, times in names.items() if times > 1]
     if twice:
-        raise Problem(422, f"sources: two of them have an image {twice[0]}: make a dataset of each")
+        raise Problem(
+            422, gettext("sources: two of them have an image %(twice)s: make a dataset of each", twice=twice[0])
+        )

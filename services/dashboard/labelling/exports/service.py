@@ -24,6 +24,7 @@ from services.dashboard.labelling.exports.labelled import (
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.schemas import DatasetMade, DatasetRequest
 from services.dashboard.labelling.sources import FrameSources
+from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, LabelledImage, next_version, put_image, write_version
 from shared.imaging.video import UnreadableMedia
@@ -83,12 +84,12 @@ class ExportService:
             with ThreadPoolExecutor(THREADS) as pool:
                 images = [image for image in pool.map(self._store_image, frames) if image]
             if not images:
-                raise Problem(422, "sources: none of their frames is labelled yet")
+                raise Problem(422, gettext("sources: none of their frames is labelled yet"))
             names, source = labelled[0].source.recipe.label_names, ", ".join(each.source.name for each in labelled)
             try:
                 version, is_new = next_version(self._store, request.name, names, images, by=by, source=source)
             except DatasetVersionError as error:
-                raise Problem(409, f"name: {error}: choose another name") from error
+                raise Problem(409, gettext("name: %(error)s: choose another name", error=error)) from error
             if is_new:
                 write_version(self._store, version)
         listed = sum(len(each.grouped) + each.incomplete for each in labelled)

@@ -13,6 +13,7 @@ from services.dashboard.labelling.imports.sandbox import UnreadableZip, read_in_
 from services.dashboard.labelling.schemas import DatasetImported
 from services.dashboard.labelling.videos.repository import plain_name
 from services.dashboard.labelling.videos.transfers import Upload
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, next_version, put_image, write_version
 from shared.messages import Name
@@ -71,7 +72,7 @@ def read_order(upload: Upload) -> ImportOrder:
         return ImportOrder.model_validate({"name": name, **given})
     except ValidationError as error:
         first = error.errors()[0]
-        raise Problem(422, f"{first['loc'][0]}: {describe(first)}") from error
+        raise Problem(422, f"{first['loc'][0]}: {describe(first, translated)}") from error
 
 
 class ImportService:
@@ -98,18 +99,20 @@ class ImportService:
             try:
                 found = read_in_sandbox(path, Path(folder), order.task, skip_problems=order.skip_problems)
             except UnreadableZip as error:
-                raise Problem(422, f"{file}: {error}") from error
+                raise Problem(422, f"{file}: {translated(error)}") from error
             with self._making:
                 try:
                     version, is_new = next_version(
                         self._store, order.name, found.label_names, found.images, by=by, source=file
                     )
                 except DatasetVersionError as error:
-                    raise Problem(409, f"name: {error}: choose another name") from error
+                    raise Problem(409, gettext("name: %(error)s: choose another name", error=error)) from error
                 if is_new:
                     for digest in found.files:
                         if put_image(self._store, (Path(folder) / digest).read_bytes()) != digest:
-                            raise Problem(422, f"{file}: an image changed while it was read: upload it again")
+                            raise Problem(
+                                422, gettext("%(file)s: an image changed while it was read: upload it again", file=file)
+                            )
                     write_version(self._store, version)
         return DatasetImported(
             dataset=version.reference,

@@ -22,6 +22,7 @@ from starlette.types import Message, Send
 
 from services.dashboard.labelling.videos.repository import plain_name
 from services.dashboard.labelling.videos.scan import pack_album
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.imaging.formats import is_readable
 from shared.imaging.video import natural_order
@@ -87,8 +88,12 @@ class TransferSlots:
         if not self._free.acquire(blocking=False):
             raise Problem(
                 503,
-                f"{self._count} {self._what} are running, which is the most at once: try again in a minute, "
-                "or raise DASHBOARD_TRANSFERS",
+                gettext(
+                    "%(count)s %(what)s are running, which is the most at once: try again in a minute, or raise "
+                    "DASHBOARD_TRANSFERS",
+                    count=self._count,
+                    what=translated(self._what),
+                ),
                 headers={"Retry-After": str(RETRY_SECONDS)},
             )
         try:
@@ -119,7 +124,11 @@ async def received(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
         Problem: 408: nothing arrives any more; 413: it is too large; 422: it contains no file.
     """
     too_large = Problem(
-        413, f"the upload is larger than {most_bytes / 1e6:.0f} MB: cut it, or raise DASHBOARD_UPLOAD_MEGABYTES"
+        413,
+        gettext(
+            "the upload is larger than %(most_bytes)s MB: cut it, or raise DASHBOARD_UPLOAD_MEGABYTES",
+            most_bytes=round(most_bytes / 1e6),
+        ),
     )
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most_bytes:
@@ -131,7 +140,13 @@ async def received(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
         try:
             message = await asyncio.wait_for(request.receive(), STALLED_SECONDS)
         except TimeoutError as error:
-            raise Problem(408, f"nothing arrived for {STALLED_SECONDS:.0f} s: upload it again") from error
+            raise Problem(
+                408,
+                gettext(
+                    "nothing arrived for %(stalled_seconds)s s: upload it again",
+                    stalled_seconds=round(STALLED_SECONDS),
+                ),
+            ) from error
         received_bytes += len(message.get("body", b""))
         if received_bytes > most_bytes:
             raise too_large
@@ -146,7 +161,7 @@ async def received(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
 def _upload_of(form: FormData, folder: Path) -> Upload:
     files = [each for each in form.getlist("files") if isinstance(each, UploadFile) and each.filename]
     if not files:
-        raise Problem(422, "files: choose a video (mp4, avi, …), a zip of images, or images")
+        raise Problem(422, gettext("files: choose a video (mp4, avi, …), a zip of images, or images"))
     fields = {name: value.strip() for name, value in form.items() if isinstance(value, str)}
     recipe_yaml, recipe_file = fields.get("recipe_yaml", ""), form.get("recipe_file")
     if not recipe_yaml and isinstance(recipe_file, UploadFile) and recipe_file.filename:
@@ -166,7 +181,9 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
         names.append(f"{plain_name(path.name)}.{suffix}" if suffix else plain_name(path.name))
     images_only = all(is_readable(name) for name in names)
     if len(files) > 1 and not images_only:
-        raise Problem(422, "files: one video or one zip at a time, or several images (JPEG, PNG, BMP, TIFF, WebP)")
+        raise Problem(
+            422, gettext("files: one video or one zip at a time, or several images (JPEG, PNG, BMP, TIFF, WebP)")
+        )
     if len(set(names)) < len(names):
         names = [f"{number:05d}-{name}" for number, name in enumerate(names)]
     for name, file in zip(names, files, strict=True):

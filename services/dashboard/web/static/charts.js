@@ -1,15 +1,16 @@
 // Interactive charts over the drawn ones: hover, zoom, move. Without this script, and on paper, the drawn ones are shown.
 
-const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
+import { gettext, number, percent } from "./language.js";
+
 const exactly = (share) => percent(share, share >= 0.1 || share === 0 ? 1 : 2);
-const number = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const FONT = "13px system-ui, sans-serif";
+const LCL = gettext("LCL");
 const RULES = {
-  beyond: "beyond the control limit",
-  "two of three": "2 of 3 points beyond 2 σ",
-  "four of five": "4 of 5 points beyond 1 σ",
-  eight: "8 points on one side",
+  beyond: gettext("beyond the control limit"),
+  "two of three": gettext("2 of 3 points beyond 2 σ"),
+  "four of five": gettext("4 of 5 points beyond 1 σ"),
+  eight: gettext("8 points on one side"),
 };
 
 // ── what both charts have ──────────────────────────────────────────────────────────────────────────────────────────
@@ -71,10 +72,10 @@ function drawControl(data, width) {
   const dashed = { stroke: colour("--limit"), width: 1.5, dash: [6, 4], points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) };
   const text = (place) => [
     data.titles[place],
-    `${exactly(data.rate[place])}: ${number(data.hits[place])} of n = ${number(data.frames[place])}`,
-    `LCL ${exactly(data.low[place])}, UCL ${exactly(data.high[place])}`,
+    gettext("%(rate)s: %(hits)s of n = %(frames)s", { rate: exactly(data.rate[place]), hits: number(data.hits[place]), frames: number(data.frames[place]) }),
+    gettext("LCL %(low)s, UCL %(high)s", { low: exactly(data.low[place]), high: exactly(data.high[place]) }),
     ...data.rules[place].map((rule) => `▲ ${RULES[rule] ?? rule}`),
-    ...(data.models[place] ? [`┊ ${data.models[place]} began to inspect`] : []),
+    ...(data.models[place] ? [gettext("┊ %(version)s began to inspect", { version: data.models[place] })] : []),
   ];
   return {
     width,
@@ -133,8 +134,8 @@ function mark(chart, data, out) {
   }
   ctx.textAlign = "right";
   ctx.fillStyle = colour("--ink");
-  for (const [name, share] of [["UCL", data.high[last]], ["CL", data.centre], ["LCL", data.low[last]]]) {
-    if (share === null || share === undefined || (name === "LCL" && share === 0)) continue;
+  for (const [name, share] of [[gettext("UCL"), data.high[last]], [gettext("CL"), data.centre], [LCL, data.low[last]]]) {
+    if (share === null || share === undefined || (name === LCL && share === 0)) continue;
     ctx.fillText(`${name} ${exactly(share)}`, bbox.left + bbox.width - 4 * ratio, y(Math.min(share, data.top)) - 5 * ratio + (share >= data.top ? 18 * ratio : 0));
   }
   ctx.restore();
@@ -147,8 +148,8 @@ function drawPareto(data, width) {
   const total = data.faults.reduce((sum, faults) => sum + faults, 0);
   const text = (place) => [
     data.labels[place],
-    `${number(data.faults[place])} of n = ${number(data.scored[place])}`,
-    `${percent(data.cumulative[place])} of all faults up to here`,
+    gettext("%(faults)s of n = %(frames)s", { faults: number(data.faults[place]), frames: number(data.scored[place]) }),
+    gettext("%(share)s of all faults up to here", { share: percent(data.cumulative[place]) }),
   ];
   return {
     width,
@@ -179,7 +180,7 @@ function describe(room, figure, chart, points) {
   const { min, max } = chart.scales.x;
   if (min === null || min === undefined) return;
   const shown = Math.min(points - 1, Math.floor(max)) - Math.max(0, Math.ceil(min)) + 1;
-  room.setAttribute("aria-label", `${figure.querySelector("svg").getAttribute("aria-label")}: ${shown} of ${points} points`);
+  room.setAttribute("aria-label", gettext("%(chart)s: %(shown)s of %(points)s points", { chart: figure.querySelector("svg").getAttribute("aria-label"), shown, points }));
 }
 
 function place(figure) {

@@ -1,5 +1,6 @@
 // The page of one frame: show and hide heatmaps, request heatmaps, and mark the verdict as wrong.
 
+import { gettext } from "./language.js";
 import { toggleMark } from "./marks.js";
 import { zoomable } from "./zoom.js";
 
@@ -52,7 +53,7 @@ async function explain(label) {
   const showStatus = (text) => (document.getElementById("requested").textContent = text);
   const frame = document.querySelector("[data-frame]").dataset.frame;
   const query = label ? `?label=${encodeURIComponent(label)}` : "";
-  showStatus("The explainer makes the heatmaps …");
+  showStatus(gettext("The explainer makes the heatmaps …"));
   for (let second = 0; second < WAIT_SECONDS; second += 1) {
     const answer = await fetch(`/api/frames/${frame}/explanation${query}`, { method: "POST" });
     const result = await answer.json();
@@ -60,7 +61,7 @@ async function explain(label) {
     if (answer.status !== 202) return showStatus(result.reason || result.detail);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
-  return showStatus("The explainer has not answered. Is it running?");
+  return showStatus(gettext("The explainer has not answered. Is it running?"));
 }
 
 for (const button of document.querySelectorAll("[data-explain]")) {
@@ -74,11 +75,11 @@ for (const button of document.querySelectorAll("[data-explain]")) {
 const marking = document.getElementById("marking");
 
 async function turnMark() {
-  const marked = await toggleMark(document.querySelector("[data-frame]").dataset.frame, marking.dataset.marked === "yes");
-  marking.dataset.marked = marked ? "yes" : "no";
-  marking.querySelector("button").setAttribute("aria-pressed", String(marked));
-  marking.querySelector("button span").textContent = marked ? "⚑ Verdict marked as wrong: remove the mark" : "Wrong verdict";
-  marking.querySelector("[role=status]").textContent = marked ? "marked for labelling" : "no longer marked";
+  const isMarked = await toggleMark(document.querySelector("[data-frame]").dataset.frame, marking.dataset.marked === "yes");
+  marking.dataset.marked = isMarked ? "yes" : "no";
+  marking.querySelector("button").setAttribute("aria-pressed", String(isMarked));
+  marking.querySelector("button span").textContent = isMarked ? gettext("⚑ Verdict marked as wrong: remove the mark") : gettext("Wrong verdict");
+  marking.querySelector("[role=status]").textContent = isMarked ? gettext("marked for labelling") : gettext("no longer marked");
 }
 
 const tryToMark = () => turnMark().catch((error) => { marking.querySelector("[role=status]").textContent = `▲ ${error.message}`; });

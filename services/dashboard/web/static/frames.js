@@ -1,5 +1,6 @@
 // The page of frames: arrow keys select a frame, w marks its verdict as wrong.
 
+import { gettext } from "./language.js";
 import { toggleMark } from "./marks.js";
 
 const tiles = [...document.querySelectorAll(".tiles a[data-frame]")];
@@ -7,9 +8,9 @@ const tiles = [...document.querySelectorAll(".tiles a[data-frame]")];
 async function turnMark(tile) {
   const status = document.getElementById("marked");
   try {
-    const marked = await toggleMark(tile.dataset.frame, "marked" in tile.dataset);
-    tile.toggleAttribute("data-marked", marked);
-    status.textContent = marked ? "⚑ Marked as wrong, for labelling" : "No longer marked";
+    const isMarked = await toggleMark(tile.dataset.frame, "marked" in tile.dataset);
+    tile.toggleAttribute("data-marked", isMarked);
+    status.textContent = isMarked ? gettext("⚑ Marked as wrong, for labelling") : gettext("No longer marked");
   } catch (error) {
     status.textContent = `▲ ${error.message}`;
   }

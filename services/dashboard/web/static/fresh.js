@@ -1,8 +1,10 @@
 // Pages that stay up to date: on each event the page is fetched again, and its elements with data-fresh are replaced.
 
+import { gettext } from "./language.js";
+
 const SILENCE_MS = 7000; // without an event: the page shows that it is not up to date
 const WAIT_MS = 1000; // between two fetches of a page that waits for a result
-const LINKS = { live: "Live", waiting: "Connecting…", lost: "Offline: not up to date" };
+const LINKS = { live: gettext("Live"), waiting: gettext("Connecting…"), lost: gettext("Offline: not up to date") };
 
 let busy = false;
 let next = null;

@@ -1,6 +1,7 @@
 // The labelling session: label frames one by one or several at once, by keys, taps or clicks. Labels count as saved when
 // the server has confirmed them. Until then they are drafts of this page, and each frame shows that.
 
+import { decimal, gettext, ngettext } from "./language.js";
 import { zoomable } from "./zoom.js";
 
 const session = document.getElementById("session");
@@ -12,7 +13,7 @@ const element = (id) => document.getElementById(id);
 const PAGE = 100; // frames requested at once
 const SNAPSHOT = 500; // frames of a queue that shrinks while its frames are labelled, so it is read once
 const SHRINKS = !["all", "labelled"].includes(queue);
-const MISSING = { first: "labelled", second: "labelled by you", adjudication: "adjudicated" };
+const MISSING = { first: gettext("○ not labelled"), second: gettext("○ not labelled by you"), adjudication: gettext("○ not adjudicated") };
 const AHEAD = 3; // images loaded before they are shown
 const STRIP = 10;
 const SHEET = 48;
@@ -35,10 +36,10 @@ let queueOfSaves = Promise.resolve(); // one save at a time, in order
 
 async function call(path, body) {
   const request = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(path, request).catch(() => { throw new Error("the dashboard can't be reached: save again when it can"); });
-  if (answer.status === 401) throw new Error("you are logged out: log in in another tab, then save again");
+  const answer = await fetch(path, request).catch(() => { throw new Error(gettext("the dashboard can't be reached: save again when it can")); });
+  if (answer.status === 401) throw new Error(gettext("you are logged out: log in in another tab, then save again"));
   const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(content.detail ?? `the dashboard answers ${answer.status}: save again`);
+  if (!answer.ok) throw new Error(content.detail ?? gettext("the dashboard answers %(status)s: save again", { status: answer.status }));
   return content;
 }
 
@@ -111,28 +112,36 @@ async function prefetch(at) {
 
 function labelError(values) {
   const roles = (role) => toggles.filter((each) => each.dataset.role === role && values[each.dataset.label]).map((each) => each.dataset.label);
-  if (task === "exclusive" && trueOf(values).length !== 1) return "This recipe requires exactly one label.";
+  if (task === "exclusive" && trueOf(values).length !== 1) return gettext("This recipe requires exactly one label.");
   if (roles("quality").length && roles("defect").length) {
-    return `${roles("quality").join(", ")} together with ${roles("defect").join(", ")}: a part is good or has a defect. Remove one of them.`;
+    return gettext("%(qualities)s together with %(defects)s: a part is good or has a defect. Remove one of them.", { qualities: roles("quality").join(", "), defects: roles("defect").join(", ") });
   }
   return "";
 }
 
 function statusText() {
-  const named = trueOf(labels).join(", ") || "no label";
+  const named = trueOf(labels).join(", ") || gettext("no label");
   const annotation = frames[place]?.annotation;
-  const texts = { saved: `✓ saved${annotation ? ` by ${annotation.by}` : ""}`, saving: "… saving", carried: "○ carried over, not saved", changed: "○ not saved", "": `○ not ${MISSING[kind]}` };
+  const texts = {
+    saved: annotation ? gettext("✓ saved by %(by)s", { by: annotation.by }) : gettext("✓ saved"),
+    saving: gettext("… saving"),
+    carried: gettext("○ carried over, not saved"),
+    changed: gettext("○ not saved"),
+    "": MISSING[kind],
+  };
   return `${named} · ${texts[state]}`;
 }
+
+const placeText = (at) => gettext("%(count)s of %(total)s", { count: at + 1, total });
 
 function showLabels() {
   for (const each of toggles) each.setAttribute("aria-pressed", String(labels[each.dataset.label] === true));
   const frame = frames[place];
-  const many = selected.size ? `, for ${selected.size} selected frame${selected.size > 1 ? "s" : ""}` : "";
+  const many = selected.size ? ngettext(", for %(num)s selected frame", ", for %(num)s selected frames", selected.size) : "";
   const error = state === "changed" ? labelError(labels) : "";
   session.dataset.state = state;
   element("status").textContent = `${statusText()}${many}`;
-  element("place").textContent = `${isNumbered(frame) ? `frame ${frame.frame} · ` : ""}${place + 1} of ${total}`;
+  element("place").textContent = [isNumbered(frame) && gettext("frame %(frame)s", { frame: frame.frame }), placeText(place)].filter(Boolean).join(" · ");
   element("announcement").textContent = `${frame.title}. ${statusText()}${many}.`;
   element("none").hidden = selected.size === 0;
   warn(error || failureText());
@@ -142,8 +151,8 @@ function showLabels() {
 function failureText() {
   if (!failures.size) return "";
   const elsewhere = [...failures.keys()].filter((frame) => frame !== frames[place]?.frame);
-  const named = elsewhere.map((frame) => (isNumbered({ frame }) ? frame : `${frames.findIndex((each) => each?.frame === frame) + 1} of ${total}`));
-  const where = named.length ? ` · not saved: frame${named.length > 1 ? "s" : ""} ${named.join(", ")}` : "";
+  const named = elsewhere.map((frame) => (isNumbered({ frame }) ? frame : placeText(frames.findIndex((each) => each?.frame === frame))));
+  const where = named.length ? ` · ${ngettext("not saved: frame %(frames)s", "not saved: frames %(frames)s", named.length, { frames: named.join(", ") })}` : "";
   return `${[...failures.values()].at(-1)}${where}`;
 }
 
@@ -152,6 +161,8 @@ function warn(text) {
   element("warning").textContent = text ? `▲ ${text}` : "";
 }
 
+const KINDS = { first: gettext("first"), second: gettext("second"), adjudication: gettext("adjudication"), later: gettext("later") };
+
 function showAnnotations(frame) {
   element("title").textContent = frame.title;
   element("reason").textContent = frame.reason;
@@ -159,14 +170,14 @@ function showAnnotations(frame) {
   const present = ["first", "second", "adjudication"].map((name) => [name, frame[name]]).filter(([, annotation]) => annotation);
   for (const [name, annotation] of [...present, ...frame.later.map((later) => ["later", later])]) {
     const value = document.createElement("dd");
-    value.textContent = `${annotation.by}: ${trueOf(annotation.labels).join(", ") || "no label"} `;
+    value.textContent = `${annotation.by}: ${trueOf(annotation.labels).join(", ") || gettext("no label")} `;
     if (kind === "adjudication" && name !== "adjudication" && mayLabel) {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Use these labels" });
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: gettext("Use these labels") });
       button.addEventListener("click", () => edit({ ...annotation.labels }));
       value.append(button);
     }
     const row = document.createElement("div");
-    row.append(Object.assign(document.createElement("dt"), { textContent: name }), value);
+    row.append(Object.assign(document.createElement("dt"), { textContent: KINDS[name] }), value);
     element("annotations").append(row);
   }
   showScores(frame.scores);
@@ -179,7 +190,7 @@ function showScores(scores) {
     const made = document.createElement("tr");
     made.innerHTML = '<th></th><td><span class="score"></span></td><td class="number"></td>';
     made.querySelector("th").textContent = `${name} ${each.present ? "✓" : "–"}`;
-    made.querySelector(".number").textContent = each.score.toFixed(2);
+    made.querySelector(".number").textContent = decimal(each.score, 2);
     const bar = made.querySelector(".score").style;
     bar.setProperty("--value", each.score);
     bar.setProperty("--threshold", each.threshold);
@@ -219,7 +230,7 @@ function tile(at) {
   if (at === place) button.setAttribute("aria-current", "true");
   const image = Object.assign(document.createElement("img"), { src: `${frame.image_url}?width=160`, alt: "", loading: "lazy", draggable: false });
   const text = Object.assign(document.createElement("span"), { textContent: `${selected.has(at) ? "☑ " : ""}${number}  ${symbol(frame)}${keys}` });
-  const description = `: ${frame.title}, ${shown ? trueOf(shown).join(", ") || "no label" : "not labelled"}${selected.has(at) ? ", selected" : ""}`;
+  const description = `: ${frame.title}, ${shown ? trueOf(shown).join(", ") || gettext("no label") : gettext("not labelled")}${selected.has(at) ? `, ${gettext("selected")}` : ""}`;
   button.append(image, text, Object.assign(document.createElement("span"), { className: "unseen", textContent: description }));
   item.append(button);
   return item;
@@ -367,7 +378,7 @@ async function undoLast() {
   const to = queue === "all" ? Number(undo.frames[0]) : places[0];
   if (to !== undefined && to !== place) await show(to);
   showAgain(places);
-  element("status").textContent = `↶ undone: ${undo.frames.length} frame${undo.frames.length > 1 ? "s" : ""} · ${statusText()}`;
+  element("status").textContent = `${ngettext("↶ undone: %(num)s frame", "↶ undone: %(num)s frames", undo.frames.length)} · ${statusText()}`;
   element("announcement").textContent = element("status").textContent;
 }
 
@@ -382,12 +393,12 @@ function changeStep(by) {
 
 function toggleOption(id) {
   element(id).checked = !element(id).checked;
-  element("announcement").textContent = `${element(id).labels[0].textContent.trim()}: ${element(id).checked ? "on" : "off"}`;
+  element("announcement").textContent = `${element(id).labels[0].textContent.trim()}: ${element(id).checked ? gettext("on") : gettext("off")}`;
 }
 
 function go(to) {
   const isOutside = to < 0 || to >= total;
-  return show(to).then(() => { if (isOutside) warn(to < 0 ? "This is the first frame of the queue." : "This is the last frame of the queue."); });
+  return show(to).then(() => { if (isOutside) warn(to < 0 ? gettext("This is the first frame of the queue.") : gettext("This is the last frame of the queue.")); });
 }
 
 function extend(by) {
@@ -442,7 +453,7 @@ document.addEventListener("keydown", (event) => {
 for (const each of toggles) each.addEventListener("click", () => toggle(each.dataset.label));
 for (const each of session.querySelectorAll("[data-do]")) each.addEventListener("click", (event) => actions[each.dataset.do](event));
 element("step")?.addEventListener("change", showStrip);
-element("advance")?.addEventListener("change", () => { element("save").textContent = element("advance").checked ? "Save & next" : "Save"; });
+element("advance")?.addEventListener("change", () => { element("save").textContent = element("advance").checked ? gettext("Save & next") : gettext("Save"); });
 
 addEventListener("beforeunload", (event) => {
   if (drafts.size || saving.size) event.preventDefault();

@@ -1,16 +1,46 @@
 // The live page: shows the events of the stream as they arrive.
 
+import { decimal, gettext, ngettext, number, percent, timeFormat } from "./language.js";
+
 const TITLES = {
-  ok: "OK",
-  ng: "NG",
-  behind: "Behind",
-  not_inspected: "Not inspected",
-  camera_lost: "Camera lost",
-  camera_blind: "Camera blind",
-  stopped: "Stopped",
-  waiting: "No connection",
+  ok: gettext("OK"),
+  ng: gettext("NG"),
+  behind: gettext("Behind"),
+  not_inspected: gettext("Not inspected"),
+  camera_lost: gettext("Camera lost"),
+  camera_blind: gettext("Camera blind"),
+  stopped: gettext("Stopped"),
+  waiting: gettext("No connection"),
 };
-const GATES = { pass: "Gate closed", reject: "Gate open", stop: "Line stopped" };
+const STATES = {
+  running: gettext("running"),
+  finished: gettext("finished"),
+  reconnecting: gettext("reconnecting"),
+  failed: gettext("failed"),
+  lost: gettext("lost"),
+  frozen: gettext("frozen"),
+  dark: gettext("dark"),
+  overexposed: gettext("overexposed"),
+  covered: gettext("covered"),
+  blurred: gettext("blurred"),
+};
+const GATES = {
+  pass: (part) => gettext("Gate closed: part %(part)s", { part }),
+  reject: (part) => gettext("Gate open: part %(part)s", { part }),
+  stop: (part) => gettext("Line stopped: part %(part)s", { part }),
+};
+const PARTIES = {
+  camera: {
+    none: gettext("no camera"),
+    lost: (count) => ngettext("%(num)s camera lost or blind", "%(num)s cameras lost or blind", count),
+    healthy: (count) => ngettext("%(num)s camera", "%(num)s cameras", count),
+  },
+  worker: {
+    none: gettext("no worker"),
+    lost: (count) => ngettext("%(num)s worker lost", "%(num)s workers lost", count),
+    healthy: (count) => ngettext("%(num)s worker", "%(num)s workers", count),
+  },
+};
 const SHOTS = 9; // the newest is large, the others are in a strip
 const HERO_HOLDS_MS = 1500; // shorter is too short to look at an image
 const SKEW_SECONDS = 5; // of a camera's clock: less is not shown
@@ -21,18 +51,14 @@ const SLOWEST = 0.8; // of the captured frames per second: fewer inspected ones 
 const SOUND_EVERY_MS = 2000;
 const kiosk = new URLSearchParams(location.search).get("kiosk"); // a line, or "" for all of them; null: the usual page
 
-// The same formats on every page and in every browser: thin spaces between thousands, and 24 hours.
-const grouped = new Intl.NumberFormat("en");
-const number = { format: (value) => grouped.format(value).replaceAll(",", "\u202f") };
-const decimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const clockTime = plantTime({ timeStyle: "medium" });
-const fullTime = plantTime({ dateStyle: "medium", timeStyle: "long" });
+const zone = document.getElementById("clock").dataset.zone;
+const clockTime = timeFormat({ timeStyle: "medium" }, zone);
+const fullTime = timeFormat({ dateStyle: "medium", timeStyle: "long" }, zone);
 
 const formats = {
-  count: (value) => number.format(value),
-  decimal: (value) => decimal.format(value),
-  duration: (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${decimal.format(ms / 1000)} s`),
+  count: number,
+  decimal: (value) => decimal(value),
+  duration: (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${decimal(ms / 1000)} s`),
 };
 
 const sections = new Map(); // by name: the section of a line, its last event, and its NG frames
@@ -43,14 +69,6 @@ let serverAhead = 0; // ms
 const element = (id) => document.getElementById(id);
 const now = () => Date.now() + serverAhead;
 
-function plantTime(form) {
-  try {
-    return new Intl.DateTimeFormat("en-GB", { ...form, timeZone: document.getElementById("clock").dataset.zone });
-  } catch {
-    return new Intl.DateTimeFormat("en-GB", form); // the browser does not know the time zone
-  }
-}
-
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -59,10 +77,10 @@ function ageOf(seconds) {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} d`;
+  return gettext("%(days)s d", { days: Math.floor(seconds / 86400) });
 }
 
-const ago = (moment) => `${ageOf(Math.max(0, (now() - Date.parse(moment)) / 1000))} ago`;
+const ago = (moment) => gettext("%(time)s ago", { time: ageOf(Math.max(0, (now() - Date.parse(moment)) / 1000)) });
 
 function showTime(time, moment, format = clockTime) {
   time.dateTime = moment;
@@ -92,7 +110,7 @@ function faultsOf(frame, labels) {
   return named.length > 0 ? named : frame.faults;
 }
 
-const nameOf = (label, labels) => (labels.get(label)?.role === "quality" && !labels.exclusive ? `not ${label}` : label);
+const nameOf = (label, labels) => (labels.get(label)?.role === "quality" && !labels.exclusive ? gettext("not %(label)s", { label }) : label);
 
 function chip(label, labels) {
   const made = document.createElement("span");
@@ -161,21 +179,21 @@ function showParts(place, line) {
   if (!last) return;
   const gate = place.querySelector(".gate");
   gate.dataset.action = last.action;
-  write(place.querySelector("[data-gate-title]"), `${GATES[last.action]}: part ${last.part}`);
+  write(place.querySelector("[data-gate-title]"), GATES[last.action](last.part));
 }
 
 function showGateway(place, line) {
   place.hidden = !line.gateway;
   if (!line.gateway) return;
   const { online, lost, reason, outputs } = line.gateway;
-  const state = lost ? "▲ the gateway has sent no report for too long" : online ? "● online" : `▲ not online: ${reason}`;
+  const state = lost ? gettext("▲ the gateway has sent no report for too long") : online ? gettext("● online") : gettext("▲ not online: %(reason)s", { reason });
   write(place.querySelector("[data-gateway-state]"), state);
   fill(place.querySelector("[data-outputs]"), outputs, (output) => [
     `${output.name} (${output.type})`,
     health(output.failing ? "failed" : "running", output.last_error),
-    number.format(output.sent),
-    number.format(output.missed),
-    number.format(output.waiting),
+    number(output.sent),
+    number(output.missed),
+    number(output.waiting),
     output.last_error,
     testButton(place, line.line, output.name),
   ]);
@@ -184,12 +202,12 @@ function showGateway(place, line) {
 function testButton(place, line, output) {
   const made = document.createElement("button");
   made.type = "button";
-  made.textContent = "Test";
-  made.title = `Send a signal that is marked as a test through ${output}`;
+  made.textContent = gettext("Test");
+  made.title = gettext("Send a signal that is marked as a test through %(output)s", { output });
   made.addEventListener("click", async () => {
     const answer = await fetch(`/api/lines/${line}/outputs/${output}/tests`, { method: "POST" });
     const result = await answer.json();
-    write(place.querySelector("[data-tested]"), answer.ok ? `${output}: ${result.test_id} is on its way` : `▲ ${result.detail}`);
+    write(place.querySelector("[data-tested]"), answer.ok ? gettext("%(output)s: %(test)s is on its way", { output, test: result.test_id }) : `▲ ${result.detail}`);
   });
   return made;
 }
@@ -209,13 +227,13 @@ function showVital(panel, name, parties, noun) {
   const count = lost || parties.length;
   const place = panel.section.querySelector(`[data-vital=${name}]`);
   place.dataset.healthy = lost === 0 && parties.length > 0 ? "yes" : "no";
-  const summary = `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
-  write(place, parties.length === 0 ? `▲ no ${noun}` : lost ? `▲ ${summary} ${noun === "camera" ? "lost or blind" : "lost"}` : `● ${summary}`);
+  const { none, lost: inTrouble, healthy } = PARTIES[noun];
+  write(place, parties.length === 0 ? `▲ ${none}` : lost ? `▲ ${inTrouble(count)}` : `● ${healthy(count)}`);
 }
 
 function titleOf(panel, state) {
   const behind = panel.line?.behind_seconds;
-  if (state === "behind" && behind) return `Behind by ${ageOf(behind)}`;
+  if (state === "behind" && behind) return gettext("Behind by %(time)s", { time: ageOf(behind) });
   if (panel.section.dataset.task !== "exclusive" || !["ok", "ng"].includes(state)) return TITLES[state];
   return (state === "ng" ? panel.line.reason : panel.line.last_frame?.present[0]) ?? TITLES[state];
 }
@@ -230,10 +248,10 @@ function showCameras(panel, cameras) {
   fill(panel.section.querySelector("[data-cameras]"), cameras, (camera) => [
     camera.camera,
     health(camera.lost ? "lost" : camera.state === "running" && camera.sight !== "clear" ? camera.sight : camera.state, camera.reason),
-    decimal.format(camera.frames_per_second),
-    number.format(camera.captured),
-    number.format(camera.unreadable),
-    number.format(camera.waiting),
+    decimal(camera.frames_per_second),
+    number(camera.captured),
+    number(camera.unreadable),
+    number(camera.waiting),
     [ago(camera.received_at), skew(camera)].filter(Boolean).join(" · "),
   ]);
 }
@@ -241,7 +259,8 @@ function showCameras(panel, cameras) {
 function skew(camera) {
   const seconds = Math.round(camera.clock_skew_seconds);
   if (Math.abs(seconds) < SKEW_SECONDS) return "";
-  return `▲ its clock is ${number.format(Math.abs(seconds))} s ${seconds > 0 ? "ahead" : "behind"}`;
+  const off = { seconds: number(Math.abs(seconds)) };
+  return seconds > 0 ? gettext("▲ its clock is %(seconds)s s ahead", off) : gettext("▲ its clock is %(seconds)s s behind", off);
 }
 
 function showWorkers(workers) {
@@ -251,7 +270,7 @@ function showWorkers(workers) {
     worker.worker,
     health(worker.lost ? "lost" : "running", ""),
     worker.model_version ?? "–",
-    number.format(worker.handled),
+    number(worker.handled),
     ago(worker.received_at),
   ]);
   element("workers").reported = workers;
@@ -262,7 +281,7 @@ function health(state, reason) {
   const marks = { running: "●", finished: "■" };
   const made = document.createElement("span");
   made.className = `health ${state === "running" || state === "finished" ? state : "lost"}`;
-  made.textContent = `${marks[state] ?? "▲"} ${state}`;
+  made.textContent = `${marks[state] ?? "▲"} ${STATES[state] ?? state}`;
   made.title = reason;
   return made;
 }
@@ -332,7 +351,7 @@ function show(image, frame) {
   image.onerror = () => image.classList.add("missing");
   image.onload = () => image.classList.remove("missing");
   image.src = url ?? "";
-  image.alt = `Frame with ${frame.faults.join(", ")}`;
+  image.alt = gettext("Frame with %(faults)s", { faults: frame.faults.join(", ") });
 }
 
 async function showHero(panel, frame) {
@@ -404,8 +423,8 @@ async function refreshImage(panel, camera) {
   item.dataset.frame = frame;
   item.dataset.verdict = answer.headers.get("Verdict");
   const reason = decodeURIComponent(answer.headers.get("Reason"));
-  canvas.setAttribute("aria-label", `Image of ${camera}: ${reason}`);
-  write(item.querySelector("strong"), item.dataset.verdict === "ok" ? "✓ OK" : `${item.dataset.verdict === "ng" ? "✕" : "▲"} ${reason}`);
+  canvas.setAttribute("aria-label", gettext("Image of %(camera)s: %(reason)s", { camera, reason }));
+  write(item.querySelector("strong"), item.dataset.verdict === "ok" ? `✓ ${TITLES.ok}` : `${item.dataset.verdict === "ng" ? "✕" : "▲"} ${reason}`);
   showTime(item.querySelector("time"), answer.headers.get("Captured-At"));
 }
 
@@ -419,7 +438,7 @@ function turnSound() {
   const on = element("sound").getAttribute("aria-pressed") !== "true";
   if (on) audio.resume();
   element("sound").setAttribute("aria-pressed", String(on));
-  element("sound").textContent = on ? "Turn sound off" : "Turn sound on";
+  element("sound").textContent = on ? gettext("Turn sound off") : gettext("Turn sound on");
 }
 
 function soundFor(frame) {
@@ -452,10 +471,10 @@ async function refreshRates(panel) {
   const rows = entries.map(({ name, rate, count, of }) => [
     chip(name, labels),
     bar(rate, most, labels.get(name)?.colour),
-    percent.format(rate.value),
-    `${number.format(count)} of ${number.format(of)}`,
+    percent(rate.value),
+    gettext("%(count)s of %(total)s", { count: number(count), total: number(of) }),
   ]);
-  write(panel.section.querySelector("[data-rates-title]"), labels.exclusive ? "Classes over the last hour" : "Defect rate over the last hour");
+  write(panel.section.querySelector("[data-rates-title]"), labels.exclusive ? gettext("Classes over the last hour") : gettext("Defect rate over the last hour"));
   fillRates(panel.section.querySelector("[data-rates]"), rows);
   panel.section.querySelector(".rates tfoot").hidden = Boolean(labels.exclusive) && !hasFaults;
   showTotal(panel.section, rates.total, most);
@@ -481,8 +500,8 @@ function fillRates(body, rows) {
 function showTotal(section, total, most) {
   if (!total.defect_rate) return;
   section.querySelector("[data-bar-total]").replaceChildren(bar(total.defect_rate, most, "var(--ink)"));
-  write(section.querySelector("[data-rate-total]"), percent.format(total.defect_rate.value));
-  write(section.querySelector("[data-frames-total]"), `${number.format(total.ng)} of ${number.format(total.ok + total.ng)}`);
+  write(section.querySelector("[data-rate-total]"), percent(total.defect_rate.value));
+  write(section.querySelector("[data-frames-total]"), gettext("%(count)s of %(total)s", { count: number(total.ng), total: number(total.ok + total.ng) }));
 }
 
 function bar(rate, most, colour) {
@@ -492,7 +511,7 @@ function bar(rate, most, colour) {
   made.style.setProperty("--low", rate.low / most);
   made.style.setProperty("--high", rate.high / most);
   made.style.setProperty("--colour", colour ?? "var(--muted)");
-  made.title = `${percent.format(rate.low)} to ${percent.format(rate.high)}`;
+  made.title = gettext("%(low)s to %(high)s", { low: percent(rate.low), high: percent(rate.high) });
   return made;
 }
 
@@ -503,7 +522,7 @@ async function refreshChart(panel) {
 
 // ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const LINKS = { live: "Live", waiting: "Connecting…", lost: "Offline: not up to date" };
+const LINKS = { live: gettext("Live"), waiting: gettext("Connecting…"), lost: gettext("Offline: not up to date") };
 
 function showLink(state) {
   if (element("link").dataset.link === state) return;

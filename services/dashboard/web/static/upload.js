@@ -1,5 +1,7 @@
 // Upload a video or a zip of labelled images, and show the progress. Without this script, forms show no progress.
 
+import { gettext, percent } from "./language.js";
+
 for (const form of document.querySelectorAll("form.upload[data-most]")) {
   const bar = form.querySelector(".progress");
   const warning = form.querySelector(".warning");
@@ -15,7 +17,7 @@ for (const form of document.querySelectorAll("form.upload[data-most]")) {
   const showProgress = (share) => {
     bar.querySelector("progress").value = share;
     bar.querySelector("[role=status]").textContent =
-      share < 1 ? `${Math.round(100 * share)}% uploaded` : made ? "Uploaded; reading all images …" : "Uploaded; reading all frames …";
+      share < 1 ? gettext("%(share)s uploaded", { share: percent(share, 0) }) : made ? gettext("Uploaded; reading all images …") : gettext("Uploaded; reading all frames …");
     if (share >= 1) bar.querySelector("progress").removeAttribute("value");
   };
 
@@ -24,10 +26,13 @@ for (const form of document.querySelectorAll("form.upload[data-most]")) {
     const labels = Object.entries(dataset.labels).map(([name, count]) => `${name} ${count}`).join(", ");
     const heading = document.createElement("p");
     const name = Object.assign(document.createElement("code"), { textContent: dataset.dataset });
-    const counts = ` ${dataset.is_new ? "has" : "holds the same already:"} ${dataset.images} images of ${dataset.groups} groups, ${dataset.masks} of them with masks; ${labels}: name it when you request a training.`;
-    heading.append("✓ ", name, counts);
+    const values = { images: dataset.images, groups: dataset.groups, masks: dataset.masks, labels };
+    const counts = dataset.is_new
+      ? gettext("has %(images)s images of %(groups)s groups, %(masks)s of them with masks; %(labels)s: name it when you request a training.", values)
+      : gettext("holds the same already: %(images)s images of %(groups)s groups, %(masks)s of them with masks; %(labels)s: name it when you request a training.", values);
+    heading.append("✓ ", name, " ", counts);
     const list = document.createElement("ul");
-    for (const line of [...dataset.left_out.map((each) => `▲ left out: ${each}`), ...dataset.notes]) {
+    for (const line of [...dataset.left_out.map((each) => gettext("▲ left out: %(reason)s", { reason: each })), ...dataset.notes]) {
       list.append(Object.assign(document.createElement("li"), { textContent: line }));
     }
     made.replaceChildren(heading, list);
@@ -43,15 +48,15 @@ for (const form of document.querySelectorAll("form.upload[data-most]")) {
     warning.hidden = true;
     if (made) made.hidden = true;
     if (size > Number(form.dataset.most)) {
-      warn(`${Math.round(size / 1e6)} MB are more than the ${Math.round(form.dataset.most / 1e6)} MB of the largest upload: make several of it`);
+      warn(gettext("%(size)s MB are more than the %(most)s MB of the largest upload: make several of it", { size: Math.round(size / 1e6), most: Math.round(form.dataset.most / 1e6) }));
       return;
     }
     const request = new XMLHttpRequest(); // fetch reports no progress of an upload
     request.responseType = "json";
     request.upload.addEventListener("progress", (sent) => showProgress(sent.loaded / sent.total));
-    request.addEventListener("error", () => warn("the connection was lost: try again"));
+    request.addEventListener("error", () => warn(gettext("the connection was lost: try again")));
     request.addEventListener("load", () => {
-      if (request.status !== 201) warn(request.response?.detail ?? `the upload failed (${request.status})`);
+      if (request.status !== 201) warn(request.response?.detail ?? gettext("the upload failed (%(status)s)", { status: request.status }));
       else if (made) showDataset(request.response);
       else location.assign(`/labelling/${request.response.source}`);
     });

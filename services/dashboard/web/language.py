@@ -1,0 +1,260 @@
+"""The language of a request: its texts, numbers and times.
+
+A text in the code is English, and the key of its translation in ``locale/<language>/LC_MESSAGES/dashboard.po``:
+
+- `gettext` and `ngettext`, in templates ``_`` and ``ngettext``, translate a text where it stands.
+- `marked` marks a constant, which `translated` translates where it is shown.
+- `reported` translates a finished sentence of a message, such as the reason of a verdict, by `REPORTED`.
+- `word` names a value of an enumeration: of those that pages show, the values are in ``words.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import date, datetime
+from enum import Enum
+from functools import cache
+from gettext import NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import Translations
+
+ENGLISH: Final = "en"
+LANGUAGES: Final = {ENGLISH: "English", "de": "Deutsch"}
+CATALOGUES: Final = Path(__file__).parents[1] / "locale"
+FORMS: Final[Mapping[str, Mapping[str, str]]] = {
+    ENGLISH: {
+        "minute": "dd MMM y HH:mm",
+        "second": "dd MMM y HH:mm:ss",
+        "day": "dd MMM y",
+        "short": "dd MMM HH:mm",
+        "short second": "dd MMM HH:mm:ss",
+        "short day": "dd MMM",
+        "weekday": "EEE dd MMM",
+        "weekday time": "EEE HH:mm",
+        "time": "HH:mm",
+        "time second": "HH:mm:ss",
+    },
+    "de": {
+        "minute": "dd.MM.y HH:mm",
+        "second": "dd.MM.y HH:mm:ss",
+        "day": "dd.MM.y",
+        "short": "dd.MM. HH:mm",
+        "short second": "dd.MM. HH:mm:ss",
+        "short day": "dd.MM.",
+        "weekday": "EEE dd.MM.",
+        "weekday time": "EEE HH:mm",
+        "time": "HH:mm",
+        "time second": "HH:mm:ss",
+    },
+}
+"""How times are written: with 24 hours, and with as many digits in every row of a table."""
+REPORTED: Final = "services/dashboard/web/reported_texts.py"
+"""The module with the sentences of messages."""
+NESTED: Final = "reason"
+"""The place of these sentences that holds a sentence itself."""
+PLACE: Final = re.compile(r"%\((\w+)\)[sd]")
+"""A place of a text that a value fills."""
+
+_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def language() -> str:
+    """Return the language of the request that is answered, such as ``de``."""
+    return _language.get()
+
+
+def speak(chosen: str | None) -> None:
+    """Answer the present request in a language, if it is one of `LANGUAGES`."""
+    if chosen in LANGUAGES:
+        _language.set(chosen)
+
+
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def catalogue(of: str) -> Catalog:
+    """Return the texts of a language with their translations."""
+    with (CATALOGUES / of / "LC_MESSAGES" / "dashboard.po").open("rb") as file:
+        return read_po(file, locale=of)
+
+
+@cache
+def _translations(of: str) -> NullTranslations:
+    if of == ENGLISH:
+        return NullTranslations()
+    compiled = BytesIO()
+    write_mo(compiled, catalogue(of))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def find(text: str) -> str:
+    """Return the translation of a text, with its places still to be filled."""
+    return _translations(language()).gettext(text)
+
+
+def find_plural(one: str, many: str, number: int) -> str:
+    """Return the translation of a text for a number of things, with its places still to be filled."""
+    return _translations(language()).ngettext(one, many, number)
+
+
+def find_in_context(context: str, text: str) -> str:
+    """Return the translation of a text that means different things, by what it means here."""
+    return _translations(language()).pgettext(context, text)
+
+
+def gettext(text: str, **values: object) -> str:
+    """Return the translation of a text, with the values in its places; a percent sign is written twice."""
+    return find(text) % values
+
+
+def ngettext(one: str, many: str, number: int, **values: object) -> str:
+    """Return the translation of a text for a number of things, which is its value ``num``."""
+    return find_plural(one, many, number) % {"num": number, **values}
+
+
+def word(value: object, *, capital: bool = False) -> str:
+    """Return the name of a value of an enumeration; of another value, the value itself."""
+    shown = find(str(value.value).replace("-", " ").replace("_", " ")) if isinstance(value, Enum) else str(value)
+    return capitalised(shown) if capital else shown
+
+
+def translated(text: object) -> str:
+    """Return the translation of a marked text; of another text, the text itself."""
+    return find(str(text)) if text else ""
+
+
+def reported(text: object) -> str:
+    """Return the translation of a sentence that a service reports; of an unknown one, the sentence itself.
+
+    Names in it, such as those of labels, stay as they are. The parts of a list are translated one by one: a verdict's
+    reason names a fault in each.
+    """
+    whole = str(text or "")
+    if language() == ENGLISH or not whole:
+        return whole
+    for pattern, translation in _sentences(language()):
+        if match := pattern.fullmatch(whole):
+            return translation % {
+                name: translated(value) if name == "state" else reported(value) if name == NESTED else value
+                for name, value in match.groupdict().items()
+            }
+    for between in ("; ", ", "):
+        if len(parts := whole.split(between)) > 1:
+            return between.join(map(reported, parts))
+    return whole
+
+
+@cache
+def _sentences(of: str) -> list[tuple[re.Pattern[str], str]]:
+    """Return the sentences of `REPORTED` as patterns, with their translations; the longest first."""
+    found = []
+    for message in catalogue(of):
+        if isinstance(message.id, str) and " " in message.id and any(file == REPORTED for file, _ in message.locations):
+            pieces = [re.escape(piece) for piece in PLACE.split(message.id)[::2]]
+            groups = [f"(?P<{name}>{'.' if name == NESTED else '[^;]'}+?)" for name in PLACE.findall(message.id)]
+            pattern = "".join(piece + group for piece, group in zip(pieces, [*groups, ""], strict=True))
+            found.append((len("".join(pieces)), re.compile(pattern, re.DOTALL), str(message.string)))
+    return [each[1:] for each in sorted(found, key=lambda each: -each[0])]
+
+
+def capitalised(text: str) -> str:
+    """Return a text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+@cache
+def script_texts(of: str) -> dict[str, str | tuple[str, ...]]:
+    """Return the translations of the texts in the pages' scripts; of a text with a plural, both forms."""
+    found: dict[str, str | tuple[str, ...]] = {}
+    for message in catalogue(of) if of != ENGLISH else ():
+        if message.id and message.string and any(file.endswith(".js") for file, _ in message.locations):
+            key = message.id if isinstance(message.id, str) else message.id[0]
+            found[key] = message.string if isinstance(message.string, str) else tuple(message.string)
+    return found
+
+
+# ── numbers and times ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def _locale(of: str) -> Locale:
+    return Locale.parse(of)
+
+
+@cache
+def _signs(of: str) -> tuple[str, str]:
+    """Return the decimal sign of a language, and what it writes after a number of percent."""
+    locale = _locale(of)
+    return locale.number_symbols["latn"]["decimal"], locale.percent_formats[None].suffix[0]
+
+
+def fixed(number: float, digits: int, *, signed: bool = False) -> str:
+    """Return a number with a fixed number of decimal digits."""
+    return f"{number:{'+' if signed else ''}.{digits}f}".replace(".", _signs(language())[0])
+
+
+def plain(number: float) -> str:
+    """Return a number with as few digits as it needs."""
+    return f"{number:g}".replace(".", _signs(language())[0])
+
+
+def count(number: int) -> str:
+    """Return a number with thin spaces between thousands, as both languages allow and neither misreads."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def data_size(number: float) -> str:
+    """Return a number of bytes with its unit, such as 1.2 GB."""
+    decimal = _signs(language())[0]
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(number) < 999.5:
+            return f"{number:.3g} {unit}".replace(".", decimal)
+        number /= 1000
+    return f"{count(round(1000 * number))} TB"
+
+
+def percent(share: float | None, digits: int | None = None) -> str:
+    """Return a share in percent, with more digits for rare defects."""
+    if share is None:
+        return "–"
+    if digits is None:
+        digits = 1 if share >= 0.1 or share == 0 else 2 if share >= 0.001 else 3
+    decimal, sign = _signs(language())
+    return f"{share:.{digits}%}".replace(".", decimal).replace("%", sign)
+
+
+def written_time(moment: datetime, form: str) -> str:
+    """Return a time by a form of `FORMS`."""
+    return format_datetime(moment, FORMS[language()][form], tzinfo=None, locale=_locale(language()))
+
+
+def written_day(day: date) -> str:
+    """Return a day."""
+    return format_date(day, FORMS[language()]["day"], locale=_locale(language()))
+
+
+TEMPLATE_NAMES: Final[dict[str, Any]] = {"language": language, "languages": LANGUAGES, "script_texts": script_texts}
+TEMPLATE_FILTERS: Final[dict[str, Any]] = {
+    "bytes": data_size,
+    "capital": capitalised,
+    "count": count,
+    "day": written_day,
+    "fixed": fixed,
+    "percent": percent,
+    "plain": plain,
+    "reported": reported,
+    "translated": translated,
+    "word": word,
+}

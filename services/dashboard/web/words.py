@@ -1,0 +1,18 @@
+"""The words for values of enumerations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.validation import marked
+
+WORDS: Final = (
+    *(marked("ok"), marked("ng"), marked("error"), marked("not inspected")),
+    *(marked("minute"), marked("hour"), marked("shift"), marked("day"), marked("week")),
+    *(marked("model"), marked("batch"), marked("camera")),
+    *(marked("viewer"), marked("operator"), marked("engineer"), marked("admin")),
+    *(marked("quality"), marked("defect"), marked("attribute")),
+    *(marked("first"), marked("second"), marked("adjudication")),
+    *(marked("few escapes"), marked("balanced"), marked("few false rejects"), marked("least cost")),
+)
+"""The values of the enumerations that pages show."""
