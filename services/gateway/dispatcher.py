@@ -27,6 +27,7 @@ LONGEST_PAUSE: Final = 10.0
 ERROR_LENGTH: Final = 200
 
 _log = structlog.stdlib.get_logger("outputs")
+_rng: Final = random.Random()  # noqa: S311  to spread the tries; the common generator is for those who seed it
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Dispatcher:
             self.state = OutputState(failing=True, last_error=reason, failed_at=datetime.now(UTC))
             pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self._failures, 10))
             self._failures += 1
-            self._again_at = self._clock().steady + pause * random.uniform(0.5, 1)  # noqa: S311  to spread the tries
+            self._again_at = self._clock().steady + pause * _rng.uniform(0.5, 1)
             self._show()
             return error.sent
         if self.state.failing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -50,7 +51,7 @@ def test_connections_move_to_another_node_when_theirs_goes_away(
 
     def is_published(sequence: int) -> bool:
         try:
-            publisher.publish(captured(sequence)).result(10)
+            publisher.publish(captured(sequence)).result(60)
         except BrokerUnavailable:
             return False
         return True
@@ -68,6 +69,13 @@ def test_connections_move_to_another_node_when_theirs_goes_away(
             wait_until(partial(is_published, sequence), 60, "the frame to be confirmed by the other node")
             wait_until(partial(is_received, sequence), 60, "the frame to arrive from the other node")
     broker.close()
+
+
+def test_a_node_is_chosen_without_a_number_of_the_generator_that_others_seed() -> None:
+    address = Address("amqp://rabbitmq/", "u", "p")
+    before = random.getstate()
+    assert address.answering_node() == ("rabbitmq", 5672)
+    assert random.getstate() == before
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ RAISED_BY_PIKA: Final = (
 )
 """The errors of pika, on connecting and later. Any other error is a defect of Seamline."""
 
+_rng: Final = random.Random()  # noqa: S311  the common generator is for those who seed it
+
 Result = TypeVar("Result")
 
 
@@ -105,7 +107,7 @@ class Address:
 
     def answering_node(self) -> tuple[str, int]:
         """Return a node that accepts connections, chosen at random so that connections are spread; or else any node."""
-        nodes = random.sample(self.nodes, len(self.nodes))
+        nodes = _rng.sample(self.nodes, len(self.nodes))
         for node in nodes if len(nodes) > 1 else ():
             with suppress(OSError), socket.create_connection(node, timeout=PROBE_SECONDS):
                 return node
