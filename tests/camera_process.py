@@ -28,6 +28,7 @@ class CameraProcess:
             "CAMERA_STORAGE_URL": f"file:///{folder}/objects",
             "CAMERA_LOG_FORMAT": "json",
             "CAMERA_REPORT_SECONDS": "0.2",
+            "CAMERA_DRAIN_SECONDS": "60",  # a busy broker may confirm late
             **environment,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAMERA_")}

@@ -68,7 +68,7 @@ def multipart(
     delimiter: str = "--frame",
     lengths: bool = True,
     first_delimiter: bool = True,
-    pause: float = 0.01,
+    pause: float = 0.02,
 ) -> Answer:
     """Motion JPEG of these parts."""
 

@@ -53,7 +53,8 @@ class Line:
     def worker(self, code: str = "", **settings: str) -> AbstractContextManager[ChildServer]:
         """An inference worker for the recipe of `tests.models`, until the end of the block."""
         quick = {"RECIPE": "paint", "BATCH": "8", "REPORT_SECONDS": "0.3", "MODEL_CHECK_SECONDS": "30"}
-        return self.running("inference", code, **{**quick, **settings})
+        patient = {"STORAGE_WAIT_SECONDS": "60"}  # a busy disk is no storage that is away
+        return self.running("inference", code, **{**quick, **patient, **settings})
 
     @contextmanager
     def running(self, service: str, code: str = "", **settings: str) -> Iterator[ChildServer]:

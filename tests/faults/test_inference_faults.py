@@ -76,7 +76,7 @@ def test_while_storage_is_away_verdicts_flow_at_speed_and_the_images_arrive_late
     frames = [captured(number, painted("blue" if number % 2 else "black")) for number in range(101)]
     frames[51] = captured(51, b"", stored_as="large.png")
     store.put(frames[51].image_key or "", large)
-    with line.worker(STORAGE_PAUSE_SECONDS="1"):
+    with line.worker(STORAGE_PAUSE_SECONDS="1", STORAGE_WAIT_SECONDS="2"):
         line.send(frames[0])
         line.judged(1)
 

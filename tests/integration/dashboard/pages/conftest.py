@@ -29,7 +29,8 @@ def settings(tmp_path: Path) -> DashboardSettings:
 def browser() -> Iterator[Browser]:
     chromium = program("chromium", "chromium")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, "--disable-component-update"])
+        flags = [*FLAGS, "--disable-component-update"]
+        opened = playwright.chromium.launch(executable_path=chromium, args=flags, timeout=SOON)
         yield opened
         opened.close()
 

@@ -13,7 +13,7 @@ from shared.storage.opening import open_store
 from tests.dashboards import embedded_settings, environment_of
 from tests.verdicts import Line
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DashboardSettin
 def test_the_page_of_the_storage_shows_what_is_stored_how_long_it_stays_and_when_it_is_full(page: Page) -> None:
     page.goto("/accounting")
     page.get_by_role("link", name="Storage").click()
+    page.wait_for_url("**/storage")
     while page.get_by_text("not taken yet").count():
         page.reload()
     row = page.get_by_role("row").filter(has_text="Images, NG")
