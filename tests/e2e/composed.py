@@ -137,6 +137,16 @@ class ComposedLine:
         trusted = ssl.create_default_context(cafile=self.authority)
         return httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=60)
 
+    @staticmethod
+    def read(api: httpx.Client, path: str, **query: Any) -> httpx.Response:
+        """The answer to a read, once no server is too slow for one."""
+
+        def answered() -> httpx.Response | None:
+            answer = api.get(path, params=query or None)
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        return wait_for(answered, 120, f"an answer to {path}").raise_for_status()
+
     def accounting(self, api: httpx.Client) -> dict[str, Any]:
         """Return where the line's frames are; empty while the line is unknown, or a server is slow."""
         answer = api.get(f"/api/lines/{LINE}/accounting")
@@ -145,5 +155,5 @@ class ComposedLine:
 
     def handled(self, api: httpx.Client) -> dict[str, int]:
         """Frames by inference worker, as far as it said; a worker is named after its container and its process."""
-        workers = api.get("/api/workers").raise_for_status().json()
+        workers = self.read(api, "/api/workers").json()
         return {worker["worker"]: worker["handled"] for worker in workers if worker["service"] == "inference"}

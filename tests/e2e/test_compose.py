@@ -42,16 +42,16 @@ def test_three_workers_share_the_frames_and_one_was_killed_in_the_middle(inspect
 
 def test_heatmaps_and_overlays_are_images_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:
     with line.api() as api:
-        page = api.get("/api/frames", params={"line": LINE, "flagged": True, "limit": 5}).raise_for_status().json()
+        page = line.read(api, "/api/frames", line=LINE, flagged=True, limit=5).json()
         assert page["frames"]
         for frame in page["frames"]:
-            image = _decoded(api.get(frame["image_url"]).raise_for_status().content)
+            image = _decoded(line.read(api, frame["image_url"]).content)
             assert frame["heatmaps"]
             for heatmap in frame["heatmaps"].values():
-                content = api.get(heatmap["url"]).raise_for_status().content
+                content = line.read(api, heatmap["url"]).content
                 assert content.startswith(PNG)
                 assert _decoded(content).shape[:2] == image.shape[:2]
-            assert _decoded(api.get(frame["overlay_url"]).raise_for_status().content).shape == image.shape
+            assert _decoded(line.read(api, frame["overlay_url"]).content).shape == image.shape
 
 
 @pytest.mark.parametrize(

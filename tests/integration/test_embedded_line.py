@@ -109,7 +109,7 @@ def test_a_service_that_crashes_is_started_again_and_ctrl_c_stops_every_one(
     _, said = _ended(second)
     assert second.returncode == 2
     assert "another line uses" in said
-    assert _inspected(state) > inspected
+    wait_until(lambda: _inspected(state) > inspected, 200, "the first line to go on")
 
     children = _children(line.pid)
     assert len(children) == len(FLOW)

@@ -86,7 +86,7 @@ def test_a_dashboard_that_is_killed_loses_nothing_and_counts_nothing_twice(
             soon(lambda: inspected(client) == 600, seconds=400)
             soon(lambda: broker.depth(DASHBOARD_VERDICTS.name).total == 0)
             soon(lambda: client.get("/readyz").status_code == 200)
-            assert inspected(client) == 600
+            soon(lambda: inspected(client) == 600)  # a busy dashboard answers 503
             child.send_signal(signal.SIGTERM)
             assert child.wait(200) == 0
 
