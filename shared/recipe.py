@@ -6,6 +6,8 @@ Everything that is specific to a product is in its recipe; no service depends on
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -129,6 +131,35 @@ class Label(_Section):
         return self.role is LabelRole.QUALITY or self.expected is True
 
 
+Motion = Literal["none", "shift", "rotation", "affine"]
+
+
+class ReferenceSpec(_Section):
+    """The reference images (golden samples) that images are compared with."""
+
+    images: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=300)], ...], Field(min_length=1, max_length=100)
+    ] = Field(description="names of labelled images of good parts; * stands for any characters")
+    motion: Motion = Field(
+        "rotation",
+        description="how a part may lie otherwise than in its reference: not at all; shifted; shifted and rotated; "
+        "or scaled and sheared too",
+    )
+    least_likeness: float = Field(
+        0.5, gt=0, lt=1, description="an image whose correlation with its aligned reference is less is not inspected"
+    )
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def patterns(self) -> list[re.Pattern[str]]:
+        """Return what the names of reference images match."""
+        return [re.compile(fnmatch.translate(re.sub(r"[?[]", r"[\g<0>]", name))) for name in self.images]
+
+
 class ImageSpec(_Section):
     """The input of the network: the size and the colours of images, and how their pixels are normalised."""
 
@@ -138,16 +169,22 @@ class ImageSpec(_Section):
     normalisation: Literal["image", "unit", "imagenet"] = Field(
         "image", description="by the image's own mean and deviation; to 0..1; or by ImageNet's statistics"
     )
+    reference: ReferenceSpec | None = Field(None, description="None: images are not compared with a reference")
 
     @property
     def channels(self) -> int:
-        """Return the channels of the network's input."""
+        """Return the channels of an image."""
         return 1 if self.colour == "grey" else 3
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Return height, width and channels of the network's input."""
-        return self.height, self.width, self.channels
+        """Return height, width and channels of the network's input: of an image, and of the reference beside it."""
+        return self.height, self.width, self.channels * (2 if self.reference else 1)
+
+    @property
+    def alone(self) -> ImageSpec:
+        """Return the same without a reference."""
+        return self.model_copy(update={"reference": None})
 
 
 class Augmentation(_Section):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.explainer import metrics
 from services.explainer.image_store import ImageStore, Unexplained
@@ -20,6 +21,7 @@ from shared.explain.scale import rarity_of, shade_for
 from shared.explain.targets import Question, questions_about
 from shared.imaging.codec import CONTENT_TYPES, Image, encode
 from shared.imaging.preprocessing import prepare
+from shared.imaging.references import NotAligned
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Heatmap, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import RecipeError
@@ -130,17 +132,24 @@ class Explainer:
 def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
     """Run the network once over all images, then its head once over all questions about them."""
     images: list[Image] = []
+    prepared: list[NDArray[np.float32]] = []
     asked: list[tuple[Case, int, Question]] = []
     for case in cases:
         if case.image is None:
+            continue
+        try:
+            prepared.append(prepare(case.image, model.recipe.image, model.references))
+        except NotAligned as error:
+            case.reason = f"not compared with a reference image: {error}"
             continue
         questions = questions_about(case.frame.findings, model.recipe, case.labels)
         asked += [(case, len(images), question) for question in questions]
         images.append(case.image)
     if not asked:
         return
-    prepared = np.stack([prepare(image, model.recipe.image) for image in images])
-    maps = model.probe.maps(prepared, [(row, question.output, question.towards) for _, row, question in asked])
+    maps = model.probe.maps(
+        np.stack(prepared), [(row, question.output, question.towards) for _, row, question in asked]
+    )
     for (case, row, question), map_ in zip(asked, maps, strict=True):
         shade = shade_for(model.heatmaps, question, case.frame.findings[question.label.name].score)
         heat = heat_of(map_, images[row].shape[0], images[row].shape[1], 1.0 if shade is None else shade)

@@ -35,8 +35,7 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
         BundleError: the network can't be loaded, does not match the recipe, or has no target layer.
     """
     network = read_network(bundle)
-    image, labels = bundle.recipe.image, len(bundle.recipe.labels)
-    expected = (image.height, image.width, 1 if image.colour == "grey" else 3)
+    expected, labels = bundle.recipe.image.shape, len(bundle.recipe.labels)
     if network.input_shape[1:] != expected or network.output_shape[1:] != (labels,):
         raise BundleError(
             f"model {bundle.version} makes {network.output_shape[1:]} of {network.input_shape[1:]}, "
@@ -46,4 +45,4 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
     probe = GradientProbe(network, spec.layers, spec.method, partial(by_openvino, threads=threads))
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
     _log.info("explaining with model", version=bundle.version, heatmaps=spec.in_words)
-    return Model(bundle.version, bundle.recipe, spec, probe)
+    return Model(bundle.version, bundle.recipe, spec, probe, bundle.references)

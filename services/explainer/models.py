@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from shared.contracts.bundle import Bundle, HeatmapSpec, read_bundle
 from shared.explain.targets import Probe
+from shared.imaging.references import References
 from shared.recipe import Recipe
 from shared.storage.port import ObjectStore
 
@@ -20,6 +21,8 @@ class Model:
     recipe: Recipe
     heatmaps: HeatmapSpec
     probe: Probe
+    references: References | None = None
+    """The reference images of the recipe, if it has any."""
 
 
 class Models:

@@ -17,10 +17,10 @@ from services.inference.live_images import LiveImages
 from services.inference.model import Model, error_judgement
 from shared.engines.port import Images, Logits
 from shared.imaging.codec import CONTENT_TYPES, UnreadableImage, decode
-from shared.imaging.preprocessing import prepare
+from shared.imaging.references import NotAligned
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
 from shared.messaging.loop import Reject
-from shared.recipe import ImageSpec, Recipe
+from shared.recipe import Recipe
 from shared.verdict import Judgement
 
 
@@ -33,7 +33,7 @@ class Prepared:
     contents: Sequence[bytes | Missing]
     """The files of their images."""
     failures: Sequence[Judgement | None]
-    """The verdict *error* of each of these frames whose image is gone or can't be decoded."""
+    """The verdict *error* of each of these frames whose image is gone, can't be decoded, or fits no reference."""
     images: Images
     """The other images, in their order."""
     deferred: Sequence[FrameCaptured]
@@ -80,7 +80,7 @@ class Inspector:
         frames = [_as_frame(message) for message in messages]
         metrics.BATCH.observe(len(frames))
         model = self._next_model()
-        prepared = self._preparing.submit(self._prepare, frames, model.recipe.image)
+        prepared = self._preparing.submit(self._prepare, frames, model)
         logits = self._running.submit(lambda: _run(model, prepared.result().images))
         return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result()))
 
@@ -92,20 +92,20 @@ class Inspector:
         self._last = model
         return model
 
-    def _prepare(self, frames: Sequence[FrameCaptured], spec: ImageSpec) -> Prepared:
+    def _prepare(self, frames: Sequence[FrameCaptured], model: Model) -> Prepared:
         """Fetch, decode and prepare the images of a batch."""
         with metrics.STEP_SECONDS.labels("fetch").time():
             contents = self._images.fetch(frames)
         delayed = [isinstance(content, Missing) and content.temporary for content in contents]
         with metrics.STEP_SECONDS.labels("prepare").time():
             available = [content for content, waits in zip(contents, delayed, strict=True) if not waits]
-            read = list(self._decoding.map(lambda content: _read(content, spec), available))
+            read = list(self._decoding.map(lambda content: _read(content, model), available))
             images = [one for one in read if not isinstance(one, Judgement)]
             return Prepared(
                 frames=[frame for frame, waits in zip(frames, delayed, strict=True) if not waits],
                 contents=available,
                 failures=[one if isinstance(one, Judgement) else None for one in read],
-                images=np.stack(images) if images else np.zeros((0, *spec.shape), np.float32),
+                images=np.stack(images) if images else np.zeros((0, *model.recipe.image.shape), np.float32),
                 deferred=[frame for frame, waits in zip(frames, delayed, strict=True) if waits],
             )
 
@@ -174,14 +174,16 @@ def _as_frame(message: Message) -> FrameCaptured:
     return message
 
 
-def _read(content: bytes | Missing, spec: ImageSpec) -> NDArray[np.float32] | Judgement:
+def _read(content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judgement:
     """Return an image as the network takes it, or the verdict *error*."""
     if isinstance(content, Missing):
         return error_judgement(f"its image is gone: {content.reason}")
     try:
-        return prepare(decode(content), spec)
+        return model.prepare(decode(content))
     except UnreadableImage as error:
         return error_judgement(f"not an image: {error}")
+    except NotAligned as error:
+        return error_judgement(f"not compared with a reference image: {error}")
 
 
 def _run(model: Model, images: Images) -> Logits:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from shared.contracts.bundle import KERAS, VARIANT_FILES, Bundle, BundleError, Variant, fastest_variant
 from shared.engines.batch_check import SAME_SCORE, moved_by_neighbours, noise
 from shared.engines.port import Engine, EngineError, Images, Logits
+from shared.imaging.codec import Image
+from shared.imaging.preprocessing import prepare
+from shared.imaging.references import References
 from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
@@ -40,6 +43,16 @@ class Model:
     engine: Engine
     variant: str = Variant.FP32
     """The compiled variant that runs, or ``keras``."""
+    references: References | None = None
+    """The reference images of the recipe, if it has any."""
+
+    def prepare(self, image: Image) -> NDArray[np.float32]:
+        """Return a decoded image as the network takes it.
+
+        Raises:
+            NotAligned: no reference image can be aligned with it.
+        """
+        return prepare(image, self.recipe.image, self.references)
 
     def run(self, images: Images) -> Logits:
         """Run the network on prepared images, which may be none."""
@@ -78,7 +91,7 @@ def load_model(
         BundleError: the bundle lacks what the engine needs, or the variant that was requested.
         EngineError: the network can't be loaded, or its outputs do not match the recipe.
     """
-    chosen = _variant_of(bundle, kind, variant)
+    chosen, references = _variant_of(bundle, kind, variant), bundle.references
     try:
         engine = _open_proven(bundle, chosen, threads, largest_batch)
     except EngineError as error:
@@ -87,7 +100,7 @@ def load_model(
         _log.warning("the int8 variant fails on this machine; using fp32", reason=str(error))
         chosen = Variant.FP32
         engine = _open_proven(bundle, chosen, threads, largest_batch)
-    return Model(bundle.version, bundle.recipe, engine, chosen)
+    return Model(bundle.version, bundle.recipe, engine, chosen, references)
 
 
 def _open_proven(bundle: Bundle, variant: Variant | Literal["keras"], threads: int, largest_batch: int) -> Engine:

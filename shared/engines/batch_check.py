@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from shared.engines.port import Images, Logits
-from shared.imaging.preprocessing import prepare
+from shared.imaging.preprocessing import normalise, resize
 from shared.recipe import Recipe
 from shared.verdict import scores_of
 
@@ -35,4 +35,7 @@ def moved_by_neighbours(ask: Callable[[Images], Logits], recipe: Recipe, images:
 def noise(recipe: Recipe, count: int) -> Images:
     """Return random images as the recipe prepares them; always the same ones."""
     drawn = np.random.default_rng(0).integers(0, 256, (count, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
-    return np.stack([prepare(image, recipe.image) for image in drawn])
+    pixels = [resize(image, recipe.image) for image in drawn]
+    if recipe.image.reference:  # each beside its mirror image
+        pixels = [np.concatenate([image, image[:, ::-1]], axis=2) for image in pixels]
+    return np.stack([normalise(image, recipe.image) for image in pixels])

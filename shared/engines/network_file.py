@@ -79,7 +79,22 @@ INITIALIZERS: Final = frozenset(
         "Zeros",
     ]
 )
-OPERATIONS: Final = frozenset("Absolute Add Clip Divide Flip Maximum Mean Minimum Multiply Negative Subtract".split())  # noqa: SIM905
+OPERATIONS: Final = frozenset(
+    [
+        "Absolute",
+        "Add",
+        "Clip",
+        "Divide",
+        "Flip",
+        "Maximum",
+        "Mean",
+        "Minimum",
+        "Multiply",
+        "Negative",
+        "Split",
+        "Subtract",
+    ]
+)
 KNOWN: Final = {
     "keras": frozenset({"DTypePolicy", "Functional", "Model", "Sequential"}),
     "keras.models": frozenset({"Functional", "Model", "Sequential"}),

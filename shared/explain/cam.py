@@ -19,6 +19,7 @@ from shared.engines.port import Images
 from shared.explain.metrics import Subject
 from shared.explain.network import Look, by_tensorflow, cut_at, shuffled
 from shared.explain.targets import Maps
+from shared.imaging.references import References
 from shared.recipe import ExplanationMethod, Recipe
 
 Method = Callable[[Any, Any], Any]
@@ -75,7 +76,9 @@ METHODS: Final[dict[ExplanationMethod, Method]] = {
 }
 
 
-def subject_of(network: keras.Model, recipe: Recipe, spec: HeatmapSpec) -> Subject:
+def subject_of(
+    network: keras.Model, recipe: Recipe, spec: HeatmapSpec, references: References | None = None
+) -> Subject:
     """Return a network as the subject of `score_heatmaps`, with heatmaps that are made as ``spec`` says.
 
     Raises:
@@ -89,6 +92,7 @@ def subject_of(network: keras.Model, recipe: Recipe, spec: HeatmapSpec) -> Subje
         probe=GradientProbe(network, spec.layers, spec.method),
         shuffled=GradientProbe(shuffled(network), spec.layers, spec.method),
         logits=lambda images: np.asarray(run(images), np.float32),
+        references=references,
     )
 
 

@@ -7,7 +7,7 @@ whether they change when its weights are shuffled, as they must (Adebayo et al. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from shared.explain.scale import shade_for
 from shared.explain.targets import Maps, Probe, Question, fault_questions, points_at_presence
 from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.imaging.preprocessing import prepare
+from shared.imaging.references import NotAligned, References
 from shared.intervals import Weights, draws, mean, proportion, spread
 from shared.recipe import Recipe
 from shared.verdict import scores_of
@@ -223,6 +224,24 @@ class Subject:
     shuffled: Probe
     """The same network with shuffled weights."""
     logits: Callable[[Images], Logits]
+    references: References | None = None
+    """The reference images of the recipe, if it has any."""
+
+    def read(self, images: Iterable[MarkedImage]) -> Images:
+        """Read images as the network takes them.
+
+        Raises:
+            UnreadableImage: an image can't be decoded.
+            NotAligned: no reference image can be aligned with one.
+        """
+        prepared = []
+        for image in images:
+            decoded = decode(as_jpeg_or_png(image.path.read_bytes()))
+            try:
+                prepared.append(prepare(decoded, self.recipe.image, self.references))
+            except NotAligned as error:
+                raise NotAligned(f"{image.path.name}: {error}") from error
+        return np.stack(prepared)
 
     def scores(self, images: Images) -> NDArray[np.float32]:
         """Return the scores of a batch: (images, labels), 0 to 1."""
@@ -310,8 +329,7 @@ def measure_false_heat(subject: Subject, good: Sequence[MarkedImage]) -> FalseHe
         return None
     hot = []
     for begin in range(0, len(good), BATCH):
-        images = [decode(as_jpeg_or_png(image.path.read_bytes())) for image in good[begin : begin + BATCH]]
-        prepared = np.stack([prepare(image, subject.recipe.image) for image in images])
+        prepared = subject.read(good[begin : begin + BATCH])
         hot += [[subject.has_heat(each, scores) for each in questions] for scores in subject.scores(prepared)]
     return false_heat_of(np.array(hot), [each.label.name for each in questions])
 
@@ -333,8 +351,7 @@ def false_heat_of(hot: NDArray[np.bool_], labels: Sequence[str]) -> FalseHeat:
 
 
 def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator) -> list[_Finding]:
-    spec = subject.recipe.image
-    images = np.stack([prepare(decode(as_jpeg_or_png(task.image.path.read_bytes())), spec) for task in tasks])
+    images = subject.read(task.image for task in tasks)
     asked = [(row, task.question.output, task.question.towards) for row, task in enumerate(tasks)]
     maps, shuffled, scores = (
         subject.probe.maps(images, asked),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.imaging.codec import Image
+from shared.imaging.references import References
 from shared.recipe import ImageSpec
 
 IMAGENET_MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
@@ -40,13 +41,17 @@ def resize(image: Image, spec: ImageSpec) -> NDArray[np.uint8]:
 def normalise(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
     """Convert bytes to the numbers of the network, by the normalisation of the recipe.
 
+    A reference beside the image is normalised by itself.
+
     Args:
-        pixels: (height, width, channels), 0 to 255, as `resize` gives them.
+        pixels: (height, width, channels), 0 to 255, as `resize` or `References.beside` gives them.
         spec: the recipe's image.
 
     Returns:
         (height, width, channels) float32.
     """
+    if spec.reference is not None:
+        return np.concatenate([normalise(half, spec.alone) for half in np.split(pixels, 2, axis=2)], axis=2)
     values = np.asarray(pixels, np.float32) / np.float32(255)
     match spec.normalisation:
         case "unit":
@@ -65,6 +70,26 @@ def imagenet_statistics(spec: ImageSpec) -> tuple[NDArray[np.float32], NDArray[n
     return IMAGENET_MEAN, IMAGENET_DEVIATION
 
 
-def prepare(image: Image, spec: ImageSpec) -> NDArray[np.float32]:
-    """`resize`, then `normalise`: (height, width, channels) float32."""
-    return normalise(resize(image, spec), spec)
+def prepare(image: Image, spec: ImageSpec, references: References | None = None) -> NDArray[np.float32]:
+    """Return an image as the network takes it: resized, beside its reference if the recipe has any, and normalised.
+
+    Args:
+        image: (any height, any width, 3), blue green red, 0 to 255.
+        spec: the recipe's image.
+        references: of the model; None if the recipe has none.
+
+    Returns:
+        (height, width, channels) float32, of the recipe's `ImageSpec.shape`.
+
+    Raises:
+        NotAligned: no reference can be aligned with the image.
+    """
+    return normalise(pixels_of(image, spec, references), spec)
+
+
+def pixels_of(image: Image, spec: ImageSpec, references: References | None = None) -> NDArray[np.uint8]:
+    """Return an image as `prepare` does, before it is normalised."""
+    if (references is None) != (spec.reference is None):
+        raise ValueError("references belong to a recipe with image.reference, and to no other")
+    pixels = resize(image, spec)
+    return pixels if references is None else references.beside(pixels)

@@ -18,6 +18,7 @@ from shared.contracts.bundle import BundleError
 from shared.datasets.tables import DatasetError
 from shared.engines.quiet import import_quietly
 from shared.imaging.codec import UnreadableImage
+from shared.imaging.references import NotAligned
 from shared.recipe import RecipeError
 
 app = typer.Typer(
@@ -39,7 +40,16 @@ def reported_errors() -> Iterator[None]:
     """Report an error that the user can correct in one line, with exit code 2 and without a traceback."""
     try:
         yield
-    except (DatasetError, MarkedFolderError, WrongRequest, BundleError, RecipeError, UnreadableImage, OSError) as error:
+    except (
+        DatasetError,
+        MarkedFolderError,
+        WrongRequest,
+        BundleError,
+        RecipeError,
+        UnreadableImage,
+        NotAligned,
+        OSError,
+    ) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(WRONG_INPUT) from None
 

@@ -75,7 +75,7 @@ def random_sample(marked: Sequence[MarkedImage], most: int | None, seed: int) ->
 
 
 def training_images(bundle: Bundle) -> frozenset[str]:
-    """Return the names of the images that a model was trained or validated on, as far as its bundle lists them."""
+    """Return the names of the images that a model was trained or validated on, and of its reference images."""
     return _names(bundle, LEARNED_TABLES)
 
 
@@ -86,4 +86,5 @@ def known_images(bundle: Bundle) -> frozenset[str]:
 
 def _names(bundle: Bundle, tables: Sequence[str]) -> frozenset[str]:
     contents = (bundle.files.get(table, b"").decode() for table in tables)
-    return frozenset(row.get("name", "") for content in contents for row in csv.DictReader(io.StringIO(content)))
+    listed = (row.get("name", "") for content in contents for row in csv.DictReader(io.StringIO(content)))
+    return frozenset(listed).union(bundle.references.names if bundle.references else ())

@@ -50,7 +50,7 @@ def score(
     for version, bundle in bundles.items():
         marked = random_sample(marked_images(data, bundle.recipe, learned), images, seed)
         good = good_images(data, bundle.recipe, known)
-        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps)
+        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, bundle.references)
         found[version] = score_heatmaps(subject, marked, good, most=most, most_curves=curves, seed=seed)
     return found
 
@@ -73,7 +73,7 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
     if out.suffix not in SUFFIXES:
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
     bundle = read_bundle_folder(model)
-    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps)
+    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, bundle.references)
     exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in images]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(encode(draw_exhibits(exhibits, rows, side), SUFFIXES[out.suffix]))
@@ -81,7 +81,7 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
 
 def _exhibit(request: Request, subject: Subject) -> Exhibit:
     recipe, image = subject.recipe, request.image
-    prepared = prepare(image, recipe.image)[np.newaxis]
+    prepared = prepare(image, recipe.image, subject.references)[np.newaxis]
     judgement = judge(recipe, subject.scores(prepared)[0])
     questions = questions_about(judgement.findings, recipe, request.labels)
     maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])

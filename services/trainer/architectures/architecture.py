@@ -37,6 +37,9 @@ class Architecture:
     """Whether it was measured to train faster in bfloat16 on a processor with AVX512_BF16. Depthwise convolutions and
     max pooling are slower."""
 
+    takes_reference: bool = False
+    """Whether it compares an image with the reference image behind its channels."""
+
     def build(self, image: ImageSpec, labels: int) -> keras.Model:
         """Return the network, not yet trained.
 
@@ -44,8 +47,13 @@ class Architecture:
         (images, labels) float32 logits.
 
         Raises:
-            UnfitArchitecture: the images are too small.
+            UnfitArchitecture: the images are too small, or are compared with a reference, and the network can't.
         """
+        if image.reference and not self.takes_reference:
+            raise UnfitArchitecture(
+                f"{self.name} can't compare images with a reference image: use lite0-depths, or remove "
+                "image.reference from the recipe"
+            )
         if min(image.height, image.width) < self.smallest:
             raise UnfitArchitecture(
                 f"{self.name} needs images of at least {self.smallest} x {self.smallest}, and the recipe's are "

@@ -15,6 +15,7 @@ from services.trainer.architectures.pretraining import (
     PixelScale,
     WeightsError,
     freeze_statistics,
+    leaves,
     rescale,
     sha256_of,
 )
@@ -199,7 +200,7 @@ def _read(file: Path) -> Tensors:
 
 def _fill(network: keras.Model, tensors: Tensors) -> None:
     left = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
-    for layer in network.layers:
+    for layer in leaves(network):
         if not layer.weights or layer.name == "logits":
             continue
         weights, axes = [], AXES.get(type(layer))

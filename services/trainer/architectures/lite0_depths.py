@@ -14,20 +14,46 @@ DEPTHS: Final = ("block4_sum", "block7_sum", "block10_sum", "block15_project_nor
 """The layers whose features are pooled: at an eighth, a sixteenth and a thirty-second of the image's side."""
 
 
+BESIDE: Final = "_beside"
+"""Ending of the names of the layers with the features of an image and their differences from those of its reference."""
+
+
 def build_lite0_depths(image: ImageSpec, labels: int) -> keras.Model:
     """Return EfficientNet-Lite0 whose last layer sees the average and the maximum of features of several depths.
 
     The deepest features tell things from things; a scratch or a missing thread is told by earlier ones, and the maximum
-    preserves what covers few pixels.
+    preserves what covers few pixels. With a reference image, the last layer also sees by how much the features of the
+    image exceed those of the reference, and fall short of them.
 
     Args:
         image: the input, at least 32 x 32.
         labels: number of logits.
     """
-    network = build_efficientnet_lite0(image, labels)
-    pooled = []
-    for name in DEPTHS:
-        features = network.get_layer(name).output
-        pooled += [layers.GlobalAveragePooling2D()(features), layers.GlobalMaxPooling2D()(features)]
+    network = build_efficientnet_lite0(image.alone, labels)
+    inputs, depths = network.input, [network.get_layer(name).output for name in DEPTHS]
+    if image.reference:
+        inputs, depths = _beside_reference(network, image)
+    pooled = [pool()(each) for each in depths for pool in (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)]
     outputs = layers.Dropout(DROPOUT)(layers.Concatenate()(pooled))
-    return keras.Model(network.input, layers.Dense(labels, name="logits")(outputs), name="lite0-depths")
+    return keras.Model(inputs, layers.Dense(labels, name="logits")(outputs), name="lite0-depths")
+
+
+def _beside_reference(network: keras.Model, image: ImageSpec) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+    """Return an input of image and reference, and at each depth what the network sees of them.
+
+    What a depth sees of both passes through one layer, at which heatmaps can be made. Its channels are the features of
+    the image, by how much they exceed those of the reference, and by how much they fall short of them.
+    """
+    inputs = layers.Input(image.shape)
+    seen, golden = keras.ops.split(inputs, 2, axis=-1)
+    before, depths = network.input, []
+    for name in DEPTHS:
+        after = network.get_layer(name).output
+        stage = keras.Model(before, after, name=f"up_to_{name}")
+        seen, golden = stage(seen), stage(golden)
+        more, less = keras.ops.maximum(seen - golden, 0.0), keras.ops.maximum(golden - seen, 0.0)
+        depths.append(layers.Concatenate(name=f"{name}{BESIDE}")([seen, more, less]))
+        seen, more, less = keras.ops.split(depths[-1], 3, axis=-1)
+        golden = seen - more + less
+        before = after
+    return inputs, depths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -107,6 +108,15 @@ def weights_in(folder: Path | None, architecture: str) -> Path | None:
 
 def freeze_statistics(network: keras.Model) -> None:
     """Freeze the statistics of batch normalisation: those of millions of images are better than those of hundreds."""
-    for layer in network.layers:
+    for layer in leaves(network):
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
+
+
+def leaves(network: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers of a network, and instead of a nested network its layers."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer

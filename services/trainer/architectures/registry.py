@@ -37,6 +37,7 @@ ARCHITECTURES: Final = {
             1e-4,
             tuning_rate=TUNING_RATE,
             loader=load_efficientnet_lite0,
+            takes_reference=True,
         ),
         Architecture(
             "efficientnet-lite0",

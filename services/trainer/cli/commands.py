@@ -59,6 +59,13 @@ def train(
         Task | None, typer.Option(help="Of a drafted recipe. Default: as the data says; tables are multi-label.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a labelled image of a good part that the others are compared with; * stands for any "
+            "characters. As often as needed. Default: as the recipe says."
+        ),
+    ] = None,
     architecture: Annotated[str, typer.Option(help="See `describe`.")] = next(iter(ARCHITECTURES)),
     weights: Annotated[
         Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
@@ -126,7 +133,9 @@ def train(
             prove_writable(folder)
         stored = bench.checkpoint_in(checkpoint) if checkpoint else None
         bench.architecture_of(architecture)  # an unknown name is an error before the images are read
-        images, chosen = bench.read_images(data, recipe, task, size, skip_problems=skip_problems)
+        images, chosen = bench.read_images(
+            data, recipe, task, size, reference=reference or (), skip_problems=skip_problems
+        )
         spec = bench.spec_of(images, chosen, architecture, options, version=version, weights=weights)
         bench.train(spec, out, stored)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ from shared.datasets.reading import read_dataset
 from shared.datasets.tables import listed
 from shared.engines.openvino import OpenVinoEngine
 from shared.intervals import Interval
-from shared.recipe import ImageSpec, Recipe, Task, read_recipe
+from shared.recipe import ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.verdict import scores_of
 
@@ -117,14 +117,35 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
 
 
 def read_images(
-    data: Path, recipe: Path | None, task: Task | None, size: int | None, *, skip_problems: bool = False
+    data: Path,
+    recipe: Path | None,
+    task: Task | None,
+    size: int | None,
+    *,
+    reference: Sequence[str] = (),
+    skip_problems: bool = False,
 ) -> tuple[Dataset, Recipe]:
-    """Read a folder of labelled images with the recipe of a file, or with one drafted from the columns of its table."""
+    """Read a folder of labelled images with the recipe of a file, or with one drafted from the columns of its table.
+
+    Args:
+        data: the folder.
+        recipe: the file; None to draft one.
+        task: of a drafted recipe; None: as the data says.
+        size: side of a drafted recipe's image, in pixels.
+        reference: names of the images that the others are compared with, instead of those of the recipe.
+        skip_problems: whether wrong rows are left out.
+    """
     on_problem: OnProblem = "skip" if skip_problems else "stop"
     given = read_recipe(recipe) if recipe else None
     names = given.label_names if given else ()
     dataset = read_dataset(data, names, task=given.task if given else task, on_problem=on_problem)
-    return dataset, given or draft_recipe(data.resolve().stem, dataset, task or dataset.task, size or side_of(dataset))
+    chosen = given or draft_recipe(data.resolve().stem, dataset, task or dataset.task, size or side_of(dataset))
+    if reference:
+        known = chosen.image.reference.model_dump() if chosen.image.reference else {}
+        spec = ReferenceSpec(**{**known, "images": tuple(reference)})
+        image = chosen.image.model_copy(update={"reference": spec})
+        chosen = chosen.model_copy(update={"image": image})
+    return dataset, chosen
 
 
 @contextmanager
@@ -140,7 +161,7 @@ def evaluated(
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
         ungrouped = replace(dataset, warnings=())  # nothing is split here
-        dataset, store = decode_images(ungrouped, recipe.image, Path(scratch), on_problem)
+        dataset, store = decode_images(ungrouped, recipe.image, Path(scratch), on_problem, bundle.references)
         rows = np.arange(len(dataset.examples))
         scores = scores_of(engine_logits(engine, store, rows), recipe.task)
         learned = learned_by(bundle, dataset.examples, store.digest)

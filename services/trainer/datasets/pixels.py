@@ -11,11 +11,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.trainer.datasets.references import divided, read_references
 from shared.contracts.dataset import content_digest
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.tables import DatasetError, Problem
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
-from shared.imaging.preprocessing import normalise, resize
+from shared.imaging.preprocessing import normalise, pixels_of
+from shared.imaging.references import NotAligned, References
 from shared.recipe import ImageSpec
 
 THREADS: Final = 4
@@ -33,12 +35,15 @@ class PixelStore:
     """The images of a dataset, in its order."""
 
     pixels: NDArray[np.uint8]
-    """(images, height, width, channels); mapped from a file, so that they need not fit into memory."""
+    """(images, height, width, channels); mapped from a file, so that they need not fit into memory. With references,
+    the channels of an image are followed by those of its reference."""
     labels: NDArray[np.float32]
     """(images, labels), 0 or 1."""
     image: ImageSpec
     digest: str
     """``sha256:…`` of names, labels, groups and image files: the same as that of a dataset version of these images."""
+    references: References | None = None
+    """The reference images that the images are compared with, and that are none of them."""
 
     def prepared(self, rows: Rows) -> NDArray[np.float32]:
         """Return some images as input of a network: (rows, height, width, channels)."""
@@ -53,24 +58,33 @@ class DecodedImage(NamedTuple):
 
 
 def decode_images(
-    dataset: Dataset, image: ImageSpec, folder: Path, on_problem: OnProblem = "stop"
+    dataset: Dataset,
+    image: ImageSpec,
+    folder: Path,
+    on_problem: OnProblem = "stop",
+    references: References | None = None,
 ) -> tuple[Dataset, PixelStore]:
-    """Decode and resize every image, several at a time.
+    """Decode and resize every image, several at a time, and put its reference image beside it, if the recipe has any.
 
     Args:
         dataset: what to decode.
         image: the size and colours.
         folder: gets one file, with height x width x channels bytes per image.
-        on_problem: whether to stop at an image that can't be decoded, or to skip it.
+        on_problem: whether to stop at an image that can't be decoded or aligned with a reference, or to skip it.
+        references: the reference images of a model; None for those of the dataset that the recipe names.
 
     Returns:
-        The dataset without the images that can't be decoded, and the decoded images.
+        The dataset without its reference images and without the images that can't be decoded or aligned, and the
+        decoded images.
 
     Raises:
-        DatasetError: some images can't be decoded (``stop``), or all of them; the error names their rows.
+        DatasetError: some images can't be decoded or aligned (``stop``), or all of them; the error names their rows.
     """
+    dataset, named = divided(dataset, image)
+    if image.reference and references is None:
+        references = read_references(named, image)
     examples = dataset.examples
-    shape = (len(examples), image.height, image.width, image.channels)
+    shape = (len(examples), *image.shape)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
 
     def load(row: int) -> DecodedImage | Problem:
@@ -78,8 +92,8 @@ def decode_images(
         try:
             content = as_jpeg_or_png(example.image.read_bytes())
             decoded = decode(content)
-            pixels[row] = resize(decoded, image)
-        except (OSError, UnreadableImage) as error:
+            pixels[row] = pixels_of(decoded, image, references)
+        except (OSError, UnreadableImage, NotAligned) as error:
             return Problem(example.place, f"{example.name}: {error}", str(error))
         # a PNG of 16 bits that uses only 12 of them has 4 bits left in the 8 highest, which are decoded
         is_dim = content.startswith(PNG) and content[PNG_DEPTH] == 16 and bool(decoded.max() < 16)
@@ -106,12 +120,17 @@ def decode_images(
         warnings=(*dataset.warnings, *([warning] if warning else [])),
     )
     labels = np.array([example.labels for example in dataset.examples], np.float32)
+    contents = (as_jpeg_or_png(example.image.read_bytes()) for example in named)
+    hashed = [
+        replace(example, digest=hashlib.sha256(content).hexdigest())
+        for example, content in zip(named, contents, strict=True)
+    ]
     digest = content_digest(
         dataset.label_names,
-        ((each.name, each.digest, each.group, each.labels) for each in dataset.examples),
+        ((each.name, each.digest, each.group, each.labels) for each in (*dataset.examples, *hashed)),
     )
     # moved up in the file, since all images need not fit into memory
     for place, (row, _) in enumerate(loaded):
         if place != row:
             pixels[place] = pixels[row]
-    return dataset, PixelStore(pixels[: len(loaded)], labels, image, digest)
+    return dataset, PixelStore(pixels[: len(loaded)], labels, image, digest, references)

@@ -91,7 +91,7 @@ def with_images(
     for number, mistake in enumerate(mistakes, start=1):
         name = f"mistake_{number:02d}.jpg"
         named.append(mistake.model_copy(update={"image": name}))
-        pixels = np.asarray(store.pixels[rows[mistake.index]])
+        pixels = np.asarray(store.pixels[rows[mistake.index]][..., : store.image.channels])
         image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.shape[2] == 3 else pixels
         scale = SIDE / max(image.shape[:2])
         if scale < 1:

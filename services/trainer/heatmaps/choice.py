@@ -22,6 +22,7 @@ from shared.explain.rendering import heat_of
 from shared.explain.targets import fault_questions, points_at_presence
 from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.imaging.preprocessing import normalise, prepare
+from shared.imaging.references import References
 from shared.recipe import Recipe
 
 MOST: Final = 64
@@ -78,7 +79,7 @@ def choose_heatmaps(
         by = ChosenBy.RECIPE if recipe.explanation.layer else ChosenBy.DEFAULT
         return Choice(HeatmapSpec(**default._asdict(), chosen_by=by), {}, 0)
     every_map = AllMaps(network, candidates)
-    defects, by = marked_defects(recipe, marked), ChosenBy.MASKS
+    defects, by = marked_defects(recipe, marked, store.references), ChosenBy.MASKS
     if len(defects) < FEW:
         defects, by = pasted_defects(every_map, recipe, store, rows), ChosenBy.PASTED
     if len(defects) < FEW:
@@ -89,7 +90,7 @@ def choose_heatmaps(
     return Choice(HeatmapSpec(**best._asdict(), chosen_by=by), tried, len(defects))
 
 
-def marked_defects(recipe: Recipe, marked: Sequence[MarkedImage]) -> list[Defect]:
+def marked_defects(recipe: Recipe, marked: Sequence[MarkedImage], references: References | None = None) -> list[Defect]:
     """Return marked defects of the images: of each label the same number, or all that it has."""
     rng = np.random.default_rng(0)
     defects = []
@@ -97,7 +98,7 @@ def marked_defects(recipe: Recipe, marked: Sequence[MarkedImage]) -> list[Defect
         of_label = [image for image in marked if label.name in image.masks]
         for number in rng.permutation(len(of_label))[: max(1, MOST // len(recipe.labels))]:
             image, towards = of_label[number], points_at_presence(label, recipe)
-            pixels = prepare(decode(as_jpeg_or_png(image.path.read_bytes())), recipe.image)
+            pixels = prepare(decode(as_jpeg_or_png(image.path.read_bytes())), recipe.image, references)
             defects.append(Defect(pixels, read_mask(image.masks[label.name]), output, towards))
     return defects
 
@@ -115,9 +116,11 @@ def pasted_defects(every_map: AllMaps, recipe: Recipe, store: PixelStore, rows: 
     outputs, signs = [each.output for each in faults], [1 if each.towards else -1 for each in faults]
     found: list[tuple[float, Defect]] = []
     for row in rng.permutation(good)[: 3 * MOST // 2]:
-        plain = store.pixels[row]
-        pasted = [paste_defect(plain, store.pixels[rng.choice(rows)], rng) for _ in range(TRIES)]
-        images = np.stack([normalise(each, store.image) for each in (plain, *(image for image, _ in pasted))])
+        plain, reference = np.split(store.pixels[row], [store.image.channels], axis=2)
+        sources = [store.pixels[rng.choice(rows)][..., : store.image.channels] for _ in range(TRIES)]
+        pasted = [paste_defect(plain, source, rng) for source in sources]
+        beside = [np.concatenate([each, reference], axis=2) for each in (plain, *(image for image, _ in pasted))]
+        images = np.stack([normalise(each, store.image) for each in beside])
         evidence = every_map.logits(images)[:, outputs] * signs
         change = evidence[1:] - evidence[0]
         best, number = np.unravel_index(int(change.argmax()), change.shape)

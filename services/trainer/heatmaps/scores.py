@@ -77,7 +77,8 @@ def make_heatmaps(
     spec, false_heat = scaled(choice.spec, recipe, truth, scores, groups)
     with measured.applied_to(network):
         marked = marked_images((examples[row] for row in measured.rows), recipe)
-        found = score_heatmaps(subject_of(network, recipe, spec), marked, most=MOST, most_curves=CURVES)
+        subject = subject_of(network, recipe, spec, store.references)
+        found = score_heatmaps(subject, marked, most=MOST, most_curves=CURVES)
     return Heatmaps(choice, spec, found.model_copy(update={"false_heat": false_heat}))
 
 

@@ -40,6 +40,7 @@ from shared.contracts.scores import as_array, read_scores
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
+from shared.imaging.references import NotAligned
 from shared.intervals import draws, mean, spread
 from shared.recipe import Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -225,9 +226,9 @@ def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> lis
             for start in range(0, len(test.images), BATCH):
                 images = test.read(store, slice(start, start + BATCH))
                 for bundle, engine, batches in zip(bundles, engines, logits, strict=True):
-                    prepared = np.stack([prepare(image, bundle.recipe.image) for image in images])
+                    prepared = np.stack([prepare(image, bundle.recipe.image, bundle.references) for image in images])
                     batches.append(engine.logits(prepared))
-    except EngineError as error:
+    except (EngineError, BundleError, NotAligned) as error:
         raise NotComparable(str(error)) from error
     order = bundles[-1].recipe.label_names
     found = []

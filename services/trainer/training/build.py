@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
+from services.trainer.datasets.references import refuse_faulty_references
 from services.trainer.datasets.split import Split, folds, split, tables
 from services.trainer.evaluation.costs import Scores
 from services.trainer.evaluation.doubts import DoubtfulLabel, doubtful_labels
@@ -33,7 +34,7 @@ from services.trainer.training.options import WrongOption
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
-from shared.contracts.bundle import HISTORY, REPORT, SCORES, Bundle, Variant
+from shared.contracts.bundle import HISTORY, REFERENCES, REPORT, SCORES, Bundle, Variant
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
@@ -181,6 +182,7 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
     """Read, decode and split the images of a training."""
     recipe, options = spec.recipe, spec.options
     on_problem: OnProblem = "skip" if options.skip_problems else "stop"
+    refuse_faulty_references(spec.images, recipe)
     dataset, store = decode_images(spec.images, recipe.image, scratch, on_problem)
     found = split(dataset, options.shares, options.seed)
     for warning in found.warnings:
@@ -261,6 +263,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(images.split, recipe.label_names),
             **mistake_images,
+            **({REFERENCES: store.references.as_file()} if store.references else {}),
             **({REPORT: findings.report(mistake_images).encode()} if spec.options.report else {}),
         },
     )

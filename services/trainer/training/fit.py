@@ -149,6 +149,11 @@ def fit(
     if tuning:
         freeze_statistics(network)
     epochs = options.epochs if options.epochs is not None else 0 if tuning else EPOCHS
+    if epochs and recipe.image.reference:
+        raise WrongOption(
+            "option epochs: with reference images the last layer alone is trained, from pretrained weights: leave it "
+            "out, and install the dependency group 'pretrained' or give a file of weights"
+        )
     if not epochs and not tuning:
         raise WrongOption(f"option epochs: {architecture.name} starts from random weights: give 1 or more")
     options = options.model_copy(update={"epochs": epochs})

@@ -28,6 +28,13 @@ def test_a_recipe_is_read_from_yaml() -> None:
     assert recipe.label("length").colour == (0xE6, 0x1E, 0x28)
 
 
+def test_a_recipe_with_a_reference_image_is_written_as_it_was_read() -> None:
+    recipe = parse_recipe(SEAM.replace("labels:", "image: {reference: {images: golden.png}}\nlabels:"))
+    assert recipe.image.shape == (128, 128, 6)
+    assert recipe.image.alone.shape == (128, 128, 3)
+    assert parse_recipe(recipe.to_yaml()) == recipe
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -51,6 +58,13 @@ def test_a_recipe_is_read_from_yaml() -> None:
         ),
         ("task:", "image: &p {of: *p}\ntask:", "line 2: *p is an alias, which a recipe may not use"),
         ("task:", "defect_rate: 2026-99-99\ntask:", "not YAML: month must be in 1..12"),
+        ("task:", "image: {reference: {}}\ntask:", "line 2: images: missing: give a value"),
+        ("task:", "image: {reference: {images: []}}\ntask:", "line 2: images: give 1 or more"),
+        (
+            "task:",
+            "image: {reference: {images: a.png, motion: turn}}\ntask:",
+            "motion: give 'none', 'shift', 'rotation'",
+        ),
         ("task:", "parts: {of: frames}\ntask:", "needs the number of frames of a part"),
         ("task:", "parts: {frames: 3}\ntask:", "remove frames, or write 'of: frames'"),
         ("task:", "parts: {cameras: [front]}\ntask:", "cameras belong to 'of: identity'"),

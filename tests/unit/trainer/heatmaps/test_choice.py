@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.heatmaps.candidates import AllMaps, Candidate, candidates_of
+from services.trainer.heatmaps.choice import pasted_defects
 from services.trainer.heatmaps.held_out import HeldOut
 from services.trainer.heatmaps.scores import Heatmaps, make_heatmaps
 from shared.contracts.bundle import ChosenBy
@@ -23,6 +25,7 @@ from shared.datasets.reading import read_dataset
 from shared.explain.cam import GradientProbe
 from shared.recipe import ImageSpec
 from shared.verdict import scores_of
+from tests.boards import boards_recipe, draw_boards
 from tests.models import BIAS, WEIGHTS, paint_recipe, painted
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -155,6 +158,25 @@ def test_layers_between_the_blocks_are_tried_and_all_of_them_together(architectu
     early = [each for each in others if each.method == "layer-cam"]
     assert {"block4_sum", "block2_sum"} < {layer for each in early for layer in each.layers}
     assert len(early) >= alone
+
+
+class Differing:
+    """A network that finds a hole where image and reference differ."""
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        difference = np.abs(np.subtract(*np.split(images, 2, axis=3))).mean(axis=(1, 2, 3))
+        return np.stack([-difference, difference], axis=1)
+
+
+def test_a_defect_is_pasted_on_the_image_and_not_on_its_reference(tmp_path: Path) -> None:
+    recipe = boards_recipe()
+    dataset = read_dataset(draw_boards(tmp_path, 8), recipe.label_names)
+    store, rows = decode_images(dataset, recipe.image, tmp_path)[1], np.arange(8)
+    before = store.prepared(rows)[..., 3:]
+    found = pasted_defects(cast("AllMaps", Differing()), recipe, store, rows)
+    assert found
+    for defect in found:
+        assert any(np.array_equal(defect.image[..., 3:], reference) for reference in before)
 
 
 def test_all_maps_at_once_are_those_of_each_way_alone() -> None:
