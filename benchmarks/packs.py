@@ -1,6 +1,7 @@
 """Measure networks on real packs of images: split by group, trained and evaluated by the trainer's own commands.
 
     python -m benchmarks.packs first [--pack bsdata_pitting]…
+    python -m benchmarks.packs reference [--no-templates] [--no-flips]
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
     python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
     python -m benchmarks.packs cost [--rounds 7]
@@ -8,11 +9,12 @@
 
 `first` measures the model that a folder gets with no option at all: recipe, thresholds and operating point are chosen
 by the other four folds, and its verdicts are compared with calling every part ok, or every part NG. Features are
-computed once; everything that learns is done in each fold. `run` goes through the folds of each pack and each
-network, and keeps what it found, so that it can be stopped and started again; `score` holds the heatmaps of these to
-the masks of the fold that they did not see; `cost` measures, in turn, what judging an image costs each of them;
-`table` prints what there is, and solar cells in the terms of published figures too. `seam-resnet` is trained as the
-first seam inspection was: 100 x 100 pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam
+computed once; everything that learns is done in each fold. `reference` does the same for circuit boards, with or
+without the defect-free template of each image, on the images that are no template. `run` goes through the folds of each
+pack and each network, and keeps what it found, so that it can be stopped and started again; `score` holds the heatmaps
+of these to the masks of the fold that they did not see; `cost` measures, in turn, what judging an image costs each of
+them; `table` prints what there is, and solar cells in the terms of published figures too. `seam-resnet` is trained as
+the first seam inspection was: 100 x 100 pixels, batches of 20, 10 epochs, brightness, contrast and moved strips, Adam
 from 0.001 (which falls, as in every training here). The others get the recipes in `benchmarks/recipes/`.
 """
 
@@ -36,6 +38,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import typer
 from rich.console import Console
@@ -47,6 +50,8 @@ from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.workbench import read_images
 from services.trainer.datasets.pixels import decode_images
+from services.trainer.datasets.references import divided as reference_images
+from services.trainer.datasets.references import read_references
 from services.trainer.datasets.split import folds as group_folds
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.evaluate import macro_average_precision
@@ -55,9 +60,12 @@ from services.trainer.training.last_layer import fit_by_folds, learned_features
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.contracts.operating_points import OperatingPoint
 from shared.contracts.training import ARCHITECTURES
+from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps
-from shared.recipe import Augmentation, ImageSpec, Recipe, Task, read_recipe
+from shared.imaging.codec import decode
+from shared.imaging.preprocessing import resize
+from shared.recipe import Augmentation, ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
 from shared.verdict import scores_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -101,6 +109,12 @@ HEATMAPS = "heatmaps.json"
 SOLAR = "defective"
 """The label of solar cells that published figures are about."""
 COSTS = "costs.json"
+BOARDS = "pcb_multilabel"
+TEMPLATES = "templates"
+"""The folder of the defect-free templates of the boards, among their images."""
+TIMED = 100
+"""Images whose alignment is timed."""
+ROUNDS = 7
 BATCH = 8
 """Size of a micro-batch from a busy queue."""
 SPLIT = "0.83,0.16,0.01"
@@ -149,6 +163,82 @@ def first(*, data: Data = DATA, pack: Packs = None, architecture: str = next(ite
         print(measure_first(data / name, architecture).row(name), flush=True)
 
 
+@app.command()
+def reference(
+    *,
+    data: Data = DATA,
+    architecture: str = next(iter(ARCHITECTURES)),
+    templates: Annotated[bool, typer.Option(help="Compare each image with its template.")] = True,
+    flips: Annotated[bool, typer.Option(help="Learn from flipped images too, which takes three times as long.")] = True,
+) -> None:
+    """Measure the first model of circuit boards beside their defect-free templates, on the images that are none."""
+    print(f"| {' | '.join(FIRST_COLUMNS)} |\n{'|---' * len(FIRST_COLUMNS)}|")
+    with TemporaryDirectory() as scratch:
+        boards = link_boards(data, Path(scratch) / BOARDS)
+        spec = ReferenceSpec(images=(f"{TEMPLATES}/*",)) if templates else None
+        if spec:
+            add_templates(data, boards)
+        print(measure_first(boards, architecture, spec, flips=flips).row(BOARDS), flush=True)
+        if spec:
+            print(compare_with_templates(boards, architecture, spec))
+
+
+def link_boards(data: Path, folder: Path) -> Path:
+    """Return a folder with the images of circuit boards that are no template."""
+    (folder / "images").mkdir(parents=True)
+    pack = data / BOARDS
+    for table in ("labels.csv", "groups.csv"):
+        write(folder / table, [row for row in rows_of(pack / table) if "_temp_" not in row["name"]])
+    for row in rows_of(folder / "labels.csv"):
+        link(pack / "images" / row["name"], folder / "images" / row["name"])
+    return folder
+
+
+def add_templates(data: Path, folder: Path) -> None:
+    """Add the template of each image to a folder, labelled good, except those of one brightness."""
+    (folder / "images" / TEMPLATES).mkdir()
+    rows, templates = rows_of(folder / "labels.csv"), []
+    for row in rows:
+        template = data / "pcb_references" / "images" / row["name"]
+        if np.ptp(decode(template.read_bytes())):
+            link(template, folder / "images" / TEMPLATES / row["name"])
+            templates.append({**dict.fromkeys(row, "False"), "name": f"{TEMPLATES}/{row['name']}", "good": "True"})
+    write(folder / "labels.csv", [*rows, *templates])
+    groups = [{"name": row["name"], "group": TEMPLATES} for row in templates]
+    write(folder / "groups.csv", [*rows_of(folder / "groups.csv"), *groups])
+
+
+def compare_with_templates(pack: Path, architecture: str, spec: ReferenceSpec) -> str:
+    """Say how often each image is compared with its own template, and what a comparison costs on one thread."""
+    images, drafted = read_images(pack, None, read_recipe(PACKS[BOARDS]).task, None)
+    image = drafted.image.model_copy(update={"reference": spec})
+    plain, templates = reference_images(images, image)
+    references = read_references(templates, image)
+    read = {each.name: resize(decode(each.image.read_bytes()), image) for each in plain.examples}
+    own = mean(references.name_for(pixels) == f"{TEMPLATES}/{name}" for name, pixels in read.items())
+    few, milliseconds = list(read.values())[:TIMED], []
+    cv2.setNumThreads(1)
+    for pixels in few:
+        began = perf_counter()
+        references.beside(pixels)
+        milliseconds.append(1000 * (perf_counter() - began))
+    networks = {}
+    for each in (image.alone, image):
+        compiled = compile_for_openvino(architecture_of(architecture).build(each, len(drafted.labels)))
+        engine = OpenVinoEngine(compiled.xml, compiled.weights, threads=1)
+        noise = np.random.default_rng(0).normal(size=(BATCH, *each.shape)).astype(np.float32)
+        networks[each.reference is not None] = Measured(architecture, BATCH, partial(engine.logits, noise))
+    for _ in range(ROUNDS):
+        for network in networks.values():
+            network.measure()
+    alone, beside = (median(networks[each].milliseconds) for each in (False, True))
+    return (
+        f"\n{own:.1%} of {len(read)} images are compared with their own template, of {len(templates)}. One thread, "
+        f"milliseconds an image: {median(milliseconds):.1f} to find and align it, {beside:.1f} for the network with it "
+        f"and {alone:.1f} without"
+    )
+
+
 @dataclass
 class FirstModel:
     """The verdicts of first models on the folds that they did not learn from."""
@@ -183,16 +273,20 @@ class FirstModel:
         return f"| {' | '.join(cells)} |"
 
 
-def measure_first(pack: Path, architecture: str) -> FirstModel:
+def measure_first(
+    pack: Path, architecture: str, reference: ReferenceSpec | None = None, *, flips: bool = True
+) -> FirstModel:
     """Choose everything by four folds and judge the fifth, five times."""
     task = read_recipe(PACKS[pack.name]).task
     images, recipe = read_images(pack, None, task, None)
+    recipe = recipe.model_copy(update={"image": recipe.image.model_copy(update={"reference": reference})})
     with TemporaryDirectory() as scratch:
-        dataset, store = decode_images(images, recipe.image, Path(scratch))
+        dataset, store = decode_images(images, recipe.image, Path(scratch), "skip" if reference else "stop")
         network = architecture_of(architecture).build(recipe.image, len(recipe.labels))
         architecture_of(architecture).load_weights(network)
+        allowed = recipe.augmentation if flips else Augmentation()
         began = perf_counter()
-        features = learned_features(network, store, np.arange(len(store.labels)), recipe.augmentation)
+        features = learned_features(network, store, np.arange(len(store.labels)), allowed)
         found = FirstModel(len(store.labels), perf_counter() - began)
     kinds = [str(example.labels) for example in dataset.examples]
     groups = divided([example.group for example in dataset.examples], kinds)
@@ -413,7 +507,7 @@ def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Link a folder to another place."""
+    """Link a folder or a file to another place."""
     if not target.exists():
         target.symlink_to(source.resolve())
 
