@@ -146,7 +146,7 @@ class ReferenceSpec(_Section):
         "or scaled and sheared too",
     )
     least_likeness: float = Field(
-        0.5, gt=0, lt=1, description="an image whose correlation with its aligned reference is less is not inspected"
+        0.7, gt=0, lt=1, description="an image whose correlation with its aligned reference is less is not inspected"
     )
 
     @field_validator("images", mode="before")
