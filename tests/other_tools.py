@@ -143,10 +143,33 @@ def label_studio(folder: Path) -> None:
     write_json(folder / "project.json", tasks)
 
 
+def datumaro(folder: Path) -> None:
+    images(folder, "images/train/0.png", "images/train/1.png", "images/val/2.png")
+    left, top, right, bottom = BOX
+    found: list[list[dict[str, Any]]] = [
+        [{"type": "bbox", "label_id": 0, "bbox": [left, top, right - left, bottom - top], "attributes": {}}],
+        [{"type": "polygon", "label_id": 1, "points": [value for point in TRIANGLE for value in point]}],
+        [],
+    ]
+    (folder / "annotations").mkdir()
+    labels: list[dict[str, Any]] = [{"name": name, "parent": "", "attributes": []} for name in ("Kratzer tief", "dent")]
+    for subset, numbers in (("train", (0, 1)), ("val", (2,))):
+        items = [
+            {
+                "id": str(number), "annotations": found[number], "attr": {"frame": number},
+                "image": {"path": f"{number}.png", "size": [SIDE, SIDE]}, "media": {"path": ""},
+            }
+            for number in numbers
+        ]  # fmt: skip
+        document = {"infos": {}, "categories": {"label": {"labels": labels, "attributes": []}}, "items": items}
+        write_json(folder / "annotations" / f"{subset}.json", document)
+
+
 def write_json(path: Path, document: object) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
 MARKED: dict[str, Callable[[Path], None]] = {
     "COCO": coco, "YOLO": yolo, "Pascal VOC": voc, "CVAT 1.1": cvat, "Label Studio": label_studio,
+    "Datumaro": datumaro,
 }  # fmt: skip

@@ -30,6 +30,9 @@ ENDING: Final = "the ending"
 BACKSLASHES: Final = "\\ for /"
 ESCAPES: Final = "escapes such as %20"
 PREFIX: Final = "the prefix of an upload"
+QUERY: Final = "the query of an address"
+UNSEEN: Final = "characters that can't be seen"
+UNSEEN_CHARACTERS: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
 class NoSuchImage(ValueError):
@@ -127,7 +130,7 @@ class ImageFiles:
     def _candidates(self, given: str, parts: Sequence[str]) -> list[str]:
         """Return the files whose last part is the same, or else the same but for its ending, escapes or prefix."""
         last = parts[-1]
-        texts = [last, *([unquote(last)] if "%" in given else [])]
+        texts = [last, *([unquote(last)] if "%" in given else []), *([last.partition("?")[0]] if "?" in last else [])]
         if uploaded := UPLOADED.fullmatch(last):
             texts.append(uploaded["name"])
         for text in texts:
@@ -168,7 +171,7 @@ def _composed(name: str) -> str:
 
 
 def _folded(name: str) -> str:
-    return normalize("NFC", normalize("NFC", name).casefold())
+    return normalize("NFC", normalize("NFC", name.translate(UNSEEN_CHARACTERS)).casefold())
 
 
 def _is_below(real: Sequence[str], given: Sequence[str]) -> bool:
@@ -184,6 +187,9 @@ def differences_of(given: str, name: str) -> list[str]:
     if len(real) != len(parts) or "/".join(parts) != given.replace("\\", "/"):
         found.append(FOLDERS)
     last, written = real[-1], parts[-1]
+    if "?" in written and "?" not in last:
+        written = written.partition("?")[0]
+        found.append(QUERY)
     if _folded(last) != _folded(written) and "%" in given:
         written = unquote(written)
         found.append(ESCAPES)
@@ -197,6 +203,9 @@ def differences_of(given: str, name: str) -> list[str]:
     if _folded(last) != _folded(written):
         found.append(ENDING)
         last, written = PurePosixPath(last).stem, PurePosixPath(written).stem
+    if (seen := written.translate(UNSEEN_CHARACTERS)) != written and last.translate(UNSEEN_CHARACTERS) == last:
+        written = seen
+        found.append(UNSEEN)
     if last != written:
         found.append(UNICODE if _composed(last) == _composed(written) else CAPITALS)
     return found or ([CAPITALS] if _composed(name) != _composed(given) else [UNICODE])

@@ -13,6 +13,7 @@ file alone (`shared.datasets.image_files`). What other tools write is read by `s
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -33,14 +34,23 @@ LABELLED: Final = "labelled.csv"
 NOT_TABLES: Final = frozenset({GROUPS, LABELLED, "train.csv", "valid.csv", "test.csv"})
 """CSV files beside the tables of labels."""
 NAME: Final = IMAGE_COLUMN
-NAME_COLUMNS: Final = ("name", "filename", "file_name", "file", "image", "image_name", "path", "image_path", "img")
+NAME_COLUMNS: Final = (
+    "name", "filename", "file_name", "file", "image", "image_name", "path", "image_path", "img", "imagename",
+    "file_path", "filepath", "image_file", "dateiname", "datei", "bild", "bildname", "image_id", "imageid",
+)  # fmt: skip
 """Columns that name the image, in lower case; the first of them that a table has is taken."""
 INDEX_COLUMNS: Final = ("", "index", "unnamed: 0")
 TRUE: Final = frozenset(
-    {"true", "1", "1.0", "1,0", "yes", "y", "x", "ja", "j", "wahr", "oui", "vrai", "sí", "si", "verdadero", "vero"}
-)
+    {"true", "t", "yes", "y", "x", "✓", "✔", "☑", "ja", "j", "wahr", "oui", "vrai", "sí", "si", "verdadero", "vero",
+     "verdadeiro", "sim", "waar", "prawda", "tak", "pravda", "ano", "да", "истина", "是"}
+)  # fmt: skip
 """Cells that are True, in lower case, as spreadsheets and people of several languages write them."""
-FALSE: Final = frozenset({"false", "0", "0.0", "0,0", "no", "n", "-", "nein", "falsch", "non", "faux", "falso"})
+FALSE: Final = frozenset(
+    {"false", "f", "no", "n", "-", "✗", "✘", "✕", "☐", "nein", "falsch", "non", "faux", "falso", "não", "nao", "nee",
+     "onwaar", "fałsz", "nie", "nepravda", "ne", "нет", "ложь", "否"}
+)  # fmt: skip
+NUMBER: Final = re.compile(r"(?P<digit>[01])([.,]0+)?")
+"""1 or 0, as tools write it: 1.0, 0,00."""
 
 UNGROUPED: Final = (
     f"no {GROUPS}: each image is taken for a part of its own; where several show the same part, say so in {GROUPS} "
@@ -395,11 +405,11 @@ class _Reader:
         self.examples[name] = Example(name, file.path, labels, group, row.place, by, at, masks)
 
     def _value(self, row: Row, label: str, *, is_marked: bool) -> bool:
-        cell = row.cells[label].lower()
-        if cell in TRUE:
-            return True
-        if cell in FALSE or (is_marked and not cell):
+        cell = row.cells[label]
+        if is_marked and not cell:
             return False
+        if (said := truth_of(cell)) is not None:
+            return said
         raise _WrongRow(f"{label} is {row.cells[label]!r}: write True or False, or remove the column", f"cell {label}")
 
     def _group(self, name: str, table: Table) -> str:
@@ -408,6 +418,14 @@ class _Reader:
         if (group := self.tables.group(name)) is None:
             raise _WrongRow(f"{name} has no group: add it to {GROUPS}", "no group")
         return group
+
+
+def truth_of(cell: str) -> bool | None:
+    """Return what a cell says; None where it says neither True nor False."""
+    text = cell.lower()
+    if number := NUMBER.fullmatch(text):
+        return number["digit"] == "1"
+    return True if text in TRUE else False if text in FALSE else None
 
 
 def left_out(names: Sequence[str], used: set[str], why: str) -> list[str]:
@@ -420,8 +438,8 @@ def left_out(names: Sequence[str], used: set[str], why: str) -> list[str]:
 
 def _is_marked(table: Table, label: str) -> bool:
     """Return whether a column marks the images that have a label, and is empty for the others."""
-    cells = {row.cells[label].lower() for row in table.rows}
-    return "" in cells and len(cells) > 1 and cells - {""} <= TRUE
+    cells = {row.cells[label] for row in table.rows}
+    return "" in cells and len(cells) > 1 and all(truth_of(cell) for cell in cells - {""})
 
 
 def _moment(text: str) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.datasets.annotations import Annotations, dataset_of_annotations
 from shared.datasets.archive import unpacked
-from shared.datasets.formats import class_folders, class_table, coco, cvat, label_studio, voc, yolo
+from shared.datasets.formats import class_folders, class_table, coco, cvat, datumaro, label_studio, voc, yolo
 from shared.datasets.labelled_images import Dataset, OnProblem, find_tables, other_tables, read_tables
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError
@@ -28,6 +28,7 @@ class Format:
 
 FORMATS: Final = (
     Format(coco.KIND, coco.find_coco, coco.read_coco),
+    Format(datumaro.KIND, datumaro.find_datumaro, datumaro.read_datumaro),
     Format(label_studio.KIND, label_studio.find_label_studio, label_studio.read_label_studio),
     Format(yolo.KIND, yolo.find_yolo, yolo.read_yolo),
     Format(cvat.KIND, cvat.find_cvat, cvat.read_cvat),
@@ -94,7 +95,7 @@ def nothing_known(folder: Path, only: Path | None) -> str:
     """Say that there is no dataset, and what is near to one."""
     what = (
         "put labels.csv there, with name and labels, or give a folder per class, or an export of COCO, YOLO, "
-        "Pascal VOC, CVAT or Label Studio (docs/datasets.md)"
+        "Pascal VOC, CVAT, Label Studio or Datumaro (docs/datasets.md)"
     )
     if only:
         return f"{only}: is no table or export that is known: {what}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.datasets.annotations import AnnotatedImage, Annotations
-from shared.datasets.labelled_images import FALSE, NAME, NOT_TABLES, TRUE, with_columns
+from shared.datasets.labelled_images import NAME, NOT_TABLES, truth_of, with_columns
 from shared.datasets.tables import DatasetError, Problem, Row, Table, read_table
 
 KIND: Final = "a table of classes"
@@ -76,8 +76,8 @@ def _class_column(table: Table | None) -> str | None:
     columns = [column for column in table.columns if column.lower() in CLASS_COLUMNS]
     if len(columns) != 1:
         return None
-    cells = {row.cells[columns[0]].lower() for row in table.rows}
-    return columns[0] if cells - TRUE - FALSE - {""} else None
+    cells = {row.cells[columns[0]] for row in table.rows}
+    return columns[0] if any(truth_of(cell) is None for cell in cells - {""}) else None
 
 
 def classes_in(cell: str) -> Iterable[str]:

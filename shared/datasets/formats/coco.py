@@ -10,17 +10,31 @@ from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
-from shared.datasets.formats.documents import MOST_JSON_BYTES, head, read_bytes, read_json
-from shared.datasets.tables import DatasetError, Place
+from shared.datasets.formats.documents import MOST_JSON_BYTES, Damaged, Each, head, read_bytes, read_json
+from shared.datasets.tables import DatasetError, Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT
 
 KIND: Final = "COCO"
 FOLDERS: Final = ("", "annotations", "train", "valid", "val", "test")
 """Where exports put the file."""
-Id = int | str
+
+
+def written_id(value: object) -> object:
+    """Return an id as text: files name one image by 1, 1.0 and "1"."""
+    return str(int(value)) if isinstance(value, int | float) and value == int(value) else value
+
+
+def outlines_of(value: object) -> object:
+    """Return the outlines of an object, which some tools write as one list or as something empty."""
+    if isinstance(value, list) and value and not isinstance(value[0], list):
+        return [value]
+    return value or None
+
+
+Id = Annotated[str, BeforeValidator(written_id)]
 
 
 class _Part(BaseModel):
@@ -58,14 +72,14 @@ class CocoAnnotation(_Part):
     image_id: Id
     category_id: Id
     bbox: list[FiniteFloat] | None = None
-    segmentation: list[list[FiniteFloat]] | RunLengths | None = None
+    segmentation: Annotated[list[list[FiniteFloat]] | RunLengths | None, BeforeValidator(outlines_of)] = None
 
 
 class CocoFile(_Part):
     """The whole file."""
 
-    images: list[CocoImage]
-    annotations: list[CocoAnnotation] = []
+    images: list[Each[CocoImage] | Damaged]
+    annotations: list[Each[CocoAnnotation] | Damaged] = []
     categories: list[CocoCategory] = []
 
 
@@ -78,30 +92,46 @@ def find_coco(folder: Path) -> list[Path]:
 def read_coco(paths: Sequence[Path], folder: Path) -> Annotations:
     """Read COCO files; their categories are joined by name.
 
+    An image with an annotation that can't be read is left out: it may have another label than the others say.
+
     Raises:
         DatasetError: a file is no COCO.
     """
     images: list[AnnotatedImage] = []
     labels: dict[str, None] = {}
     left_out: Counter[str] = Counter()
+    problems: list[Problem] = []
     for path in paths:
+        file = path.relative_to(folder).as_posix()
         document: CocoFile = read_json(path, CocoFile, KIND)
         categories = label_categories(document)
         labels |= dict.fromkeys(categories.values())
         of_image: dict[Id, list[CocoAnnotation]] = defaultdict(list)
-        for each in document.annotations:
-            of_image[each.image_id].append(each)
-        known = {image.id for image in document.images}
+        spoilt = set()
+        for index, each in enumerate(document.annotations, start=1):
+            if isinstance(each, Damaged):
+                problems.append(Problem(Place(file, index, "annotation"), each.problem, "unreadable"))
+                spoilt.add(written_id(each.field("image_id")))
+            else:
+                of_image[each.image_id].append(each)
+        known = {image.id for image in document.images if isinstance(image, CocoImage)}
         left_out["annotations of images that the file does not list"] += sum(
             len(each) for image_id, each in of_image.items() if image_id not in known
         )
         inside = path.parent.relative_to(folder) if path.parent.is_relative_to(folder) else Path()
         prefix = f"{inside.as_posix()}/" if inside.name not in ("", "annotations") else ""
         for index, image in enumerate(document.images, start=1):
-            place = Place(path.relative_to(folder).as_posix(), index, "image")
-            images.append(_annotated(image, of_image[image.id], categories, place, prefix=prefix, left_out=left_out))
+            place = Place(file, index, "image")
+            if isinstance(image, Damaged):
+                problems.append(Problem(place, image.problem, "unreadable"))
+                left_out["images whose entry can't be read"] += 1
+            elif image.id in spoilt:
+                left_out["images with an annotation that can't be read"] += 1
+            else:
+                annotations = of_image[image.id]
+                images.append(_annotated(image, annotations, categories, place, prefix=prefix, left_out=left_out))
     source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
-    return Annotations(KIND, source, tuple(labels), tuple(images), left_out=left_out)
+    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
 
 
 def _is_coco(path: Path) -> bool:
@@ -113,7 +143,7 @@ def _is_coco(path: Path) -> bool:
 
 def label_categories(document: CocoFile) -> dict[Id, str]:
     """Return the names of categories by id, without those that only stand above others (as Roboflow writes)."""
-    used = {annotation.category_id for annotation in document.annotations}
+    used = {annotation.category_id for annotation in document.annotations if isinstance(annotation, CocoAnnotation)}
     above = {category.supercategory for category in document.categories}
     return {each.id: each.name for each in document.categories if each.id in used or each.name not in above}
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from xml.etree.ElementTree import Element, ParseError
 
 import yaml
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import from_json
 
 from shared.datasets.tables import DatasetError
@@ -22,6 +23,34 @@ HEAD_BYTES: Final = 4_096
 """The beginning of a file by which its kind is told."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An entry of a list that is not what it should be; it does not spoil the others."""
+
+    entry: object
+    reason: str
+
+    @property
+    def problem(self) -> str:
+        """Say that it can't be read, and what to do."""
+        return f"can't be read ({self.reason}): correct it, or remove it"
+
+    def field(self, name: str) -> object:
+        """Return a field of the entry, where it has one."""
+        return self.entry.get(name) if isinstance(self.entry, dict) else None
+
+
+def _or_damaged(entry: object, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(entry)
+    except ValidationError as error:
+        return Damaged(entry, _first_of(error))
+
+
+Each = Annotated[T, WrapValidator(_or_damaged)]
+"""An entry of a list, or `Damaged`."""
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -48,11 +77,14 @@ def read_json(path: Path, model: type[T], kind: str) -> T:
     try:
         return TypeAdapter(model).validate_python(from_json(content.removeprefix(b"\xef\xbb\xbf")))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DatasetError([f"{path.name}: is no {kind}: {where}: {describe(first)}: export it again"]) from error
+        raise DatasetError([f"{path.name}: is no {kind}: {_first_of(error)}: export it again"]) from error
     except ValueError as error:
         raise DatasetError([f"{path.name}: is no JSON ({error}): export it again"]) from error
+
+
+def _first_of(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), describe(first))))
 
 
 def read_yaml(path: Path) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -13,11 +14,13 @@ from shared.datasets.image_files import ImageFiles, NoSuchImage, images_folder
 from shared.datasets.tables import DatasetError, Place, Problem
 
 KIND: Final = "Pascal VOC"
+ROOT: Final = re.compile(rb"<annotation[\s>]")
+"""The first element; LabelImg notes in it that a person has verified the image."""
 
 
 def find_voc(folder: Path) -> list[Path]:
     """Return the XML files whose first element is ``annotation``."""
-    return [path for path in sorted(folder.rglob("*.xml")) if b"<annotation>" in head(path)]
+    return [path for path in sorted(folder.rglob("*.xml")) if ROOT.search(head(path))]
 
 
 def read_voc(paths: Sequence[Path], folder: Path) -> Annotations:

@@ -144,7 +144,21 @@ def test_names_that_differ_a_little_are_taken_and_said_in_one_line(folder: Path,
 
 
 @pytest.mark.parametrize(
-    ("true", "false"), [("WAHR", "FALSCH"), ("1.0", "0.0"), ("1,0", "0,0"), ("ja", "nein"), ("x", "-")]
+    ("true", "false"),
+    [
+        ("WAHR", "FALSCH"),
+        ("1.0", "0.0"),
+        ("1,0", "0,0"),
+        ("1.000", "0.000"),
+        ("ja", "nein"),
+        ("T", "F"),
+        ("x", "-"),
+        ("✓", "✗"),
+        ("PRAWDA", "FAŁSZ"),
+        ("WAAR", "ONWAAR"),
+        ("VERDADEIRO", "FALSO"),
+        ("是", "否"),
+    ],
 )
 def test_true_and_false_are_read_as_spreadsheets_and_people_write_them(folder: Path, true: str, false: str) -> None:
     write(folder, f"name;good\n0.png;{true}\n1.png;{false}\n2.png;{true}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,20 @@ from shared.datasets.reading import read_dataset
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode
 from shared.recipe import Task
-from tests.other_tools import MARKED, SIDE, boxed, coco, images, label_studio, triangle, write_json, yolo
+from tests.other_tools import (
+    MARKED,
+    SIDE,
+    TRIANGLE,
+    boxed,
+    coco,
+    datumaro,
+    images,
+    label_studio,
+    triangle,
+    voc,
+    write_json,
+    yolo,
+)
 
 
 def by_stem(dataset: Dataset) -> dict[str, Any]:
@@ -162,6 +176,48 @@ def test_run_lengths_of_coco_are_masks(tmp_path: Path) -> None:
     assert np.array_equal(mask(dataset, "1", "scratch"), mask_)
 
 
+def test_the_shapes_of_datumaro_are_masks_and_its_subsets_are_joined(tmp_path: Path) -> None:
+    images(tmp_path, "images/a/same.png", "images/b/same.png", "images/b/deep/2.png")
+    runs = {"size": [SIDE, SIDE], "counts": [SIDE * SIDE - 6, 6]}
+    subsets: dict[str, list[dict[str, Any]]] = {
+        "a": [
+            {
+                "id": "same",
+                "media": {"path": "same.png"},
+                "annotations": [
+                    {"type": "ellipse", "label_id": 1, "points": [10, 15, 30, 25]},
+                    {"type": "caption", "caption": "left"},
+                ],
+            }
+        ],
+        "b": [
+            {"id": "same", "image": {"path": "same.png"}, "annotations": [{"type": "label", "label_id": 0}]},
+            {
+                "id": "deep/2",
+                "annotations": [
+                    {"type": "mask", "label_id": 0, "rle": runs},
+                    {"type": "polyline", "label_id": 1, "points": [1, 1, 5, 5]},
+                ],
+            },
+        ],
+    }
+    (tmp_path / "annotations").mkdir()
+    for subset, items in subsets.items():
+        labels = [{"name": name} for name in (("dent", "burr") if subset == "b" else ("oil", "burr"))]
+        write_json(
+            tmp_path / "annotations" / f"{subset}.json", {"categories": {"label": {"labels": labels}}, "items": items}
+        )
+    dataset = read_dataset(tmp_path)
+    assert dataset.label_names == ("oil", "burr", "dent")
+    assert {each.name: each.labels for each in dataset.examples} == {
+        "a/same.png": (False, True, False), "b/same.png": (False, False, True), "b/deep/2.png": (False, True, True),
+    }  # fmt: skip
+    assert mask(dataset, "2", "dent").sum() == 6
+    (balance,) = (each for each in dataset.warnings if each.startswith("Datumaro"))
+    assert "annotations without a label that the file lists: 1" in balance
+    assert "shapes of kind polyline, of which the label alone is taken: 1" in balance
+
+
 def packed_number(value: int) -> str:
     """A number as COCO's tools write it: five bits a character, the lowest first, 32 for one that follows."""
     text = ""
@@ -184,7 +240,16 @@ def test_two_exports_in_one_folder_are_named_and_one_file_is_read(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.json", '{"images": [{"id": 1}], "categories": []}', "is no COCO: images.0.file_name: missing"),
+        (
+            "a.json",
+            '{"images": [{"id": 1}], "categories": []}',
+            "image 1: can't be read (file_name: missing",
+        ),
+        (
+            "a.json",
+            '{"items": [{"annotations": []}], "categories": {}}',
+            "item 1: can't be read (id: missing",
+        ),
         ("a.json", '{"images": "categories" x', "is no JSON"),
         ("a.json", '{"images": [], "categories": [', "is no JSON"),
         ("a.xml", '<!DOCTYPE a [<!ENTITY x "y">]><annotations>&x;</annotations>', "is no XML that is read"),
@@ -211,6 +276,88 @@ def test_lines_of_yolo_that_are_wrong_are_named(tmp_path: Path) -> None:
     assert lines[0].startswith("labels/train/0.txt, line 1: 3 numbers after the class")
     assert lines[1].startswith("labels/train/0.txt, line 2: there is no class 5")
     assert lines[2].startswith("labels/train/0.txt, line 3: not a class and numbers")
+
+
+def test_an_image_of_which_something_cant_be_read_is_left_out_and_the_others_are_read(tmp_path: Path) -> None:
+    coco(tmp_path / "coco")
+    document = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    document["images"][3] = {"id": 3, "file_name": ["3.png"]}
+    document["annotations"][1]["bbox"] = [5, 5, None, 15]
+    write_json(tmp_path / "coco" / "annotations.json", document)
+    yolo(tmp_path / "yolo")
+    (tmp_path / "yolo" / "labels" / "train" / "1.txt").write_text("1 0.1 0.1 0.5\n")
+    datumaro(tmp_path / "datumaro")
+    document = json.loads((tmp_path / "datumaro" / "annotations" / "train.json").read_text())
+    document["items"][1]["annotations"][0]["points"] = ["five"]
+    write_json(tmp_path / "datumaro" / "annotations" / "train.json", document)
+    said = {
+        "coco": ["image 4: can't be read (file_name", "annotation 2: can't be read (bbox.2"],
+        "yolo": ["1.txt, line 1: 3 numbers after the class"],
+        "datumaro": ["train.json, item 2: can't be read (annotations.0.points.0"],
+    }
+    for kind, problems in said.items():
+        with pytest.raises(DatasetError) as refused:
+            read_dataset(tmp_path / kind)
+        assert all(problem in str(refused.value) for problem in problems)
+        dataset = read_dataset(tmp_path / kind, on_problem="skip")
+        assert sorted(each.image.stem for each in dataset.examples) == ["0", "2"], "1.png would pass as good"
+        assert any("left out" in each and "can't be read" in each for each in dataset.warnings)
+
+
+def test_ids_and_outlines_of_coco_are_read_as_tools_write_them(tmp_path: Path) -> None:
+    images(tmp_path, "0.png", "1.png", "2.png")
+    flat = [value for point in TRIANGLE for value in point]
+    write_json(
+        tmp_path / "a.json",
+        {
+            "images": [{"id": number, "file_name": f"{number}.png"} for number in range(3)],
+            "categories": [{"id": 7, "name": "dent"}],
+            "annotations": [
+                {"image_id": "0", "category_id": "7", "bbox": [5, 5, 9, 9], "segmentation": {}},
+                {"image_id": 1.0, "category_id": 7.0, "segmentation": flat},
+            ],
+        },
+    )
+    dataset = read_dataset(tmp_path)
+    assert {each.name: each.labels for each in dataset.examples} == {
+        "0.png": (True,), "1.png": (True,), "2.png": (False,),
+    }  # fmt: skip
+    assert np.array_equal(mask(dataset, "1", "dent"), triangle())
+
+
+def test_verified_images_of_pascal_voc_and_classes_of_yolo_with_a_mark_of_their_encoding_are_read(
+    tmp_path: Path,
+) -> None:
+    voc(tmp_path / "voc")
+    first = tmp_path / "voc" / "Annotations" / "0.xml"
+    first.write_text(first.read_text(encoding="utf-8").replace("<annotation>", '<annotation verified="yes">'))
+    assert sorted(each.name for each in read_dataset(tmp_path / "voc").examples) == ["0.png", "1.png", "2.png"]
+    images(tmp_path / "yolo", "images/0.png")
+    (tmp_path / "yolo" / "labels").mkdir()
+    (tmp_path / "yolo" / "labels" / "0.txt").write_bytes(b"\xef\xbb\xbf0 0.5 0.5 0.5 0.5\r\n")
+    (tmp_path / "yolo" / "classes.txt").write_bytes(b"\xef\xbb\xbfdent\r\n")
+    dataset = read_dataset(tmp_path / "yolo")
+    assert (dataset.label_names, dataset.examples[0].labels) == (("dent",), (True,))
+
+
+def test_key_points_of_yolo_are_no_polygon(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    names = (tmp_path / "data.yaml").read_text(encoding="utf-8")
+    (tmp_path / "data.yaml").write_text(f"{names}kpt_shape: [2, 3]\n", encoding="utf-8")
+    box_ = (tmp_path / "labels" / "train" / "0.txt").read_text().strip()
+    (tmp_path / "labels" / "train" / "0.txt").write_text(f"{box_} 0.1 0.1 2 0.9 0.9 2\n")
+    assert np.array_equal(mask(read_dataset(tmp_path), "0", "Kratzer tief"), boxed())
+
+
+@pytest.mark.parametrize("folder", ["labels", "Labels", "LABELS"])
+def test_label_files_of_yolo_find_their_images_in_any_form_of_unicode_and_capitals(tmp_path: Path, folder: str) -> None:
+    images(tmp_path, "images/Pr\u00fcfling 1.PNG", "images/2.png")
+    (tmp_path / "data.yaml").write_text("names: [dent]\n")
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "Pru\u0308fling 1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / folder / "2.txt").touch()
+    dataset = read_dataset(tmp_path)
+    assert {each.name: each.labels for each in dataset.examples} == {"Pr\u00fcfling 1.PNG": (True,), "2.png": (False,)}
 
 
 def test_copies_of_an_image_that_a_tool_augmented_are_one_group(tmp_path: Path) -> None:

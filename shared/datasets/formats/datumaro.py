@@ -1,0 +1,153 @@
+"""Datumaro's own format: one JSON file of items for each subset, in ``annotations/``, and ``images/<subset>/``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
+from shared.datasets.formats.coco import RunLengths, pixels_of
+from shared.datasets.formats.cvat import ellipse
+from shared.datasets.formats.documents import MOST_JSON_BYTES, Damaged, Each, head, read_bytes, read_json
+from shared.datasets.tables import Place, Problem
+
+KIND: Final = "Datumaro"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class DatumaroLabel(_Part):
+    """A label; items name it by its position."""
+
+    name: str
+
+
+class DatumaroLabels(_Part):
+    """All labels."""
+
+    labels: list[DatumaroLabel] = []
+
+
+class DatumaroCategories(_Part):
+    """What the numbers of annotations mean."""
+
+    label: DatumaroLabels = DatumaroLabels()
+
+
+class DatumaroAnnotation(_Part):
+    """A label of an image, or a marked place."""
+
+    type: str
+    label_id: int | None = None
+    bbox: list[FiniteFloat] | None = None
+    points: list[FiniteFloat] | None = None
+    rle: RunLengths | None = None
+
+
+class DatumaroImage(_Part):
+    """The file of an item."""
+
+    path: Annotated[str, Field(max_length=1_000)] = ""
+    size: tuple[int, int] | Literal[""] | None = None
+    """Height, width."""
+
+
+class DatumaroItem(_Part):
+    """An image with its annotations."""
+
+    id: Annotated[str, Field(min_length=1, max_length=1_000)]
+    image: DatumaroImage | None = None
+    media: DatumaroImage | None = None
+    annotations: list[DatumaroAnnotation] = []
+
+
+class DatumaroFile(_Part):
+    """The whole file."""
+
+    items: list[Each[DatumaroItem] | Damaged]
+    categories: DatumaroCategories = DatumaroCategories()
+
+
+def find_datumaro(folder: Path) -> list[Path]:
+    """Return the files of all subsets."""
+    return [path for name in ("annotations", "") for path in sorted((folder / name).glob("*.json")) if _is_one(path)]
+
+
+def read_datumaro(paths: Sequence[Path], folder: Path) -> Annotations:
+    """Read the files of all subsets; their labels are joined by name.
+
+    Raises:
+        DatasetError: a file is none of Datumaro.
+    """
+    labels: dict[str, None] = {}
+    left_out: Counter[str] = Counter()
+    problems: list[Problem] = []
+    images = []
+    for path in paths:
+        document: DatumaroFile = read_json(path, DatumaroFile, KIND)
+        names = [label.name for label in document.categories.label.labels]
+        labels |= dict.fromkeys(names)
+        for index, item in enumerate(document.items, start=1):
+            place = Place(path.relative_to(folder).as_posix(), index, "item")
+            if isinstance(item, Damaged):
+                problems.append(Problem(place, item.problem, "unreadable"))
+                left_out["items that can't be read"] += 1
+            else:
+                images.append(_annotated(item, names, place, subset=folder / "images" / path.stem, left_out=left_out))
+    source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
+    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
+
+
+def _is_one(path: Path) -> bool:
+    if not head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return False
+    content = read_bytes(path, MOST_JSON_BYTES)
+    return b'"items"' in content and b'"categories"' in content
+
+
+def _annotated(
+    item: DatumaroItem, names: Sequence[str], place: Place, *, subset: Path, left_out: Counter[str]
+) -> AnnotatedImage:
+    image = item.image or item.media or DatumaroImage()
+    given = image.path or item.id
+    if (subset / given).is_file():
+        given = f"{subset.name}/{given}"
+    labels: set[str] = set()
+    regions: list[Region] = []
+    for each in item.annotations:
+        if each.label_id is None or not 0 <= each.label_id < len(names):
+            left_out["annotations without a label that the file lists"] += 1
+            continue
+        label = names[each.label_id]
+        labels.add(label)
+        if region := region_of(each, label, place):
+            regions.append(region)
+        elif each.type != "label":
+            left_out[f"shapes of kind {each.type}, of which the label alone is taken"] += 1
+    size = (image.size[1], image.size[0]) if image.size else None
+    return AnnotatedImage(given, place, frozenset(labels), tuple(regions), size)
+
+
+def region_of(annotation: DatumaroAnnotation, label: str, place: Place) -> Region | None:
+    """Return the place that an annotation marks; None for one without an area."""
+    bbox, points = annotation.bbox or [], annotation.points or []
+    region = None
+    if annotation.type == "bbox" and len(bbox) == 4:
+        left, top, width, height = bbox
+        region = box(label, left, top, left + width, top + height)
+    elif annotation.type == "polygon" and points:
+        region = Region(label, "polygon", [list(zip(points[::2], points[1::2], strict=False))])
+    elif annotation.type == "ellipse" and len(points) == 4:
+        left, top, right, bottom = points
+        middle, axes = ((left + right) / 2, (top + bottom) / 2), ((right - left) / 2, (bottom - top) / 2)
+        region = Region(label, "polygon", [ellipse(*middle, *axes)])
+    elif annotation.type == "mask" and annotation.rle:
+        region = Region(label, "mask", pixels=partial(pixels_of, annotation.rle, place))
+    return region
