@@ -1,4 +1,4 @@
-"""A network camera on loopback: MPEG-4 over RTSP, interleaved with its connection, without end."""
+"""A network camera on loopback: MPEG-4 or H.264 over RTSP, interleaved with its connection, without end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RtspCamera:
     """Plays the frames of a video again and again."""
 
     def __init__(self, video: Path) -> None:
-        self._config, self._frames = _encoded(video)
+        self._is_h264, self._config, self._frames = _encoded(video)
         self.loses: Callable[[int, int], bool] = lambda _frame, _packet: False
         """Whether a packet of a frame is lost on its way."""
         self.silent = threading.Event()
@@ -80,9 +80,13 @@ class RtspCamera:
         if method == "SETUP":
             return "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n", ""
         if method == "DESCRIBE":
+            codec = (
+                (f"a=rtpmap:96 H264/{CLOCK}", "a=fmtp:96 packetization-mode=1")
+                if self._is_h264
+                else (f"a=rtpmap:96 MP4V-ES/{CLOCK}", f"a=fmtp:96 profile-level-id=1;config={self._config.hex()}")
+            )
             lines = [
-                "v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=camera", "t=0 0", "m=video 0 RTP/AVP 96",
-                f"a=rtpmap:96 MP4V-ES/{CLOCK}", f"a=fmtp:96 profile-level-id=1;config={self._config.hex()}",
+                "v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=camera", "t=0 0", "m=video 0 RTP/AVP 96", *codec,
                 f"a=framerate:{FRAMES_PER_SECOND}", "a=control:track1",
             ]  # fmt: skip
             return "Content-Type: application/sdp\r\n", "".join(f"{line}\r\n" for line in lines)
@@ -101,7 +105,7 @@ class RtspCamera:
                     ntp = int(seconds), int(seconds % 1 * 2**32)
                     _send(connection, 1, struct.pack(">BBHIIIIII", 0x80, 200, 6, 1, *ntp, stamp, number, 0))
                 frame = self._frames[number % len(self._frames)]
-                pieces = [frame[at : at + PAYLOAD] for at in range(0, len(frame), PAYLOAD)]
+                pieces = _h264_packets(frame) if self._is_h264 else _pieces(frame)
                 for index, piece in enumerate(pieces):
                     sequence += 1
                     if self.loses(number, index):
@@ -115,14 +119,33 @@ def _send(connection: socket.socket, channel: int, packet: bytes) -> None:
     connection.sendall(b"$" + bytes([channel]) + struct.pack(">H", len(packet)) + packet)
 
 
-def _encoded(video: Path) -> tuple[bytes, list[bytes]]:
-    """Return the configuration and the encoded frames of an MPEG-4 video."""
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[at : at + PAYLOAD] for at in range(0, len(data), PAYLOAD)]
+
+
+def _h264_packets(frame: bytes) -> list[bytes]:
+    """Return the units of a frame, a large one in fragments (RFC 6184, FU-A)."""
+    packets = []
+    for unit in filter(None, re.split(rb"\x00\x00\x00?\x01", frame)):
+        pieces = _pieces(unit[1:])
+        if len(pieces) == 1:
+            packets.append(unit)
+            continue
+        for index, piece in enumerate(pieces):
+            ends = 0x80 if index == 0 else 0x40 if index == len(pieces) - 1 else 0
+            packets.append(bytes([unit[0] & 0xE0 | 28, ends | unit[0] & 0x1F]) + piece)
+    return packets
+
+
+def _encoded(video: Path) -> tuple[bool, bytes, list[bytes]]:
+    """Return whether a video is H.264, and the configuration and the encoded frames of it or of an MPEG-4 video."""
     capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG)
     capture.set(cv2.CAP_PROP_FORMAT, -1)
+    is_h264 = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little") in (b"avc1", b"h264", b"H264")
     _, config = capture.retrieve(flag=int(capture.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX)))
     frames: list[bytes] = []
     while True:
         read, data = capture.read()
         if not read:
-            return config.tobytes(), frames
+            return is_h264, config.tobytes(), frames
         frames.append(data.tobytes())

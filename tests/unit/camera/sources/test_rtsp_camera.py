@@ -20,6 +20,8 @@ from tests.unit.camera.sources.test_reconnecting import Watcher
 
 SIZE = (160, 128)
 FRAMES = 36
+H264 = Path(__file__).with_name("scene.h264.mp4")
+"""Two seconds of a drawn scene, 160 x 128: `ffmpeg -c:v libx264 -tune zerolatency -g 25`."""
 
 
 def scene(number: int) -> NDArray[np.uint8]:
@@ -54,6 +56,14 @@ def watcher(camera: RtspCamera) -> Iterator[Watcher]:
     watching.source.close()
 
 
+def frames_of(video: Path) -> list[NDArray[np.uint8]]:
+    capture = cv2.VideoCapture(str(video))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(np.asarray(read[1], np.uint8))
+    return frames
+
+
 def distance(image: CapturedImage) -> float:
     """How far an image is from the nearest one that the camera has sent."""
     assert image.pixels is not None
@@ -69,6 +79,20 @@ def test_an_image_that_lost_data_is_told_and_never_shown_as_whole(camera: RtspCa
     assert all("lost on its way" in each.reason or "can't be decoded" in each.reason for each in unreadable)
     assert max(distance(each) for each in seen if isinstance(each, CapturedImage)) < whole + 2
     assert watcher.states == []
+
+
+def test_an_image_of_h264_that_lost_data_is_told_and_never_shown_as_whole() -> None:
+    whole = frames_of(H264)
+    with RtspCamera(H264) as camera:
+        watching = Watcher(camera.address)
+        camera.loses = lambda frame, packet: frame % 25 == 12 and packet == 1
+        seen = [next(watching.shots) for _ in range(90)]
+        watching.source.close()
+    images = [each.pixels for each in seen if isinstance(each, CapturedImage) and each.pixels is not None]
+    assert len(images) >= 20
+    assert sum(isinstance(each, Unreadable) for each in seen) >= 10
+    assert all(any(np.array_equal(image, each) for each in whole) for image in images)
+    assert watching.states == []
 
 
 def test_a_camera_that_falls_silent_is_opened_again_and_no_old_image_comes_late(
