@@ -27,17 +27,23 @@ def is_address(source: str) -> bool:
 def redacted(source: str) -> str:
     """Return a source that may be shown: the user information, the path and the query of an address may hold passwords.
 
-    The text is cut before it is parsed: a password may hold ``/``, ``?``, ``#``, ``[`` or ``@``.
+    The text is cut before it is parsed: a password may hold ``/``, ``?``, ``#``, ``[`` or ``@``. Where an ``@`` stands
+    behind one of the first three, nothing tells whether a password or the path goes on there, and no host is shown.
     """
     scheme, separator, rest = source.partition("://")
-    if not separator or not SCHEME.fullmatch(scheme):
-        if ":" in source and SCHEME.match(source):
-            return f"{source.partition(':')[0]}:…"
-        shown, question, _ = source.partition("?")
-        _, at, end = shown.rpartition("@")
-        return (f"…@{end}" if at else shown) + ("?…" if question else "")
-    host, *further = re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)
-    return f"{scheme}://{host}" + ("/…" if any(further) else "")
+    if separator:
+        scheme = scheme if SCHEME.fullmatch(scheme) else "…"  # such as a quotation mark before it
+        authority, *further = re.split(r"[/?#]", rest, maxsplit=1)
+        if any("@" in text for text in further):
+            return f"{scheme}://…"
+        return f"{scheme}://{authority.rpartition('@')[2]}" + ("/…" if any(further) else "")
+    if ":" in source and SCHEME.match(source):
+        return f"{source.partition(':')[0]}:…"
+    shown, question, hidden = source.partition("?")
+    if "@" in hidden:
+        return "…"
+    _, at, end = shown.rpartition("@")
+    return (f"…@{end}" if at else shown) + ("?…" if question else "")
 
 
 def read_address(source: str) -> str:
