@@ -46,6 +46,14 @@ def parse_resolution(value: Any) -> Any:
     return Resolution(*numbers)
 
 
+def unquoted(value: Any) -> Any:
+    """Return a text without the quotation marks that `docker run --env-file` passes on, and without space around it."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
 def _whole_numbers(value: str, separator: str, count: int) -> list[int] | None:
     parts = value.split(separator)
     try:
@@ -59,10 +67,11 @@ class CameraSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="CAMERA_", env_ignore_empty=True)
 
-    source: str = Field(
+    source: Annotated[str, BeforeValidator(unquoted)] = Field(
         repr=False,
         description="a video file, a folder of JPEG and PNG images, a USB camera by its index (`0`) or its device "
-        "(`/dev/v4l/by-id/…`), or an `rtsp://` or `http://` address",
+        "(`/dev/v4l/by-id/…`), an `rtsp://` or `http://` address, or a GigE Vision or USB3 Vision camera "
+        "(`genicam:` and its name, serial number or IP address; `genicam:` alone: the only one)",
     )
     kind: Literal["auto", "video", "live", "image"] = Field(
         "auto",
@@ -101,7 +110,36 @@ class CameraSettings(ServiceSettings):
         10, gt=0, le=1000, description="speed of a source without a speed of its own, such as a folder"
     )
     resolution: Annotated[Resolution | None, NoDecode, BeforeValidator(parse_resolution)] = Field(
-        None, description="`WIDTHxHEIGHT` to request from a USB camera; unset: the camera's default"
+        None, description="`WIDTHxHEIGHT` to request from a USB or GenICam camera; unset: the camera's default"
+    )
+
+    exposure_microseconds: float | None = Field(
+        None, gt=0, description="exposure of a GenICam camera; turns its automatic exposure off; unset: as it is set up"
+    )
+    gain: float | None = Field(
+        None,
+        ge=0,
+        description="gain of a GenICam camera, in its own unit; turns its automatic gain off; unset: as it is set up",
+    )
+    trigger: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")] | None = Field(
+        None,
+        description="what triggers a GenICam camera: `off` (it runs freely), `software` (this service, "
+        "`CAMERA_FRAMES_PER_SECOND` times a second) or the name of an input, such as `Line1`; unset: as it is set up",
+    )
+    pixel_format: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")] | None = Field(
+        None, description="pixel format of a GenICam camera, such as `Mono8` or `BayerRG8`; unset: as it is set up"
+    )
+    packet_size: int | None = Field(
+        None,
+        ge=576,
+        le=16_000,
+        description="bytes of a network packet of a GigE Vision camera, such as 8000 where the network passes jumbo "
+        "frames; unset: as it is set up, or less if such packets do not arrive",
+    )
+    features: str | None = Field(
+        None,
+        description="other features of a GenICam camera, applied first: `Name=Value`, separated by spaces, such as "
+        "`AcquisitionFrameRate=20 ReverseX=true`",
     )
 
     frozen_seconds: float = Field(

@@ -149,6 +149,7 @@ class MjpegStream:
     """Motion JPEG over HTTP: an answer without end, of one JPEG file after another."""
 
     frames_per_second: float | None = None
+    size: tuple[int, int] | None = None
 
     def __init__(self, address: HttpAddress) -> None:
         """Open the camera; raises `CameraError`."""
@@ -160,7 +161,7 @@ class MjpegStream:
             self._client.close()
             raise
 
-    def images(self) -> Iterator[Read | Unreadable]:
+    def images(self) -> Iterator[Read | Unreadable | None]:
         reader = MultipartReader(self._answer.iter_raw(), self._answer.headers.get("content-type", ""), FILE_LIMIT)
         try:
             for part in reader.parts():
@@ -180,13 +181,15 @@ class MjpegStream:
 class PolledImage:
     """A still image that is requested again and again."""
 
+    size: tuple[int, int] | None = None
+
     def __init__(self, address: HttpAddress, frames_per_second: float) -> None:
         self.frames_per_second: float | None = frames_per_second
         self._pause = 1 / frames_per_second
         self._address = address
         self._client = address.client()
 
-    def images(self) -> Iterator[Read | Unreadable]:
+    def images(self) -> Iterator[Read | Unreadable | None]:
         last_image = due = time.monotonic()
         while True:
             time.sleep(max(0.0, due - time.monotonic()))
@@ -195,12 +198,13 @@ class PolledImage:
                 with self._client.stream("GET", self._address.url) as answer:
                     content = b"".join(answer.iter_bytes())
             except httpx.HTTPError:
-                raise Disconnected(f"{self._address.name} stopped answering") from None
-            if answer.is_success:
-                last_image = time.monotonic()
-                yield partial(_image_of, Part({}, content), self._address.name)
-                continue
-            problem = f"{self._address.name} {_refusal(answer.status_code)}"
+                problem = f"{self._address.name} stopped answering"
+            else:
+                if answer.is_success:
+                    last_image = time.monotonic()
+                    yield partial(_image_of, Part({}, content), self._address.name)
+                    continue
+                problem = f"{self._address.name} {_refusal(answer.status_code)}"
             if time.monotonic() - last_image > self._address.silence_seconds:
                 raise Disconnected(problem)
             yield Unreadable(problem)

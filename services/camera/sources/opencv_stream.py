@@ -21,6 +21,8 @@ LONGEST_DAMAGE: Final = 100
 class OpenCvStream:
     """A USB camera, or a network camera whose stream FFmpeg decodes."""
 
+    size: tuple[int, int] | None = None
+
     def __init__(
         self,
         address: str | Device,
@@ -37,7 +39,7 @@ class OpenCvStream:
         self._capture = open_capture(address, resolution, silence_seconds)
         self.frames_per_second = frame_rate_of(self._capture, 0) or None
 
-    def images(self) -> Iterator[Read | Unreadable]:
+    def images(self) -> Iterator[Read | Unreadable | None]:
         grabber = Grabber(self._capture, LONGEST_DAMAGE)
         while grabbed := grabber.grab(self._silence_seconds):
             for _ in range(grabbed.lost):

@@ -14,6 +14,8 @@ from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings, Region
 from services.camera.sources.address import ADDRESS_STARTS, WEB_SCHEMES, is_address, read_address, redacted
 from services.camera.sources.captured_image import CapturedImage, Unreadable
+from services.camera.sources.genicam_camera import SCHEME, is_genicam, name_of
+from services.camera.sources.genicam_stream import GenicamStream
 from services.camera.sources.http_camera import HttpAddress, MjpegStream, PolledImage
 from services.camera.sources.image_folder import ImageFolder
 from services.camera.sources.opencv_capture import Device
@@ -28,6 +30,10 @@ from shared.messages import CameraState
 
 SEGMENT_SECONDS: Final = 30.0
 """Time without an image after which a camera that writes a playlist is opened again: its images come in segments."""
+
+
+GENICAM_SETTINGS: Final = ("exposure_microseconds", "gain", "trigger", "pixel_format", "packet_size", "features")
+"""Settings that no other camera takes."""
 
 
 class Source(Protocol):
@@ -72,9 +78,15 @@ def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str],
     Raises:
         CameraError: the source does not exist, can't be read, or is smaller than the region of interest.
     """
+    check_for_other_cameras(settings)
     sampling = Sampling(settings.every_nth, settings.most_per_second)
     source: Source
-    if camera := live_camera(settings):
+    camera: tuple[str, Callable[[], Stream]] | None
+    if is_genicam(settings.source):
+        camera = name_of(settings.source), partial(GenicamStream, settings)
+    else:
+        camera = live_camera(settings)
+    if camera:
         source = LiveCamera(*camera, sampling, on_state, default_rate=settings.frames_per_second)
     else:
         video = open_video(settings)
@@ -85,7 +97,7 @@ def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str],
 
 
 def live_camera(settings: CameraSettings) -> tuple[str, Callable[[], Stream]] | None:
-    """Return the name of a live camera and how to connect to it; None if the source is a video.
+    """Return the name of a USB or network camera and how to connect to it; None if the source is a video.
 
     Raises:
         CameraError: the source is an address that can't be read, or a web server that does not answer.
@@ -146,11 +158,26 @@ def open_video(settings: CameraSettings) -> Video:
     if not path.exists():
         raise CameraError(
             f"there is no {redacted(source)}: CAMERA_SOURCE is a video file, a folder of images, the index or the "
-            f"device of a USB camera, or an address that starts with {ADDRESS_STARTS}"
+            f"device of a USB camera, {SCHEME} and the name of a GigE Vision or USB3 Vision camera, or an address that "
+            f"starts with {ADDRESS_STARTS}"
         )
     if is_readable(path.name):
         return ImageFolder([path], default_rate, pixel_limit)
     return VideoFile.of_file(path, default_rate, accept_repaired=settings.accept_repaired)
+
+
+def check_for_other_cameras(settings: CameraSettings) -> None:
+    """Check that no setting is meant for another kind of camera.
+
+    Raises:
+        CameraError: one is.
+    """
+    useless = [name for name in GENICAM_SETTINGS if getattr(settings, name) is not None]
+    if useless and not is_genicam(settings.source):
+        raise CameraError(
+            f"CAMERA_{useless[0].upper()} is for GigE Vision and USB3 Vision cameras alone (CAMERA_SOURCE={SCHEME}…): "
+            "remove it"
+        )
 
 
 def check_region(region: Region, size: tuple[int, int]) -> None:

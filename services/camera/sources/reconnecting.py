@@ -60,9 +60,12 @@ class LiveCamera:
         self._last_answer = time.monotonic()
         self._images: queue.SimpleQueue[CapturedImage | Unreadable | BaseException] = queue.SimpleQueue()
         stream, images, first = self._open()
-        assert first.pixels is not None  # noqa: S101  `_open` has checked
-        self.size = (first.pixels.shape[1], first.pixels.shape[0])
-        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // first.pixels.nbytes))
+        if first and first.pixels is not None:
+            self.size = (first.pixels.shape[1], first.pixels.shape[0])
+        else:
+            assert stream.size  # noqa: S101  `_open` has read an image, or did not need one
+            self.size = stream.size
+        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // (3 * self.size[0] * self.size[1])))
         rate = stream.frames_per_second or default_rate
         self.frames_per_second = sampling.rate_of(rate)
         self._hang_seconds = max(HANG_SECONDS, 3 / rate)
@@ -89,10 +92,10 @@ class LiveCamera:
         if self._thread.is_alive():
             self._thread.join(CLOSING_SECONDS)
 
-    def _run(self, stream: Stream, images: Iterator[Read | Unreadable], first: CapturedImage) -> None:
+    def _run(self, stream: Stream, images: Iterator[Read | Unreadable | None], first: CapturedImage | None) -> None:
         try:
             while True:
-                if self._sampling.takes(time.monotonic()):
+                if first and self._sampling.takes(time.monotonic()):
                     self._images.put(first)
                 reason = self._read(images)
                 stream.close()
@@ -108,13 +111,15 @@ class LiveCamera:
             if not self._closed.is_set():
                 self._images.put(error)
 
-    def _read(self, images: Iterator[Read | Unreadable]) -> str:
+    def _read(self, images: Iterator[Read | Unreadable | None]) -> str:
         """Read images until the camera stops sending, and return why it did."""
         try:
             for image in images:
                 self._last_answer = time.monotonic()
                 if self._closed.is_set():
                     break
+                if image is None:
+                    continue
                 if isinstance(image, Unreadable):
                     self._images.put(image)
                 elif not self._sampling.takes(time.monotonic()):
@@ -127,14 +132,18 @@ class LiveCamera:
             return str(error)
         return f"{self._name} stopped sending"
 
-    def _open(self) -> tuple[Stream, Iterator[Read | Unreadable], CapturedImage]:
-        """Return an open camera, its next images, and the first one that can be read."""
+    def _open(self) -> tuple[Stream, Iterator[Read | Unreadable | None], CapturedImage | None]:
+        """Return an open camera, its next images, and the first one that can be read, unless it waits for a trigger."""
         self._last_answer = time.monotonic()
         stream = self._connect()
         images = stream.images()
+        if stream.size:
+            return stream, images, None
         reason = "check whether another program uses it"
         try:
             for each in islice(images, FIRST_IMAGES):
+                if each is None:
+                    continue
                 image = each if isinstance(each, Unreadable) else each()
                 if isinstance(image, CapturedImage):
                     return stream, images, image

@@ -20,9 +20,11 @@ class Stream(Protocol):
 
     frames_per_second: float | None
     """None if the camera does not name its rate."""
+    size: tuple[int, int] | None
+    """Width and height of the images of a camera that waits for a trigger; None of a camera that sends by itself."""
 
-    def images(self) -> Iterator[Read | Unreadable]:
-        """Yield how to read each image while it is the current one, or why it can't be read.
+    def images(self) -> Iterator[Read | Unreadable | None]:
+        """Yield how to read each image while it is the current one, or why it can't be read; None while none comes.
 
         Raises:
             Disconnected: the camera stopped sending.

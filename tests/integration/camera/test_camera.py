@@ -15,6 +15,7 @@ from shared.messaging.port import Broker
 from tests.broker_address import BrokerAddress
 from tests.camera_process import Line, StartCamera
 from tests.camera_videos import number_of, write_images, write_video
+from tests.genicam_camera import NAME, fake_camera
 from tests.web_cameras import WebCamera, jpeg, multipart
 
 
@@ -80,6 +81,26 @@ def test_what_a_camera_could_not_read_and_that_it_froze_is_reported(
     said = camera.log.read_text()
     assert "images of the source could not be read" in said
     assert "hunter2" not in said + str(line.reports)
+
+
+def test_a_genicam_camera_is_taken_again_after_its_service_was_killed(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
+) -> None:
+    settings = {**broker_address.environment("CAMERA_"), "CAMERA_SOURCE": f"genicam:{NAME}"}
+    line = Line(broker)
+    with fake_camera(tmp_path, lost_packets_per_thousand=5):
+        killed = start_camera(settings)
+        line.take_more(5)
+        killed.kill()
+        camera = start_camera(settings)
+        line.take_until(lambda: line.last_report is not None and line.last_report.unreadable > 0)
+        line.take_more(5)
+        assert camera.stop() == 0
+        line.take_until_finished(sessions=2)
+    assert all(decode(frame.image).shape == (512, 512, 3) for frame in line.frames)
+    last = line.reports[-1]
+    assert line.sequences(last.session) == list(range(last.captured))
+    assert last.unreadable > 0
 
 
 def test_a_loop_goes_on_until_the_asked_number_of_frames(

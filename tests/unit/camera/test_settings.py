@@ -67,6 +67,13 @@ def test_without_a_source_it_says_which_variable_is_missing(
     assert capsys.readouterr().err.startswith("CAMERA_SOURCE: ")
 
 
+@pytest.mark.parametrize("written", ['"rtsp://camera/1"', "'rtsp://camera/1'", " rtsp://camera/1\n"])
+def test_quotation_marks_and_space_around_a_source_are_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    assert settings_of(monkeypatch, SOURCE=written).source == "rtsp://camera/1"
+
+
 def test_the_password_of_a_network_camera_is_in_no_print_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(monkeypatch, SOURCE="rtsp://user:hunter2@camera/1")
     assert "hunter2" not in f"{settings!r} {settings}"

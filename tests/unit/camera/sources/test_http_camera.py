@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import count, islice
+from typing import Final
 
 import pytest
 
@@ -20,7 +21,7 @@ from services.camera.sources.opening import open_source
 from services.camera.sources.reconnecting import LiveCamera
 from services.camera.sources.video_file import Player
 from shared.messages import CameraState
-from tests.camera_videos import write_video
+from tests.camera_videos import number_of, write_video
 from tests.processes import wait_until
 from tests.unit.camera.sources.test_reconnecting import Watcher
 from tests.unit.camera.sources.test_video_file import open_video, play
@@ -147,6 +148,27 @@ def test_a_still_image_that_fails_for_a_moment_is_told_and_one_that_fails_for_lo
     watcher.next(2)
 
 
+def test_a_still_image_whose_connection_breaks_for_a_moment_is_told_and_the_camera_stays_open(
+    serve: Serve, watch: Watch
+) -> None:
+    camera = serve(still())
+    working = camera.answer
+
+    def breaking(handler: BaseHTTPRequestHandler) -> None:
+        if camera.visits % 3 == 0:
+            handler.connection.close()
+            return
+        working(handler)
+
+    watcher = watch(camera.address("snapshot.jpg"), frames_per_second=50)
+    camera.answer = breaking
+    numbers, problems = watcher.seen(12)
+    assert numbers == list(range(numbers[0], numbers[0] + 12))
+    assert len(problems) >= 3
+    assert all("stopped answering" in problem for problem in problems)
+    assert watcher.states == []
+
+
 def logging_in(answer: Answer, scheme: str) -> Answer:
     """The same behind a login of admin with the password pa#ss."""
 
@@ -263,3 +285,37 @@ def test_a_video_on_a_web_server_is_played_to_its_end(serve: Serve, transport_st
 def test_the_first_bytes_say_what_the_headers_do_not(serve: Serve, body: bytes, kind: str) -> None:
     address = serve(content(body, "application/octet-stream")).address()
     assert HttpAddress(address, silence_seconds=4).kind() == kind
+
+
+def playlist(*lines: str, end: bool) -> bytes:
+    head = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:3"]
+    return "\n".join([*head, *lines, *(["#EXT-X-ENDLIST"] if end else []), ""]).encode()
+
+
+SEGMENT: Final = ("#EXT-X-DISCONTINUITY", "#EXTINF:2.4,", "segment.ts")
+
+
+def test_a_playlist_that_ends_is_a_video_of_all_its_segments(serve: Serve, transport_stream: bytes) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        body = transport_stream if handler.path.endswith(".ts") else playlist(*SEGMENT * 3, end=True)
+        content(body, "application/vnd.apple.mpegurl" if body[:1] == b"#" else "video/mp2t")(handler)
+
+    video = open_video(serve(answer).address("index.m3u8"))
+    assert isinstance(video, Player)
+    assert [number_of(image.pixels) for image in play(video)] == [*range(60)] * 3
+
+
+def test_a_playlist_that_goes_on_is_a_live_camera(serve: Serve, watch: Watch, transport_stream: bytes) -> None:
+    asked = count(1)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.endswith(".ts"):
+            content(transport_stream, "video/mp2t")(handler)
+            return
+        head = f"#EXT-X-MEDIA-SEQUENCE:{next(asked)}"
+        content(playlist(head, *SEGMENT * 3, end=False), "application/vnd.apple.mpegurl")(handler)
+
+    watcher = watch(serve(answer).address("live.m3u8"))
+    assert isinstance(watcher.source, LiveCamera)
+    assert len(watcher.next(240)) == 240, "more than the segments of one playlist have"
+    assert watcher.states == []

@@ -1,0 +1,189 @@
+"""Receive the images of GigE Vision and USB3 Vision cameras: whole ones, with the time at which they were taken."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from services.camera.errors import CameraError
+from services.camera.settings import CameraSettings
+from services.camera.sources.aravis import PACKET_SOCKET_DISABLED, STATUSES, SUCCESS, AravisError
+from services.camera.sources.captured_image import MOST_SKEW, CapturedImage, Unreadable, time_of_image
+from services.camera.sources.genicam_camera import SOFTWARE, GenicamCamera
+from services.camera.sources.pixel_formats import WrongSize, pixel_format
+from services.camera.sources.stream import Disconnected, Read
+
+NETWORK_HINT: Final = "check the cable, the load of the network and CAMERA_PACKET_SIZE"
+BUFFERS: Final = 8
+BUFFER_BYTES: Final = 256 * 1024**2
+"""Images that Aravis receives while this process decodes one, and the bytes of those images together."""
+POLL_SECONDS: Final = 0.5
+TRIGGER_SECONDS: Final = 1.0
+"""Time after a software trigger after which the camera is triggered again, if no image came."""
+MOST_MISSING: Final = 1_000
+"""Images that are missing between two numbers of images, at most; after a larger step the camera counts anew."""
+HIGHEST_SHORT_NUMBER: Final = 65_535
+"""GigE Vision 1 numbers images from 1 to this number, then from 1 again."""
+
+
+class CameraClock:
+    """Turn the time stamps of a camera into times of this machine.
+
+    A camera counts from a moment of its own. Each image arrives a little later than it was taken, sometimes much later;
+    the shortest delay of the last minute says how far the two clocks are apart.
+    """
+
+    SECONDS: Final = 60.0
+    LONGEST_STEP: Final = 1.0
+    """Difference of the clocks that is no delay: one of them was set."""
+
+    def __init__(self) -> None:
+        self._differences: deque[tuple[float, float]] = deque()
+
+    def time_of(self, stamp: float, received: float) -> datetime:
+        """Return when an image was taken.
+
+        Args:
+            stamp: seconds by the camera's clock; 0 if the camera has none.
+            received: Unix time of this machine at which its first packet came.
+        """
+        if not stamp or abs(stamp - received) < MOST_SKEW.total_seconds():
+            return time_of_image(stamp or received)  # a camera whose clock is synchronised (PTP)
+        difference = received - stamp
+        if self._differences and abs(difference - self._differences[0][1]) > self.LONGEST_STEP:
+            self._differences.clear()
+        # the smallest one first; those behind it become the smallest when it is too old
+        while self._differences and self._differences[-1][1] >= difference:
+            self._differences.pop()
+        self._differences.append((received, difference))
+        while self._differences[0][0] < received - self.SECONDS:
+            self._differences.popleft()
+        return time_of_image(stamp + self._differences[0][1])
+
+
+class ImageNumbers:
+    """Count the images that never came, by the numbers that a camera gives its images."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def missing_before(self, number: int) -> int:
+        """Return how many images are missing between the last one and this one."""
+        last, self._last = self._last, number
+        step = 1 if last is None else number - last
+        if step < 0 and last is not None and last <= HIGHEST_SHORT_NUMBER:
+            step %= HIGHEST_SHORT_NUMBER
+        return step - 1 if 1 <= step <= MOST_MISSING else 0
+
+
+class GenicamStream:
+    """One connection to a GigE Vision or USB3 Vision camera."""
+
+    def __init__(self, settings: CameraSettings) -> None:
+        """Open the camera and start it; raises `CameraError`."""
+        self._camera = GenicamCamera(settings)
+        self._aravis, self._name = self._camera.aravis, self._camera.name
+        self._handle = 0
+        self._numbers = ImageNumbers()
+        self._clock = CameraClock()
+        handle = self._camera.handle
+        try:
+            self._format_code = self._aravis.arv_camera_get_pixel_format(handle)
+            self._format = pixel_format(self._aravis.arv_camera_get_pixel_format_as_string(handle).decode())
+            waits = self._camera.waits_for_line
+            self.size: tuple[int, int] | None = self._aravis.size(handle) if waits else None
+            is_triggered = self._camera.trigger == SOFTWARE
+            self.frames_per_second = settings.frames_per_second if is_triggered else self._camera.frames_per_second()
+            self._pause = 1 / (self.frames_per_second or settings.frames_per_second)
+            self._silence_seconds = max(settings.silence_seconds, 3 * self._pause)
+            self._start()
+        except AravisError as error:
+            self.close()
+            raise CameraError(f"{self._name} can't be started: {error}") from None
+        except CameraError:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        library, camera = self._aravis, self._camera.handle
+        if self._camera.is_gige:
+            library.arv_gv_device_set_stream_options(library.arv_camera_get_device(camera), PACKET_SOCKET_DISABLED)
+        self._handle = library.arv_camera_create_stream(camera, None, None) or 0
+        size = library.arv_camera_get_payload(camera)
+        for _ in range(min(BUFFERS, max(3, BUFFER_BYTES // max(1, size)))):
+            library.arv_stream_push_buffer(self._handle, library.arv_buffer_new_allocate(size))
+        library.arv_camera_start_acquisition(camera)
+
+    def images(self) -> Iterator[Read | Unreadable | None]:
+        last_image = due = time.monotonic()
+        awaited_until = 0.0
+        while True:
+            now, wait = time.monotonic(), POLL_SECONDS
+            if self._camera.trigger == SOFTWARE:
+                if now >= max(due, awaited_until):
+                    self._ask(self._aravis.arv_camera_software_trigger)
+                    due, awaited_until = max(due + self._pause, now), now + TRIGGER_SECONDS
+                wait = min(wait, max(due, awaited_until) - now)
+            if buffer := self._aravis.arv_stream_timeout_pop_buffer(self._handle, max(1, int(wait * 1e6))):
+                last_image, awaited_until = time.monotonic(), 0.0
+                try:
+                    yield from self._images_of(buffer)
+                finally:
+                    if self._handle:
+                        self._aravis.arv_stream_push_buffer(self._handle, buffer)
+                    else:  # closed meanwhile
+                        self._aravis.g_object_unref(buffer)
+                continue
+            if self._camera.waits_for_line:
+                self._ask(self._aravis.arv_camera_get_payload)
+                if not self._camera.is_controlled:
+                    raise Disconnected(f"{self._name} was started again, or another program took it")
+            elif now - last_image >= self._silence_seconds:
+                raise Disconnected(
+                    f"{self._name} has sent no image for {self._silence_seconds:.3g} s: check its cable, the firewall "
+                    "of this machine, and CAMERA_PACKET_SIZE"
+                )
+            yield None
+
+    def close(self) -> None:
+        if self._handle:
+            with suppress(AravisError):  # it may be gone
+                self._aravis.arv_camera_stop_acquisition(self._camera.handle)
+            self._aravis.g_object_unref(self._handle)
+        self._handle = 0
+        self._camera.close()
+
+    def _images_of(self, buffer: int) -> Iterator[Read | Unreadable]:
+        """Yield the image of a buffer, and before it the images that are missing."""
+        for _ in range(self._numbers.missing_before(self._aravis.arv_buffer_get_frame_id(buffer))):
+            yield Unreadable(f"an image of {self._name} was lost on its way: {NETWORK_HINT}")
+        status = self._aravis.arv_buffer_get_status(buffer)
+        if status != SUCCESS:
+            yield Unreadable(f"an image of {self._name} {STATUSES.get(status, 'is incomplete')}: {NETWORK_HINT}")
+        elif self._aravis.arv_buffer_get_image_pixel_format(buffer) != self._format_code:
+            yield Unreadable(f"{self._name} sent an image in another pixel format")
+        else:
+            yield partial(self._read, buffer)
+
+    def _read(self, buffer: int) -> CapturedImage | Unreadable:
+        library = self._aravis
+        captured_at = self._clock.time_of(
+            library.arv_buffer_get_timestamp(buffer) / 1e9, library.arv_buffer_get_system_timestamp(buffer) / 1e9
+        )
+        width, height = library.arv_buffer_get_image_width(buffer), library.arv_buffer_get_image_height(buffer)
+        try:
+            return CapturedImage(captured_at, self._format.image(library.content(buffer), width, height))
+        except WrongSize as error:
+            return Unreadable(f"{self._name} sent a broken image: {error}")
+
+    def _ask(self, function: Callable[[int], object]) -> None:
+        """Call a function of the camera; raises `Disconnected` if it does not answer."""
+        try:
+            function(self._camera.handle)
+        except AravisError:
+            raise Disconnected(f"{self._name} does not answer any more: check its power and its cable") from None
