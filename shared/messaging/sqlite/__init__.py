@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,8 +13,7 @@ from shared.messaging.port import Depth, ParkedAction, ParkedMessage
 from shared.messaging.sqlite.consumer import SqliteSubscription
 from shared.messaging.sqlite.publisher import SqlitePublisher
 from shared.messaging.sqlite.readers import remove_dead_readers
-from shared.messaging.sqlite.schema import connect, create, plain_errors
-from shared.sqlite import transaction
+from shared.messaging.sqlite.schema import connect, create, plain_errors, writing
 from shared.topology import Broadcast, Queue
 
 __all__ = ["SqliteBroker"]
@@ -39,7 +37,7 @@ class SqliteBroker:
         self._path = folder / FILE
         self._service = service
         create(self._path, queues)
-        self._connection: sqlite3.Connection = connect(self._path, durable=False)
+        self._connection = connect(self._path, durable=False)
         self._lock = threading.Lock()
         self._open: list[SqlitePublisher | SqliteSubscription] = []
 
@@ -66,7 +64,7 @@ class SqliteBroker:
 
     def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """See the port. A replay ignores the limit of the queue."""
-        with self._lock, plain_errors(self._path), transaction(self._connection):
+        with self._lock, plain_errors(self._path), writing(self._connection):
             rows = self._connection.execute(PARKED, (queue.parked, most)).fetchall()
             for message, body, reason, at, sender in rows:
                 action = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC), sender))

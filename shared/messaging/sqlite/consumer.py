@@ -12,8 +12,7 @@ from ulid import ULID
 
 from shared.messaging.port import BrokerUnavailable, Delivery
 from shared.messaging.sqlite.readers import Reader, remove_dead_readers
-from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors
-from shared.sqlite import transaction
+from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors, writing
 from shared.topology import BROADCAST_LIMIT, Broadcast, Queue
 
 SHORTEST_PAUSE: Final = 0.001
@@ -60,7 +59,7 @@ class SqliteSubscription:
                     "next": None,
                     "owner": self._reader.id,
                 }
-                with transaction(self._connection):
+                with writing(self._connection):
                     self._connection.execute(DECLARE, row)
 
     def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
@@ -97,7 +96,7 @@ class SqliteSubscription:
         if self._parked is None:  # a broadcast has no parked queue
             self.acknowledge([delivery])
             return
-        with self._lock, plain_errors(self._path), transaction(self._connection):
+        with self._lock, plain_errors(self._path), writing(self._connection):
             self._connection.execute(
                 "UPDATE message SET queue = ?, reader = NULL, failures = 0, reason = ?, aside_at = ? "
                 "WHERE id = ? AND reader = ?",
@@ -131,7 +130,7 @@ class SqliteSubscription:
 
     def _settle(self) -> None:
         if self._done:
-            with transaction(self._connection):
+            with writing(self._connection):
                 self._connection.executemany(
                     "DELETE FROM message WHERE id = ? AND reader = ?",
                     [(message, self._reader.id) for message in self._done],
@@ -163,7 +162,7 @@ class SqliteSubscription:
         ready = self._connection.execute("SELECT ready FROM queue WHERE name = ?", (queue,)).fetchone()
         if not ready or not ready[0]:
             return []
-        with transaction(self._connection):
+        with writing(self._connection):
             rows = self._connection.execute(CLAIM, (queue, most)).fetchall()
             self._connection.executemany(
                 "UPDATE message SET reader = ? WHERE id = ?", [(self._reader.id, message) for message, *_ in rows]

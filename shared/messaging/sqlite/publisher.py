@@ -14,9 +14,8 @@ from typing import Final
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, EncodedMessage, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
-from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors
+from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors, writing
 from shared.messaging.window import Window
-from shared.sqlite import transaction
 
 CLOSING_SECONDS: Final = 5.0
 GROUP: Final = 256
@@ -135,7 +134,7 @@ class SqlitePublisher:
                 parcel.confirmed.set_result(None)
 
     def _commit(self, parcels: Sequence[_Parcel]) -> list[MessagingError | None]:
-        with transaction(self._connection):
+        with writing(self._connection):
             targets = [
                 _Target(*row)
                 for row in self._connection.execute(

@@ -14,32 +14,31 @@ from filelock import BaseFileLock, FileLock, Timeout
 from ulid import ULID
 
 from shared import topology
-from shared.messaging.sqlite.schema import now
-from shared.sqlite import transaction
+from shared.messaging.sqlite.schema import Connection, now, writing
 
 
 class Reader:
     """A reader of a queue, until `leave` or the end of the process."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, queue: str) -> None:
+    def __init__(self, folder: Path, connection: Connection, queue: str) -> None:
         self.id = str(ULID())
         self._connection = connection
         self._lock = _lock_of(folder, self.id)
         self._lock.acquire(timeout=0)
-        with transaction(connection):
+        with writing(connection):
             connection.execute("INSERT INTO reader (id, queue) VALUES (?, ?)", (self.id, queue))
 
     def leave(self) -> None:
         """Return the held messages to the queue without counting a redelivery, and remove the reader."""
         try:
-            with transaction(self._connection):
+            with writing(self._connection):
                 self._connection.execute("UPDATE message SET reader = NULL WHERE reader = ?", (self.id,))
                 _forget(self._connection, self.id)
         finally:
             _release(self._lock)
 
 
-def remove_dead_readers(folder: Path, connection: sqlite3.Connection) -> None:
+def remove_dead_readers(folder: Path, connection: Connection) -> None:
     """Return the messages of dead readers to their queue, or move them to the suspects or parked queue."""
     for (reader,) in connection.execute("SELECT id FROM reader").fetchall():
         lock = _lock_of(folder, reader)
@@ -48,7 +47,7 @@ def remove_dead_readers(folder: Path, connection: sqlite3.Connection) -> None:
         except Timeout:
             continue
         try:
-            with transaction(connection):
+            with writing(connection):
                 _give_back(connection, reader)
                 _forget(connection, reader)
         finally:

@@ -6,12 +6,13 @@ SQLite rewrites whole rows: delivering or moving a message must not write its im
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from filelock import FileLock
 
@@ -141,15 +142,46 @@ def now() -> float:
     return datetime.now(UTC).timestamp()
 
 
-def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection to the file of the broker, whose transactions wait for their turn."""
+
+    turns: BinaryIO
+    """The file whose lock the connection that writes holds."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.turns.close()
+        super().close()
+
+
+def connect(path: Path, *, durable: bool) -> Connection:
     """Open a connection without automatic transactions.
 
     With ``durable``, a commit is on the disk when it returns. Without, the last commits before a power failure may be
     lost, which is enough for readers: their messages are delivered again.
     """
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    turns = path.with_suffix(".turns").open("ab")
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Connection
+    )
+    connection.turns = turns
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     return connection
+
+
+@contextmanager
+def writing(connection: Connection) -> Iterator[None]:
+    """Run a block as one write transaction, as soon as no other connection writes.
+
+    A writer that SQLite itself makes wait sleeps for up to 100 ms between two tries, and may miss its turn each time.
+    The operating system wakes the next writer at the end of a transaction, also when a process was killed in it.
+    """
+    fcntl.flock(connection.turns, fcntl.LOCK_EX)
+    try:
+        with transaction(connection):
+            yield
+    finally:
+        fcntl.flock(connection.turns, fcntl.LOCK_UN)
 
 
 def create(path: Path, queues: Sequence[Queue]) -> None:
@@ -171,7 +203,7 @@ def create(path: Path, queues: Sequence[Queue]) -> None:
                     )
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(TABLES)
-                with transaction(connection):
+                with writing(connection):
                     connection.execute(f"PRAGMA user_version = {LAYOUT}")
                     for queue in queues:
                         connection.executemany(DECLARE, rows_of(queue))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,7 @@ def test_only_the_file_is_left_after_the_last_reader(tmp_path: Path) -> None:
     broker.subscribe(INFERENCE_FRAMES, prefetch=1).receive(1, 0)
     broker.subscribe(PROMOTIONS, prefetch=1).receive(1, 0)
     broker.close()
-    assert {path.name for path in tmp_path.iterdir()} <= {FILE, "messages.lock", "messages.reserve"}
+    assert {path.name for path in tmp_path.iterdir()} <= {FILE, "messages.lock", "messages.reserve", "messages.turns"}
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("SELECT count(*) FROM reader").fetchone() == (0,)
     assert connection.execute("SELECT count(*) FROM queue WHERE owner IS NOT NULL").fetchone() == (0,)
@@ -73,3 +75,27 @@ def test_a_body_goes_with_its_message(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / FILE)
     assert connection.execute("SELECT count(*) FROM body").fetchone() == (0,)
     connection.close()
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from shared.messaging.sqlite.schema import connect, writing
+with writing(connect(Path(sys.argv[1]), durable=False)):
+    print("writes", flush=True)
+    input()
+"""
+
+
+def test_a_writer_that_is_killed_in_its_transaction_holds_up_no_other(tmp_path: Path) -> None:
+    broker = SqliteBroker(tmp_path)
+    command = [sys.executable, "-c", WRITES, str(tmp_path / FILE)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=Path(__file__).parents[4], stdin=pipe, stdout=pipe, text=True) as writer:
+        assert writer.stdout
+        assert writer.stdout.readline() == "writes\n"
+        confirmed = broker.publisher().publish(captured(1))
+        assert not confirmed.done()
+        writer.kill()
+    confirmed.result(timeout=60)
+    broker.close()
