@@ -22,8 +22,7 @@ from shared.messages import OutputReport
 LONGEST_WAIT: Final = 0.5
 """Seconds between two turns with nothing to do."""
 SHORTEST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 10.0
-"""Bounds of the pause after a failure, in seconds; it doubles with each failure."""
+"""Pause after the first failure, in seconds; it doubles with each failure, up to the longest pause of the output."""
 ERROR_LENGTH: Final = 200
 
 _log = structlog.stdlib.get_logger("outputs")
@@ -53,6 +52,10 @@ class Dispatcher:
         self._failures = 0
         self._again_at = 0.0
         """When the next try is, by the steady clock."""
+        self._tried: frozenset[int] = frozenset()
+        """The numbers of the signals of the last try."""
+        for outcome in ("sent", "missed", "filtered"):
+            metrics.SIGNALS.labels(*name.split("/", 1), outcome)  # so that the first missed one is an increase
 
     def run(self, stop: threading.Event, health: Health) -> None:
         """Send signals until ``stop`` is set."""
@@ -71,8 +74,10 @@ class Dispatcher:
         waiting = self._outbox.waiting(self.name, self._output.group)
         now = self._clock().steady
         if expired := [each for each in waiting if each.expires <= now]:
-            reason = self.state.last_error if self.state.failing else "decided too late"
-            self._miss(expired, f"its deadline had passed: {reason}")
+            for was_tried, otherwise in ((True, "the receiver was too slow"), (False, "decided too late")):
+                if signals := [each for each in expired if (each.number in self._tried) is was_tried]:
+                    reason = self.state.last_error if self.state.failing else otherwise
+                    self._miss(signals, f"its deadline had passed: {reason}")
             return 0
         due = [each for each in waiting if each.due <= now]
         if self._again_at > now:
@@ -83,8 +88,9 @@ class Dispatcher:
             return waiting[0].due - now if waiting else LONGEST_WAIT
         if (left := self._seconds_to_collect(due, now)) > 0:
             return left
+        self._tried = frozenset(each.number for each in due)
         try:
-            if sent := self._try(lambda: self._output.send([each.signal for each in due]), len(due)):
+            if sent := self._try(lambda: self._output.send([each.signal for each in due])):
                 self._outbox.sent(self.name, due[:sent])
         except OutputRefused as refused:
             self._miss(due, str(refused))
@@ -97,26 +103,26 @@ class Dispatcher:
             return 0
         return min(due[0].due + self._output.collect_seconds, *(each.expires for each in due)) - now
 
-    def _try(self, attempt: Callable[[], None], signals: int = 0) -> int:
+    def _try(self, attempt: Callable[[], int | None]) -> int:
         """Return how many signals an attempt has sent; after a failure, the next one waits."""
         try:
-            attempt()
+            sent = attempt() or 0
         except OutputUnavailable as error:
             reason = " ".join(str(error).split())[:ERROR_LENGTH]
             if not self.state.failing:
                 _log.error("an output fails; its signals wait until their deadlines", output=self.name, reason=reason)
             self.state = OutputState(failing=True, last_error=reason, failed_at=datetime.now(UTC))
-            pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self._failures, 10))
+            pause = min(self._output.longest_pause, SHORTEST_PAUSE * 2 ** min(self._failures, 10))
             self._failures += 1
             self._again_at = self._clock().steady + pause * _rng.uniform(0.5, 1)
             self._show()
-            return error.sent
+            return 0
         if self.state.failing:
             _log.info("an output works again", output=self.name)
         self.state = OutputState(last_error=self.state.last_error, failed_at=self.state.failed_at)
         self._failures, self._again_at = 0, 0.0
         self._show()
-        return signals
+        return sent
 
     def report(self) -> OutputReport:
         """Return the state of the output, and what became of its decisions."""

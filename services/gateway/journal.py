@@ -104,10 +104,25 @@ class Journal:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Run a block as one transaction; what waits for changes is woken at its end."""
+        """Run a block as one transaction, which is on the disk at its end; what waits for changes is woken then."""
         with self._changed, transaction(self.database):
             yield self.database
         self.wake()
+
+    @contextmanager
+    def mark(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one transaction that notes what has happened already, such as that a signal was sent.
+
+        It wakes nothing, outlives the process, and goes to the disk with the next `write`. If the host dies before,
+        what was noted happens again: a decision is published again, or a signal is sent again under its id.
+        """
+        with self._changed:
+            self.database.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with transaction(self.database):
+                    yield self.database
+            finally:
+                self.database.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -237,7 +252,7 @@ class Journal:
 
     def mark_published(self, decisions: Sequence[StoredDecision]) -> None:
         """Note that the broker has confirmed decisions."""
-        with self.write():
+        with self.mark():
             self.database.executemany(
                 "UPDATE decisions SET published = 1 WHERE number = ?", [(decision.number,) for decision in decisions]
             )
@@ -245,7 +260,7 @@ class Journal:
     def forget_old(self, now: datetime) -> None:
         """Delete what is older than the retention."""
         before = now.timestamp() - self._retention
-        with self.write():
+        with self.mark():
             self.database.execute("DELETE FROM decisions WHERE at < ? AND published = 1", (before,))
             for table in ("late", "sessions", "missed"):
                 self.database.execute(f"DELETE FROM {table} WHERE at < ?", (before,))  # noqa: S608  our own names

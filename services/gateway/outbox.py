@@ -59,6 +59,8 @@ class Outbox:
         self._clock = clock
         self._steady: dict[int, tuple[float, float]] = {}
         """When signals are due and when they expire by the steady clock: a jump of the wall clock moves neither."""
+        self._read: dict[str, dict[int, Waiting]] = {}
+        """The signals that were read last, by output and number: what still waits is not read again."""
 
     def add(self, decision: PartDecided, moment: Now) -> None:
         """Add the signals of a decision; in the transaction that stores it."""
@@ -82,21 +84,30 @@ class Outbox:
 
     def waiting(self, output: str, most: int) -> Sequence[Waiting]:
         """Return the signals of an output that are not sent, the one that is due first before the others."""
-        moment = self._clock()
+        moment, before = self._clock(), self._read.get(output, {})
         with self._journal.read() as database:
-            rows = database.execute(
-                "SELECT number, body, due, expires FROM signals WHERE output = ? ORDER BY due, number LIMIT ?",
-                (output, most),
+            numbers = database.execute(
+                "SELECT number FROM signals WHERE output = ? ORDER BY due, number LIMIT ?", (output, most)
             ).fetchall()
-        found = []
-        for number, body, due, expires in rows:
-            steady = self._steady.setdefault(number, _steady(due, expires, moment))
-            found.append(Waiting(number, Signal.model_validate_json(body), *steady))
-        return found
+            rows = [
+                database.execute("SELECT number, body, due, expires FROM signals WHERE number = ?", number).fetchone()
+                for number in numbers
+                if number[0] not in before
+            ]
+        new = {
+            number: Waiting(
+                number,
+                Signal.model_validate_json(body),
+                *self._steady.setdefault(number, _steady(due, expires, moment)),
+            )
+            for number, body, due, expires in rows
+        }
+        self._read[output] = {number: before.get(number) or new[number] for (number,) in numbers}
+        return list(self._read[output].values())
 
     def sent(self, output: str, signals: Sequence[Waiting]) -> None:
         """Note that the receiver has signals."""
-        with self._journal.write():
+        with self._journal.mark():
             self._delete(signals)
             self._count(output, sent=sum(not each.signal.test for each in signals))
         metrics.SIGNALS.labels(*output.split("/", 1), "sent").inc(len(signals))
@@ -104,7 +115,7 @@ class Outbox:
     def missed(self, output: str, signals: Sequence[Waiting], reason: str) -> None:
         """Note that signals are not sent, and why."""
         at = self._clock().wall.timestamp()
-        with self._journal.write() as database:
+        with self._journal.mark() as database:
             self._delete(signals)
             self._count(output, missed=sum(not each.signal.test for each in signals))
             database.executemany(

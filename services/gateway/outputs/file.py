@@ -23,19 +23,21 @@ class Files:
     """A folder of CSV or JSON-lines files."""
 
     group: Final = 1_000
+    longest_pause: Final = 10.0
 
     def __init__(self, settings: FileSettings) -> None:
         self.collect_seconds = settings.every_seconds
         self._folder = settings.folder
         self._format = settings.format
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    def send(self, signals: Sequence[Signal]) -> int:
         """See the port. The name of a file follows from its first signal: writing it again replaces it."""
         for batch, some in groupby(signals, key=lambda signal: signal.batch):
             of_batch = list(some)
             first = of_batch[0]
             name = f"{first.line}.{batch or 'no-batch'}.{first.decided_at:%Y%m%dT%H%M%S%f}.{self._format}"
             self._write(name, _csv(of_batch) if self._format == "csv" else _lines(of_batch))
+        return len(signals)
 
     def show(self, status: LineStatus) -> None:
         """See the port."""

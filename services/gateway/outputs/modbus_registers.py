@@ -7,6 +7,7 @@ that it has taken, and the next one is shown at once.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -17,6 +18,7 @@ from typing import Final
 from services.gateway.outputs.port import LineStatus, Signal, Trouble
 from services.gateway.outputs.settings import ModbusSettings
 from shared.messages import PartAction, PartVerdict
+from shared.modbus import text_registers, words
 
 SIZE: Final = 256
 """Registers of the map."""
@@ -93,6 +95,7 @@ class Registers:
         self._result = [0] * (SIZE - RESULT)
         self._test = False
         self._acknowledged = 0
+        self._acknowledged_at = -math.inf
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._number = 0
         self._overrun = False
@@ -145,9 +148,9 @@ class Registers:
             registers[HEARTBEAT] = int((now if alive else self._shown_at) // HEARTBEAT_SECONDS) % 2
             registers[ERROR] = int(self._status.trouble if alive else Trouble.GATEWAY)
             registers[WAITING] = len(self._queue)
-            registers[OVERRUNS : OVERRUNS + 2] = _words(self._overruns, 2)
+            registers[OVERRUNS : OVERRUNS + 2] = words(self._overruns, 2)
             for place, count in enumerate((self._status.ok, self._status.ng, self._status.not_inspected)):
-                registers[PARTS + 2 * place : PARTS + 2 * place + 2] = _words(count, 2)
+                registers[PARTS + 2 * place : PARTS + 2 * place + 2] = words(count, 2)
             return registers + self._result
 
     def deliver(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
@@ -197,9 +200,15 @@ class Registers:
         """Return whether the PLC wants results."""
         return Control.OFFLINE not in self._control
 
+    @property
+    def seconds_unacknowledged(self) -> float:
+        """Return the time since the PLC has acknowledged a result; infinite if it never has."""
+        return self._clock() - self._acknowledged_at
+
     def _acknowledge(self) -> None:
         self._queue.popleft()
         self._acknowledged += 1
+        self._acknowledged_at = self._clock()
         self._valid = False
 
     def _advance(self) -> None:
@@ -224,14 +233,6 @@ class Registers:
         registers[MISSING] = min(signal.missing, 0xFFFF)
         for place, label in enumerate(self._bits):
             registers[SCORES + place] = round(signal.scores.get(label, 0) * 10_000)
-        registers[CAPTURED : CAPTURED + 4] = _words(int(signal.captured_at.timestamp() * 1000), 4)
-        name = signal.part.encode("ascii", "replace")[: 2 * NAME_LENGTH].ljust(2 * NAME_LENGTH, b"\0")
-        registers[NAME : NAME + NAME_LENGTH] = [
-            int.from_bytes(name[place : place + 2], "big") for place in range(0, len(name), 2)
-        ]
+        registers[CAPTURED : CAPTURED + 4] = words(int(signal.captured_at.timestamp() * 1000), 4)
+        registers[NAME : NAME + NAME_LENGTH] = text_registers(signal.part, NAME_LENGTH)
         return registers[RESULT:]
-
-
-def _words(number: int, count: int) -> list[int]:
-    """Return a number as words of 16 bits, the high one first."""
-    return [number >> 16 * place & 0xFFFF for place in reversed(range(count))]

@@ -31,6 +31,7 @@ class Mqtt:
 
     group: Final = 100
     collect_seconds: Final = 0.0
+    longest_pause: Final = 10.0
 
     def __init__(self, settings: MqttSettings, line: str) -> None:
         self._settings = settings
@@ -43,7 +44,7 @@ class Mqtt:
         self._client: paho.Client | None = None
         self._status = STARTING
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    def send(self, signals: Sequence[Signal]) -> int:
         """See the port."""
         client = self._connect()
         until = time.monotonic() + self._settings.timeout_seconds
@@ -58,6 +59,7 @@ class Mqtt:
         if not confirmed:
             self.close()
             raise OutputUnavailable(reason)
+        return len(signals)
 
     def show(self, status: LineStatus) -> None:
         """See the port. The state is published when it changes."""

@@ -19,11 +19,6 @@ from shared.messages import FrameId, Name, OutputTestRequested, PartAction, Part
 class OutputUnavailable(Exception):
     """The receiver can't be reached, or failed; a later try may succeed."""
 
-    def __init__(self, reason: str, sent: int = 0) -> None:
-        """``sent``: number of the signals, counted from the first, that the receiver has."""
-        super().__init__(reason)
-        self.sent = sent
-
 
 class OutputRefused(Exception):
     """The receiver refuses this signal; no later try would succeed."""
@@ -151,11 +146,16 @@ class Output(Protocol):
         """Return how long signals of one batch are collected before they are sent together."""
         ...
 
-    def send(self, signals: Sequence[Signal]) -> None:
-        """Send signals; when this returns, the receiver has all of them.
+    @property
+    def longest_pause(self) -> float:
+        """Return the longest pause after a failure, in seconds."""
+        ...
+
+    def send(self, signals: Sequence[Signal]) -> int:
+        """Send signals, and return how many of them, from the first on, the receiver has: the others are sent again.
 
         Raises:
-            OutputUnavailable: those behind the first ``sent`` ones may have been sent; send them again.
+            OutputUnavailable: it has none of them, as far as the output knows.
             OutputRefused: the receiver refuses them.
         """
         ...

@@ -24,6 +24,7 @@ class Webhook:
 
     group: Final = 1
     collect_seconds: Final = 0.0
+    longest_pause: Final = 10.0
 
     def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
         self._url = settings.url
@@ -33,7 +34,7 @@ class Webhook:
         tls = ssl.create_default_context(cafile=settings.ca_file)
         self._client = httpx.Client(timeout=settings.timeout_seconds, verify=tls, trust_env=False)
 
-    def send(self, signals: Sequence[Signal]) -> None:
+    def send(self, signals: Sequence[Signal]) -> int:
         """See the port."""
         for signal in signals:
             body = signal.encode()
@@ -49,6 +50,7 @@ class Webhook:
             if httpx.codes.is_server_error(status) or status in PASSING:
                 raise OutputUnavailable(reason)
             raise OutputRefused(reason)
+        return len(signals)
 
     def show(self, status: LineStatus) -> None:
         """See the port."""

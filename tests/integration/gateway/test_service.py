@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from services.gateway.journal import Journal
 from shared import topology
 from shared.messages import FrameInspected, PartDecided
 from shared.storage.filesystem import FilesystemStore
@@ -103,6 +106,55 @@ def test_a_gateway_that_is_killed_in_the_middle_of_a_part_continues_with_it(
         told = parts(decisions.for_a_while(0.5))
     assert [[frame[-1] for frame in one.frames] for one in told] == [["0", "1", "2"], ["3", "4", "5"]]
     assert {one.verdict for one in told} == {"ok"}
+
+
+DIES: Final = """
+import os, signal
+from shared.messaging.{module}.consumer import {subscription} as Subscription
+acknowledge = Subscription.acknowledge
+def die(self, deliveries):
+    if any(delivery.queue == "gateway.verdicts" for delivery in deliveries):
+        os.kill(os.getpid(), signal.SIGKILL)
+    acknowledge(self, deliveries)
+Subscription.acknowledge = die
+"""
+"""Code of a gateway that is killed after it has committed a decision and before it acknowledges the verdict."""
+
+
+def test_a_gateway_that_is_killed_between_commit_and_acknowledgement_decides_about_the_part_once(
+    line: Line, decisions: Collector[PartDecided], tmp_path: Path
+) -> None:
+    learn(line, "parts: {of: frame, deadline_ms: 60000}")
+    output = {"type": "file", "folder": str(tmp_path / "mes"), "format": "jsonl", "every_seconds": 0.1}
+    lines = tmp_path / "lines.yaml"
+    lines.write_text(json.dumps({"lines": {"line-1": {"outputs": {"mes": output}}}}))
+    settings = {"LINES": str(lines), "LEASE_SECONDS": "1"}
+    embedded = line.address.is_sqlite
+    code = DIES.format(
+        module="sqlite" if embedded else "rabbitmq",
+        subscription="SqliteSubscription" if embedded else "RabbitSubscription",
+    )
+    with line.running("gateway", code, FOLDER=str(tmp_path / "gateway"), **settings) as killed:
+        line.send(now(0, "ng"))
+        wait_until(lambda: killed.exit_code == -signal.SIGKILL, 60, "the kill")
+    with acting(line, tmp_path / "gateway", **settings) as gateway:
+        line.send(now(1))
+        decisions.until(lambda told: len({one.part for one in told}) == 2, 60)
+        wait_until(lambda: len(signals(tmp_path / "mes")) == 2, 60, "the signals")
+        gateway.stop()
+    assert line.broker.depth(topology.GATEWAY_VERDICTS.name).total == 0
+    told = decisions.for_a_while(0.5)
+    assert sorted({(one.part[-1], one.verdict, one.at) for one in told}) == sorted(
+        (one.part[-1], one.verdict, one.at) for one in {one.part: one for one in told}.values()
+    ), "a decision that is published again is the same"
+    with Journal(tmp_path / "gateway", timedelta(days=7)) as journal:
+        assert journal.totals("line-1") == {"ng": 1, "ok": 1}
+        assert journal.late_frames() == []
+
+
+def signals(folder: Path) -> set[str]:
+    """Return the signals that are in the files of a folder, each once."""
+    return {text for file in folder.glob("*.jsonl") for text in file.read_text().splitlines()}
 
 
 @embedded
