@@ -34,7 +34,7 @@ from tests.workers import Line
 
 CASES: Final = ((10, 0.0), (50, 0.0), (200, 0.0), (200, 0.010))
 """Parts per second, and the seconds that the PLC needs for a result beside the time of its requests."""
-SECONDS: Final = 20.0
+SECONDS: Final = 15.0
 DEADLINE_MS: Final = 500
 
 
@@ -90,8 +90,10 @@ def measure(line: Line, port: int, rate: int, plc_seconds: float) -> np.ndarray:
 
 
 def main() -> None:
-    """Print one row for each broker and rate."""
-    sys.stdout.write("broker    parts/s  PLC ms   parts   p50 ms   p99 ms  p99.9 ms   after the deadline   received/s\n")
+    """Print one row for each broker and case; the quantiles are those of the parts that the PLC received."""
+    sys.stdout.write(
+        "broker    parts/s  PLC ms   parts   p50 ms   p99 ms  p99.9 ms   after the deadline   received/s\n"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         endpoint, server = servers.start_rabbitmq(folder / "rabbitmq")
@@ -104,7 +106,8 @@ def main() -> None:
                     measure(line, port, *CASES[0])  # everything is loaded
                     for rate, plc_seconds in CASES:
                         times = measure(line, port, rate, plc_seconds)
-                        p50, p99, p999 = np.quantile(times, [0.5, 0.99, 0.999], method="higher")
+                        received = times[np.isfinite(times)]
+                        p50, p99, p999 = np.quantile(received, [0.5, 0.99, 0.999], method="higher")
                         late = np.mean(times > DEADLINE_MS)
                         sys.stdout.write(
                             f"{broker:9} {rate:7} {1000 * plc_seconds:7.0f} {len(times):7} {p50:8.1f} {p99:8.1f} "

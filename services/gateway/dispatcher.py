@@ -73,7 +73,8 @@ class Dispatcher:
         """Send what is due, and note what is too late; return the seconds until there is something to do."""
         waiting = self._outbox.waiting(self.name, self._output.group)
         now = self._clock().steady
-        if expired := [each for each in waiting if each.expires <= now]:
+        too_late = now + self._output.seconds_needed
+        if expired := [each for each in waiting if each.expires <= too_late]:
             for was_tried, otherwise in ((True, "the receiver was too slow"), (False, "decided too late")):
                 if signals := [each for each in expired if (each.number in self._tried) is was_tried]:
                     reason = self.state.last_error if self.state.failing else otherwise

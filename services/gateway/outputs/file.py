@@ -24,6 +24,7 @@ class Files:
 
     group: Final = 1_000
     longest_pause: Final = 10.0
+    seconds_needed: Final = 0.0
 
     def __init__(self, settings: FileSettings) -> None:
         self.collect_seconds = settings.every_seconds

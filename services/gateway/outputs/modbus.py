@@ -34,6 +34,11 @@ class ModbusServer:
         )
         self._server = ModbusThread(device, settings.host, settings.port)
 
+    @property
+    def seconds_needed(self) -> float:
+        """See the port."""
+        return self._registers.seconds_needed
+
     def send(self, signals: Sequence[Signal]) -> int:
         """See the port. A PLC that acknowledges results works, also when it is slower than the parts."""
         self.check()

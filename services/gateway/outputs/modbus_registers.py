@@ -52,6 +52,10 @@ ACTIONS: Final = {PartAction.PASS: 1, PartAction.REJECT: 2, PartAction.STOP: 3}
 HEARTBEAT_SECONDS: Final = 1.0
 SHOWN_SECONDS: Final = 1.0
 """A status that was not shown again for this time is that of a gateway that hangs."""
+LONGEST_NEED: Final = 0.1
+"""Seconds before its deadline, at most, from which on a result is not shown any more."""
+LEARNING: Final = 0.1
+"""Weight of the last result in the mean time to an acknowledgement."""
 REMEMBERED: Final = 1_000
 """Results whose numbers are remembered, so that one that is shown again has the number it had."""
 
@@ -86,16 +90,22 @@ class Registers:
         self._bits = settings.bits
         self._ack_seconds = settings.ack_seconds
         self._hold_seconds = settings.hold_ms / 1000
+        usable_ms = math.inf if settings.deadline_ms is None else settings.deadline_ms - settings.delay_ms
+        self._longest_need = min(LONGEST_NEED, usable_ms / 4_000)
         self._clock = clock
         self._changed = threading.Condition()
         self._control = Control(0)
-        self._queue: deque[Signal] = deque()
+        self._queue: deque[tuple[Signal, float]] = deque()
+        """The results that wait, each with its deadline by the clock."""
         self._valid = False
         """Whether the first result of the queue is shown."""
         self._result = [0] * (SIZE - RESULT)
         self._test = False
         self._acknowledged = 0
         self._acknowledged_at = -math.inf
+        self._result_shown_at = -math.inf
+        self._mean_seconds = 0.0
+        """From showing a result to its acknowledgement."""
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._number = 0
         self._overrun = False
@@ -156,7 +166,9 @@ class Registers:
     def deliver(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
         """Show signals one after the other, and return how many the PLC has acknowledged, from the first on.
 
-        The first one that is not acknowledged in time is withdrawn, with those behind it.
+        The first one that is not acknowledged in time is withdrawn, with those behind it. One that can't be
+        acknowledged in time, by the time that the PLC needs, is not shown: else a PLC that is slower than the parts
+        would see each result a moment before its deadline, and be in time with none.
 
         Args:
             signals: the results.
@@ -167,18 +179,21 @@ class Registers:
         begun = since = self._clock()
         with self._changed:
             self._acknowledged = 0
-            self._queue.extend(signals)
+            self._queue.extend((signal, begun + left) for signal, left in zip(signals, seconds, strict=True))
             self._advance()
             before = 0
             while (done := self._acknowledged) < len(signals):
                 now = self._clock()
                 if done > before:
                     before, since = done, now
-                if (left := min(begun + seconds[done], since + self._ack_seconds) - now) <= 0:
+                needed = 0 if self._valid else self.seconds_needed
+                if (left := min(begun + seconds[done] - needed, since + self._ack_seconds) - now) <= 0:
                     break
                 self._changed.wait(left)
             if done < len(signals):
                 self._queue.clear()
+                if self._valid:
+                    self._learn(2 * (self._clock() - self._result_shown_at))
                 self._overrun = self._overrun or self.wanted
                 self._overruns += self.wanted
                 self._valid = False
@@ -201,6 +216,11 @@ class Registers:
         return Control.OFFLINE not in self._control
 
     @property
+    def seconds_needed(self) -> float:
+        """Return the time before its deadline from which on a result is too late for the PLC."""
+        return min(2 * self._mean_seconds, self._longest_need)
+
+    @property
     def seconds_unacknowledged(self) -> float:
         """Return the time since the PLC has acknowledged a result; infinite if it never has."""
         return self._clock() - self._acknowledged_at
@@ -209,14 +229,21 @@ class Registers:
         self._queue.popleft()
         self._acknowledged += 1
         self._acknowledged_at = self._clock()
+        self._learn(self._acknowledged_at - self._result_shown_at)
         self._valid = False
 
+    def _learn(self, seconds: float) -> None:
+        self._mean_seconds += (LEARNING if self._mean_seconds else 1) * (seconds - self._mean_seconds)
+
     def _advance(self) -> None:
-        """Show the next result, if the PLC has cleared its acknowledgement and wants results."""
+        """Show the next result in time for it, if the PLC has cleared its acknowledgement and wants results."""
         if self._queue and not self._valid and self.wanted and Control.RESULTS_ACK not in self._control:
-            self._result = self._registers_of(self._queue[0])
-            self._test = self._queue[0].test
-            self._valid = True
+            (signal, deadline), now = self._queue[0], self._clock()
+            if deadline - now > self.seconds_needed:
+                self._result = self._registers_of(signal)
+                self._test = signal.test
+                self._valid = True
+                self._result_shown_at = now
         self._changed.notify_all()
 
     def _registers_of(self, signal: Signal) -> list[int]:

@@ -32,6 +32,7 @@ class Mqtt:
     group: Final = 100
     collect_seconds: Final = 0.0
     longest_pause: Final = 10.0
+    seconds_needed: Final = 0.0
 
     def __init__(self, settings: MqttSettings, line: str) -> None:
         self._settings = settings

@@ -151,6 +151,11 @@ class Output(Protocol):
         """Return the longest pause after a failure, in seconds."""
         ...
 
+    @property
+    def seconds_needed(self) -> float:
+        """Return the time that the receiver needs for a signal: one whose deadline is nearer is missed."""
+        ...
+
     def send(self, signals: Sequence[Signal]) -> int:
         """Send signals, and return how many of them, from the first on, the receiver has: the others are sent again.
 

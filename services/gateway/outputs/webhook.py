@@ -25,6 +25,7 @@ class Webhook:
     group: Final = 1
     collect_seconds: Final = 0.0
     longest_pause: Final = 10.0
+    seconds_needed: Final = 0.0
 
     def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
         self._url = settings.url

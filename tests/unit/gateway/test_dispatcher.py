@@ -27,6 +27,7 @@ class Receiver:
 
     collect_seconds = 0.0
     longest_pause = 0.2
+    seconds_needed = 0.0
     group = 10
 
     def __init__(self) -> None:

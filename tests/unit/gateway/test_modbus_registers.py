@@ -6,6 +6,8 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from services.gateway.outputs.modbus_registers import (
     CONTROL,
     ERROR,
@@ -101,6 +103,23 @@ def test_a_result_that_is_not_acknowledged_is_withdrawn_and_keeps_its_number() -
     assert not has(registers, Status.OVERRUN)
     now[0] += 0.2
     thread.join(60)
+
+
+def test_a_result_that_a_plc_could_not_take_before_its_deadline_is_not_shown() -> None:
+    now = [100.0]
+    registers = Registers(settings(ack_seconds=60), clock=lambda: now[0])
+    done: list[int] = []
+    signals = [signal(), signal("break"), signal()]
+    thread = threading.Thread(target=lambda: done.append(registers.deliver(signals, [60, 0.1, 60])))
+    thread.start()
+    wait_until(lambda: has(registers, Status.RESULTS_VALID), 60, "a result")
+    now[0] += 0.04
+    assert registers.write(TAKEN, [1])
+    assert not has(registers, Status.RESULTS_VALID), "the next one has 60 ms, and the PLC needed 40"
+    thread.join(60)
+    assert done == [1]
+    assert has(registers, Status.OVERRUN)
+    assert registers.seconds_needed == pytest.approx(0.08)
 
 
 def test_without_a_handshake_each_result_is_shown_for_a_while() -> None:
